@@ -385,6 +385,7 @@ def _schedule_jobs(
         scheduler.run_every(DELIVER_MESSAGES_EVERY, deliver_messages, "deliver")
         refresh = max(REFRESH_CARDS_EVERY / speed, TICK_AT_MOST_EVERY)
         scheduler.run_every(refresh, lambda: jobs.refresh_cards(service, now()), "refresh cards")
+        scheduler.run_every(refresh, lambda: jobs.queue_overdue_edits(service, now()), "edit overdue notices")
         scheduler.run_daily(lambda: jobs.queue_daily_witness(service, now()), "post witness", now)
 
 

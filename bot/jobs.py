@@ -17,7 +17,7 @@ from core.files.syntax.problems import UnreadableFile
 from core.outbox_tasks import FlagTask, MessageTask
 from core.rollout import commands as c
 from core.rollout import driving
-from core.rollout.announcements import CARD_KEY, Announcement, AnnouncementKind
+from core.rollout.announcements import CARD_KEY, Announcement, AnnouncementKind, build_overdue_edits
 from core.rollout.context import ENGINE, Actor
 from core.rollout.model import Rollout, RolloutState
 from core.rollout.refusal import Refused
@@ -238,6 +238,21 @@ def refresh_cards(service: RolloutService, now: datetime) -> None:
         row = task.build_row(now, idempotency_key=key)  # of several workers that get here at once, one adds the row
         with service.database.writing_outside_log() as connection:
             outbox.insert_row(connection, row)
+
+
+def queue_overdue_edits(service: RolloutService, now: datetime) -> None:
+    """Queue an edit of each notice that gives a date which has passed, once for each date."""
+    world = service.cached_world()
+    for rollout in world.open_rollouts:
+        key, edits = build_overdue_edits(rollout, now)
+        for edit in edits:
+            row_key = f"{key}:{edit.key}"
+            with service.database.reading() as connection:
+                if outbox.find_by_key(connection, row_key) is not None:
+                    continue
+            row = MessageTask(announcement=edit, position=world.position).build_row(now, idempotency_key=row_key)
+            with service.database.writing_outside_log() as connection:
+                outbox.insert_row(connection, row)
 
 
 def release_stuck_rows(service: RolloutService, now: datetime, speed: float) -> None:

@@ -302,6 +302,22 @@ VERBS: Mapping[str, Verb] = {
         does="Tell the owner of a plan what worries you about a notice.",
         build=lambda a: c.RaiseConcern(notice=a.notice, text=a.reason),
     ),
+    "answer": Verb(
+        group="Tell",
+        usage="answer <id> your answer",
+        brief="answer <id> your answer",
+        does="Answer the concerns that people have raised. At high risk it cannot start before that.",
+        example="answer R-118 refunds still go to a person",
+        text=FreeTextForm.REST,
+        build=lambda a: c.AnswerConcerns(text=a.reason),
+    ),
+    "remind-me": Verb(
+        group="Tell",
+        usage="remind-me <id>",
+        example="remind-me R-118",
+        does="Get a direct message when it has reached everyone, or will not.",
+        build=lambda a: c.RequestReminder(notice=a.notice),
+    ),
     "feels-off": Verb(
         group="Tell",
         usage="feels-off <id> [why]",

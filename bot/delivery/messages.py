@@ -47,14 +47,24 @@ _EDIT_KINDS = frozenset(
         AnnouncementKind.ALERT_EDIT,
     }
 )
-_UPDATED_KINDS = frozenset({*_EDIT_KINDS, AnnouncementKind.CARD, AnnouncementKind.ALERT, AnnouncementKind.REVIEW}) | {
-    AnnouncementKind.DIRECT_NOTICE
-}
-_BROADCAST_KINDS = frozenset({AnnouncementKind.ALERT, AnnouncementKind.NOT_CONFIRMED, AnnouncementKind.DECISION})
-_TOP_LEVEL_KINDS = frozenset(
-    {AnnouncementKind.CARD, AnnouncementKind.NOTICE, AnnouncementKind.FOLLOW_UP, AnnouncementKind.DAILY_WITNESS}
-    | {AnnouncementKind.DIRECT_NOTICE, AnnouncementKind.DIRECT_FOLLOW_UP}
+_UPDATED_KINDS = frozenset(
+    {
+        *_EDIT_KINDS,
+        AnnouncementKind.CARD,
+        AnnouncementKind.ALERT,
+        AnnouncementKind.REVIEW,
+        AnnouncementKind.DIRECT_NOTICE,
+    }
 )
+_BROADCAST_KINDS = frozenset(
+    {
+        AnnouncementKind.ALERT,
+        AnnouncementKind.NOT_CONFIRMED,
+        AnnouncementKind.DECISION,
+        AnnouncementKind.START_REMINDER,
+    }
+)
+_REPOSTED_KINDS = frozenset({AnnouncementKind.CARD, AnnouncementKind.NOTICE_EDIT})  # what is deleted is posted again
 _BLOCK_ERRORS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
 _THREAD_ERRORS = frozenset({"thread_not_found", "cannot_reply_to_message", "message_not_found"})
 _EDIT_ERRORS = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
@@ -173,7 +183,7 @@ class _MessageSender:
             except PermanentFailure as never:
                 if str(never) not in _EDIT_ERRORS:
                     raise
-                if announcement.kind is not AnnouncementKind.CARD:  # deleted in Slack; only the card is posted again
+                if announcement.kind not in _REPOSTED_KINDS:
                     return {"skipped": "it was deleted, so there is nothing to edit"}
         found = self._find_earlier_attempt(row, announcement, rollout) if row.attempt > 1 else None
         response = found or self._post_message(row, announcement, rollout, message)
@@ -215,8 +225,9 @@ class _MessageSender:
     ) -> Mapping[str, Any]:
         """Post the message, in the card's thread unless it belongs to the top level."""
         thread_arguments: dict[str, Any] = {}
-        posted = rollout.messages.get(CARD_KEY)
-        if announcement.kind not in _TOP_LEVEL_KINDS and posted is not None:
+        parent = announcement.parent_key(rollout)
+        posted = rollout.messages.get(parent) if parent is not None else None
+        if posted is not None:
             thread_arguments = {"thread_ts": posted.ts, "reply_broadcast": announcement.kind in _BROADCAST_KINDS}
         arguments: dict[str, Any] = {
             # By id if known, as a channel may be renamed while a rollout runs.
@@ -230,7 +241,7 @@ class _MessageSender:
         except PermanentFailure as never:
             if not thread_arguments or str(never) not in _THREAD_ERRORS:
                 raise
-            # The card was deleted together with its thread, so post in the channel.
+            # The message was deleted together with its thread, so post in the channel.
             answer = self._send_with_fallback(row, "chat.postMessage", message, **arguments)
         return {"channel": answer["channel"], "ts": answer["ts"], "posted": True}
 
@@ -270,8 +281,9 @@ class _MessageSender:
         def call_slack(method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
             return self._call_slack(row, method, arguments)
 
-        posted = rollout.messages.get(CARD_KEY)
-        thread = posted.ts if posted is not None and announcement.kind not in _TOP_LEVEL_KINDS else ""
+        parent = announcement.parent_key(rollout)
+        posted = rollout.messages.get(parent) if parent is not None else None
+        thread = posted.ts if posted is not None else ""
         # An urgent message may have been posted outside the thread before the card was.
         places = (thread, "") if thread and announcement.is_urgent else (thread,)
         mark, since = self._build_metadata(row, announcement), self._get_event(row).recorded_at

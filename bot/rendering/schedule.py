@@ -1,60 +1,126 @@
-"""The earliest dates at which customers get the new version, as far as the plan fixes them."""
+"""When customers get the new version, step by step: what has happened, and what comes at the earliest."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.rendering import wording
-from core.rollout.model import Rollout
+from core.rollout.model import Rollout, RolloutState
 from core.rollout.plan import Stage, StageKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerPhase:
+    """A step at which more customers get the new version. `at` is None where no date can be given."""
+
+    percent: float
+    at: datetime | None
+    is_entered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutDates:
-    """When the first customers and when all customers get the new version; None while no start is known."""
+    """When the first customers and when all customers get the new version; None while it cannot be known."""
 
     has_fixed_start: bool  # the start has a set date, as opposed to "not before"
-    first_customers_at: datetime | None
-    everyone_at: datetime | None
-    first_percent: float
+    phases: tuple[CustomerPhase, ...]
     time_to_everyone: timedelta  # from the first customers to all of them, with every hold at its minimum
 
+    @property
+    def first_customers_at(self) -> datetime | None:
+        """When the first customers get it."""
+        return self.phases[0].at if self.phases else None
 
-def estimate_dates(rollout: Rollout, at: datetime) -> RolloutDates:
-    """The earliest dates, assuming every stage lasts its minimum hold; `at` is when the notice goes out."""
-    steps = _customer_stages(rollout)
-    before = sum((s.min_hold for s in rollout.plan.stages[: steps[0][0]]), timedelta(0)) if steps else timedelta(0)
-    spread = sum((s.min_hold for _, s in steps if s.percent < 100), timedelta(0))
-    start = rollout.started_at or rollout.start
+    @property
+    def everyone_at(self) -> datetime | None:
+        """When all customers have it."""
+        return self.phases[-1].at if self.phases else None
+
+    @property
+    def first_percent(self) -> float:
+        """The share of customers who get it first, 0 to 100."""
+        return self.phases[0].percent if self.phases else 100.0
+
+
+def estimate_dates(rollout: Rollout, posted_at: datetime, now: datetime | None = None) -> RolloutDates:
+    """The earliest dates, assuming that every stage still to come lasts its minimum hold.
+
+    `posted_at` is when the notice goes or went out. A step that could have come before `now` and has not, or that
+    waits for a person, has no date, and neither have those after it.
+    """
     leads = [n.before for n in rollout.plan.stakeholder_notices if n.before is not None]
-    earliest = start or (at + max(leads) if leads else None)
-    begins = earliest + before if earliest is not None else None
+    start = rollout.started_at or rollout.start
+    begins = start or (posted_at + max(leads) if leads else None)
+    entered = {span.index: span.since for span in rollout.spans}
+    phases: list[CustomerPhase] = []
+    for index, stage in enumerate(rollout.plan.stages):
+        is_entered = index in entered
+        if is_entered:
+            begins = entered[index]
+        elif begins is not None and _is_undated(rollout, begins, now):
+            begins = None
+        if is_customer_stage(stage):
+            phases.append(CustomerPhase(percent=stage.percent, at=begins, is_entered=is_entered))
+        if begins is not None:
+            begins += stage.min_hold
+            if index == rollout.stage_index:
+                begins += rollout.paused_for
+    steps = [s for s in rollout.plan.stages if is_customer_stage(s)]
     return RolloutDates(
         has_fixed_start=start is not None,
-        first_customers_at=begins,
-        everyone_at=begins + spread if begins is not None else None,
-        first_percent=steps[0][1].percent if steps else 100.0,
-        time_to_everyone=spread,
+        phases=tuple(phases),
+        time_to_everyone=sum((s.min_hold for s in steps if s.percent < 100), timedelta(0)),
     )
 
 
-def _customer_stages(rollout: Rollout) -> list[tuple[int, Stage]]:
-    return [
-        (i, s)
-        for i, s in enumerate(rollout.plan.stages)
-        if s.has_exposure and s.kind not in {StageKind.COHORT, StageKind.BAKE}
-    ]
+def _is_undated(rollout: Rollout, begins: datetime, now: datetime | None) -> bool:
+    """Whether a step cannot be dated: it is overdue, or somebody has to let the rollout go on."""
+    stopped = rollout.state in {RolloutState.ON_HOLD, RolloutState.PAUSED} or bool(rollout.live_instead)
+    return stopped or (now is not None and begins <= now)
 
 
-def format_start(schedule: RolloutDates, zone: str) -> str:
+def is_customer_stage(stage: Stage) -> bool:
+    """Whether the stage gives the new version to a share of all customers, as opposed to selected people."""
+    return stage.has_exposure and stage.kind not in {StageKind.COHORT, StageKind.BAKE}
+
+
+def customer_percent(rollout: Rollout) -> float:
+    """The share of all customers who get the new version now, 0 to 100; selected people do not count."""
+    stage = rollout.stage
+    if rollout.is_under_way and stage is not None and stage.kind is StageKind.COHORT:
+        return 0.0
+    return rollout.percent
+
+
+def format_start(dates: RolloutDates, zone: str) -> str:
     """When it starts, for the end of a clause: `on …`, `on … at the earliest`, or that no date is set yet."""
-    if schedule.first_customers_at is None:
+    if dates.first_customers_at is None:
         return "soon (the date is not set yet)"
-    earliest = "" if schedule.has_fixed_start else " at the earliest"
-    return f"on {wording.format_local_day(schedule.first_customers_at, zone)}{earliest}"
+    earliest = "" if dates.has_fixed_start else " at the earliest"
+    return f"on {wording.format_local_day(dates.first_customers_at, zone)}{earliest}"
 
 
-def format_completion(schedule: RolloutDates, zone: str) -> str:
+def format_completion(dates: RolloutDates, zone: str) -> str:
     """`everyone about …`: when all customers have the new version, at the earliest."""
-    if schedule.everyone_at is None:
-        return f"everyone about {wording.format_duration(schedule.time_to_everyone)} later"
-    return f"everyone about {wording.format_local_time(schedule.everyone_at, zone)}"
+    if dates.everyone_at is None:
+        ahead = sum(not phase.is_entered for phase in dates.phases)
+        if any(phase.is_entered for phase in dates.phases) and ahead:
+            return f"everyone after {wording.pluralize(ahead, 'more step')}"
+        return f"everyone about {wording.format_duration(dates.time_to_everyone)} later"
+    return f"everyone about {wording.format_local_time(dates.everyone_at, zone)}"
+
+
+def list_phases(dates: RolloutDates, zone: str) -> list[str]:
+    """A line per step, as in `Tue 24 Nov 10:00: 5 in 100 customers`; steps that were taken say `since`."""
+    return [f" • {_format_phase_time(p, dates, zone)}: {_format_audience(p.percent)}" for p in dates.phases]
+
+
+def _format_phase_time(phase: CustomerPhase, dates: RolloutDates, zone: str) -> str:
+    if phase.at is None:
+        undated = [p for p in dates.phases if p.at is None]
+        return "next, as soon as our checks allow" if phase is undated[0] and dates.phases[0].at else "after that"
+    when = wording.format_local_time(phase.at, zone)
+    return f"since {when}" if phase.is_entered else when
+
+
+def _format_audience(percent: float) -> str:
+    return "everyone" if percent >= 100 else f"{wording.format_per_hundred(percent)} customers"

@@ -1,12 +1,13 @@
 """What is announced to whom after an event. This decides what is said and where; rendering decides how it looks."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
 from core.rollout import events as e
-from core.rollout import reviewing
+from core.rollout import holds, reviewing
+from core.rollout.context import slack_user_in
 from core.rollout.model import Rollout, RolloutState
 
 
@@ -21,6 +22,9 @@ class AnnouncementKind(StrEnum):
     NOTICE_EDIT = "notice_edit"  # the same message, kept up to date: readers, dates, who is affected
     DIRECT_NOTICE = "direct_notice"  # a notice to one person who follows the AI feature; edited like the others
     DIRECT_FOLLOW_UP = "direct_follow_up"  # a follow-up to that person
+    NOTICE_NOTE = "notice_note"  # what changed about it, in its thread
+    START_REMINDER = "start_reminder"  # on the day of the start, in its thread and shown in the channel
+    REMINDER = "reminder"  # to one person who asked: it has reached everyone, or will not
     FOLLOW_UP = "follow_up"  # to a channel that got a notice: started, completed, rolled back
     SUMMARY = "summary"  # canary against control, in the thread
     ALERT = "alert"  # rolled back; broadcast to the channel
@@ -65,10 +69,33 @@ class Announcement:
             AnnouncementKind.DIRECT_NOTICE,
         }
 
+    def parent_key(self, rollout: Rollout) -> str | None:
+        """Key of the message in whose thread it goes; None for a message of its own."""
+        match self.kind:
+            case (
+                AnnouncementKind.CARD
+                | AnnouncementKind.NOTICE
+                | AnnouncementKind.NOTICE_EDIT
+                | AnnouncementKind.FOLLOW_UP
+                | AnnouncementKind.DIRECT_NOTICE
+                | AnnouncementKind.DIRECT_FOLLOW_UP
+                | AnnouncementKind.REMINDER
+                | AnnouncementKind.DAILY_WITNESS
+            ):
+                return None
+            case AnnouncementKind.NOTICE_NOTE | AnnouncementKind.START_REMINDER:
+                return notice_key(rollout, f"{self.audience}:{self.channel}")
+            case _:
+                return CARD_KEY
+
     @property
     def is_direct(self) -> bool:
         """Whether it goes to one person; `channel` is then their Slack user id."""
-        return self.kind in {AnnouncementKind.DIRECT_NOTICE, AnnouncementKind.DIRECT_FOLLOW_UP}
+        return self.kind in {
+            AnnouncementKind.DIRECT_NOTICE,
+            AnnouncementKind.DIRECT_FOLLOW_UP,
+            AnnouncementKind.REMINDER,
+        }
 
     @property
     def is_urgent(self) -> bool:
@@ -79,6 +106,8 @@ class Announcement:
 CARD_KEY = "card"
 ALERT_KEY = "alert"  # one per rollout, which is rolled back only once
 REVIEW_KEY = "review"
+START_REMINDER_BEFORE = timedelta(hours=2)
+OVERDUE_AFTER = timedelta(minutes=1)  # by then, what was due has happened or will not happen by itself
 
 
 def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after: Rollout) -> tuple[Announcement, ...]:
@@ -93,6 +122,8 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
 
     if isinstance(event, e.NoticeAcknowledged):
         return (*_build_notice_edit(after, event.notice), *_build_request_edit(after))
+    if isinstance(event, e.ReminderRequested):
+        return ()
     result.append(announce_here(AnnouncementKind.CARD, CARD_KEY))
     if before is not None and before.request is not None and after.request != before.request:
         result.append(announce_here(AnnouncementKind.APPROVAL_CLOSED, f"approval:{before.request.request}"))
@@ -105,7 +136,9 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             pass  # the card shows the earliest start
         case e.Planned():
             result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result += _build_replaced_notice_edits(before, after)
             result += _build_notices(after)
+            result += _build_start_reminders(after)
         case e.ApprovalRequested():
             result.append(announce_here(AnnouncementKind.APPROVAL, f"approval:{event.request}"))
         case e.ComparisonEnded():
@@ -125,6 +158,7 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             ]
             result += _build_follow_ups(after, position)
             result += _build_notice_edits(after)
+            result += _build_reminders(after, position)
             result.append(announce_here(AnnouncementKind.WITNESS, f"witness:{position}"))
         case e.FlipConfirmed():
             result.append(announce_here(AnnouncementKind.ALERT_EDIT, ALERT_KEY))
@@ -136,10 +170,13 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
         case e.StageEntered():
             result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
             result += _build_notice_edits(after)
+            if before is not None and before.spans:  # the first stage is told with the start
+                result += _build_notice_notes(after, position)
         case e.Completed() | e.Abandoned():
             result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
             result += _build_follow_ups(after, position)
             result += _build_notice_edits(after)
+            result += _build_reminders(after, position)
             result.append(announce_here(AnnouncementKind.WITNESS, f"witness:{position}"))
         case e.ReviewRequested():
             result.append(announce_here(AnnouncementKind.REVIEW, REVIEW_KEY))
@@ -150,18 +187,31 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
         case e.StartScheduled():
             result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
             result += _build_notice_edits(after)
+            result += _build_notice_notes(after, position)
+            result += _build_start_reminders(after)
+        case e.BaseChanged() | e.Paused() | e.Resumed() | e.Held():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result += _build_notice_edits(after)
+            if not (isinstance(event, e.Held) and holds.clears_itself(event.key)):
+                result += _build_notice_notes(after, position)
+        case e.HoldCleared():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result += _build_notice_edits(after)
+        case e.ConcernsAnswered():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            assert before is not None
+            result += [
+                note
+                for note in _build_notice_notes(after, position)
+                if f"{note.audience}:{note.channel}" in before.open_concerns
+            ]
         case (
             e.ApprovalExpired()
             | e.Approved()
             | e.Rejected()
-            | e.BaseChanged()
             | e.EvalRecorded()
             | e.DrillFinished()
             | e.BlindSpotsAccepted()
-            | e.Held()
-            | e.HoldCleared()
-            | e.Paused()
-            | e.Resumed()
             | e.ConcernRaised()
             | e.FeltOff()
             | e.UnitMovedBack()
@@ -244,6 +294,66 @@ def _build_notice_edit(after: Rollout, notice: str) -> tuple[Announcement, ...]:
     return (
         Announcement(kind=AnnouncementKind.NOTICE_EDIT, rollout=after.id, channel=channel, key=key, audience=audience),
     )
+
+
+def _build_replaced_notice_edits(before: Rollout | None, after: Rollout) -> list[Announcement]:
+    """Edits of the notices that were posted for an earlier plan of the same rollout, which no longer hold."""
+    if before is None or before.fingerprint == after.fingerprint:
+        return []
+    return [edit for notice in before.plan.stakeholder_notices for edit in _build_notice_edit(before, notice.key)]
+
+
+def _build_notice_notes(after: Rollout, position: int) -> list[Announcement]:
+    """A note in the thread of each posted notice."""
+    return [
+        Announcement(
+            kind=AnnouncementKind.NOTICE_NOTE,
+            rollout=after.id,
+            channel=notice.channel,
+            key=f"note:{position}:{notice.key}",
+            audience=notice.audience,
+        )
+        for notice in after.plan.stakeholder_notices
+        if notice_key(after, notice.key) in after.messages
+    ]
+
+
+def _build_start_reminders(after: Rollout) -> list[Announcement]:
+    """With a fixed start: a reminder on its day to each channel that was told earlier than that."""
+    return [
+        Announcement(
+            kind=AnnouncementKind.START_REMINDER,
+            rollout=after.id,
+            channel=notice.channel,
+            key=f"start:{after.start.isoformat()}:{notice.key}",
+            audience=notice.audience,
+            due_at=after.start - START_REMINDER_BEFORE,
+        )
+        for notice in after.plan.stakeholder_notices
+        if after.start is not None and notice.before is not None and notice.before > START_REMINDER_BEFORE
+    ]
+
+
+def build_overdue_edits(rollout: Rollout, now: datetime) -> tuple[str, list[Announcement]]:
+    """Edits of the notices if the date that they give for the next step has passed, and a key for that date."""
+    date = rollout.next_step_at
+    if date is None or now < date + OVERDUE_AFTER:
+        return "", []
+    return f"{rollout.id}:overdue:{date.isoformat()}", _build_notice_edits(rollout)
+
+
+def _build_reminders(after: Rollout, position: int) -> list[Announcement]:
+    """A direct message to everyone who asked to be told how it ends."""
+    return [
+        Announcement(
+            kind=AnnouncementKind.REMINDER,
+            rollout=after.id,
+            channel=slack_user_in(person),
+            key=f"reminder:{position}:{person}",
+            audience=notice.partition(":")[0],
+        )
+        for person, notice in after.reminders.items()
+    ]
 
 
 def _build_follow_ups(after: Rollout, position: int) -> list[Announcement]:

@@ -109,6 +109,21 @@ class RaiseConcern:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerConcerns:
+    """Answer all concerns that are open."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestReminder:
+    """Ask for a direct message when the change has reached everyone. `notice` is the notice it was asked under, if
+    any."""
+
+    notice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeelsOff:
     """Report that the new version feels off."""
 
@@ -326,6 +341,8 @@ PersonCommand: TypeAlias = (
     | Abandon
     | AcknowledgeNotice
     | RaiseConcern
+    | AnswerConcerns
+    | RequestReminder
     | FeelsOff
     | MoveBack
     | SubmitReview

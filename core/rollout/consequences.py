@@ -52,6 +52,8 @@ def surface_events_for(
             | e.Abandoned()
             | e.NoticeAcknowledged()
             | e.ConcernRaised()
+            | e.ConcernsAnswered()
+            | e.ReminderRequested()
             | e.FeltOff()
             | e.UnitMovedBack()
             | e.ReviewRequested()

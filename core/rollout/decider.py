@@ -9,7 +9,7 @@ from core.judging.model.verdict import Hold as HoldVerdict
 from core.rollout import commands as c
 from core.rollout import engine_decisions, gating, holds, permission, reviewing
 from core.rollout import events as e
-from core.rollout.context import Context, is_same_person
+from core.rollout.context import Context, is_same_person, slack_user_in
 from core.rollout.model import TERMINAL_STATES, UNDER_WAY_STATES, Rollout, RolloutState
 from core.rollout.plan import GATE_KINDS, Risk, Stage, StageKind, changed_parts, content_hash
 from core.rollout.refusal import Conflict, Refused
@@ -67,6 +67,10 @@ def _decide_command(
                     text=_require_reason(command.text, "the concern"),
                 )
             ]
+        case c.AnswerConcerns():
+            return _answer_concerns(rollout, command, context)
+        case c.RequestReminder():
+            return _request_reminder(rollout, command, context)
         case c.FeelsOff():
             return _record_felt_off(rollout, command, context)
         case c.MoveBack():
@@ -509,6 +513,23 @@ def _acknowledge_notice(rollout: Rollout, command: c.AcknowledgeNotice, context:
     if any(is_same_person(who, context.by.id) for who in rollout.acknowledged_by.get(key, ())):
         return []
     return [e.NoticeAcknowledged(notice=key, by=context.by.id, handle=context.by.name)]
+
+
+def _answer_concerns(rollout: Rollout, command: c.AnswerConcerns, context: Context) -> list[e.RolloutEvent]:
+    if not rollout.open_concerns:
+        raise Refused(f"Nobody has a concern about {rollout.id} that waits for an answer.")
+    text = _require_reason(command.text, "the answer")
+    return [e.ConcernsAnswered(by=context.by.id, handle=context.by.name, text=text)]
+
+
+def _request_reminder(rollout: Rollout, command: c.RequestReminder, context: Context) -> list[e.RolloutEvent]:
+    if not slack_user_in(context.by.id):
+        raise Refused("Only somebody in Slack can be reminded there.")
+    if rollout.state in TERMINAL_STATES:
+        raise Refused(f"{rollout.id} is {rollout.state.replace('_', ' ')}, so there is nothing left to wait for.")
+    if any(is_same_person(who, context.by.id) for who in rollout.reminders):
+        return []
+    return [e.ReminderRequested(notice=command.notice, by=context.by.id)]
 
 
 def _record_felt_off(rollout: Rollout, command: c.FeelsOff, context: Context) -> list[e.RolloutEvent]:

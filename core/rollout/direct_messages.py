@@ -32,7 +32,15 @@ def announce_directly(
             case e.RolledBack():
                 yield _build_follow_up(after, position, person, audience, None)
                 yield from _build_edit(after, person, audience)
-            case e.StageEntered() | e.StartScheduled():
+            case (
+                e.StageEntered()
+                | e.StartScheduled()
+                | e.BaseChanged()
+                | e.Held()
+                | e.HoldCleared()
+                | e.Paused()
+                | e.Resumed()
+            ):
                 yield from _build_edit(after, person, audience)
 
 

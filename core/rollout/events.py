@@ -350,6 +350,26 @@ class ConcernRaised:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConcernsAnswered:
+    """Somebody answered all concerns that were open."""
+
+    TYPE: ClassVar[str] = "rollout.concerns_answered"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("handle", "text")
+    by: str
+    handle: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReminderRequested:
+    """A person wants a direct message when the change has reached everyone, or once it is clear that it will not."""
+
+    TYPE: ClassVar[str] = "rollout.reminder_requested"
+    notice: str  # key of the notice whose audience the message is worded for; may be empty
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeltOff:
     """A user of the new version reports that it feels off. Two different people hold the rollout."""
 
@@ -519,6 +539,8 @@ RolloutEvent: TypeAlias = (
     | Abandoned
     | NoticeAcknowledged
     | ConcernRaised
+    | ConcernsAnswered
+    | ReminderRequested
     | FeltOff
     | UnitMovedBack
     | ReviewRequested

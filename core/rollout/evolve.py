@@ -33,6 +33,8 @@ def _apply_planned(before: Rollout | None, event: e.Planned, at: datetime) -> Ro
         start=event.plan.start,
         messages=before.messages if before else {},
         requests_made=before.requests_made if before else 0,
+        open_concerns=before.open_concerns if before else (),
+        reminders=before.reminders if before else {},
     )
 
 
@@ -209,6 +211,18 @@ def _apply_notice_acknowledged(rollout: Rollout, event: e.NoticeAcknowledged, _:
     )
 
 
+def _apply_concern_raised(rollout: Rollout, event: e.ConcernRaised, _: datetime) -> Rollout:
+    return replace(rollout, open_concerns=(*rollout.open_concerns, event.notice))
+
+
+def _apply_concerns_answered(rollout: Rollout, _event: e.ConcernsAnswered, _: datetime) -> Rollout:
+    return replace(rollout, open_concerns=())
+
+
+def _apply_reminder_requested(rollout: Rollout, event: e.ReminderRequested, _: datetime) -> Rollout:
+    return replace(rollout, reminders={**rollout.reminders, event.by: event.notice})
+
+
 def _apply_felt_off(rollout: Rollout, event: e.FeltOff, _: datetime) -> Rollout:
     return replace(rollout, felt_off=(*rollout.felt_off, event.by))
 
@@ -226,7 +240,9 @@ def _apply_review_submitted(rollout: Rollout, event: e.ReviewSubmitted, _: datet
 
 
 def _apply_message_posted(rollout: Rollout, event: e.MessagePosted, at: datetime) -> Rollout:
-    posted = PostedMessage(channel=event.channel, ts=event.ts, at=at)
+    # A notice that was deleted and posted again was given when it was posted first.
+    first = rollout.messages.get(event.key)
+    posted = PostedMessage(channel=event.channel, ts=event.ts, at=first.at if first is not None else at)
     return replace(rollout, messages={**rollout.messages, event.key: posted})
 
 
@@ -241,7 +257,7 @@ def _apply_flag_not_set(rollout: Rollout, event: e.FlagNotSet, _: datetime) -> R
     return replace(rollout, flag_trouble=event.error)
 
 
-def _keep_unchanged(rollout: Rollout, _event: e.ConcernRaised | e.MessageFailed, _: datetime) -> Rollout:
+def _keep_unchanged(rollout: Rollout, _event: e.MessageFailed, _: datetime) -> Rollout:
     return rollout
 
 
@@ -298,7 +314,9 @@ EVENT_HANDLERS: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime],
     e.Completed: _apply_completed,
     e.Abandoned: _apply_abandoned,
     e.NoticeAcknowledged: _apply_notice_acknowledged,
-    e.ConcernRaised: _keep_unchanged,
+    e.ConcernRaised: _apply_concern_raised,
+    e.ConcernsAnswered: _apply_concerns_answered,
+    e.ReminderRequested: _apply_reminder_requested,
     e.FeltOff: _apply_felt_off,
     e.UnitMovedBack: _apply_unit_moved_back,
     e.ReviewRequested: _apply_review_requested,

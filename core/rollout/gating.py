@@ -174,6 +174,7 @@ def check_start(rollout: Rollout, context: Context) -> None:
         *_find_conflicts(rollout, context),
         *_find_missing_approvals(rollout),
         *_find_missing_notices(rollout, context),
+        *_find_open_concerns(rollout),
     )
     if not obstacles:
         return
@@ -281,6 +282,15 @@ def _find_missing_notices(rollout: Rollout, context: Context) -> Iterator[Obstac
                 hint="Press Start then, and it starts automatically at that time.",
                 until=posted + lead,
             )
+
+
+def _find_open_concerns(rollout: Rollout) -> Iterator[Obstacle]:
+    if rollout.plan.risk is Risk.HIGH and rollout.open_concerns:
+        channels = dict.fromkeys(notice.partition(":")[2] for notice in rollout.open_concerns)
+        said = f"A concern from {', '.join(channels)} has no answer yet (high risk)."
+        yield Obstacle(
+            text=said, standalone_text=said, hint=f"Answer it in the thread: /rollout answer {rollout.id} your answer."
+        )
 
 
 def find_growth_block(context: Context) -> str:

@@ -106,6 +106,8 @@ class Rollout:
     evidence_at: datetime | None = None
     summary_at: datetime | None = None
     measures: tuple[Measure, ...] = ()
+    open_concerns: tuple[str, ...] = ()  # keys of the notices under which concerns wait for an answer
+    reminders: Mapping[str, str] = field(default_factory=dict)  # id of a person -> key of the notice they read
     felt_off: tuple[str, ...] = ()  # ids of the people who reported that it feels off
     messages: Mapping[str, PostedMessage] = field(default_factory=dict)
     rollback: RolledBack | None = None
@@ -175,6 +177,15 @@ class Rollout:
     def stage_since(self) -> datetime | None:
         """When the current stage was entered; None before the start."""
         return self.spans[-1].since if self.spans else None
+
+    @property
+    def next_step_at(self) -> datetime | None:
+        """When it starts, or could take its next step at the earliest; None if no date is set, or nothing follows."""
+        if self.state is RolloutState.PLANNED:
+            return self.start
+        if self.state not in {RolloutState.RUNNING, RolloutState.WAITING} or self.next_stage is None:
+            return None
+        return self.spans[-1].since + self.current_stage.min_hold + self.paused_for
 
     def held_for(self, at: datetime) -> timedelta:
         """How long the current stage has held at `at`, without the time it was paused."""

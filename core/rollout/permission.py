@@ -22,7 +22,16 @@ def required_role(command: c.Command) -> str:
             return "operator"
         case c.Decide():
             return "operator"
-        case c.Pause() | c.RollBack() | c.FeelsOff() | c.AcknowledgeNotice() | c.RaiseConcern() | c.MoveBack():
+        case (
+            c.Pause()
+            | c.RollBack()
+            | c.FeelsOff()
+            | c.AcknowledgeNotice()
+            | c.RaiseConcern()
+            | c.AnswerConcerns()
+            | c.RequestReminder()
+            | c.MoveBack()
+        ):
             return ""
         case c.Subscribe() | c.Unsubscribe() | c.ChangeNotifications():
             return ""

@@ -83,6 +83,7 @@ def test_every_button_is_told():
         "Roll back",
         "Got it",
         "I have a concern",
+        "Remind me when it reaches everyone",
         "Feels off",
         "Start then",
         "New rollout",

@@ -14,6 +14,7 @@ from core.judging.report.series import SeriesPoint
 from core.rollout import events as e
 from core.rollout.announcements import notice_key
 from core.rollout.evolve import evolve
+from core.rollout.history import HistoryEntry
 from core.rollout.model import Rollout
 from core.rollout.plan import Approvals, BehaviourChange, Expectation, NoticePlan, Plan, Risk, Stage, StageKind
 
@@ -252,10 +253,14 @@ class Story:
     after: dict[str, Any] = field(default_factory=lambda: {**BEFORE, "prompt": "new.md"})
     at: datetime = MONDAY
     rollout: Rollout | None = None
+    entries: list[HistoryEntry] = field(default_factory=list)
 
     def happen(self, *events: e.RolloutEvent) -> "Story":
         for event in events:
             self.rollout = evolve(self.rollout, event, self.at)
+            self.entries.append(
+                HistoryEntry(position=len(self.entries) + 1, at=self.at, actor="system:engine", event=event)
+            )
         return self
 
     def later(self, **span: float) -> "Story":

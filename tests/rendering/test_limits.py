@@ -43,7 +43,6 @@ from core.judging.report.series import SeriesPoint
 from core.rollout import events as e
 from core.rollout.announcements import Announcement, AnnouncementKind, notice_key
 from core.rollout.assignment_history import Assignment
-from core.rollout.history import HistoryEntry
 from core.rollout.permission import ApproverRule
 from core.rollout.plan import BehaviourChange, NoticePlan, Stage, StageKind
 from core.rollout.policy import DEFAULT_POLICY
@@ -130,6 +129,7 @@ def _events(words: Any, text: str) -> Iterator[e.RolloutEvent]:
     yield e.UnitMovedBack(by=text, unit_hash="0c3f9a1be2d47788", version=text, reason=text)
     yield e.NoticeAcknowledged(notice=f"support:#{text}support", by=text, handle=text)
     yield e.ConcernRaised(notice=text, by=text, handle=text, text=text)
+    yield e.ConcernsAnswered(by=text, handle=text, text=text)
     yield e.MessagePosted(key=text or "k", channel=text, ts="1.0")
     yield e.MessageFailed(key=text, channel=text, error=text)
     yield e.RolledBack(
@@ -158,16 +158,15 @@ def _everything(words: Any, text: str) -> Iterator[Message]:
     story.after = {**words.before, text: text, "tools": [text] * 50, "model": {text: text}}
     story.planned()
     surface = Surface(name=text, title=text, owner=text, live=text, versions={text: {}})
-    entries: list[HistoryEntry] = []
-    for position, event in enumerate(_events(words, text), start=1):
+    for event in _events(words, text):
         story.happen(event)
+        entries, position = story.entries, len(story.entries)
         rollout = story.now
         world = World(rollouts={rollout.id: rollout}, surfaces={rollout.plan.surface: surface})
-        entries.append(HistoryEntry(position=position, at=story.at, actor=text, event=event))
         if isinstance(event, e.Started):
             continue  # its first stage is entered in the same breath: nobody ever sees the moment between
         for kind in AnnouncementKind:
-            if kind is AnnouncementKind.FOLLOW_UP and not isinstance(
+            if kind in {AnnouncementKind.FOLLOW_UP, AnnouncementKind.REMINDER} and not isinstance(
                 event, e.Started | e.RolledBack | e.Completed | e.Abandoned
             ):
                 continue

@@ -24,7 +24,7 @@ from core.rollout.surface import Surface
 
 def _notice(words: Any, story: Any, audience: str) -> str:
     planned = next(n for n in story.now.plan.stakeholder_notices if n.audience == audience)
-    told = notice.render(story.now, planned, "Support assistant", words.monday, words.zone)
+    told = notice.render(story.now, planned, "Support assistant", words.monday, story.at, words.zone)
     return plain_text.render_text(told)
 
 
@@ -68,28 +68,34 @@ What customers may notice
      after:  “Turn off 'Pause on battery' in Settings > Sync. Then press Sync now.”
  • The assistant no longer apologises before every step.
 Not changing: Refunds still go to a person.
-When: first 5 in 100 customers, then more and more, everyone about Wed 25 Nov 07:00 CET if all goes well.
+When (each step comes only if all goes well)
+ • Tue 24 Nov 13:00 CET: 5 in 100 customers
+ • Tue 24 Nov 19:00 CET: 25 in 100 customers
+ • Wed 25 Nov 07:00 CET: everyone
 Who is affected now: nobody yet; it starts with 5 in 100 customers.
 If a customer complains: once it has started, type /rollout feels-off R-118 "what happened", or ask in this thread.
 Which version did they see? /rollout whois <customer id>
 If it goes wrong we switch back within seconds and tell you here.
-[ Got it ] [ I have a concern ]
+[ Got it ] [ I have a concern ] [ Remind me when it reaches everyone ]
 Please confirm with Got it · Owner: @dana · Questions in thread · R-118\
 """)
 
 
 def test_the_notice_to_marketing(words: Any, story: Any) -> None:
     assert _notice(words, story.planned(), "marketing") == snapshot("""\
-The support assistant changes on Tue 24 Nov 13:00 CET: Answers are about a third shorter and start with the fix.
+The support assistant starts to change on Tue 24 Nov 13:00 CET, first for 5 in 100 customers.
 What people may notice
  • Answers are about a third shorter and start with the fix.
-You may say publicly (only after we post "reached everyone"): “Answers are about a third shorter and start with the fix.”
+You may say publicly (only after we post “Reached everyone”): “Answers are about a third shorter and start with the fix.”
 Please do not say: faster, more accurate, smarter. None of that has been measured yet.
-When: everyone about Wed 25 Nov 07:00 CET if all goes well.
+When (each step comes only if all goes well)
+ • Tue 24 Nov 13:00 CET: 5 in 100 customers
+ • Tue 24 Nov 19:00 CET: 25 in 100 customers
+ • Wed 25 Nov 07:00 CET: everyone
 Who is affected now: nobody yet; it starts with 5 in 100 customers.
 We will post here when it reaches everyone, or if we roll it back (that takes seconds).
 Whom to ask: @dana
-[ Got it ] [ I have a concern ]
+[ Got it ] [ I have a concern ] [ Remind me when it reaches everyone ]
 Nobody has confirmed yet · Owner: @dana · Questions in thread · R-118\
 """)
 
@@ -109,10 +115,14 @@ What your code may see
  • prompt: changed
  • tools: with refund, without search_help
  • Answer length: expected 20 to 40 % lower
-When: first 5 in 100 customers, everyone about Wed 25 Nov 07:00 CET if all goes well.
+When (each step comes only if all goes well)
+ • Tue 24 Nov 13:00 CET: 5 in 100 customers
+ • Tue 24 Nov 19:00 CET: 25 in 100 customers
+ • Wed 25 Nov 07:00 CET: everyone
+Who is affected now: nobody yet; it starts with 5 in 100 customers.
 If it goes wrong we switch back within seconds and tell you here.
 Whom to ask: @dana
-[ Got it ] [ I have a concern ]
+[ Got it ] [ I have a concern ] [ Remind me when it reaches everyone ]
 Nobody has confirmed yet · Owner: @dana · Questions in thread · R-118\
 """)
     assert "SECRET" not in told
@@ -333,6 +343,7 @@ def test_every_event_has_a_line(words: Any, story: Any) -> None:
         e.FeltOff(by="slack:T1/U4SAM", handle="@sam", text="too short"),
         e.UnitMovedBack(by="slack:T1/U4SAM", unit_hash="0c3f9a1be2d47788", version="v42", reason="wants short ones"),
         e.ConcernRaised(notice="support:#support", by="slack:T1/U4SAM", handle="@sam", text="too soon"),
+        e.ConcernsAnswered(by="slack:T1/U2DANA", handle="@dana", text="we start after the sale"),
         e.EvalRecorded(
             stage=0,
             suite="evals/support.yaml",
@@ -362,6 +373,7 @@ Running again: R-118. The hold cleared by itself.
 Feels off: @sam about R-118: “too short”. If a second person says so, it goes on hold.
 Moved back by <@U4SAM>: one customer gets v42 again until R-118 ends: “wants short ones”.
 Concern: @sam in #support about R-118: “too soon”.
+Answered: @dana to the concerns about R-118: “we start after the sale”.
 Checks failed: R-118 evals/support.yaml, 182 of 200 passed, 1 error: 91.0 % passed, 92 % were agreed (refund-7).
 Not delivered: a message to #support could not be posted (channel_not_found). Invite the app to the channel, then pass the message on yourself.
 Flag set: R-118, new-prompt in Unleash (production) is at 25 % (was 5 %), read back 0.42 s after the decision.

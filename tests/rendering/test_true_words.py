@@ -25,7 +25,7 @@ def told_after(words: Any, story: Any, event: Any, audience: str = "support", ot
 
 def notice_to(words: Any, story: Any, audience: str, others: Any = ()) -> str:
     planned = next(n for n in story.now.plan.stakeholder_notices if n.audience == audience)
-    return plain_text.render_text(notice.render(story.now, planned, TITLE, words.monday, words.zone, others))
+    return plain_text.render_text(notice.render(story.now, planned, TITLE, words.monday, story.at, words.zone, others))
 
 
 def edited(story: Any, event: e.RolloutEvent) -> set[str]:

@@ -26,7 +26,7 @@ def render_preview(rollout: Rollout, title: str, at: datetime, zone: str) -> Mes
     """Every notice as it would be posted at `at`, without its buttons."""
     shown: list[Block] = []
     for planned in rollout.plan.stakeholder_notices:
-        message = notice.render(rollout, planned, title, at, zone)
+        message = notice.render(rollout, planned, title, at, at, zone)
         shown += [blocks.divider(), blocks.context(f"{wording.escape(planned.channel, 60)} would read:")]
         shown += [b for b in message.blocks if b["type"] != "actions"]
     return blocks.build_message(f"Preview: the notices for {wording.format_subject(rollout)}.", *shown)

@@ -17,6 +17,7 @@ GO_BACK = "go_back"
 ROLL_BACK = "rollback"
 GOT_IT = "got_it"
 CONCERN = "concern"
+REMIND_ME = "remind_me"
 FEELS_OFF = "feels_off"
 MOVE_BACK = "move_back"
 START_THEN = "start_then"
@@ -119,6 +120,11 @@ def raise_concern(rollout: Rollout, notice: str) -> Block:
 def write_review(rollout: Rollout) -> Block:
     """Answer the four questions of the rollout's review; the click opens a form."""
     return blocks.button("Write the review…", WRITE_REVIEW, encode_value(rollout.id), style="primary")
+
+
+def remind_me(rollout: Rollout, notice: str) -> Block:
+    """Ask for a direct message when it has reached everyone; worded for the audience of the notice with this key."""
+    return blocks.button("Remind me when it reaches everyone", REMIND_ME, encode_value(rollout.id, notice))
 
 
 def start_at(rollout: str, at: datetime) -> Block:

@@ -15,6 +15,7 @@ from bot.rendering.messages import (
     event_lines,
     follow_up,
     notice,
+    notice_note,
     review,
     rollback_alert,
     subscription_messages,
@@ -24,7 +25,7 @@ from bot.rendering.messages.plan_facts import DecisionFacts
 from core.reviews import draft
 from core.rollout import direct_messages, gating, holds
 from core.rollout import events as e
-from core.rollout.announcements import Announcement, AnnouncementKind
+from core.rollout.announcements import Announcement, AnnouncementKind, notice_key
 from core.rollout.evolve import evolve
 from core.rollout.history import HistoryEntry
 from core.rollout.model import TERMINAL_STATES, Rollout, RolloutState
@@ -56,11 +57,13 @@ def render(
         case AnnouncementKind.CARD:
             return card.render(rollout, zone, newer())
         case AnnouncementKind.NOTICE | AnnouncementKind.NOTICE_EDIT:
-            return _render_notice(
-                announcement, rollout, _feature_title(world, rollout), at, zone, _other_rollouts(world, rollout)
-            )
+            return _render_notice(announcement, rollout, world, at)
         case AnnouncementKind.DIRECT_NOTICE:
             return _render_direct_notice(announcement, rollout, world, at)
+        case AnnouncementKind.START_REMINDER:
+            is_current = rollout.start is not None and rollout.start.isoformat() in announcement.key
+            name = wording.title_in_sentence(_feature_title(world, rollout))
+            return notice_note.render_start_reminder(rollout, name, zone) if is_current else None
         case AnnouncementKind.APPROVAL:
             return (
                 _render_approval(announcement, rollout, entries, zone, mention, facts)
@@ -96,12 +99,21 @@ def render(
                 return told
             reason = subscription_messages.describe_reason(rollout, announcement)
             return blocks.append_blocks(told, blocks.context(reason))
+        case AnnouncementKind.NOTICE_NOTE if isinstance(event, notice_note.NotedEvent):
+            before, after = _rollout_at(entries, position - 1), _rollout_at(entries, position)
+            name = wording.title_in_sentence(_feature_title(world, rollout))
+            return notice_note.render(before, after, event, name, entry.at, zone)
+        case AnnouncementKind.REMINDER if isinstance(event, follow_up.FollowedUp):
+            title, others = _feature_title(world, rollout), _other_rollouts(world, rollout)
+            return follow_up.render(rollout, event, announcement.audience, title, entry.at, zone, others)
         case (
             AnnouncementKind.LINE
             | AnnouncementKind.SUMMARY
             | AnnouncementKind.NOT_CONFIRMED
             | AnnouncementKind.FOLLOW_UP
             | AnnouncementKind.DIRECT_FOLLOW_UP
+            | AnnouncementKind.NOTICE_NOTE
+            | AnnouncementKind.REMINDER
         ):
             return event_lines.render(rollout, event, entry.at, zone)
         case _:
@@ -128,22 +140,23 @@ def _other_rollouts(world: World, rollout: Rollout) -> list[Rollout]:
     return [r for r in world.open_rollouts if r.plan.surface == rollout.plan.surface and r.id != rollout.id]
 
 
-def _render_notice(
-    announcement: Announcement, rollout: Rollout, title: str, at: datetime, zone: str, others: list[Rollout]
-) -> Message | None:
-    planned = next(
-        (n for n in rollout.plan.stakeholder_notices if announcement.key == f"notice:{rollout.fingerprint}:{n.key}"),
-        None,
-    )
+def _render_notice(announcement: Announcement, rollout: Rollout, world: World, now: datetime) -> Message | None:
+    title, key = _feature_title(world, rollout), announcement.key
+    planned = next((n for n in rollout.plan.stakeholder_notices if key == notice_key(rollout, n.key)), None)
     if planned is None:
-        return None  # the plan has changed and gets a notice of its own
+        if announcement.kind is AnnouncementKind.NOTICE:
+            return None  # the plan has changed and gets a notice of its own
+        channel = announcement.channel
+        successor = next((n for n in rollout.plan.stakeholder_notices if n.channel == channel), None)
+        return notice.render_replaced(rollout, successor, title)
     if (
         announcement.kind is AnnouncementKind.NOTICE
         and rollout.state in TERMINAL_STATES
         and rollout.state is not RolloutState.DONE
     ):
         return None
-    return notice.render(rollout, planned, title, rollout.notice_posted_at(planned.key) or at, zone, others)
+    posted_at, zone = rollout.notice_posted_at(planned.key) or now, world.policy.timezone
+    return notice.render(rollout, planned, title, posted_at, now, zone, _other_rollouts(world, rollout))
 
 
 def _render_review(rollout: Rollout, entries: Sequence[HistoryEntry], world: World, zone: str) -> Message | None:
@@ -180,7 +193,7 @@ def _render_direct_notice(announcement: Announcement, rollout: Rollout, world: W
     planned = known or NoticePlan(channel=announcement.channel, audience=audience)
     title, zone, others = _feature_title(world, rollout), world.policy.timezone, _other_rollouts(world, rollout)
     since = rollout.messages[announcement.key].at if is_posted else at
-    shown = notice.render(rollout, planned, title, since, zone, others)
+    shown = notice.render(rollout, planned, title, since, at, zone, others)
     if known is None:  # there is no channel whose readers could be counted
         left = tuple(block for block in shown.blocks if block["type"] not in {"actions", "context"})
         owner = blocks.context(f"Owner: {wording.format_owner(rollout)} · {rollout.id}")

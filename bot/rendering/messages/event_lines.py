@@ -108,6 +108,11 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.ConcernRaised():
             where = f" in {_notice_channel(event.notice)}" if event.notice else ""
             return f"Concern: {wording.escape(event.handle, 80)}{where} about {rollout.id}{_format_reason(event.text)}."
+        case e.ConcernsAnswered():
+            who = wording.escape(event.handle, 80)
+            return f"Answered: {who} to the concerns about {rollout.id}{_format_reason(event.text)}."
+        case e.ReminderRequested():
+            return f"{wording.format_actor(event.by)} will be told when {rollout.id} has reached everyone."
         case e.FeltOff():
             who = wording.escape(event.handle, 80)
             more = " If a second person says so, it goes on hold." if len(rollout.felt_off) < 2 else ""
@@ -291,7 +296,7 @@ def format_log_entry(event: e.RolloutEvent) -> tuple[str, str]:
             return "flag not set", f"{event.flag} at {event.percent:g} %: {event.error}"
         case e.EvalRecorded():
             return "checks", f"{event.suite}: {event.passed} passed, {event.failed} failed, {event.errors} errors"
-        case e.ConcernRaised() | e.FeltOff():
+        case e.ConcernRaised() | e.ConcernsAnswered() | e.FeltOff():
             return _name_event(event), event.text
         case e.HoldCleared():
             return _name_event(event), event.key
@@ -305,7 +310,7 @@ def format_log_entry(event: e.RolloutEvent) -> tuple[str, str]:
             return _name_event(event), ""
         case e.ReviewSubmitted():
             return "reviewed", "kept as the new normal" if event.keeps_baseline else "not kept as the new normal"
-        case e.TailsFrozen() | e.NoticeAcknowledged() | e.ReviewRequested():
+        case e.TailsFrozen() | e.NoticeAcknowledged() | e.ReviewRequested() | e.ReminderRequested():
             return _name_event(event), ""
         case _:
             assert_never(event)

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import assert_never
 
 from bot.rendering import schedule, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
+from bot.rendering.messages import change_status
+from bot.rendering.schedule import RolloutDates
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.model import Rollout, RolloutState
 from core.rollout.plan import BehaviourChange, Expectation, NoticePlan, changed_parts
@@ -16,28 +17,53 @@ _CLAIMS = {"latency_p50": "faster", "latency_p95": "faster", "ttft_p95": "faster
 
 
 def render(
-    rollout: Rollout, notice: NoticePlan, title: str, at: datetime, zone: str, others: Sequence[Rollout] = ()
+    rollout: Rollout,
+    notice: NoticePlan,
+    title: str,
+    posted_at: datetime,
+    now: datetime,
+    zone: str,
+    others: Sequence[Rollout] = (),
 ) -> Message:
-    """The notice, worded for its audience, or that it no longer applies.
+    """The notice, worded for its audience and for where the change stands, or that it no longer applies.
 
-    `title` names the AI feature, `at` is when the notice is or was posted, and `others` are the rollouts that are
-    planned or under way on the same AI feature.
+    `title` names the AI feature, `posted_at` is when the notice is or was posted, and `others` are the rollouts that
+    are planned or under way on the same AI feature.
     """
+    name = wording.title_in_sentence(title)
     if rollout.state in {RolloutState.ABANDONED, RolloutState.ROLLED_BACK}:
-        return _render_ended(rollout, notice, wording.title_in_sentence(title), others)
-    known = schedule.estimate_dates(rollout, at)
+        return _render_ended(rollout, notice, name, others)
+    known = schedule.estimate_dates(rollout, posted_at, now)
     match notice.audience:
         case "marketing":
-            first, body = _build_marketing_text(rollout, title, known, zone)
+            body = _build_marketing_text(rollout, known, zone)
         case "downstream":
-            first, body = _build_downstream_text(rollout, title, known, zone)
+            body = _build_downstream_text(rollout, known, zone)
         case _:
-            first, body = _build_support_text(rollout, title, known, zone)
+            body = _build_support_text(rollout, known, zone)
+    pressed = [buttons.got_it(rollout, notice.key), buttons.raise_concern(rollout, notice.key)]
+    if rollout.state is not RolloutState.DONE:
+        pressed.append(buttons.remind_me(rollout, notice.key))
     return blocks.build_message(
-        first,
+        change_status.describe(rollout, notice, name, known, now, zone),
         blocks.lines_section(body),
-        blocks.actions(buttons.got_it(rollout, notice.key), buttons.raise_concern(rollout, notice.key)),
+        blocks.actions(*pressed),
         blocks.context(_format_footer(rollout, notice)),
+    )
+
+
+def render_replaced(rollout: Rollout, notice: NoticePlan | None, title: str) -> Message:
+    """An earlier notice whose plan was changed before the start; `notice` is the one that replaces it, if any."""
+    name = wording.title_in_sentence(title)
+    instead = (
+        "The new notice is in this channel."
+        if notice is not None
+        else "This channel is no longer on its list. Ask in this thread if you need to know more."
+    )
+    return blocks.build_message(
+        f"Replaced: the plan for this change to the {name} was changed, so what was announced here no longer holds.",
+        blocks.section(instead),
+        blocks.context(f"Owner: {wording.format_owner(rollout)} · Questions in thread · {rollout.id}"),
     )
 
 
@@ -101,41 +127,7 @@ def _format_bullets(changes: list[BehaviourChange], *, examples: bool) -> list[s
     return bullets
 
 
-def _describe_affected(rollout: Rollout, known: schedule.RolloutDates) -> str:
-    match rollout.state:
-        case RolloutState.DONE:
-            return "everyone"
-        case RolloutState.ROLLED_BACK | RolloutState.ABANDONED:
-            return "nobody"
-        case RolloutState.PLANNED:
-            percent = 0.0
-        case RolloutState.RUNNING | RolloutState.WAITING | RolloutState.ON_HOLD | RolloutState.PAUSED:
-            percent = rollout.percent
-        case _:
-            assert_never(rollout.state)
-    if not percent:
-        return f"nobody yet; it starts with {wording.format_per_hundred(known.first_percent)} customers"
-    return "everyone" if percent >= 100 else f"about {wording.format_per_hundred(percent)} customers"
-
-
-def _describe_schedule(rollout: Rollout, known: schedule.RolloutDates, zone: str, first: str = "") -> str:
-    if rollout.state is RolloutState.DONE or rollout.percent >= 100:
-        return "*When:* everyone has it."
-    return f"*When:* {first}{schedule.format_completion(known, zone)} if all goes well."
-
-
-def _describe_first_customers(known: schedule.RolloutDates) -> str:
-    if known.first_percent >= 100:
-        return "for everyone at once"
-    return f"first for {wording.format_per_hundred(known.first_percent)} customers"
-
-
-def _format_start(title: str, known: schedule.RolloutDates, zone: str) -> str:
-    start, name = schedule.format_start(known, zone), wording.title_in_sentence(title)
-    return f"The {name} starts to change {start}, {_describe_first_customers(known)}."
-
-
-def _build_support_text(rollout: Rollout, title: str, known: schedule.RolloutDates, zone: str) -> tuple[str, list[str]]:
+def _build_support_text(rollout: Rollout, known: RolloutDates, zone: str) -> list[str]:
     described = changes_for_audiences(rollout, "support")
     changes = [b for b in described if not b.unchanged]
     same = [wording.escape(b.text) for b in described if b.unchanged]
@@ -145,50 +137,41 @@ def _build_support_text(rollout: Rollout, title: str, known: schedule.RolloutDat
     ]
     if same:
         body.append(f"*Not changing:* {' '.join(same)}")
-    growing = f"first {wording.format_per_hundred(known.first_percent)} customers, then more and more, "
     body += [
-        _describe_schedule(rollout, known, zone, growing),
-        f"*Who is affected now:* {_describe_affected(rollout, known)}.",
+        *change_status.describe_dates(rollout, known, zone),
+        f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
         f"*If a customer complains:* once it has started, type "
         f'/rollout feels-off {rollout.id} "what happened", or ask in this thread.',
         "*Which version did they see?* /rollout whois <customer id>".replace("<", "&lt;").replace(">", "&gt;"),
-        _IF_IT_GOES_WRONG,
     ]
-    return _format_start(title, known, zone), body
+    return body if rollout.state is RolloutState.DONE else [*body, _IF_IT_GOES_WRONG]
 
 
-def _build_marketing_text(
-    rollout: Rollout, title: str, known: schedule.RolloutDates, zone: str
-) -> tuple[str, list[str]]:
+def _build_marketing_text(rollout: Rollout, known: RolloutDates, zone: str) -> list[str]:
     changes = [b for b in changes_for_audiences(rollout, "marketing") if not b.unchanged]
-    what = _summarize_first_change(changes) if changes else "nobody should notice a difference"
-    first = f"The {wording.title_in_sentence(title)} changes {schedule.format_start(known, zone)}: {what}."
-    body = [f"*What people may notice*\n{chr(10).join(_format_bullets(changes, examples=False))}"] if changes else []
+    noticed = _format_bullets(changes, examples=False) or [" • Nobody should notice a difference."]
+    body = ["*What people may notice*", *noticed]
     if changes:
         quotes = " ".join(f"“{wording.escape(b.text)}”" for b in changes)
-        body.append(f'*You may say publicly* (only after we post "reached everyone"): {quotes}')
-    claims = ", ".join(dict.fromkeys([*_expected_claims(rollout), "smarter"]))
+        when = "now" if rollout.state is RolloutState.DONE else "only after we post “Reached everyone”"
+        body.append(f"*You may say publicly* ({when}): {quotes}")
+    if rollout.state is not RolloutState.DONE:
+        claims = ", ".join(dict.fromkeys([*_expected_claims(rollout), "smarter"]))
+        body.append(f"*Please do not say:* {claims}. None of that has been measured yet.")
     body += [
-        f"*Please do not say:* {claims}. None of that has been measured yet.",
-        _describe_schedule(rollout, known, zone),
-        f"*Who is affected now:* {_describe_affected(rollout, known)}.",
-        "We will post here when it reaches everyone, or if we roll it back (that takes seconds).",
-        f"*Whom to ask:* {wording.format_owner(rollout)}",
+        *change_status.describe_dates(rollout, known, zone),
+        f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
     ]
-    return first, body
-
-
-def _summarize_first_change(changes: list[BehaviourChange]) -> str:
-    return wording.escape(changes[0].text.rstrip(". "), 70).replace(":", ",")
+    if rollout.state is not RolloutState.DONE:
+        body.append("We will post here when it reaches everyone, or if we roll it back (that takes seconds).")
+    return [*body, f"*Whom to ask:* {wording.format_owner(rollout)}"]
 
 
 def _expected_claims(rollout: Rollout) -> list[str]:
     return [_CLAIMS[e.metric] for e in rollout.plan.expectations if e.metric in _CLAIMS] or ["faster", "more accurate"]
 
 
-def _build_downstream_text(
-    rollout: Rollout, title: str, known: schedule.RolloutDates, zone: str
-) -> tuple[str, list[str]]:
+def _build_downstream_text(rollout: Rollout, known: RolloutDates, zone: str) -> list[str]:
     before, after = rollout.from_content, rollout.to_content
     changed = changed_parts(before, after)
     body = ["*What your code may see*"]
@@ -199,13 +182,12 @@ def _build_downstream_text(
     if noticeable:
         body += ["*What people may notice*", *_format_bullets(noticeable, examples=True)]
     body += [
-        _describe_schedule(
-            rollout, known, zone, f"first {wording.format_per_hundred(known.first_percent)} customers, "
-        ),
-        _IF_IT_GOES_WRONG,
-        f"*Whom to ask:* {wording.format_owner(rollout)}",
+        *change_status.describe_dates(rollout, known, zone),
+        f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
     ]
-    return _format_start(title, known, zone), body
+    if rollout.state is not RolloutState.DONE:
+        body.append(_IF_IT_GOES_WRONG)
+    return [*body, f"*Whom to ask:* {wording.format_owner(rollout)}"]
 
 
 def _format_part_change(part: str, before: object, after: object) -> str:

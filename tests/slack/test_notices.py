@@ -1,0 +1,144 @@
+"""Notices stay true: each is edited with everything that happens, and its thread says what changed."""
+
+from datetime import timedelta
+
+from bot import jobs
+from core.rollout import commands as c
+from core.rollout.model import RolloutState
+
+SUPPORT = "#support"
+FIRST = "The support assistant starts to change"
+
+
+def _notice(office):
+    """The first message in the channel: the notice."""
+    return office.sandbox.list_messages(SUPPORT)[0]
+
+
+def _says(office) -> str:
+    return office.shown(_notice(office))
+
+
+def _thread(office) -> list[str]:
+    return [office.shown(m).splitlines()[0] for m in office.sandbox.list_replies(_notice(office))]
+
+
+def _pass(office, **span: float) -> None:
+    """Time passes, and the workers do what they do every minute."""
+    office.later(**span)
+    jobs.queue_overdue_edits(office.service, office.at)
+    office.deliver()
+
+
+def test_a_notice_follows_a_rollout_from_its_plan_to_its_pause(office):
+    office.plan()
+    assert _says(office).startswith(FIRST)
+    assert "Who is affected now: nobody yet; it starts with 5 in 100 customers." in _says(office)
+    office.typed("lee", "approve R-1")
+    office.later(minutes=10).typed("ana", "start R-1")
+    office.deliver()
+    assert _says(office).startswith("Started: a group of about 5 in 100 customers gets the new version")
+    assert _thread(office) == [], "the start has a message of its own in the channel"
+    office.typed("ana", "pause R-1 support sees odd greetings")
+    office.deliver()
+    assert _says(office).startswith("On hold: nobody else gets the new version")
+    assert "When: it is stopped until somebody lets it go on." in _says(office)
+    paused = _thread(office)[-1]
+    assert paused.startswith("Paused: nobody else gets the new version for now; a group of about 5 in 100 customers")
+    assert "support sees odd greetings" in paused
+    office.typed("ana", "resume R-1 the greetings were unrelated")
+    office.deliver()
+    assert _says(office).startswith("Started: a group of about 5 in 100 customers")
+    assert _thread(office)[-1] == "Going on: more customers get it step by step again."
+
+
+def test_a_date_that_has_passed_is_no_longer_shown(office):
+    office.start()
+    assert "next, as soon as our checks allow" not in _says(office)
+    _pass(office, minutes=4)
+    assert office.rollout.percent == 5
+    assert "next, as soon as our checks allow: 50 in 100 customers" in _says(office)
+    assert "after that: everyone" in _says(office)
+
+
+def test_a_fixed_start_is_reminded_of_and_its_passing_is_told(office):
+    office.apply(office.surface_file)
+    office.apply(office.rollout_file.replace("before: 10m", "before: 6h") + "start: 2026-11-24 10:00\n")
+    office.at = office.rollout.start - timedelta(hours=6)
+    office.deliver()
+    office.later(hours=4).deliver()
+    assert _thread(office)[-1].startswith("Today: the support assistant starts to change on")
+    _pass(office, hours=2, minutes=2)
+    assert _says(office).startswith("Delayed: the change to the support assistant has not started at the time")
+
+
+def test_a_start_that_moves_is_told_with_both_dates(office):
+    office.plan()
+    office.typed("lee", "approve R-1")
+    office.typed("ana", 'start R-1 --at "Tue 10:00"')
+    office.deliver()
+    assert _thread(office)[-1].startswith("Date set: it starts on")
+    office.typed("ana", 'start R-1 --at "Wed 10:00"')
+    office.deliver()
+    moved = _thread(office)[-1]
+    assert moved.startswith("Moved: it starts on")
+    assert moved.index("November 25") < moved.index("not on") < moved.index("November 24")
+
+
+def test_the_notice_of_a_plan_that_was_replaced_says_so(office):
+    office.plan()
+    office.apply(office.rollout_file.replace("a third shorter", "half as long"))
+    office.deliver()
+    assert _says(office).startswith("Replaced: the plan for this change to the support assistant was changed")
+    assert "half as long" in office.shown(office.message(SUPPORT, FIRST))
+
+
+def test_a_deleted_notice_comes_back_with_its_next_edit_and_keeps_its_lead_time(office):
+    office.plan()
+    given = office.rollout.notice_posted_at("support:#support")
+    office.client.chat_delete(channel=office.rollout.channel_ids[SUPPORT], ts=_notice(office).ts)
+    office.later(minutes=5).person("sam").type_command("/rollout notice R-1 ack", SUPPORT)
+    office.deliver()
+    assert "Read by @sam" in office.shown(office.message(SUPPORT, FIRST))
+    assert office.rollout.notice_posted_at("support:#support") == given
+
+
+def test_a_concern_waits_for_an_answer_and_gets_it_in_the_thread(office):
+    office.plan()
+    sam = office.directory.resolve_actor("T0SANDBOX1", "U0SAM00001", moves_forward=False)
+    office.say(c.RaiseConcern(notice="support:#support", text="what about refunds?"), by=sam)
+    office.deliver()
+    assert office.rollout.open_concerns == ("support:#support",)
+    assert "Answered" in office.typed("ana", "answer R-1 refunds still go to a person").text
+    office.deliver()
+    assert "answered your concern: “refunds still go to a person”" in _thread(office)[-1]
+    assert office.rollout.open_concerns == ()
+
+
+def test_at_high_risk_an_open_concern_keeps_it_from_starting(office):
+    high = office.rollout_file.replace("risk: standard", "risk: high").replace("stages:", "stages:\n  - eval: {}")
+    office.apply(office.surface_file)
+    office.apply(high)
+    office.deliver()
+    sam = office.directory.resolve_actor("T0SANDBOX1", "U0SAM00001", moves_forward=False)
+    office.say(c.RaiseConcern(notice="support:#support", text="what about refunds?"), by=sam)
+    asked = "A concern from #support has no answer yet (high risk)."
+    assert asked in office.later(minutes=11).typed("ana", "start R-1").text
+    office.typed("ana", "answer R-1 they still go to a person")
+    assert asked not in office.typed("ana", "start R-1").text
+
+
+def test_who_asked_to_be_reminded_is_told_how_it_ends(office):
+    office.start()
+    assert "will be told when R-1 has reached everyone" in office.click(
+        "mia", _marketing(office), "Remind me when it reaches everyone"
+    )
+    office.typed("ana", "rollback R-1 answers are odd")
+    office.deliver()
+    told = [office.shown(m) for m in office.sandbox.list_messages("#rampart-and-mia")]
+    assert [line.splitlines()[0] for line in told if "Switched back" in line] != []
+    assert office.rollout.state is RolloutState.ROLLED_BACK
+
+
+def _marketing(office):
+    return office.sandbox.list_messages("#marketing")[0]
