@@ -203,6 +203,8 @@ def _check_outbox(unsent: outbox.OutboxBacklog, settings: Settings, now: datetim
     """Whether messages are late, undeliverable, or waiting without a Slack."""
     waiting = unsent.pending + unsent.leased
     text = f"{waiting} messages are waiting"
+    if unsent.scheduled:
+        text += f", {unsent.scheduled} have a time of their own"
     unheard = bool(waiting) and not settings.has_slack
     if unheard:
         text += " for Slack: set SLACK_BOT_TOKEN"

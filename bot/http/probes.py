@@ -145,6 +145,7 @@ class RampartCollector(Collector):
         yield GaugeMetricFamily("rampart_events_a_day", "Events of the last 24 hours", database_size.events_a_day)
         messages = GaugeMetricFamily("rampart_messages", "Messages to Slack that are not sent yet", labels=["state"])
         messages.add_metric(["waiting"], unsent.pending + unsent.leased)
+        messages.add_metric(["scheduled"], unsent.scheduled)
         messages.add_metric(["dead"], unsent.dead)
         yield messages
         late = (self._now() - unsent.oldest_due_at).total_seconds() if unsent.oldest_due_at else 0.0

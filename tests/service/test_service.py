@@ -172,7 +172,10 @@ def test_a_notice_of_another_day_holds_up_nothing(desk, files):
     desk.apply(files["rollout"].replace("before: 1m", "before: 24h") + 'start: "2026-11-30 10:00 UTC"\n')
     with desk.service.database.reading() as connection:
         rows = connection.execute(select(outbox_table)).all()
+        backlog = outbox.measure_backlog(connection)
     notice = next(r for r in rows if r.idempotency_key.startswith("notice:"))
+    later = [r for r in rows if r.due_at > notice.due_at - timedelta(days=1)]
+    assert (backlog.scheduled, backlog.pending) == (len(later), len(rows) - len(later))
     assert notice.due_at.day == 29
     assert notice.ordering_key not in {r.ordering_key for r in rows if r is not notice}
     assert notice.ordering_key != "slack:#support", "a later message to the channel has a way of its own"

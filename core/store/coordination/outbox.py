@@ -46,10 +46,12 @@ class OutboxRow:
 class OutboxBacklog:
     """How many rows are unsent, and since when the oldest is due. `dead` rows need a human.
 
-    `errors` counts the rows that wait for a retry, by their last error.
+    `scheduled` rows have an appointed time and were not tried yet; they are not among the `pending` ones. `errors`
+    counts the rows that wait for a retry, by their last error.
     """
 
     pending: int
+    scheduled: int
     leased: int
     dead: int
     oldest_due_at: datetime | None
@@ -173,12 +175,11 @@ def release_stuck_rows(connection: Connection, now: datetime, lease: timedelta, 
 
 def _is_stuck(now: datetime, lease: timedelta, max_delay: timedelta) -> ColumnElement[bool]:
     pending, untried = outbox.c.state == "pending", outbox.c.attempt == 0
-    appointed = outbox.c.request.like('%"due_at":"%')
     return and_(
         is_unfinished(outbox),
         or_(
             and_(outbox.c.state == "leased", outbox.c.lease_until > now + 2 * lease),
-            and_(pending, untried, ~appointed, outbox.c.due_at > now + lease),
+            and_(pending, untried, ~_has_appointed_time(), outbox.c.due_at > now + lease),
             and_(pending, ~untried, outbox.c.due_at > now + max_delay + lease),
         ),
     )
@@ -196,12 +197,14 @@ def find_rate_limit_end(connection: Connection, destination: str, now: datetime)
 def measure_backlog(connection: Connection) -> OutboxBacklog:
     """Count the unsent and dead rows, by their partial indexes, without reading all that was ever sent."""
     leased = func.coalesce(func.sum(case((outbox.c.state == "leased", 1), else_=0)), 0)
-    asked = select(func.count(), leased, func.min(outbox.c.due_at)).where(is_unfinished(outbox))
-    unsent, under_way, oldest = connection.execute(asked).one()
+    appointed = func.coalesce(func.sum(case((_is_scheduled(), 1), else_=0)), 0)
+    asked = select(func.count(), leased, appointed, func.min(outbox.c.due_at)).where(is_unfinished(outbox))
+    unsent, under_way, scheduled, oldest = connection.execute(asked).one()
     dead = connection.execute(select(func.count()).where(outbox.c.state == literal_column("'dead'"))).scalar_one()
     errors = select(outbox.c.last_error, func.count()).where(is_unfinished(outbox), outbox.c.last_error.is_not(None))
     return OutboxBacklog(
-        pending=unsent - under_way,
+        pending=unsent - under_way - scheduled,
+        scheduled=scheduled,
         leased=under_way,
         dead=dead,
         oldest_due_at=oldest,
@@ -236,6 +239,14 @@ def _end_lease(connection: Connection, row: OutboxRow, **changes: Any) -> bool:
 
 def _holds_lease(row: OutboxRow) -> ColumnElement[bool]:
     return and_(outbox.c.id == row.id, outbox.c.state == "leased", outbox.c.lease_token == row.lease_token)
+
+
+def _is_scheduled() -> ColumnElement[bool]:
+    return and_(outbox.c.state == "pending", outbox.c.attempt == 0, _has_appointed_time())
+
+
+def _has_appointed_time() -> ColumnElement[bool]:
+    return outbox.c.request.like('%"due_at":"%')
 
 
 def _belongs_to(destination: str) -> ColumnElement[bool]:
