@@ -39,6 +39,7 @@ from core.flags.possible_answers import PossibleAnswer
 from core.flags.snapshot import Cohort, FlagAnswer, Reason, Variant, Version, build_live_answer
 from core.flags.targeting import parse_conditions
 from core.judging.model import verdict as v
+from core.judging.model.comparison import CourseDay, MetricCourse
 from core.judging.report.series import SeriesPoint
 from core.rollout import events as e
 from core.rollout.announcements import Announcement, AnnouncementKind, notice_key
@@ -122,6 +123,17 @@ def _events(words: Any, text: str) -> Iterator[e.RolloutEvent]:
         by=text,
     )
     yield e.DrillFinished(stage=0, seconds=1.0, ok=False)
+    days = tuple(CourseDay(number=n, canary=0.2, control=0.1, difference=0.1, requests=10**9) for n in range(1, 61))
+    course = MetricCourse(metric=text, days=days, early=0.1, late=-0.1, is_novelty=True, trend="rising")
+    yield e.ComparisonEnded(
+        stage=2,
+        look=9,
+        advice="go back",
+        measures=tuple(words.measure(text, text, limit_text=text, unit=text, note=text) for _ in range(60)),
+        courses=(course,) * 60,
+        weekdays=(2, 2, 2, 2, 1, 1, 1),
+    )
+    yield e.ComparisonDecided(stage=2, keep=False, advice="go back", by=text, reason=text)
     yield e.Held(key=text, text=text, findings=(finding,))
     yield e.Resumed(by=text, reason=text, overrides=text)
     yield e.Paused(by=text, reason=text)
@@ -247,6 +259,8 @@ def _whois(words: Any, rollout: Any, surface: Surface, text: str) -> Iterator[Me
 def _keys(kind: AnnouncementKind, rollout: Any) -> list[tuple[str, str]]:
     if kind in {AnnouncementKind.NOTICE, AnnouncementKind.NOTICE_EDIT, AnnouncementKind.FOLLOW_UP}:
         return [(notice_key(rollout, n.key), n.audience) for n in rollout.plan.stakeholder_notices]
+    if kind in {AnnouncementKind.DECISION, AnnouncementKind.DECISION_CLOSED}:
+        return [("decision:2", "engineering")]
     return [("approval:R-118.1", "engineering")]
 
 
