@@ -14,7 +14,7 @@ from core.outbox_tasks import FLAGS, FlagTask
 from core.rollout import commands as c
 from core.rollout import driving
 from core.rollout.context import ENGINE
-from core.rollout.events import Completed, RolledBack, StageEntered, rollout_stream
+from core.rollout.events import Completed, Resumed, RolledBack, StageEntered, rollout_stream
 from core.rollout.model import Rollout, RolloutState
 from core.rollout.world import World
 from core.service import CommandRequest, RolloutService
@@ -136,7 +136,8 @@ class _FlagReconciler:
                     raise RetryLater(less, seconds=REREAD_AFTER, counts_as_attempt=False)
                 self._submit_command(c.RecordFlagLowered(percent=percent), "lowered")
                 return {"left": percent}
-            if percent == wanted:
+            rehearses = driving.is_drilling(decided) and not driving.has_answered_drill(decided)
+            if percent == wanted and (self._has_written or not rehearses):
                 self._record_flag(decided, wanted, first_percent)
                 return {"percent": percent, "before": first_percent}
             self._consumer.renew_lease(self._row)
@@ -151,7 +152,8 @@ class _FlagReconciler:
         """Record that the flag has its decided percentage, and how long after the decision."""
         with self._database.reading() as connection:
             history = event_log.read_stream(connection, rollout_stream(rollout.id))
-        since = next(r.recorded_at for r in reversed(history) if isinstance(r.event, _DECISIONS))
+        decisions = (*_DECISIONS, Resumed) if driving.is_drilling(rollout) else _DECISIONS
+        since = next(r.recorded_at for r in reversed(history) if isinstance(r.event, decisions))
         seconds = max(0.0, (self._real_now() - since).total_seconds())
         rolled_back = rollout.state is RolloutState.ROLLED_BACK
         self._submit_command(

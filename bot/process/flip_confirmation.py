@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from core.rollout import commands as c
+from core.rollout import driving
 from core.rollout.context import ENGINE
-from core.rollout.events import RolledBack, StageEntered, rollout_stream
+from core.rollout.events import Resumed, RolledBack, StageEntered, rollout_stream
 from core.rollout.model import Rollout, RolloutState
-from core.rollout.plan import StageKind
 from core.rollout.refusal import Conflict
 from core.service import CommandRequest, RolloutService
 from core.store.coordination import processes
@@ -84,7 +84,7 @@ class FlipConfirmer:
         """Confirm what can be confirmed, and doubt what could not be for a minute. `now` is the rollouts' clock."""
         before = self._elapsed()
         world = self._service.cached_world()
-        awaiting = [r for r in world.rollouts.values() if _awaits_confirmation(r, now) or _is_drill_open(r)]
+        awaiting = [r for r in world.rollouts.values() if _awaits_confirmation(r, now) or driving.is_drilling(r)]
         if not awaiting and before - self._reports_read_at < READ_REPORTS_EVERY:
             self._previous_round = (world.position, before)
             return
@@ -113,7 +113,8 @@ class FlipConfirmer:
 
     def _track_switch(self, rollout: Rollout, at: float) -> _PendingSwitch:
         """The switch that this rollout awaits: the one known already, or its newest decision from the log."""
-        kind = RolledBack if rollout.state is RolloutState.ROLLED_BACK else StageEntered
+        # A drill that took too long is repeated, and timed anew, once somebody resumes.
+        kind = RolledBack if rollout.state is RolloutState.ROLLED_BACK else StageEntered | Resumed
         known = self._pending.get(rollout.id)
         if known is not None and kind is RolledBack:
             return known
@@ -164,11 +165,13 @@ class FlipConfirmer:
         self._submit_command(rollout, command, f"flip:{switch.position}:{type(command).__name__}", now)
 
     def _confirm_drill(self, rollout: Rollout, switch: _PendingSwitch, now: datetime, at: float) -> None:
-        """Record a rollback drill once all processes have switched."""
+        """Record a rollback drill once all processes have switched and the driven flag was written and read back."""
         reached, missing, unheard = self._classify_processes(switch.position, switch.started_at, at)
-        if any(self._is_alive(p, at) for p in reached) and not missing:
+        if any(self._is_alive(p, at) for p in reached) and not missing and driving.has_answered_drill(rollout):
             waited = at - switch.started_at
             seconds = waited if unheard else self._measure_seconds(reached, switch, waited)
+            if rollout.plan.drives is not None and rollout.flag is not None:
+                seconds = max(seconds, rollout.flag.seconds)
             self._submit_command(rollout, c.RecordDrill(seconds=seconds), f"drill:{switch.position}", now)
 
     def _is_alive(self, process: ProcessReport, at: float) -> bool:
@@ -203,9 +206,3 @@ def _list_unconfirmed_flags(rollout: Rollout) -> tuple[str, ...]:
     if rollout.plan.drives is None or (rollout.flag is not None and rollout.flag.percent == 0):
         return ()
     return (rollout.plan.drives.title,)
-
-
-def _is_drill_open(rollout: Rollout) -> bool:
-    stage = rollout.stage
-    drilling = stage is not None and stage.kind is StageKind.ROLLBACK_DRILL and rollout.is_under_way
-    return drilling and rollout.stage_index not in rollout.drilled

@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from core.files.choose_template import with_chosen_template
+from core.files.find_changes import find_changes
 from core.files.foresight import known_traffic, prefill
 from core.files.foresight.detection import design_from_plan
 from core.files.rollout_file import RolloutFile
@@ -12,12 +14,11 @@ from core.files.syntax.limit_terms import LimitTerms
 from core.files.syntax.problems import UnreadableFile
 from core.files.templates import TEMPLATES, NoticeLead, Template
 from core.judging.model.limits import Limit, LimitRole
+from core.judging.model.question import ALL_SEGMENTS
 from core.judging.report.horizon import has_fixed_test
-from core.rollout.plan import NoticePlan, Plan, Risk, Stage, StageKind, changed_parts
+from core.rollout.plan import NoticePlan, Plan, Risk, Stage, StageKind
 from core.rollout.policy import Policy
 from core.rollout.surface import Surface, is_version_taken, next_version
-
-MERGED_PARTS = ("params", "routing")  # parts that are merged key by key; all others are replaced as a whole
 
 
 def build(
@@ -37,6 +38,7 @@ def build(
 
     Raises UnreadableFile if no plan is possible. What is merely unwise is reported by `checks`.
     """
+    file = with_chosen_template(file, surface)
     risk = file.effective_risk
     from_version, change = find_changes(file, surface)
     owner = file.owner or surface.owner
@@ -95,12 +97,19 @@ def _choose_version_name(surface: Surface, from_version: str, change: Mapping[st
 def build_stages(file: RolloutFile) -> tuple[Stage, ...]:
     """Every stage in order. A ramp becomes one stage per step.
 
-    A long comparison that names no metrics is decided on those of the rollback limits that it can test.
+    A long comparison that names no metrics is decided on those of the rollback limits that it can test. Where a
+    template compares extensively, it takes at least twice the canary's sample.
     """
-    stages = tuple(stage for entry in file.stage_entries for stage in entry.to_stages())
+    stages = [stage for entry in file.stage_entries for stage in entry.to_stages()]
+    canary = max((stage.min_samples for stage in stages if stage.kind is StageKind.CANARY), default=0)
+    least = 2 * canary if TEMPLATES[file.template].compares_extensively else 0
     return tuple(
-        replace(stage, decide_on=_choose_deciding_metrics(file))
-        if stage.kind is StageKind.AB and not stage.decide_on
+        replace(
+            stage,
+            decide_on=stage.decide_on or _choose_deciding_metrics(file),
+            min_samples=max(stage.min_samples, least),
+        )
+        if stage.kind is StageKind.AB
         else stage
         for stage in stages
     )
@@ -114,7 +123,10 @@ def _choose_deciding_metrics(file: RolloutFile) -> tuple[str, ...]:
 
 def select_segments(file: RolloutFile) -> tuple[str, ...]:
     """The dimensions that are kept of observations: the file's, or else the template's."""
-    return TEMPLATES[file.template].segments if file.assignment.segments is None else file.assignment.segments
+    written = file.assignment.segments
+    if written == "all":
+        return (ALL_SEGMENTS,)
+    return TEMPLATES[file.template].segments if written is None else written
 
 
 def build_limits(file: RolloutFile) -> tuple[Limit, ...]:
@@ -144,29 +156,6 @@ def build_notices(file: RolloutFile, surface: Surface | None) -> tuple[NoticePla
         for notice in surface.notices
         if notice.audience == "engineering" or not silent
     )
-
-
-def find_changes(file: RolloutFile, surface: Surface) -> tuple[str, Mapping[str, Any]]:
-    """The version to start from, and the parts that differ from it, each as a whole.
-
-    Raises UnreadableFile if there is no such version or nothing differs.
-    """
-    from_version = file.change.from_version
-    before = surface.versions.get(from_version)
-    if before is None:
-        known = ", ".join(surface.versions)
-        message = f"{surface.name} has never had a version {from_version}, only {known}"
-        raise UnreadableFile([file.source.problem_at(("change", "from"), message)])
-    after = dict(before)
-    for part, content in file.change.to.to_content().items():
-        old = before.get(part)
-        merge = part in MERGED_PARTS and isinstance(content, dict) and isinstance(old, Mapping)
-        after[part] = {**old, **content} if merge else content  # type: ignore[dict-item]
-    different = {part: after[part] for part in changed_parts(before, after)}
-    if not different:
-        message = f"nothing changes: {from_version} already has exactly this content"
-        raise UnreadableFile([file.source.problem_at(("change", "to"), message, at_key=True)])
-    return from_version, different
 
 
 def find_start_problem(file: RolloutFile, policy: Policy) -> str | None:

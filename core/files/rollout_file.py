@@ -125,7 +125,7 @@ class AssignmentTerms(StrictModel):
 
     unit: Literal["user", "conversation", "account"] = "user"
     control: Literal["concurrent", "matched"] = "concurrent"
-    segments: tuple[Name, ...] | None = None
+    segments: Literal["all"] | tuple[Name, ...] | None = None
 
 
 class ApprovalTerms(StrictModel):

@@ -6,6 +6,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
+from core.judging.model.question import ALL_SEGMENTS
 from core.rollout.plan import Risk
 
 DEFAULT_TEMPLATE = "prompt-standard"
@@ -30,6 +31,7 @@ class Template:
     segments: tuple[str, ...] = ()
     rollback_when: tuple[Mapping[str, Any], ...] = ()  # added if the file has no limit on that metric
     dated_snapshot: bool = False  # a model name must contain its date
+    compares_extensively: bool = False  # the long comparison takes at least twice the canary's sample
 
 
 def _build_leads(hours: int, *audiences: str, acknowledge: bool = False) -> Mapping[str, NoticeLead]:
@@ -83,7 +85,9 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType(
                 {"bake": {"hold": "168h"}},
             ),
             leads=_build_leads(72, "support", "marketing", "downstream", acknowledge=True),
+            segments=(ALL_SEGMENTS,),
             dated_snapshot=True,
+            compares_extensively=True,
         ),
         "prompt-rewrite-long-ab": Template(
             title="A rewrite that is compared for whole weeks: 2 to 5 weeks",

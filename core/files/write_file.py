@@ -8,6 +8,7 @@ import yaml
 from core.files.syntax import limit_terms
 from core.files.syntax.units import Amount, Unit, format_amount, format_duration
 from core.judging.model.limits import LimitRole
+from core.judging.model.question import ALL_SEGMENTS
 from core.rollout.plan import (
     AdvanceMode,
     BehaviourChange,
@@ -43,7 +44,11 @@ def export_plan(plan: Plan) -> str:
         "behaviour_changes": [_write_behaviour(behaviour) for behaviour in plan.behaviour_changes],
         "expectations": {expected.metric: _write_expectation(expected) for expected in plan.expectations},
         "stages": _write_stages(plan.stages),
-        "assignment": {"unit": plan.unit, "control": plan.control, "segments": list(plan.segments)},
+        "assignment": {
+            "unit": plan.unit,
+            "control": plan.control,
+            "segments": "all" if ALL_SEGMENTS in plan.segments else list(plan.segments),
+        },
         "approvals": {
             "required": plan.approvals.required,
             "groups": list(plan.approvals.groups),

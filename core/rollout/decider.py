@@ -7,7 +7,7 @@ from core.flags import bucketing
 from core.judging.model.verdict import BlindSpot
 from core.judging.model.verdict import Hold as HoldVerdict
 from core.rollout import commands as c
-from core.rollout import engine_decisions, gating, holds, permission, reviewing
+from core.rollout import engine_decisions, gating, holds, permission, reviewing, way_back
 from core.rollout import events as e
 from core.rollout.context import Context, is_same_person, slack_user_in
 from core.rollout.model import TERMINAL_STATES, UNDER_WAY_STATES, Rollout, RolloutState
@@ -486,6 +486,12 @@ def _roll_back(rollout: Rollout, command: c.RollBack, context: Context) -> list[
                     f"{surface.live} ({surface.live_by or 'applied'}) went live on {surface.name} after {rollout.id}.",
                     hint=f"Roll back {surface.live_by} instead." if surface.live_by else "",
                 )
+    if rollout.percent and way_back.is_way_back_closed(rollout.plan, context.policy, context.at):
+        raise Refused(
+            f"{way_back.explain_closed_way_back(rollout.plan)}. Nothing was changed.",
+            hint=way_back.suggest_way_back(rollout, context.surface),
+            code="conflict",
+        )
     return [engine_decisions.build_rolled_back(rollout, context, reason=command.reason.strip(), findings=())]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.model import Rollout, RolloutState
+from core.rollout.plan import StageKind
 
 
 def desired_percent(rollout: Rollout) -> float | None:
@@ -25,7 +26,23 @@ def should_reconcile(event: e.RolloutEvent, before: Rollout | None, after: Rollo
         return False
     if isinstance(event, e.Resumed) and event.overrides == lowered_hold_key(after):
         return True
+    if is_drilling(after) and isinstance(event, e.StageEntered | e.Resumed):
+        return True
     return isinstance(event, e.RolledBack) or before is None or desired_percent(before) != wanted
+
+
+def is_drilling(rollout: Rollout) -> bool:
+    """Whether a rollback is being rehearsed. The flag system then takes part: it is written at 0 % and read back."""
+    stage = rollout.stage
+    if stage is None or stage.kind is not StageKind.ROLLBACK_DRILL or rollout.state is not RolloutState.RUNNING:
+        return False
+    seconds = rollout.drilled.get(rollout.stage_index)
+    return seconds is None or (stage.drill_within is not None and seconds > stage.drill_within.total_seconds())
+
+
+def has_answered_drill(rollout: Rollout) -> bool:
+    """Whether the driven flag system, if there is one, was read back since the drill began."""
+    return rollout.plan.drives is None or (bool(rollout.spans) and rollout.spans[-1].driven_since is not None)
 
 
 def lowered_hold_key(rollout: Rollout) -> str:
@@ -80,7 +97,8 @@ def _record_reading(rollout: Rollout, flag: str, command: c.RecordFlag) -> list[
         rollout.state is RolloutState.ROLLED_BACK
     ):
         return []  # outdated: the target has changed, and whoever sends the new one records it
-    if is_settled(rollout) and command.before == command.percent and not rollout.flag_trouble:
+    waits = is_drilling(rollout) and not has_answered_drill(rollout)
+    if not waits and is_settled(rollout) and command.before == command.percent and not rollout.flag_trouble:
         return []
     return [e.FlagSet(flag=flag, percent=command.percent, before=command.before, seconds=command.seconds)]
 

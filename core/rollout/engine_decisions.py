@@ -8,7 +8,7 @@ from typing import assert_never
 from core import durations
 from core.judging.model import verdict as v
 from core.rollout import commands as c
-from core.rollout import driving, gating, holds
+from core.rollout import driving, gating, holds, way_back
 from core.rollout import events as e
 from core.rollout.context import Context
 from core.rollout.model import Rollout, RolloutState
@@ -149,6 +149,8 @@ def _decide_tick(rollout: Rollout, look: c.LookResult | None, context: Context) 
 def _decide_on_look(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
     if look is not None:
         if isinstance(look.verdict, v.RollBack):
+            if way_back.is_way_back_closed(rollout.plan, context.policy, context.at):
+                return _hold_without_way_back(rollout, look, look.verdict, context)
             evidence = _build_evidence(rollout, look, "rollback")
             reason = look.verdict.findings[0].limit_text
             back = build_rolled_back(rollout, context, reason=reason, findings=look.verdict.findings, look=look)
@@ -165,6 +167,22 @@ def _decide_on_look(rollout: Rollout, look: c.LookResult | None, context: Contex
     if not events and _is_summary_due(rollout, context):
         return [_build_evidence(rollout, look, "summary")]
     return events
+
+
+def _hold_without_way_back(
+    rollout: Rollout, look: c.LookResult, verdict: v.RollBack, context: Context
+) -> list[e.RolloutEvent]:
+    """Hold instead of rolling back to a version that nobody can be served any more. People are told once."""
+    if rollout.state is RolloutState.ON_HOLD and rollout.hold and rollout.hold.key == way_back.NO_WAY_BACK:
+        return []
+    if way_back.NO_WAY_BACK in rollout.overridden:
+        return []
+    text = (
+        f"{verdict.findings[0].metric} {verdict.findings[0].limit_text}, but "
+        f"{way_back.explain_closed_way_back(rollout.plan)}. {way_back.suggest_way_back(rollout, context.surface)}"
+    )
+    held = e.Held(key=way_back.NO_WAY_BACK, text=text, findings=verdict.findings)
+    return [_build_evidence(rollout, look, "hold"), held]
 
 
 def _decide_planned(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
@@ -420,11 +438,14 @@ def _is_summary_due(rollout: Rollout, context: Context) -> bool:
 
 def _record_drill(rollout: Rollout, command: c.RecordDrill) -> list[e.RolloutEvent]:
     stage = rollout.stage
-    if stage is None or stage.kind is not StageKind.ROLLBACK_DRILL or rollout.stage_index in rollout.drilled:
+    if stage is None or not driving.is_drilling(rollout) or not driving.has_answered_drill(rollout):
         return []
     ok = stage.drill_within is None or command.seconds <= stage.drill_within.total_seconds()
     finished = e.DrillFinished(stage=rollout.stage_index, seconds=command.seconds, ok=ok)
     if ok:
         return [finished]
-    text = f"the drill took {command.seconds:.1f} s; at most {stage.drill_within.total_seconds():g} s were agreed"  # type: ignore[union-attr]
-    return [finished, e.Held(key="drill", text=text)]
+    text = (
+        f"the drill took {command.seconds:.1f} s; at most {stage.drill_within.total_seconds():g} s were agreed. "  # type: ignore[union-attr]
+        "A resume repeats it"
+    )
+    return [finished, e.Held(key=holds.DRILL, text=text)]

@@ -8,6 +8,7 @@ from core.rollout import events as e
 from core.rollout import holds
 from core.rollout.fast_replace import replace
 from core.rollout.model import ActiveHold, PostedMessage, Rollout, RolloutState, StageSpan
+from core.rollout.plan import StageKind
 
 
 def evolve(rollout: Rollout | None, event: e.RolloutEvent, at: datetime) -> Rollout:
@@ -159,6 +160,8 @@ def _apply_resumed(rollout: Rollout, event: e.Resumed, at: datetime) -> Rollout:
         return replace(rollout, state=rollout.paused_from, paused_at=None, paused_for=_total_paused(rollout, at))
     overridden = rollout.overridden | {event.overrides} if event.overrides else rollout.overridden
     undecided = event.overrides.startswith(holds.UNDECIDED)
+    if event.overrides == holds.DRILL and rollout.spans:  # it is drilled again
+        rollout = replace(rollout, spans=(*rollout.spans[:-1], replace(rollout.spans[-1], driven_since=None)))
     return replace(
         rollout,
         state=_state_after_hold(rollout),
@@ -264,6 +267,8 @@ def _keep_unchanged(rollout: Rollout, _event: e.MessageFailed, _: datetime) -> R
 def _carry_driven_since(rollout: Rollout, event: e.StageEntered, at: datetime) -> datetime | None:
     """`at` if the driven flag system already has the percentage of the new stage, else None."""
     before = rollout.stage
+    if rollout.plan.stages[event.index].kind is StageKind.ROLLBACK_DRILL:
+        return None  # it takes part in the drill, and has to answer anew
     there = before is not None and before.percent == event.percent and rollout.spans[-1].driven_since is not None
     return at if there else None
 

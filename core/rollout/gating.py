@@ -17,6 +17,7 @@ from core.rollout.refusal import Refused
 from core.rollout.surface import Surface, is_version_taken, next_version
 
 START_GATE = "start"
+WEEK = timedelta(weeks=1)
 
 
 def count_approvals_needed(rollout: Rollout, stage: Stage | None) -> int:
@@ -106,8 +107,8 @@ def current_blind_spots(rollout: Rollout) -> tuple[BlindSpot, ...]:
 def is_comparison_due(rollout: Rollout, canary_requests: int, at: datetime) -> bool:
     """Whether a long comparison is over at `at` and its result is not recorded yet.
 
-    It is over after its length, or once it has its sample, but at its longest hold in any case. Both are fixed before
-    the start and do not depend on the outcome.
+    It is over after its length. Where it lacks its sample then, it goes on, for whole weeks if it was planned in weeks,
+    to its longest hold at most. All this is fixed before the start and does not depend on the outcome.
     """
     stage = rollout.stage
     if stage is None or not stage.is_decided_at_end or rollout.stage_index in rollout.comparisons:
@@ -115,7 +116,9 @@ def is_comparison_due(rollout: Rollout, canary_requests: int, at: datetime) -> b
     held = rollout.held_for(at)
     if rollout.state is not RolloutState.RUNNING or held < stage.min_hold:
         return False
-    return canary_requests >= stage.min_samples or held >= (stage.max_hold or stage.min_hold)
+    if stage.min_hold % WEEK == timedelta(0) and (held - stage.min_hold) % WEEK >= timedelta(days=1):
+        return held >= stage.longest_hold
+    return canary_requests >= stage.min_samples or held >= stage.longest_hold
 
 
 def undecided_hold_key(stage: Stage) -> str:

@@ -6,6 +6,7 @@ from core.rollout.model import Rollout
 
 NO_DATA, SPLIT, BROKEN = "no_data", "split", "broken_evidence"
 UNDECIDED = "undecided:"
+DRILL = "drill"  # the rehearsed rollback took too long; a resume repeats it
 DECISION = "decision:"  # a long comparison is over, and a person decides
 UNREAD = "unread"
 _SOURCE = "source:"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from core.files.foresight.known_traffic import KnownTraffic
 from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY_PREFIX, CONTROL, REQUESTS
 from core.judging.model.limits import NEW_CATEGORY_METRIC
+from core.judging.model.question import ALL_SEGMENTS
 from core.metrics.catalogue import CATALOGUE, MetricKind, counts_as_request
 from core.metrics.observation import Observation
 from core.metrics.typical_levels import has_amounts
@@ -188,6 +189,8 @@ def _group_profiles(
     recording: Recording, cuts: Sequence[str]
 ) -> tuple[tuple[Mapping[str, str], ...], NDArray[np.int64]]:
     """(most frequent segment combinations, index of each row's). Rare ones only count in the overall comparison."""
+    if ALL_SEGMENTS in cuts:
+        cuts = sorted({cut for row in recording.segments for cut in row})
     seen = [tuple((cut, row[cut]) for cut in cuts if cut in row) for row in recording.segments]
     counts: dict[tuple[tuple[str, str], ...], int] = {}
     for one in seen:

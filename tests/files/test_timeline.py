@@ -52,7 +52,7 @@ from Mon 23 Nov 2026 10:00 CET  cost latency must pass, after approval
 from Mon 23 Nov 2026 10:00 CET  rollback drill must pass, after approval
 from Mon 23 Nov 2026 10:00 CET  internal (email_domain = example.com): 50% of them, at least 24 h, after approval
 from Tue 24 Nov 2026 10:00 CET  canary 1%, at least 24 h and 3,000 requests, after approval, about 3,001 requests
-from Thu 26 Nov 2026 08:00 CET  ab 50%, at least 21 days, after approval, about 1,743,000 requests
+from Thu 26 Nov 2026 08:00 CET  ab 50%, at least 21 days and 6,000 requests, after approval, about 1,743,000 requests
 from Thu 17 Dec 2026 08:00 CET  ramp 75%, at least 24 h, after approval, about 124,500 requests
 from Mon 4 Jan 2027 08:00 CET   ramp 100%, at least 24 h, after approval, about 166,000 requests
 from Tue 5 Jan 2027 08:00 CET   bake: everybody has it, and rolling back still takes seconds, at least 7 days, after approval, about 1,162,000 requests

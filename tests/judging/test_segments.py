@@ -125,3 +125,12 @@ def test_a_row_says_what_a_segment_would_need_alone(world, traffic):
     assert (worst.segment, worst.metric) == ("language=tr", "refusal_rate")
     everybody = next(measure for measure in found.measures if measure.metric == "refusal_rate")
     assert worst.needed > everybody.needed
+
+
+def test_where_all_segments_are_judged_harm_in_any_dimension_is_found(world, traffic):
+    here = divided(world, (PASSES,))
+    here.cuts = ("*",)
+    canary = traffic(passes=0.955, languages={"tr": traffic(passes=0.60)})
+    _, verdict = here.run(400, canary, traffic(), per_look=1000)
+    assert isinstance(verdict, RollBack)
+    assert verdict.findings[0].segment == "language=tr"

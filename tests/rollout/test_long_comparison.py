@@ -97,9 +97,19 @@ def test_at_the_horizon_the_result_is_recorded_and_a_person_is_asked(over, words
 
 
 @pytest.mark.parametrize(
-    ("requests", "days", "due"), [(1999, 14, False), (2000, 14, True), (1999, 27.9, False), (1999, 28, True)]
+    ("requests", "days", "due"),
+    [
+        (1999, 14, False),
+        (2000, 14, True),
+        (2000, 14.9, True),
+        (2000, 16, False),
+        (2000, 20.9, False),
+        (2000, 21, True),
+        (1999, 27.9, False),
+        (1999, 28, True),
+    ],
 )
-def test_a_sample_that_is_missing_makes_it_longer_but_not_endless(comparing, requests, days, due):
+def test_a_sample_that_is_missing_makes_it_longer_by_whole_weeks_but_not_endless(comparing, requests, days, due):
     story = comparing().later(days=days)
     assert gating.is_comparison_due(story.now, requests, story.at) is due
 

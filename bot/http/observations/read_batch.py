@@ -20,6 +20,7 @@ from core.flags.placement import (
 )
 from core.flags.snapshot import Snapshot
 from core.judging.model.evidence import capped_cell, exceedance_cell
+from core.judging.model.question import ALL_SEGMENTS
 from core.metrics.catalogue import CATALOGUE, FEEDS, UnknownMetric, parse_readings
 from core.metrics.error_text import group_error_text
 from core.metrics.observation import Observation
@@ -233,7 +234,12 @@ def _check_item(index: int, item: Any, snapshot: Snapshot, now: datetime, hints:
 
 def _place_observation(arm_place: Placement, observation: Observation) -> PlacedObservation:
     """The observation at its place, with the segments and counters that its rollout tracks."""
-    kept = {key: observation.segments[key] for key in arm_place.tracked.segments if key in observation.segments}
+    judged = arm_place.tracked.segments
+    kept = (
+        observation.segments
+        if ALL_SEGMENTS in judged
+        else {key: observation.segments[key] for key in judged if key in observation.segments}
+    )
     return PlacedObservation(
         rollout=arm_place.tracked.rollout,
         stage=arm_place.stage,

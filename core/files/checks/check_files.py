@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, assert_never
 
-from core.files.build_plan import find_changes
 from core.files.checks import (
     date_checks,
     detectability_checks,
@@ -15,6 +14,8 @@ from core.files.checks import (
     notice_checks,
     stage_checks,
 )
+from core.files.choose_template import with_chosen_template
+from core.files.find_changes import find_changes
 from core.files.policy_file import PolicyFile
 from core.files.read_file import AnyFile
 from core.files.rollout_file import RolloutFile
@@ -36,6 +37,7 @@ def check(file: AnyFile, surface: Surface | None, policy: Policy, now: datetime 
     """
     match file:
         case RolloutFile():
+            file = with_chosen_template(file, surface)
             found = [
                 *_check_change(file, surface),
                 *_check_approvals(file),

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 
 from core import durations
-from core.files.build_plan import build_limits, build_stages
+from core.files.build_plan import build_limits, build_stages, select_segments
 from core.files.foresight import detection
 from core.files.foresight.detection import TOO_LATE_PREFIX, DetectionDesign, LimitForesight
 from core.files.foresight.known_traffic import assume_traffic
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.problems import FieldPath, FileProblem
-from core.files.templates import TEMPLATES
 from core.judging.model.limits import LimitKind, LimitRole, format_rounded
 from core.rollout.policy import DEFAULT_POLICY, Policy
 from core.rollout.surface import Surface
@@ -28,7 +27,7 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy = DEFAULT_P
         stages=build_stages(file),
         limits=build_limits(file),
         control=file.assignment.control,
-        segments=bool(_planned_segments(file)),
+        segments=bool(select_segments(file)),
         risk=file.effective_risk,
         grow_on=policy.growth_rule_for(file.effective_risk),
     )
@@ -77,7 +76,3 @@ def _describe_change(one: LimitForesight) -> str:
     words = {LimitKind.DROPS_BY: "drop", LimitKind.CHANGES_BY: "change"}
     article = "an" if size[:1] == "8" or size.startswith(("11", "18")) else "a"
     return f"{article} {size} {words.get(one.limit.kind, 'rise')}"
-
-
-def _planned_segments(file: RolloutFile) -> tuple[str, ...]:
-    return TEMPLATES[file.template].segments if file.assignment.segments is None else file.assignment.segments

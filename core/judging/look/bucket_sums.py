@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY_PREFIX, EVERYONE, REQUESTS, CellKey, EvidenceSums
+from core.judging.model.question import ALL_SEGMENTS
 from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.stats.input_checks import Array as Array
 
@@ -78,6 +79,8 @@ def count_segment_requests(sums: EvidenceSums, stage: int, cuts: Sequence[str]) 
     """Requests of a stage in both arms, by segment (`language=de`), for the dimensions that are judged."""
     found: dict[str, float] = {}
     for key, cell in sums.cells.items():
-        if key.stage == stage and key.metric == REQUESTS and key.segment.partition("=")[0] in cuts:
+        if key.stage != stage or key.metric != REQUESTS or key.segment == EVERYONE:
+            continue
+        if ALL_SEGMENTS in cuts or key.segment.partition("=")[0] in cuts:
             found[key.segment] = found.get(key.segment, 0.0) + float(cell.weight.sum())
     return found

@@ -8,6 +8,9 @@ from core.judging.model.default_limits import ExpectedChange
 from core.judging.model.evidence import capped_cell
 from core.judging.model.limits import Limit, LimitRole
 
+ALL_SEGMENTS = "*"
+"""Among the dimensions of segments: every one that is reported."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageDesign:
@@ -38,7 +41,7 @@ class Question:
 
     `limits` (from the file) and `implied` (the default limits) keep their order for the whole rollout: records refer to
     them by position, the file's limits first. `cuts` are the segment dimensions that are judged. `caps` are, by metric,
-    the values at which a mean's readings are capped.
+    the values at which a mean's readings are capped. `ALL_SEGMENTS` among the `cuts` stands for every dimension.
     """
 
     limits: tuple[Limit, ...]
