@@ -12,6 +12,7 @@ from bench.rounds import FULL, QUICK
 PARTS = {
     "evaluation": "evaluation in process, against the growthbook SDK",
     "ofrep": "evaluation over HTTP, against a trivial Starlette route",
+    "streams_open": "memory of open event streams, and how soon they tell of a rollback",
     "slash": "slash commands to acknowledgement, against Bolt with an empty handler",
     "append": "one full append, against the eventsourcing library",
     "intake": "observations accepted a second",
@@ -26,7 +27,7 @@ PARTS = {
 }
 GROUPS = {
     "flags": ("evaluation",),
-    "http": ("ofrep", "intake"),
+    "http": ("ofrep", "streams_open", "intake"),
     "slack": ("slash",),
     "store": ("append", "verify", "large_log", "startup"),
 }

@@ -1,18 +1,24 @@
-"""Evaluations in process, three cohorts and a 5 % canary, against the growthbook SDK."""
+"""Evaluations in process, by Rampart and by its client, three cohorts and a 5 % canary, against the growthbook SDK."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+import httpx
 
 from bench import databases, rollouts
 from bench.figures import Figure
 from bench.peer import Peer
 from bench.rounds import Effort, medians
+from core.flags.document import DocumentEncoder
 from core.flags.evaluation import evaluate
+from core.flags.snapshot import Snapshot
 from core.rollout import exposure
 from core.service import RolloutService
 from core.store.database.connections import connect
+from rampart_client import RampartClient
 
 GOAL = 2.5
+CLIENT_GOAL = 5.0
 PEOPLE = 2_000
 TIMES = 20
 
@@ -26,6 +32,18 @@ def measure(effort: Effort) -> Iterator[Figure]:
         rollouts.begin(service, cohorts=rollouts.COHORTS)
         snapshot = exposure.build_snapshot(service.load_world())
 
+    client = RampartClient(
+        "http://127.0.0.1:1", listen=False, transport=lambda: httpx.MockTransport(_answer_with(snapshot))
+    )
+    client.start()
+
+    def by_client() -> float:
+        began = time.process_time()
+        for _ in range(times):
+            for person in people:
+                client.evaluate(rollouts.SURFACE, person["id"], person)
+        return times * PEOPLE / (time.process_time() - began)
+
     def ours() -> float:
         began = time.process_time()
         for _ in range(times):
@@ -35,9 +53,14 @@ def measure(effort: Effort) -> Iterator[Figure]:
 
     with Peer("growthbook_evaluation.py") as peer:
         found = medians(
-            {"ours": ours, "peer": lambda: times * PEOPLE / peer.ask(people=people, times=times)["seconds"]},
+            {
+                "ours": ours,
+                "client": by_client,
+                "peer": lambda: times * PEOPLE / peer.ask(people=people, times=times)["seconds"],
+            },
             effort.rounds,
         )
+    client.close()
     yield Figure(
         name="evaluation in process: growthbook SDK",
         ours=found["ours"],
@@ -45,6 +68,24 @@ def measure(effort: Effort) -> Iterator[Figure]:
         unit="/CPU-s",
         goal=GOAL,
     )
+    yield Figure(
+        name="evaluation by rampart-client: growthbook SDK",
+        ours=found["client"],
+        peer=found["peer"],
+        unit="/CPU-s",
+        goal=CLIENT_GOAL,
+    )
+
+
+def _answer_with(snapshot: Snapshot) -> Callable[[httpx.Request], httpx.Response]:
+    """A server that knows nothing but this snapshot."""
+    document = DocumentEncoder().encode(snapshot)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_known = request.headers.get("if-none-match") == document.etag
+        return httpx.Response(304 if is_known else 200, content=document.body, headers={"ETag": document.etag})
+
+    return answer
 
 
 def _person(number: int) -> dict[str, str]:

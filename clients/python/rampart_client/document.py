@@ -1,0 +1,95 @@
+"""From the snapshot document to one compiled rule for each surface."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, TypeAlias
+
+from rampart_client.bucketing import MAX_UNIT_LENGTH, build_prefix, find_threshold
+from rampart_client.evaluation import Evaluation
+from rampart_client.targeting import ContextTest, compile_conditions
+
+FORMAT = 1
+
+Choice: TypeAlias = Callable[[str | None, Mapping[str, Any]], Evaluation]
+
+
+class UnreadableDocument(Exception):
+    """The document is damaged, or of a newer format than this client reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceRule:
+    """One surface: everybody's answer while the client is out of touch, and the choice otherwise."""
+
+    live: Evaluation
+    choose: Choice
+
+
+def compile_document(body: bytes) -> dict[str, SurfaceRule]:
+    """The rule of each surface, by name. Raises UnreadableDocument."""
+    try:
+        document = json.loads(body)
+        if document["format"] != FORMAT:
+            raise UnreadableDocument(
+                f"The snapshot has format {document['format']}, and this client reads {FORMAT}: upgrade rampart-client."
+            )
+        return {name: _compile_surface(name, surface) for name, surface in document["surfaces"].items()}
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise UnreadableDocument(f"The snapshot cannot be read: {error!r}.") from error
+
+
+def _compile_surface(name: str, surface: Mapping[str, Any]) -> SurfaceRule:
+    answers = [
+        Evaluation(surface=name, value=surface["versions"][answer["version"]], **answer)
+        for answer in surface["answers"]
+    ]
+    live = answers[surface["live"]]
+    exposure = surface["exposure"]
+    if exposure is None:
+        return SurfaceRule(live, lambda unit, context: live)
+    return SurfaceRule(live, _compile_choice(exposure, answers, live))
+
+
+def _compile_choice(exposure: Mapping[str, Any], answers: list[Evaluation], live: Evaluation) -> Choice:
+    """The choice as one function whose every part is a local variable: each evaluation runs through it."""
+    prefix = build_prefix("expose", exposure["salt"])
+    canary_below = find_threshold(exposure["canary_below"])
+    control_from = find_threshold(exposure["control_from"])
+    canary: Evaluation = answers[exposure["canary"]]
+    control: Evaluation = answers[exposure["control"]]
+    stable: Evaluation = answers[exposure["stable"]]
+    outside: Evaluation = answers[exposure["outside"]]
+    is_in_cohort = compile_conditions(exposure["cohort"]) if exposure["cohort"] is not None else None
+    moved: Evaluation = answers[exposure["moved"]]
+    moved_back = frozenset(bytes.fromhex(number) for number in exposure["moved_back"])
+    earlier: list[tuple[ContextTest, bytes, Evaluation, Evaluation]] = [
+        (
+            compile_conditions(cohort["where"]),
+            find_threshold(cohort["below"]),
+            answers[cohort["new"]],
+            answers[cohort["live"]],
+        )
+        for cohort in exposure["earlier_cohorts"]
+    ]
+
+    def choose(unit: str | None, context: Mapping[str, Any]) -> Evaluation:
+        if not unit or len(unit) > MAX_UNIT_LENGTH or "\x00" in unit:
+            return live
+        try:
+            digest = sha256(prefix + unit.encode()).digest()
+        except UnicodeEncodeError:
+            return live
+        if moved_back and digest[:8] in moved_back:
+            return moved
+        for is_member, below, new, kept in earlier:
+            if is_member(context):
+                return new if digest < below else kept
+        if is_in_cohort is not None and not is_in_cohort(context):
+            return outside
+        if digest < canary_below:
+            return canary
+        return control if digest >= control_from else stable
+
+    return choose

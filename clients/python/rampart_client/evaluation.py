@@ -1,0 +1,32 @@
+"""What an evaluation answers, and why there may be no answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class NoSnapshot(LookupError):
+    """No snapshot has been fetched yet, and none was kept on disk."""
+
+
+class UnknownSurface(LookupError):
+    """The snapshot has no surface of this name: no file for it was ever applied."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evaluation:
+    """Which version a unit gets. One of the few answers of a surface, shared by everybody who gets it.
+
+    `value` is the version's whole content; do not change it. `variant` is `canary`, `control` or `stable`, `reason`
+    `SPLIT`, `TARGETING_MATCH` or `DEFAULT`. `exposure` is sent back in observations; it is empty without a rollout.
+    """
+
+    surface: str
+    version: str
+    value: Mapping[str, Any]
+    variant: str
+    reason: str
+    rollout: str
+    cohort: str
+    stage: str
+    exposure: str

@@ -1,0 +1,156 @@
+"""Keeps the snapshot fresh: one thread polls, another listens for changes and makes the next poll come sooner."""
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from rampart_client import snapshot_file
+from rampart_client.connection import Connection, FetchedSnapshot
+from rampart_client.document import SurfaceRule, UnreadableDocument, compile_document
+from rampart_client.freshness import find_deadline
+
+log = logging.getLogger("rampart_client")
+
+POLL_SECONDS = 5.0
+RETRY_SECONDS = 1.0  # after a poll that failed
+MAX_STREAM_RETRY_SECONDS = 30.0
+
+
+class SnapshotFollower:
+    """The newest snapshot, and until when it may be served. `rules` and `fresh_until` are read from any thread."""
+
+    def __init__(
+        self, connection: Connection, *, path: Path | None, listens: bool, elapsed: Callable[[], float]
+    ) -> None:
+        self.rules: dict[str, SurfaceRule] | None = None
+        self.fresh_until = float("-inf")
+        self.position = 0
+        self._etag = ""
+        self._connection, self._path, self._elapsed = connection, path, elapsed
+        self._change_listeners: list[Callable[[], None]] = []
+        self._stale_listeners: list[Callable[[], None]] = []
+        self._is_stale = False
+        self._last_problem = ""
+        self._is_first_answered = threading.Event()
+        self._wakeup = threading.Event()
+        self._stopping = threading.Event()
+        targets = [self._poll_repeatedly] + ([self._listen_repeatedly] if listens else [])
+        self._threads = [threading.Thread(target=each, name="rampart-client", daemon=True) for each in targets]
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` from another thread after evaluations may have changed."""
+        self._change_listeners.append(listener)
+
+    def on_stale(self, listener: Callable[[], None]) -> None:
+        """Call `listener` from another thread when the client has lost touch and serves live versions only."""
+        self._stale_listeners.append(listener)
+
+    def start(self, timeout: float) -> bool:
+        """Begin; returns whether a server answered within `timeout` seconds. What is on disk is served meanwhile."""
+        self._read_file()
+        for thread in self._threads:
+            thread.start()
+        return self._is_first_answered.wait(timeout)
+
+    def take_over(self, other: "SnapshotFollower") -> None:
+        """Go on with the snapshot that `other` holds, for as long as it may be served."""
+        self.rules, self.fresh_until, self.position, self._etag = (
+            other.rules,
+            other.fresh_until,
+            other.position,
+            other._etag,
+        )
+
+    def stop(self) -> None:
+        """Stop both threads."""
+        self._stopping.set()
+        self._wakeup.set()
+
+    def _read_file(self) -> None:
+        """Take the kept snapshot. It may be of any age, so that only its live versions are served."""
+        if self._path is None or self.rules is not None:
+            return
+        try:
+            body = snapshot_file.read_snapshot(self._path)
+            if body is not None:
+                self.rules = compile_document(body)
+        except (OSError, UnreadableDocument) as error:
+            log.warning("the snapshot in %s is not used: %s", self._path, error)
+
+    def _poll_repeatedly(self) -> None:
+        while not self._stopping.is_set():
+            self._wakeup.clear()
+            delay = POLL_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311 - spreads the polls of many clients
+            try:
+                if self._poll() and self._etag:
+                    delay = 0.0  # ask again at once: the request says what is served now
+            except (httpx.HTTPError, UnreadableDocument, ValueError, RuntimeError) as error:
+                self._report_problem(error)
+                delay = RETRY_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311
+            self._wakeup.wait(delay)
+
+    def _poll(self) -> bool:
+        """Ask once; returns whether there was a new snapshot."""
+        asked_at = self._elapsed()
+        fetched = self._connection.fetch_snapshot(self._etag)
+        if fetched.position < self.position and self._elapsed() <= self.fresh_until:
+            return False  # from a server that is behind; it counts as no answer while another one is not
+        is_new = fetched.body is not None and not (fetched.etag and fetched.etag == self._etag)
+        if fetched.body is not None and is_new:
+            self._take(fetched, fetched.body)
+        self.position = fetched.position
+        self.fresh_until = find_deadline(asked_at, fetched.age)
+        self._is_first_answered.set()
+        was_stale, self._is_stale = self._is_stale, False
+        if self._last_problem:
+            log.warning("Rampart answers again")
+            self._last_problem = ""
+        if is_new or was_stale:
+            _call_all(self._change_listeners)
+        return is_new
+
+    def _take(self, fetched: FetchedSnapshot, body: bytes) -> None:
+        self.rules = compile_document(body)
+        self._etag = fetched.etag
+        if self._path is not None:
+            try:
+                snapshot_file.write_snapshot(self._path, body)
+            except OSError as error:
+                log.warning("the snapshot could not be kept in %s: %s", self._path, error)
+
+    def _report_problem(self, error: Exception) -> None:
+        """Log a problem once, and tell those who want to know when it has lasted too long."""
+        problem = f"{type(error).__name__}: {error}"
+        if not self._stopping.is_set() and problem != self._last_problem:
+            log.warning("no answer from Rampart: %s", problem)
+        self._last_problem = problem
+        if not self._is_stale and self._elapsed() > self.fresh_until:
+            self._is_stale = True
+            log.warning("out of touch with Rampart: everybody gets the live version until it answers")
+            _call_all(self._stale_listeners)
+
+    def _listen_repeatedly(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                for _ in self._connection.listen():
+                    failures = 0
+                    self._wakeup.set()
+                failures = 0
+            except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: closed meanwhile
+                failures += 1
+                log.debug("the event stream broke: %s", error)
+            longest = min(MAX_STREAM_RETRY_SECONDS, 2.0**failures)
+            self._stopping.wait(longest * random.uniform(0.5, 1.0))  # noqa: S311
+
+
+def _call_all(listeners: list[Callable[[], None]]) -> None:
+    for listener in listeners:
+        try:
+            listener()
+        except Exception:  # the application's code, which must not stop the polls
+            log.exception("a listener failed")
