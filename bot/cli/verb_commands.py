@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,11 +14,9 @@ from bot.commands.verbs import TYPED_VERBS, VERB_ALIASES, takes_rest_of_line
 if TYPE_CHECKING:
     from bot.commands.grammar import ParsedCommand
     from bot.commands.request import CommandContext
-    from bot.rendering.numbers.latest_numbers import LatestNumbers
-    from core.rollout.model import Rollout
     from core.service import RolloutService
 
-_SHELL_HAS_ITS_OWN = frozenset({"help", "create"})  # in `root` and `files`
+_SHELL_HAS_ITS_OWN = frozenset({"help", "create", "plan"})  # in `root` and `files`
 _SPELLINGS = {**VERB_ALIASES, "roll": "rollback"}  # "roll" as in "roll back R-1"; Slack accepts these spellings, too
 
 _REASON_AFTER = {"approve": 1, "decide": 2}  # how many words come before the text of a verb
@@ -47,7 +45,7 @@ def _build_command(verb: str) -> Callable[..., None]:
 
 
 def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
-    from bot.commands import grammar, request, run_verb, version_queries
+    from bot.commands import grammar, json_answers, request, run_verb, version_queries
     from bot.rendering.answers import difference_text
     from bot.rendering.charts import plain_text
     from core.rollout.refusal import Refused
@@ -57,7 +55,7 @@ def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
         parsed = grammar.parse(_to_typed_line(verb, args))
         try:
             if as_json and isinstance(parsed, grammar.ParsedCommand) and _has_json_answer(parsed):
-                print(json.dumps(_answer_as_json(service, parsed, context), indent=2))
+                print(json.dumps(json_answers.answer_as_json(parsed, context), indent=2))
                 return
             if isinstance(parsed, grammar.ParsedCommand) and parsed.verb == "diff":
                 print("\n".join(difference_text.format_lines(version_queries.find_pair(parsed, context))))
@@ -121,53 +119,3 @@ def _build_context(service: "RolloutService") -> "CommandContext":
         command_id=session.new_command_id(),
         source="cli",
     )
-
-
-def _answer_as_json(service: "RolloutService", parsed: "ParsedCommand", context: "CommandContext") -> dict[str, Any]:
-    from bot.commands import plan_queries, queries, resolve, version_queries
-    from bot.rendering.answers import baseline, difference_text
-    from bot.rendering.json import evidence, reviews, rollouts
-    from bot.rendering.json.versions import versions_to_json
-    from core import evaluation, review_sources
-    from core.files import rollout_form
-    from core.rollout.model import Rollout
-    from core.rollout.refusal import NotFound
-
-    world = service.load_world()
-    if parsed.verb == "diff":
-        return difference_text.pair_to_json(version_queries.find_pair(parsed, context))
-    if parsed.verb == "baseline":
-        surface = world.surfaces[plan_queries.find_surface(world, parsed.rollout)]
-        return baseline.baseline_to_json(surface, rollout_form.suggest_limits(surface, world.policy))
-    if parsed.verb == "versions":
-        versions = version_queries.load_versions(service, version_queries.find_surface(parsed, world))
-        return versions_to_json(versions.surface, versions.records)
-    if parsed.verb == "list":
-        return {"rollouts": [rollouts.rollout_to_json(r) for r in queries.select_rollouts(parsed, context)]}
-    rollout = resolve.find_rollout(parsed.rollout, world)
-    if not isinstance(rollout, Rollout):
-        raise NotFound(rollout.question)
-    match parsed.verb:
-        case "status":
-            return rollouts.rollout_to_json(rollout)
-        case "history":
-            return {"events": [rollouts.event_to_json(r) for r in service.load_history(rollout.id)]}
-        case "review":
-            return reviews.review_to_json(review_sources.load_draft(service, rollout), world.policy.timezone)
-        case "explain":
-            trend = evaluation.load_trend(service, rollout, parsed.args[0])
-            return evidence.metric_to_json(rollout, _load_latest(service, rollout, context), parsed.args[0], trend)
-        case "segments":
-            return evidence.segments_to_json(rollout, _load_latest(service, rollout, context))
-        case _:
-            found = evidence.evidence_to_json(rollout, evaluation.load_newest_judgement(service, rollout), context.at)
-            return evidence.filter_evidence(
-                found, parsed.args[0] if parsed.args else "", parsed.flags.get("segment", "")
-            )
-
-
-def _load_latest(service: "RolloutService", rollout: "Rollout", context: "CommandContext") -> "LatestNumbers":
-    from bot.rendering.numbers.latest_numbers import select_latest
-    from core import evaluation
-
-    return select_latest(rollout, evaluation.load_newest_judgement(service, rollout), context.at)

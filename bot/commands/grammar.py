@@ -21,6 +21,16 @@ _TOKEN = re.compile(r'(--[A-Za-z-]*=)?"((?:[^"\\]|\\.)*)"|(\S+)')
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)%?")
 
 _EVERYWHERE = {"public": False}  # flags of every verb
+
+
+def _flags_of(verb: str) -> dict[str, bool]:
+    """The flags that a verb takes: its own, those of every verb, and those of verbs that change or show something."""
+    row = TYPED_VERBS[verb]
+    tried = {"dry-run": False} if row.build is not None else {}
+    shown = {"json": False} if row.has_json else {}
+    return {**row.flags, **_EVERYWHERE, **tried, **shown}
+
+
 DECIDE_WORDS = ("keep", "back")
 _NOTICE_WORDS = ("preview", "send", "ack")
 _BETWEEN_VERSIONS = ("->", "→", "to", "and", "vs", "with", "..")
@@ -106,6 +116,8 @@ def _parse_verb(line: str) -> ParseResult:
     verb = VERB_ALIASES.get(name, name or "help")
     if verb in TYPED_VERBS and takes_rest_of_line(verb):
         return _parse_free_text(verb, rest_of_line)
+    if verb == "plan" and "\n" in rest_of_line:
+        return ParsedCommand(verb="plan", text=rest_of_line.strip("`\n "))
     line = line.translate(_LOOKALIKES).strip()
     tokens = _tokenize(line)
     if not tokens:
@@ -119,7 +131,7 @@ def _parse_verb(line: str) -> ParseResult:
 
 
 def _parse_free_text(verb: str, rest_of_line: str) -> ParseResult:
-    read = free_text.split_flags(rest_of_line, _EVERYWHERE)
+    read = free_text.split_flags(rest_of_line, _flags_of(verb))
     if any(flag.lstrip("-—–").lower() in free_text.DRY_RUN_FLAGS for flag in read.unknown):
         flag = next(f for f in read.unknown if f.lstrip("-—–").lower() in free_text.DRY_RUN_FLAGS)
         hint = f"`{verb}` has no {flag}, so nothing was done. `/rollout help {verb}` says what it does."
@@ -175,7 +187,7 @@ def _find_nearest_verb(name: str) -> str:
 
 
 def _parse_flags(verb: str, tokens: list[_Token]) -> tuple[dict[str, str], list[_Token], Misunderstood | None]:
-    allowed = {**TYPED_VERBS[verb].flags, **_EVERYWHERE}
+    allowed = _flags_of(verb)
     flags: dict[str, str] = {}
     rest: list[_Token] = []
     waiting = iter(tokens)
@@ -225,6 +237,8 @@ def _parse_arguments(verb: str, tokens: list[_Token], flags: dict[str, str]) -> 
             return _parse_advance(words, text, flags)
         case "subscribe" | "unsubscribe":
             return _parse_subscription(verb, words, flags)
+        case "evidence":
+            return _parse_evidence(words, flags)
     if len(words) > 1:
         return _report_leftover(verb, words[1], _quote_rest(verb, words) if not text else "")
     return ParsedCommand(verb=verb, rollout=words[0] if words else "", text=text, flags=flags)
@@ -360,6 +374,17 @@ def _parse_decide(words: list[str], text: str, flags: dict[str, str]) -> ParseRe
         text=text or " ".join(after),
         flags=flags,
     )
+
+
+def _parse_evidence(words: list[str], flags: dict[str, str]) -> ParseResult:
+    """`#12 R-1`, in either order; a single number is that of the evidence."""
+    numbers = [w.lstrip("#") for w in words if re.fullmatch(r"#?\d+", w)]
+    others = [w for w in words if not re.fullmatch(r"#?\d+", w)] or numbers[1:2]
+    if not numbers:
+        return Misunderstood(hint=f"Which number? Usage: {TYPED_VERBS['evidence'].usage}")
+    if len(words) > 2 or len(others) > 1:
+        return _report_leftover("evidence", words[2] if len(words) > 2 else others[1], "")
+    return ParsedCommand(verb="evidence", rollout=others[0] if others else "", args=(numbers[0],), flags=flags)
 
 
 def _parse_subscription(verb: str, words: list[str], flags: dict[str, str]) -> ParseResult:

@@ -1,25 +1,31 @@
 """The verbs about plans: `create`, which opens a form, and what a plan means at the traffic that is known."""
 
+import html
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from bot.commands import request
+from bot.commands import request, typed_line
 from bot.commands.grammar import ParsedCommand
 from bot.commands.request import CommandContext
+from bot.rendering import wording
+from bot.rendering.answers import plan_outlook
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import approval
 from bot.rendering.messages.plan_facts import DecisionFacts, ListMembers
-from core import traffic_history
+from core import apply_file, traffic_history
 from core.files.foresight import detection
 from core.files.foresight.outlook import PlanOutlook, build_outlook
-from core.files.syntax.problems import FileProblem
+from core.files.read_file import parse_file
+from core.files.rollout_file import RolloutFile
+from core.files.syntax.problems import FileProblem, UnreadableFile
 from core.rollout import gating, permission
 from core.rollout.events import ConcernRaised, Planned
 from core.rollout.history import HistoryEntry
 from core.rollout.model import Rollout
 from core.rollout.plan import Plan
-from core.rollout.refusal import NotFound
+from core.rollout.refusal import NotFound, Refused
 from core.rollout.world import World
 from core.service import RolloutService, find_version_authors
 
@@ -102,4 +108,36 @@ def _offer_form(parsed: ParsedCommand, context: CommandContext) -> Message:
     return blocks.build_message("Plan a rollout with a form.", blocks.actions(buttons.create_rollout(surface)))
 
 
-VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {"create": _offer_form}
+def _answer_plan(parsed: ParsedCommand, context: CommandContext) -> Message:
+    """What the plan of a rollout means, or that of a pasted file."""
+    request.require_member(context)
+    world = context.service.load_world()
+    if parsed.text:
+        return _answer_pasted_file(parsed.text, context, world)
+    rollout = request.require_rollout(parsed.rollout, context, world, "plan {id}")
+    if rollout.started_at is None:
+        return build_plan_details(context, rollout.id, lambda _: {})
+    # Its calendar is in its thread; dates from now on would be wrong.
+    outlook = replace(load_outlook(context.service, rollout.plan, context.at), rows=())
+    return plan_outlook.render(outlook, world.policy.timezone, wording.format_subject(rollout))
+
+
+def _answer_pasted_file(text: str, context: CommandContext, world: World) -> Message:
+    """The plan that a pasted rollout file gives, or what is wrong with it. Nothing is planned."""
+    try:
+        file = parse_file(typed_line.unwrap_mentions(text), "pasted")
+        if not isinstance(file, RolloutFile):
+            raise Refused("Only a rollout file has a plan.", hint="Apply this one: rollout apply FILE.")
+        plan, warnings = apply_file.plan_from_file(file, world, context.at, lambda handle: handle)
+    except UnreadableFile as unreadable:
+        return blocks.build_message(
+            "This file cannot be used as it is. Nothing was planned.",
+            blocks.preformatted_section(html.escape(str(unreadable), quote=False)),
+        )
+    shown = plan_outlook.render(load_outlook(context.service, plan, context.at, warnings), world.policy.timezone)
+    return blocks.append_blocks(
+        shown, blocks.context("Nothing was planned. `rollout apply FILE` plans it, and so does the form.")
+    )
+
+
+VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {"create": _offer_form, "plan": _answer_plan}

@@ -5,8 +5,11 @@ from dataclasses import replace
 from typing import assert_never
 
 from bot.commands import (
+    dry_runs,
+    evidence_queries,
     grammar,
     help_pages,
+    json_answers,
     metric_queries,
     plan_queries,
     queries,
@@ -33,6 +36,7 @@ from core.rollout.refusal import Refused
 from core.service import CommandOutcome, CommandRequest
 from core.store.log.event_log import StoredEvent
 
+_BARE_FLAGS = frozenset({"public", "queue", dry_runs.FLAG, "json"})  # without a value
 _ENDS = re.compile(r"(?:for|until|till)\s", re.IGNORECASE)
 _SILENT = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded, e.ReviewRequested)
 
@@ -42,6 +46,8 @@ def perform(parsed: ParseResult, context: CommandContext) -> Message:
     match parsed:
         case Misunderstood():
             raise ClarificationNeeded(parsed.hint, choices=_suggest_choices(parsed, context))
+        case ParsedCommand(flags=flags) if "json" in flags and not holds_answers(parsed):
+            return json_answers.render_in_slack(parsed, context)
         case ParsedCommand(verb="help"):
             return help_pages.render_page(parsed.args[0]) if parsed.args else help_pages.render_overview()
         case ParsedCommand(verb=verb) if verb in queries.VERBS:
@@ -50,7 +56,8 @@ def perform(parsed: ParseResult, context: CommandContext) -> Message:
             return metric_queries.VERBS[verb](parsed, context)
         case ParsedCommand(verb=verb) if verb in plan_queries.VERBS:
             return plan_queries.VERBS[verb](parsed, context)
-
+        case ParsedCommand(verb=verb) if verb in evidence_queries.VERBS:
+            return evidence_queries.VERBS[verb](parsed, context)
         case ParsedCommand(verb=verb) if verb in version_queries.VERBS:
             return version_queries.VERBS[verb](parsed, context)
         case ParsedCommand(verb=verb) if verb in review_queries.VERBS:
@@ -94,7 +101,10 @@ def _run_free_text_verb(parsed: ParsedCommand, context: CommandContext) -> Messa
     parsed = replace(parsed, rollout=found.rollout.id, text=found.text)
     if only_running:
         found = replace(found, others=found.others or resolve.others_still_running(found.rollout, world))
-    answer = submit_command(_command_from_line(parsed, context, world.policy.timezone), found.rollout.id, context)
+    command = _command_from_line(parsed, context, world.policy.timezone)
+    if dry_runs.FLAG in parsed.flags:
+        return dry_runs.try_command(command, found.rollout.id, f"{parsed.verb} {found.rollout.id}", context)
+    answer = submit_command(command, found.rollout.id, context)
     return _add_remarks(answer, parsed, found)
 
 
@@ -122,7 +132,12 @@ def _run_verb(parsed: ParsedCommand, context: CommandContext) -> Message:
     again = _retry_command(parsed)
     rollout = request.require_rollout(parsed.rollout, context, world, again)
     zone = world.policy.timezone
-    answer = submit_command(_command_from_line(parsed, context, zone), rollout.id, context)
+    command = _command_from_line(parsed, context, zone)
+    if dry_runs.FLAG in parsed.flags:
+        return dry_runs.try_command(command, rollout.id, f"{parsed.verb} {rollout.id}", context)
+    answer = submit_command(command, rollout.id, context)
+    if parsed.verb == "start" and "queue" in parsed.flags and rollout.started_at is None:
+        return blocks.append_blocks(answer, blocks.context("It starts once nothing else runs on that AI feature."))
     if parsed.verb == "start" and (at := parsed.flags.get("at")):
         return blocks.append_blocks(
             answer, blocks.context(typed_times.explain_reading(at, context.by, context.at, zone))
@@ -134,7 +149,8 @@ def _retry_command(parsed: ParsedCommand) -> str:
     verb = " ".join([parsed.verb, *(parsed.args if parsed.verb == "move-back" else ())])
     to = f" to {parsed.args[0]}%" if parsed.verb == "advance" and parsed.args else ""
     to = f" {parsed.args[0]}" if parsed.verb == "decide" and parsed.args else to
-    flags = "".join(f' --{name} "{value}"' for name, value in parsed.flags.items() if name != "public")
+    flags = "".join(f' --{name} "{value}"' for name, value in parsed.flags.items() if name not in _BARE_FLAGS)
+    flags += "".join(f" --{name}" for name in parsed.flags if name in _BARE_FLAGS and name != "public")
     text = f' "{parsed.text.replace(chr(34), chr(39))}"' if parsed.text else ""
     before, after = (part.replace("{", "{{").replace("}", "}}") for part in (verb, f"{to}{text}{flags}"))
     return f"{before} {{id}}{after}"
@@ -152,6 +168,7 @@ def _command_from_line(parsed: ParsedCommand, context: CommandContext, zone: str
         choice=parsed.args[0] if parsed.verb == "decide" and parsed.args else "",
         to_percent=float(parsed.args[0]) if parsed.verb == "advance" and parsed.args else None,
         unit=parsed.args[0] if parsed.verb == "move-back" else "",
+        queue="queue" in parsed.flags,
         then=typed_times.parse_moment(at, context.at, typed_times.resolve_zone(context.by, zone)) if at else None,
         answers={field: parsed.flags[flag] for flag, field in REVIEW_FLAGS.items() if flag in parsed.flags},
         keeps_baseline="not-normal" not in parsed.flags,
@@ -213,6 +230,8 @@ def render_refusal(refused: Refused, parsed: ParseResult | None, context: Comman
     elif refused.earliest is not None and isinstance(parsed, ParsedCommand) and parsed.verb == "start":
         rollout = request.require_rollout(parsed.rollout, context, context.service.cached_world(), "start {id}")
         offered = [buttons.start_at(rollout.id, refused.earliest)]
+    if refused.alternative is not None:
+        offered.append(buttons.run_command(*refused.alternative, len(offered)))
     return blocks.build_refusal(refused.message, refused.hint, blocks.actions(*offered))
 
 

@@ -24,6 +24,7 @@ class VerbArguments:
     reason: str = ""
     to_percent: float | None = None
     then: datetime | None = None
+    queue: bool = False
     request: str = ""  # id of the approval request
     choice: str = ""  # of a long comparison: `keep` or `back`
     notice: str = ""  # key of the notice, as in `support:#support`
@@ -99,6 +100,28 @@ VERBS: Mapping[str, Verb] = {
         flags={"mine": False, "all": False, "surface": True, "state": True},
         has_json=True,
     ),
+    "plan": Verb(
+        group="See",
+        usage="plan [id]",
+        brief="plan <id>",
+        does="What a plan means: what happens when, who is told, and how soon each limit would notice harm. A rollout "
+        "file that is pasted after it is checked and shown the same way.",
+        example="plan R-118",
+    ),
+    "summary": Verb(
+        group="See",
+        usage="summary [id]",
+        brief="summary <id>",
+        does="The last summary of a rollout: new version against the current one, as in its thread.",
+        example="summary R-118",
+    ),
+    "evidence": Verb(
+        group="Why",
+        usage="evidence <n> [id]",
+        brief="evidence <n>",
+        does="What was known at one recorded piece of evidence, by its number.",
+        example="evidence 12 R-118",
+    ),
     "create": Verb(
         group="Start",
         usage="create [surface]",
@@ -109,12 +132,13 @@ VERBS: Mapping[str, Verb] = {
     ),
     "start": Verb(
         group="Start",
-        usage='start <id> [--at "Tue 10:00"]',
+        usage='start <id> [--at "Tue 10:00"|--queue]',
         brief="start <id>   (from a file: rollout apply FILE)",
-        does="Start, once every approval is in and every notice has had its lead time.",
+        does="Start, once every approval is in and every notice has had its lead time; with `--queue`, once nothing "
+        "else runs on that AI feature.",
         example="start R-118",
-        flags={"at": True},
-        build=lambda a: c.Start(then=a.then),
+        flags={"at": True, "queue": False},
+        build=lambda a: c.Start(then=a.then, queue=a.queue),
     ),
     "approve": Verb(
         group="Steer",

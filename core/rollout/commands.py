@@ -27,9 +27,11 @@ class PlanRollout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """Start now, or at `then` (the earliest possible time, from the `Start then` button)."""
+    """Start now, or at `then` (the earliest possible time, from the `Start then` button), or, with `queue`, once no
+    other rollout runs on the surface."""
 
     then: datetime | None = None
+    queue: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

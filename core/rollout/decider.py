@@ -1,6 +1,7 @@
 """What a command does to a rollout: the events that follow, or a refusal that says why and what to do next."""
 
 from datetime import timedelta
+from typing import NoReturn
 
 from core import durations
 from core.flags import bucketing
@@ -178,7 +179,8 @@ def _start_rollout(rollout: Rollout, command: c.Start, context: Context) -> list
         start = max(command.then, context.at, earliest[0] if earliest else context.at)
         return [e.StartScheduled(start=start, by=context.by.id)]
     base = context.surface.live if context.surface is not None else ""
-    if context.other_rollouts_on_surface and context.policy.when_busy == "queue" and base == rollout.plan.from_version:
+    queues = command.queue or context.policy.when_busy == "queue"
+    if context.other_rollouts_on_surface and queues and base == rollout.plan.from_version:
         if rollout.start is not None and rollout.start <= context.at:
             return []
         return [e.StartScheduled(start=context.at, by=context.by.id)]  # it starts once the surface is free
@@ -253,13 +255,35 @@ def _advance_rollout(rollout: Rollout, command: c.Advance, context: Context) -> 
             hint=f"Import its results: rollout evals import FILE --rollout {rollout.id}.",
         )
     _require_limits_shown(rollout, context)
-    reason = _require_reason(reason, "skipping the wait")
+    if not reason.strip():
+        _refuse_early_step(rollout, context)
     if (following := rollout.next_stage) is not None and rollout.percent < 100 == following.percent:
         reason = _require_trial(rollout, context, reason)
     return [
         *_accept_current_blind_spots(rollout, reason, context),
         *engine_decisions.leave_stage(rollout, context, skipped=reason),
     ]
+
+
+def _refuse_early_step(rollout: Rollout, context: Context) -> NoReturn:
+    """Say what the step still waits for, and until when; and how a person goes on without waiting."""
+    stage, held = rollout.current_stage, rollout.held_for(context.at)
+    waits = []
+    if held < stage.min_hold:
+        waits.append(
+            f"{stage.name} has held for {durations.format_rounded(held)} of {durations.format_exact(stage.min_hold)}"
+        )
+    spots = gating.find_blocking_blind_spots(rollout, gating.current_blind_spots(rollout), context.policy)
+    waits += [f"{spot.title}: {spot.readings:,} of about {spot.needed:,} readings" for spot in spots[:2] if spot.needed]
+    earliest = context.at + (stage.min_hold - held) if held < stage.min_hold else None
+    until = f" Earliest: {gating.format_time(earliest, context)}." if earliest is not None else ""
+    because = f": {'; '.join(waits)}" if waits else ""
+    raise Refused(
+        f"Not yet{because}.{until} It continues on its own.",
+        hint=f'To go on now, give a reason: /rollout advance {rollout.id} --skip-wait "why" (it will be shown in every '
+        "message).",
+        earliest=earliest,
+    )
 
 
 def _jump_to_percent(rollout: Rollout, percent: float, reason: str, context: Context) -> list[e.RolloutEvent]:

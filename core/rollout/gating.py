@@ -167,6 +167,7 @@ class Obstacle:
     standalone_text: str = ""
     hint: str = ""
     until: datetime | None = None  # when it goes away by itself
+    alternative: tuple[str, str] | None = None  # label and command that would be accepted instead
 
 
 def check_start(rollout: Rollout, context: Context) -> None:
@@ -184,12 +185,13 @@ def check_start(rollout: Rollout, context: Context) -> None:
     earliest = _find_earliest_time(obstacles, context)
     hint = " ".join(dict.fromkeys(x.hint for x in obstacles if x.hint))
     only = obstacles[0]
+    alternative = next((x.alternative for x in obstacles if x.alternative is not None), None)
     if len(obstacles) == 1 and only.standalone_text:
-        raise Refused(only.standalone_text, hint=hint, earliest=earliest)
+        raise Refused(only.standalone_text, hint=hint, earliest=earliest, alternative=alternative)
     said = only.text if len(obstacles) == 1 else f"{rollout.id} cannot start yet. {' '.join(x.text for x in obstacles)}"
     if earliest is not None:
         said += f" Earliest start {format_time(earliest, context)}."
-    raise Refused(said, hint=hint, earliest=earliest)
+    raise Refused(said, hint=hint, earliest=earliest, alternative=alternative)
 
 
 def _find_earliest_time(obstacles: Sequence[Obstacle], context: Context) -> datetime | None:
@@ -230,6 +232,7 @@ def _find_conflicts(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
             text=f"{plan.surface} is already changing ({', '.join(context.other_rollouts_on_surface)}). "
             "Two changes at once can't be told apart.",
             hint=f"Start {rollout.id} when that one is done, or roll it back first.",
+            alternative=(f"Queue after {context.other_rollouts_on_surface[-1]}", f"start {rollout.id} --queue"),
         )
     if context.other_rollouts_on_flag and plan.drives is not None:
         yield Obstacle(

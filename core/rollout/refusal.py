@@ -6,17 +6,25 @@ from datetime import datetime
 class Refused(Exception):
     """A command was refused. The message is written for the person who asked and shown as is.
 
-    `hint` says what to do next, `code` is for machines. `earliest` is set if the same command would be accepted later.
+    `hint` says what to do next, `code` is for machines. `earliest` is set if the same command would be accepted later,
+    `alternative` (a label, and a command as typed) if another one would be accepted now.
     """
 
     def __init__(
-        self, message: str, *, hint: str = "", code: str = "refused", earliest: datetime | None = None
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        code: str = "refused",
+        earliest: datetime | None = None,
+        alternative: tuple[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.code = code
         self.earliest = earliest
+        self.alternative = alternative
 
 
 class NotFound(Refused):

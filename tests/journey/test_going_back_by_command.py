@@ -105,7 +105,7 @@ def test_a_terminal_that_knows_only_ascii_is_no_obstacle(running: str, terminal:
     )
 
 
-@pytest.mark.parametrize("line", ["roll R-1", "rollback R-9 odd", "rollback --dry-run R-1"])
+@pytest.mark.parametrize("line", ["roll R-1", "rollback R-9 odd", "rollback --simulate R-1"])
 def test_what_is_not_clear_is_asked_with_the_command_that_would_do_it(running: str, line: str) -> None:
     asked = run(*line.split(), DATABASE_URL=running)
     assert asked.returncode == 1

@@ -216,7 +216,7 @@ def test_the_clock_stands_still_while_paused(running, words):
 
 def test_advance_needs_a_reason_and_skips_only_the_waiting(running):
     story = running()
-    story.refuses(c.Advance(), "give a reason")
+    story.refuses(c.Advance(), "Not yet: canary has held for 0 s of 6 h")
     story.when(c.Advance(reason="tiny change")).then(e.BlindSpotsAccepted, e.StageEntered)
 
 

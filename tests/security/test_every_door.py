@@ -38,6 +38,7 @@ LINES = {
     "help": "help",
     "list": "list",
     "create": "create",
+    "evidence": "evidence 1 R-1",
     "subscribe": "subscribe support-assistant as support",
     "unsubscribe": "unsubscribe",
     "whois": "whois cust_1",

@@ -251,7 +251,7 @@ ASKED = [
     "rollback if errors rise",
     "rollback tomorrow",
     # Asked to do nothing.
-    "rollback R-1 --dry-run",
+    "rollback R-1 --simulate",
     "rollback --help",
     "rollback R-1 -h",
     # A name that there is not.

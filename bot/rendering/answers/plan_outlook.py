@@ -24,10 +24,15 @@ def render(outlook: PlanOutlook, zone: str, subject: str = "") -> Message:
     return blocks.build_message(
         f"Plan: {what}, {plan.risk} risk.",
         blocks.lines_section([f"What changes: {wording.escape(', '.join(plan.change), 200)}."]),
-        blocks.lines_section(["*When, at the earliest*", *(f" • {_format_row(row, zone)}" for row in outlook.rows)]),
+        blocks.lines_section(_list_dates(outlook, zone)),
         blocks.lines_section(_describe_foresight(outlook)),
         blocks.lines_section(_list_warnings(outlook)),
     )
+
+
+def _list_dates(outlook: PlanOutlook, zone: str) -> list[str]:
+    rows = [f" • {_format_row(row, zone)}" for row in outlook.rows]
+    return ["*When, at the earliest*", *rows] if rows else []
 
 
 def _format_row(row: TimelineRow, zone: str) -> str:

@@ -1,0 +1,43 @@
+"""Works out what a command would do, without doing it: the events that would be recorded, and the messages."""
+
+from bot.commands.request import CommandContext
+from bot.rendering.answers import dry_run
+from bot.rendering.blocks.blocks import Message
+from core import review_sources
+from core.rollout import commands as c
+from core.rollout import events as e
+from core.rollout.announcements import Announcement, announce
+from core.rollout.direct_messages import announce_directly
+from core.rollout.evolve import evolve
+from core.rollout.model import Rollout
+from core.rollout.refusal import NotFound
+from core.service import CommandRequest
+
+FLAG = "dry-run"
+
+
+def try_command(command: c.Command, rollout_id: str, what: str, context: CommandContext) -> Message:
+    """What `command` would record and post; `what` is the command as typed. Raises what carrying it out would raise."""
+    world = context.service.load_world()
+    rollout = world.find_rollout(rollout_id)
+    if rollout is None:
+        raise NotFound(f"There is no {rollout_id}.", hint="See /rollout list.")
+    request = CommandRequest(
+        command=review_sources.complete_command(context.service, command, rollout_id),
+        command_id=context.command_id,
+        by=context.by,
+        at=context.at,
+        rollout=rollout_id,
+    )
+    steps: list[tuple[e.Event, Rollout]] = []
+    announced: list[Announcement] = []
+    for number, event in enumerate(context.service.preview(request), start=1):
+        if isinstance(event, e.RolloutEvent):
+            after = evolve(rollout, event, context.at)
+            position = world.position + number
+            announced += announce(event, position, rollout, after)
+            followers = world.subscribers.followers_of(after.plan.surface)
+            announced += announce_directly(event, position, after, followers, context.at)
+            rollout = after
+        steps.append((event, rollout))
+    return dry_run.render(f"`/rollout {what}`", steps, announced, world.policy.timezone)
