@@ -2,7 +2,6 @@
 
 import html
 import re
-import unicodedata
 from datetime import datetime, timedelta
 from typing import assert_never
 from zoneinfo import ZoneInfo
@@ -25,13 +24,11 @@ from core.rollout.model import Rollout, RolloutState
 from core.rollout.plan import GATE_KINDS, Stage, StageKind
 
 FIRST_LINE_LIMIT = 140  # visible characters
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _DATE_TOKEN = re.compile(r"<!date\^\d+\^[^|>]*\|([^>]*)>")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)>")
 _UNFINISHED = re.compile(r"(<[^>]*|&[a-z]*)$")
 _USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}  # controls, bidi and zero-width marks, halves of pairs
-
 
 def to_single_line(text: str, limit: int = 3000) -> str:
     """`text` as one line without control, bidi or zero-width characters; runs of white space become one space.
@@ -40,14 +37,14 @@ def to_single_line(text: str, limit: int = 3000) -> str:
     """
     if len(text) > 4 * limit + 64:
         text = text[: 4 * limit + 64] + "…"
-    visible = (" " if c.isspace() else c for c in text)
-    return " ".join("".join(c for c in visible if c == " " or unicodedata.category(c) not in _INVISIBLE).split())
+    if not text.isprintable():  # spaces but " ", controls, bidi and zero-width marks, halves of pairs
+        text = "".join(" " if c.isspace() else c for c in text if c.isspace() or c.isprintable())
+    return " ".join(text.split())
 
 
 def escape(text: str, limit: int = 300) -> str:
     """User-written text made safe for mrkdwn: no mentions, links or reordering; at most `limit` characters."""
-    escaped = "".join(_ENTITIES.get(c, c) for c in to_single_line(text, limit).replace("```", "'''"))
-    return shorten(escaped, limit)
+    return shorten(to_single_line(text, limit).replace("```", "'''").translate(_ENTITIES), limit)
 
 
 def shorten(mrkdwn: str, limit: int) -> str:
