@@ -30,6 +30,7 @@ _MENTION = re.compile(r"<@([UW][A-Z0-9]+)>")
 _UNFINISHED = re.compile(r"(<[^>]*|&[a-z]*)$")
 _USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
 
+
 def to_single_line(text: str, limit: int = 3000) -> str:
     """`text` as one line without control, bidi or zero-width characters; runs of white space become one space.
 

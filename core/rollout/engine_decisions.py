@@ -57,10 +57,12 @@ def begin_rollout(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
     return [started, _enter_stage(rollout, 0)]
 
 
-def _enter_stage(rollout: Rollout, index: int, skipped: str = "") -> e.StageEntered:
+def _enter_stage(rollout: Rollout, index: int, skipped: str = "", by: str = "") -> e.StageEntered:
     """Enter the stage with this index."""
     stage = rollout.plan.stages[index]
-    return e.StageEntered(index=index, name=stage.name, percent=stage.percent, skipped=skipped)
+    return e.StageEntered(
+        index=index, name=stage.name, percent=stage.percent, skipped=skipped, skipped_by=by if skipped else None
+    )
 
 
 def leave_stage(
@@ -74,7 +76,7 @@ def leave_stage(
     needed = gating.count_approvals_needed(rollout, stage)
     if needed and not (rollout.request and rollout.request.gate == stage.name and gating.is_approved(rollout)):
         return [gating.build_approval_request(rollout, stage.name, needed, context, skipped)]
-    return [_enter_stage(rollout, index, skipped)]
+    return [_enter_stage(rollout, index, skipped, context.by.id)]
 
 
 def build_rolled_back(

@@ -39,13 +39,14 @@ class ApprovalRequested:
 
     TYPE: ClassVar[str] = "rollout.approval_requested"
     WRITTEN: ClassVar[tuple[str, ...]] = ("skipped",)
-    LATER: ClassVar[tuple[str, ...]] = ("skipped",)
+    LATER: ClassVar[tuple[str, ...]] = ("skipped", "skipped_by")
     request: str
     gate: str
     needed: int
     verdict: str
     expires_at: datetime
     skipped: str | None = None  # why a person skipped the wait before this gate
+    skipped_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +114,12 @@ class StageEntered:
 
     TYPE: ClassVar[str] = "rollout.stage_entered"
     WRITTEN: ClassVar[tuple[str, ...]] = ("skipped",)
+    LATER: ClassVar[tuple[str, ...]] = ("skipped_by",)
     index: int
     name: str
     percent: float
     skipped: str = ""  # why a person skipped the wait, or skipped stages
+    skipped_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

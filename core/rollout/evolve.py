@@ -7,7 +7,7 @@ from typing import Any
 from core.rollout import events as e
 from core.rollout import holds
 from core.rollout.fast_replace import replace
-from core.rollout.model import ActiveHold, PostedMessage, Rollout, RolloutState, StageSpan
+from core.rollout.model import ActiveHold, PostedMessage, Rollout, RolloutState, SkippedWait, StageSpan
 from core.rollout.plan import StageKind
 
 
@@ -50,6 +50,7 @@ def _apply_approval_requested(rollout: Rollout, event: e.ApprovalRequested, _: d
         requests_made=rollout.requests_made + 1,
         state=waiting,
         skipped=event.skipped or rollout.skipped,  # a repeated request does not repeat the reason
+        skipped_by=event.skipped_by or rollout.skipped_by,
     )
 
 
@@ -87,7 +88,20 @@ def _apply_stage_entered(rollout: Rollout, event: e.StageEntered, at: datetime) 
         paused_at=None,
         paused_for=timedelta(0),
         skipped="",
+        skipped_by="",
+        skipped_waits=(*rollout.skipped_waits, *_find_skipped_wait(rollout, event)),
         asked_after=timedelta(0),
+    )
+
+
+def _find_skipped_wait(rollout: Rollout, event: e.StageEntered) -> tuple[SkippedWait, ...]:
+    reason = event.skipped or rollout.skipped
+    if not reason or rollout.stage is None:
+        return ()
+    between = rollout.plan.stages[rollout.stage_index + 1 : event.index]
+    by = (event.skipped_by or "") if event.skipped else rollout.skipped_by
+    return (
+        SkippedWait(stage=rollout.stage.name, left_out=tuple(stage.name for stage in between), reason=reason, by=by),
     )
 
 
@@ -140,6 +154,7 @@ def _apply_held(rollout: Rollout, event: e.Held, at: datetime) -> Rollout:
         state=RolloutState.ON_HOLD,
         hold=ActiveHold(key=event.key, text=event.text, since=at),
         skipped=rollout.skipped if asked else "",
+        skipped_by=rollout.skipped_by if asked else "",
         request=rollout.request if asked else None,
         approvals=rollout.approvals if asked else (),
         paused_at=None,

@@ -47,6 +47,7 @@ def build_approval_request(
         verdict=approval_basis(rollout.evidence.verdict if rollout.evidence else None),
         expires_at=context.at + context.policy.approval_expires,
         skipped=skipped or None,
+        skipped_by=context.by.id if skipped else None,
     )
 
 

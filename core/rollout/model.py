@@ -59,6 +59,16 @@ class StageSpan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedWait:
+    """A step that a person took without waiting. `left_out` names the stages that it jumped over."""
+
+    stage: str  # the stage that was left
+    left_out: tuple[str, ...]
+    reason: str
+    by: str  # a stored actor id; empty in older logs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PostedMessage:
     """Where and when a message was posted in Slack."""
 
@@ -99,6 +109,8 @@ class Rollout:
     paused_from: RolloutState = RolloutState.RUNNING
     asked_after: timedelta = timedelta(0)  # how long the stage had held when a person last let it continue undecided
     skipped: str = ""  # why a person skipped the wait before the open gate
+    skipped_by: str = ""
+    skipped_waits: tuple[SkippedWait, ...] = ()
     overridden: frozenset[str] = frozenset()
     evals: Mapping[int, EvalRecorded] = field(default_factory=dict)
     drilled: Mapping[int, float] = field(default_factory=dict)

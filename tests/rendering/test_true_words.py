@@ -15,6 +15,7 @@ from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.verdict import Continue
 from core.rollout import events as e
 from core.rollout.announcements import AnnouncementKind, announce
+from core.rollout.model import RolloutState
 
 TITLE = "Support assistant"
 
@@ -83,6 +84,26 @@ def test_one_of_two_plans_given_up_does_not_mean_that_nothing_changes(words: Any
 
 def finding(words: Any, metric: str, **changes: Any) -> Any:
     return replace(words.finding, metric=metric, title="", **changes)
+
+
+def test_every_later_message_says_that_a_wait_was_skipped_and_by_whom(words: Any, story: Any) -> None:
+    skipped = "Risk accepted by <@U1ANA>: the wait at canary and ramp 25% was skipped, “launch day”."
+    story.running().happen(
+        e.StageEntered(index=4, name="ramp 100%", percent=100, skipped="launch day", skipped_by="slack:T1/U1ANA")
+    )
+    evidence = story.evidence()
+    story.later(hours=6).happen(evidence)
+    done = e.Completed(version="v43", retired="v42")
+    messages = [
+        card.render(story.now, words.zone),
+        summary.render(story.now, evidence, story.at, words.zone),
+        event_lines.render(replace(story.now, state=RolloutState.DONE), done, story.at, words.zone),
+    ]
+    back = story.rolled_back().now
+    assert back.rollback is not None
+    messages.append(rollback_alert.render(back, back.rollback, story.at, None, words.zone))
+    for message in messages:
+        assert any(skipped in str(block) for block in message.blocks), message.text
 
 
 def test_nobody_apologises_for_what_customers_could_not_notice(words: Any, story: Any) -> None:

@@ -389,6 +389,9 @@ def test_approvers_see_why_the_wait_before_their_gate_was_skipped(asking, words,
     assert story.now.skipped == "seen by all of us", "whoever is asked anew still sees them"
     story.when(c.Approve(), by=cast["lee"]).tick(words.look()).then(e.StageEntered)
     assert story.now.skipped == ""
+    (kept,) = story.now.skipped_waits
+    assert (kept.reason, kept.left_out) == ("seen by all of us", ())
+    assert kept.by == "slack:T1/U1", "who skipped the wait, not who approved the gate"
 
 
 def test_a_reason_is_that_of_its_own_gate(asking, cast):

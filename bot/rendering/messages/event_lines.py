@@ -93,7 +93,7 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             )
         case e.Completed():
             new, old = wording.escape(event.version, 40), wording.escape(event.retired, 40)
-            accepted = "".join(f" {text}" for text in blind_spot_words.list_accepted_blind_spots(rollout))
+            accepted = "".join(f" {text}" for text in blind_spot_words.list_accepted_risks(rollout))
             return f"Done: {rollout.id}. Everyone gets {new}; {old} is retired. You can still roll back.{accepted}"
         case e.Abandoned():
             return (

@@ -228,7 +228,7 @@ def _list_reasons_against(rollout: Rollout, facts: DecisionFacts) -> list[str]:
     ]
     if rollout.skipped:
         reasons.append(f"Wait skipped: “{wording.escape(rollout.skipped, 300)}”")
-    reasons += blind_spot_words.list_accepted_blind_spots(rollout)
+    reasons += blind_spot_words.list_accepted_risks(rollout)
     return reasons or (["nothing so far"] if rollout.measures else [])
 
 

@@ -24,7 +24,7 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
             [f"*{label}*  {text}" for label, text in _list_facts(rollout, event, at, flip, zone) if text]
         ),
         blocks.lines_section(_list_other_findings(event.findings)),
-        blocks.lines_section(blind_spot_words.list_accepted_blind_spots(rollout)),
+        blocks.lines_section(blind_spot_words.list_accepted_risks(rollout)),
         blocks.context(
             f"Ask {_format_owner_mention(rollout)} (owner)"
             f"{_format_notified_channels(rollout)}{LIMITS_LOCKED if event.findings else ''}"

@@ -49,7 +49,7 @@ def render(
                 if x
             ]
         ),
-        blocks.lines_section(blind_spot_words.list_accepted_blind_spots(rollout)),
+        blocks.lines_section(blind_spot_words.list_accepted_risks(rollout)),
         _build_buttons(rollout),
         blocks.context(
             f"risk {rollout.plan.risk} · limits locked {_format_lock_time(rollout, zone)} · evidence "

@@ -7,7 +7,7 @@ from bot.rendering import wording
 from bot.rendering.numbers import measure_rows
 from core.judging.model.verdict import BlindSpot
 from core.rollout.events import EvidenceRecorded
-from core.rollout.model import Rollout
+from core.rollout.model import Rollout, SkippedWait
 
 MAX_NAMED = 4
 """This many blind spots are named; the rest is only counted."""
@@ -65,6 +65,18 @@ def format_remedies(rollout: Rollout) -> str:
         "rollout with a wider canary; "
         f'or accept it: `/rollout resume {rollout.id} "why"`, and every message will say so.'
     )
+
+
+def list_accepted_risks(rollout: Rollout) -> list[str]:
+    """What people accepted, one line each: waits and stages that they skipped, and harm that could have been missed."""
+    return [*(_describe_skipped_wait(one) for one in rollout.skipped_waits), *list_accepted_blind_spots(rollout)]
+
+
+def _describe_skipped_wait(skipped: SkippedWait) -> str:
+    left_out = f" and {wording.escape(', '.join(skipped.left_out), 80)}" if skipped.left_out else ""
+    by = f" by {wording.format_actor(skipped.by)}" if skipped.by else ""
+    stage = wording.escape(skipped.stage, 40)
+    return f"Risk accepted{by}: the wait at {stage}{left_out} was skipped, “{wording.escape(skipped.reason, 200)}”."
 
 
 def list_accepted_blind_spots(rollout: Rollout) -> list[str]:

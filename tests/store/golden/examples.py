@@ -352,6 +352,18 @@ EXAMPLES: dict[str, e.Event] = {
     "rollout.approval_requested.1.skipping": e.ApprovalRequested(
         request="R-7.3", gate="ramp 25%", needed=2, verdict="Continue", expires_at=NOON, skipped="seen by all of us"
     ),
+    "rollout.approval_requested.1.skipping_by": e.ApprovalRequested(
+        request="R-7.3",
+        gate="ramp 25%",
+        needed=2,
+        verdict="Continue",
+        expires_at=NOON,
+        skipped="seen by all of us",
+        skipped_by="slack:T1/U2",
+    ),
+    "rollout.stage_entered.1.skipped_by": e.StageEntered(
+        index=3, name="canary", percent=2.5, skipped="the eval ran twice already", skipped_by="slack:T1/U2"
+    ),
     "rollout.evidence_recorded.1.blind": replace(
         _evidence(verdict.Continue()),
         blind=(BLIND_SPOT, replace(BLIND_SPOT, unread=True, arm="control", absolute=True, needed=None, more=None)),
