@@ -136,7 +136,8 @@ def _exit_with_outcome(outcome: "RecordEval", run: "EvalRun", file: Path, form: 
     from core.files.syntax.problems import format_annotation
 
     counted = {"passed": outcome.passed, "failed": outcome.failed, "errors": outcome.errors}
-    summary = ", ".join(f"{number} {word}" for word, number in counted.items())
+    errors = "1 error" if outcome.errors == 1 else f"{outcome.errors} errors"
+    summary = f"{outcome.passed} passed, {outcome.failed} failed, {errors}"
     made_by = f" ({run.tool})" if run.tool else ""
     match form:
         case "json":

@@ -45,6 +45,8 @@ def answer_as_json(parsed: ParsedCommand, context: CommandContext) -> dict[str, 
     match parsed.verb:
         case "status":
             return rollouts.rollout_to_json(rollout)
+        case "checks":
+            return {"checks": [rollouts.eval_to_json(rollout, index) for index in sorted(rollout.evals)]}
         case "history":
             return {"events": [rollouts.event_to_json(r) for r in service.load_history(rollout.id)]}
         case "review":

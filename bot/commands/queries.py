@@ -1,11 +1,11 @@
-"""The verbs that only read: status, list, history, whois, notice."""
+"""The verbs that only read: status, list, checks, history, whois, notice."""
 
 from collections.abc import Callable, Mapping
 
 from bot.commands import request, whois_query
 from bot.commands.grammar import ParsedCommand
 from bot.commands.request import CommandContext
-from bot.rendering.answers import history, notice_overview, status
+from bot.rendering.answers import checks, history, notice_overview, status
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import card
 from core import evaluation
@@ -62,6 +62,12 @@ def _answer_history(parsed: ParsedCommand, context: CommandContext) -> Message:
     return history.render(rollout, entries, world.policy.timezone)
 
 
+def _answer_checks(parsed: ParsedCommand, context: CommandContext) -> Message:
+    request.require_member(context)
+    world = context.service.load_world()
+    return checks.render(request.require_rollout(parsed.rollout, context, world, "checks {id}"))
+
+
 def answer_notice(parsed: ParsedCommand, context: CommandContext) -> Message:
     """Who is notified, of what, and who has read it. This sends nothing: notices go out automatically."""
     world = context.service.load_world()
@@ -80,5 +86,6 @@ VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
     "status": _answer_status,
     "list": _answer_list,
     "history": _answer_history,
+    "checks": _answer_checks,
     "whois": whois_query.answer,
 }

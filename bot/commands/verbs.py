@@ -249,6 +249,14 @@ VERBS: Mapping[str, Verb] = {
         example="segments R-118",
         has_json=True,
     ),
+    "checks": Verb(
+        group="See",
+        usage="checks <id>",
+        brief="checks <id>",
+        does="What the eval results say: the rate, which cases broke, cost and speed, and what an eval cannot show.",
+        example="checks R-118",
+        has_json=True,
+    ),
     "history": Verb(
         group="See",
         usage="history <id>",

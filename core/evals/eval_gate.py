@@ -1,13 +1,14 @@
 """Offline eval gate, before anybody is exposed: whether a run of eval cases meets the plan's requirements."""
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import ceil
-from typing import Literal, TypeAlias
-from unicodedata import normalize
+from math import ceil, floor
+from typing import TypeAlias
 
+from core.evals import compare_runs
+from core.evals.category_names import EVERY_CATEGORY, Categories, category_key, select_categories
 from core.evals.eval_run import EvalCase
+from core.stats import fixed_sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +38,7 @@ class GateFailed:
 
 
 GateResult: TypeAlias = GatePassed | GateFailed
-Categories: TypeAlias = tuple[str, ...] | Literal["all"]
 GateFinding: TypeAlias = tuple[str, tuple[str, ...]]  # (reason, ids of the cases that caused it)
-EVERY_CATEGORY: Literal["all"] = "all"
 MAX_REQUIRED_CASES = 20
 """Largest number of cases that a pass rate alone can require."""
 
@@ -49,6 +48,7 @@ def evaluate_gate(
     baseline: Sequence[EvalCase] | None = None,
     *,
     min_pass_rate: float | None = None,
+    by_lower_bound: bool = False,
     no_new_failures_in: Categories = (),
     optional_categories: tuple[str, ...] = (),
     compare_to_current: bool = False,
@@ -58,8 +58,9 @@ def evaluate_gate(
     """Evaluate the gate for the new version's cases, against the current version's `baseline` if there is one.
 
     Without a baseline every failure in a category of `no_new_failures_in` counts as new; so do those in
-    `optional_categories`, which need not occur. Comparisons use the cases that both runs have; cases missing from the
-    new run close the gate. Rates are fractions, compared exactly. Raises ValueError if a run names a case twice: fold
+    `optional_categories`, which need not occur. Comparisons use the cases that both runs have with the same input;
+    cases missing from the new run close the gate. Rates are fractions, compared exactly; `by_lower_bound` asks that
+    the lower end of the rate's 95 % interval reaches the minimum. Raises ValueError if a run names a case twice: fold
     repeated runs first. A case whose repeated runs disagree counts as failing where new failures are asked about.
     """
     counts = count_outcomes(cases)
@@ -69,14 +70,14 @@ def evaluate_gate(
     _require_unique_cases(baseline or ())
     compares = compare_to_current or max_cost_rise is not None or max_p95_rise is not None
     findings = [
-        _check_pass_rate(cases, counts, min_pass_rate),
+        _check_pass_rate(cases, counts, min_pass_rate, by_lower_bound=by_lower_bound),
         _check_case_count(counts, min_pass_rate),
         _check_named_categories(cases, no_new_failures_in),
         _check_new_failures(cases, baseline, no_new_failures_in, optional_categories),
         _check_missing_cases(cases, baseline, compares=compares, named=no_new_failures_in),
         _check_against_current(cases, baseline) if compare_to_current else None,
         _check_rise("cost", max_cost_rise, _mean_value, _shared_values(cases, baseline, "cost")),
-        _check_rise("p95 latency", max_p95_rise, _percentile_95, _shared_values(cases, baseline, "latency_ms")),
+        _check_rise("p95 latency", max_p95_rise, _slow_value, _shared_values(cases, baseline, "latency_ms")),
     ]
     found = [finding for finding in findings if finding is not None]
     if not found:
@@ -93,28 +94,28 @@ def min_cases(min_pass_rate: float) -> int:
     return MAX_REQUIRED_CASES if min_pass_rate >= 1 else min(MAX_REQUIRED_CASES, ceil(1 / (1 - min_pass_rate) - 1e-9))
 
 
-def category_key(category: str) -> str:
-    """Key under which categories are equal: ignores case, Unicode composition, and surrounding punctuation or space."""
-    text = normalize("NFKC", normalize("NFKC", category).casefold())
-    begin, end = 0, len(text)
-    while begin < end and unicodedata.category(text[begin])[0] in "PZC":
-        begin += 1
-    while end > begin and unicodedata.category(text[end - 1])[0] in "PZC":
-        end -= 1
-    return " ".join(text[begin:end].split())
-
-
 def count_outcomes(cases: Sequence[EvalCase]) -> OutcomeCounts:
     """Count the cases of a run by outcome."""
     passed, errors = sum(case.has_passed for case in cases), sum(case.error for case in cases)
     return OutcomeCounts(total=len(cases), passed=passed, failed=len(cases) - passed - errors, errors=errors)
 
 
-def _check_pass_rate(cases: Sequence[EvalCase], counts: OutcomeCounts, minimum: float | None) -> GateFinding | None:
-    if minimum is None or counts.passed >= minimum * counts.total - 1e-9:
+def _check_pass_rate(
+    cases: Sequence[EvalCase], counts: OutcomeCounts, minimum: float | None, *, by_lower_bound: bool
+) -> GateFinding | None:
+    if minimum is None:
         return None
-    text = f"{counts.passed} of {counts.total} cases passed ({_format_percent(counts)}), {minimum * 100:g} % are needed"
-    return f"{text}{_format_errors(counts)}", tuple(case.case for case in cases if not case.has_passed)
+    failing = tuple(case.case for case in cases if not case.has_passed)
+    text = f"{counts.passed} of {counts.total} cases passed ({_format_percent(counts)})"
+    if counts.passed < minimum * counts.total - 1e-9:
+        return f"{text}, {minimum * 100:g} % are needed{_format_errors(counts)}", failing
+    if not by_lower_bound:
+        return None
+    low, _ = fixed_sample.proportion_interval(counts.passed, counts.total)
+    if low >= minimum:
+        return None
+    shown = f"{floor(low * 1000) / 10:.1f} %"
+    return f"{text}, but with 95 % confidence only {shown} would, and {minimum * 100:g} % are needed", failing
 
 
 def _check_case_count(counts: OutcomeCounts, minimum: float | None) -> GateFinding | None:
@@ -140,9 +141,8 @@ def _check_new_failures(
     named: Categories,
     optional_categories: tuple[str, ...],
 ) -> GateFinding | None:
-    failed_before = {case.case for case in baseline or () if _has_failing_run(case)}
-    asked = _category_filter((*named, *optional_categories) if named != EVERY_CATEGORY else named)
-    new = [case for case in cases if _has_failing_run(case) and case.case not in failed_before and asked(case)]
+    asked = select_categories((*named, *optional_categories) if named != EVERY_CATEGORY else named)
+    new = [case for case in compare_runs.find_new_failures(cases, baseline or ()) if asked(case)]
     if not new:
         return None
     where = ", ".join(sorted({case.category for case in new}))
@@ -151,10 +151,6 @@ def _check_new_failures(
     against = "" if baseline is not None else "; there are no results for the current version, so every failure counts"
     plural = "failure" if len(new) == 1 else "failures"
     return f"{len(new)} new {plural} in {where}: {listed}{more}{against}", tuple(case.case for case in new)
-
-
-def _has_failing_run(case: EvalCase) -> bool:
-    return not case.has_passed or case.is_flaky
 
 
 def _explain_failure(case: EvalCase) -> str:
@@ -168,7 +164,7 @@ def _check_missing_cases(
 
     All cases count if the runs are compared, else only those in the named categories.
     """
-    asked = _category_filter(EVERY_CATEGORY if compares else named)
+    asked = select_categories(EVERY_CATEGORY if compares else named)
     there = {case.case for case in cases}
     before = [case for case in baseline or () if asked(case)]
     lacking = tuple(case.case for case in before if case.case not in there)
@@ -182,19 +178,19 @@ def _check_missing_cases(
 def _check_against_current(cases: Sequence[EvalCase], baseline: Sequence[EvalCase] | None) -> GateFinding | None:
     if not baseline:
         return "there are no results for the current version to compare with", ()
-    before = {case.case for case in baseline}
-    both = {case.case for case in cases} & before
-    shared, current = [c for c in cases if c.case in both], count_outcomes([c for c in baseline if c.case in both])
-    counts = count_outcomes(shared)
-    if not shared or counts.passed >= current.passed:
+    pairs = compare_runs.pair_cases(cases, baseline)
+    shared, before = [new for new, _ in pairs], [old for _, old in pairs]
+    counts, current = count_outcomes(shared), count_outcomes(before)
+    if not pairs:
+        return "the current version's run has no case in common with this one", ()
+    if counts.passed >= current.passed:
         return None
-    passed_before = {case.case for case in baseline if case.has_passed}
     over = "" if len(shared) == len(cases) else f" of the {len(shared)} cases of both runs"
     text = (
         f"{_format_percent(counts)}{over} passed, the current version passes "
         f"{_format_percent(current)}{_format_errors(counts)}"
     )
-    return text, tuple(case.case for case in shared if not case.has_passed and case.case in passed_before)
+    return text, tuple(new.case for new, old in pairs if old.has_passed and not new.has_passed)
 
 
 def _check_rise(
@@ -234,14 +230,8 @@ def _mean_value(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def _percentile_95(values: list[float]) -> float:
-    """95th percentile by nearest rank: the smallest value that at least 95 % of the values do not exceed."""
-    return sorted(values)[-(-len(values) * 95 // 100) - 1]
-
-
-def _category_filter(named: Categories) -> Callable[[EvalCase], bool]:
-    keys = {category_key(name) for name in named}
-    return lambda case: named == EVERY_CATEGORY or category_key(case.category) in keys
+def _slow_value(values: list[float]) -> float:
+    return fixed_sample.nearest_rank(sorted(values), 0.95)
 
 
 def _quote_names(names: Sequence[str]) -> str:
@@ -254,7 +244,9 @@ def _format_percent(counts: OutcomeCounts) -> str:
 
 
 def _format_errors(counts: OutcomeCounts) -> str:
-    return f"; {counts.errors} could not be judged and count as failed" if counts.errors else ""
+    if not counts.errors:
+        return ""
+    return f"; {counts.errors} could not be judged and {'counts' if counts.errors == 1 else 'count'} as failed"
 
 
 def _require_unique_cases(cases: Sequence[EvalCase]) -> None:

@@ -41,6 +41,11 @@ class EvalCase:
         """Whether the case was judged and passed."""
         return self.passed and not self.error
 
+    @property
+    def has_failing_run(self) -> bool:
+        """Whether the case, or at least one of its repeated runs, did not pass."""
+        return not self.has_passed or self.is_flaky
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalRun:

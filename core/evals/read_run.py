@@ -63,7 +63,15 @@ def read_with_baseline(body: bytes, baseline: bytes | None, choices: ReadingChoi
         raise UnreadableEvals("The baseline holds several versions. Give a file with the current version's run alone.")
     if len({case.version for case in run.cases}) > 1:
         raise UnreadableEvals("The results hold several versions already, so a baseline beside them is one too many.")
-    return replace(run, cases=(*_relabel(run.cases, ""), *_relabel(before.cases, plain_cases.CURRENT)))
+    # Each tool says in its own way what a case asks, so inputs can be compared only within one tool.
+    is_one_tool = run.tool.partition(" ")[0] == before.tool.partition(" ")[0]
+    return replace(
+        run,
+        cases=(
+            *_relabel(run.cases, "", keeps_content=is_one_tool),
+            *_relabel(before.cases, plain_cases.CURRENT, keeps_content=is_one_tool),
+        ),
+    )
 
 
 def check_unique_names(body: bytes) -> None:
@@ -201,5 +209,5 @@ def _explain_unknown(document: _Object, shapes: Mapping[str, frozenset[str]]) ->
     return UnreadableEvals(f"This looks like {tool}, but lacks {missing}; it has {there}.")
 
 
-def _relabel(cases: Iterable[EvalCase], version: str) -> tuple[EvalCase, ...]:
-    return tuple(replace(case, version=version) for case in cases)
+def _relabel(cases: Iterable[EvalCase], version: str, *, keeps_content: bool) -> tuple[EvalCase, ...]:
+    return tuple(replace(case, version=version, content=case.content if keeps_content else "") for case in cases)

@@ -168,6 +168,7 @@ def _write_gate_terms(kind: StageKind, terms: EvalTerms) -> dict[str, Any]:
         {
             "suite": terms.suite,
             "min_pass_rate": format_share(terms.min_pass_rate),
+            "by_lower_bound": terms.by_lower_bound or None,
             "no_new_failures_in": categories,
             "compare_to_current": terms.compare_to_current,
         }

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time
 from typing import TypeAlias
 
+from core.evals.eval_report import EvalReport
 from core.judging.model.comparison import HorizonComparison
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import BlindSpot, Verdict
@@ -171,6 +172,7 @@ class RecordEval:
     reasons: tuple[str, ...]
     cases: tuple[str, ...]
     digest: str
+    report: EvalReport | None = field(default=None, repr=False)  # the digest stands for it where commands are compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

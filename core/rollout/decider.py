@@ -622,6 +622,7 @@ def _record_eval(rollout: Rollout, command: c.RecordEval, context: Context) -> l
         cases=command.cases,
         digest=command.digest,
         by=context.by.id,
+        report=command.report,
     )
     if command.ok or rollout.state is not RolloutState.RUNNING or index != rollout.stage_index:
         return [recorded]

@@ -5,14 +5,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from core.evals.eval_gate import EVERY_CATEGORY, GateFailed, count_outcomes, evaluate_gate
+from core.evals.build_report import build_report
+from core.evals.category_names import EVERY_CATEGORY
+from core.evals.eval_gate import GateFailed, count_outcomes, evaluate_gate
 from core.evals.eval_run import EvalCase, EvalRun, UnreadableEvals
 from core.evals.formats.plain_cases import CURRENT
 from core.evals.repeats import fold_repeats
 from core.rollout.commands import RecordEval
 from core.rollout.engine_decisions import find_gate
 from core.rollout.model import TERMINAL_STATES, Rollout
-from core.rollout.plan import CRITICAL_CATEGORIES, DEFAULT_EVAL_TERMS, Stage
+from core.rollout.plan import CRITICAL_CATEGORIES, DEFAULT_EVAL_TERMS, EvalTerms, Stage
 from core.rollout.refusal import Refused
 
 
@@ -51,11 +53,12 @@ def judge_run(subject: GateSubject, suite: str, run: EvalRun) -> RecordEval:
     asked_for = suite or (stage.terms.suite if stage.terms else "")
     new, old = _split_versions(subject, run)
     try:
-        (new_cases, _), (old_cases, _) = fold_repeats(new), fold_repeats(old)
+        (new_cases, flaky), (old_cases, _) = fold_repeats(new), fold_repeats(old)
         reasons, cases = _judge_against_terms(stage, new_cases, old_cases)
     except ValueError as error:
         raise UnreadableEvals(f"{error}.") from None
     counts = count_outcomes(new_cases)
+    terms = _effective_terms(stage)
     return RecordEval(
         suite=asked_for,
         ok=not reasons,
@@ -65,6 +68,17 @@ def judge_run(subject: GateSubject, suite: str, run: EvalRun) -> RecordEval:
         reasons=reasons,
         cases=cases,
         digest=_digest_cases(asked_for, run.cases),
+        report=build_report(
+            run,
+            new_cases,
+            old_cases,
+            flaky,
+            runs=len(new),
+            min_pass_rate=terms.min_pass_rate,
+            by_lower_bound=bool(terms.by_lower_bound),
+            max_cost_rise=terms.max_cost_rise,
+            max_p95_rise=terms.max_p95_rise,
+        ),
     )
 
 
@@ -118,20 +132,25 @@ def _split_versions(subject: GateSubject, run: EvalRun) -> tuple[list[EvalCase],
     return found, [case for case in run.cases if case.version in current]
 
 
+def _effective_terms(stage: Stage) -> EvalTerms:
+    """The terms of a gate: the file's, or the built-in ones if it gives none."""
+    assert stage.terms is not None, "only gates with terms are found"
+    return DEFAULT_EVAL_TERMS[stage.kind] if stage.terms.is_empty else stage.terms
+
+
 def _judge_against_terms(
     stage: Stage, new: Sequence[EvalCase], old: Sequence[EvalCase]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(reasons, case ids) why the run fails the stage's terms; both empty if it passes."""
-    written = stage.terms
-    assert written is not None, "only gates with terms are found"
-    terms = DEFAULT_EVAL_TERMS[stage.kind] if written.is_empty else written
+    terms = _effective_terms(stage)
     named = terms.no_new_failures_in
     outcome = evaluate_gate(
         new,
         old or None,
         min_pass_rate=terms.min_pass_rate,
+        by_lower_bound=bool(terms.by_lower_bound),
         no_new_failures_in=EVERY_CATEGORY if {"*", "all"} & set(named) else named,
-        optional_categories=CRITICAL_CATEGORIES if written.is_empty else (),
+        optional_categories=CRITICAL_CATEGORIES if stage.terms is not None and stage.terms.is_empty else (),
         compare_to_current=terms.compare_to_current,
         max_cost_rise=terms.max_cost_rise,
         max_p95_rise=terms.max_p95_rise,

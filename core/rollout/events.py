@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, TypeAlias
 
+from core.evals.eval_report import EvalReport
 from core.judging.model.comparison import Advice, MetricCourse
 from core.judging.model.verdict import BlindSpot, Finding, Measure, Verdict
 from core.rollout.plan import Content, Plan
@@ -127,6 +128,7 @@ class EvalRecorded:
     """The result of an offline eval run, judged against the gate's terms."""
 
     TYPE: ClassVar[str] = "rollout.eval_recorded"
+    LATER: ClassVar[tuple[str, ...]] = ("report",)
     stage: int
     suite: str
     ok: bool
@@ -137,6 +139,7 @@ class EvalRecorded:
     cases: tuple[str, ...]  # ids of the cases that the reasons are about
     digest: str  # hash of the rows; detects a run that is submitted twice
     by: str
+    report: EvalReport | None = None  # what the run says besides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

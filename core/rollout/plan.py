@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import reduce
 from typing import Any, ClassVar
 
 from core.judging.model.limits import Limit
@@ -49,6 +50,7 @@ class EvalTerms:
     compare_to_current: bool = False
     max_cost_rise: float | None = None
     max_p95_rise: float | None = None
+    by_lower_bound: bool | None = None  # True: the lower end of the pass rate's interval has to reach `min_pass_rate`
 
     @property
     def is_empty(self) -> bool:
@@ -178,7 +180,7 @@ class Plan:
     """Everything that is frozen at the start. Approvals are bound to its `fingerprint`."""
 
     # Added when plans were already stored: left out of bytes and fingerprint while unset, so that those stay the same.
-    LATER: ClassVar[tuple[str, ...]] = ("drives",)
+    LATER: ClassVar[tuple[str, ...]] = ("drives", "stages.*.terms.by_lower_bound")
 
     name: str
     surface: str
@@ -223,9 +225,27 @@ class Plan:
 
     def fingerprint(self) -> str:
         """Sixteen hex digits over every field: equal plans have the same fingerprint, a changed plan has another."""
-        unset = {name for name in self.LATER if getattr(self, name) is None}
-        fields = {name: value for name, value in asdict(self).items() if name not in unset}
+        fields = drop_unset_fields(asdict(self), self.LATER)
         return hashlib.sha256(json.dumps(_to_json_value(fields), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def drop_unset_fields(fields: dict[str, Any], paths: Iterable[str]) -> dict[str, Any]:
+    """Drop the fields at these dotted paths that are None; `*` stands for each item of a list.
+
+    Whatever a path leads through may be None or lack the field.
+    """
+    for path in paths:
+        *around, name = path.split(".")
+        for inside in reduce(_step_into, around, [fields]):
+            if name in inside and inside[name] is None:
+                del inside[name]
+    return fields
+
+
+def _step_into(found: list[Any], name: str) -> list[Any]:
+    """The objects one step further on a path."""
+    inside = [each for one in found for each in one] if name == "*" else [one.get(name) for one in found]
+    return [one for one in inside if one is not None]
 
 
 def _to_json_value(value: Any) -> Any:

@@ -118,6 +118,7 @@ GATE = {
     "min_pass_rate": ("90%", "95%"),
     "no_new_failures_in": (["a"], ["b"]),
     "compare_to_current": (True, False),
+    "by_lower_bound": (True, False),
 }
 NOTICE: dict[str, tuple[Any, Any]] = {
     "channel": ("#help", "#support"),

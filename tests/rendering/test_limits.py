@@ -33,6 +33,7 @@ from bot.rendering.numbers import segments
 from bot.rendering.numbers.latest_numbers import LatestNumbers
 from bot.sandbox.rules import check_payload
 from bot.slack import views
+from core.evals.eval_report import CaseList, CategoryFailures
 from core.files.foresight.known_traffic import assume_traffic
 from core.files.foresight.outlook import build_outlook
 from core.flags.possible_answers import PossibleAnswer
@@ -51,6 +52,7 @@ from core.rollout.surface import Surface
 from core.rollout.world import World
 from core.versions.content_difference import compare_contents
 from core.versions.version_history import VersionRecord
+from tests.store.golden.examples import EVAL_REPORT, EXAMPLES
 
 _OURS = re.compile(
     r"<(@[UW][A-Z0-9]+|!date\^\d+\^(?:\{date_(?:short_pretty|long)\} at \{time\}|\{time_secs\})\|[^<>|]*)>"
@@ -121,6 +123,20 @@ def _events(words: Any, text: str) -> Iterator[e.RolloutEvent]:
         cases=(text,) * 99,
         digest="d",
         by=text,
+    )
+    listed = CaseList(count=4000, cases=(text,) * 50)
+    assert EVAL_REPORT.paired is not None
+    yield replace(
+        EXAMPLES["rollout.eval_recorded.1.report"],
+        report=replace(
+            EVAL_REPORT,
+            tool=text,
+            judges=(text,) * 50,
+            models=(text,) * 50,
+            errors=listed,
+            paired=replace(EVAL_REPORT.paired, broke=listed, mended=listed),
+            new_failures=tuple(CategoryFailures(category=text, failures=listed) for _ in range(20)),
+        ),
     )
     yield e.DrillFinished(stage=0, seconds=1.0, ok=False)
     days = tuple(CourseDay(number=n, canary=0.2, control=0.1, difference=0.1, requests=10**9) for n in range(1, 61))

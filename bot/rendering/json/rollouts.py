@@ -44,3 +44,8 @@ def event_to_json(recorded: StoredEvent) -> dict[str, Any]:
         "reason": getattr(recorded.event, "reason", ""),
         "data": json.loads(codec.encode(recorded.event)[2]),
     }
+
+
+def eval_to_json(rollout: Rollout, stage: int) -> dict[str, Any]:
+    """The newest result of an offline gate, with everything that its run says."""
+    return {"gate": rollout.plan.stages[stage].name, **json.loads(codec.encode(rollout.evals[stage])[2])}

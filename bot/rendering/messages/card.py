@@ -7,12 +7,12 @@ from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import event_lines, rollback_alert
-from bot.rendering.numbers import blind_spot_words, measure_rows, segments
+from bot.rendering.numbers import blind_spot_words, eval_words, measure_rows, segments
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Continue, NoControl
 from core.rollout import gating, holds
 from core.rollout.events import EvidenceRecorded, RolledBack
-from core.rollout.model import Rollout, RolloutState
+from core.rollout.model import TERMINAL_STATES, Rollout, RolloutState
 
 Newer: TypeAlias = tuple[Judgement, datetime] | None
 """What a look has shown since the last evidence, and when; None where nothing."""
@@ -48,6 +48,8 @@ def _format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> lis
     lines = []
     if rollout.plan.why and rollout.state is RolloutState.PLANNED:
         lines.append(f"Why: {wording.escape(rollout.plan.why)}")
+    if rollout.state not in TERMINAL_STATES:
+        lines += eval_words.format_checks(rollout)
     canary_part = newer[0] if newer is not None else rollout.evidence
     if canary_part is not None and rollout.is_under_way:
         requests = f"{wording.pluralize(canary_part.canary_requests, 'request')} on the new version"

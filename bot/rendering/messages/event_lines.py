@@ -7,7 +7,7 @@ from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import decision, rollback_alert
-from bot.rendering.numbers import blind_spot_words, measure_rows
+from bot.rendering.numbers import blind_spot_words, eval_words, measure_rows
 from core.rollout import events as e
 from core.rollout import holds
 from core.rollout.model import Rollout
@@ -18,7 +18,8 @@ def render(rollout: Rollout, event: e.RolloutEvent, at: datetime, zone: str) -> 
     """The thread message for an event at `at`; `rollout` may already include later events."""
     held = isinstance(event, e.Held) and not event.key.startswith(holds.DECISION)  # the decision has its own message
     steer = blocks.actions(buttons.resume(rollout), buttons.roll_back(rollout)) if held and rollout.hold else None
-    return blocks.build_message(format_line(rollout, event, zone), steer)
+    said = eval_words.list_report_lines(event) if isinstance(event, e.EvalRecorded) else []
+    return blocks.build_message(format_line(rollout, event, zone), blocks.lines_section(said), steer)
 
 
 def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:

@@ -48,6 +48,7 @@ class EvalStage(StrictModel):
 
     suite: str = ""
     min_pass_rate: Share | None = None
+    by_lower_bound: bool = False
     no_new_failures_in: Categories = ()
     compare_to_current: bool = False
 
@@ -55,6 +56,8 @@ class EvalStage(StrictModel):
     def _check_pass_rate(self) -> "EvalStage":
         if self.min_pass_rate is not None and not 0 < self.min_pass_rate <= 1:
             raise field_error("min_pass_rate", "write a rate above 0% and up to 100%, or leave it out")
+        if self.by_lower_bound and self.min_pass_rate is None:
+            raise field_error("by_lower_bound", "there is no min_pass_rate that the lower bound could reach: write one")
         return self
 
     def to_stages(self, kind: StageKind) -> tuple[Stage, ...]:
@@ -64,6 +67,7 @@ class EvalStage(StrictModel):
             min_pass_rate=self.min_pass_rate,
             no_new_failures_in=self.no_new_failures_in,
             compare_to_current=self.compare_to_current,
+            by_lower_bound=self.by_lower_bound or None,
         )
         return (Stage(kind=kind, name=kind.value, terms=terms),)
 

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Callable, Mapping
-from functools import reduce
-from operator import getitem
 from typing import Any, Generic, NamedTuple, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
 from core.rollout.events import Event
+from core.rollout.plan import drop_unset_fields
 from core.store.errors import NotStorable, UnknownEvent
 from core.store.formats.sealing import SealingKey, unseal
 
@@ -51,7 +50,9 @@ class EventCodec(Generic[E]):
         kind: type[Any] = type(event)
         name: str = kind.TYPE
         try:
-            fields = _drop_unset_fields(kind, self._get_adapter(name).dump_python(event, mode="json"))
+            fields = drop_unset_fields(
+                self._get_adapter(name).dump_python(event, mode="json"), getattr(kind, "LATER", ())
+            )
             body = canonical_json(fields)
         except ValueError as error:
             raise NotStorable(f"The event {name} holds a value that JSON cannot represent: {error}.") from error
@@ -117,19 +118,6 @@ def _schema_version_of(kind: type[Any]) -> int:
 
 def _sealed_fields_of(kind: type[Any]) -> tuple[str, ...]:
     return getattr(kind, "WRITTEN", ())
-
-
-def _drop_unset_fields(kind: type[Any], fields: dict[str, Any]) -> dict[str, Any]:
-    """Drop the fields that the class lists in `LATER` (added later, dotted paths) and that are None.
-
-    A member of a union may lack such a field.
-    """
-    for path in getattr(kind, "LATER", ()):
-        *around, name = path.split(".")
-        inside = reduce(getitem, around, fields)
-        if name in inside and inside[name] is None:
-            del inside[name]
-    return fields
 
 
 def holds_personal_text(event: object) -> bool:

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
+from core.evals import eval_report as er
+from core.evals.repeats import FlakyCase
 from core.judging.model import comparison, limits, verdict
 from core.rollout import baseline, policy, subscriptions, surface
 from core.rollout import events as e
@@ -158,6 +160,54 @@ DRIVEN = p.DrivenFlag(
     feature="new-prompt",
     strategy="9c2d7a52-6f0e-4d4c-9df1-8a2f6c1b7e10",
     system="unleash",
+)
+CERTAIN = replace(
+    PLAN, stages=(replace(PLAN.stages[0], terms=replace(PLAN.stages[0].terms, by_lower_bound=True)), *PLAN.stages[1:])
+)
+EVAL_REPORT = er.EvalReport(
+    tool="promptfoo 0.121.20",
+    dataset="3f2a9c0114bd",
+    pass_rate=er.PassRate(passed=284, total=300, low=0.9149, high=0.9691, needed=0.92, by_lower_bound=True),
+    judges=("llm-rubric",),
+    models=("acme-ai:large-3-2026-03-01",),
+    runs=600,
+    flaky_count=1,
+    flaky=(FlakyCase(case="refund-9", passed=1, runs=2),),
+    errors=er.CaseList(count=2, cases=("late-1", "late-2")),
+    paired=er.PairedOutcome(
+        shared=298,
+        passed=283,
+        current_passed=286,
+        broke=er.CaseList(count=4, cases=("delete-4", "refund-2", "refund-3", "tone-8")),
+        mended=er.CaseList(count=1, cases=("tone-1",)),
+        p_value=0.375,
+    ),
+    new_failures=(er.CategoryFailures(category="privacy", failures=er.CaseList(count=1, cases=("delete-4",))),),
+    suite_change=er.SuiteChange(
+        added=er.CaseList(count=2, cases=("new-1", "new-2")),
+        removed=er.CaseList(count=0, cases=()),
+        rewritten=er.CaseList(count=1, cases=("tone-3",)),
+    ),
+    replay=(
+        er.ReplayChange(
+            measure="cost",
+            cases=298,
+            current=er.ReplayLevel(value=0.0121),
+            new=er.ReplayLevel(value=0.0127),
+            rise=0.05,
+            rise_low=0.03,
+            rise_high=0.07,
+            allowed=0.25,
+        ),
+        er.ReplayChange(
+            measure="latency_p95",
+            cases=298,
+            current=er.ReplayLevel(value=3100.0, low=2900.0, high=3500.0),
+            new=er.ReplayLevel(value=3200.0, low=3000.0),
+            rise=0.032,
+        ),
+    ),
+    covers=("billing", "privacy", "tone", "language=de", "language=en"),
 )
 DRIVING = replace(PLAN, drives=DRIVEN)
 POLICY = policy.Policy(
@@ -388,6 +438,22 @@ EXAMPLES: dict[str, e.Event] = {
         to_content=NEW,
         by="U2",
         baseline="R-3",
+    ),
+    "rollout.eval_recorded.1.report": e.EvalRecorded(
+        stage=0,
+        suite="support-300",
+        ok=False,
+        passed=284,
+        failed=14,
+        errors=2,
+        reasons=("1 new failure in privacy: delete-4",),
+        cases=("delete-4",),
+        digest="3b1f9d",
+        by="token:ingest",
+        report=EVAL_REPORT,
+    ),
+    "rollout.planned.1.lower_bound": e.Planned(
+        rollout="R-7", plan=CERTAIN, fingerprint=CERTAIN.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
     ),
     "rollout.planned.1.driving": e.Planned(
         rollout="R-7", plan=DRIVING, fingerprint=DRIVING.fingerprint(), from_content=OLD, to_content=NEW, by="U2"

@@ -1,0 +1,36 @@
+"""What the results of offline evals say about a rollout, gate by gate."""
+
+from bot.rendering import headline, wording
+from bot.rendering.blocks import blocks
+from bot.rendering.blocks.blocks import Block, Message
+from bot.rendering.numbers import eval_words
+from core.rollout.events import EvalRecorded
+from core.rollout.model import Rollout
+
+
+def render(rollout: Rollout) -> Message:
+    """Every gate with its newest result and, if it is not met, why; gates without results are named."""
+    subject = wording.format_subject(rollout)
+    gates = [index for index, stage in enumerate(rollout.plan.stages) if stage.terms is not None]
+    if not gates:
+        return blocks.build_message(f"{subject} has no eval stage, so no results are asked for.")
+    waiting = [headline.stage_label(rollout.plan.stages[i]) for i in gates if i not in rollout.evals]
+    hint = f"No results yet for {' and '.join(waiting)}: `rollout evals import FILE --rollout {rollout.id}`"
+    return blocks.build_message(
+        f"Checks of {subject}: {_count_met(rollout, gates)}.",
+        *(_build_gate(rollout, rollout.evals[index]) for index in gates if index in rollout.evals),
+        blocks.context(hint) if waiting else None,
+    )
+
+
+def _count_met(rollout: Rollout, gates: list[int]) -> str:
+    met = sum(index in rollout.evals and rollout.evals[index].ok for index in gates)
+    return f"{met} of {wording.pluralize(len(gates), 'gate')} met"
+
+
+def _build_gate(rollout: Rollout, event: EvalRecorded) -> Block | None:
+    stage = headline.stage_label(rollout.plan.stages[event.stage])
+    suite = f" ({wording.escape(event.suite, 60)})" if event.suite else ""
+    reasons = [f"Not met: {wording.escape(reason, 300)}" for reason in event.reasons[:6]]
+    heading = f"*{stage}{suite}: {'met' if event.ok else 'not met'}*"
+    return blocks.lines_section([heading, *reasons, *eval_words.list_report_lines(event)])
