@@ -45,7 +45,7 @@ def _build_command(verb: str) -> Callable[..., None]:
 
 
 def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
-    from bot.commands import grammar, json_answers, request, run_verb, version_queries
+    from bot.commands import grammar, json_answers, queries, request, run_verb, version_queries
     from bot.rendering.answers import difference_text
     from bot.rendering.charts import plain_text
     from core.rollout.refusal import Refused
@@ -56,6 +56,9 @@ def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
         try:
             if as_json and isinstance(parsed, grammar.ParsedCommand) and _has_json_answer(parsed):
                 print(json.dumps(json_answers.answer_as_json(parsed, context), indent=2))
+                return
+            if isinstance(parsed, grammar.ParsedCommand) and parsed.verb == "history" and "csv" in parsed.flags:
+                print(queries.load_history_file(context, parsed.rollout, "csv")[1], end="")
                 return
             if isinstance(parsed, grammar.ParsedCommand) and parsed.verb == "diff":
                 print("\n".join(difference_text.format_lines(version_queries.find_pair(parsed, context))))

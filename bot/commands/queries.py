@@ -1,16 +1,18 @@
 """The verbs that only read: status, list, checks, history, whois, notice."""
 
+import json
 from collections.abc import Callable, Mapping
 
 from bot.commands import request, whois_query
 from bot.commands.grammar import ParsedCommand
 from bot.commands.request import CommandContext
-from bot.rendering.answers import checks, history, notice_overview, status
+from bot.rendering.answers import checks, history, history_file, notice_overview, status
 from bot.rendering.blocks.blocks import Message
+from bot.rendering.json.rollouts import event_to_json, rollout_to_json
 from bot.rendering.messages import card
 from core import evaluation
+from core.rollout import permission
 from core.rollout.context import is_same_person
-from core.rollout.events import RolloutEvent
 from core.rollout.model import Rollout
 from core.rollout.refusal import Refused
 
@@ -57,9 +59,24 @@ def _answer_history(parsed: ParsedCommand, context: CommandContext) -> Message:
     request.require_member(context)
     world = context.service.load_world()
     rollout = request.require_rollout(parsed.rollout, context, world, "history {id}")
-    recorded = context.service.load_history(rollout.id)
-    entries = [(r.at, r.actor, r.event) for r in recorded if isinstance(r.event, RolloutEvent)]
-    return history.render(rollout, entries, world.policy.timezone)
+    return history.render(rollout, context.service.load_entries(rollout.id), world.policy.timezone)
+
+
+def load_history_file(context: CommandContext, reference: str, form: str) -> tuple[str, str]:
+    """(file name, content) of a rollout's whole history, as `csv` in sentences or as `json` with all data.
+
+    `Refused` for guests and, as the data hold prompts, for `json` to those who may not read them.
+    """
+    request.require_member(context)
+    world = context.service.load_world()
+    rollout = request.require_rollout(reference, context, world, f"history {{id}} --{form}")
+    if form == "csv":
+        text = history_file.format_csv(context.service.load_entries(rollout.id), world.policy.timezone)
+    else:
+        permission.check_may_read_prompts(world.policy, context.by, [rollout])
+        events = [event_to_json(one) for one in context.service.load_history(rollout.id)]
+        text = json.dumps({"rollout": rollout_to_json(rollout), "events": events}, indent=2, ensure_ascii=False)
+    return f"history-{rollout.id}.{form}", text
 
 
 def _answer_checks(parsed: ParsedCommand, context: CommandContext) -> Message:

@@ -259,10 +259,11 @@ VERBS: Mapping[str, Verb] = {
     ),
     "history": Verb(
         group="See",
-        usage="history <id>",
+        usage="history <id> [--csv]",
         brief="history <id>",
-        does="Everything that happened, with who and when.",
+        does="Everything that happened, with who and when. `--csv` sends all of it as a file.",
         example="history R-118",
+        flags={"csv": False},
         has_json=True,
     ),
     "versions": Verb(

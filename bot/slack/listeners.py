@@ -70,8 +70,9 @@ class SlackListeners:
 
     def handle_suggestion(self, ack: Ack, body: Body, respond: Respond) -> None:
         """Run a suggested command whose button was pressed, as if it had been typed."""
-        with self._requests.build_click_responder(ack, body, respond) as responder:
-            parsed = grammar.parse(body["actions"][0]["value"])
+        parsed = grammar.parse(body["actions"][0]["value"])
+        public = isinstance(parsed, ParsedCommand) and "public" in parsed.flags
+        with self._requests.build_click_responder(ack, body, respond, is_public=public) as responder:
             responder.respond(
                 self._run_typed(parsed, parse_origin(body), body["trigger_id"], thread_ts=_find_thread_ts(body))
             )

@@ -1,14 +1,31 @@
-"""Listeners of buttons that open something to read in a window that only one person sees."""
+"""Listeners of what is opened or sent for one person alone to read: differences, plans, histories as files."""
+
+import html
+import re
 
 from slack_bolt import Ack, App, Respond
 from slack_sdk import WebClient
 
-from bot.commands import plan_queries, version_queries
+from bot.commands import grammar, plan_queries, queries, run_verb, version_queries
+from bot.commands.grammar import ParsedCommand
+from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.rendering.answers import difference_text
-from bot.rendering.blocks import buttons
+from bot.rendering.blocks import blocks, buttons
+from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages.plan_facts import ListMembers
-from bot.slack import views
-from bot.slack.slack_requests import Body, SlackRequests, parse_origin
+from bot.slack import slack_responder, views
+from bot.slack.slack_requests import Body, SlackRequests, parse_command_origin, parse_origin, post_response
+
+
+def _parse_history(body: Body) -> ParsedCommand | None:
+    """The typed `history` that asks for a file; None for anything else."""
+    parsed = grammar.parse(html.unescape(body.get("text") or ""))
+    asks = isinstance(parsed, ParsedCommand) and parsed.verb == "history" and "csv" in parsed.flags
+    return parsed if asks and isinstance(parsed, ParsedCommand) else None
+
+
+def _asks_for_file(body: Body) -> bool:
+    return _parse_history(body) is not None
 
 
 class ReadingListeners:
@@ -23,6 +40,8 @@ class ReadingListeners:
         """Add the listeners to the app, before those that take any button."""
         app.action(buttons.VIEW_DIFFERENCE)(self.open_difference)
         app.action(buttons.PLAN_DETAILS)(self.open_plan_details)
+        app.action(re.compile(rf"^{buttons.GET_HISTORY}\."))(self.send_history)
+        app.command("/rollout", matchers=[_asks_for_file])(self.send_typed_history)
 
     def open_plan_details(self, ack: Ack, body: Body, respond: Respond) -> None:
         """Show what somebody has to know who decides on a plan: the same as in the approval request."""
@@ -33,6 +52,40 @@ class ReadingListeners:
             view = views.build_reading_modal(f"{rollout_id}: the plan", list(shown.blocks))
             self._client.views_open(trigger_id=body["trigger_id"], view=view)
             responder.respond(None)
+
+    def send_history(self, ack: Ack, body: Body, respond: Respond) -> None:
+        """Send a whole history to the person who pressed the button, as a file in a direct message."""
+        with self._requests.build_click_responder(ack, body, respond) as responder:
+            rollout_id, form = buttons.decode_value(body["actions"][0].get("value", ""))
+            asked = self._requests.build_request(parse_origin(body), "history", body["trigger_id"])
+            responder.respond(self._send_file(asked, rollout_id, form, body["user"]["id"]))
+
+    def send_typed_history(self, ack: Ack, body: Body, respond: Respond) -> None:
+        """`/rollout history R-1 --csv`: the same."""
+
+        def acknowledge(message: Message | None) -> None:
+            ack(**slack_responder.build_payload(message)) if message is not None else ack()
+
+        def post_later(message: Message) -> None:
+            post_response(respond, message)
+
+        with self._requests.build_responder(body["trigger_id"], acknowledge, post_later) as responder:
+            parsed = _parse_history(body)
+            assert parsed is not None, "the matcher has seen the flag"
+            asked = self._requests.build_request(parse_command_origin(body), "history", body["trigger_id"])
+            responder.respond(self._send_file(asked, parsed.rollout, "csv", body["user_id"]))
+
+    def _send_file(self, asked: CommandContext, reference: str, form: str, user: str) -> Message:
+        try:
+            name, content = queries.load_history_file(asked, reference, form)
+        except ClarificationNeeded as unclear:
+            return run_verb.render_refusal(unclear, None, asked)
+        said = blocks.build_message(f"{name}: every entry, as of now.")
+        posted = self._client.chat_postMessage(channel=user, text=said.text, blocks=list(said.blocks))
+        self._client.files_upload_v2(
+            channel=posted["channel"], thread_ts=posted["ts"], content=content, filename=name, title=name
+        )
+        return blocks.build_message(f"Sent: {name} is in your direct messages from Rampart.")
 
     def open_difference(self, ack: Ack, body: Body, respond: Respond) -> None:
         """Show two versions in full, to those who may read prompts."""

@@ -105,12 +105,17 @@ class SlackRequests:
         """A responder that acknowledges in time, with this app's limit."""
         return SlackResponder(key, acknowledge, post_later, self._acknowledge_within)
 
-    def build_click_responder(self, ack: Ack, body: Body, respond: Respond) -> SlackResponder:
-        """A responder to a button: it answers below the message or, from the home tab, in a modal."""
+    def build_click_responder(
+        self, ack: Ack, body: Body, respond: Respond, *, is_public: bool = False
+    ) -> SlackResponder:
+        """A responder to a button: it answers below the message or, from the home tab, in a modal.
+
+        `is_public`: everybody in the channel sees the answer.
+        """
 
         def post_later(message: Message) -> None:
             if body.get("response_url"):
-                post_response(respond, message)
+                post_response(respond, message, is_public=is_public)
             else:
                 self._open_answer(body, message)
 

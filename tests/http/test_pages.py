@@ -230,3 +230,19 @@ def test_a_plan_shows_what_somebody_has_to_know_who_decides(running: Any, serve:
     assert "<h2>When, at the earliest</h2>" in page
     running.do(c.Start())
     assert "<h2>When, at the earliest</h2>" not in client.get("/r/R-1").text
+
+
+def test_the_history_of_a_page_is_in_sentences_and_can_be_downloaded(running: Any, serve: Any, canary: Any) -> None:
+    client = serve(running)
+    canary(running)
+    running.do(c.Pause(reason="look at it"))
+    page = client.get("/r/R-1").text
+    assert "Paused by ana (command line): “look at it”. It stays at 5 %." in page
+    assert "UTC</td>" in page
+    table = client.get("/r/R-1/history.csv")
+    assert table.headers["content-type"] == "text/csv; charset=utf-8"
+    assert table.headers["content-disposition"] == 'attachment; filename="history-R-1.csv"'
+    assert table.text.splitlines()[0] == "position,time,who,what,type"
+    assert client.get("/r/R-1/history.json").json()["events"][0]["type"] == "rollout.planned"
+    assert client.get("/r/R-9/history.csv").status_code == 404
+    assert client.get("/r/R-1/history.xml").status_code == 422

@@ -208,7 +208,8 @@ def _everything(words: Any, text: str) -> Iterator[Message]:
     rollout = story.now
     yield status.render_list((rollout,) * 200, words.zone, "Open now")
     yield status.render_live_versions(World(surfaces={str(i): surface for i in range(200)}))
-    yield history.render(rollout, [(story.at, text, x.event) for x in entries] * 20, words.zone)
+    for few in (entries, [entries[0], *entries[1:] * 20]):
+        yield history.render(rollout, few, words.zone)
     yield from _numbers(words, rollout, text)
     yield notice_overview.render(rollout, words.zone)
     yield notice_overview.render_preview(rollout, text, story.at, words.zone)

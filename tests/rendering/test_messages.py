@@ -9,7 +9,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from bot.rendering import headline, wording
-from bot.rendering.answers import history, status
+from bot.rendering.answers import status
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import approval, card, event_lines, follow_up, notice, plan_facts, rollback_alert
 from core.files.foresight.known_traffic import assume_traffic
@@ -388,22 +388,8 @@ def test_a_stage_says_what_was_and_what_comes(words: Any, story: Any) -> None:
     story.running(3)
     entered = e.StageEntered(index=3, name="ramp 25%", percent=25, skipped="copy fix")
     assert wording.strip_markup(event_lines.format_line(story.now, entered, words.zone)) == snapshot(
-        "Growing: R-118 now 25 % (was 5 %). Next: everyone Wed 25 Nov 00:00 CET at the earliest. The wait was skipped: “copy fix”."
+        "Growing: R-118 now 25 % (was 5 %). The wait was skipped: “copy fix”. Next: everyone Wed 25 Nov 00:00 CET at the earliest."
     )
-
-
-def test_the_history_leaves_out_chatter(words: Any, story: Any) -> None:
-    entries = [
-        (words.monday, "slack:T1/U2DANA", e.Paused(by="slack:T1/U2DANA", reason="odd")),
-        (words.monday, "system:engine", e.MessagePosted(key="line:7", channel="C1", ts="1.0")),
-        (words.monday, "system:engine", e.MessagePosted(key="notice:abc:support:#support", channel="C1", ts="1.0")),
-    ]
-    assert plain_text.render_text(history.render(story.planned().now, entries, words.zone)) == snapshot("""\
-History: R-118 support-tone, 3 entries, newest first.
-`23 Nov 16:00:00` posted Rampart notice #support
-`23 Nov 16:00:00` paused <@U2DANA> odd
-The whole log, verified: rollout audit verify · times in Europe/Berlin\
-""")
 
 
 def test_a_list_is_a_line_each(words: Any, story: Any) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.http.pages import reviews
@@ -17,7 +17,8 @@ from bot.http.pages.plan_sections import build_plan_sections
 from bot.http.pages.version_page import build_version_page
 from bot.process.process_state import ProcessStatus
 from bot.rendering import wording
-from bot.rendering.json.rollouts import event_to_json
+from bot.rendering.answers import history, history_file
+from bot.rendering.json.rollouts import event_to_json, rollout_to_json
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core import evaluation
 from core.rollout.events import EvidenceRecorded, RolloutEvent
@@ -86,19 +87,32 @@ def build_router(
         rollout = service.load_world().find_rollout(rollout_id)
         if rollout is None:
             raise NotFound(f"There is no rollout {rollout_id[:80]}.", hint="See the overview at /.")
-        events = [(event_to_json(r), r.event) for r in service.load_history(rollout.id)]
-        evidence = {shown["position"]: e.number for shown, e in events if isinstance(e, EvidenceRecorded)}
+        entries, zone = service.load_entries(rollout.id), service.cached_world().policy.timezone
         judgement = evaluation.load_newest_judgement(service, rollout) if rollout.is_under_way else None
         return render_page(
             "rollout.html",
             rollout=rollout,
-            events=[shown for shown, _ in events],
-            evidence=evidence,
+            history=[history.to_plain_line(line) for line in reversed(history.list_lines(entries, zone))],
+            delivered=history.count_left_out(entries),
+            zone=zone,
             numbers=build_numbers(service, rollout, select_latest(rollout, judgement, now())),
-            facts=build_plan_sections(service, rollout, service.load_entries(rollout.id), now())
-            if rollout.started_at is None
-            else (),
+            facts=build_plan_sections(service, rollout, entries, now()) if rollout.started_at is None else (),
         )
+
+    @pages.get("/r/{rollout_id}/history.{form}")
+    def download_history(request: Request, rollout_id: str, form: Literal["csv", "json"]) -> Response:
+        """Every entry of the history as a file."""
+        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
+        world = service.load_world()
+        rollout = world.find_rollout(rollout_id)
+        if rollout is None:
+            raise NotFound(f"There is no rollout {rollout_id[:80]}.", hint="See the overview at /.")
+        headers = {**HEADERS, "Content-Disposition": f'attachment; filename="history-{rollout.id}.{form}"'}
+        if form == "csv":
+            text = history_file.format_csv(service.load_entries(rollout.id), world.policy.timezone)
+            return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
+        events = [event_to_json(one) for one in service.load_history(rollout.id)]
+        return JSONResponse({"rollout": rollout_to_json(rollout), "events": events}, headers=headers)
 
     @pages.get("/e/{number:int}")
     def redirect_to_evidence(request: Request, number: int) -> Response:
@@ -114,10 +128,10 @@ def build_router(
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         rollout_id, _, number = evidence_id.rpartition(".")
         rollout = service.load_world().find_rollout(rollout_id)
-        history = service.load_history(rollout_id) if rollout else ()
-        for recorded in history:
+        stored = service.load_history(rollout_id) if rollout else ()
+        for recorded in stored:
             if isinstance(recorded.event, EvidenceRecorded) and str(recorded.event.number) == number:
-                event, then = recorded.event, _rebuild_rollout(history, recorded.position)
+                event, then = recorded.event, _rebuild_rollout(stored, recorded.position)
                 seen = LatestNumbers(
                     measures=event.measures,
                     segments=event.segments,
@@ -168,13 +182,14 @@ def _render_page(name: str, now: datetime, *, status: int = 200, **values: Any) 
 def _load_templates() -> Environment:
     templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     templates.filters.update(when=_format_time, percent=_format_percent, count=wording.format_count, span=_format_age)
+    templates.filters.update(local=wording.format_plain_time)
     return templates
 
 
-def _rebuild_rollout(history: tuple[StoredEvent, ...], position: int) -> Rollout:
+def _rebuild_rollout(stored: tuple[StoredEvent, ...], position: int) -> Rollout:
     """The rollout as of an event, whose stage determines what could be detected then."""
     rollout: Rollout | None = None
-    for recorded in history:
+    for recorded in stored:
         if recorded.position <= position and isinstance(recorded.event, RolloutEvent):
             rollout = evolve(rollout, recorded.event, recorded.at)
     assert rollout is not None

@@ -28,6 +28,7 @@ GET_FILE = "get_file"  # sends the rollout file that a plan was made from
 VIEW_DIFFERENCE = "view_difference"
 WRITE_REVIEW = "write_review"
 PLAN_DETAILS = "plan_details"
+GET_HISTORY = "get_history"  # `get_history.csv`, `get_history.json`
 RUN = "run"  # `run.0`, `run.1`, …: the value is a command that is parsed like a typed one
 
 
@@ -150,6 +151,11 @@ def get_file() -> Block:
 def plan_details(rollout: Rollout) -> Block:
     """Open what somebody has to know who decides on a plan."""
     return blocks.button("Details", PLAN_DETAILS, encode_value(rollout.id))
+
+
+def get_history(rollout: Rollout, form: str) -> Block:
+    """Send the whole history as a file of this form (csv or json) in a direct message."""
+    return blocks.button(f"Get {form.upper()}", f"{GET_HISTORY}.{form}", encode_value(rollout.id, form))
 
 
 def view_difference(surface: str, before: str, after: str) -> Block:

@@ -1,4 +1,4 @@
-"""One line per event, shared by the thread under the card, the answers to commands, and the history."""
+"""One line per event: what happened, shared by thread, answers and history; and what can be done about it."""
 
 from datetime import datetime
 from typing import assert_never
@@ -23,7 +23,45 @@ def render(rollout: Rollout, event: e.RolloutEvent, at: datetime, zone: str) -> 
 
 
 def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
-    """One sentence about an event: state word, subject, consequence; escaped mrkdwn."""
+    """What happened, and what comes next or can be done now; escaped mrkdwn."""
+    return f"{describe_event(rollout, event, zone)} {_suggest_next(rollout, event, zone)}".rstrip()
+
+
+def _suggest_next(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
+    """What comes next or can be done, as long as the event is news; empty where that goes without saying."""
+    match event:
+        case e.StageEntered():
+            return _describe_next_stage(rollout, event, zone)
+        case e.Paused():
+            return f"Resume: /rollout resume {rollout.id}"
+        case e.Held():
+            until = (
+                "Nothing grows until this clears; then it continues by itself."
+                if holds.clears_itself(event.key)
+                else f"Nothing grows until {wording.format_owner(rollout)} decides."
+            )
+            helps = f" {blind_spot_words.format_remedies(rollout)}" if _is_detectability_hold(event) else ""
+            return f"{until}{helps}"
+        case e.Completed():
+            return "You can still roll back."
+        case e.FeltOff():
+            return "If a second person says so, it goes on hold." if len(rollout.felt_off) < 2 else ""
+        case e.BaseChanged() if event.live != rollout.plan.from_version:
+            live = wording.escape(event.live, 40)
+            return f"Set `change.from` to {live} and apply the file again, or /rollout abandon {rollout.id}."
+        case e.MessageFailed():
+            return "Invite the app to the channel, then pass the message on yourself."
+        case e.FlagNotSet():
+            return "Rampart keeps trying." if event.trying else "Fix that and Rampart sets it, or set it there by hand."
+        case _:
+            return ""
+
+
+def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
+    """What happened, in sentences that stay true: state word, subject, consequence; escaped mrkdwn.
+
+    `rollout` is the state after the event, or a later one.
+    """
     match event:
         case e.Planned():
             return (
@@ -37,7 +75,7 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
                 f"Started by {wording.format_actor(event.by)}: {rollout.id}. {locked}{_format_unread_notices(rollout)}"
             )
         case e.StageEntered():
-            return _format_stage_entry(rollout, event, zone)
+            return _format_stage_entry(rollout, event)
         case e.Paused():
             stays = (
                 f"It stays at {wording.format_percent(rollout.percent)}"
@@ -45,18 +83,12 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
                 else "Limits were still being watched"
             )
             by = wording.format_actor(event.by)
-            return f"Paused by {by}{_format_reason(event.reason)}. {stays}. Resume: /rollout resume {rollout.id}"
+            return f"Paused by {by}{_format_reason(event.reason)}. {stays}."
         case e.Resumed():
             aside = " The hold no longer counts." if event.overrides else ""
             return f"Resumed by {wording.format_actor(event.by)}{_format_reason(event.reason)}.{aside}"
         case e.Held():
-            until = (
-                "Nothing grows until this clears; then it continues by itself."
-                if holds.clears_itself(event.key)
-                else f"Nothing grows until {wording.format_owner(rollout)} decides."
-            )
-            helps = f" {blind_spot_words.format_remedies(rollout)}" if _is_detectability_hold(event) else ""
-            return f"On hold: {rollout.id}, {wording.escape(event.text, 200)}. {until}{helps}".rstrip()
+            return f"On hold: {rollout.id}, {wording.escape(event.text, 200)}."
         case e.HoldCleared():
             return f"Running again: {rollout.id}. The hold cleared by itself."
         case e.Approved():
@@ -95,7 +127,7 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.Completed():
             new, old = wording.escape(event.version, 40), wording.escape(event.retired, 40)
             accepted = "".join(f" {text}" for text in blind_spot_words.list_accepted_risks(rollout))
-            return f"Done: {rollout.id}. Everyone gets {new}; {old} is retired. You can still roll back.{accepted}"
+            return f"Done: {rollout.id}. Everyone gets {new}; {old} is retired.{accepted}"
         case e.Abandoned():
             return (
                 f"Abandoned by {wording.format_actor(event.by)}: {rollout.id}{_format_reason(event.reason)}. "
@@ -116,8 +148,7 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return f"{wording.format_actor(event.by)} will be told when {rollout.id} has reached everyone."
         case e.FeltOff():
             who = wording.escape(event.handle, 80)
-            more = " If a second person says so, it goes on hold." if len(rollout.felt_off) < 2 else ""
-            return f"Feels off: {who} about {rollout.id}{_format_reason(event.text)}.{more}"
+            return f"Feels off: {who} about {rollout.id}{_format_reason(event.text)}."
         case e.UnitMovedBack():
             by, version = wording.format_actor(event.by), wording.escape(event.version, 40)
             return (
@@ -157,7 +188,7 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.MessageFailed():
             channel, error = wording.escape(event.channel, 60), wording.escape(event.error, 100)
             what = f"a message to {channel} could not be posted ({error})"
-            return f"Not delivered: {what}. Invite the app to the channel, then pass the message on yourself."
+            return f"Not delivered: {what}."
         case e.FlagSet():
             was = f" (was {wording.format_percent(event.before)})" if event.before != event.percent else ""
             took = f"read back {wording.format_duration(event.seconds)} after the decision"
@@ -165,10 +196,7 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return f"Flag set: {rollout.id}, {at}{was}, {took}."
         case e.FlagNotSet():
             where, why = wording.escape(event.flag, 200), wording.escape(event.error, 300)
-            on = "Rampart keeps trying." if event.trying else "Fix that and Rampart sets it, or set it there by hand."
-            return (
-                f"FLAG NOT SET: {rollout.id}, {where} should be at {wording.format_percent(event.percent)}: {why}. {on}"
-            )
+            return f"FLAG NOT SET: {rollout.id}, {where} should be at {wording.format_percent(event.percent)}: {why}."
         case e.ReviewRequested():
             due = wording.format_local_time(event.due_at, zone)
             return f"Needs review: {rollout.id}, by {due}. Its four questions are in the thread."
@@ -212,11 +240,10 @@ def _format_base_change(rollout: Rollout, event: e.BaseChanged) -> str:
     surface = wording.escape(rollout.plan.surface, 60)
     if event.live == rollout.plan.from_version:
         return f"Can start again: {rollout.id}. {old} is live on {surface} again."
-    todo = f"Set `change.from` to {live} and apply the file again, or /rollout abandon {rollout.id}."
-    return f"Cannot start: {rollout.id} starts from {old}, but {live} is now live on {surface}. {todo}"
+    return f"Cannot start: {rollout.id} starts from {old}, but {live} is now live on {surface}."
 
 
-def _format_stage_entry(rollout: Rollout, event: e.StageEntered, zone: str) -> str:
+def _format_stage_entry(rollout: Rollout, event: e.StageEntered) -> str:
     stage = rollout.plan.stages[event.index]
     before = rollout.plan.stages[event.index - 1].percent if event.index else 0.0
     was = f" (was {wording.format_percent(before)})" if stage.kind is StageKind.RAMP and before else ""
@@ -224,16 +251,19 @@ def _format_stage_entry(rollout: Rollout, event: e.StageEntered, zone: str) -> s
     word = wording.stage_word(stage)
     if not stage.has_exposure:
         return f"{word}: {rollout.id}, {wording.escape(event.name, 40)}. Nobody sees it yet.{skipped}"
-    at = headline.min_hold_ends_at(rollout) if rollout.stage_index == event.index and rollout.is_under_way else None
-    following = (
-        f" Next: {headline.next_stage_label(rollout)} {wording.format_local_time(at, zone)} at the earliest."
-        if at
-        else ""
-    )
     if stage.kind is StageKind.BAKE:
-        return f"{word}: {rollout.id} is with everyone; the old version stays one switch away.{following}{skipped}"
+        return f"{word}: {rollout.id} is with everyone; the old version stays one switch away.{skipped}"
     name = f" ({wording.escape(event.name, 40)})" if stage.kind is StageKind.COHORT else ""
-    return f"{word}: {rollout.id} now {wording.format_percent(event.percent)}{was}{name}.{following}{skipped}"
+    return f"{word}: {rollout.id} now {wording.format_percent(event.percent)}{was}{name}.{skipped}"
+
+
+def _describe_next_stage(rollout: Rollout, event: e.StageEntered, zone: str) -> str:
+    """When the stage after the one that was entered comes at the earliest; empty if it has been left by now."""
+    if not rollout.plan.stages[event.index].has_exposure or rollout.stage_index != event.index:
+        return ""
+    at = headline.min_hold_ends_at(rollout) if rollout.is_under_way else None
+    label = headline.next_stage_label(rollout)
+    return f"Next: {label} {wording.format_local_time(at, zone)} at the earliest." if at else ""
 
 
 def _old_version(event: e.RolledBack) -> str:
@@ -246,76 +276,3 @@ def _format_reason(text: str) -> str:
 
 def _notice_channel(notice: str) -> str:
     return wording.escape(notice.partition(":")[2], 60)
-
-
-def format_log_entry(event: e.RolloutEvent) -> tuple[str, str]:
-    """(what, detail) of an event for a one-line log entry; plain text, not escaped."""
-    match event:
-        case e.Planned():
-            return "planned", f"{event.plan.from_version} -> {event.plan.to_version}, plan {event.fingerprint[:6]}"
-        case e.ApprovalRequested():
-            why = f", wait skipped: {event.skipped}" if event.skipped else ""
-            return "asked", f"{event.needed} for {event.gate} ({event.request}), on verdict {event.verdict}{why}"
-        case e.Approved():
-            return "approved", f"{event.request} by {event.handle} {event.note}".rstrip()
-        case e.Rejected():
-            return "rejected", f"{event.request}: {event.reason}"
-        case e.BaseChanged():
-            return "live now", event.live
-        case e.Started():
-            return "started", f"limits locked {event.fingerprint[:6]}"
-        case e.StageEntered():
-            why = f", wait skipped: {event.skipped}" if event.skipped else ""
-            return "stage", f"{event.name} {event.percent:g} %{why}"
-        case e.EvidenceRecorded():
-            return (
-                "checked",
-                f"evidence #{event.number}: {wording.verdict_word(event.verdict).lower()} ({event.reason})",
-            )
-        case e.Held():
-            return "on hold", event.text
-        case e.RolledBack():
-            first = (
-                wording.to_single_line(rollback_alert.format_finding(event.findings[0]))
-                if event.findings
-                else event.reason
-            )
-            return "rolled back", f"to {event.version} {first}".rstrip()
-        case e.FlipConfirmed():
-            silent = f", {len(event.unheard)} did not report" if event.unheard else ""
-            return "confirmed", f"observed on {event.processes} after {wording.format_duration(event.seconds)}{silent}"
-        case e.Completed():
-            return "done", f"{event.version} is live, {event.retired} retired"
-        case e.MessagePosted():
-            what, _, channel = event.key.partition(":")
-            return "posted", f"{what.replace('_', ' ')} {channel.rpartition(':')[2] if '#' in channel else ''}".strip()
-        case e.MessageFailed():
-            return "not posted", f"{event.channel}: {event.error}"
-        case e.FlagSet():
-            return "flag set", f"{event.flag} at {event.percent:g} %"
-        case e.FlagNotSet():
-            return "flag not set", f"{event.flag} at {event.percent:g} %: {event.error}"
-        case e.EvalRecorded():
-            return "checks", f"{event.suite}: {event.passed} passed, {event.failed} failed, {event.errors} errors"
-        case e.ConcernRaised() | e.ConcernsAnswered() | e.FeltOff():
-            return _name_event(event), event.text
-        case e.HoldCleared():
-            return _name_event(event), event.key
-        case e.ComparisonEnded():
-            return "compared", f"the measures say: {event.advice}"
-        case e.ComparisonDecided():
-            return "decided", f"{'keep' if event.keep else 'go back'}: {event.reason}"
-        case e.Paused() | e.Resumed() | e.Abandoned() | e.BlindSpotsAccepted() | e.UnitMovedBack():
-            return _name_event(event), event.reason
-        case e.ApprovalExpired() | e.StartScheduled() | e.DrillFinished() | e.FlipUnconfirmed():
-            return _name_event(event), ""
-        case e.ReviewSubmitted():
-            return "reviewed", "kept as the new normal" if event.keeps_baseline else "not kept as the new normal"
-        case e.TailsFrozen() | e.NoticeAcknowledged() | e.ReviewRequested() | e.ReminderRequested():
-            return _name_event(event), ""
-        case _:
-            assert_never(event)
-
-
-def _name_event(event: e.RolloutEvent) -> str:
-    return type(event).TYPE.partition(".")[2].replace("_", " ")
