@@ -31,6 +31,7 @@ from bot.http.ofrep import OfrepEndpoint
 from bot.http.otlp import receive_exports
 from bot.http.otlp.count_traces import TraceCounter
 from bot.http.pages import reference, routes
+from bot.http.rollout_metrics import ServingCollector
 from bot.process.client_positions import ClientPositions
 from bot.process.log_lines import LogPrinter
 from bot.process.process_state import ProcessStatus, StandaloneStatus
@@ -117,7 +118,8 @@ def build_asgi_app(
     collector = probes.RampartCollector(
         service, snapshot, endpoint, writer, otlp, now, process_status, lambda: LogPrinter.lost_count, report_outage
     )
-    api.include_router(probes.build_router(service, auth, collector, process_status, report_outage))
+    serving = ServingCollector(service, endpoint, snapshots, streams, clients)
+    api.include_router(probes.build_router(service, auth, (collector, serving), process_status, report_outage))
     api.include_router(rollouts.build_router(service, auth, RateLimiter(), now, resolve_handle, explain_undrivable))
     api.add_api_route(
         "/api/v1/observations",

@@ -1,6 +1,6 @@
 """Flag evaluation over HTTP (OFREP 0.3.0), from the snapshot in memory and with cached response bytes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -35,13 +35,15 @@ _JSON_HEADER = (b"content-type", b"application/json")
 _MAX_CACHED = 1_000  # responses: about four per surface, plus those of replaced snapshots
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class CachedResponse:
-    """A response as it is sent."""
+    """A response as it is sent, and how often it was."""
 
     body: bytes
     etag: bytes
     headers: list[tuple[bytes, bytes]]
+    surface: str = ""
+    count: int = 0
 
 
 class StreamDescriber(Protocol):
@@ -145,7 +147,14 @@ class OfrepEndpoint:
             if len(self._responses) >= _MAX_CACHED:
                 self._responses.clear()
             response = self._responses[answer] = _build_response(_encode_evaluation(flags.name, answer))
+            response.surface = flags.name
+        response.count += 1
         return response
+
+    def count_answers(self) -> Iterator[tuple[str, FlagAnswer, int]]:
+        """(surface, answer, how often it was given); counts begin again from zero now and then."""
+        for answer, response in tuple(self._responses.items()):
+            yield response.surface, answer, response.count
 
     async def _answer_unroutable(self, scope: Scope, send: Send, path: str, key: str) -> None:
         if scope["method"] == "OPTIONS":

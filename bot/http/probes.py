@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from anyio import CapacityLimiter, to_thread
@@ -171,7 +171,7 @@ class RampartCollector(Collector):
 def build_router(
     service: RolloutService,
     auth: TokenAuth,
-    collector: RampartCollector,
+    collectors: Iterable[Collector],
     process_status: ProcessStatus,
     report_outage: Callable[[Exception], object],
 ) -> APIRouter:
@@ -180,7 +180,8 @@ def build_router(
     position = BackgroundQuery(lambda: service.load_world().position, "readiness")
     probes = CapacityLimiter(100)
     registry = CollectorRegistry()
-    registry.register(collector)
+    for collector in collectors:
+        registry.register(collector)
 
     @api.get("/healthz")
     async def alive() -> dict[str, str]:
