@@ -9,3 +9,12 @@ def dollars(amount: float) -> str:
         return f"${amount:,.2f}"
     places = max(4, 1 - floor(log10(abs(amount)))) if amount else 4
     return f"${amount:.{places}f}"
+
+
+def rounded_dollars(amount: float) -> str:
+    """An estimated amount with its sign and two digits that count: `+$41,000`, `-$0.31`."""
+    sign = "-" if amount < 0 else "+"
+    if not amount:
+        return "$0"
+    places = 1 - floor(log10(abs(amount)))
+    return f"{sign}${round(abs(amount), places):,.{max(places, 0)}f}"

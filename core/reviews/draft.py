@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
-from core.judging.model.verdict import Finding, Measure
+from core.judging.model.verdict import Finding, Measure, is_beyond_chance
 from core.reviews.final_measures import FinalMeasure, select_final_measures
 from core.reviews.shortcuts import Shortcut, find_shortcuts
 from core.rollout import events as e
@@ -65,11 +65,14 @@ class UnexpectedChange:
 class CostChange:
     """The cost per request, and what the change means in a month of 30 days at today's traffic, in US$.
 
-    `per_month` is None where the traffic is unknown; `pace_from` says where it comes from.
+    `per_month` is None where the traffic is unknown; `pace_from` says where it comes from. `least` and `most` are the
+    ends of the measured range, None if it has none.
     """
 
     final: FinalMeasure
     per_month: float | None
+    least: float | None
+    most: float | None
     daily_requests: float | None
     pace_from: str
 
@@ -181,6 +184,8 @@ def _find_unexpected(
     for entry, evidence in _newest_evidence(entries):
         findings: tuple[Measure | Finding, ...] = (*evidence.notes, *evidence.segments)
         for finding in findings:
+            if finding.segment and not is_beyond_chance(finding):
+                continue
             if finding.segment or finding.metric not in told:
                 yield UnexpectedChange(position=entry.position, at=entry.at, finding=finding)
     for entry in entries:
@@ -203,8 +208,13 @@ def _compute_cost(
         return None
     pace, source = estimate_daily_requests(rollout, entries, surface)
     before, after = final.measure.control, final.measure.canary
-    per_month = (after - before) * pace * DAYS_PER_MONTH if pace is not None and before is not None else None
-    return CostChange(final=final, per_month=per_month, daily_requests=pace, pace_from=source)
+    if pace is None or before is None:
+        return CostChange(final=final, per_month=None, least=None, most=None, daily_requests=pace, pace_from=source)
+    requests = pace * DAYS_PER_MONTH
+    one = before if final.measure.relative else 1.0  # what a difference of 1 is in US$ per request
+    least, most = (None if end is None else end * one * requests for end in (final.measure.low, final.measure.high))
+    per_month = (after - before) * requests
+    return CostChange(final=final, per_month=per_month, least=least, most=most, daily_requests=pace, pace_from=source)
 
 
 def estimate_daily_requests(

@@ -313,7 +313,7 @@ def test_support_is_told_what_customers_saw_and_what_to_say(words: Any, story: A
     told = follow_up.render(back, back.rollback, "support", "Support assistant", story.at, words.zone)
     assert plain_text.render_text(told) == snapshot("""\
 Switched back: the support assistant answers as before again (since Tue 24 Nov 13:38 CET).
-About 430 customers saw a version that declined too often between 12:00:00 CET and 13:38:02 CET.
+About 430 customers saw the new version between 12:00:00 CET and 13:38:02 CET. It declined too often.
 If they write in: “That was a fault on our side, please ask again.”
 Nothing else changes until you get a new notice.
 Owner: @dana · Questions in thread · R-118\

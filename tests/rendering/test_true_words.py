@@ -122,7 +122,10 @@ def test_what_hit_one_segment_is_not_said_of_everybody(words: Any, story: Any) -
     story.running().happen(story.evidence(segments=(row,))).rolled_back(findings=(hit,), exposed_units=319)
     said = told_after(words, story, story.now.rollback)
     assert "About 319 customers saw the new version between" in said
-    assert "Where language is ja it declined too often (11 of 23 requests); we saw no fault elsewhere." in said
+    assert (
+        "Where language is ja it declined too often (11 of 23 requests; usually about 0); we saw no fault elsewhere."
+        in said
+    )
     assert "If they write in (where language is ja):" in said
 
 
@@ -138,7 +141,7 @@ def test_a_change_in_the_harmless_direction_is_not_called_too_often(words: Any, 
     story.running().rolled_back(findings=(fewer,))
     said = told_after(words, story, story.now.rollback)
     assert "too often" not in said
-    assert "a version that did not behave as agreed" in said
+    assert "It did not behave as agreed" in said
 
 
 def test_what_a_person_rolled_back_has_no_limit_to_point_to_and_keeps_its_reason(words: Any, story: Any) -> None:

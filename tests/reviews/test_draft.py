@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.rendering.markup import PLAIN
+from bot.rendering.numbers import review_words
 from core.reviews.draft import ExpectationOutcome, draft_review
 from core.rollout import events as e
 from core.rollout.evolve import evolve
@@ -94,6 +96,15 @@ def test_the_cost_of_a_month_is_at_the_traffic_of_the_surface():
     assert draft.cost.per_month == pytest.approx((0.0121 - 0.0139) * 100_000 * 30)
 
 
+def test_a_cost_that_was_not_shown_to_change_has_ends_on_both_sides():
+    cost = measured("cost_per_request", difference=-0.03, low=-0.20, high=0.13, relative=True)
+    draft = drafted(evidence(1, cost), surface=surface_of(daily_requests=100_000))
+    requests = 100_000 * 30
+    assert (draft.cost.least, draft.cost.most) == pytest.approx((-0.20 * 0.0139 * requests, 0.13 * 0.0139 * requests))
+    *_, cost_question = review_words.list_questions(draft, PLAIN, "UTC")
+    assert "No change shown: it lies between -$8,300 and +$5,400 a month at today's traffic" in str(cost_question)
+
+
 def test_without_a_stated_traffic_it_is_the_pace_of_the_rollout():
     """10,000 requests in the hour between the canary's beginning and its evidence."""
     draft = drafted(evidence(1, measured("cost_per_request")))
@@ -103,9 +114,10 @@ def test_without_a_stated_traffic_it_is_the_pace_of_the_rollout():
 
 def test_what_got_worse_what_stands_out_and_every_hold_is_unexpected():
     worse = measured("retry_rate", word="Worse")
-    cut = measured("retry_rate", segment="language=de")
+    cut = measured("retry_rate", segment="language=de", difference=0.03, low=0.01, high=0.05)
+    noise = measured("retry_rate", segment="language=tr", difference=0.03, low=-0.04, high=0.1)
     held = e.Held(key="limit:retry_rate:rises_by", text="people ask again")
-    draft = drafted(held, evidence(1, worse, notes=(finding_of("accept_rate"),), segments=(cut,)))
+    draft = drafted(held, evidence(1, worse, notes=(finding_of("accept_rate"),), segments=(cut, noise)))
     found = [(one.finding.metric, one.finding.segment) if one.finding else one.text for one in draft.unexpected]
     assert found == [("retry_rate", ""), ("accept_rate", ""), ("retry_rate", "language=de"), "people ask again"]
 

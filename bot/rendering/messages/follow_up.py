@@ -139,10 +139,11 @@ def _describe_exposure(event: e.RolledBack, rollout: Rollout, at: datetime, zone
         what = measure_rows.title_in_sentence(finding.metric, finding.title)
         explanation = f"They will not have noticed anything wrong: we switched back because of its {what}"
         return f"{people} the new version{span}. {explanation}."
+    counts = _format_counts(rollout, finding)
     if finding.segment:
-        hit = f"Where {wording.format_segment(finding.segment)} it {fault}{_format_counts(rollout, finding)}"
-        return f"{people} the new version{span}. {hit}; we saw no fault elsewhere."
-    return f"{people} a version that {fault}{span}."
+        where = f"Where {wording.format_segment(finding.segment)} it {fault}{counts}"
+        return f"{people} the new version{span}. {where}; we saw no fault elsewhere."
+    return f"{people} the new version{span}. It {fault}{counts}."
 
 
 def _format_moment(at: datetime, reference: datetime, zone: str) -> str:
@@ -152,13 +153,15 @@ def _format_moment(at: datetime, reference: datetime, zone: str) -> str:
 
 
 def _format_counts(rollout: Rollout, finding: Finding) -> str:
-    """`(9 of 17 requests)` for a metric that is a share of requests; otherwise empty."""
-    rows = rollout.evidence.segments if rollout.evidence else ()
+    """`(9 of 17 requests; usually about 1)` for a metric that is a share of requests; otherwise empty."""
+    rows = (*rollout.measures, *(rollout.evidence.segments if rollout.evidence else ()))
     row = next((m for m in rows if (m.metric, m.segment) == (finding.metric, finding.segment)), None)
     if row is None or row.canary is None or not row.unit.startswith("%"):
         return ""
-    bad = row.canary if row.harm != "less" else 1 - row.canary
-    return f" ({wording.format_count(bad * row.n_canary)} of {wording.pluralize(row.n_canary, 'request')})"
+    bad, usual = (share if share is None or row.harm != "less" else 1 - share for share in (row.canary, row.control))
+    assert bad is not None, "there is a reading"
+    usually = "" if usual is None else f"; usually about {wording.format_count(usual * row.n_canary)}"
+    return f" ({wording.format_count(bad * row.n_canary)} of {wording.pluralize(row.n_canary, 'request')}{usually})"
 
 
 def _list_public_claims(rollout: Rollout, quotes: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ from bot.rendering import wording
 from bot.rendering.markup import Markup
 from bot.rendering.numbers import measure_rows
 from core.judging.model.verdict import Finding, Measure
-from core.metrics.money import dollars
+from core.metrics.money import rounded_dollars
 from core.reviews.draft import CostChange, ExpectationOutcome, ExpectationRow, ReviewDraft, UnexpectedChange
 from core.reviews.shortcuts import Shortcut, ShortcutKind
 from core.rollout.plan import Expectation
@@ -138,11 +138,15 @@ def _describe_cost(cost: CostChange | None, markup: Markup) -> list[str]:
     measure = cost.final.measure
     lines = [markup.escape(_format_final(measure))]
     if cost.per_month is not None and cost.daily_requests is not None:
-        sign = "+" if cost.per_month >= 0 else "-"
-        lines.append(
-            f"About {sign}{dollars(abs(cost.per_month))} a month at today's traffic "
-            f"({wording.format_count(cost.daily_requests)} requests a day, {markup.escape(cost.pace_from)})."
+        traffic = (
+            f"at today's traffic ({wording.format_count(cost.daily_requests)} requests a day, "
+            f"{markup.escape(cost.pace_from)})"
         )
+        if cost.least is not None and cost.most is not None and cost.least <= 0 <= cost.most:
+            ends = f"{rounded_dollars(cost.least)} and {rounded_dollars(cost.most)}"
+            lines.append(f"No change shown: it lies between {ends} a month {traffic}.")
+        else:
+            lines.append(f"About {rounded_dollars(cost.per_month)} a month {traffic}.")
     else:
         lines.append("Per month: unknown, as the surface's traffic is not known.")
     return lines

@@ -173,6 +173,11 @@ class Measure:
     expected: AsExpected = ""
 
 
+def is_beyond_chance(seen: Measure | Finding) -> bool:
+    """Whether the 95 % range of a difference leaves out that there is none."""
+    return (seen.low is not None and seen.low > 0) or (seen.high is not None and seen.high < 0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlindSpot:
     """A rollback limit whose test could still have missed harm of twice the limit's amount.
