@@ -30,10 +30,12 @@ from bot.http.middleware import bodies
 from bot.http.middleware.head_deadline import Impatient
 from bot.outbound.client import OutboundClient
 from bot.process import log_lines
+from bot.process.answered_models import AnsweredModels
 from bot.process.client_positions import ClientPositions
 from bot.process.flip_confirmation import FlipConfirmer
 from bot.process.outage import DatabaseOutage
 from bot.process.redaction import RedactingFormatter, SecretRedactor
+from bot.process.retirement_watch import RetirementWatch
 from bot.process.snapshot_server import SnapshotServer
 from bot.scheduler import JobScheduler
 from bot.settings import Settings, SettingsError
@@ -62,6 +64,8 @@ RELEASE_STUCK_ROWS_EVERY = timedelta(seconds=2)
 DELETE_EXPIRED_KEYS_EVERY = timedelta(minutes=10)
 DELETE_OLD_DATA_EVERY = timedelta(minutes=15)
 CHECKPOINT_EVERY = timedelta(minutes=1)
+REPORT_MODELS_EVERY = timedelta(seconds=1)
+READ_RETIREMENTS_EVERY = timedelta(hours=1)
 RECONNECT_EVERY = timedelta(seconds=5)
 RELOAD_POLICY_EVERY = timedelta(seconds=2)
 START_TIMEOUT = 15  # seconds until the HTTP server must answer
@@ -243,6 +247,7 @@ def build_program(
             home_tabs=home_tabs,
         )
     asgi = None
+    answered = AnsweredModels(service)
     if role != "worker":
         asgi = http_app.build_asgi_app(
             service,
@@ -258,9 +263,12 @@ def build_program(
             encoder=encoder,
             clients=clients,
             streams=streams,
+            report_other_model=answered.note,
             prices=_read_prices(settings.prices),
         )
     clock = JobScheduler(lambda name, error: _log_job_failure(outage, name, error))
+    if role != "worker":
+        clock.run_every(REPORT_MODELS_EVERY, lambda: answered.submit_new(now()), "answered models")
     if policy is not None:
         clock.run_every(RELOAD_POLICY_EVERY, lambda: policy.apply_if_changed(now()), "policy")
     if home_tabs is not None:
@@ -352,6 +360,9 @@ def _schedule_jobs(
         scheduler.run_every(DELETE_OLD_DATA_EVERY, lambda: jobs.delete_old_data(service, keep), "delete old")
     scheduler.run_every(CHECKPOINT_EVERY, lambda: jobs.take_checkpoint(service, now()), "checkpoint")
     outbound = build_outbound_client(settings)
+    if settings.retirements:
+        watch = RetirementWatch(settings.retirements, outbound, service)
+        scheduler.run_every(READ_RETIREMENTS_EVERY, lambda: watch.warn_due(now()), "retirements")
     deliver_flags = partial(
         driven_flags.deliver_due,
         service.database,

@@ -23,6 +23,7 @@ VARIABLES = (
     "ROLLOUT_KEEP_DAYS",
     "ROLLOUT_PUBLIC_URL",
     "ROLLOUT_PRICES",
+    "ROLLOUT_RETIREMENTS",
     "UNLEASH_URL",
     "UNLEASH_TOKEN",
     "ALLOW_PRIVATE_HOSTS",
@@ -72,6 +73,7 @@ class Settings:
     keep: timedelta | None = DEFAULT_KEEP  # how long data outside the log is kept; None: for ever
     public_url: str = ""
     prices: Path | None = None  # prices of models in place of the built-in ones
+    retirements: str = ""  # a path or an http(s) address of the list of models that will be switched off
     unleash_url: str = ""
     unleash_token: str = field(default="", repr=False)
     private_hosts: frozenset[str] = frozenset()  # hosts of the internal network that may be called
@@ -132,6 +134,7 @@ def read_settings(environ: Mapping[str, str], *, listens: bool = True) -> Settin
         keep=_parse_keep(given.get("ROLLOUT_KEEP_DAYS"), problems),
         prices=_parse_path("ROLLOUT_PRICES", given, problems),
         public_url=_parse_address("ROLLOUT_PUBLIC_URL", given, problems).rstrip("/"),
+        retirements=_parse_retirements(given, problems),
         unleash_url=_parse_unleash_url(given, problems),
         unleash_token=given.get("UNLEASH_TOKEN", ""),
         private_hosts=_parse_hosts(given.get("ALLOW_PRIVATE_HOSTS", ""), problems),
@@ -297,6 +300,17 @@ def _parse_address(name: str, given: Mapping[str, str], problems: list[str]) -> 
         sound = False
     if not sound:
         problems.append(f"{name} is {text!r}: write an address like https://rollout.example.com.")
+        return ""
+    return text
+
+
+def _parse_retirements(given: Mapping[str, str], problems: list[str]) -> str:
+    """An http(s) address, or the path of a file that exists; empty if not set or invalid."""
+    text = given.get("ROLLOUT_RETIREMENTS", "")
+    if "://" in text:
+        return _parse_address("ROLLOUT_RETIREMENTS", given, problems)
+    if text and not Path(text).is_file():
+        problems.append(f"ROLLOUT_RETIREMENTS names {text}, but there is no such file.")
         return ""
     return text
 

@@ -19,6 +19,7 @@ from core.rollout import (
     consequences,
     direct_messages,
     driving,
+    model_reports,
     permission,
     subscriptions,
 )
@@ -30,7 +31,7 @@ from core.rollout.history import HistoryEntry
 from core.rollout.model import Rollout, RolloutState
 from core.rollout.plan import content_hash
 from core.rollout.refusal import Conflict, NotFound, Refused
-from core.rollout.surface import is_version_taken
+from core.rollout.surface import SurfaceEvent, is_version_taken
 from core.rollout.world import World
 from core.store.coordination import processes
 from core.store.database.append_backend import TimerClaim
@@ -254,6 +255,9 @@ class RolloutService:
             kind, _, name = one.stream.partition(":")
             if kind == "rollout":
                 _enqueue_announcements(log, one, before.find_rollout(name), after, name, request.at)
+            elif isinstance(one.event, SurfaceEvent):
+                for told in announcements.announce_for_surface(one.event, one.position, after.surfaces[name]):
+                    log.enqueue(MessageTask(announcement=told, position=one.position).build_row(request.at))
         recorded = tuple(step.stored for step in steps)
         log.update_read_model(recorded, log.world.rollouts)
         return recorded
@@ -336,6 +340,8 @@ def _decide_events(world: World, request: CommandRequest) -> list[NewEvent]:
             return _apply_surface(world, request.command, request)
         case c.ApplyPolicy():
             return _apply_policy(world, request.command, request)
+        case c.ReportOtherModel() | c.TellRetirement():
+            return _decide_model_events(world, request.command, request)
         case c.Subscribe() | c.Unsubscribe() | c.ChangeNotifications():
             return _change_subscriptions(world, request.command, request)
         case c.PlanRollout():
@@ -440,6 +446,19 @@ def _change_subscriptions(world: World, command: c.SubscriptionCommand, request:
     person = world.subscribers.find(request.by.id)
     decided = subscriptions.decide(person, command, request.by, world.surfaces)
     return [NewEvent(stream=e.subscriber_stream(person.user), event=event) for event in decided]
+
+
+def _decide_model_events(world: World, command: c.ModelCommand, request: CommandRequest) -> list[NewEvent]:
+    permission.check(None, command, _build_bare_context(world, request))
+    surface = world.surfaces.get(command.surface)
+    if surface is None:
+        return []
+    stream = e.surface_stream(surface.name)
+    if isinstance(command, c.TellRetirement):
+        told = model_reports.decide_retirement(surface, command)
+        return [NewEvent(stream=stream, event=told)] if told is not None else []
+    answered = model_reports.decide_other_model(surface, command)
+    return [NewEvent(stream=stream, event=answered)] if answered is not None else []
 
 
 def _build_bare_context(world: World, request: CommandRequest) -> Context:

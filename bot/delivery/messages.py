@@ -16,15 +16,16 @@ from bot.outbound.errors import PermanentFailure, RetryLater
 from bot.rendering import wording
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
-from bot.rendering.messages import announcement_messages, card, undelivered, witness
+from bot.rendering.messages import announcement_messages, card, model_messages, undelivered, witness
 from bot.rendering.messages.plan_facts import DecisionFacts, ListMembers
 from core import evaluation
 from core.judging.report.series import SeriesPoint
 from core.outbox_tasks import MESSAGES, MessageTask, channel_destination
 from core.rollout import commands as c
-from core.rollout.announcements import CARD_KEY, Announcement, AnnouncementKind
+from core.rollout.announcements import CARD_KEY, SURFACE_KINDS, Announcement, AnnouncementKind
 from core.rollout.context import ENGINE
 from core.rollout.model import Rollout
+from core.rollout.surface import OtherModelAnswered, RetirementTold
 from core.rollout.world import World
 from core.service import CommandRequest, RolloutService
 from core.store.audit import anchors
@@ -168,6 +169,8 @@ class _MessageSender:
     def _deliver_announcement(self, row: OutboxRow, announcement: Announcement) -> Mapping[str, Any]:
         """Post or edit the message, or skip it; returns the outcome to store with the row."""
         world = self._service.load_world()
+        if announcement.kind in SURFACE_KINDS:
+            return self._post_about_surface(row, announcement, world)
         rollout = world.get_rollout(announcement.rollout)
         posted = rollout.messages.get(announcement.key)
         if announcement.kind in _EDIT_KINDS and posted is None:
@@ -188,6 +191,23 @@ class _MessageSender:
         found = self._find_earlier_attempt(row, announcement, rollout) if row.attempt > 1 else None
         response = found or self._post_message(row, announcement, rollout, message)
         return self._record_delivery(row, announcement, rollout, message, response)
+
+    def _post_about_surface(self, row: OutboxRow, announcement: Announcement, world: World) -> Mapping[str, Any]:
+        """Post what concerns an AI feature and no rollout. Where an answer of Slack was lost it may come twice."""
+        surface = world.surfaces[announcement.key.rpartition(":")[0]]
+        today = world.policy.to_local_time(self._now()).date()
+        match self._get_event(row).event:
+            case OtherModelAnswered() as answered:
+                message = model_messages.render_other_model(surface, answered)
+            case RetirementTold() as told:
+                message = model_messages.render_retirement(world, surface, told, today)
+            case _:
+                return {"skipped": "it is no longer needed"}
+        arguments = {"channel": announcement.channel, "unfurl_links": False, "unfurl_media": False}
+        answer = self._send_with_fallback(
+            row, "chat.postMessage", message, metadata=self._build_metadata(row, announcement), **arguments
+        )
+        return {"channel": answer["channel"], "ts": answer["ts"], "posted": True}
 
     def _render_message(self, row: OutboxRow, announcement: Announcement, world: World) -> Message | None:
         """The message as of now; None if it is no longer needed."""
@@ -333,6 +353,9 @@ class _MessageSender:
     def _give_up(self, row: OutboxRow, announcement: Announcement, error: str) -> None:
         """Tell people that the message cannot be delivered, and dead-letter the row."""
         log.error("cannot be delivered", outbox=row.id, channel=announcement.channel, key=announcement.key, why=error)
+        if announcement.kind in SURFACE_KINDS:
+            self._consumer.dead_letter(row, error)
+            return
         world = self._service.load_world()
         rollout = world.get_rollout(announcement.rollout)
         # Recording the failure posts to the engineering channel; if that is the broken one, it would never end.

@@ -26,6 +26,7 @@ from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.middleware.head_requests import answer_head
 from bot.http.middleware.problems import build_denial, build_problem, build_refusal
 from bot.http.middleware.stream_tokens import StreamTokens
+from bot.http.observations.read_batch import OtherModel
 from bot.http.observations.writer import ObservationsEndpoint, ObservationWriter
 from bot.http.ofrep import OfrepEndpoint
 from bot.http.otlp import receive_exports
@@ -70,6 +71,7 @@ def build_asgi_app(
     clients: ClientPositions | None = None,
     streams: ChangeStreams | None = None,
     prices: PriceTable | None = None,
+    report_other_model: Callable[[OtherModel], None] = lambda _: None,
 ) -> AsgiApp:
     """Build the ASGI application.
 
@@ -77,14 +79,15 @@ def build_asgi_app(
     rollouts' clock and `tick` the interval of looks in real time. `process_status` says whether this process is
     informed, and `report_outage` gets every database error. `explain_undrivable` returns why a flag system's URL may
     not be called, or an empty text. `encoder`, `clients` and `streams` are for clients that evaluate by themselves or
-    listen for changes. `prices` are those of the built-in table if there are none. When the lifespan ends, waiting
+    listen for changes. `report_other_model` gets each model that answered for a version which calls another one.
+    `prices` are those of the built-in table if there are none. When the lifespan ends, waiting
     observations are written.
     """
     encoder, clients = encoder or DocumentEncoder(), clients or ClientPositions()
     streams = streams or ChangeStreams(lambda: encoder.encode(snapshot()).etag)
     process_status = process_status or StandaloneStatus()
     auth = TokenAuth(tokens)
-    writer = ObservationWriter(service.database, snapshot, now)
+    writer = ObservationWriter(service.database, snapshot, now, report_other_model)
     counter = TraceCounter(service.database, writer, now, prices or load_built_in_prices(), report_outage)
     otlp = receive_exports.OtlpEndpoint(writer, counter, auth, report_outage)
 

@@ -83,6 +83,7 @@ _OBSERVATION = _build_object_schema(
         "description": "null: not measured",
     },
     error_category=_TEXT,
+    model={"type": ["string", "null"], "description": "the model that answered, as the provider's response names it"},
     request={"type": "boolean", "description": "false: more readings of a request that was reported before"},
 )
 

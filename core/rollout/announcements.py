@@ -9,6 +9,7 @@ from core.rollout import events as e
 from core.rollout import holds, reviewing
 from core.rollout.context import slack_user_in
 from core.rollout.model import Rollout, RolloutState
+from core.rollout.surface import OtherModelAnswered, RetirementTold, Surface, SurfaceEvent
 
 
 class AnnouncementKind(StrEnum):
@@ -33,6 +34,8 @@ class AnnouncementKind(StrEnum):
     WITNESS = "witness"  # position and hash of the event that ended a rollout, in the thread
     REVIEW = "review"  # the draft of the review, in the thread; edited once somebody has written it
     REVIEW_REMINDER = "review_reminder"  # to the owner, in the thread, while the review is not written
+    OTHER_MODEL = "other_model"  # another model answers than configured; to the engineers of the AI feature
+    RETIREMENT = "retirement"  # a model that the AI feature calls will be switched off; to the same
     DAILY_WITNESS = "daily_witness"  # position and hash of the newest event, on days on which the log has grown
 
 
@@ -223,6 +226,25 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
         case _:
             assert_never(event)
     return tuple(result)
+
+
+SURFACE_KINDS = frozenset({AnnouncementKind.OTHER_MODEL, AnnouncementKind.RETIREMENT})
+"""What concerns an AI feature as a whole and no rollout; `Announcement.rollout` is empty."""
+
+
+def announce_for_surface(event: SurfaceEvent, position: int, surface: Surface) -> tuple[Announcement, ...]:
+    """The announcements that follow from an event of a surface: to the channels of its engineers."""
+    match event:
+        case OtherModelAnswered():
+            kind = AnnouncementKind.OTHER_MODEL
+        case RetirementTold():
+            kind = AnnouncementKind.RETIREMENT
+        case _:
+            return ()
+    channels = [notice.channel for notice in surface.notices if notice.audience == "engineering"]
+    return tuple(
+        Announcement(kind=kind, rollout="", channel=channel, key=f"{surface.name}:{position}") for channel in channels
+    )
 
 
 def notice_key(rollout: Rollout, notice: str) -> str:

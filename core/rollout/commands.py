@@ -12,7 +12,7 @@ from core.judging.model.verdict import BlindSpot, Verdict
 from core.rollout.baseline import SurfaceBaseline
 from core.rollout.plan import Plan
 from core.rollout.policy import Policy
-from core.rollout.surface import SurfaceDeclared
+from core.rollout.surface import RetirementTold, SurfaceDeclared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,6 +333,23 @@ class ChangeNotifications:
     topics: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportOtherModel:
+    """Report that `answered` is the model in a response for this version of a surface."""
+
+    surface: str
+    version: str
+    answered: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellRetirement:
+    """Warn a surface of the retirement of the model that it calls, once per step."""
+
+    surface: str
+    told: RetirementTold
+
+
 PersonCommand: TypeAlias = (
     Start
     | Approve
@@ -366,4 +383,5 @@ EngineCommand: TypeAlias = (
 )
 RolloutCommand: TypeAlias = PlanRollout | PersonCommand | EngineCommand
 SubscriptionCommand: TypeAlias = Subscribe | Unsubscribe | ChangeNotifications
-Command: TypeAlias = RolloutCommand | ApplySurface | ApplyPolicy | SubscriptionCommand
+ModelCommand: TypeAlias = ReportOtherModel | TellRetirement
+Command: TypeAlias = RolloutCommand | ApplySurface | ApplyPolicy | SubscriptionCommand | ModelCommand

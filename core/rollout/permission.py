@@ -35,6 +35,8 @@ def required_role(command: c.Command) -> str:
             return ""
         case c.Subscribe() | c.Unsubscribe() | c.ChangeNotifications():
             return ""
+        case c.ReportOtherModel() | c.TellRetirement():
+            return "admin"  # only the engine gives these
         case (
             c.Tick()
             | c.DoubtEvidence()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar, TypeAlias, assert_never
 
 from core.rollout.baseline import SurfaceBaseline
@@ -73,7 +73,40 @@ class BaselineRecorded:
     by: str
 
 
-SurfaceEvent: TypeAlias = SurfaceDeclared | VersionNamed | SurfaceTaken | SurfaceFreed | LiveMoved | BaselineRecorded
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherModelAnswered:
+    """A response for this version came from another model than the one that it is configured to call."""
+
+    TYPE: ClassVar[str] = "surface.other_model_answered"
+    version: str
+    configured: str
+    answered: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetirementTold:
+    """The engineers were warned that the model of the live version is switched off `on` that day.
+
+    `days` is the step of the warning, 90 to 7 days ahead.
+    """
+
+    TYPE: ClassVar[str] = "surface.retirement_told"
+    model: str
+    on: date
+    replacement: str
+    days: int
+
+
+SurfaceEvent: TypeAlias = (
+    SurfaceDeclared
+    | VersionNamed
+    | SurfaceTaken
+    | SurfaceFreed
+    | LiveMoved
+    | BaselineRecorded
+    | OtherModelAnswered
+    | RetirementTold
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +128,8 @@ class Surface:
     live_since: datetime | None = None
     live_by: str = ""  # the rollout that made it live
     baseline: SurfaceBaseline | None = None  # the newest one; it applies while its version is live
+    other_models: tuple[OtherModelAnswered, ...] = ()
+    retirements: tuple[RetirementTold, ...] = ()
 
     @property
     def live_baseline(self) -> SurfaceBaseline | None:
@@ -152,6 +187,10 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
             )
         case BaselineRecorded():
             return replace(surface, baseline=event.baseline)
+        case OtherModelAnswered():
+            return replace(surface, other_models=(*surface.other_models, event))
+        case RetirementTold():
+            return replace(surface, retirements=(*surface.retirements, event))
         case _:
             assert_never(event)
 

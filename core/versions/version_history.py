@@ -8,6 +8,8 @@ from typing import assert_never
 from core.rollout.surface import (
     BaselineRecorded,
     LiveMoved,
+    OtherModelAnswered,
+    RetirementTold,
     SurfaceDeclared,
     SurfaceEvent,
     SurfaceFreed,
@@ -67,7 +69,7 @@ def fold_versions(steps: Iterable[tuple[SurfaceEvent, datetime, str]]) -> Mappin
                 records[event.version] = replace(known, rollouts=rollouts)
             case LiveMoved():
                 _move_live(records, event, is_forward=named_in.get(event.rollout) == event.version)
-            case SurfaceTaken() | SurfaceFreed() | BaselineRecorded():
+            case SurfaceTaken() | SurfaceFreed() | BaselineRecorded() | OtherModelAnswered() | RetirementTold():
                 pass
             case _:
                 assert_never(event)

@@ -71,6 +71,7 @@ def test_each_may_come_from_a_file(name: str, tmp_path: Path) -> None:
     value = {
         "ROLLOUT_POLICY": str(path),
         "ROLLOUT_PRICES": str(path),
+        "ROLLOUT_RETIREMENTS": str(path),
         "ROLLOUT_TOKENS": TOKENS,
         "ROLLOUT_TICK": "1m",
         "ROLLOUT_BLIND_AFTER": "10m",
@@ -147,6 +148,8 @@ def test_on_loopback_no_token_is_needed(host: str) -> None:
         ({"ROLLOUT_BLIND_AFTER": "1m", "ROLLOUT_TICK": "30s"}, "less than 3 times ROLLOUT_TICK"),
         ({"LOG_FORMAT": "xml"}, "console, json"),
         ({"ROLLOUT_POLICY": "/nowhere/policy.yaml"}, "no such file"),
+        ({"ROLLOUT_RETIREMENTS": "/nowhere/retirements.json"}, "no such file"),
+        ({"ROLLOUT_RETIREMENTS": "ftp://models.example.com"}, "write an address"),
         ({"SLACK_API_URL": "slack"}, "write an address"),
         ({"UNLEASH_URL": "flags.example.com"}, "write an address"),
         ({"UNLEASH_URL": "https://[flags"}, "write an address"),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -18,12 +18,13 @@ from core.flags.placement import (
     claimed_placement,
     place_observation,
 )
-from core.flags.snapshot import Snapshot
+from core.flags.snapshot import Snapshot, SurfaceFlags, Variant
 from core.judging.model.evidence import capped_cell, exceedance_cell
 from core.judging.model.question import ALL_SEGMENTS
 from core.metrics.catalogue import CATALOGUE, FEEDS, UnknownMetric, parse_readings
 from core.metrics.error_text import group_error_text
 from core.metrics.observation import Observation
+from core.rollout.called_model import may_answer
 from core.store.observations.observation_sums import PlacedObservation
 
 MAX_CLOCK_LEAD = timedelta(minutes=1)
@@ -42,6 +43,7 @@ _FIELDS = (
     "metrics",
     "error_category",
     "request",
+    "model",
 )
 _METRICS = (*CATALOGUE, *FEEDS)
 _METRICS_HINT = " The keys are the catalogue's, latency_ms and ttft_ms."
@@ -63,6 +65,14 @@ class RejectedItem:
     message: str
 
 
+class OtherModel(NamedTuple):
+    """A model that answered for a version which is configured to call another one."""
+
+    surface: str
+    version: str
+    answered: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedItem:
     """An accepted observation. `placed` is None if no comparison counts it; `uncounted` then says why.
@@ -76,6 +86,7 @@ class AcceptedItem:
     placed: PlacedObservation | None
     uncounted: UncountedReason | None = None
     rejected_parts: Sequence[RejectedItem] = ()
+    other_model: OtherModel | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +132,10 @@ def check_items(items: Sequence[Any], snapshot: Snapshot, now: datetime) -> Chec
     good: list[AcceptedItem] = []
     rejected: list[RejectedItem] = []
     flawed: list[PlacedObservation] = []
-    hints = _SpellingHints()
+    hints, models = _SpellingHints(), _ModelCheck()
     for index, item in enumerate(items):
         try:
-            taken = _check_item(index, item, snapshot, now, hints)
+            taken = _check_item(index, item, snapshot, now, hints, models)
         except (_InvalidItem, MisplacedObservation) as bad:
             rejected.append(RejectedItem(index=index, code=bad.code, message=str(bad)))
             flawed += build_flaw_events(item, snapshot, now, _FLAW_METRICS.get(bad.code, "refused_items"))
@@ -185,7 +196,9 @@ def encode_answer(accepted: int, rejected: Sequence[RejectedItem]) -> bytes:
     return orjson.dumps({"accepted": accepted, "rejected": rejections})
 
 
-def _check_item(index: int, item: Any, snapshot: Snapshot, now: datetime, hints: "_SpellingHints") -> AcceptedItem:
+def _check_item(
+    index: int, item: Any, snapshot: Snapshot, now: datetime, hints: "_SpellingHints", models: "_ModelCheck"
+) -> AcceptedItem:
     """Parse, validate and place one item; raises _InvalidItem or Misplaced."""
     if not isinstance(item, dict):
         reason = "this line is not JSON" if item is _UNREADABLE else "an observation must be an object"
@@ -219,9 +232,17 @@ def _check_item(index: int, item: Any, snapshot: Snapshot, now: datetime, hints:
     arm_place = place_observation(flags, unit=unit, at=at, variant=variant, version=version, exposure=exposure)
     if parts and not observation.readings and observation.error_category is None:
         raise _InvalidItem(parts[0].code, parts[0].message)  # nothing is left to count
+    answered = _parse_text(item, "model") or observation.segments.get("model")
+    other_model = models.find_other(flags, observation, arm_place, answered) if answered else None
     if isinstance(arm_place, UncountedReason):
         return AcceptedItem(
-            index=index, surface=surface, id=identity, placed=None, uncounted=arm_place, rejected_parts=parts
+            index=index,
+            surface=surface,
+            id=identity,
+            placed=None,
+            uncounted=arm_place,
+            rejected_parts=parts,
+            other_model=other_model,
         )
     return AcceptedItem(
         index=index,
@@ -229,6 +250,7 @@ def _check_item(index: int, item: Any, snapshot: Snapshot, now: datetime, hints:
         id=identity,
         placed=_place_observation(arm_place, observation),
         rejected_parts=parts,
+        other_model=other_model,
     )
 
 
@@ -429,6 +451,32 @@ def _load_json(body: bytes) -> Any:
 
 def _format_reason(error: ValueError) -> str:
     return str(error) if isinstance(error, MalformedBatch) else f"the body is not JSON: {error}"
+
+
+class _ModelCheck:
+    """Tells whether the model that answered is the one its version is configured to call; looks each up once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, str], bool] = {}
+
+    def find_other(
+        self, flags: SurfaceFlags, observation: Observation, place: Placement | UncountedReason, answered: str
+    ) -> OtherModel | None:
+        """The model, if it is another one; None if it is the right one, or if the version is not known."""
+        version = observation.version
+        if version is None and isinstance(place, Placement):
+            canary = place.arm is Variant.CANARY
+            version = place.tracked.to_version if canary else place.tracked.from_version
+        elif version is None and flags.exposure is None:
+            version = flags.live.version.name
+        served = (flags.live.version, *((flags.exposure.to_version,) if flags.exposure is not None else ()))
+        content = next((one.content for one in served if one.name == version), None)
+        if version is None or content is None:
+            return None
+        key = (flags.name, version, answered)
+        if key not in self._known:
+            self._known[key] = may_answer(content, answered)
+        return None if self._known[key] else OtherModel(flags.name, version, answered)
 
 
 class _SpellingHints:

@@ -85,7 +85,15 @@ class ObservationWriter:
     is checked again. An observation without a time gets that of its check.
     """
 
-    def __init__(self, database: Database, snapshot: Callable[[], Snapshot], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        snapshot: Callable[[], Snapshot],
+        now: Callable[[], datetime],
+        report_other_model: Callable[[read_batch.OtherModel], None] = lambda _: None,
+    ) -> None:
+        """`report_other_model` gets each model that answered for a version which is configured to call another one."""
+        self._report_other_model = report_other_model
         self._database = database
         self._snapshot = snapshot
         self._now = now
@@ -215,6 +223,7 @@ class ObservationWriter:
         placed: list[observation_sums.PlacedObservation] = []
         accepted = rejected = 0
         uncounted: Counter[UncountedReason] = Counter()
+        others: set[read_batch.OtherModel] = set()
         with self._database.writing_outside_log() as connection:
             for one, checked in batches:
                 try:
@@ -231,6 +240,7 @@ class ObservationWriter:
                 assert found is not None
                 fresh, refused = drop_duplicates(connection, found, now)
                 placed += (*fresh.placed, *found.flaw_events)
+                others.update(good.other_model for good in found.accepted if good.other_model is not None)
                 uncounted.update(good.uncounted for good in found.accepted if good.uncounted is not None)
                 accepted += fresh.count
                 rejected += len(refused)
@@ -246,6 +256,8 @@ class ObservationWriter:
         self.accepted += accepted
         self.rejected += rejected
         self.uncounted += uncounted
+        for other in others:
+            self._report_other_model(other)
         for one, result in results:
             if isinstance(result, IdempotencyConflict):
                 _find_answer(one).set_exception(result)

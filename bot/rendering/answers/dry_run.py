@@ -90,6 +90,10 @@ def name_message(kind: AnnouncementKind) -> str:
             return "a reminder of the review"
         case AnnouncementKind.DAILY_WITNESS:
             return "the log witness of the day"
+        case AnnouncementKind.OTHER_MODEL:
+            return "an alert that another model answers"
+        case AnnouncementKind.RETIREMENT:
+            return "a warning that a model will be switched off"
         case AnnouncementKind.NOTICE_NOTE:
             return "what changed, in the thread of the notice"
         case AnnouncementKind.START_REMINDER:

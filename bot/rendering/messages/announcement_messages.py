@@ -82,6 +82,8 @@ def render(
             return review.render_reminder(rollout, at, zone) if _is_newest_request(entries, position) else None
         case AnnouncementKind.WITNESS | AnnouncementKind.DAILY_WITNESS:
             return None  # a witness shows the head of the log, which is not known here: see `witness`
+        case AnnouncementKind.OTHER_MODEL | AnnouncementKind.RETIREMENT:
+            return None  # they concern no rollout: see `model_messages`
     if entry is None:
         return None
     event = entry.event

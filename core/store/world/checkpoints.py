@@ -12,6 +12,7 @@ from typing import Self
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, delete, select
 
+import core.judging.model.comparison
 import core.judging.model.limits
 import core.judging.model.verdict
 import core.rollout
@@ -137,5 +138,6 @@ def _saved_world_adapter() -> TypeAdapter[SavedWorld]:
 def code_hash() -> str:
     """The hash of the source code that folds and saves a world: a checkpoint is only read by the code that wrote it."""
     rollout = sorted(Path(next(iter(core.rollout.__path__))).glob("*.py"))
-    judging = (Path(str(module.__file__)) for module in (core.judging.model.limits, core.judging.model.verdict))
+    modules = (core.judging.model.comparison, core.judging.model.limits, core.judging.model.verdict)
+    judging = (Path(str(module.__file__)) for module in modules)
     return sha256(b"".join(path.read_bytes() for path in (*rollout, *judging, Path(__file__)))).hexdigest()

@@ -355,6 +355,8 @@ _EVENTS: tuple[e.Event, ...] = (
         fingerprint="77b0a1",
     ),
     surface.VersionNamed(version="v43", content=NEW, rollout="R-7"),
+    surface.OtherModelAnswered(version="v43", configured="large-4-2026-11-30", answered="large-3-2026-03-01"),
+    surface.RetirementTold(model="large-3", on=date(2027, 2, 15), replacement="large-4", days=60),
     surface.SurfaceTaken(rollout="R-7"),
     surface.SurfaceFreed(rollout="R-7"),
     surface.LiveMoved(version="v43", rollout="R-7", at=NOON),

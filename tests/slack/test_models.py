@@ -1,0 +1,143 @@
+"""Models: another one that answers is told to the engineers, and so is one that will be switched off."""
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from bot.http.observations.writer import ObservationBatch, ObservationWriter
+from bot.outbound.client import OutboundClient
+from bot.process.answered_models import AnsweredModels
+from bot.process.retirement_watch import RetirementWatch
+from core.rollout import exposure
+
+LIST = [
+    {"model": "large-3-2026-03-01", "retires": "2027-02-15", "replacement": "large-4"},
+    {"model": "other-1", "retires": "2027-02-15"},
+]
+
+
+def said(office: Any) -> list[str]:
+    return [office.shown(m) for m in office.sandbox.list_messages("#ai-rollouts")]
+
+
+def report(office: Any, *items: dict[str, Any]) -> None:
+    """Observations as an application sends them, and the report of models that follows a second later."""
+    answered = AnsweredModels(office.service)
+    writer = ObservationWriter(
+        office.service.database,
+        lambda: exposure.build_snapshot(office.service.load_world()),
+        lambda: office.at,
+        answered.note,
+    )
+    body = json.dumps(
+        [
+            {"surface": "support-assistant", "unit": "u1", **({} if "variant" in item else {"version": "v42"}), **item}
+            for item in items
+        ]
+    ).encode()
+    batch = ObservationBatch(body=body, content_type="application/json", token="", key="")
+    answer = json.loads(writer.submit(batch).result(timeout=20))
+    writer.close()
+    assert answer["rejected"] == []
+    answered.submit_new(office.at)
+
+
+def test_a_response_of_another_model_is_told_once_even_without_a_rollout(office: Any) -> None:
+    office.apply(office.surface_file)
+    report(
+        office, {"model": "large-3-2026-06-15"}, {"model": "acme-ai/large-3-20260301"}, {"model": "large-3-2026-06-15"}
+    )
+    report(office, {"model": "large-3-2026-06-15"})
+    office.deliver()
+    (told,) = said(office)
+    assert told.startswith(
+        "Another model answers: Support assistant v42 should call large-3-2026-03-01, but a response came from "
+        "large-3-2026-06-15."
+    )
+
+
+def test_each_arm_is_held_against_the_model_of_its_version(office: Any) -> None:
+    office.start()
+    report(office, {"variant": "canary", "model": "large-9-2026-01-01"}, {"variant": "control", "model": "large-3"})
+    office.deliver()
+    told = [text for text in said(office) if "Another model answers" in text]
+    assert len(told) == 1
+    assert "v43 should call large-3-2026-03-01, but a response came from large-9-2026-01-01" in told[0]
+
+
+def test_the_model_that_a_trace_names_as_a_segment_counts_too(office: Any) -> None:
+    office.apply(office.surface_file)
+    report(office, {"segments": {"model": "small-1"}})
+    office.deliver()
+    assert "a response came from small-1" in said(office)[0]
+
+
+@pytest.fixture
+def provider() -> Iterator[tuple[str, list[Any]]]:
+    """An address that answers with the list, and what it answers with."""
+    content: list[Any] = [200, LIST]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(content[0])
+            self.end_headers()
+            self.wfile.write(json.dumps(content[1]).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/models", content
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("by", ["file", "address"])
+def test_a_retirement_is_told_once_a_step_and_proposes_only(office: Any, provider: Any, tmp_path: Any, by: str) -> None:
+    file = tmp_path / "retirements.json"
+    file.write_text(json.dumps(LIST))
+    watch = RetirementWatch(str(file) if by == "file" else provider[0], OutboundClient({"127.0.0.1"}), office.service)
+    office.apply(office.surface_file)
+    office.at = datetime(2026, 11, 16, 9, 0, tzinfo=UTC)  # 91 days before
+    watch.warn_due(office.at)
+    office.deliver()
+    assert said(office) == []
+    for _ in range(3):
+        watch.warn_due(office.later(days=1).at)
+    office.deliver()
+    (told,) = said(office)
+    assert told == (
+        "Model retirement: large-3-2026-03-01 is switched off in 88 days, on Mon 15 Feb 2027. "
+        "Support assistant calls it.\n"
+        "AI features that call it: Support assistant (v42).\n"
+        "Proposal: plan a rollout to large-4 with `template: model-upgrade-high-stakes`, which takes about four weeks, "
+        "and set `rollback_to_available_until` to the last day before. Nothing changes by itself."
+    )
+    assert office.service.load_world().surfaces["support-assistant"].live == "v42"
+
+
+def test_a_list_that_cannot_be_read_changes_nothing_and_is_read_again(office: Any, provider: Any) -> None:
+    address, content = provider
+    watch = RetirementWatch(address, OutboundClient({"127.0.0.1"}), office.service)
+    office.apply(office.surface_file)
+    office.at = datetime(2027, 2, 1, 9, 0, tzinfo=UTC)
+    for content[:] in ([503, []], [200, {"models": 1}]):
+        watch.warn_due(office.at)
+    assert office.service.load_world().surfaces["support-assistant"].retirements == ()
+    content[:] = [200, LIST]
+    watch.warn_due(office.at)
+    assert [one.days for one in office.service.load_world().surfaces["support-assistant"].retirements] == [14]
+
+
+def test_a_private_address_is_not_called_unless_it_is_allowed(office: Any, provider: Any) -> None:
+    watch = RetirementWatch(provider[0], OutboundClient(), office.service)
+    office.apply(office.surface_file)
+    office.at = datetime(2027, 2, 1, 9, 0, tzinfo=UTC)
+    watch.warn_due(office.at)
+    assert office.service.load_world().surfaces["support-assistant"].retirements == ()
