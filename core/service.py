@@ -5,7 +5,7 @@ Nothing else changes a rollout.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -132,11 +132,13 @@ class RolloutService:
             raise NotFound(f"There is no AI feature called {surface[:80]}. Known: {known}.")
         return recorded
 
-    def load_entries(self, rollout: str) -> tuple[HistoryEntry, ...]:
-        """The history of one rollout for the pure packages, in order; NotFound if there is none."""
+    def load_entries(self, rollout: str, *, types: Sequence[str] = ()) -> tuple[HistoryEntry, ...]:
+        """The history of one rollout for the pure packages, in order; with `types`, only these events."""
+        with self.database.reading() as connection:
+            recorded = event_log.read_stream(connection, e.rollout_stream(rollout), types=types)
         return tuple(
             HistoryEntry(position=one.position, at=one.at, actor=one.actor, event=one.event)
-            for one in self.load_history(rollout)
+            for one in recorded
             if isinstance(one.event, e.RolloutEvent)
         )
 

@@ -128,6 +128,36 @@ def _print_replay(report: "ReplayReport") -> None:
 
 
 @audit.command()
+def why(
+    number: Annotated[str, typer.Argument(help="A number of a digest, such as 2026-W48.lead_time, or a week.")],
+) -> None:
+    """Show the events of the log behind a number of the weekly digest, or all numbers of a week."""
+    from bot.rendering.answers import number_explained
+    from core import digest_sources
+    from core.digests.week import parse_week
+
+    with session.open_service() as service:
+        written, _, key = number.partition(".")
+        now, zone = session.current_time(), service.load_world().policy.timezone
+        try:
+            digest = digest_sources.load_digest(service, parse_week(written, now, zone), now)
+            found = digest.find(key) if key else None
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            raise SystemExit(1) from None
+        except KeyError:
+            known = ", ".join(one.key for one in digest.numbers)
+            print(f'There is no number "{key}". The numbers: {known}.', file=sys.stderr)
+            raise SystemExit(1) from None
+        if found is None:
+            print("\n".join(number_explained.list_numbers(digest)))
+            return
+        rollouts = {event.rollout for event in found.events}
+        histories = {name: service.load_entries(name) for name in rollouts}
+    print("\n".join(number_explained.explain_number(found, histories, zone)))
+
+
+@audit.command()
 def export(format: Annotated[str, typer.Option(help="jsonl or cloudevents.")] = "jsonl") -> None:  # noqa: A002
     """Write every event to standard output, one per line."""
     from core.store.audit import export as exporting

@@ -229,6 +229,8 @@ def _parse_arguments(verb: str, tokens: list[_Token], flags: dict[str, str]) -> 
             return _parse_metrics(verb, words, flags)
         case "notice":
             return _parse_notice(words, flags)
+        case "digest":
+            return _parse_digest(words, flags)
         case "versions" | "diff":
             return _parse_versions(verb, words, flags)
         case "decide":
@@ -349,6 +351,14 @@ def _parse_versions(verb: str, words: list[str], flags: dict[str, str]) -> Parse
     if len(words) > most:
         return _report_leftover(verb, words[most], format_command(verb, *words[:most]))
     return ParsedCommand(verb=verb, args=tuple(words), flags=flags)
+
+
+def _parse_digest(words: list[str], flags: dict[str, str]) -> ParseResult:
+    if words and words[0].lower() == "week":
+        words = words[1:]
+    if len(words) > 1:
+        return _report_leftover("digest", words[1], f"digest {words[0]}")
+    return ParsedCommand(verb="digest", args=tuple(words), flags=flags)
 
 
 def _parse_notice(words: list[str], flags: dict[str, str]) -> ParseResult:

@@ -4,14 +4,14 @@ import html
 import json
 from typing import Any
 
-from bot.commands import plan_queries, queries, request, resolve, version_queries
+from bot.commands import plan_queries, queries, request, resolve, review_queries, version_queries
 from bot.commands.grammar import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering import wording
 from bot.rendering.answers import baseline, difference_text
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.json import evidence, reviews, rollouts
+from bot.rendering.json import digests, evidence, reviews, rollouts
 from bot.rendering.json.versions import versions_to_json
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core import evaluation, review_sources
@@ -31,6 +31,8 @@ def answer_as_json(parsed: ParsedCommand, context: CommandContext) -> dict[str, 
         request.require_member(context)
     if parsed.verb == "diff":
         return difference_text.pair_to_json(version_queries.find_pair(parsed, context))
+    if parsed.verb == "digest":
+        return digests.digest_to_json(review_queries.load_digest(parsed, context))
     if parsed.verb == "baseline":
         surface = world.surfaces[plan_queries.find_surface(world, parsed.rollout)]
         return baseline.baseline_to_json(surface, rollout_form.suggest_limits(surface, world.policy))

@@ -1,4 +1,4 @@
-"""The verbs that look back: the review of one rollout, and the baseline of an AI feature."""
+"""The verbs that look back: the review of one rollout, the baseline of an AI feature, and the digest of a week."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,9 +7,12 @@ from bot.commands.grammar import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering.answers import baseline
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import review
-from core import review_sources
+from bot.rendering.messages import digest, review
+from core import digest_sources, review_sources
+from core.digests.digest import Digest
+from core.digests.week import parse_week
 from core.files import rollout_form
+from core.rollout.refusal import Refused
 
 
 def answer_review(parsed: ParsedCommand, context: CommandContext) -> Message:
@@ -28,4 +31,23 @@ def _answer_baseline(parsed: ParsedCommand, context: CommandContext) -> Message:
     return baseline.render(surface, suggested, world.policy.timezone)
 
 
-VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {"baseline": _answer_baseline}
+def load_digest(parsed: ParsedCommand, context: CommandContext) -> Digest:
+    """The digest that was asked for. Refused, with the forms that are understood, if there is no such week."""
+    zone = context.service.load_world().policy.timezone
+    try:
+        week = parse_week(parsed.args[0] if parsed.args else "", context.at, zone)
+    except ValueError as error:
+        raise Refused(str(error), code="invalid") from error
+    return digest_sources.load_digest(context.service, week, context.at)
+
+
+def _answer_digest(parsed: ParsedCommand, context: CommandContext) -> Message:
+    request.require_member(context)
+    found = load_digest(parsed, context)
+    return digest.render(found, found.week.zone)
+
+
+VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
+    "baseline": _answer_baseline,
+    "digest": _answer_digest,
+}

@@ -224,6 +224,14 @@ VERBS: Mapping[str, Verb] = {
         build=_build_review,
         has_json=True,
     ),
+    "digest": Verb(
+        group="Learn",
+        usage="digest [week]",
+        brief="digest [week]",
+        does="A week in numbers: shipped, rolled back, how fast, shortcuts, surprises, and what is left to do.",
+        example="digest 2026-W48",
+        has_json=True,
+    ),
     "baseline": Verb(
         group="Learn",
         usage="baseline [surface]",

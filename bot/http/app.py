@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from bot.http import openapi as documents
 from bot.http import probes, slack_events
-from bot.http.api import rollouts
+from bot.http.api import digests, rollouts
 from bot.http.clients.change_streams import ChangeStreams
 from bot.http.clients.snapshot_endpoint import SnapshotEndpoint
 from bot.http.clients.stream_endpoint import StreamEndpoint
@@ -124,6 +124,7 @@ def build_asgi_app(
     serving = ServingCollector(service, endpoint, snapshots, streams, clients)
     api.include_router(probes.build_router(service, auth, (collector, serving), process_status, report_outage))
     api.include_router(rollouts.build_router(service, auth, RateLimiter(), now, resolve_handle, explain_undrivable))
+    api.include_router(digests.build_router(service, auth, now))
     api.add_api_route(
         "/api/v1/observations",
         ObservationsEndpoint(writer, auth, report_outage).receive,

@@ -160,6 +160,39 @@ BASELINE: dict[int | str, _Json] = {
         ),
     )
 }
+_LIST: _Json = _build_array_schema({"type": "object"})
+_NAMES: _Json = _build_array_schema(_TEXT)
+DIGEST: dict[int | str, _Json] = {
+    200: _build_response(
+        "The digest",
+        _build_object_schema(
+            ("week", "zone", "begins", "until", "numbers", "shipped", "rolled_back", "running", "shortcuts", "owed"),
+            week=_TEXT,
+            zone=_TEXT,
+            begins={"type": "string", "format": "date-time"},
+            until={"type": "string", "format": "date-time"},
+            numbers=_build_array_schema(
+                _build_object_schema(
+                    ("id", "title", "value", "unit", "how", "computed", "events"),
+                    id=_TEXT,
+                    title=_TEXT,
+                    value=_MAYBE_NUMBER,
+                    unit=_TEXT,
+                    how=_TEXT,
+                    computed=_YES,
+                    events=_LIST,
+                )
+            ),
+            shipped=_NAMES,
+            rolled_back=_NAMES,
+            running=_NAMES,
+            shortcuts=_LIST,
+            missed=_LIST,
+            owed=_LIST,
+            retirements=_LIST,
+        ),
+    )
+}
 OUTCOME: dict[int | str, _Json] = {200: _build_response("Carried out", _build_object_schema(tuple(_RESULT), **_RESULT))}
 APPLIED: dict[int | str, _Json] = {
     200: _build_response(

@@ -12,7 +12,7 @@ from core.reviews.shortcuts import Shortcut, find_shortcuts
 from core.rollout import events as e
 from core.rollout.history import HistoryEntry
 from core.rollout.model import Rollout, RolloutState
-from core.rollout.plan import Expectation
+from core.rollout.plan import Expectation, Plan
 from core.rollout.surface import Surface
 
 BEHAVIOUR_METRICS = (
@@ -148,7 +148,7 @@ def judge_expectation(final: FinalMeasure | None) -> ExpectationOutcome:
             assert_never(final.measure.expected)
 
 
-def list_expectations(rollout: Rollout, finals: Sequence[FinalMeasure]) -> tuple[ExpectationRow, ...]:
+def list_expectations(plan: Plan, finals: Sequence[FinalMeasure]) -> tuple[ExpectationRow, ...]:
     """One row per expectation of the plan, in its order."""
     by_metric = {final.measure.metric: final for final in finals}
     return tuple(
@@ -158,13 +158,13 @@ def list_expectations(rollout: Rollout, finals: Sequence[FinalMeasure]) -> tuple
             final=by_metric.get(stated.metric),
             outcome=judge_expectation(by_metric.get(stated.metric)),
         )
-        for stated in rollout.plan.expectations
+        for stated in plan.expectations
     )
 
 
 def _build_rows(rollout: Rollout, finals: Sequence[FinalMeasure]) -> Iterator[ExpectationRow]:
     """The expectations of the plan, then every other metric that was measured."""
-    yield from list_expectations(rollout, finals)
+    yield from list_expectations(rollout.plan, finals)
     stated = {expectation.metric for expectation in rollout.plan.expectations}
     for final in finals:
         if final.measure.metric not in stated and final.measure.canary is not None:

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from bot.http.middleware.auth import TokenAuth, TokenRole
-from bot.http.pages import reviews
+from bot.http.pages import digests, reviews
 from bot.http.pages.numbers import build_numbers
 from bot.http.pages.plan_sections import build_plan_sections
 from bot.http.pages.version_page import build_version_page
@@ -47,8 +47,10 @@ def build_router(
     process_status: ProcessStatus,
     tick: timedelta,
 ) -> APIRouter:
-    """The routes `/`, `/r/{id}`, its review, `/e/{rollout}.{number}` and `/v/{surface}/{version}`; read-only, without
-    external resources."""
+    """The routes `/`, `/r/{id}`, its review, `/e/{rollout}.{number}`, `/v/{surface}/{version}` and `/digest`.
+
+    They are read-only, without external resources.
+    """
     pages = APIRouter(include_in_schema=False)
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
 
@@ -157,6 +159,7 @@ def build_router(
         return render_page("version.html", page=build_version_page(service, surface, version, compare_with))
 
     reviews.add_to(pages, service, auth, render_page)
+    digests.add_to(pages, service, auth, render_page, now)
 
     @pages.get("/style.css")
     async def serve_stylesheet() -> Response:

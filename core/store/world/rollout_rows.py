@@ -110,6 +110,14 @@ def find_under_way_ids(connection: Connection, surface: str, since: datetime, un
     return read_all(connection, select(RolloutRow.id).where(RolloutRow.surface == surface, *overlap))
 
 
+def find_open_ids(connection: Connection, since: datetime, until: datetime) -> tuple[str, ...]:
+    """The ids of the rollouts that were planned or under way at some moment from `since` to `until`, oldest first."""
+    number = cast_to(func.substr(RolloutRow.id, len("R-") + 1), BigInteger)
+    planned, ended = col(RolloutRow.applied_at), col(RolloutRow.ended_at)
+    wanted = select(RolloutRow.id).where(planned <= until, or_(ended.is_(None), ended >= since))
+    return read_all(connection, wanted.order_by(number))
+
+
 def rebuild(connection: Connection) -> int:
     """Rebuild all rows from the log, and return how many there are. Readers see the old rows until the commit."""
     folding = RolloutRowFold()

@@ -1,0 +1,128 @@
+"""A week's digest in words: each number in its unit, and what is behind it by name."""
+
+from datetime import timedelta
+
+from bot.rendering import wording
+from bot.rendering.markup import Markup
+from bot.rendering.numbers import review_words
+from core.digests.digest import Digest, DigestNumber, NumberUnit, OwedReview, Retirement
+
+_DAY = timedelta(days=1)
+
+
+def format_number(number: DigestNumber) -> str:
+    """A number of a digest in its unit: `3`, `66.7 %`, `1.5 h`, `about 19,000`; a dash if nothing can be said."""
+    if number.value is None:
+        return "–"
+    match number.unit:
+        case NumberUnit.COUNT:
+            return f"{number.value:g}"
+        case NumberUnit.PEOPLE:
+            return f"about {wording.format_count(number.value)}" if number.value else "0"
+        case NumberUnit.SHARE:
+            return f"{number.value * 100:.1f} %"
+        case NumberUnit.SECONDS:
+            return wording.format_duration(number.value)
+
+
+def summarize(digest: Digest) -> str:
+    """The week in one sentence: shipped, rolled back, running, reviews owed."""
+    shipped = wording.pluralize(len(digest.shipped), "change")
+    owed = wording.pluralize(len(digest.owed), "review")
+    return f"{shipped} shipped, {len(digest.rolled_back)} rolled back, {len(digest.running)} under way, {owed} owed."
+
+
+def describe_speed(digest: Digest) -> str:
+    """Shipped against a usual week, the lead time, and what growing step by step added."""
+    shipped, usual = digest.find("shipped"), digest.find("shipped_usual")
+    parts = [f"{format_number(shipped)} shipped (in a usual week {format_number(usual)})"]
+    if digest.shipped:
+        parts.append(f"from plan to everyone {format_number(digest.find('lead_time'))}")
+        parts.append(f"fastest {format_number(digest.find('lead_time_fastest'))}")
+        parts.append(f"growing step by step added {format_number(digest.find('time_added'))} (computed)")
+    return " · ".join(parts)
+
+
+def describe_safety(digest: Digest) -> str:
+    """Rollbacks: how many by the engine, how soon noticed, how soon back, who had it, and who was spared it."""
+    if not digest.rolled_back:
+        return "nothing was rolled back"
+    automatic = format_number(digest.find("rolled_back_automatically"))
+    parts = [
+        f"{len(digest.rolled_back)} rolled back, {automatic} automatically",
+        f"noticed after {format_number(digest.find('time_to_detect'))}",
+        f"back in {format_number(digest.find('time_to_go_back'))}",
+        f"restored after {format_number(digest.find('time_to_restore'))}",
+        f"change failure rate {format_number(digest.find('change_failure_rate'))}",
+        f"{format_number(digest.find('people_reached'))} people had it",
+    ]
+    if digest.find("people_protected").value:
+        parts.append(f"{format_number(digest.find('people_protected'))} people protected (computed)")
+    return " · ".join(parts)
+
+
+def list_shortcuts(digest: Digest, markup: Markup) -> list[str]:
+    """One line per shortcut; says so if there was none."""
+    lines = [
+        f"{one.rollout} ({one.risk} risk): {review_words.describe_shortcut(one.shortcut, markup)}"
+        for one in digest.shortcuts
+    ]
+    return lines or ["none"]
+
+
+def list_surprises(digest: Digest, markup: Markup) -> list[str]:
+    """How many expectations were missed, then each of them."""
+    stated = digest.find("expectations").value or 0
+    if not stated:
+        return ["no expectations were stated"]
+    return [
+        f"{len(digest.missed)} of {wording.pluralize(round(stated), 'expectation')} missed",
+        *(f"{one.rollout}: {markup.escape(review_words.format_row(one.row))}" for one in digest.missed),
+    ]
+
+
+def list_to_do(digest: Digest, markup: Markup) -> list[str]:
+    """Reviews that are owed, and dates ahead; empty if there is nothing to do."""
+    return [
+        *(_describe_owed(one, markup) for one in digest.owed),
+        *(_describe_retirement(one, markup) for one in digest.retirements),
+    ]
+
+
+def list_shipped(digest: Digest, markup: Markup) -> list[str]:
+    """One line per rollout that was shipped."""
+    return [
+        f"{facts.rollout} {markup.escape(facts.plan.name)}: {markup.escape(facts.plan.surface)} "
+        f"{markup.escape(f'{facts.plan.from_version} -> {facts.plan.to_version}')}"
+        for facts in digest.shipped
+    ]
+
+
+def list_rolled_back(digest: Digest, markup: Markup) -> list[str]:
+    """One line per rollout that was rolled back: by what, after how long, and how many people had it."""
+    lines = []
+    for facts in digest.rolled_back:
+        if facts.rollback is None:
+            continue
+        by = "automatically" if facts.rollback.is_automatic else "by a person"
+        detected = facts.time_to_detect
+        after = f" after {wording.format_duration(detected)}" if detected is not None else ""
+        people = wording.pluralize(facts.rollback.exposed_units, "person", "people")
+        lines.append(f"{facts.rollout} {markup.escape(facts.plan.name)}: {by}{after}, {people} had it")
+    return lines
+
+
+def _describe_owed(one: OwedReview, markup: Markup) -> str:
+    owner = markup.escape(one.owner_handle) if one.owner_handle else markup.person(one.owner)
+    if one.late >= _DAY:
+        days = wording.pluralize(one.late // _DAY, "day")
+        return f"The review of {one.rollout} is {days} late ({owner})"
+    return f"The review of {one.rollout} is due ({owner})"
+
+
+def _describe_retirement(one: Retirement, markup: Markup) -> str:
+    in_days = f"{one.day.day} {one.day:%b %Y}, in {wording.pluralize(one.days_left, 'day')}"
+    surface, version = markup.escape(one.surface), markup.escape(one.version)
+    if one.is_deadline:
+        return f"{one.rollout} has to be done by {in_days}: {version} of {surface}"
+    return f"{version} of {surface} can be called until {in_days}; {one.rollout} cannot be rolled back after that"

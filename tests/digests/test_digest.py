@@ -1,0 +1,120 @@
+"""A digest says what a count by hand of the same weeks says, and names the events behind each number."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from core import digest_sources
+from core.digests.digest import NumberUnit
+from core.digests.week import parse_week
+from core.reviews.shortcuts import ShortcutKind
+from core.rollout import events as e
+
+NOW = datetime(2026, 11, 16, 9, 0, tzinfo=UTC)  # the Monday after
+HOUR = timedelta(hours=1).total_seconds()
+
+
+@pytest.fixture
+def week(busy_shop):
+    def load(text="2026-W46", now=NOW):
+        return digest_sources.load_digest(busy_shop.service, parse_week(text, now, "UTC"), now)
+
+    return load
+
+
+def test_outcomes_are_those_of_the_week_and_no_other(week, numbers):
+    """R-3 and R-5 were shipped, R-4 and R-5 taken back, so two of three that ended failed; R-6 is under way."""
+    asked = ("shipped", "rolled_back", "rolled_back_automatically", "change_failure_rate", "running")
+    assert numbers(week(), *asked) == [2, 2, 1, pytest.approx(2 / 3), 1]
+    assert numbers(week("2026-W45"), *asked) == [2, 0, 0, 0, 0]
+    assert numbers(week(), "shipped_usual") == [2 / 4]
+
+
+def test_the_lead_time_runs_from_the_first_plan_until_everyone_has_it(week, numbers):
+    """R-1: a day, and 2 h until everyone. R-2: an hour, and 2 h. R-3: 1 h. R-5: 2 h."""
+    assert numbers(week("2026-W45"), "lead_time", "lead_time_fastest") == [(26 + 3) / 2 * HOUR, 3 * HOUR]
+    assert numbers(week(), "lead_time", "lead_time_fastest", "time_added") == [1.5 * HOUR, HOUR, 1.5 * HOUR]
+
+
+def test_detection_going_back_and_restoring_are_told_apart(week, numbers):
+    """R-4: found after 80 min, back in 4 s. R-5: 8 h after its first people, back in 2 s."""
+    detect = (80 * 60 + 8 * HOUR) / 2
+    assert numbers(week(), "time_to_detect", "time_to_go_back", "time_to_restore") == [detect, 3.0, detect + 3.0]
+
+
+def test_people_protected_are_computed_from_the_share_and_say_so(week):
+    """R-4 reached 1,000 people at 5 %: the other 95 % are 19,000. R-5 had reached everybody, so it protected nobody."""
+    protected = week().find("people_protected")
+    assert protected.value == 1000 * 95 / 5
+    assert protected.is_computed
+    assert protected.how.startswith("Computed, not counted")
+    assert [event.rollout for event in protected.events] == ["R-4"]
+    assert week().find("people_reached").unit is NumberUnit.PEOPLE
+
+
+def test_shortcuts_are_listed_with_who_took_them_and_why(week, numbers):
+    """R-3 left out the step to 50 %. Four rollouts were under way, of four stages each."""
+    digest = week()
+    (taken,) = digest.shortcuts
+    assert (taken.rollout, taken.shortcut.by, taken.shortcut.reason) == ("R-3", "slack:T1/U5", "copy fix")
+    assert (taken.shortcut.kind, taken.shortcut.skipped) == (ShortcutKind.STAGES_SKIPPED, ("ramp 50%",))
+    assert numbers(digest, "shortcuts", "stages_skipped") == [1, 1 / 16]
+
+
+def test_surprises_are_the_expectations_that_were_missed(week, numbers):
+    """R-3 and R-5 stated one each, and so did R-4, of which nothing is shown; R-5's did not come true."""
+    assert numbers(week(), "expectations", "surprises") == [3, 1]
+    assert [one.rollout for one in week().missed] == ["R-5"]
+
+
+def test_reviews_are_owed_until_they_are_written(week, numbers):
+    """R-1 is reviewed. R-2 was due on 6 Nov; R-3, R-4 and R-5 (asked for again) two days after they ended."""
+    assert [one.rollout for one in week().owed] == ["R-2", "R-3", "R-4", "R-5"]
+    assert numbers(week(), "reviews_owed", "reviews_late") == [4, 4]
+    assert numbers(week("2026-W45"), "reviews_owed", "reviews_late") == [1, 1]
+
+
+def test_dates_ahead_are_deadlines_and_last_days_of_old_versions(week):
+    """R-6 has a deadline. R-5 was taken back, so the last day of its old version no longer matters."""
+    assert [(one.rollout, one.day.isoformat(), one.is_deadline) for one in week().retirements] == [
+        ("R-6", "2026-12-01", True)
+    ]
+
+
+def test_every_number_has_a_stable_id_and_names_events_of_the_log(week, busy_shop):
+    digest = week()
+    ids = [number.id for number in digest.numbers]
+    assert len(set(ids)) == len(ids)
+    assert "2026-W46.lead_time" in ids
+    known = {r.position: r for f in range(1, 8) for r in busy_shop.service.load_history(f"R-{f}")}
+    for number in digest.numbers:
+        for event in number.events:
+            assert known[event.position].at == event.at
+            assert known[event.position].stream == f"rollout:{event.rollout}"
+    shipped = digest.find("shipped").events
+    assert {type(known[event.position].event) for event in shipped} == {e.Completed}
+
+
+def test_a_past_week_stays_as_it_was_whatever_happens_later(week, busy_shop):
+    before = week("2026-W45")
+    busy_shop.on(17).plan("eight", "search")
+    assert week("2026-W45", datetime(2026, 12, 1, tzinfo=UTC)) == before
+
+
+def test_a_week_that_lasts_goes_as_far_as_now(week, numbers):
+    tuesday = datetime(2026, 11, 10, 9, 30, tzinfo=UTC)
+    digest = week("this", tuesday)
+    assert digest.until == tuesday
+    assert numbers(digest, "shipped", "rolled_back") == [1, 0]
+
+
+def test_the_table_of_a_year_has_the_same_numbers(busy_shop, week, numbers):
+    rows = digest_sources.load_year(busy_shop.service, parse_week("2026-W46", NOW, "UTC"), NOW)
+    assert len(rows) == 52
+    found = {row.week: row for row in rows}
+    for text in ("2026-W45", "2026-W46"):
+        row, asked = found[text], ("shipped", "rolled_back", "lead_time", "time_to_detect", "shortcuts")
+        assert [getattr(row, key) for key in asked] == numbers(week(text), *asked)
+        assert row.failure_rate == week(text).find("change_failure_rate").value
+    assert found["2026-W40"].shipped == 0
+    assert found["2026-W40"].lead_time is None
