@@ -27,7 +27,7 @@ from bot.commands.verbs import REVIEW_FLAGS, VerbArguments, build_command, takes
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import event_lines
+from bot.rendering.messages import event_lines, rollback_alert
 from core import review_sources
 from core.rollout import commands as c
 from core.rollout import events as e
@@ -205,8 +205,10 @@ def _render_outcome(outcome: CommandOutcome, context: CommandContext) -> Message
             f"No change needed: nothing to do for {rollout.id}.",
             blocks.section(headline.render(rollout, zone)),
         )
-    undo = blocks.actions(buttons.resume(rollout)) if rollout.paused_at is not None else None
-    return blocks.build_message(lines[0], blocks.lines_section(lines[1:]), undo)
+    offered = blocks.actions(buttons.resume(rollout)) if rollout.paused_at is not None else None
+    if any(isinstance(r.event, e.RolledBack) for r in outcome.recorded):
+        offered = rollback_alert.build_cause_buttons(rollout)
+    return blocks.build_message(lines[0], blocks.lines_section(lines[1:]), offered)
 
 
 def _load_recorded(outcome: CommandOutcome, rollout: Rollout, context: CommandContext) -> tuple[StoredEvent, ...]:

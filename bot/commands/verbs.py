@@ -26,7 +26,7 @@ class VerbArguments:
     then: datetime | None = None
     queue: bool = False
     request: str = ""  # id of the approval request
-    choice: str = ""  # of a long comparison: `keep` or `back`
+    choice: str = ""  # of a long comparison: `keep` or `back`; of a rollback: its cause
     notice: str = ""  # key of the notice, as in `support:#support`
     unit: str = ""  # id of a customer, as applications send it
     answers: Mapping[str, str] = field(default_factory=dict)  # of a review: field of `SubmitReview` -> text
@@ -205,6 +205,10 @@ VERBS: Mapping[str, Verb] = {
         text=FreeTextForm.REST,
         build=lambda a: c.RollBack(reason=a.reason),
         is_urgent=True,
+    ),
+    "explain-rollback": Verb(
+        does="Say afterwards why a rollout was rolled back.",
+        build=lambda a: c.ExplainRollback(cause=a.choice, reason=a.reason),
     ),
     "abandon": Verb(
         group="Steer",

@@ -20,6 +20,7 @@ VERBS_BY_ACTION: Mapping[str, str] = {
     buttons.KEEP: "decide",
     buttons.GO_BACK: "decide",
     buttons.ROLL_BACK: "rollback",
+    **{f"{buttons.EXPLAIN_ROLLBACK}.{cause}": "explain-rollback" for cause in c.ROLLBACK_CAUSES},
     buttons.GOT_IT: "acknowledge",
     buttons.CONCERN: "concern",
     buttons.REMIND_ME: "remind-me",
@@ -38,15 +39,19 @@ def parse_click(action: str, button_value: str, reason: str = "") -> tuple[str, 
         request=detail if action in (buttons.APPROVE, buttons.REJECT) else "",
         notice=detail if action in (buttons.GOT_IT, buttons.CONCERN, buttons.REMIND_ME) else "",
         unit=detail if action == buttons.MOVE_BACK else "",
-        choice={buttons.KEEP: "keep", buttons.GO_BACK: "back"}.get(action, ""),
+        choice={buttons.KEEP: "keep", buttons.GO_BACK: "back"}.get(action, detail if _explains(action) else ""),
         then=datetime.fromisoformat(detail) if action == buttons.START_THEN else None,
     )
     return rollout, build_command(VERBS_BY_ACTION[action], arguments)
 
 
+def _explains(action: str) -> bool:
+    return action.startswith(f"{buttons.EXPLAIN_ROLLBACK}.")
+
+
 def needs_reason(action: str, button_value: str, asked: CommandContext) -> bool:
     """Whether the button first opens a modal that asks for a reason."""
-    if action in {buttons.REJECT, buttons.CONCERN, buttons.KEEP, buttons.GO_BACK}:
+    if action in {buttons.REJECT, buttons.CONCERN, buttons.KEEP, buttons.GO_BACK, buttons.EXPLAIN_OTHER}:
         return True
     return action == buttons.RESUME and find_rollout(button_value, asked).state is RolloutState.ON_HOLD
 

@@ -28,6 +28,12 @@ _FORMS = {
         "Everyone gets the previous version again, within seconds.",
         "Go back",
     ),
+    buttons.EXPLAIN_OTHER: (
+        "Why it was rolled back",
+        "What was the reason?",
+        "It is recorded, and shown in the alert.",
+        "Save",
+    ),
     buttons.CONCERN: ("I have a concern", "What worries you?", "The owner and the engineers see it at once.", "Send"),
 }
 CALLBACKS = tuple(_FORMS)

@@ -163,6 +163,8 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             result += _build_notice_edits(after)
             result += _build_reminders(after, position)
             result.append(announce_here(AnnouncementKind.WITNESS, f"witness:{position}"))
+        case e.RollbackExplained():
+            result.append(announce_here(AnnouncementKind.ALERT_EDIT, ALERT_KEY))
         case e.FlipConfirmed():
             result.append(announce_here(AnnouncementKind.ALERT_EDIT, ALERT_KEY))
         case e.FlipUnconfirmed():

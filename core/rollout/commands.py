@@ -88,6 +88,18 @@ class RollBack:
     reason: str = ""
 
 
+ROLLBACK_CAUSES = ("answers", "slow", "cost", "errors", "complaints", "test", "other")
+"""Why a person rolls back, as the buttons after it offer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainRollback:
+    """Say afterwards why it was rolled back; the reason is needed only for `other`."""
+
+    cause: str
+    reason: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abandon:
     """Give up a plan that has not started."""
@@ -359,6 +371,7 @@ PersonCommand: TypeAlias = (
     | Pause
     | Resume
     | RollBack
+    | ExplainRollback
     | Abandon
     | AcknowledgeNotice
     | RaiseConcern

@@ -47,6 +47,7 @@ def surface_events_for(
             | e.HoldCleared()
             | e.Paused()
             | e.Resumed()
+            | e.RollbackExplained()
             | e.FlipConfirmed()
             | e.FlipUnconfirmed()
             | e.Abandoned()

@@ -55,6 +55,8 @@ def _decide_command(
             return _resume_rollout(rollout, command, context)
         case c.RollBack():
             return _roll_back(rollout, command, context)
+        case c.ExplainRollback():
+            return _explain_rollback(rollout, command, context)
         case c.Abandon():
             return _abandon_rollout(rollout, command, context)
         case c.AcknowledgeNotice():
@@ -517,6 +519,22 @@ def _roll_back(rollout: Rollout, command: c.RollBack, context: Context) -> list[
             code="conflict",
         )
     return [engine_decisions.build_rolled_back(rollout, context, reason=command.reason.strip(), findings=())]
+
+
+def _explain_rollback(rollout: Rollout, command: c.ExplainRollback, context: Context) -> list[e.RolloutEvent]:
+    if rollout.rollback is None:
+        raise Refused(f"{rollout.id} was not rolled back, so there is nothing to explain.")
+    if command.cause not in c.ROLLBACK_CAUSES:
+        raise Refused(
+            f'"{command.cause[:40]}" is not a cause of a rollback.', hint=f"Causes: {', '.join(c.ROLLBACK_CAUSES)}."
+        )
+    reason = command.reason.strip()
+    if command.cause == "other":
+        reason = _require_reason(reason, "the rollback")
+    known = rollout.explanation
+    if known is not None and (known.cause, known.reason) == (command.cause, reason):
+        return []
+    return [e.RollbackExplained(by=context.by.id, handle=context.by.name, cause=command.cause, reason=reason)]
 
 
 def _abandon_rollout(rollout: Rollout, command: c.Abandon, context: Context) -> list[e.RolloutEvent]:

@@ -290,6 +290,19 @@ class RolledBack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackExplained:
+    """A person said afterwards why it was rolled back. `cause` is one of `commands.ROLLBACK_CAUSES`; `reason` may add
+    words to it."""
+
+    TYPE: ClassVar[str] = "rollout.rollback_explained"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("handle", "reason")
+    by: str
+    handle: str
+    cause: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FlipConfirmed:
     """Every process reported that it serves the version of the rollback; `seconds` is real time.
 
@@ -539,6 +552,7 @@ RolloutEvent: TypeAlias = (
     | Paused
     | Resumed
     | RolledBack
+    | RollbackExplained
     | FlipConfirmed
     | FlipUnconfirmed
     | Completed

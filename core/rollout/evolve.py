@@ -203,6 +203,10 @@ def _apply_rolled_back(rollout: Rollout, event: e.RolledBack, at: datetime) -> R
     )
 
 
+def _apply_rollback_explained(rollout: Rollout, event: e.RollbackExplained, _: datetime) -> Rollout:
+    return replace(rollout, explanation=event)
+
+
 def _apply_flip_confirmed(rollout: Rollout, event: e.FlipConfirmed, _: datetime) -> Rollout:
     return replace(rollout, flip=event)
 
@@ -329,6 +333,7 @@ EVENT_HANDLERS: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime],
     e.Paused: _apply_paused,
     e.Resumed: _apply_resumed,
     e.RolledBack: _apply_rolled_back,
+    e.RollbackExplained: _apply_rollback_explained,
     e.FlipConfirmed: _apply_flip_confirmed,
     e.FlipUnconfirmed: _apply_flip_unconfirmed,
     e.Completed: _apply_completed,

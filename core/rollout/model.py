@@ -18,6 +18,7 @@ from core.rollout.events import (
     FlagSet,
     FlipConfirmed,
     ReviewSubmitted,
+    RollbackExplained,
     RolledBack,
 )
 from core.rollout.plan import Content, Plan, Stage, changed_parts
@@ -123,6 +124,7 @@ class Rollout:
     felt_off: tuple[str, ...] = ()  # ids of the people who reported that it feels off
     messages: Mapping[str, PostedMessage] = field(default_factory=dict)
     rollback: RolledBack | None = None
+    explanation: RollbackExplained | None = None  # why it was rolled back, as a person said afterwards
     flip: FlipConfirmed | None = None
     flip_doubted: bool = False
     flag: FlagSet | None = None  # the last reading of the driven flag system; after a rollback, only readings since

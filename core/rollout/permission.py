@@ -25,6 +25,7 @@ def required_role(command: c.Command) -> str:
         case (
             c.Pause()
             | c.RollBack()
+            | c.ExplainRollback()
             | c.FeelsOff()
             | c.AcknowledgeNotice()
             | c.RaiseConcern()

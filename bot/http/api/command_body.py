@@ -41,7 +41,7 @@ class CommandBody(BaseModel):
     to_percent: float | None = Field(None, gt=0, le=100, description="advance: the ramp step to jump to")
     then: AwareDatetime | None = Field(None, description="start: begin by itself at this time")
     request: str = Field("", description="approve, reject: the approval request that is meant")
-    choice: str = Field("", description="decide: `keep` the new version, or go `back`")
+    choice: str = Field("", description="decide: `keep` the new version, or go `back`; explain_rollback: the cause")
     notice: str = Field("", description="acknowledge, concern: which notice, as support:#support")
     unit: str = Field("", max_length=MAX_UNIT_LENGTH, description="move_back: the customer, as in targetingKey")
     answers: ReviewAnswers | None = Field(None, description="review: the answers to its questions")

@@ -5,6 +5,7 @@ from datetime import datetime
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block
+from core.rollout.commands import ROLLBACK_CAUSES
 from core.rollout.model import Rollout
 from core.rollout.plan import StageKind
 
@@ -28,6 +29,8 @@ GET_FILE = "get_file"  # sends the rollout file that a plan was made from
 VIEW_DIFFERENCE = "view_difference"
 WRITE_REVIEW = "write_review"
 PLAN_DETAILS = "plan_details"
+EXPLAIN_ROLLBACK = "explain"  # `explain.slow`, `explain.cost`, …
+EXPLAIN_OTHER = f"{EXPLAIN_ROLLBACK}.other"
 GET_HISTORY = "get_history"  # `get_history.csv`, `get_history.json`
 RUN = "run"  # `run.0`, `run.1`, …: the value is a command that is parsed like a typed one
 
@@ -151,6 +154,23 @@ def get_file() -> Block:
 def plan_details(rollout: Rollout) -> Block:
     """Open what somebody has to know who decides on a plan."""
     return blocks.button("Details", PLAN_DETAILS, encode_value(rollout.id))
+
+
+def explain_rollback(rollout: Rollout) -> list[Block]:
+    """Say why it was rolled back, one button per cause; the last one asks for words."""
+    labels = {
+        "answers": "Wrong answers",
+        "slow": "Too slow",
+        "cost": "Too expensive",
+        "errors": "Errors",
+        "complaints": "Complaints",
+        "test": "Only a test",
+        "other": "Something else…",
+    }
+    return [
+        blocks.button(labels[cause], f"{EXPLAIN_ROLLBACK}.{cause}", encode_value(rollout.id, cause))
+        for cause in ROLLBACK_CAUSES
+    ]
 
 
 def get_history(rollout: Rollout, form: str) -> Block:

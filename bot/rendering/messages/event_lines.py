@@ -113,6 +113,9 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
                 f"Rolled back by {wording.format_actor(event.by)}: {rollout.id}{why}. Everyone is on "
                 f"{_old_version(event)} again.{f' Note: {warning}.' if warning else ''}"
             )
+        case e.RollbackExplained():
+            why = rollback_alert.format_explanation(event)
+            return f"Explained by {wording.escape(event.handle, 80)}: {rollout.id} was rolled back because {why}."
         case e.FlipConfirmed():
             took = wording.format_duration(event.seconds)
             return (

@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
-from bot.rendering.blocks.blocks import Message
+from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.numbers import blind_spot_words, measure_rows
 from core.judging.model.verdict import Finding, Measure
-from core.rollout.events import FlipConfirmed, FlipUnconfirmed, RolledBack
+from core.rollout.events import FlipConfirmed, FlipUnconfirmed, RollbackExplained, RolledBack
 from core.rollout.model import Rollout
 from core.rollout.plan import changed_parts
 
@@ -24,6 +24,7 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
             [f"*{label}*  {text}" for label, text in _list_facts(rollout, event, at, flip, zone) if text]
         ),
         blocks.lines_section(_list_other_findings(event.findings)),
+        build_cause_buttons(rollout),
         blocks.lines_section(blind_spot_words.list_accepted_risks(rollout)),
         blocks.context(
             f"Ask {_format_owner_mention(rollout)} (owner)"
@@ -49,7 +50,12 @@ def _list_facts(
 def _describe_cause(rollout: Rollout, event: RolledBack, zone: str) -> str:
     if not event.findings:
         who = wording.format_actor(event.by)
-        return f"{who} rolled it back{f': “{wording.escape(event.reason)}”' if event.reason else '.'}"
+        if event.reason:
+            return f"{who} rolled it back: “{wording.escape(event.reason)}”"
+        explained = rollout.explanation
+        if explained is None:
+            return f"{who} rolled it back. Why? Nobody has said yet."
+        return f"{who} rolled it back because {format_explanation(explained)} ({wording.escape(explained.handle, 80)})"
     locked = f" (locked {wording.format_local_time(rollout.started_at, zone)})" if rollout.started_at else ""
     finding = event.findings[0]
     return f"{format_finding(finding)}. Agreed limit: {wording.escape(finding.limit_text, 100)}{locked}"
@@ -66,6 +72,35 @@ def format_finding(finding: Finding) -> str:
     note = f"; {wording.escape(finding.note, 200)}" if finding.note else ""
     where = f" ({wording.escape(finding.segment, 80)})" if finding.segment else ""
     return f"{measure_rows.escaped_title(finding.metric, finding.title)}{where}: {numbers}{note}"
+
+
+CAUSES = {
+    "answers": "the answers were wrong",
+    "slow": "it was too slow",
+    "cost": "it cost too much",
+    "errors": "there were errors",
+    "complaints": "customers complained",
+    "test": "it was only a test",
+    "other": "of something else",
+}
+"""Why a person rolled back, in words, by cause."""
+
+
+def format_explanation(event: RollbackExplained) -> str:
+    """The cause in words, with what the person added."""
+    added = f"“{wording.escape(event.reason, 300)}”" if event.reason else ""
+    if event.cause == "other":
+        return f"of {added}"
+    cause = CAUSES.get(event.cause, wording.escape(event.cause, 40))
+    return f"{cause}: {added}" if added else cause
+
+
+def build_cause_buttons(rollout: Rollout) -> Block | None:
+    """One button per cause, for a rollback by a person who gave no reason and that nobody has explained; else None."""
+    event = rollout.rollback
+    if event is None or event.findings or event.reason or rollout.explanation is not None:
+        return None
+    return blocks.actions(*buttons.explain_rollback(rollout))
 
 
 def _describe_segment(rollout: Rollout, finding: Finding) -> str:

@@ -326,6 +326,7 @@ _EVENTS: tuple[e.Event, ...] = (
     e.NoticeAcknowledged(notice="support:#support", by="slack:T1/U9", handle="@kim"),
     e.ConcernRaised(notice="support:#support", by="slack:T1/U9", handle="@kim", text='it says "refund" & <less>'),
     e.ConcernsAnswered(by="slack:T1/U2", handle="@dana", text="it waits until the sale is over"),
+    e.RollbackExplained(by="slack:T1/U2", handle="@dana", cause="answers", reason="refunds were refused"),
     e.ReminderRequested(notice="marketing:#marketing", by="slack:T1/U9"),
     e.FeltOff(by="slack:T1/U9", handle="@kim", text="curt\nand cold"),
     e.UnitMovedBack(by="slack:T1/U9", unit_hash="0c3f9a1be2d47788", version="v42", reason="asked for the old answers"),
