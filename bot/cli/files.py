@@ -75,7 +75,8 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
     from bot.rendering import wording
     from bot.rendering.answers import difference_text, plan_foresight
     from bot.rendering.messages import plan_facts
-    from core import traffic_history
+    from bot.rendering.numbers import unseen_by_evals
+    from core import eval_coverage, traffic_history
     from core.files import build_plan
     from core.files.foresight import detection, timeline
     from core.files.syntax import problems
@@ -86,6 +87,7 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
             written = _read_rollout_file(file)
             plan, warnings = _build_plan(written, world, now)
             known = traffic_history.load_known_traffic(service, world.surfaces[plan.surface], world, now)
+            coverage = eval_coverage.load_coverage(service, plan, world)
     except Refused as refused:
         session.exit_refused(refused)
     rows = timeline.build_timeline(plan, world.surfaces[plan.surface], world.policy, now)
@@ -94,7 +96,8 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
     pair = version_queries.build_plan_pair(plan, world.surfaces[plan.surface])
     if as_json:
         shown = _plan_as_json(plan, rows, warnings, [one for of in seen for one in of], known)
-        print(json.dumps({**shown, "changes": difference_text.pair_to_json(pair)}, indent=2))
+        changes = difference_text.pair_to_json(pair)
+        print(json.dumps({**shown, "changes": changes, "evals": unseen_by_evals.coverage_to_json(coverage)}, indent=2))
         return
     if others := [warning for warning in warnings if not warning.message.startswith(detection.TOO_LATE_PREFIX)]:
         print(problems.render_text(others))
@@ -107,6 +110,9 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
     print("\n".join(timeline.format_lines(rows)))
     if baseline := build_plan.find_baseline_used(written, world.surfaces[plan.surface]):
         print(plan_foresight.describe_sample_sizes(plan, baseline))
+    if lines := unseen_by_evals.list_lines(plan, {}, coverage):
+        print(f"\n{unseen_by_evals.TITLE}")
+        print("\n".join(f"  {wording.to_plain_text(line)}" for line in lines))
     if not seen or not seen[0]:
         return
     print()

@@ -14,7 +14,7 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import approval
 from bot.rendering.messages.plan_facts import DecisionFacts, ListMembers
-from core import apply_file, traffic_history
+from core import apply_file, eval_coverage, traffic_history
 from core.files.foresight import detection
 from core.files.foresight.outlook import PlanOutlook, build_outlook
 from core.files.read_file import parse_file
@@ -43,6 +43,7 @@ def load_outlook(
         traffic_history.load_known_traffic(service, surface, world, now),
         now,
         warnings=[w.message for w in warnings if not w.message.startswith(detection.TOO_LATE_PREFIX)],
+        coverage=eval_coverage.load_coverage(service, plan, world),
     )
 
 
@@ -53,7 +54,8 @@ def load_rollout_outlook(service: RolloutService, rollout: Rollout, now: datetim
     waits = gating.find_earliest_start(rollout, now)
     begin = max(now, rollout.start or now, waits[0] if waits else now)
     known = traffic_history.load_known_traffic(service, surface, world, now)
-    return build_outlook(rollout.plan, surface, world.policy, known, now, begin=begin)
+    coverage = eval_coverage.load_coverage(service, rollout.plan, world, rollout.evals)
+    return build_outlook(rollout.plan, surface, world.policy, known, now, begin=begin, coverage=coverage)
 
 
 def load_decision_facts(

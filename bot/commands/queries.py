@@ -10,7 +10,7 @@ from bot.rendering.answers import checks, history, history_file, notice_overview
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
 from bot.rendering.messages import card
-from core import evaluation
+from core import eval_coverage, evaluation
 from core.rollout import permission
 from core.rollout.context import is_same_person
 from core.rollout.model import Rollout
@@ -82,7 +82,8 @@ def load_history_file(context: CommandContext, reference: str, form: str) -> tup
 def _answer_checks(parsed: ParsedCommand, context: CommandContext) -> Message:
     request.require_member(context)
     world = context.service.load_world()
-    return checks.render(request.require_rollout(parsed.rollout, context, world, "checks {id}"))
+    rollout = request.require_rollout(parsed.rollout, context, world, "checks {id}")
+    return checks.render(rollout, eval_coverage.load_coverage(context.service, rollout.plan, world, rollout.evals))
 
 
 def answer_notice(parsed: ParsedCommand, context: CommandContext) -> Message:

@@ -11,6 +11,7 @@ from bot.rendering.answers import checks
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import card, event_lines
 from bot.rendering.numbers import eval_words
+from core.evals.coverage import EvalCoverage
 from core.evals.eval_report import CaseList
 from core.rollout import events as e
 from core.rollout.plan import EvalTerms
@@ -86,12 +87,12 @@ def test_the_answer_goes_gate_by_gate_and_names_what_is_missing(words: Any, stor
     story.planned()
     gated = tuple(replace(s, terms=EvalTerms()) if i < 2 else s for i, s in enumerate(story.now.plan.stages))
     rollout = replace(story.now, plan=replace(story.now.plan, stages=gated))
-    before = plain_text.render_text(checks.render(rollout))
+    before = plain_text.render_text(checks.render(rollout, EvalCoverage()))
     assert "0 of 2 gates met" in before
     assert "No results yet for checks and internal: rollout evals import FILE --rollout R-118" in before.replace(
         "`", ""
     )
-    after = plain_text.render_text(checks.render(replace(rollout, evals={0: passed(188, 200)})))
+    after = plain_text.render_text(checks.render(replace(rollout, evals={0: passed(188, 200)}), EvalCoverage()))
     assert "1 of 2 gates met" in after
     assert "checks (support-300): met" in after
 

@@ -3,13 +3,15 @@
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block, Message
-from bot.rendering.numbers import eval_words
+from bot.rendering.numbers import eval_words, unseen_by_evals
+from core.evals.coverage import EvalCoverage
 from core.rollout.events import EvalRecorded
 from core.rollout.model import Rollout
 
 
-def render(rollout: Rollout) -> Message:
-    """Every gate with its newest result and, if it is not met, why; gates without results are named."""
+def render(rollout: Rollout, coverage: EvalCoverage) -> Message:
+    """Every gate with its newest result and, if it is not met, why; gates without results are named; and what evals
+    cannot show, of which `coverage` is a part."""
     subject = wording.format_subject(rollout)
     gates = [index for index, stage in enumerate(rollout.plan.stages) if stage.terms is not None]
     if not gates:
@@ -19,6 +21,12 @@ def render(rollout: Rollout) -> Message:
     return blocks.build_message(
         f"Checks of {subject}: {_count_met(rollout, gates)}.",
         *(_build_gate(rollout, rollout.evals[index]) for index in gates if index in rollout.evals),
+        blocks.lines_section(
+            [
+                f"*{unseen_by_evals.TITLE}*",
+                *(f" • {line}" for line in unseen_by_evals.list_lines(rollout.plan, rollout.evals, coverage)),
+            ]
+        ),
         blocks.context(hint) if waiting else None,
     )
 

@@ -4,6 +4,7 @@ from bot.rendering import wording
 from bot.rendering.answers import plan_foresight
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
+from bot.rendering.numbers import unseen_by_evals
 from core import durations
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
@@ -26,6 +27,7 @@ def render(outlook: PlanOutlook, zone: str, subject: str = "") -> Message:
         blocks.lines_section([f"What changes: {wording.escape(', '.join(plan.change), 200)}."]),
         blocks.lines_section(_list_dates(outlook, zone)),
         blocks.lines_section(_describe_foresight(outlook)),
+        blocks.lines_section(_list_unseen(outlook)),
         blocks.lines_section(_list_warnings(outlook)),
     )
 
@@ -58,6 +60,11 @@ def _describe_foresight(outlook: PlanOutlook) -> list[str]:
         *(f" • {_describe_detection(one)}" for one in foreseen),
         f"_{_describe_basis(outlook.known)}_",
     ]
+
+
+def _list_unseen(outlook: PlanOutlook) -> list[str]:
+    lines = unseen_by_evals.list_lines(outlook.plan, {}, outlook.coverage)
+    return [f"*{unseen_by_evals.TITLE}*", *(f" • {line}" for line in lines)] if lines else []
 
 
 def _describe_detection(one: LimitForesight) -> str:

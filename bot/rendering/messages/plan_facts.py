@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from bot.rendering import difference_words, headline, wording
-from bot.rendering.numbers import blind_spot_words, eval_words, measure_rows, segments, technical_words
+from bot.rendering.numbers import blind_spot_words, eval_words, measure_rows, segments, technical_words, unseen_by_evals
 from bot.rendering.numbers.latest_numbers import detection_power
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.outlook import PlanOutlook
@@ -56,6 +56,7 @@ def list_sections(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[Fac
         *list_plan_sections(rollout.plan, None if started else facts.outlook, zone),
         FactSection(title="Limits so far", lines=tuple(_list_measured_limits(rollout)), is_list=True),
         FactSection(title="Checks", lines=tuple(_list_checks(rollout)), is_list=True),
+        FactSection(title=unseen_by_evals.TITLE, lines=tuple(_list_unseen(rollout, facts.outlook)), is_list=True),
         FactSection(title="For", lines=tuple(_list_reasons_for(rollout, facts.outlook))),
         FactSection(title="Against", lines=against, is_list=len(against) > 1),
         FactSection(title="If it goes wrong", lines=(_describe_way_back(rollout),)),
@@ -159,6 +160,13 @@ def _list_dates(outlook: PlanOutlook | None, zone: str) -> list[str]:
 
 def _format_end(outlook: PlanOutlook, zone: str) -> str:
     return wording.format_local_time(outlook.rows[-1].when_earliest, zone)
+
+
+def _list_unseen(rollout: Rollout, outlook: PlanOutlook | None) -> list[str]:
+    """What no eval shows, before the start: later the canary shows it."""
+    if rollout.started_at is not None:
+        return []
+    return unseen_by_evals.list_lines(rollout.plan, rollout.evals, outlook.coverage if outlook is not None else None)
 
 
 def _list_checks(rollout: Rollout) -> list[str]:

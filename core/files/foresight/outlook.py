@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from core.evals.coverage import EvalCoverage
 from core.files.foresight import detection, timeline
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
@@ -22,6 +23,7 @@ class PlanOutlook:
     foreseen: Sequence[Sequence[LimitForesight]]
     known: KnownTraffic
     warnings: Sequence[str] = ()  # what the checks of files say
+    coverage: EvalCoverage | None = None  # what the evals leave out of live traffic; None: nobody has looked it up
 
 
 def build_outlook(
@@ -33,6 +35,7 @@ def build_outlook(
     *,
     begin: datetime | None = None,
     warnings: Sequence[str] = (),
+    coverage: EvalCoverage | None = None,
 ) -> PlanOutlook:
     """The outlook of a plan; `begin` is the earliest start if it is known, else it follows from the notices."""
     design = detection.design_from_plan(plan, policy)
@@ -42,4 +45,5 @@ def build_outlook(
         foreseen=[detection.foresee_limits(design, stage, known) for stage in design.compared_stages],
         known=known,
         warnings=warnings,
+        coverage=coverage,
     )

@@ -1,7 +1,7 @@
 """Sums of observations per stage, arm, segment and metric, in 256 hash buckets of the unit."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, TypeAlias, TypeVar
@@ -14,6 +14,7 @@ from core.judging.model.evidence import (
     BUCKETS,
     CANARY,
     CATEGORY_PREFIX,
+    CONTROL,
     EVERYONE,
     REQUESTS,
     BucketSums,
@@ -87,6 +88,18 @@ def add_observations(
             batch.set_aside(each)
     _add_cells(connection, batch)
     _add_exposures(connection, batch.exposed)
+
+
+def count_requests(connection: Connection, rollout: str, stages: Collection[int]) -> dict[str, float]:
+    """The requests of both arms in some stages, by segment; those of everyone are under `EVERYONE`."""
+    wanted = select(cell.c.stage, cell.c.segment, cell.c.buckets).where(
+        cell.c.rollout == rollout, cell.c.metric == REQUESTS, cell.c.arm.in_((CANARY, CONTROL))
+    )
+    counted: dict[str, float] = {}
+    for stage, segment, buckets in connection.execute(wanted):
+        if stage in stages:
+            counted[segment] = counted.get(segment, 0.0) + float(_unpack_sums(buckets)[0].sum())
+    return counted
 
 
 def load_sums(connection: Connection, rollout: str, *, segments: bool = True) -> EvidenceSums:
