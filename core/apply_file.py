@@ -174,7 +174,7 @@ def _build_or_reuse_plan(
         same = _try_build_plan(file, then, world, _keep_frozen_owner(known_as, resolve_handle), known_as.plan)
         if same is not None and same.fingerprint() == known_as.fingerprint:
             return same, ()
-    warnings = _raise_on_errors(check_files.check(file, surface, world.policy, at))
+    warnings = _raise_on_errors(check_files.check(file, surface, world.policy_for(surface.name), at))
     name = known_as.plan.to_version if known_as else None
     plan = build_plan.build(file, surface, world.policy, resolve_handle=resolve_handle, to_version=name)
     return plan, warnings

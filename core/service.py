@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import assert_never
 
 from sqlalchemy.exc import DBAPIError
 
@@ -19,6 +20,7 @@ from core.rollout import (
     consequences,
     direct_messages,
     driving,
+    freezes,
     model_reports,
     permission,
     subscriptions,
@@ -346,6 +348,8 @@ def _decide_events(world: World, request: CommandRequest) -> list[NewEvent]:
             return _decide_model_events(world, request.command, request)
         case c.Subscribe() | c.Unsubscribe() | c.ChangeNotifications():
             return _change_subscriptions(world, request.command, request)
+        case c.FreezeChanges() | c.UnfreezeChanges():
+            return _change_freezes(world, request.command, request)
         case c.PlanRollout():
             rollout = world.find_named(request.command.plan.name)
             surface = request.command.plan.surface
@@ -374,7 +378,7 @@ def build_context(world: World, request: CommandRequest, surface: str, rollout: 
     return Context(
         at=request.at,
         by=request.by,
-        policy=world.policy,
+        policy=world.policy_for(surface),
         surface=found,
         new_id=world.next_id,
         authors=find_version_authors(world, rollout) if isinstance(request.command, c.Approve | c.Reject) else (),
@@ -461,6 +465,33 @@ def _decide_model_events(world: World, command: c.ModelCommand, request: Command
         return [NewEvent(stream=stream, event=told)] if told is not None else []
     answered = model_reports.decide_other_model(surface, command)
     return [NewEvent(stream=stream, event=answered)] if answered is not None else []
+
+
+def _change_freezes(world: World, command: c.FreezeCommand, request: CommandRequest) -> list[NewEvent]:
+    """The events of a freeze, and one for every open rollout that it covers, whose thread then says so."""
+    permission.check(None, command, _build_bare_context(world, request))
+    entries = []
+    for event in freezes.decide(
+        world.declared_freezes, command, request.by.id, request.at, world.surfaces, world.policy
+    ):
+        entries.append(NewEvent(stream=e.FREEZE_STREAM, event=event))
+        covered = freezes.find_affected(event.surface, world.surfaces)
+        entries += [
+            NewEvent(stream=e.rollout_stream(rollout.id), event=_build_growth_event(event))
+            for rollout in world.open_rollouts
+            if rollout.plan.surface in covered
+        ]
+    return entries
+
+
+def _build_growth_event(event: freezes.FreezeEvent) -> e.RolloutEvent:
+    match event:
+        case freezes.ChangesFrozen():
+            return e.GrowthFrozen(by=event.by, until=event.until, reason=event.reason)
+        case freezes.ChangesUnfrozen():
+            return e.GrowthUnfrozen(by=event.by)
+        case _:
+            assert_never(event)
 
 
 def _build_bare_context(world: World, request: CommandRequest) -> Context:

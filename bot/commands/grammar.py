@@ -241,6 +241,10 @@ def _parse_arguments(verb: str, tokens: list[_Token], flags: dict[str, str]) -> 
             return _parse_subscription(verb, words, flags)
         case "evidence":
             return _parse_evidence(words, flags)
+        case "freeze":
+            return _parse_freeze(words, text, flags)
+        case "break-glass":
+            return _parse_break_glass(words, text, flags)
     if len(words) > 1:
         return _report_leftover(verb, words[1], _quote_rest(verb, words) if not text else "")
     return ParsedCommand(verb=verb, rollout=words[0] if words else "", text=text, flags=flags)
@@ -384,6 +388,35 @@ def _parse_decide(words: list[str], text: str, flags: dict[str, str]) -> ParseRe
         text=text or " ".join(after),
         flags=flags,
     )
+
+
+def _parse_freeze(words: list[str], text: str, flags: dict[str, str]) -> ParseResult:
+    """`[surface] until Mon 08:00 "why"`: the surface is in `rollout`; `args` are until or for, and when."""
+    at = next((i for i, word in enumerate(words) if word.lower() in ("until", "till", "for")), None)
+    usage = f"Usage: {TYPED_VERBS['freeze'].usage}"
+    if at is None or at == len(words) - 1:
+        return Misunderstood(hint=f"Until when? {usage}")
+    if at > 1:
+        return _report_leftover("freeze", words[1], "")
+    if not text:
+        return Misunderstood(hint=f"Why? People read it in every thread. {usage}")
+    kind = "for" if words[at].lower() == "for" else "until"
+    when = " ".join(words[at + 1 :])
+    return ParsedCommand(verb="freeze", rollout=words[0] if at else "", args=(kind, when), text=text, flags=flags)
+
+
+def _parse_break_glass(words: list[str], text: str, flags: dict[str, str]) -> ParseResult:
+    """`R-1 advance to 50% "why"`: `args` are the action and, if given, the percentage."""
+    lowered = [w.lower() for w in words]
+    at = next((i for i, word in enumerate(lowered) if word in ("advance", "start")), None)
+    if at is None:
+        return Misunderstood(hint=f"To do what? Usage: {TYPED_VERBS['break-glass'].usage}")
+    after = [w for w in lowered[at + 1 :] if w != "to"]
+    percent = _PERCENT.fullmatch("".join(after)) if after else None
+    if at > 1 or (after and (percent is None or lowered[at] == "start" or float(percent.group(1)) > 100)):
+        return _report_leftover("break-glass", words[1] if at > 1 else after[0], "")
+    args = (lowered[at], percent.group(1)) if percent is not None else (lowered[at],)
+    return ParsedCommand(verb="break-glass", rollout=words[0] if at else "", args=args, text=text, flags=flags)
 
 
 def _parse_evidence(words: list[str], flags: dict[str, str]) -> ParseResult:

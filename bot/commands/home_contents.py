@@ -33,7 +33,7 @@ def gather_home_tab(service: RolloutService, by: Actor, at: datetime) -> HomeTab
         running=list(reversed(world.open_rollouts)),
         changing=[r for r in reversed(tuple(world.rollouts.values())) if _changes_this_week(r, at)],
         surfaces=list(world.surfaces.values()),
-        frozen=world.policy.find_freeze(at),
+        frozen={name: found for name in world.surfaces if (found := world.policy_for(name).find_freeze(at))},
         zone=resolve_zone(by, world.policy.timezone),
     )
 

@@ -39,7 +39,7 @@ def load_outlook(
     return build_outlook(
         plan,
         surface,
-        world.policy,
+        world.policy_for(surface.name),
         traffic_history.load_known_traffic(service, surface, world, now),
         now,
         warnings=[w.message for w in warnings if not w.message.startswith(detection.TOO_LATE_PREFIX)],
@@ -55,7 +55,9 @@ def load_rollout_outlook(service: RolloutService, rollout: Rollout, now: datetim
     begin = max(now, rollout.start or now, waits[0] if waits else now)
     known = traffic_history.load_known_traffic(service, surface, world, now)
     coverage = eval_coverage.load_coverage(service, rollout.plan, world, rollout.evals)
-    return build_outlook(rollout.plan, surface, world.policy, known, now, begin=begin, coverage=coverage)
+    return build_outlook(
+        rollout.plan, surface, world.policy_for(surface.name), known, now, begin=begin, coverage=coverage
+    )
 
 
 def load_decision_facts(

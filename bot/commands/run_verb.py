@@ -7,6 +7,7 @@ from typing import assert_never
 from bot.commands import (
     dry_runs,
     evidence_queries,
+    freeze_verbs,
     grammar,
     help_pages,
     json_answers,
@@ -56,6 +57,8 @@ def perform(parsed: ParseResult, context: CommandContext) -> Message:
             return metric_queries.VERBS[verb](parsed, context)
         case ParsedCommand(verb=verb) if verb in plan_queries.VERBS:
             return plan_queries.VERBS[verb](parsed, context)
+        case ParsedCommand(verb=verb) if verb in freeze_verbs.VERBS:
+            return freeze_verbs.VERBS[verb](parsed, context)
         case ParsedCommand(verb=verb) if verb in evidence_queries.VERBS:
             return evidence_queries.VERBS[verb](parsed, context)
         case ParsedCommand(verb=verb) if verb in version_queries.VERBS:
@@ -149,6 +152,8 @@ def _retry_command(parsed: ParsedCommand) -> str:
     verb = " ".join([parsed.verb, *(parsed.args if parsed.verb == "move-back" else ())])
     to = f" to {parsed.args[0]}%" if parsed.verb == "advance" and parsed.args else ""
     to = f" {parsed.args[0]}" if parsed.verb == "decide" and parsed.args else to
+    if parsed.verb == "break-glass":
+        to = f" {parsed.args[0]}" + "".join(f" to {percent}%" for percent in parsed.args[1:])
     flags = "".join(f' --{name} "{value}"' for name, value in parsed.flags.items() if name not in _BARE_FLAGS)
     flags += "".join(f" --{name}" for name in parsed.flags if name in _BARE_FLAGS and name != "public")
     text = f' "{parsed.text.replace(chr(34), chr(39))}"' if parsed.text else ""
@@ -165,8 +170,8 @@ def _command_from_line(parsed: ParsedCommand, context: CommandContext, zone: str
     at = parsed.flags.get("at")
     arguments = VerbArguments(
         reason=parsed.text or parsed.flags.get("skip-wait", ""),
-        choice=parsed.args[0] if parsed.verb == "decide" and parsed.args else "",
-        to_percent=float(parsed.args[0]) if parsed.verb == "advance" and parsed.args else None,
+        choice=parsed.args[0] if parsed.verb in {"decide", "break-glass"} and parsed.args else "",
+        to_percent=_read_percent(parsed),
         unit=parsed.args[0] if parsed.verb == "move-back" else "",
         queue="queue" in parsed.flags,
         then=typed_times.parse_moment(at, context.at, typed_times.resolve_zone(context.by, zone)) if at else None,
@@ -174,6 +179,12 @@ def _command_from_line(parsed: ParsedCommand, context: CommandContext, zone: str
         keeps_baseline="not-normal" not in parsed.flags,
     )
     return build_command(parsed.verb, arguments)
+
+
+def _read_percent(parsed: ParsedCommand) -> float | None:
+    """The percentage to go to, of `advance` and `break-glass`."""
+    place = {"advance": 0, "break-glass": 1}.get(parsed.verb)
+    return float(parsed.args[place]) if place is not None and len(parsed.args) > place else None
 
 
 def submit_command(command: c.Command, rollout: str, context: CommandContext) -> Message:

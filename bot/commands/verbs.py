@@ -244,6 +244,41 @@ VERBS: Mapping[str, Verb] = {
         example="baseline support-assistant",
         has_json=True,
     ),
+    "request-approval": Verb(
+        group="Steer",
+        usage="request-approval <id>",
+        does="Ask for the open approval again: the request stands at the end of the thread, and its groups are "
+        "mentioned.",
+        example="request-approval R-118",
+        build=lambda a: c.RequestApproval(),
+    ),
+    "break-glass": Verb(
+        group="Steer",
+        usage='break-glass <id> advance|start [to P%] "why (20+ characters)"',
+        brief="break-glass <id>",
+        does="Go on without the approvals, waits and freezes that are missing. Only for the groups that the policy "
+        "names; everybody reads it, and it is reviewed. Never skips a gate or a broken limit.",
+        example='break-glass R-118 start "checkout is down and this is the fix"',
+        text=FreeTextForm.QUOTED,
+        build=lambda a: c.ForceForward(action=a.choice, to_percent=a.to_percent, reason=a.reason),
+        needs_fresh_rights=True,
+    ),
+    "freeze": Verb(
+        group="Stop",
+        usage='freeze [surface] until|for <when> "why"',
+        brief="freeze [surface] until <when>",
+        does="Nothing starts and nothing grows until then, on one AI feature or on all. Rolling back still works.",
+        example='freeze support-assistant until Mon 08:00 "year-end sale"',
+        text=FreeTextForm.QUOTED,
+    ),
+    "unfreeze": Verb(
+        group="Start",
+        usage="unfreeze [surface]",
+        brief="unfreeze [surface]",
+        does="End a freeze that somebody declared, before its time.",
+        example="unfreeze support-assistant",
+        role="operator",
+    ),
     "metrics": Verb(
         group="See",
         usage="metrics <id> [metric] [--segment k=v]",

@@ -61,6 +61,7 @@ _BROADCAST_KINDS = frozenset(
     {
         AnnouncementKind.ALERT,
         AnnouncementKind.NOT_CONFIRMED,
+        AnnouncementKind.GLASS_BROKEN,
         AnnouncementKind.DECISION,
         AnnouncementKind.START_REMINDER,
     }

@@ -62,6 +62,8 @@ def describe_start_condition(rollout: Rollout, zone: str) -> str:
     if rollout.live_instead:
         old, live = wording.escape(rollout.plan.from_version, 40), wording.escape(rollout.live_instead, 40)
         return f"Cannot start: {old} is no longer live, {live} is."
+    if rollout.frozen_until is not None:
+        return f"Frozen until {wording.format_local_time(rollout.frozen_until, zone)}; it does not start before."
     if rollout.request is not None and not gating.is_approved(rollout):
         need = wording.escape(gating.describe_missing_approvals(rollout), 80)
         by_itself = f", then starts {wording.format_local_time(rollout.start, zone)}" if rollout.start else ""
@@ -90,6 +92,9 @@ def _describe_running(rollout: Rollout, zone: str) -> str:
     if stage.kind in GATE_KINDS:
         waits = "the drill" if stage.kind is StageKind.ROLLBACK_DRILL else "its results"
         return f". Nobody sees it yet. Next: {next_stage_label(rollout)}, after {waits}."
+    if rollout.frozen_until is not None and stage.percent < 100:
+        frozen = wording.format_local_time(rollout.frozen_until, zone)
+        return f". Frozen until {frozen}: {_describe_exposure(rollout).lower()}."
     if stage.kind is StageKind.BAKE:
         return f" is with everyone. Done {_format_hold_end(rollout, zone)} if all goes well."
     return f". Next: {next_stage_label(rollout)} {_format_hold_end(rollout, zone)} at the earliest."

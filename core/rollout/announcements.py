@@ -30,6 +30,7 @@ class AnnouncementKind(StrEnum):
     SUMMARY = "summary"  # canary against control, in the thread
     ALERT = "alert"  # rolled back; broadcast to the channel
     ALERT_EDIT = "alert_edit"  # the same message, with the observed seconds
+    GLASS_BROKEN = "glass_broken"  # somebody went on although something was missing; broadcast to the channel
     NOT_CONFIRMED = "not_confirmed"  # the rollback could not be confirmed; broadcast to the channel
     WITNESS = "witness"  # position and hash of the event that ended a rollout, in the thread
     REVIEW = "review"  # the draft of the review, in the thread; edited once somebody has written it
@@ -199,6 +200,8 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             result += _build_notice_edits(after)
             if not (isinstance(event, e.Held) and holds.clears_itself(event.key)):
                 result += _build_notice_notes(after, position)
+        case e.GlassBroken():
+            result.append(announce_here(AnnouncementKind.GLASS_BROKEN, f"glass_broken:{position}"))
         case e.HoldCleared():
             result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
             result += _build_notice_edits(after)
@@ -220,6 +223,8 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             | e.ConcernRaised()
             | e.FeltOff()
             | e.UnitMovedBack()
+            | e.GrowthFrozen()
+            | e.GrowthUnfrozen()
             | e.MessageFailed()
             | e.FlagSet()
             | e.FlagNotSet()

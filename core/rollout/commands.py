@@ -362,6 +362,37 @@ class TellRetirement:
     told: RetirementTold
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestApproval:
+    """Ask for the open approval again: a new request in the thread replaces the open one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForceForward:
+    """Start, or take a step (to `to_percent` if given), without what it would wait for. `action` is start or
+    advance."""
+
+    action: str = ""
+    to_percent: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreezeChanges:
+    """Let nothing start or grow until a time, on one AI feature or (empty) on all."""
+
+    surface: str
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnfreezeChanges:
+    """End declared freezes: of one AI feature, or all of them if empty."""
+
+    surface: str = ""
+
+
 PersonCommand: TypeAlias = (
     Start
     | Approve
@@ -380,6 +411,8 @@ PersonCommand: TypeAlias = (
     | FeelsOff
     | MoveBack
     | SubmitReview
+    | RequestApproval
+    | ForceForward
     | RecordEval
 )
 EngineCommand: TypeAlias = (
@@ -397,4 +430,5 @@ EngineCommand: TypeAlias = (
 RolloutCommand: TypeAlias = PlanRollout | PersonCommand | EngineCommand
 SubscriptionCommand: TypeAlias = Subscribe | Unsubscribe | ChangeNotifications
 ModelCommand: TypeAlias = ReportOtherModel | TellRetirement
-Command: TypeAlias = RolloutCommand | ApplySurface | ApplyPolicy | SubscriptionCommand | ModelCommand
+FreezeCommand: TypeAlias = FreezeChanges | UnfreezeChanges
+Command: TypeAlias = RolloutCommand | ApplySurface | ApplyPolicy | SubscriptionCommand | ModelCommand | FreezeCommand

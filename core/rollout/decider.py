@@ -7,8 +7,8 @@ from core import durations
 from core.flags import bucketing
 from core.judging.model.verdict import BlindSpot
 from core.judging.model.verdict import Hold as HoldVerdict
+from core.rollout import break_glass, engine_decisions, gating, holds, permission, reviewing, way_back
 from core.rollout import commands as c
-from core.rollout import engine_decisions, gating, holds, permission, reviewing, way_back
 from core.rollout import events as e
 from core.rollout.context import Context, is_same_person, slack_user_in
 from core.rollout.model import TERMINAL_STATES, UNDER_WAY_STATES, Rollout, RolloutState
@@ -32,7 +32,7 @@ def decide(rollout: Rollout | None, command: c.RolloutCommand, context: Context)
     if isinstance(command, c.PlanRollout):
         return _plan_rollout(rollout, command, context)
     assert rollout is not None, "the service answers for what does not exist"
-    return reviewing.add_request(_decide_command(rollout, command, context), context)
+    return reviewing.add_request(rollout, _decide_command(rollout, command, context), context)
 
 
 def _decide_command(
@@ -78,6 +78,10 @@ def _decide_command(
             return _record_felt_off(rollout, command, context)
         case c.MoveBack():
             return _move_back(rollout, command, context)
+        case c.RequestApproval():
+            return _request_approval_again(rollout, context)
+        case c.ForceForward():
+            return break_glass.break_glass(rollout, command, context)
         case c.SubmitReview():
             return reviewing.submit_review(rollout, command, context)
         case c.RecordEval():
@@ -204,6 +208,25 @@ def _require_open_request(rollout: Rollout, asked: str) -> e.ApprovalRequested:
             hint="Look at the newest request in the thread.",
         )
     return request
+
+
+def _request_approval_again(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
+    """A new request in place of the open one, so that it stands at the end of the thread and is mentioned again."""
+    request = rollout.request
+    if request is None:
+        why = (
+            "needs no approval now" if rollout.state not in TERMINAL_STATES else f"is {rollout.state.replace('_', ' ')}"
+        )
+        raise Refused(f"{rollout.id} {why}.", hint="It asks on its own before a step that needs one.")
+    if gating.is_approved(rollout):
+        raise Refused(f"{rollout.id} is approved already.", hint=f"See /rollout status {rollout.id}.")
+    if rollout.approvals:
+        given = ", ".join(approval.handle for approval in rollout.approvals)
+        raise Refused(
+            f"{given} approved the open request already, and a new one would drop that.",
+            hint="The request with its buttons is in the thread.",
+        )
+    return [gating.build_approval_request(rollout, request.gate, request.needed, context, request.skipped or "")]
 
 
 def _approve_request(rollout: Rollout, command: c.Approve, context: Context) -> list[e.RolloutEvent]:

@@ -54,10 +54,10 @@ def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list
 def begin_rollout(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
     """The events of a start: plan and limits are frozen and the first stage is entered."""
     started = e.Started(fingerprint=rollout.fingerprint, by=context.by.id)
-    return [started, _enter_stage(rollout, 0)]
+    return [started, enter_stage(rollout, 0)]
 
 
-def _enter_stage(rollout: Rollout, index: int, skipped: str = "", by: str = "") -> e.StageEntered:
+def enter_stage(rollout: Rollout, index: int, skipped: str = "", by: str = "") -> e.StageEntered:
     """Enter the stage with this index."""
     stage = rollout.plan.stages[index]
     return e.StageEntered(
@@ -76,7 +76,7 @@ def leave_stage(
     needed = gating.count_approvals_needed(rollout, stage)
     if needed and not (rollout.request and rollout.request.gate == stage.name and gating.is_approved(rollout)):
         return [gating.build_approval_request(rollout, stage.name, needed, context, skipped)]
-    return [_enter_stage(rollout, index, skipped, context.by.id)]
+    return [enter_stage(rollout, index, skipped, context.by.id)]
 
 
 def build_rolled_back(
@@ -287,7 +287,7 @@ def _decide_waiting(rollout: Rollout, look: c.LookResult | None, context: Contex
         if look is not None and look.unwatched:
             return []
         index = next(i for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.name == request.gate)
-        return [_enter_stage(rollout, index)]
+        return [enter_stage(rollout, index)]
     if context.at > request.expires_at:
         return [
             e.ApprovalExpired(request=request.request),

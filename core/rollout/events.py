@@ -12,6 +12,7 @@ from typing import ClassVar, TypeAlias
 from core.evals.eval_report import EvalReport
 from core.judging.model.comparison import Advice, MetricCourse
 from core.judging.model.verdict import BlindSpot, Finding, Measure, Verdict
+from core.rollout.freezes import FreezeEvent
 from core.rollout.plan import Content, Plan
 from core.rollout.policy import Policy
 from core.rollout.subscriptions import SubscriptionEvent
@@ -454,6 +455,38 @@ class ReviewSubmitted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GlassBroken:
+    """A person went on although something was missing: what was passed over, and by when that is reviewed."""
+
+    TYPE: ClassVar[str] = "rollout.glass_broken"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
+    by: str
+    reason: str
+    action: str  # start | advance
+    passed_over: tuple[str, ...]
+    review_due: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowthFrozen:
+    """A freeze was declared that covers this rollout: it neither starts nor grows until then."""
+
+    TYPE: ClassVar[str] = "rollout.growth_frozen"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
+    by: str
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowthUnfrozen:
+    """That freeze was ended before its time."""
+
+    TYPE: ClassVar[str] = "rollout.growth_unfrozen"
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessagePosted:
     """A message reached Slack. `channel` and `ts` locate it for edits and threads; `key` is the announcement's key."""
 
@@ -563,6 +596,9 @@ RolloutEvent: TypeAlias = (
     | ReminderRequested
     | FeltOff
     | UnitMovedBack
+    | GlassBroken
+    | GrowthFrozen
+    | GrowthUnfrozen
     | ReviewRequested
     | ReviewSubmitted
     | MessagePosted
@@ -570,7 +606,9 @@ RolloutEvent: TypeAlias = (
     | FlagSet
     | FlagNotSet
 )
-Event: TypeAlias = RolloutEvent | SurfaceEvent | SubscriptionEvent | PolicyApplied | WordsErased | WorldCheckpointed
+Event: TypeAlias = (
+    RolloutEvent | SurfaceEvent | SubscriptionEvent | FreezeEvent | PolicyApplied | WordsErased | WorldCheckpointed
+)
 
 
 def rollout_stream(rollout: str) -> str:
@@ -589,5 +627,6 @@ def subscriber_stream(user: str) -> str:
 
 
 POLICY_STREAM = "policy"
+FREEZE_STREAM = "freezes"
 PEOPLE_STREAM = "people"
 CHECKPOINT_STREAM = "checkpoints"

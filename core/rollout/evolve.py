@@ -91,6 +91,7 @@ def _apply_stage_entered(rollout: Rollout, event: e.StageEntered, at: datetime) 
         skipped_by="",
         skipped_waits=(*rollout.skipped_waits, *_find_skipped_wait(rollout, event)),
         asked_after=timedelta(0),
+        frozen_until=None,
     )
 
 
@@ -253,6 +254,18 @@ def _apply_unit_moved_back(rollout: Rollout, event: e.UnitMovedBack, at: datetim
     return replace(rollout, moved_back={**rollout.moved_back, event.unit_hash: at})
 
 
+def _apply_glass_broken(rollout: Rollout, event: e.GlassBroken, _: datetime) -> Rollout:
+    return replace(rollout, broken_glass=event)
+
+
+def _apply_growth_frozen(rollout: Rollout, event: e.GrowthFrozen, _: datetime) -> Rollout:
+    return replace(rollout, frozen_until=event.until)
+
+
+def _apply_growth_unfrozen(rollout: Rollout, _: e.GrowthUnfrozen, __: datetime) -> Rollout:
+    return replace(rollout, frozen_until=None)
+
+
 def _apply_review_requested(rollout: Rollout, event: e.ReviewRequested, _: datetime) -> Rollout:
     return replace(rollout, review_due=event.due_at, review=None)
 
@@ -344,6 +357,9 @@ EVENT_HANDLERS: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime],
     e.ReminderRequested: _apply_reminder_requested,
     e.FeltOff: _apply_felt_off,
     e.UnitMovedBack: _apply_unit_moved_back,
+    e.GlassBroken: _apply_glass_broken,
+    e.GrowthFrozen: _apply_growth_frozen,
+    e.GrowthUnfrozen: _apply_growth_unfrozen,
     e.ReviewRequested: _apply_review_requested,
     e.ReviewSubmitted: _apply_review_submitted,
     e.MessagePosted: _apply_message_posted,

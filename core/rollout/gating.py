@@ -174,7 +174,7 @@ class Obstacle:
 def check_start(rollout: Rollout, context: Context) -> None:
     """Raise `Refused` unless the rollout can start. It names every obstacle, the way out and the earliest time, if
     any."""
-    _check_base(rollout, context)
+    check_base(rollout, context)
     obstacles = (
         *_find_conflicts(rollout, context),
         *_find_missing_approvals(rollout),
@@ -207,7 +207,7 @@ def _find_earliest_time(obstacles: Sequence[Obstacle], context: Context) -> date
     return earliest
 
 
-def _check_base(rollout: Rollout, context: Context) -> None:
+def check_base(rollout: Rollout, context: Context) -> None:
     """Refuse what only a new plan can fix: another live version or content, or a version name that is taken."""
     plan = rollout.plan
     surface = context.known_surface

@@ -17,6 +17,7 @@ from core.rollout.events import (
     EvidenceRecorded,
     FlagSet,
     FlipConfirmed,
+    GlassBroken,
     ReviewSubmitted,
     RollbackExplained,
     RolledBack,
@@ -136,6 +137,8 @@ class Rollout:
     sighted: frozenset[str] = frozenset()
     caps: Mapping[str, float] = field(default_factory=dict)  # metric -> the value at which readings are capped
     moved_back: Mapping[str, datetime] = field(default_factory=dict)  # hash of a unit -> when a person moved it back
+    frozen_until: datetime | None = None  # by a declared freeze; not those of the policy
+    broken_glass: GlassBroken | None = None  # the last time that somebody went on although something was missing
     review_due: datetime | None = None  # since it ended; None in logs from before reviews
     review: ReviewSubmitted | None = None
 

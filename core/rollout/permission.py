@@ -34,10 +34,14 @@ def required_role(command: c.Command) -> str:
             | c.MoveBack()
         ):
             return ""
-        case c.Subscribe() | c.Unsubscribe() | c.ChangeNotifications():
+        case c.Subscribe() | c.Unsubscribe() | c.ChangeNotifications() | c.FreezeChanges():
             return ""
         case c.ReportOtherModel() | c.TellRetirement():
             return "admin"  # only the engine gives these
+        case c.UnfreezeChanges() | c.RequestApproval():
+            return "operator"
+        case c.ForceForward():
+            return ""  # the policy names the groups that may
         case (
             c.Tick()
             | c.DoubtEvidence()

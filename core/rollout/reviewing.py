@@ -22,11 +22,15 @@ QUESTIONS = {
 """The four questions, by the field of the answer."""
 
 
-def add_request(events: list[e.RolloutEvent], context: Context) -> list[e.RolloutEvent]:
-    """The events, with a request for a review if a rollout that has started ends with them."""
+def add_request(rollout: Rollout | None, events: list[e.RolloutEvent], context: Context) -> list[e.RolloutEvent]:
+    """The events, with a request for a review if a rollout that has started ends with them. One in which the glass was
+    broken is due as soon as that asks for it."""
     if not any(isinstance(event, e.Completed | e.RolledBack) for event in events):
         return events
-    return [*events, e.ReviewRequested(due_at=context.at + REVIEW_WITHIN)]
+    due = context.at + REVIEW_WITHIN
+    if rollout is not None and rollout.broken_glass is not None:
+        due = max(context.at, min(due, rollout.broken_glass.review_due))
+    return [*events, e.ReviewRequested(due_at=due)]
 
 
 def submit_review(rollout: Rollout, command: c.SubmitReview, context: Context) -> list[e.RolloutEvent]:

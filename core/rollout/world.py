@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from core.rollout import subscriptions
+from core.rollout import freezes, subscriptions
 from core.rollout import surface as surfaces
 from core.rollout.events import Event, Planned, PolicyApplied, WordsErased, WorldCheckpointed
 from core.rollout.evolve import evolve
@@ -45,6 +45,7 @@ class World:
     policy: Policy = DEFAULT_POLICY
     policy_fingerprint: str = ""
     subscribers: Subscribers = field(default_factory=Subscribers)
+    declared_freezes: freezes.Freezes = field(default_factory=dict)  # by surface; empty for all of them
     archive: Archive | None = field(default=None, compare=False, repr=False)
 
     def find_rollout(self, rollout_id: str) -> Rollout | None:
@@ -67,6 +68,10 @@ class World:
         if self.archived and self.archive is not None and (old := self.archive.find_named(name, self.position)):
             found.append(old)
         return max(found, key=lambda r: _rollout_number(r.id), default=None)
+
+    def policy_for(self, surface: str) -> Policy:
+        """The policy with the freezes that were declared for this surface."""
+        return freezes.extend_policy(self.policy, self.declared_freezes, surface)
 
     @property
     def open_rollouts(self) -> tuple[Rollout, ...]:
@@ -125,12 +130,14 @@ def fold_events(world: World, steps: Iterable[tuple[str, Event, datetime, int]])
     """The world after applying events of the log (stream, event, time, position), in order."""
     rollouts, changed_surfaces, position = dict(world.rollouts), dict(world.surfaces), world.position
     policy, fingerprint, archived = world.policy, world.policy_fingerprint, world.archived
-    subscribers = world.subscribers
+    subscribers, declared = world.subscribers, world.declared_freezes
     for stream, event, at, place in steps:
         kind, _, name = stream.partition(":")
         position = place
         if isinstance(event, PolicyApplied):
             policy, fingerprint = event.policy, event.fingerprint
+        elif isinstance(event, freezes.FreezeEvent):
+            declared = freezes.evolve(declared, event)
         elif isinstance(event, SubscriptionEvent):
             subscribers = subscriptions.evolve(subscribers, event)
         elif isinstance(event, WordsErased | WorldCheckpointed):
@@ -155,5 +162,6 @@ def fold_events(world: World, steps: Iterable[tuple[str, Event, datetime, int]])
         policy=policy,
         policy_fingerprint=fingerprint,
         subscribers=subscribers,
+        declared_freezes=declared,
         archive=world.archive,
     )

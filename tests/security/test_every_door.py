@@ -38,6 +38,8 @@ LINES = {
     "help": "help",
     "list": "list",
     "create": "create",
+    "freeze": 'freeze until 2026-12-01 "sale"',
+    "unfreeze": "unfreeze",
     "evidence": "evidence 1 R-1",
     "subscribe": "subscribe support-assistant as support",
     "unsubscribe": "unsubscribe",
@@ -171,8 +173,10 @@ def _requests(asked: str, files: tuple[str, str]) -> list[tuple[str, str, dict[s
         return [("POST", "/api/v1/files", {"content": rollout})]
     if asked.startswith("apply a surface"):
         return [("POST", "/api/v1/files", {"content": surface}), ("POST", "/api/v1/files", {"content": POLICY})]
-    assert asked == "`approve`, `reject`"
-    return [("POST", commands, {"json": {"command": verb, "reason": "x"}}) for verb in ("approve", "reject")]
+    assert asked == "`approve`, `reject`, `break_glass`"
+    return [
+        ("POST", commands, {"json": {"command": verb, "reason": "x"}}) for verb in ("approve", "reject", "break_glass")
+    ]
 
 
 @pytest.mark.parametrize("holder", TOKENS)

@@ -80,6 +80,8 @@ def name_message(kind: AnnouncementKind) -> str:
             return "the rollback alert, shown in the channel"
         case AnnouncementKind.ALERT_EDIT:
             return "the rollback alert is edited"
+        case AnnouncementKind.GLASS_BROKEN:
+            return "an alert that the glass was broken, shown in the channel"
         case AnnouncementKind.NOT_CONFIRMED:
             return "an alert that the rollback is not confirmed"
         case AnnouncementKind.WITNESS:

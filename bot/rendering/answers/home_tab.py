@@ -1,6 +1,6 @@
 """The app's home tab: what needs this person, what runs, what changes this week in plain words, and their settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,7 +37,7 @@ class HomeTab:
     running: Sequence[Rollout]
     changing: Sequence[Rollout]
     surfaces: Sequence[Surface]
-    frozen: tuple[str, datetime] | None  # why nothing grows at the moment, and until when
+    frozen: Mapping[str, tuple[str, datetime]]  # by AI feature: why nothing grows at the moment, and until when
     zone: str
 
     @property
@@ -173,23 +173,24 @@ def _describe_progress(rollout: Rollout, zone: str) -> str:
 
 
 def _build_features(tab: HomeTab) -> list[Block]:
-    lines = [_describe_feature(surface, tab.zone) for surface in tab.surfaces[:MAX_FEATURES]]
+    lines = [_describe_feature(surface, tab) for surface in tab.surfaces[:MAX_FEATURES]]
     if len(tab.surfaces) > MAX_FEATURES:
         lines.append(wording.format_remainder(len(tab.surfaces) - MAX_FEATURES))
-    if tab.frozen is not None:
-        name, until = tab.frozen
-        frozen = f"Frozen until {wording.format_local_time(until, tab.zone)}: {wording.escape(name, 100)}."
-        lines.insert(0, f"{frozen} Rolling back still works.")
     section = blocks.lines_section(lines) or blocks.section(
         "None yet. `rollout apply surface.yaml` adds the first one."
     )
     return [_header("AI features"), section]
 
 
-def _describe_feature(surface: Surface, zone: str) -> str:
+def _describe_feature(surface: Surface, tab: HomeTab) -> str:
+    zone = tab.zone
     since = f" since {wording.format_local_time(surface.live_since, zone)}" if surface.live_since else ""
+    frozen = ""
+    if surface.name in tab.frozen:
+        name, until = tab.frozen[surface.name]
+        frozen = f" · frozen until {wording.format_local_time(until, zone)}: {wording.escape(name, 100)}"
     title, owner = wording.escape(surface.title or surface.name, 80), wording.escape(surface.owner, 80)
-    return f"*{title}*: {wording.escape(surface.live, 40)}{since} · owner {owner}"
+    return f"*{title}*: {wording.escape(surface.live, 40)}{since} · owner {owner}{frozen}"
 
 
 def _build_notifications(tab: HomeTab) -> list[Block]:

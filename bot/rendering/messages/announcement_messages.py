@@ -14,6 +14,7 @@ from bot.rendering.messages import (
     decision,
     event_lines,
     follow_up,
+    glass_broken,
     notice,
     notice_note,
     review,
@@ -94,6 +95,8 @@ def render(
         case AnnouncementKind.NOT_CONFIRMED if isinstance(event, e.FlipUnconfirmed):
             decided = next((x.at for x in reversed(entries) if isinstance(x.event, e.RolledBack)), None)
             return rollback_alert.render_unconfirmed(rollout, event, decided, zone) if rollout.flip is None else None
+        case AnnouncementKind.GLASS_BROKEN if isinstance(event, e.GlassBroken):
+            return glass_broken.render(rollout, event, zone, mention)
         case AnnouncementKind.FOLLOW_UP | AnnouncementKind.DIRECT_FOLLOW_UP if isinstance(event, follow_up.FollowedUp):
             title, others = _feature_title(world, rollout), _other_rollouts(world, rollout)
             told = follow_up.render(rollout, event, announcement.audience, title, entry.at, zone, others)
@@ -112,6 +115,7 @@ def render(
             AnnouncementKind.LINE
             | AnnouncementKind.SUMMARY
             | AnnouncementKind.NOT_CONFIRMED
+            | AnnouncementKind.GLASS_BROKEN
             | AnnouncementKind.FOLLOW_UP
             | AnnouncementKind.DIRECT_FOLLOW_UP
             | AnnouncementKind.NOTICE_NOTE

@@ -6,7 +6,7 @@ from typing import assert_never
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import decision, rollback_alert
+from bot.rendering.messages import decision, glass_broken, rollback_alert
 from bot.rendering.numbers import blind_spot_words, eval_words, measure_rows
 from core.rollout import events as e
 from core.rollout import holds
@@ -200,6 +200,16 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.FlagNotSet():
             where, why = wording.escape(event.flag, 200), wording.escape(event.error, 300)
             return f"FLAG NOT SET: {rollout.id}, {where} should be at {wording.format_percent(event.percent)}: {why}."
+        case e.GlassBroken():
+            return f"{glass_broken.describe(rollout, event)}{_format_reason(event.reason)}."
+        case e.GrowthFrozen():
+            until = wording.format_local_time(event.until, zone)
+            by = wording.format_actor(event.by)
+            return (
+                f"Frozen by {by} until {until}: {rollout.id}{_format_reason(event.reason)}. Rolling back still works."
+            )
+        case e.GrowthUnfrozen():
+            return f"No longer frozen, by {wording.format_actor(event.by)}: {rollout.id}."
         case e.ReviewRequested():
             due = wording.format_local_time(event.due_at, zone)
             return f"Needs review: {rollout.id}, by {due}. Its four questions are in the thread."

@@ -17,6 +17,7 @@ import core.judging.model.limits
 import core.judging.model.verdict
 import core.rollout
 from core.rollout.events import CHECKPOINT_STREAM, PEOPLE_STREAM, WorldCheckpointed
+from core.rollout.freezes import Freezes
 from core.rollout.model import Rollout
 from core.rollout.policy import Policy
 from core.rollout.subscriptions import Subscribers
@@ -47,6 +48,7 @@ class SavedWorld:
     policy: Policy
     policy_fingerprint: str
     subscribers: Subscribers
+    declared_freezes: Freezes
 
     @classmethod
     def from_world(cls, world: World) -> Self:

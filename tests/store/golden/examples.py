@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from core.evals import eval_report as er
 from core.evals.repeats import FlakyCase
 from core.judging.model import comparison, limits, verdict
-from core.rollout import baseline, policy, subscriptions, surface
+from core.rollout import baseline, freezes, policy, subscriptions, surface
 from core.rollout import events as e
 from core.rollout import plan as p
 
@@ -373,6 +373,17 @@ _EVENTS: tuple[e.Event, ...] = (
         ),
         by="slack:T1/U2",
     ),
+    e.GlassBroken(
+        by="slack:T1/U3",
+        reason="checkout is down and this is the fix",
+        action="start",
+        passed_over=("1 more approval", "the notice to #support"),
+        review_due=NOON,
+    ),
+    e.GrowthFrozen(by="slack:T1/U3", until=NOON, reason="year-end sale"),
+    e.GrowthUnfrozen(by="slack:T1/U3"),
+    freezes.ChangesFrozen(by="slack:T1/U3", surface="support-assistant", until=NOON, reason="year-end sale"),
+    freezes.ChangesUnfrozen(by="slack:T1/U3", surface="support-assistant"),
     subscriptions.Subscribed(by="slack:T1/U3", surface="support-assistant", audience="support"),
     subscriptions.Unsubscribed(by="slack:T1/U3", surface="support-assistant", audience="support"),
     subscriptions.NotificationsChanged(

@@ -1,0 +1,66 @@
+"""The verbs `freeze` and `unfreeze`: nothing starts or grows until a time, on one AI feature or on all."""
+
+from collections.abc import Callable, Mapping
+
+from bot.commands import typed_times
+from bot.commands.grammar import ParsedCommand
+from bot.commands.plan_queries import find_surface
+from bot.commands.request import CommandContext
+from bot.rendering import wording
+from bot.rendering.blocks import blocks, buttons
+from bot.rendering.blocks.blocks import Message
+from core.files.syntax import units
+from core.rollout import commands as c
+from core.rollout import events as e
+from core.rollout.refusal import Refused
+from core.service import CommandOutcome, CommandRequest
+
+
+def _freeze(parsed: ParsedCommand, context: CommandContext) -> Message:
+    world = context.service.load_world()
+    zone = typed_times.resolve_zone(context.by, world.policy.timezone)
+    surface = find_surface(world, parsed.rollout) if parsed.rollout else ""
+    kind, when = parsed.args
+    if kind == "for":
+        try:
+            until = context.at + units.parse_duration(when.replace(" ", ""))
+        except ValueError as error:
+            raise Refused(str(error), hint="Write it like 4h or 3d.", code="bad_time") from error
+    else:
+        until = typed_times.parse_moment(when, context.at, zone)
+    outcome = _submit(c.FreezeChanges(surface=surface, until=until, reason=parsed.text), context)
+    where, at = _name(surface), wording.format_local_time(until, zone)
+    covered = [r for r in outcome.recorded if isinstance(r.event, e.GrowthFrozen)]
+    told = f"Told in {wording.pluralize(len(covered), 'thread')}." if covered else "No rollout is open there."
+    first = f"Frozen: {where} until {at}." if outcome.positions else f"No change needed: {where} is frozen like that."
+    return blocks.build_message(
+        first,
+        blocks.section(f"Nothing starts and nothing grows. Rolling back still works. {told}"),
+        blocks.actions(buttons.run_command("Unfreeze", f"unfreeze {surface}".strip())),
+    )
+
+
+def _unfreeze(parsed: ParsedCommand, context: CommandContext) -> Message:
+    world = context.service.load_world()
+    surface = find_surface(world, parsed.rollout) if parsed.rollout else ""
+    outcome = _submit(c.UnfreezeChanges(surface=surface), context)
+    if not outcome.positions:
+        return blocks.build_message("No change needed: nothing is frozen.")
+    return blocks.build_message(
+        f"No longer frozen: {_name(surface)}.", blocks.section("What was waiting continues on its own.")
+    )
+
+
+def _name(surface: str) -> str:
+    return wording.escape(surface, 80) or "every AI feature"
+
+
+def _submit(command: c.FreezeCommand, context: CommandContext) -> CommandOutcome:
+    return context.service.handle(
+        CommandRequest(
+            command=command, command_id=context.command_id, by=context.by, at=context.at, source=context.source
+        )
+    )
+
+
+VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {"freeze": _freeze, "unfreeze": _unfreeze}

@@ -1,0 +1,37 @@
+"""The loud message that somebody went on although something was missing, shown in the channel."""
+
+from collections.abc import Callable
+
+from bot.rendering import headline, wording
+from bot.rendering.blocks import blocks, buttons
+from bot.rendering.blocks.blocks import Message
+from core.rollout.events import GlassBroken
+from core.rollout.model import Rollout
+
+
+def render(rollout: Rollout, event: GlassBroken, zone: str, mention: Callable[[str], str]) -> Message:
+    """Who went on, why, without what, and by when that is reviewed; the groups that would have approved are
+    mentioned."""
+    asked = " ".join(mention(group) for group in rollout.plan.approvals.groups)
+    owner, due = wording.format_owner(rollout), wording.format_local_time(event.review_due, zone)
+    return blocks.build_message(
+        f"{describe(rollout, event)}.",
+        blocks.section(f"Why: “{wording.escape(event.reason, 1000)}”"),
+        blocks.section(headline.render(rollout, zone)),
+        blocks.actions(
+            buttons.roll_back(rollout) if rollout.is_under_way else None,
+            buttons.pause(rollout) if rollout.is_under_way else None,
+            buttons.run_command("Details", f"status {rollout.id}"),
+        ),
+        blocks.context(
+            f"{asked} Limits are still watched and still switch it back. {owner} owes its review by {due}.".strip()
+        ),
+    )
+
+
+def describe(rollout: Rollout, event: GlassBroken) -> str:
+    """`GLASS BROKEN by @ana: R-1 support-tone was started without 1 more approval`."""
+    what = "was started" if event.action == "start" else "took a step"
+    without = f" without {' and '.join(wording.escape(text, 120) for text in event.passed_over)}"
+    by = wording.format_actor(event.by)
+    return f"GLASS BROKEN by {by}: {wording.format_subject(rollout)} {what}{without if event.passed_over else ''}"
