@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
 from uuid import uuid4
@@ -16,6 +17,9 @@ from core.rollout.refusal import Refused
 if TYPE_CHECKING:
     from core.service import RolloutService
     from core.store.database.connections import Database
+
+
+_acting_agent: ContextVar[Actor | None] = ContextVar("acting_agent", default=None)
 
 
 def load_settings(*, listens: bool = False) -> Settings:
@@ -68,12 +72,26 @@ def open_log_for_audit() -> "Iterator[Database]":
 
 
 def current_user() -> Actor:
-    """The user who is logged in on this machine; recorded with everything they do."""
+    """The user who is logged in on this machine, or the agent that acts for them; recorded with everything they do."""
+    return _acting_agent.get() or Actor(id=f"cli:{(name := login_name())}", handle=name)
+
+
+@contextmanager
+def acting_as(agent: Actor) -> Iterator[None]:
+    """Within this, commands of this thread are given by `agent`."""
+    token = _acting_agent.set(agent)
     try:
-        name = getpass.getuser()
+        yield
+    finally:
+        _acting_agent.reset(token)
+
+
+def login_name() -> str:
+    """The name of the user who is logged in on this machine."""
+    try:
+        return getpass.getuser()
     except (KeyError, OSError):  # a container may run under any user id
-        name = f"uid-{os.getuid()}"
-    return Actor(id=f"cli:{name}", handle=name)
+        return f"uid-{os.getuid()}"
 
 
 def current_time() -> datetime:

@@ -8,14 +8,14 @@ from core.rollout.policy import Policy
 from core.rollout.surface import Surface
 
 _USER = re.compile(r"[UW][A-Z0-9]+")
-_PERSON = re.compile(r"slack:[^/]*/(.+)|token:[^@]*@(.+)")
+_PERSON = re.compile(r"slack:[^/]*/(.+)|(?:token|agent):[^@]*@(.+)")
 
 
 def slack_user_in(actor_id: str) -> str:
     """The Slack user id in a stored actor id; empty if the actor is not known to be a person in Slack.
 
-    It is found in `slack:E1/U1`, `slack:T1/U1` (also in older logs of organisations) and `token:operator@U1` (a token
-    that is bound to a person), but not in a bare token or in `cli:ana`.
+    It is found in `slack:E1/U1`, `slack:T1/U1` (also in older logs of organisations), `token:operator@U1` (a token
+    that is bound to a person) and `agent:codex@U1`, but not in a bare token, in `cli:ana` or in `agent:codex/ana`.
     """
     found = _PERSON.fullmatch(actor_id)
     return (found.group(1) or found.group(2)) if found else ""
@@ -34,7 +34,8 @@ def is_same_person(one: str, other: str) -> bool:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
     """Who gives a command. `id` is stored: `slack:T1/U1` (in an organisation `slack:E1/U1`), `cli:ana`,
-    `token:operator`, `token:operator@U1` (a token that is bound to a person) or `system:engine`."""
+    `token:operator`, `token:operator@U1` (a token that is bound to a person), `agent:codex@U1` or
+    `agent:codex/ana` (a coding agent for a person in Slack, or for who is logged in), or `system:engine`."""
 
     id: str
     handle: str = ""  # as people write it: @ana
@@ -53,6 +54,11 @@ class Actor:
     def is_system(self) -> bool:
         """Whether the actor is the program itself."""
         return self.id.startswith("system:")
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether a coding agent gives the command, for a person."""
+        return self.id.startswith("agent:")
 
     @property
     def name(self) -> str:

@@ -64,11 +64,34 @@ def check(rollout: Rollout | None, command: c.Command, context: Context) -> None
     by = context.by
     if by.is_system:
         return
+    if by.is_agent:
+        _check_agent(command)
     role = required_role(command)
     check_role("" if role == "approver" else role, context)
     if role == "approver":
         assert rollout is not None
         _check_approver(rollout, context)
+
+
+def _check_agent(command: c.Command) -> None:
+    """Agents prepare, pause and roll back. Whatever lets more people get a new version is for people."""
+    match command:
+        case c.Pause() | c.RollBack():
+            return
+        case c.PlanRollout(plan=plan) if plan.start is None:
+            return
+        case c.PlanRollout():
+            raise Refused(
+                "The file has a start, and an agent may not start a rollout.",
+                hint="Leave start out of the file. A person starts it in Slack.",
+                code="forbidden",
+            )
+        case _:
+            raise Refused(
+                "An agent may plan a rollout, pause it and roll it back, and nothing else.",
+                hint="Ask a person to do it in Slack.",
+                code="forbidden",
+            )
 
 
 def check_role(role: str, context: Context) -> None:

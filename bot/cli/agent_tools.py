@@ -1,0 +1,151 @@
+"""What coding agents may ask for. Each tool answers with the text that the command line prints."""
+
+import io
+import threading
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Annotated
+
+from pydantic import Field
+
+from bot.cli import session
+from core.rollout.refusal import Refused
+
+File = Annotated[str, Field(description="Path of a rollout file (YAML) on this machine.")]
+RolloutId = Annotated[str, Field(description="Id of a rollout, as R-118.", pattern=r"^[Rr]-[0-9]{1,15}$")]
+Reason = Annotated[
+    str, Field(description="Why, in plain words: people read it in Slack.", min_length=3, max_length=500)
+]
+CHANGING = frozenset({"apply", "pause", "rollback"})
+_MAX_RUNS = 100
+
+_one_at_a_time = threading.Lock()  # what a command prints is caught by replacing standard output
+
+
+class ToolRefused(Exception):
+    """The tool did nothing, or found something wrong. The text says what, and what to do."""
+
+
+def list_rollouts() -> str:
+    """Rollouts that are planned or under way."""
+    return _run_command("list")
+
+
+def status(rollout: RolloutId) -> str:
+    """Where a rollout stands and what comes next."""
+    return _run_command("status", rollout)
+
+
+def metrics(rollout: RolloutId) -> str:
+    """What is known of a rollout now: each metric in both arms, its limit, and what that allows to conclude."""
+    return _run_command("metrics", rollout)
+
+
+def explain(rollout: RolloutId, metric: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,60}$")]) -> str:
+    """One metric in words and numbers: what it means, what would make its limit fire, and its trend."""
+    return _run_command("explain", rollout, metric)
+
+
+def evidence(rollout: RolloutId, number: Annotated[int, Field(ge=1)]) -> str:
+    """What was known at one recorded piece of evidence, by its number in the history."""
+    return _run_command("evidence", str(number), rollout)
+
+
+def history(rollout: RolloutId) -> str:
+    """Everything that happened to a rollout, who did it and why."""
+    return _run_command("history", rollout)
+
+
+def lint(file: File) -> str:
+    """Check a rollout file: every problem with its line and a likely correction. Changes nothing."""
+    return _run_command("lint", file)
+
+
+def plan(file: File) -> str:
+    """Show what a rollout file means: what changes, who is told and when, who approves, and how soon each limit would
+    notice harm. Changes nothing."""
+    return _run_command("plan", file)
+
+
+def simulate(
+    file: File,
+    traffic: Annotated[str, Field(description="Such as 8000/day; empty: what is known of the AI feature.")] = "",
+    runs: Annotated[int, Field(ge=1, le=_MAX_RUNS, description="Rollouts to play, for each harm too.")] = 10,
+) -> str:
+    """Play a rollout file many times with simulated users: how often it would stop without harm, and how soon with
+    harm. Takes seconds to minutes. Changes nothing."""
+    more = ["--traffic", traffic] if traffic else []
+    return _run_command("simulate", file, "--runs", str(runs), "--jobs", "1", *more)
+
+
+def apply(file: File) -> str:
+    """Plan the rollout of a file, or replace the plan of one that has not started. Its card appears in Slack and
+    notices go out; people approve and start it, you cannot. The file must not have a start."""
+    return _run_command("apply", file)
+
+
+def pause(rollout: RolloutId, reason: Reason) -> str:
+    """Stop a rollout from growing; whoever has the new version keeps it. Only a person can resume it."""
+    return _give_command("pause", rollout, reason)
+
+
+def rollback(rollout: RolloutId, reason: Reason) -> str:
+    """Give everybody the previous version again, within seconds. Ends the rollout."""
+    return _give_command("rollback", rollout, reason)
+
+
+TOOLS: tuple[Callable[..., str], ...] = (
+    list_rollouts,
+    status,
+    metrics,
+    explain,
+    evidence,
+    history,
+    lint,
+    plan,
+    simulate,
+    apply,
+    pause,
+    rollback,
+)
+
+
+def _run_command(*words: str) -> str:
+    """What the command line prints for these words. Raises ToolRefused if its exit status is not 0."""
+    from bot.cli.root import app
+
+    printed, problems = io.StringIO(), io.StringIO()
+    with _one_at_a_time, redirect_stdout(printed), redirect_stderr(problems):
+        try:
+            app([*words], standalone_mode=False)
+            status = 0
+        except SystemExit as ended:
+            status = ended.code if isinstance(ended.code, int) else 1
+        except Exception as error:  # noqa: BLE001 - the agent reads what a person would read in the terminal
+            print(error, file=problems)
+            status = 2
+    if status:
+        raise ToolRefused((printed.getvalue() + problems.getvalue()).strip() or "It could not be done.")
+    return printed.getvalue().strip()
+
+
+def _give_command(verb: str, rollout: str, reason: str) -> str:
+    """Carry out a verb on exactly this rollout; no word of the reason is taken for anything else."""
+    from bot.commands import run_verb
+    from bot.commands.request import CommandContext
+    from bot.commands.verbs import VerbArguments, build_command
+    from bot.rendering.charts import plain_text
+
+    with session.open_service(urgent=True) as service:
+        context = CommandContext(
+            service=service,
+            by=session.current_user(),
+            at=session.current_time(),
+            command_id=session.new_command_id(),
+            source="mcp",
+        )
+        command = build_command(verb, VerbArguments(reason=reason))
+        try:
+            return plain_text.render_text(run_verb.submit_command(command, rollout.upper(), context))
+        except Refused as refused:
+            raise ToolRefused(f"{refused.message} {refused.hint}".strip()) from None

@@ -1,0 +1,115 @@
+"""A coding agent talks to `rollout mcp` with the official client of its protocol."""
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.apply_file import apply_text
+from core.rollout import commands as c
+from core.rollout.context import Actor
+from core.service import CommandRequest, RolloutService
+from core.store.database.connections import connect
+from tests.http.conftest import ROLLOUT, SURFACE
+
+mcp = pytest.importorskip("mcp", reason="the extra mcp is not installed")
+
+ANA = Actor(id="cli:ana", handle="ana")
+TOOLS = "apply evidence explain history lint list_rollouts metrics pause plan rollback simulate status"
+
+
+@pytest.fixture
+def database(sqlite_url: str) -> str:
+    """A database with a surface."""
+    with connect(sqlite_url) as opened:
+        apply_text(RolloutService(opened), SURFACE, "surface.yaml", by=ANA, at=datetime.now(UTC), command_id="surface")
+    return sqlite_url
+
+
+def talk(database: str, do: Callable[[Any], Awaitable[None]], *options: str) -> None:
+    """Start the server, and let `do` call its tools."""
+    rollout = shutil.which("rollout", path=str(Path(sys.executable).parent))
+    assert rollout is not None
+    environment = {"DATABASE_URL": database, "PATH": os.environ["PATH"]}
+    parameters = mcp.StdioServerParameters(command=rollout, args=["mcp", *options], env=environment)
+
+    async def converse() -> None:
+        async with asyncio.timeout(120):
+            async with mcp.Client(parameters, client_info=mcp.Implementation(name="Codex", version="1")) as client:
+                await do(client)
+
+    asyncio.run(converse())
+
+
+async def call(client: Any, tool: str, **arguments: Any) -> tuple[bool, str]:
+    """(whether it succeeded, what it answered)."""
+    answer = await client.call_tool(tool, arguments)
+    return not answer.is_error, "\n".join(block.text for block in answer.content)
+
+
+def start(database: str) -> None:
+    with connect(database) as opened:
+        request = CommandRequest(command=c.Start(), command_id="start", by=ANA, at=datetime.now(UTC), rollout="R-1")
+        RolloutService(opened).handle(request)
+
+
+def test_it_prepares_pauses_and_rolls_back(database: str, tmp_path: Path) -> None:
+    file = tmp_path / "rollout.yaml"
+    file.write_text(ROLLOUT)
+
+    async def work(client: Any) -> None:
+        offered = (await client.list_tools()).tools
+        assert " ".join(sorted(tool.name for tool in offered)) == TOOLS
+        assert {tool.name for tool in offered if not tool.annotations.read_only_hint} == {"apply", "pause", "rollback"}
+        assert await call(client, "lint", file=str(file)) == (True, "1 file, no problems found.")
+        succeeded, shown = await call(client, "plan", file=str(file))
+        assert succeeded
+        assert "support-assistant v42 -> v43, low risk" in shown
+        succeeded, shown = await call(client, "apply", file=str(file))
+        assert succeeded
+        assert shown.endswith("rollout R-1: applied")
+        assert "R-1" in (await call(client, "list_rollouts"))[1]
+        start(database)
+        succeeded, shown = await call(client, "pause", rollout="R-1", reason="see R-2 --dry-run")
+        assert succeeded
+        assert "see R-2 --dry-run" in shown
+        succeeded, shown = await call(client, "rollback", rollout="R-1", reason="answers are wrong")
+        assert succeeded
+        assert (await call(client, "status", rollout="R-1"))[0]
+        assert (await call(client, "metrics", rollout="R-1"))[0]
+        assert "No data" in (await call(client, "explain", rollout="R-1", metric="refusal_rate"))[1]
+        assert "answers are wrong" in (await call(client, "history", rollout="R-1"))[1]
+
+    talk(database, work, "--agent", "unnamed", "--person", "U0DANA00001")
+    with connect(database) as opened:
+        history = RolloutService(opened).load_history("R-1")
+    agents = {recorded.actor for recorded in history if recorded.actor.startswith("agent:")}
+    assert len(agents) == 1
+    assert agents == {"agent:codex@U0DANA00001"}
+
+
+def test_what_is_wrong_is_said_to_the_agent(database: str, tmp_path: Path) -> None:
+    file = tmp_path / "rollout.yaml"
+    file.write_text(ROLLOUT.replace("risk: low", "risk: tiny"))
+
+    async def work(client: Any) -> None:
+        succeeded, said = await call(client, "lint", file=str(file))
+        assert not succeeded
+        assert "risk" in said
+        succeeded, said = await call(client, "apply", file=str(tmp_path / "missing.yaml"))
+        assert not succeeded
+        assert "missing.yaml" in said
+        assert not (await call(client, "status", rollout="R-99"))[0]
+        assert not (await call(client, "rollback", rollout="R-1 now", reason="because"))[0]
+        file.write_text(SURFACE.replace("Support assistant", "Another"))
+        succeeded, said = await call(client, "apply", file=str(file))
+        assert not succeeded
+        assert "An agent may plan a rollout, pause it and roll it back, and nothing else." in said
+
+    talk(database, work)
