@@ -398,6 +398,12 @@ def _schedule_jobs(
         scheduler.run_every(refresh, lambda: jobs.refresh_cards(service, now()), "refresh cards")
         scheduler.run_every(refresh, lambda: jobs.queue_overdue_edits(service, now()), "edit overdue notices")
         scheduler.run_daily(lambda: jobs.queue_daily_witness(service, now()), "post witness", now)
+        scheduler.run_weekly(
+            lambda: jobs.queue_weekly_digest(service, now()),
+            "post digest",
+            now,
+            lambda: service.cached_world().policy.timezone,
+        )
 
 
 def _log_job_failure(outage: DatabaseOutage, name: str, error: Exception) -> None:

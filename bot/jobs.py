@@ -1,4 +1,4 @@
-"""The periodic jobs: look at every open rollout, check driven flags, reload the policy, delete old data."""
+"""The periodic jobs: look at every open rollout, post what concerns the workspace, check driven flags, tidy up."""
 
 import time
 from collections.abc import Callable
@@ -12,15 +12,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.delivery.consumer import LEASE, MAX_BACKOFF
 from bot.process.flip_confirmation import GIVE_UP_AFTER
-from core import apply_file, evaluation
+from core import apply_file, digest_sources, evaluation
+from core.digests.week import Week, week_of
 from core.files.syntax.problems import UnreadableFile
-from core.outbox_tasks import FlagTask, MessageTask
+from core.outbox_tasks import FlagTask, MessageTask, WorkspaceMessageTask
 from core.rollout import commands as c
 from core.rollout import driving
 from core.rollout.announcements import CARD_KEY, Announcement, AnnouncementKind, build_overdue_edits
 from core.rollout.context import ENGINE, Actor
 from core.rollout.model import Rollout, RolloutState
 from core.rollout.refusal import Refused
+from core.rollout.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.rollout.world import World
 from core.service import CommandRequest, RolloutService
 from core.store.audit import anchors
@@ -36,6 +38,7 @@ TICKS_PER_INTERVAL = 10  # the looks of different rollouts are spread over an in
 OVERDUE_FACTOR = 1.5  # a rollout is overdue after this many look intervals of real time
 CHECK_UNSETTLED_FLAG_EVERY = timedelta(minutes=1)  # for a driven flag that does not have its decided value yet
 CHECK_SETTLED_FLAG_EVERY = timedelta(minutes=5)
+DIGEST_HOUR = 9  # on Mondays, in the policy's zone
 CARD_EVERY = timedelta(minutes=1)
 CARDS_AT_ONCE = 30  # cards that are edited within that time
 STOP_CHECKING_FLAG_AFTER = timedelta(minutes=15)  # after a rollback, once the flag is settled
@@ -204,18 +207,63 @@ class PolicyFileWatcher:
 
 def queue_daily_witness(service: RolloutService, now: datetime) -> None:
     """Queue the day's witness message, which posts the head of the log, if the log has grown since the last one."""
-    day = f"{AnnouncementKind.DAILY_WITNESS}:{now.astimezone(UTC):%Y-%m-%d}"
     with service.database.reading() as connection:
         unshown = anchors.find_unanchored_head(connection)
-        if unshown is None or outbox.find_by_key(connection, day) is not None:
-            return
+    if unshown is None:
+        return
     position, changed_last = unshown
-    channel = service.load_world().get_rollout(changed_last).plan.engineering_channel
-    announcement = Announcement(kind=AnnouncementKind.DAILY_WITNESS, rollout=changed_last, channel=channel, key=day)
-    task = MessageTask(announcement=announcement, position=position)
-    row = task.build_row(now, idempotency_key=day)  # of several workers that get here at once, one adds the row
+    world = service.load_world()
+    channel = _find_engineering_channel(world) or world.get_rollout(changed_last).plan.engineering_channel
+    day = f"{now.astimezone(UTC):%Y-%m-%d}"
+    _queue_workspace_message(service, WorkspaceMessageKind.DAILY_WITNESS, channel, day, position, now)
+
+
+def queue_weekly_digest(service: RolloutService, now: datetime) -> None:
+    """Queue the digest of the last week that was over when a Monday began to work (09:00 in the policy's zone).
+
+    It goes to the engineering channel, and in one line to the leadership channel if the policy names one. A week
+    without any rollout has none.
+    """
+    world = service.load_world()
+    week = find_digest_week(now, world.policy.timezone)
+    newest = service.load_newest_rollouts(1)
+    if not newest or _is_queued(service, WorkspaceMessageKind.DIGEST, week.id):
+        return
+    if digest_sources.load_digest(service, week, now).is_empty:
+        return
+    channel = _find_engineering_channel(world) or newest[0].plan.engineering_channel
+    _queue_workspace_message(service, WorkspaceMessageKind.DIGEST, channel, week.id, world.position, now)
+    if world.policy.channels is not None and (leadership := world.policy.channels.leadership):
+        _queue_workspace_message(service, WorkspaceMessageKind.DIGEST_LINE, leadership, week.id, world.position, now)
+
+
+def find_digest_week(now: datetime, zone: str) -> Week:
+    """The week before the newest Monday 09:00 in this zone."""
+    this = week_of(now, zone)
+    is_posted = now >= this.begins.replace(hour=DIGEST_HOUR)
+    return this.shift(-1 if is_posted else -2)
+
+
+def _find_engineering_channel(world: World) -> str:
+    """The channel that the policy names for messages of the workspace; empty if it names none."""
+    return world.policy.channels.engineering if world.policy.channels is not None else ""
+
+
+def _is_queued(service: RolloutService, kind: WorkspaceMessageKind, subject: str) -> bool:
+    key = WorkspaceMessage(kind=kind, channel="", subject=subject).key
+    with service.database.reading() as connection:
+        return outbox.find_by_key(connection, key) is not None
+
+
+def _queue_workspace_message(
+    service: RolloutService, kind: WorkspaceMessageKind, channel: str, subject: str, position: int, now: datetime
+) -> None:
+    """Queue a message once; of several workers that get here at once, one adds the row."""
+    if _is_queued(service, kind, subject):
+        return
+    message = WorkspaceMessage(kind=kind, channel=channel, subject=subject)
     with service.database.writing_outside_log() as connection:
-        outbox.insert_row(connection, row)
+        outbox.insert_row(connection, WorkspaceMessageTask(message=message, position=position).build_row(now))
 
 
 def refresh_cards(service: RolloutService, now: datetime) -> None:

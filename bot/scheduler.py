@@ -1,7 +1,7 @@
-"""Runs jobs at intervals of real (monotonic) time, or once a day by the wall clock.
+"""Runs jobs at intervals of real (monotonic) time, or once a day or a week by the wall clock.
 
-The only file that imports APScheduler, for the trigger that says when a day begins. Its scheduler is not used: it
-follows the wall clock, and would run nothing for an hour after the machine's clock was set back by one.
+The only file that imports APScheduler, for the triggers that say when a day or a week begins. Its scheduler is not
+used: it follows the wall clock, and would run nothing for an hour after the machine's clock was set back by one.
 """
 
 import select
@@ -37,7 +37,20 @@ class JobScheduler:
 
     def run_daily(self, job: Callable[[], object], name: str, now: Callable[[], datetime]) -> None:
         """Call `job` at the start and at the beginning of each UTC day by `now`; retried every 5 s while it raises."""
-        self._add_thread(lambda: self._run_each_day(job, name, now), name)
+        self._add_thread(
+            lambda: self._run_when_due(job, name, now, lambda: CronTrigger(hour=0, minute=0, timezone=UTC)), name
+        )
+
+    def run_weekly(
+        self, job: Callable[[], object], name: str, now: Callable[[], datetime], zone: Callable[[], str]
+    ) -> None:
+        """Call `job` at the start and every Monday at 09:00 in `zone`; retried every 5 s while it raises."""
+        self._add_thread(
+            lambda: self._run_when_due(
+                job, name, now, lambda: CronTrigger(day_of_week="mon", hour=9, minute=0, timezone=zone())
+            ),
+            name,
+        )
 
     def start(self) -> None:
         """Start the threads of all jobs added so far; later ones start when they are added."""
@@ -71,15 +84,21 @@ class JobScheduler:
             self._call_job(job, name)
             due = max(due + interval, time.monotonic())
 
-    def _run_each_day(self, job: Callable[[], object], name: str, now: Callable[[], datetime]) -> None:
-        """Call the job at the start and at each UTC midnight by `now`, until stopped."""
-        begins = CronTrigger(hour=0, minute=0, timezone=UTC)
+    def _run_when_due(
+        self,
+        job: Callable[[], object],
+        name: str,
+        now: Callable[[], datetime],
+        build_trigger: Callable[[], CronTrigger],
+    ) -> None:
+        """Call the job at the start and whenever the trigger is due by `now`, until stopped."""
         due = now()
         while not self._was_stopped_while_waiting(time.monotonic() + _WALL_CLOCK_CHECK_SECONDS):
-            today = now()
-            if today >= due and self._call_job(job, name):
-                due = begins.get_next_fire_time(None, today + timedelta(seconds=1))
-            due = min(due, begins.get_next_fire_time(None, today))  # earlier than before if the clock was set back
+            at = now()
+            following = build_trigger().get_next_fire_time(None, at + timedelta(microseconds=1))
+            if at >= due and self._call_job(job, name):
+                due = following
+            due = min(due, following)  # earlier than before if the clock was set back
 
     def _was_stopped_while_waiting(self, due: float) -> bool:
         """Wait until `due` (monotonic seconds); True if stopped meanwhile. `poll` never follows the wall clock."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from core.rollout.announcements import Announcement, AnnouncementKind
+from core.rollout.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.store.coordination import outbox
 from core.store.coordination.outbox import URGENT_SUFFIX
 
@@ -41,9 +42,14 @@ class MessageTask:
         return cls(announcement=announcement, position=request["position"])
 
     @property
+    def channel(self) -> str:
+        """The channel, or the person, that it goes to."""
+        return self.announcement.channel
+
+    @property
     def destination(self) -> str:
         """The ordering key of the channel, without a sub-queue."""
-        return channel_destination(self.announcement.channel)
+        return channel_destination(self.channel)
 
     def build_row(self, now: datetime, *, idempotency_key: str = "") -> tuple[Any, ...]:
         """The outbox row. Without an `idempotency_key` of its own, there is one row per event and message."""
@@ -60,6 +66,46 @@ class MessageTask:
             position=self.position,
             supersede_key=f"{told.kind}:{told.rollout}:{told.key}" if told.is_superseding else None,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkspaceMessageTask:
+    """Post a message of the workspace. `position` is that of the newest event when it was queued."""
+
+    message: WorkspaceMessage
+    position: int
+
+    @property
+    def channel(self) -> str:
+        """The channel that it goes to."""
+        return self.message.channel
+
+    def build_row(self, now: datetime) -> tuple[Any, ...]:
+        """The outbox row; of several workers that queue the same message, one adds it."""
+        return outbox.build_row(
+            kind=MESSAGES,
+            ordering_key=channel_destination(self.channel),
+            idempotency_key=self.message.key,
+            request={"workspace": self.message.to_json(), "position": self.position},
+            due_at=now,
+            position=self.position,
+            supersede_key=None,
+        )
+
+
+def parse_message_task(request: Mapping[str, Any]) -> MessageTask | WorkspaceMessageTask:
+    """What a row of kind `MESSAGES` asks for. Rows of older programs hold the day's witness as one of a rollout."""
+    if (fields := request.get("workspace")) is not None:
+        message = WorkspaceMessage(
+            kind=WorkspaceMessageKind(fields["kind"]), channel=fields["channel"], subject=fields["subject"]
+        )
+        return WorkspaceMessageTask(message=message, position=request["position"])
+    told = request["announcement"]
+    if told["kind"] == WorkspaceMessageKind.DAILY_WITNESS:
+        day = told["key"].partition(":")[2]
+        message = WorkspaceMessage(kind=WorkspaceMessageKind.DAILY_WITNESS, channel=told["channel"], subject=day)
+        return WorkspaceMessageTask(message=message, position=request["position"])
+    return MessageTask.parse(request)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, assert_never
 
 import structlog
 from slack_sdk import WebClient
@@ -16,16 +16,19 @@ from bot.outbound.errors import PermanentFailure, RetryLater
 from bot.rendering import wording
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
-from bot.rendering.messages import announcement_messages, card, model_messages, undelivered, witness
+from bot.rendering.messages import announcement_messages, card, digest, model_messages, undelivered, witness
 from bot.rendering.messages.plan_facts import DecisionFacts, ListMembers
-from core import evaluation
+from core import digest_sources, evaluation
+from core.digests.digest import Digest
+from core.digests.week import parse_week
 from core.judging.report.series import SeriesPoint
-from core.outbox_tasks import MESSAGES, MessageTask, channel_destination
+from core.outbox_tasks import MESSAGES, MessageTask, WorkspaceMessageTask, channel_destination, parse_message_task
 from core.rollout import commands as c
 from core.rollout.announcements import CARD_KEY, SURFACE_KINDS, Announcement, AnnouncementKind
 from core.rollout.context import ENGINE
 from core.rollout.model import Rollout
 from core.rollout.surface import OtherModelAnswered, RetirementTold
+from core.rollout.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.rollout.world import World
 from core.service import CommandRequest, RolloutService
 from core.store.audit import anchors
@@ -127,16 +130,15 @@ class _MessageSender:
 
     def send(self, row: OutboxRow) -> None:
         """Deliver, skip, reschedule or dead-letter one row."""
-        task = MessageTask.parse(row.request)
-        announcement = task.announcement
+        task = parse_message_task(row.request)
         try:
-            self._respect_rate_limit(announcement)
+            self._respect_rate_limit(task.channel)
             try:
-                response = self._deliver_announcement(row, announcement)
+                response = self._deliver_task(row, task)
             except PermanentFailure as never:
-                self._give_up(row, announcement, str(never))
+                self._give_up(row, task, str(never))
             else:
-                self._finish_row(row, announcement, response)
+                self._finish_row(row, task.channel, response)
         except LeaseTakenOver:
             log.warning("taken over by another process", outbox=row.id, attempt=row.attempt)
         except RetryLater as later:
@@ -146,24 +148,64 @@ class _MessageSender:
             log.exception("a message failed", outbox=row.id)
             self._consumer.reschedule(row, RetryLater(f"{type(error).__name__}: {error}"))
 
-    def _respect_rate_limit(self, announcement: Announcement) -> None:
+    def _deliver_task(self, row: OutboxRow, task: MessageTask | WorkspaceMessageTask) -> Mapping[str, Any]:
+        """Deliver what a row asks for; returns the outcome to store with it."""
+        match task:
+            case MessageTask():
+                return self._deliver_announcement(row, task.announcement)
+            case WorkspaceMessageTask():
+                return self._post_to_workspace(row, task.message)
+            case _:
+                assert_never(task)
+
+    def _post_to_workspace(self, row: OutboxRow, told: WorkspaceMessage) -> Mapping[str, Any]:
+        """Post a message that concerns the whole workspace."""
+        message = self._render_workspace_message(row, told)
+        metadata = self._build_metadata(row, is_witness=told.kind is WorkspaceMessageKind.DAILY_WITNESS)
+        found = self._find_posted(row, told.channel, None, ("",), metadata) if row.attempt > 1 else None
+        response = found
+        if response is None:
+            arguments = {"channel": told.channel, "metadata": metadata, "unfurl_links": False, "unfurl_media": False}
+            answer = self._send_with_fallback(row, "chat.postMessage", message, **arguments)
+            response = {"channel": answer["channel"], "ts": answer["ts"], "posted": True}
+        if told.kind is WorkspaceMessageKind.DAILY_WITNESS:
+            self._save_anchor(row, response)
+        return response
+
+    def _render_workspace_message(self, row: OutboxRow, told: WorkspaceMessage) -> Message:
+        zone = self._service.load_world().policy.timezone
+
+        def load_digest() -> Digest:
+            return digest_sources.load_digest(self._service, parse_week(told.subject, self._now(), zone), self._now())
+
+        match told.kind:
+            case WorkspaceMessageKind.DAILY_WITNESS:
+                return witness.render(row.position, self._get_event(row).hash)
+            case WorkspaceMessageKind.DIGEST:
+                return digest.render(load_digest(), zone)
+            case WorkspaceMessageKind.DIGEST_LINE:
+                return digest.render_line(load_digest())
+            case _:
+                assert_never(told.kind)
+
+    def _respect_rate_limit(self, channel: str) -> None:
         """Raise RetryLater while Slack rate-limits this channel; a limit on one lane holds for all of them."""
         now = self._now()
         with self._database.reading() as connection:
-            until = outbox.find_rate_limit_end(connection, channel_destination(announcement.channel), now)
+            until = outbox.find_rate_limit_end(connection, channel_destination(channel), now)
         if until is not None:
             raise RetryLater(
                 outbox.RATE_LIMITED, seconds=(until - now).total_seconds() / self._speed, counts_as_attempt=False
             )
 
-    def _finish_row(self, row: OutboxRow, announcement: Announcement, response: Mapping[str, Any]) -> None:
+    def _finish_row(self, row: OutboxRow, channel: str, response: Mapping[str, Any]) -> None:
         """Mark the row as done, and let its channel pause after a post."""
         with self._database.writing_outside_log() as connection:
             outbox.finish(connection, row, response)
             if response.get("posted") and self._channel_pause:
                 outbox.delay_pending(
                     connection,
-                    channel_destination(announcement.channel),
+                    channel_destination(channel),
                     self._now() + self._channel_pause * self._speed,
                 )
 
@@ -206,13 +248,13 @@ class _MessageSender:
                 return {"skipped": "it is no longer needed"}
         arguments = {"channel": announcement.channel, "unfurl_links": False, "unfurl_media": False}
         answer = self._send_with_fallback(
-            row, "chat.postMessage", message, metadata=self._build_metadata(row, announcement), **arguments
+            row, "chat.postMessage", message, metadata=self._build_metadata(row), **arguments
         )
         return {"channel": answer["channel"], "ts": answer["ts"], "posted": True}
 
     def _render_message(self, row: OutboxRow, announcement: Announcement, world: World) -> Message | None:
         """The message as of now; None if it is no longer needed."""
-        if announcement.kind in witness.KINDS:
+        if announcement.kind is AnnouncementKind.WITNESS:
             return witness.render(row.position, self._get_event(row).hash)
         entries = self._service.load_entries(announcement.rollout)
 
@@ -253,7 +295,7 @@ class _MessageSender:
         arguments: dict[str, Any] = {
             # By id if known, as a channel may be renamed while a rollout runs.
             "channel": _find_channel_id(announcement, rollout) or announcement.channel,
-            "metadata": self._build_metadata(row, announcement),
+            "metadata": self._build_metadata(row, is_witness=announcement.kind is AnnouncementKind.WITNESS),
             "unfurl_links": False,
             "unfurl_media": False,
         }
@@ -279,10 +321,8 @@ class _MessageSender:
         response: Mapping[str, Any],
     ) -> Mapping[str, Any]:
         """Record where the message was posted, as an event or as an anchor of the log."""
-        if announcement.kind in witness.KINDS:  # no event: a witness must not make the log grow
-            place = f"slack:{response['channel']}/{response['ts']}"
-            with self._database.writing_outside_log() as connection:
-                anchors.save_anchor(connection, row.position, self._get_event(row).hash, place, self._now())
+        if announcement.kind is AnnouncementKind.WITNESS:
+            self._save_anchor(row, response)
             return response
         command = c.RecordPosted(key=announcement.key, channel=response["channel"], ts=response["ts"])
         outcome = self._submit_command(command, rollout.id, f"outbox:{row.id}:{response['ts']}")
@@ -293,37 +333,47 @@ class _MessageSender:
                 self._edit_message(row, response["channel"], response["ts"], now)
         return response
 
+    def _save_anchor(self, row: OutboxRow, response: Mapping[str, Any]) -> None:
+        """Record where a witness was posted, not as an event: a witness must not make the log grow."""
+        place = f"slack:{response['channel']}/{response['ts']}"
+        with self._database.writing_outside_log() as connection:
+            anchors.save_anchor(connection, row.position, self._get_event(row).hash, place, self._now())
+
     def _find_earlier_attempt(
         self, row: OutboxRow, announcement: Announcement, rollout: Rollout
     ) -> Mapping[str, Any] | None:
-        """The message of an earlier attempt whose response was lost, found by this row's metadata; None if there is
-        none."""
-
-        def call_slack(method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
-            return self._call_slack(row, method, arguments)
-
+        """The message of an earlier attempt whose response was lost; None if there is none."""
         parent = announcement.parent_key(rollout)
         posted = rollout.messages.get(parent) if parent is not None else None
         thread = posted.ts if posted is not None else ""
         # An urgent message may have been posted outside the thread before the card was.
         places = (thread, "") if thread and announcement.is_urgent else (thread,)
-        mark, since = self._build_metadata(row, announcement), self._get_event(row).recorded_at
+        mark = self._build_metadata(row, is_witness=announcement.kind is AnnouncementKind.WITNESS)
+        return self._find_posted(row, announcement.channel, _find_channel_id(announcement, rollout), places, mark)
+
+    def _find_posted(
+        self, row: OutboxRow, name: str, channel_id: str | None, threads: tuple[str, ...], mark: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """The message with this metadata in the channel `name`, in one of `threads` ("" is the channel itself)."""
+
+        def call_slack(method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
+            return self._call_slack(row, method, arguments)
+
+        since = self._get_event(row).recorded_at
         try:
-            channel = _find_channel_id(announcement, rollout) or message_lookup.find_channel_id(
-                call_slack, announcement.channel
-            )
-            ts = message_lookup.find_message(call_slack, channel, places, mark, since) if channel else None
+            channel = channel_id or message_lookup.find_channel_id(call_slack, name)
+            ts = message_lookup.find_message(call_slack, channel, threads, mark, since) if channel else None
         except PermanentFailure as never:
             # Delivery is at least once: without permission to search, a repeat is better than silence.
-            log.warning("cannot look for an earlier attempt", channel=announcement.channel, why=str(never))
+            log.warning("cannot look for an earlier attempt", channel=name, why=str(never))
             return None
         return {"channel": channel, "ts": ts, "found": True} if ts else None
 
-    def _build_metadata(self, row: OutboxRow, announcement: Announcement) -> dict[str, Any]:
+    def _build_metadata(self, row: OutboxRow, *, is_witness: bool = False) -> dict[str, Any]:
         """Metadata to find the message by; the event's time distinguishes rows of different databases."""
         event = self._get_event(row)
         payload = {"outbox": row.id, "recorded": event.recorded_at.isoformat()}
-        if announcement.kind in witness.KINDS:
+        if is_witness:
             shown = witness.metadata_payload(event.position, event.hash)
             return {"event_type": witness.EVENT_TYPE, "event_payload": {**payload, **shown}}
         return {"event_type": EVENT_TYPE, "event_payload": payload}
@@ -351,8 +401,13 @@ class _MessageSender:
         self._consumer.renew_lease(row)
         return self._slack.call(method, arguments)
 
-    def _give_up(self, row: OutboxRow, announcement: Announcement, error: str) -> None:
+    def _give_up(self, row: OutboxRow, task: MessageTask | WorkspaceMessageTask, error: str) -> None:
         """Tell people that the message cannot be delivered, and dead-letter the row."""
+        if isinstance(task, WorkspaceMessageTask):  # nobody in particular is waiting for it; doctor shows it
+            log.error("cannot be delivered", outbox=row.id, channel=task.channel, key=task.message.key, why=error)
+            self._consumer.dead_letter(row, error)
+            return
+        announcement = task.announcement
         log.error("cannot be delivered", outbox=row.id, channel=announcement.channel, key=announcement.key, why=error)
         if announcement.kind in SURFACE_KINDS:
             self._consumer.dead_letter(row, error)

@@ -8,6 +8,7 @@ from pydantic import WithJsonSchema as Schema
 
 from core.files.syntax import times
 from core.files.syntax.fields import (
+    Channel,
     Duration,
     Factor,
     Group,
@@ -182,6 +183,17 @@ class Summaries(StrictModel):
     later: Duration = DEFAULT_POLICY.summary_later
 
 
+class ChannelTerms(StrictModel):
+    """Where messages about the whole workspace go: the log witness and the weekly digest."""
+
+    engineering: Channel | None = None
+    leadership: Channel | None = None
+
+    def to_channels(self) -> values.WorkspaceChannels:
+        """The channels as they are in the policy."""
+        return values.WorkspaceChannels(engineering=self.engineering or "", leadership=self.leadership or "")
+
+
 class PolicyFile(WrittenFile):
     """The policy of the workspace."""
 
@@ -199,6 +211,7 @@ class PolicyFile(WrittenFile):
     summaries: Summaries = Field(default_factory=Summaries)
     approval_expires: Duration = DEFAULT_POLICY.approval_expires
     when_unwatched: Unwatched | None = None
+    channels: ChannelTerms | None = None
 
 
 def policy_from_file(file: PolicyFile) -> Policy:
@@ -226,6 +239,7 @@ def policy_from_file(file: PolicyFile) -> Policy:
         break_glass=None if file.break_glass is None else file.break_glass.to_break_glass(),
         grow_on=grow_on or None,
         when_unwatched=file.when_unwatched,
+        channels=None if file.channels is None else file.channels.to_channels(),
     )
 
 

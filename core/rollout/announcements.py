@@ -37,7 +37,6 @@ class AnnouncementKind(StrEnum):
     REVIEW_REMINDER = "review_reminder"  # to the owner, in the thread, while the review is not written
     OTHER_MODEL = "other_model"  # another model answers than configured; to the engineers of the AI feature
     RETIREMENT = "retirement"  # a model that the AI feature calls will be switched off; to the same
-    DAILY_WITNESS = "daily_witness"  # position and hash of the newest event, on days on which the log has grown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +83,6 @@ class Announcement:
                 | AnnouncementKind.DIRECT_NOTICE
                 | AnnouncementKind.DIRECT_FOLLOW_UP
                 | AnnouncementKind.REMINDER
-                | AnnouncementKind.DAILY_WITNESS
             ):
                 return None
             case AnnouncementKind.NOTICE_NOTE | AnnouncementKind.START_REMINDER:

@@ -118,11 +118,19 @@ class BreakGlass:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkspaceChannels:
+    """Where messages about the whole workspace go; an empty name is left out."""
+
+    engineering: str = ""
+    leadership: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The policy of the workspace; `DEFAULT_POLICY` applies if none was given."""
 
     # Added when policies were already stored: left out of bytes and fingerprint while unset, so both stay the same.
-    LATER: ClassVar[tuple[str, ...]] = ("break_glass", "grow_on", "when_unwatched")
+    LATER: ClassVar[tuple[str, ...]] = ("break_glass", "grow_on", "when_unwatched", "channels")
 
     timezone: str = "UTC"
     roles: dict[str, Role] = field(default_factory=dict)
@@ -146,6 +154,7 @@ class Policy:
     break_glass: BreakGlass | None = None
     grow_on: dict[Risk, GrowOn] | None = None  # by risk; only what the policy file says
     when_unwatched: Unwatched | None = None  # None: keep
+    channels: WorkspaceChannels | None = None
 
     def fingerprint(self) -> str:
         """Sixteen hex digits over every field: equal policies have the same fingerprint.

@@ -8,7 +8,9 @@ from core import digest_sources
 from core.digests.digest import NumberUnit
 from core.digests.week import parse_week
 from core.reviews.shortcuts import ShortcutKind
+from core.rollout import commands as c
 from core.rollout import events as e
+from tests.digests.conftest import ROLLOUT
 
 NOW = datetime(2026, 11, 16, 9, 0, tzinfo=UTC)  # the Monday after
 HOUR = timedelta(hours=1).total_seconds()
@@ -118,3 +120,20 @@ def test_the_table_of_a_year_has_the_same_numbers(busy_shop, week, numbers):
         assert row.failure_rate == week(text).find("change_failure_rate").value
     assert found["2026-W40"].shipped == 0
     assert found["2026-W40"].lead_time is None
+
+
+def test_a_low_risk_change_reaches_everyone_within_a_working_day(shop, numbers):
+    """The template for daily shipping, from the file to everyone: checks, an hour at 5 %, an hour at 50 %."""
+    shop.declare("help")
+    text = ROLLOUT.format(name="daily", surface="help", live="v42", more="")
+    head, _, rest = text.partition("stages:")
+    daily = shop.apply(f"{head}template: prompt-low-stakes\nrollback_when:{rest.partition('rollback_when:')[2]}")
+    shop.say(c.Start(), daily)
+    passed = c.RecordEval(suite="", ok=True, passed=200, failed=0, errors=0, reasons=(), cases=(), digest="a1")
+    shop.later(minutes=30).say(passed, daily)
+    for hours in (0, 1, 1, 1, 4):
+        shop.later(hours=hours).look(daily, expected="as expected")
+    week = parse_week("this", shop.at, "UTC")
+    digest = digest_sources.load_digest(shop.service, week, shop.at + timedelta(hours=1))
+    assert numbers(digest, "shipped", "stages_skipped", "shortcuts") == [1, 0, 0]
+    assert digest.find("lead_time").value <= 6 * HOUR

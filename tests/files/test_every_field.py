@@ -243,6 +243,8 @@ OF_POLICY: dict[str, tuple[Any, Any]] = {
     "summaries.later": ("5h", "6h"),
     "approval_expires": ("1h", "2h"),
     "when_unwatched": ("keep", "withdraw"),
+    "channels.engineering": ("#ai-rollouts", "#ai-changes"),
+    "channels.leadership": ("#leadership", "#heads"),
 }
 FILES = ((RolloutFile, ROLLOUT, OF_ROLLOUT), (SurfaceFile, SURFACE, OF_SURFACE), (PolicyFile, POLICY, OF_POLICY))
 CASES = [

@@ -51,6 +51,40 @@ def test_it_stops_while_every_job_waits_for_its_turn() -> None:
     assert not any(thread.name == "clock-rare" for thread in threading.enumerate())
 
 
+def test_once_a_week_is_at_the_start_and_on_monday_at_nine_in_a_zone_that_may_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clocks, "_WALL_CLOCK_CHECK_SECONDS", 0.001)
+    sunday = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
+    wall, zone, called, asked = [sunday], ["Europe/Berlin"], [], threading.Semaphore(0)
+
+    def now() -> datetime:
+        asked.release()
+        return wall[0]
+
+    clock = JobScheduler(lambda *_: None)
+    clock.run_weekly(lambda: called.append(wall[0]), "digest", now, lambda: zone[0])
+    clock.start()
+    early, nine = datetime(2026, 11, 30, 7, 59, tzinfo=UTC), datetime(2026, 11, 30, 8, 0, tzinfo=UTC)
+    for wall[0], zone[0] in (
+        (sunday, "Europe/Berlin"),
+        (early, "Europe/Berlin"),
+        (nine, "Europe/Berlin"),
+        (nine + timedelta(days=6), "Europe/Berlin"),
+        (nine + timedelta(days=7), "America/New_York"),
+        (nine + timedelta(days=7, hours=6), "America/New_York"),
+    ):
+        for _ in range(6):
+            assert asked.acquire(timeout=SOON)
+        while asked.acquire(blocking=False):
+            pass
+        for _ in range(3):
+            assert asked.acquire(timeout=SOON)
+    clock.stop(SOON)
+    again = nine + timedelta(days=7)
+    assert called == [sunday, nine, again, again + timedelta(hours=6)], "at the old hour once more, and at the new one"
+
+
 def test_once_a_day_is_at_the_start_and_when_a_day_begins_also_where_the_clock_is_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -90,8 +90,6 @@ def name_message(kind: AnnouncementKind) -> str:
             return "the review in the thread"
         case AnnouncementKind.REVIEW_REMINDER:
             return "a reminder of the review"
-        case AnnouncementKind.DAILY_WITNESS:
-            return "the log witness of the day"
         case AnnouncementKind.OTHER_MODEL:
             return "an alert that another model answers"
         case AnnouncementKind.RETIREMENT:

@@ -81,7 +81,7 @@ def render(
             return _render_review(rollout, entries, world, zone)
         case AnnouncementKind.REVIEW_REMINDER:
             return review.render_reminder(rollout, at, zone) if _is_newest_request(entries, position) else None
-        case AnnouncementKind.WITNESS | AnnouncementKind.DAILY_WITNESS:
+        case AnnouncementKind.WITNESS:
             return None  # a witness shows the head of the log, which is not known here: see `witness`
         case AnnouncementKind.OTHER_MODEL | AnnouncementKind.RETIREMENT:
             return None  # they concern no rollout: see `model_messages`

@@ -5,9 +5,7 @@ from typing import Any
 
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
-from core.rollout.announcements import AnnouncementKind
 
-KINDS = frozenset({AnnouncementKind.WITNESS, AnnouncementKind.DAILY_WITNESS})
 EVENT_TYPE = "rampart_anchor"
 # Matches the line as posted, as `audit verify` and `backup` print it, or bare; 16 hash digits are enough.
 _SHOWN = re.compile(r"#?(\d{1,18})\W{1,3}([0-9a-f]{16,64})(?![0-9A-Za-z])")

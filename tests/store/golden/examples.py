@@ -433,6 +433,11 @@ EXAMPLES: dict[str, e.Event] = {
         blind=(BLIND_SPOT, replace(BLIND_SPOT, unread=True, arm="control", absolute=True, needed=None, more=None)),
     ),
     "rollout.flip_confirmed.1.unheard": e.FlipConfirmed(seconds=19.4, processes=1, unheard=("web-2:811:9f00",)),
+    "workspace.policy_applied.1.channels": e.PolicyApplied(
+        policy=replace(POLICY, channels=policy.WorkspaceChannels(engineering="#ai-rollouts", leadership="#leadership")),
+        fingerprint="b2c0",
+        by="slack:T1/U1",
+    ),
     "workspace.policy_applied.1.when_unwatched": e.PolicyApplied(
         policy=replace(POLICY, when_unwatched=policy.Unwatched.WITHDRAW), fingerprint="a10f", by="slack:T1/U1"
     ),
