@@ -16,6 +16,7 @@ PARTS = {
     "slash": "slash commands to acknowledgement, against Bolt with an empty handler",
     "append": "one full append, against the eventsourcing library",
     "intake": "observations accepted a second",
+    "telemetry": "spans of OpenTelemetry counted a CPU-second",
     "memory": "resident memory, idle and under load",
     "demo_start": "from `rollout demo` to a rollout under way",
     "verify": "events verified and rebuilt a second",
@@ -27,7 +28,7 @@ PARTS = {
 }
 GROUPS = {
     "flags": ("evaluation",),
-    "http": ("ofrep", "streams_open", "intake"),
+    "http": ("ofrep", "streams_open", "intake", "telemetry"),
     "slack": ("slash",),
     "store": ("append", "verify", "large_log", "startup"),
 }

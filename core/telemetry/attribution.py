@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.telemetry.span import Facts, ReportedSpan
 
@@ -12,8 +12,7 @@ FindUnitKind = Callable[[str], str | None]
 _CARRIED = ("variant", "version", "exposure", "unit")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlagMention:
+class FlagMention(NamedTuple):
     """That a span or an event names a surface, with what it says of the evaluation; empty where it says nothing."""
 
     surface: str
@@ -25,11 +24,15 @@ class FlagMention:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The spans of one trace, with what was said outside of any span: the facts of events and of resources."""
+    """The spans of one trace, with what was said outside of any span: the facts of events and of resources.
+
+    `mentions` are those of each span that has any, by its id.
+    """
 
     spans: Mapping[str, ReportedSpan]
     outside: Sequence[Facts]
     resources: Sequence[Facts]
+    mentions: Mapping[str, Sequence[FlagMention]]
 
     def walk_outwards(self, span_id: str) -> Iterable[ReportedSpan]:
         """The span and its ancestors as far as they are known; a loop ends the walk."""
@@ -49,11 +52,13 @@ class Trace:
 
 def list_mentions(facts: Facts, find_unit_kind: FindUnitKind) -> list[FlagMention]:
     """The known surfaces that these facts name, each once."""
+    if "surface" not in facts and "flags" not in facts:
+        return []
     found: dict[str, FlagMention] = {}
     for said in (facts, *facts.get("flags", ())):
         surface = said.get("surface", "")
         if surface and surface not in found and find_unit_kind(surface) is not None:
-            found[surface] = FlagMention(surface=surface, **{key: said[key] for key in _CARRIED if key in said})
+            found[surface] = FlagMention(surface, *(said.get(key, "") for key in _CARRIED))
     return list(found.values())
 
 
@@ -62,11 +67,15 @@ def find_mention(trace: Trace, span_id: str, find_unit_kind: FindUnitKind) -> Fl
 
     That of the nearest span outwards; else the only one in the trace; else a surface named like the service.
     """
-    for span in trace.walk_outwards(span_id):
-        if near := list_mentions(span.facts, find_unit_kind):
-            return near[0] if len(near) == 1 else "several_surfaces"
+    near = trace.mentions.get(span_id)
+    if near is None:
+        near = next((found for span in trace.walk_outwards(span_id) if (found := trace.mentions.get(span.span_id))), ())
+    if near:
+        return near[0] if len(near) == 1 else "several_surfaces"
     everywhere: dict[str, FlagMention] = {}
-    for facts in trace.all_facts():
+    for mentions in trace.mentions.values():
+        everywhere |= {mention.surface: mention for mention in mentions if mention.surface not in everywhere}
+    for facts in (*trace.outside, *trace.resources):
         for mention in list_mentions(facts, find_unit_kind):
             everywhere.setdefault(mention.surface, mention)
     if everywhere:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from core.flags.placement import UncountedReason, infer_variant
@@ -52,7 +53,8 @@ def count_trace(
     events = _list_events(parts)
     if not any(part.spans for part in parts):
         return _count_events_alone(events, surfaces)
-    joined = join_trace(collect_trace(parts), lambda name: _find_unit_kind(surfaces, name), prices)
+    find_unit_kind = partial(_find_unit_kind, surfaces)
+    joined = join_trace(collect_trace(parts, find_unit_kind), find_unit_kind, prices)
     problems = list(joined.problems)
     items = []
     for request in joined.requests:
@@ -118,7 +120,7 @@ def _count_events_alone(events: Sequence[ReportedEvent], surfaces: Mapping[str, 
         metrics = _read_results(event.facts)
         if not metrics:
             continue
-        mentions = list_mentions(event.facts, lambda name: _find_unit_kind(surfaces, name))
+        mentions = list_mentions(event.facts, partial(_find_unit_kind, surfaces))
         unit = event.facts.get("unit", "")
         if len(mentions) != 1 or not unit:
             problems.append("no_unit" if mentions else "no_surface")
@@ -180,7 +182,7 @@ def _keep_identity(item: Mapping[str, Any]) -> Mapping[str, str]:
 
 def _find_identity(facts: Facts, known: CountedTrace, surfaces: Mapping[str, SurfaceFlags]) -> Mapping[str, str] | None:
     """The request that a late result is about: the only one of the trace, or of the surface or unit that it names."""
-    named = {mention.surface for mention in list_mentions(facts, lambda name: _find_unit_kind(surfaces, name))}
+    named = {mention.surface for mention in list_mentions(facts, partial(_find_unit_kind, surfaces))}
     fitting = [
         request
         for request in known.requests

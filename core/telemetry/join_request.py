@@ -46,7 +46,7 @@ class JoinedTrace:
     unpriced: frozenset[str] = frozenset()
 
 
-def collect_trace(parts: Sequence[TracePart]) -> Trace:
+def collect_trace(parts: Sequence[TracePart], find_unit_kind: FindUnitKind) -> Trace:
     """The trace that several parts tell of: a span that comes twice is one, in whatever order they came."""
     spans: dict[str, ReportedSpan] = {}
     events: dict[str, tuple[str, Facts]] = {}
@@ -64,7 +64,10 @@ def collect_trace(parts: Sequence[TracePart]) -> Trace:
             outside.append(facts)
     for span_id, facts_of_it in told.items():
         spans[span_id] = merge_events(spans[span_id], facts_of_it)
-    return Trace(spans, outside, [part.resource for part in parts if part.resource])
+    mentions = {
+        span_id: found for span_id, span in spans.items() if (found := list_mentions(span.facts, find_unit_kind))
+    }
+    return Trace(spans, outside, [part.resource for part in parts if part.resource], mentions)
 
 
 def join_trace(trace: Trace, find_unit_kind: FindUnitKind, prices: PriceTable) -> JoinedTrace:
@@ -92,9 +95,9 @@ def join_trace(trace: Trace, find_unit_kind: FindUnitKind, prices: PriceTable) -
             problems.append("several_variants")
             continue
         others = [
-            span
-            for span in trace.spans.values()
-            if any(m.surface == surface and m.unit in ("", unit) for m in list_mentions(span.facts, find_unit_kind))
+            trace.spans[span_id]
+            for span_id, mentions in trace.mentions.items()
+            if any(mention.surface == surface and mention.unit in ("", unit) for mention in mentions)
         ]
         outside = trace.outside if len(members) == 1 else ()
         measured = measure_request(RequestSpans(trace, [span for span, _ in some], others, outside), prices)

@@ -45,7 +45,8 @@ class MeasuredRequest:
 
 def measure_request(spans: RequestSpans, prices: PriceTable) -> MeasuredRequest:
     """Measure one request. An application's own readings count before what follows from spans."""
-    outermost = _find_outermost(spans)
+    all_of_it = {span.span_id: span for span in (*spans.steps, *spans.mentioning)}
+    outermost = _find_outermost(all_of_it, spans.trace)
     calls = _find_calls(spans)
     tools = [span for span in spans.steps if span.facts.get("step") == "tool"]
     starts_at = min(span.starts_at for span in outermost)
@@ -64,11 +65,12 @@ def measure_request(spans: RequestSpans, prices: PriceTable) -> MeasuredRequest:
             metrics["cost_per_request"] = cost
     if tools:
         metrics["tool_error_rate"] = sum(_has_failed(span) for span in tools) / len(tools)
-    told = [span.facts for span in (*spans.steps, *spans.mentioning)]
-    told += spans.outside
-    metrics |= summarize_evaluations([one for facts in told for one in facts.get("evaluations", ())])
+    told = [*(span.facts for span in all_of_it.values()), *spans.outside]
+    if results := [one for facts in told if "evaluations" in facts for one in facts["evaluations"]]:
+        metrics |= summarize_evaluations(results)
     for facts in told:
-        metrics |= facts.get("metrics", {})
+        if "metrics" in facts:
+            metrics |= facts["metrics"]
     return MeasuredRequest(
         starts_at=starts_at,
         metrics=metrics,
@@ -95,13 +97,13 @@ def _is_about_sources(result: Mapping[str, Any]) -> bool:
     return any(word in str(result.get("name", "")).lower() for word in _GROUNDED)
 
 
-def _find_outermost(spans: RequestSpans) -> list[ReportedSpan]:
+def _find_outermost(all_of_it: Mapping[str, ReportedSpan], trace: Trace) -> list[ReportedSpan]:
     """Those spans of the request that lie in no other one of it."""
-    all_of_it = {span.span_id: span for span in (*spans.steps, *spans.mentioning)}
     found = [
         span
         for span in all_of_it.values()
-        if not any(outer.span_id in all_of_it for outer in spans.trace.walk_outwards(span.parent_id))
+        if span.parent_id not in all_of_it
+        and not any(outer.span_id in all_of_it for outer in trace.walk_outwards(span.parent_id))
     ]
     return found or list(all_of_it.values())  # spans that are each other's parents
 
@@ -209,5 +211,6 @@ def _collect_segments(
         for name in ("country", "environment"):
             if name in facts:
                 segments[name] = facts[name]
-        segments |= facts.get("segments", {})
+        if "segments" in facts:
+            segments |= facts["segments"]
     return segments

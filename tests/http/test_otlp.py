@@ -392,3 +392,29 @@ def test_what_waited_when_a_process_ended_is_counted_by_the_next(running: Any, s
         trace_parts.add_parts(connection, decode_json.decode_traces(export).build_parts(), running.now())
     settle(running, serve(running))
     assert counted(running) == (1, 1)
+
+
+def test_own_metrics_count_once_for_their_unit_and_others_are_rejected_by_name(application: Any) -> None:
+    at = int(application.running.now().timestamp() * 1e9)
+    attributes = [{"key": key, "value": {"stringValue": value}} for key, value in FLAG.items()]
+
+    def point(name: str, kind: str, **more: Any) -> dict[str, Any]:
+        content = {"dataPoints": [{"asDouble": 1.0, "timeUnixNano": str(at), "attributes": attributes}], **more}
+        return {"name": name, kind: content}
+
+    metrics = [
+        point("rampart.metric.thumbs_down_rate", "gauge"),
+        point("rampart.metric.complaint_rate", "sum", aggregationTemporality=1),
+        point("rampart.metric.thumbs_up_rate", "sum", aggregationTemporality=2),
+        point("gen_ai.client.token.usage", "histogram"),
+        point("rampart.metric.nonsense", "gauge"),
+    ]
+    content = {"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}
+    for _ in range(2):
+        answer = application.client.post("/v1/metrics", json=content).json()["partialSuccess"]
+        assert answer["rejectedDataPoints"] == "3"
+        for name in ("thumbs_up_rate must be a gauge", "gen_ai.client.token.usage", "nonsense"):
+            assert name in answer["errorMessage"]
+    assert counted(application.running, "thumbs_down_rate") == (1, 1)
+    assert counted(application.running, "complaint_rate") == (1, 1)
+    assert counted(application.running) == (0, 0)

@@ -10,6 +10,7 @@ from core.telemetry.read_attributes import MAX_EVENTS, READERS, add_event, read_
 from core.telemetry.span import ReportedSpan
 
 REMOTE_PARENT = 0x300  # flags of a span: whether its parent is in another process is known, and it is
+_SCALARS = frozenset({"string_value", "int_value", "double_value", "bool_value"})
 FAILED = 2  # STATUS_CODE_ERROR
 LEAF_KINDS = frozenset({3, 4})  # CLIENT and PRODUCER: without facts they connect nothing
 
@@ -37,8 +38,11 @@ def decode_traces(body: bytes) -> PartCollector:
                     continue
                 facts: dict[str, Any] = {}
                 for pair in span.attributes:
+                    # Written out here, as this is done sixteen times for each span.
                     if (reader := READERS.get(name := pair.key)) is not None:
-                        reader(facts, _read_value(pair.value))
+                        value = pair.value
+                        kind = value.WhichOneof("value")
+                        reader(facts, getattr(value, kind) if kind in _SCALARS else _read_value(value))
                     elif name[:8] == application.PREFIX:
                         application.read_prefixed(facts, name, _read_value(pair.value))
                 for event in span.events[:MAX_EVENTS]:

@@ -113,7 +113,7 @@ class OtlpEndpoint:
         parts = collected.build_parts()
         if parts:
             size = sum(len(part.part) for part in parts)
-            stored = self._writer.submit_work(TransactionWork(run=_AddParts(parts), size=size))
+            stored = self._writer.submit_work(TransactionWork(run=AddParts(parts), size=size))
             await asyncio.wrap_future(stored)
             self._counter.wake(len(parts))
         self.spans["kept"] += collected.kept
@@ -135,7 +135,7 @@ class OtlpEndpoint:
         return answers.build_answer(Signal.METRICS, encoding, rejected, tuple(reasons))
 
 
-class _AddParts:
+class AddParts:
     """Adds parts in a transaction of observations; there is nothing to count yet."""
 
     def __init__(self, parts: Sequence[StoredPart]) -> None:

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, func, select
 
 from core.store.database.append_rows import format_array
 from core.store.database.driver import execute, fetch_all, insert_many
 from core.store.formats.instants import format_instant
-from core.store.models import counted_trace, insert_into, trace_part
+from core.store.models import trace_part
 
 QUIET = timedelta(seconds=5)
 """A trace whose outermost span has come is counted after so long without more of it."""
@@ -36,6 +36,9 @@ class StoredPart(NamedTuple):
 _INSERT = "INSERT INTO trace_part (trace, digest, has_root, at, part) {} ON CONFLICT (trace, digest) DO NOTHING"
 _INSERT_SQLITE = _INSERT.format("VALUES (?, ?, ?, ?, ?)")
 _INSERT_POSTGRES = _INSERT.format("SELECT * FROM unnest(?::text[], ?::text[], ?::int[], ?::timestamptz[], ?::text[])")
+_SAVE = "INSERT INTO counted_trace (trace, at, counted) {} ON CONFLICT (trace) DO UPDATE SET counted = excluded.counted"
+_SAVE_SQLITE = _SAVE.format("VALUES (?, ?, ?)")
+_SAVE_POSTGRES = _SAVE.format("SELECT * FROM unnest(?::text[], ?::timestamptz[], ?::text[])")
 
 
 def add_parts(connection: Connection, parts: Sequence[StoredPart], at: datetime) -> None:
@@ -88,8 +91,8 @@ def take_due(connection: Connection, now: datetime, most: int) -> dict[str, list
     )
     taken: dict[str, list[str]] = {}
     for some in _split_chunks(connection.execute(due).scalars().all()):
-        removed = delete(trace_part).where(trace_part.c.trace.in_(some))
-        for trace, part in connection.execute(removed.returning(trace_part.c.trace, trace_part.c.part)):
+        query = f"DELETE FROM trace_part WHERE trace {_format_in(connection, some)} RETURNING trace, part"  # noqa: S608
+        for trace, part in fetch_all(connection, query, _list_parameters(connection, some)):
             taken.setdefault(trace, []).append(part)
     return taken
 
@@ -98,24 +101,35 @@ def load_counted(connection: Connection, traces: Iterable[str]) -> dict[str, str
     """What is known (JSON) of those traces that were counted before."""
     known: dict[str, str] = {}
     for some in _split_chunks(sorted(traces)):
-        wanted = select(counted_trace.c.trace, counted_trace.c.counted).where(counted_trace.c.trace.in_(some))
-        known.update((row.trace, row.counted) for row in connection.execute(wanted))
+        query = f"SELECT trace, counted FROM counted_trace WHERE trace {_format_in(connection, some)}"  # noqa: S608
+        known.update(fetch_all(connection, query, _list_parameters(connection, some)))
     return known
 
 
 def save_counted(connection: Connection, counted: Mapping[str, str], at: datetime) -> None:
     """Remember traces as counted, each with what has to be known (JSON) if more of it comes."""
-    for some in _split_chunks(sorted(counted.items())):
-        rows: list[dict[str, Any]] = [{"trace": trace, "at": at, "counted": known} for trace, known in some]
-        added = insert_into(connection, counted_trace).values(rows)
-        connection.execute(
-            added.on_conflict_do_update(index_elements=["trace"], set_={"counted": added.excluded.counted})
-        )
+    if not counted:
+        return
+    moment = format_instant(at)
+    rows = [(trace, moment, known) for trace, known in sorted(counted.items())]
+    if connection.dialect.name == "postgresql":
+        execute(connection, _SAVE_POSTGRES, [format_array(column) for column in zip(*rows, strict=True)])
+    else:
+        insert_many(connection, _SAVE_SQLITE, rows)
 
 
 def delete_expired(connection: Connection, now: datetime) -> None:
     """Delete what is known of traces that were counted long ago."""
     fetch_all(connection, "DELETE FROM counted_trace WHERE at < ? RETURNING 1", (now - REMEMBERED,))
+
+
+def _format_in(connection: Connection, values: Sequence[str]) -> str:
+    """The condition that a column has one of these values; with `_list_parameters` as its parameters."""
+    return "= ANY(?::text[])" if connection.dialect.name == "postgresql" else f"IN ({', '.join('?' * len(values))})"
+
+
+def _list_parameters(connection: Connection, values: Sequence[str]) -> Sequence[str]:
+    return [format_array(values)] if connection.dialect.name == "postgresql" else values
 
 
 def _split_chunks(items: Sequence[_T]) -> Iterable[Sequence[_T]]:

@@ -1,0 +1,108 @@
+"""From the spans of a trace to requests: whose they are, and what they took."""
+
+import random
+from typing import Any
+
+import pytest
+
+from core.flags.bucketing import compute_bucket
+from core.rollout.exposure import build_snapshot
+from core.rollout.plan import Stage, StageKind
+from core.telemetry.count_trace import TraceOutcome, count_trace
+from core.telemetry.prices import PriceTable
+from core.telemetry.read_attributes import read_span_attributes
+from core.telemetry.span import ReportedSpan, TracePart
+from tests.flags.conftest import NOON, world_in
+
+PLAIN = (Stage(kind=StageKind.EVAL, name="eval"), Stage(kind=StageKind.CANARY, name="canary", percent=5))
+SECOND = 10**9
+BEGINS = (int(NOON.timestamp()) + 3600 + 1800) * SECOND  # half an hour into the canary
+FLAG = {"feature_flag.key": "support", "feature_flag.result.variant": "canary", "feature_flag.context.id": "u1"}
+CHAT = {"gen_ai.operation.name": "chat", "gen_ai.response.model": "m"}
+
+
+def span(name: str, parent: str = "", *, begins: float = 0, ends: float = 1, **attributes: Any) -> ReportedSpan:
+    return ReportedSpan(
+        name,
+        parent,
+        not parent,
+        BEGINS + int(begins * SECOND),
+        BEGINS + int(ends * SECOND),
+        False,
+        read_span_attributes(attributes.items()),
+    )
+
+
+def count(*spans: ReportedSpan, resource: Any = None) -> TraceOutcome:
+    surfaces = build_snapshot(world_in(1, stages=PLAIN)).surfaces
+    parts = [TracePart("t", resource or {}, (one,), ()) for one in spans]
+    return count_trace(parts, None, surfaces, PriceTable({}))
+
+
+def test_the_order_in_which_spans_come_changes_nothing() -> None:
+    spans = [
+        span("a", ends=9, **FLAG),
+        span("b", "a", ends=2, **CHAT, **{"gen_ai.usage.input_tokens": 10}),
+        span("c", "a", begins=2, ends=5, **CHAT, **{"gen_ai.response.finish_reasons": ["length"]}),
+    ]
+    expected = count(*spans).items
+    assert expected[0]["metrics"]["latency_ms"] == 9000
+    assert "input_tokens" not in expected[0]["metrics"], "a sum of which one part is not known is not known"
+    for seed in range(10):
+        random.Random(seed).shuffle(spans)
+        assert count(*spans, spans[0]).items == expected
+
+
+def test_unit_and_time_tell_the_side_where_no_cohort_came_before() -> None:
+    units = {"canary": 0, "control": 999_999}
+    for side, near in units.items():
+        unit = min((f"u{i}" for i in range(2000)), key=lambda u: abs(compute_bucket("expose", "R-1", u) - near))
+        found = count(span("a", **CHAT, **{"rampart.surface": "support", "user.id": unit}))
+        assert [(item["unit"], item["variant"]) for item in found.items] == [(unit, side)]
+
+
+def test_a_service_may_have_the_name_of_its_surface() -> None:
+    found = count(span("a", **CHAT, **{"user.id": "u1"}), resource={"service": "support"})
+    assert [item["surface"] for item in found.items] == ["support"]
+
+
+def test_units_in_one_trace_are_requests_of_their_own() -> None:
+    found = count(
+        span("batch", ends=9),
+        *(span(unit, "batch", **CHAT, **{**FLAG, "feature_flag.context.id": unit}) for unit in ("u1", "u2")),
+    )
+    assert sorted(item["unit"] for item in found.items) == ["u1", "u2"]
+
+
+def test_spans_that_are_each_others_parents_end_nothing() -> None:
+    found = count(span("a", "b", **CHAT, **FLAG), span("b", "a", **CHAT, **FLAG))
+    assert len(found.items) == 1
+
+
+def test_a_measure_of_the_application_counts_before_what_follows_from_spans() -> None:
+    (item,) = count(
+        span("a", **CHAT, **FLAG, **{"rampart.metric.refusal_rate": True, "rampart.metric.latency_ms": 5.0})
+    ).items
+    assert (item["metrics"]["refusal_rate"], item["metrics"]["latency_ms"]) == (True, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({"gen_ai.provider.name": "anthropic", "gen_ai.response.finish_reasons": ["refusal"]}, True),
+        ({"gen_ai.provider.name": "anthropic", "gen_ai.response.finish_reasons": ["end_turn"]}, False),
+        ({"gen_ai.provider.name": "openai", "gen_ai.response.finish_reasons": ["stop"]}, None),
+        ({"gen_ai.output.messages": '[{"parts": [{"type": "refusal", "content": "no"}]}]'}, True),
+        ({"gen_ai.output.messages": '[{"parts": [{"type": "text", "content": "refusal"}]}]'}, False),
+    ],
+)
+def test_a_refusal_is_known_only_where_it_would_be_seen(attributes: Any, expected: bool | None) -> None:
+    (item,) = count(span("a", **CHAT, **FLAG, **attributes)).items
+    assert item["metrics"].get("refusal_rate") is expected
+
+
+def test_no_text_of_an_answer_is_kept() -> None:
+    facts = read_span_attributes(
+        {**CHAT, "gen_ai.output.messages": '[{"parts": [{"type": "text", "content": "secret"}]}]'}.items()
+    )
+    assert "secret" not in str(facts)
