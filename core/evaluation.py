@@ -15,12 +15,13 @@ from core.judging.judge import judge
 from core.judging.look import mean_caps
 from core.judging.look.look import Look, take_look
 from core.judging.look.segment_slots import are_segments_due
+from core.judging.model.causes import DifferenceCauses
 from core.judging.model.comparison import HorizonComparison, MetricCourse
 from core.judging.model.judgement import Judgement
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import RollBack, Verdict
-from core.judging.report import course, horizon, measures, series
+from core.judging.report import causes, course, horizon, measures, series
 from core.judging.verdict import find_blind_spots
 from core.rollout import commands as c
 from core.rollout import gating
@@ -108,6 +109,13 @@ def load_newest_judgement(service: RolloutService, rollout: Rollout) -> Judgemen
     kept = json.loads(latest[1])
     judgement, question = record.load_judgement(kept["judgement"]), record.load_question(kept["question"])
     return replace(judgement, segments=measures.build_segment_measures(question, judgement.state))
+
+
+def load_causes(service: RolloutService, rollout: Rollout) -> tuple[DifferenceCauses, ...]:
+    """Why cost and time differ between the arms in the current stage, by all that came in so far."""
+    with service.database.reading() as connection:
+        sums = observation_sums.load_sums(connection, rollout.id, segments=False)
+    return causes.explain_differences(sums, rollout.stage_index)
 
 
 def newest(service: RolloutService, rollout: Rollout) -> tuple[Judgement, datetime] | None:
@@ -209,6 +217,7 @@ def _take_look(service: RolloutService, rollout: Rollout, at: datetime, every: t
         blind=()
         if isinstance(judgement.verdict, RollBack)
         else find_blind_spots.find_blind_spots(question, look, judgement.state),
+        causes=causes.select_changed(causes.explain_differences(sums, question.current), judgement.measures),
         comparison=ended[0] if ended is not None else None,
         weekdays=ended[1] if ended is not None else (),
     )

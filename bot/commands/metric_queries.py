@@ -46,7 +46,9 @@ def _answer_explain(parsed: ParsedCommand, context: CommandContext) -> Message:
         return explain.render_plain(sight.rollout, sight.latest_numbers, metric, sight.as_of)
     trend = evaluation.load_trend(context.service, sight.rollout, metric)
     zone = context.service.cached_world().policy.timezone
-    return explain.render_technical(sight.rollout, sight.latest_numbers, metric, trend, zone, sight.as_of)
+    rollout = sight.rollout
+    causes = evaluation.load_causes(context.service, rollout) if rollout.is_under_way else ()
+    return explain.render_technical(rollout, sight.latest_numbers, metric, trend, zone, sight.as_of, causes)
 
 
 def _gather_numbers(parsed: ParsedCommand, context: CommandContext) -> _Numbers:

@@ -24,6 +24,7 @@ class Behaviour:
     complains: float = 0.0008
     clicks: float = 0.31
     turns: float = 4.0
+    calls: float = 1.3  # of a model
     cost: float = 0.0139  # median
     cost_spread: float = 0.5  # sigma of the logarithm
     latency: float = 1240.0  # median
@@ -35,7 +36,10 @@ CONTROL_BEHAVIOUR = Behaviour()
 SCENARIOS: dict[str, tuple[str, Behaviour]] = {
     "healthy": ("nothing gets worse; it reaches everyone", replace(CONTROL_BEHAVIOUR, cost=0.0121, latency=1150.0)),
     "quality-drop": ("answers that pass the checks fall from 92 % to 80 %", replace(CONTROL_BEHAVIOUR, passes=0.80)),
-    "cost-doubles": ("every request costs twice as much", replace(CONTROL_BEHAVIOUR, cost=2 * CONTROL_BEHAVIOUR.cost)),
+    "cost-doubles": (
+        "every request costs twice as much, because it asks the model twice as often",
+        replace(CONTROL_BEHAVIOUR, cost=2 * CONTROL_BEHAVIOUR.cost, calls=2 * CONTROL_BEHAVIOUR.calls),
+    ),
     "refusals": ("it declines to answer 8 % of requests instead of 2 %", replace(CONTROL_BEHAVIOUR, refuses=0.08)),
     "slow-p95": (
         "one answer in eight takes over four seconds",
@@ -104,6 +108,8 @@ def build_observation(
         "latency_ms": behaviour.latency * math.exp(rng.gauss(0.0, behaviour.latency_spread)),
         "conversation_turns": max(1.0, rng.gauss(behaviour.turns, 1.5)),
     }
+    # By the digits of the cost, which are as good as random here.
+    metrics["llm_calls_per_request"] = math.floor(behaviour.calls + metrics["cost_per_request"] * 1e6 % 1)
     if rng.random() < behaviour.judged:
         metrics["eval_pass_rate"] = rng.random() < behaviour.passes
     if rng.random() < behaviour.complains:

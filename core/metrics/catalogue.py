@@ -107,6 +107,7 @@ _ROWS: tuple[tuple[str, str, MetricKind, DesiredDirection, str, float | None, Ma
     ("latency_p50", "Typical response time", _Q, _DOWN, "ms", 0.1, _REL, _H),
     ("latency_p95", "Slow responses (slowest 5 %)", _Q, _DOWN, "ms", 0.15, _REL, _RB),
     ("ttft_p95", "Wait until the first word", _Q, _DOWN, "ms", 0.15, _REL, _W),
+    ("tool_time", "Time in tools", _M, _DOWN, "ms", None, _REL, _W),
     ("hard_error_rate", "Failed requests", _P, _DOWN, "%", 0.005, _PP, _RB),
     ("refusal_rate", "Declined to answer", _P, _SAME, "%", 0.01, _PP, _RB),
     ("fallback_rate", "Fell back to a backup answer", _P, _DOWN, "%", 0.005, _PP, _H),

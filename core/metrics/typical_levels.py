@@ -53,6 +53,7 @@ TYPICAL: Mapping[str, MetricLevel] = MappingProxyType(
         "latency_p50": MetricLevel(level=1200.0, spread=0.5),
         "latency_p95": MetricLevel(level=2700.0, spread=0.5),
         "ttft_p95": MetricLevel(level=1100.0, spread=0.5),
+        "tool_time": MetricLevel(level=300.0, spread=0.8),
         "hard_error_rate": MetricLevel(level=0.004),
         "refusal_rate": MetricLevel(level=0.02),
         "fallback_rate": MetricLevel(level=0.01),

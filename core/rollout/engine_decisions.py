@@ -225,6 +225,7 @@ def _build_evidence(rollout: Rollout, look: c.LookResult, reason: str) -> e.Evid
         segments=found.segments,
         segments_checked=found.segments_checked,
         blind=look.blind or None,
+        causes=look.causes or None,
     )
 
 

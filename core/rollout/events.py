@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import ClassVar, TypeAlias
 
 from core.evals.eval_report import EvalReport
+from core.judging.model.causes import DifferenceCauses
 from core.judging.model.comparison import Advice, MetricCourse
 from core.judging.model.verdict import BlindSpot, Finding, Measure, Verdict
 from core.rollout.freezes import FreezeEvent
@@ -158,7 +159,7 @@ class EvidenceRecorded:
     """The evidence behind a verdict, a step or a summary, with everything needed to compute the verdict again."""
 
     TYPE: ClassVar[str] = "rollout.evidence_recorded"
-    LATER: ClassVar[tuple[str, ...]] = ("verdict.number", "blind")
+    LATER: ClassVar[tuple[str, ...]] = ("verdict.number", "blind", "causes")
     number: int
     reason: str  # verdict | step | summary | hold | rollback
     verdict: Verdict
@@ -178,6 +179,7 @@ class EvidenceRecorded:
     blind: tuple[BlindSpot, ...] | None = (
         None  # limits whose violation could still have been missed; None if there are none
     )
+    causes: tuple[DifferenceCauses, ...] | None = None  # of metrics that changed; None if nothing is to be explained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,7 @@ def measure_request(spans: RequestSpans, prices: PriceTable) -> MeasuredRequest:
     unpriced: frozenset[str] = frozenset()
     if calls or tools or any(span.facts.get("step") == "agent" for span in spans.steps):
         metrics["latency_ms"] = (max(span.ends_at for span in outermost) - starts_at) / _MS
+        metrics["tool_time"] = _measure_span_of(tools) / _MS
         failed = _find_failure(outermost)
         metrics["hard_error_rate"] = failed is not None
         error_category = "" if failed is None else _name_error(failed, spans)
@@ -176,6 +177,15 @@ def _compute_cost(calls: Sequence[ReportedSpan], prices: PriceTable) -> tuple[fl
             True,
         )
     return (total if known and not unpriced else None), frozenset(unpriced)
+
+
+def _measure_span_of(spans: Sequence[ReportedSpan]) -> int:
+    """Nanoseconds in which at least one of these ran."""
+    total = reached = 0
+    for begins, ends in sorted((span.starts_at, span.ends_at) for span in spans):
+        total += max(0, ends - max(begins, reached))
+        reached = max(reached, ends)
+    return total
 
 
 def _has_failed(span: ReportedSpan) -> bool:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -40,6 +40,7 @@ from core.flags.possible_answers import PossibleAnswer
 from core.flags.snapshot import Cohort, FlagAnswer, Reason, Variant, Version, build_live_answer
 from core.flags.targeting import parse_conditions
 from core.judging.model import verdict as v
+from core.judging.model.causes import Cause, CauseFactor, DifferenceCauses
 from core.judging.model.comparison import CourseDay, MetricCourse
 from core.judging.report.series import SeriesPoint
 from core.rollout import events as e
@@ -86,6 +87,22 @@ def _plan(words: Any, text: str) -> Any:
     )
 
 
+def _causes(measures: tuple[v.Measure, ...]) -> tuple[DifferenceCauses, ...]:
+    """Every factor, so large and so certain that each is named."""
+    return tuple(
+        DifferenceCauses(
+            metrics=(metric,),
+            unit=unit,
+            difference=2e9,
+            causes=tuple(
+                Cause(factor=factor, canary=1e9, control=0.0, contribution=1e9, low=1e8, high=2e9)
+                for factor in get_args(CauseFactor)
+            ),
+        )
+        for metric, unit in (("cost_per_request", "US$"), ("latency_p95", "ms"), (measures[0].metric, "ms"))
+    )
+
+
 def _events(words: Any, text: str) -> Iterator[e.RolloutEvent]:
     finding = replace(words.finding, metric=text, limit_text=text, segment=text, note=text, title=text, unit=text)
     measures = tuple(words.measure(text, text, limit_text=text, unit=text, note=text) for _ in range(15))
@@ -103,7 +120,9 @@ def _events(words: Any, text: str) -> Iterator[e.RolloutEvent]:
     ):
         cuts = tuple(replace(m, segment=text) for m in measures)
         asides = (finding,) * 30
-        yield story.evidence(verdict, measures=measures, segments=cuts, segments_checked=14, notes=asides)
+        yield story.evidence(
+            verdict, measures=measures, segments=cuts, segments_checked=14, notes=asides, causes=_causes(measures)
+        )
     yield story.request(gate=text, needed=2)
     yield e.Approved(request="R-118.1", by=text, handle=text, groups=(text,), note=text)
     yield e.Rejected(request="R-118.1", by=text, reason=text)

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from bot.rendering.messages import rollback_alert
 from core.rollout.events import EvidenceRecorded, TailsFrozen
 from core.rollout.model import RolloutState
 
@@ -26,6 +27,15 @@ def test_harm_is_rolled_back_and_names_what_fired(story, scenario, metric):
     assert fired == metric
     assert told.rollout.rollback.version == "v42"
     assert told.service.load_world().surfaces["support-assistant"].live == "v42"
+
+
+def test_a_cost_that_doubles_is_told_with_what_it_comes_from(story):
+    told = story("cost-doubles", 20)
+    (found,) = told.rollout.evidence.causes
+    assert (found.metrics, found.causes[0].factor) == (("cost_per_request",), "calls")
+    assert sum(one.contribution for one in found.causes) == pytest.approx(found.difference)
+    alert = rollback_alert.render(told.rollout, told.rollout.rollback, told.rollout.ended_at, None, "UTC")
+    assert "*Why*  because calls per request went from 1.3 to 2.5 (+$0.01" in str(alert)
 
 
 def test_harm_in_one_language_that_the_total_hides_is_rolled_back_and_named(story):

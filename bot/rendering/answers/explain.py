@@ -6,8 +6,9 @@ from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import charts
-from bot.rendering.numbers import measure_rows, plain_words, segments, technical_words
+from bot.rendering.numbers import cause_words, measure_rows, plain_words, segments, technical_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
+from core.judging.model.causes import DifferenceCauses
 from core.judging.model.verdict import Measure
 from core.judging.report.power import harm_direction
 from core.judging.report.series import SeriesPoint
@@ -17,9 +18,15 @@ _ROLE_ACTIONS = {"rollback": "roll back", "hold": "hold"}
 
 
 def render_technical(
-    rollout: Rollout, latest: LatestNumbers, metric: str, trend: tuple[SeriesPoint, ...], zone: str, as_of: str
+    rollout: Rollout,
+    latest: LatestNumbers,
+    metric: str,
+    trend: tuple[SeriesPoint, ...],
+    zone: str,
+    as_of: str,
+    causes: tuple[DifferenceCauses, ...] = (),
 ) -> Message:
-    """The explanation for engineers: a summary in words, every known number, the trigger, and a trend chart."""
+    """The explanation for engineers: a summary in words, every known number, the trigger, the causes and a chart."""
     rows = [m for m in latest.measures if m.metric == metric]
     if not rows:
         return _render_no_data(rollout, metric)
@@ -39,6 +46,7 @@ def render_technical(
         _format_first_line(rollout, out or rows),
         blocks.lines_section([plain_words.describe_segment(m) for m in out]),
         *body,
+        blocks.lines_section(cause_words.list_causes(causes, metric)),
         charts.build_chart(trend, rows[0], zone),
         blocks.context(f"`{wording.escape(metric, 60)}` · as of {as_of} · {rollout.id}"),
     )

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
-from bot.rendering.numbers import blind_spot_words, measure_rows
+from bot.rendering.numbers import blind_spot_words, cause_words, measure_rows
 from core.judging.model.verdict import Finding, Measure
 from core.rollout.events import FlipConfirmed, FlipUnconfirmed, RollbackExplained, RolledBack
 from core.rollout.model import Rollout
@@ -38,6 +38,7 @@ def _list_facts(
 ) -> list[tuple[str, str]]:
     return [
         ("What fired", _describe_cause(rollout, event, zone)),
+        ("Why", _describe_reason(rollout, event)),
         ("Where", _describe_segment(rollout, event.findings[0]) if event.findings else ""),
         ("When", _describe_timing(rollout, event, at, zone)),
         ("How fast", _describe_durations(event, flip)),
@@ -59,6 +60,13 @@ def _describe_cause(rollout: Rollout, event: RolledBack, zone: str) -> str:
     locked = f" (locked {wording.format_local_time(rollout.started_at, zone)})" if rollout.started_at else ""
     finding = event.findings[0]
     return f"{format_finding(finding)}. Agreed limit: {wording.escape(finding.limit_text, 100)}{locked}"
+
+
+def _describe_reason(rollout: Rollout, event: RolledBack) -> str:
+    """What a difference of cost or time comes from; empty if that is not known."""
+    if not event.findings or rollout.evidence is None:
+        return ""
+    return cause_words.format_reason(rollout.evidence.causes or (), event.findings[0].metric)
 
 
 def format_finding(finding: Finding) -> str:

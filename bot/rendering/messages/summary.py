@@ -9,7 +9,7 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import charts
 from bot.rendering.messages import notes
-from bot.rendering.numbers import blind_spot_words, measure_rows, segments, technical_words
+from bot.rendering.numbers import blind_spot_words, cause_words, measure_rows, segments, technical_words
 from bot.rendering.numbers.latest_numbers import detection_power
 from core.judging.model import verdict as v
 from core.judging.report.series import SeriesPoint
@@ -37,6 +37,7 @@ def render(
         blocks.lines_section(
             [x for x in (left_out, segments.format_summary(evidence.segments, evidence.segments_checked)) if x]
         ),
+        blocks.lines_section(_list_reasons(evidence)),
         blocks.lines_section(notes.format_notes(evidence.notes)),
         _build_chart(evidence, at, zone, trend),
         blocks.lines_section(
@@ -57,6 +58,14 @@ def render(
             f"as of {wording.format_local_time(at, zone)}"
         ),
     )
+
+
+def _list_reasons(evidence: EvidenceRecorded) -> list[str]:
+    """For cost and time that changed, what that comes from."""
+    found = evidence.causes or ()
+    named = {one.metrics: one.metrics[-1] for one in found}
+    reasons = [(metric, cause_words.format_reason(found, metric)) for metric in named.values()]
+    return [f"{measure_rows.escaped_title(metric)}: {reason}." for metric, reason in reasons if reason]
 
 
 def _format_requests(requests: int) -> str:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from core.evals import eval_report as er
 from core.evals.repeats import FlakyCase
 from core.judging.model import comparison, limits, verdict
+from core.judging.model.causes import Cause, DifferenceCauses
 from core.rollout import baseline, freezes, policy, subscriptions, surface
 from core.rollout import events as e
 from core.rollout import plan as p
@@ -431,6 +432,20 @@ EXAMPLES: dict[str, e.Event] = {
     "rollout.evidence_recorded.1.blind": replace(
         _evidence(verdict.Continue()),
         blind=(BLIND_SPOT, replace(BLIND_SPOT, unread=True, arm="control", absolute=True, needed=None, more=None)),
+    ),
+    "rollout.evidence_recorded.1.causes": replace(
+        _evidence(verdict.Hold(findings=(FINDING,))),
+        causes=(
+            DifferenceCauses(
+                metrics=("cost_per_request",),
+                unit="US$",
+                difference=0.0052,
+                causes=(
+                    Cause(factor="calls", canary=2.2, control=1.3, contribution=0.0041, low=0.0035, high=0.0047),
+                    Cause(factor="call_cost", canary=0.006, control=0.0055, contribution=0.0011, low=None, high=None),
+                ),
+            ),
+        ),
     ),
     "rollout.flip_confirmed.1.unheard": e.FlipConfirmed(seconds=19.4, processes=1, unheard=("web-2:811:9f00",)),
     "workspace.policy_applied.1.channels": e.PolicyApplied(
