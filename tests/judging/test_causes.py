@@ -119,7 +119,7 @@ def test_time_is_that_of_tools_of_the_first_word_and_of_the_rest() -> None:
 def test_a_reason_names_what_is_certain_and_nothing_else() -> None:
     found = explain(requests(1, calls=2.2), requests(2))
     reason = cause_words.format_reason((found,), "cost_per_request")
-    assert reason.startswith("because calls per request went from 1.3 to 2.2 (+$0.0041 of +$0.004")
+    assert reason.startswith("because calls per request went from 1.3 to 2.2 (+$0.0041; +$0.004")
     same = explain(requests(1), requests(2))
     assert cause_words.format_reason((same,), "cost_per_request") == ""
     assert cause_words.format_reason((found,), "latency_p95") == ""

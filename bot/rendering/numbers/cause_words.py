@@ -1,4 +1,4 @@
-"""Causes in words: `because calls per request went from 1.3 to 2.2 (+$0.0041 of +$0.0052)`."""
+"""Causes in words: `because calls per request went from 1.3 to 2.2 (+$0.0041; +$0.0052 in total)`."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ _PER_MILLION = 1_000_000
 
 
 def format_reason(causes: Sequence[DifferenceCauses], metric: str) -> str:
-    """`because calls per request went from 1.3 to 2.2 (+$0.0041 of +$0.0052)`; empty if no cause is certain.
+    """`because calls per request went from 1.3 to 2.2 (+$0.0041; +$0.0052 in total)`; empty if no cause is certain.
 
     Only causes whose range excludes zero are named, and only those that are a good part of the difference.
     """
@@ -39,7 +39,7 @@ def format_reason(causes: Sequence[DifferenceCauses], metric: str) -> str:
     total = _format_amount(found.difference, found.unit)
     return "because " + " and ".join(
         f"{_NAMES[one.factor]} went from {_format_level(one, one.control)} to {_format_level(one, one.canary)} "
-        f"({_format_amount(one.contribution, found.unit)} of {total})"
+        f"({_format_amount(one.contribution, found.unit)}; {total} in total)"
         for one in named
     )
 
