@@ -62,6 +62,7 @@ REFRESH_CARDS_EVERY = timedelta(seconds=5)
 TICK_AT_MOST_EVERY = timedelta(seconds=1)
 RELEASE_STUCK_ROWS_EVERY = timedelta(seconds=2)
 DELETE_EXPIRED_KEYS_EVERY = timedelta(minutes=10)
+DELETE_CUSTOMERS_EVERY = timedelta(minutes=5)
 DELETE_OLD_DATA_EVERY = timedelta(minutes=15)
 CHECKPOINT_EVERY = timedelta(minutes=1)
 REPORT_MODELS_EVERY = timedelta(seconds=1)
@@ -356,6 +357,7 @@ def _schedule_jobs(
         RELEASE_STUCK_ROWS_EVERY, lambda: jobs.release_stuck_rows(service, now(), speed), "release stuck"
     )
     scheduler.run_every(DELETE_EXPIRED_KEYS_EVERY, lambda: jobs.delete_expired_keys(service, now()), "forget")
+    scheduler.run_every(DELETE_CUSTOMERS_EVERY, lambda: jobs.delete_old_customers(service, now()), "forget customers")
     if (keep := settings.keep) is not None:
         scheduler.run_every(DELETE_OLD_DATA_EVERY, lambda: jobs.delete_old_data(service, keep), "delete old")
     scheduler.run_every(CHECKPOINT_EVERY, lambda: jobs.take_checkpoint(service, now()), "checkpoint")

@@ -30,7 +30,7 @@ from core.store.coordination import outbox, timers
 from core.store.database.append_backend import TimerClaim
 from core.store.errors import LeaseLost, StoreError
 from core.store.maintenance import checkpointing, retention
-from core.store.observations import deduplication, looks, trace_parts
+from core.store.observations import deduplication, looks, served_units, trace_parts
 
 log = structlog.get_logger()
 
@@ -376,6 +376,16 @@ def delete_expired_keys(service: RolloutService, now: datetime) -> None:
         deduplication.delete_expired(connection, now)
         trace_parts.delete_expired(connection, now)
         timers.delete_before(connection, now - _KEEP_TIMERS)
+
+
+def delete_old_customers(service: RolloutService, now: datetime) -> None:
+    """Delete the ids of customers that the policy does not keep any longer; all of them if it keeps none."""
+    records = service.cached_world().policy.customers
+    before = now - records.keep if records is not None else None
+    with service.database.writing_outside_log() as connection:
+        deleted = served_units.delete_older(connection, before)
+    if deleted:
+        log.info("deleted ids of customers", customers=deleted)
 
 
 def delete_old_data(

@@ -5,7 +5,7 @@ Nothing else changes a rollout.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -42,7 +42,7 @@ from core.store.errors import DatabaseBusy, DatabaseUnwritable, IdempotencyConfl
 from core.store.log import answered_commands, event_log
 from core.store.log.answered_commands import CommandAnswer
 from core.store.log.event_log import EventOrigin, NewEvent, StoredEvent
-from core.store.observations import looks, observation_sums
+from core.store.observations import looks, observation_sums, served_units
 from core.store.transaction import AppendTransaction, run_append_transaction
 from core.store.world import rollout_rows
 from core.store.world.world_cache import WorldCache
@@ -143,6 +143,24 @@ class RolloutService:
             for one in recorded
             if isinstance(one.event, e.RolloutEvent)
         )
+
+    def load_served_units(
+        self, rollout: str, *, limit: int, offset: int = 0
+    ) -> tuple[int, Sequence[served_units.ServedUnit]]:
+        """(how many units are on record as served the new version, a page of them)."""
+        with self.database.reading() as connection:
+            total = served_units.count(connection, rollout)
+            return total, served_units.load_page(connection, rollout, limit=limit, offset=offset) if total else ()
+
+    def iterate_served_units(self, rollout: str) -> Iterator[served_units.ServedUnit]:
+        """Every unit on record as served the new version."""
+        with self.database.reading() as connection:
+            yield from served_units.load_all(connection, rollout)
+
+    def erase_served_unit(self, unit: str) -> int:
+        """Delete what is on record of a unit; returns of how many rollouts."""
+        with self.database.writing_outside_log() as connection:
+            return served_units.erase_unit(connection, unit)
 
     def load_newest_rollouts(
         self, limit: int, *, before: str = "", state: RolloutState | None = None, surface: str | None = None

@@ -2,7 +2,7 @@
 
 import typer
 
-from bot.cli import agents, audit, backup, eval_commands, files, processes, simulating, verb_commands
+from bot.cli import agents, audit, backup, customers, eval_commands, files, processes, simulating, verb_commands
 
 app = typer.Typer(
     name="rollout",
@@ -19,5 +19,6 @@ eval_commands.add_to(app)
 simulating.add_to(app)
 audit.add_to(app)
 backup.add_to(app)
+customers.add_to(app)
 verb_commands.add_to(app)
 agents.add_to(app)

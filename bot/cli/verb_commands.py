@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bot.commands.request import CommandContext
     from core.service import RolloutService
 
-_SHELL_HAS_ITS_OWN = frozenset({"help", "create", "plan"})  # in `root` and `files`
+_SHELL_HAS_ITS_OWN = frozenset({"help", "create", "plan", "customers"})  # in `root`, `files` and `customers`
 _SPELLINGS = {**VERB_ALIASES, "roll": "rollback"}  # "roll" as in "roll back R-1"; Slack accepts these spellings, too
 
 _REASON_AFTER = {"approve": 1, "decide": 2}  # how many words come before the text of a verb
@@ -51,7 +51,7 @@ def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
     from core.rollout.refusal import Refused
 
     with session.open_service(urgent=TYPED_VERBS[_SPELLINGS.get(verb, verb)].is_urgent) as service:
-        context = _build_context(service)
+        context = build_context(service)
         parsed = grammar.parse(_to_typed_line(verb, args))
         try:
             if as_json and isinstance(parsed, grammar.ParsedCommand) and _has_json_answer(parsed):
@@ -112,7 +112,7 @@ def _quote_argument(argument: str) -> str:
     return '"' + argument.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _build_context(service: "RolloutService") -> "CommandContext":
+def build_context(service: "RolloutService") -> "CommandContext":
     from bot.commands.request import CommandContext
 
     return CommandContext(

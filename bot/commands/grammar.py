@@ -223,6 +223,8 @@ def _parse_arguments(verb: str, tokens: list[_Token], flags: dict[str, str]) -> 
             return _parse_list(words, flags)
         case "whois":
             return _parse_whois([t.text for t in tokens], flags)
+        case "customers":
+            return _parse_customers(words, flags)
         case "move-back":
             return _parse_move_back(words, text, flags)
         case "metrics" | "explain":
@@ -308,6 +310,18 @@ def _parse_whois(words: list[str], flags: dict[str, str]) -> ParseResult:
         hint = f'"{flags["where"]}" is not an attribute, such as plan=pro. Usage: {usage}'
         return Misunderstood(hint=hint, suggestion=format_command("whois", *named))
     return ParsedCommand(verb="whois", args=(_MENTION.sub(r"\1", named[0]), *named[1:]), flags=flags)
+
+
+def _parse_customers(words: list[str], flags: dict[str, str]) -> ParseResult:
+    if "public" in flags:
+        return Misunderstood(
+            hint="Ids of customers are shown to you alone: leave out --public.",
+            suggestion=format_command("customers", *words),
+        )
+    pages = [word for word in words[1:] if word.isdecimal() and 0 < int(word) < 10**6]
+    if words[1:] != pages or len(pages) > 1:
+        return _report_leftover("customers", words[-1], f"customers {words[0]}")
+    return ParsedCommand(verb="customers", rollout=words[0] if words else "", args=tuple(pages), flags=flags)
 
 
 def _parse_move_back(words: list[str], text: str, flags: dict[str, str]) -> ParseResult:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 
-from bot.commands import request, whois_query
+from bot.commands import customers_query, request, whois_query
 from bot.commands.grammar import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering.answers import checks, history, history_file, notice_overview, status
@@ -106,4 +106,5 @@ VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
     "history": _answer_history,
     "checks": _answer_checks,
     "whois": whois_query.answer,
+    "customers": customers_query.answer,
 }

@@ -346,6 +346,14 @@ VERBS: Mapping[str, Verb] = {
         example='whois cust_8841 support-assistant at "Tue 13:00"',
         flags={"at": True, "where": True},
     ),
+    "customers": Verb(
+        group="See",
+        usage="customers <id> [page]",
+        brief="customers <id>",
+        does="Which customers got the new version, if the policy keeps their ids. For operators, and in the channels "
+        "that the policy names; only you see the answer.",
+        example="customers R-118",
+    ),
     "move-back": Verb(
         group="Stop",
         usage='move-back <user> [id] ["why"]',

@@ -112,6 +112,18 @@ ROLLOUT: dict[int | str, _Json] = {200: _build_response("The rollout", _ROLLOUT)
 EVENTS: dict[int | str, _Json] = {
     200: _build_response("Its events", _build_object_schema(("events",), events=_build_array_schema(_EVENT)))
 }
+_CUSTOMER = _build_object_schema(
+    ("customer", "first_at", "last_at", "requests"), customer=_TEXT, first_at=_TEXT, last_at=_TEXT, requests=_COUNT
+)
+_CUSTOMERS = _build_object_schema(
+    ("version", "total", "customers"), version=_TEXT, total=_COUNT, customers=_build_array_schema(_CUSTOMER)
+)
+CUSTOMERS: dict[int | str, _Json] = {
+    200: {
+        "description": "Who was served the new version",
+        "content": {"application/json": {"schema": _CUSTOMERS}, "text/csv": {"schema": _TEXT}},
+    }
+}
 EVIDENCE: dict[int | str, _Json] = {
     200: _build_response(
         "The newest judgement",

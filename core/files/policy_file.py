@@ -178,6 +178,19 @@ class BreakGlassTerms(StrictModel):
         )
 
 
+class CustomerTerms(StrictModel):
+    """How long the ids of customers who got a new version are kept, and where everybody may list them."""
+
+    keep: Duration
+    channels: tuple[RoleChannel, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_keep(self) -> "CustomerTerms":
+        if not timedelta(hours=1) <= self.keep <= timedelta(days=400):
+            raise field_error("keep", "keep ids of customers for at least 1h and at most 400d")
+        return self
+
+
 class Summaries(StrictModel):
     first_day: Duration = DEFAULT_POLICY.summary_first_day
     later: Duration = DEFAULT_POLICY.summary_later
@@ -212,6 +225,7 @@ class PolicyFile(WrittenFile):
     approval_expires: Duration = DEFAULT_POLICY.approval_expires
     when_unwatched: Unwatched | None = None
     channels: ChannelTerms | None = None
+    customers: CustomerTerms | None = None
 
 
 def policy_from_file(file: PolicyFile) -> Policy:
@@ -240,6 +254,9 @@ def policy_from_file(file: PolicyFile) -> Policy:
         grow_on=grow_on or None,
         when_unwatched=file.when_unwatched,
         channels=None if file.channels is None else file.channels.to_channels(),
+        customers=None
+        if file.customers is None
+        else values.CustomerRecords(keep=file.customers.keep, channels=file.customers.channels),
     )
 
 

@@ -163,10 +163,12 @@ class SurfaceFlags:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Snapshot:
-    """All surfaces at one `position` of the log."""
+    """All surfaces at one `position` of the log. `keeps_units`: whether the ids of units that got a new version are
+    to be kept."""
 
     position: int = 0
     surfaces: Mapping[str, SurfaceFlags] = field(default_factory=dict)
+    keeps_units: bool = False
 
     def with_live_only(self, names: Collection[str] | None = None) -> "Snapshot":
         """A copy in which everybody gets the live version, on the surfaces `names` or on all. The fail-safe

@@ -48,7 +48,7 @@ def build_snapshot(world: World, before: CachedSnapshot | None = None) -> flags.
             surfaces[name] = before.snapshot.surfaces[name]
         else:
             surfaces[name] = _build_surface_flags(surface, of_it)
-    return flags.Snapshot(position=world.position, surfaces=surfaces)
+    return flags.Snapshot(position=world.position, surfaces=surfaces, keeps_units=world.policy.customers is not None)
 
 
 def _is_unchanged(before: World, surface: Surface, started: list[Rollout]) -> bool:

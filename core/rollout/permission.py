@@ -132,6 +132,30 @@ def check_may_read_prompts(policy: Policy, by: Actor, rollouts: Iterable[Rollout
     )
 
 
+def check_may_list_customers(policy: Policy, by: Actor) -> None:
+    """Raise `Refused` unless a person in Slack may see which customers got a new version.
+
+    Admins and operators may, and every full member in one of the channels that the policy names for it.
+    """
+    if not by.from_slack:
+        return  # a token and the command line have been checked by now
+    if not by.is_full_member:
+        raise Refused("Guests can't see customers.", hint="Ask anyone in the rollout's channel.", code="forbidden")
+    channels = policy.customers.channels if policy.customers is not None else ()
+    if not {by.channel, by.channel_id}.isdisjoint(channels):
+        return
+    role = policy.roles.get("operator")
+    if role is None or _is_admin(policy, by) or _has_role(role, by):
+        return
+    where = f", or go to {', '.join(channels)}" if channels else ""
+    raise Refused(
+        f"To see which customers got the new version you need to be one of {', '.join((*role.groups, *role.people))}"
+        f"{where}.",
+        hint="/rollout whois <customer id> answers for one customer.",
+        code="forbidden",
+    )
+
+
 def _is_involved(rollout: Rollout, by: Actor) -> bool:
     """Whether a person owns this rollout, applied it, or is in a group that has to approve it."""
     plan = rollout.plan

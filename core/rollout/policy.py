@@ -126,11 +126,20 @@ class WorkspaceChannels:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerRecords:
+    """How long the ids of customers who got a new version are kept after their last request, and the channels in which
+    everybody may list them."""
+
+    keep: timedelta
+    channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The policy of the workspace; `DEFAULT_POLICY` applies if none was given."""
 
     # Added when policies were already stored: left out of bytes and fingerprint while unset, so both stay the same.
-    LATER: ClassVar[tuple[str, ...]] = ("break_glass", "grow_on", "when_unwatched", "channels")
+    LATER: ClassVar[tuple[str, ...]] = ("break_glass", "grow_on", "when_unwatched", "channels", "customers")
 
     timezone: str = "UTC"
     roles: dict[str, Role] = field(default_factory=dict)
@@ -155,6 +164,7 @@ class Policy:
     grow_on: dict[Risk, GrowOn] | None = None  # by risk; only what the policy file says
     when_unwatched: Unwatched | None = None  # None: keep
     channels: WorkspaceChannels | None = None
+    customers: CustomerRecords | None = None  # None: the ids of customers are not kept
 
     def fingerprint(self) -> str:
         """Sixteen hex digits over every field: equal policies have the same fingerprint.

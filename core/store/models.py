@@ -253,6 +253,19 @@ exposure = Table(
     sqlite_with_rowid=False,
 )
 
+# Units that were served a new version, for as long as the policy keeps them; each id encrypted with its rollout's key.
+served_unit = Table(
+    "served_unit",
+    metadata,
+    Column("rollout", Text, primary_key=True),
+    Column("unit_hash", _BIG, primary_key=True, autoincrement=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("first_at", Instant, nullable=False),
+    Column("last_at", Instant, nullable=False),
+    Column("requests", _BIG, nullable=False),
+    sqlite_strict=True,
+)
+
 exposure_count = Table(
     "exposure_count",
     metadata,

@@ -17,6 +17,8 @@ ALLOWED = {
     ("get", "/api/v1/rollouts/{rollout_id}"): {"operator", "admin"},
     ("get", "/api/v1/rollouts/{rollout_id}/events"): {"operator", "admin"},
     ("get", "/api/v1/rollouts/{rollout_id}/evidence"): {"operator", "admin"},
+    ("get", "/api/v1/rollouts/{rollout_id}/customers"): {"operator", "admin"},
+    ("get", "/api/v1/rollouts/{rollout_id}/review"): {"operator", "admin"},
     ("post", "/api/v1/rollouts/{rollout_id}/commands"): {"operator", "admin"},
     ("post", "/api/v1/files"): {"operator", "admin"},
     ("post", "/api/v1/evals"): {"ingest", "admin"},

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -15,11 +16,14 @@ from bot.slack.listeners import build_app
 from bot.slack.slack_responder import SlackResponder
 from core.flags.bucketing import compute_bucket
 from core.flags.evaluation import evaluate
+from core.metrics.observation import Observation
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.exposure import build_snapshot
 from core.rollout.model import RolloutState
 from core.service import RolloutService
+from core.store.observations import served_units
+from core.store.observations.observation_sums import PlacedObservation
 
 
 def _events(office: Any, kind: type) -> list[Any]:
@@ -240,6 +244,39 @@ def test_support_moves_one_customer_back_in_one_click(office: Any) -> None:
     assert "gets support-assistant v42 (current)" in again
     assert "because: moved back by a person in R-1" in again
     assert "No change needed" in office.typed("sam", f'move-back {reached} R-1 "twice"', "#support").text
+
+
+def test_a_list_of_customers_comes_in_pages_and_to_those_who_may(office: Any) -> None:
+    office.start()
+    assert "customer ids are not kept here" in office.typed("ana", "customers R-1").text
+    roles = 'roles: {operator: {groups: ["@ai-eng"]}}'
+    office.apply_as_admin(f'version: 1\nkind: policy\n{roles}\ncustomers: {{keep: 30d, channels: ["#support"]}}\n')
+    seen = [
+        PlacedObservation(
+            rollout="R-1",
+            stage=0,
+            arm="canary",
+            unit=f"cust_{i:02}",
+            observation=Observation(
+                surface="support-assistant",
+                unit=f"cust_{i:02}",
+                at=office.at + timedelta(seconds=i),
+                readings={"refusal_rate": 0.0},
+            ),
+        )
+        for i in range(25)
+    ]
+    with office.service.database.writing_outside_log() as connection:
+        served_units.record(connection, seen)
+    told = office.typed("sam", "customers R-1", "#support")
+    assert told.text.startswith("25 customers got v43 in R-1 support-tone: 1 to 20")
+    assert "cust_19" in office.shown(office.whispered("sam"))
+    rest = office.click("sam", office.whispered("sam"), "Next page")
+    assert "21 to 25" in rest
+    assert "cust_24" in rest
+    assert "Next page" not in rest
+    assert "you need to be one of @ai-eng, or go to #support" in office.typed("sam", "customers R-1").text
+    assert "leave out --public" in office.typed("sam", "customers R-1 --public", "#support").text
 
 
 def test_metrics_without_data_say_so(office: Any) -> None:

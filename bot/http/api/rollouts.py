@@ -14,6 +14,8 @@ from bot.http.api import command_body, command_handling, eval_results
 from bot.http.middleware.auth import Caller, TokenAuth, TokenRole
 from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.middleware.problems import build_problem
+from bot.rendering import csv_text
+from bot.rendering.answers import customers
 from bot.rendering.answers.baseline import baseline_to_json
 from bot.rendering.json.evidence import evidence_to_json
 from bot.rendering.json.reviews import review_to_json
@@ -96,6 +98,25 @@ def build_router(
         if known is None:
             raise NotFound(f"There is no AI feature called {surface[:80]}.", hint="See GET /api/v1/rollouts.")
         return JSONResponse(baseline_to_json(known, suggest_limits(known, world.policy)))
+
+    @api.get("/rollouts/{rollout_id}/customers", tags=["rollouts"], responses=openapi.CUSTOMERS)
+    def list_customers(
+        request: Request,
+        rollout_id: str,
+        limit: Annotated[int, Query(ge=1, le=5_000)] = 500,
+        offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
+        as_csv: Annotated[bool, Query(alias="csv")] = False,
+    ) -> Response:
+        """Which customers were served the new version, in the order of their first request, as JSON or `?csv=true`."""
+        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
+        rollout = command_handling.find_rollout(service, rollout_id)
+        total, shown = service.load_served_units(rollout.id, limit=limit, offset=offset)
+        if as_csv:
+            rows = [customers.CSV_HEADER, *(customers.build_csv_row(rollout, one) for one in shown)]
+            disposition = {"Content-Disposition": f'attachment; filename="customers-{rollout.id}.csv"'}
+            return Response(csv_text.format_csv(rows), media_type="text/csv", headers=disposition)
+        listed = [customers.customer_to_json(one) for one in shown]
+        return JSONResponse({"version": rollout.plan.to_version, "total": total, "customers": listed})
 
     async def require_operator(request: Request) -> None:
         """Authorize before the body is validated, so that strangers learn nothing from validation errors."""

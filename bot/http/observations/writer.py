@@ -5,7 +5,7 @@ import logging
 import queue
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,11 +21,12 @@ from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.http.middleware.problems import build_problem
 from bot.http.observations import read_batch
 from bot.http.observations.read_batch import CheckedBatch, RejectedItem
+from core.flags.bucketing import MILLION
 from core.flags.placement import UncountedReason
-from core.flags.snapshot import Snapshot
+from core.flags.snapshot import Snapshot, Variant
 from core.store.database.connections import Database
 from core.store.errors import IdempotencyConflict, StoreError
-from core.store.observations import complaints, deduplication, observation_sums
+from core.store.observations import complaints, deduplication, observation_sums, served_units
 from core.store.observations.segment_names import SegmentVocabulary
 from core.store.observations.unit_caps import UnitCaps
 
@@ -253,6 +254,8 @@ class ObservationWriter:
             if placed:
                 counted = complaints.deduplicate_hourly(connection, placed, now)
                 observation_sums.add_observations(connection, counted, self._segments, self._allowances)
+                if self._snapshot().keeps_units:
+                    served_units.record(connection, select_served(counted, self._snapshot()))
         self.accepted += accepted
         self.rejected += rejected
         self.uncounted += uncounted
@@ -271,6 +274,20 @@ class FreshItems:
 
     count: int
     placed: Sequence[observation_sums.PlacedObservation]
+
+
+def select_served(
+    observations: Iterable[observation_sums.PlacedObservation], snapshot: Snapshot
+) -> Iterator[observation_sums.PlacedObservation]:
+    """Those that show a unit on the new version in a stage in which not everybody has it."""
+    tracked = {one.rollout: one for flags in snapshot.surfaces.values() for one in flags.tracked}
+    few = {
+        (name, span.index)
+        for name, one in tracked.items()
+        for span in one.spans
+        if span.cohort or span.canary_below < MILLION
+    }
+    return (one for one in observations if one.arm == Variant.CANARY and (one.rollout, one.stage) in few)
 
 
 def _find_answer(one: Ready | TransactionWork) -> "Future[bytes]":

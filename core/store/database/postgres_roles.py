@@ -30,6 +30,7 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     "process": (_SELECT, _INSERT, _UPDATE, _DELETE),
     "projection": (_SELECT,),
     "rollout_view": (_SELECT, _INSERT, _UPDATE),
+    "served_unit": (_SELECT, _INSERT, _UPDATE, _DELETE),
     "timer": (_SELECT, _INSERT, _UPDATE, _DELETE),
     "trace_part": (_SELECT, _INSERT, _DELETE),
 }
