@@ -6,7 +6,7 @@ Nothing else changes a rollout.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import assert_never
@@ -42,7 +42,7 @@ from core.store.errors import DatabaseBusy, DatabaseUnwritable, IdempotencyConfl
 from core.store.log import answered_commands, event_log
 from core.store.log.answered_commands import CommandAnswer
 from core.store.log.event_log import EventOrigin, NewEvent, StoredEvent
-from core.store.observations import looks, observation_sums, served_units
+from core.store.observations import looks, observation_sums, served_units, unit_reports
 from core.store.transaction import AppendTransaction, run_append_transaction
 from core.store.world import rollout_rows
 from core.store.world.world_cache import WorldCache
@@ -185,6 +185,8 @@ class RolloutService:
         was held too long, and `DatabaseUnwritable` if the database cannot be written.
         """
         try:
+            if isinstance(request.command, c.ReportComplaint):
+                return self._handle_report(request, request.command)
             return self._handle_with_retry(request)
         except CONNECTION_ERRORS as error:
             refused = explain_write_refusal(error) if isinstance(error, DBAPIError) else ""
@@ -204,6 +206,17 @@ class RolloutService:
         if isinstance(request.command, c.RollBack):
             for listener in self._unwritten_listeners:
                 listener(reason)
+
+    def _handle_report(self, request: CommandRequest, command: c.ReportComplaint) -> CommandOutcome:
+        """Record what a person reports of a unit, and count it where the unit was served.
+
+        It is counted after the commit, under the id of the command: a repeat after a crash in between counts it then.
+        """
+        place = unit_reports.find_place(self.database, self.load_world(), request.rollout, command.unit, request.at)
+        reported = replace(request, command=replace(command, arm=place.arm, version=place.version))
+        outcome = self._handle_with_retry(reported)
+        unit_reports.count(self.database, place, {"complaint_rate": 1.0}, report=request.command_id, at=request.at)
+        return outcome
 
     def _handle_with_retry(self, request: CommandRequest) -> CommandOutcome:
         """Handle a request, with one retry if the connection was lost or led to a read-only server."""

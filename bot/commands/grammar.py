@@ -223,6 +223,8 @@ def _parse_arguments(verb: str, tokens: list[_Token], flags: dict[str, str]) -> 
             return _parse_list(words, flags)
         case "whois":
             return _parse_whois([t.text for t in tokens], flags)
+        case "complaint":
+            return _parse_complaint(words, text, flags)
         case "customers":
             return _parse_customers(words, flags)
         case "move-back":
@@ -310,6 +312,16 @@ def _parse_whois(words: list[str], flags: dict[str, str]) -> ParseResult:
         hint = f'"{flags["where"]}" is not an attribute, such as plan=pro. Usage: {usage}'
         return Misunderstood(hint=hint, suggestion=format_command("whois", *named))
     return ParsedCommand(verb="whois", args=(_MENTION.sub(r"\1", named[0]), *named[1:]), flags=flags)
+
+
+def _parse_complaint(words: list[str], text: str, flags: dict[str, str]) -> ParseResult:
+    told = text or " ".join(words)  # quoted or not
+    if not told or (text and words):
+        hint = f"What happened? Put it in quotes. Usage: {TYPED_VERBS['complaint'].usage}"
+        return Misunderstood(hint=hint, suggestion=f'complaint "{" ".join((*words, text))}"' if told else "")
+    if "user" in flags:
+        flags = {**flags, "user": _MENTION.sub(r"\1", flags["user"])}
+    return ParsedCommand(verb="complaint", rollout=flags.get("id", ""), text=told, flags=flags)
 
 
 def _parse_customers(words: list[str], flags: dict[str, str]) -> ParseResult:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from bot.commands import (
+    complaints,
     dry_runs,
     evidence_queries,
     freeze_verbs,
@@ -69,6 +70,8 @@ def perform(parsed: ParseResult, context: CommandContext) -> Message:
             return review_queries.answer_review(parsed, context)
         case ParsedCommand(verb=verb) if verb in subscription_verbs.VERBS:
             return subscription_verbs.VERBS[verb](parsed, context)
+        case ParsedCommand(verb="complaint"):
+            return _run_complaint(parsed, context)
         case ParsedCommand(verb="notice"):
             return _run_notice(parsed, context)
         case ParsedCommand(verb=verb) if takes_rest_of_line(verb):
@@ -226,6 +229,13 @@ def _load_recorded(outcome: CommandOutcome, rollout: Rollout, context: CommandCo
     if not outcome.repeated:
         return outcome.recorded
     return tuple(r for r in context.service.load_history(rollout.id) if r.position in outcome.positions)
+
+
+def _run_complaint(parsed: ParsedCommand, context: CommandContext) -> Message:
+    world = context.service.load_world()
+    rollout = complaints.find_rollout(parsed, context, world)
+    arguments = VerbArguments(reason=parsed.text, unit=parsed.flags.get("user", ""))
+    return submit_command(build_command("complaint", arguments), rollout.id, context)
 
 
 def _run_notice(parsed: ParsedCommand, context: CommandContext) -> Message:

@@ -29,6 +29,7 @@ class VerbArguments:
     choice: str = ""  # of a long comparison: `keep` or `back`; of a rollback: its cause
     notice: str = ""  # key of the notice, as in `support:#support`
     unit: str = ""  # id of a customer, as applications send it
+    message: str = ""  # a message in Slack, as channel/ts
     answers: Mapping[str, str] = field(default_factory=dict)  # of a review: field of `SubmitReview` -> text
     keeps_baseline: bool = True
 
@@ -353,6 +354,18 @@ VERBS: Mapping[str, Verb] = {
         does="Which customers got the new version, if the policy keeps their ids. For operators, and in the channels "
         "that the policy names; only you see the answer.",
         example="customers R-118",
+    ),
+    "complaint": Verb(
+        group="Tell",
+        usage='complaint "what happened" [--user U] [--id R]',
+        brief='complaint "what happened"',
+        does="Report that a customer complained about an AI answer. With `--user` it counts for the version that this "
+        "customer got. Also: “Report AI answer” in the menu of a message.",
+        example='complaint "it answered in English" --user cust_8841',
+        aliases=("complain",),
+        text=FreeTextForm.QUOTED,
+        flags={"user": True, "id": True},
+        build=lambda a: c.ReportComplaint(text=a.reason, unit=a.unit, message=a.message),
     ),
     "move-back": Verb(
         group="Stop",

@@ -2,8 +2,9 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from bot.sandbox.api.response_urls import ResponseUrls
@@ -13,6 +14,7 @@ from bot.sandbox.app_delivery.transports import HttpTransport, SocketTransport
 from bot.sandbox.page.routes import SandboxPage
 from bot.sandbox.page_banner import Narrator
 from bot.sandbox.persona import Persona, Reply
+from bot.sandbox.rules import limits
 from bot.sandbox.rules.check_payload import Violation
 from bot.sandbox.rules.slack_rate_limits import RateLimitMode, RateLimits
 from bot.sandbox.server import ServerThread, build_slack_routes
@@ -31,6 +33,17 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _check_shortcuts(shortcuts: Mapping[str, str]) -> None:
+    """ValueError if Slack would refuse a manifest with these message shortcuts, by callback id."""
+    if len(shortcuts) > limits.value("shortcuts.max_items"):
+        raise ValueError(f"an app has at most {limits.value('shortcuts.max_items')} shortcuts")
+    for callback, name in shortcuts.items():
+        if not 0 < len(name) <= limits.value("shortcut.name.max_length"):
+            raise ValueError(f'the shortcut "{name}" needs a name of at most 24 characters')
+        if not 0 < len(callback) <= limits.value("shortcut.callback_id.max_length"):
+            raise ValueError(f'the shortcut "{name}" needs a callback id of at most 255 characters')
+
+
 class Sandbox:
     """A running local Slack for one app. `clock` dates messages; signatures, limits and measured times stay real."""
 
@@ -47,6 +60,7 @@ class Sandbox:
         monotonic: Callable[[], float],
         rate_limits: RateLimitMode,
         commands: tuple[str, ...],
+        shortcuts: Mapping[str, str],
     ) -> None:
         self._server = server
         self.transport = transport
@@ -69,6 +83,7 @@ class Sandbox:
         )
         self._response_urls = ResponseUrls(slack=self.slack)
         self._commands = commands
+        self._shortcuts = shortcuts
 
     @classmethod
     def start(
@@ -82,8 +97,11 @@ class Sandbox:
         monotonic: Callable[[], float] = time.monotonic,
         rate_limits: RateLimitMode = "post",
         commands: tuple[str, ...] = ("/rollout",),
+        shortcuts: Mapping[str, str] = MappingProxyType({"report_ai_answer": "Report AI answer"}),
     ) -> "Sandbox":
-        """Serve on loopback in a background thread; port 0 picks a free port. ValueError for any other host."""
+        """Serve on loopback in a background thread; port 0 picks a free port. ValueError for any other host, and for
+        shortcuts that Slack would refuse."""
+        _check_shortcuts(shortcuts)
         sandbox = cls(
             server=ServerThread(host, port),
             transport=transport,
@@ -91,10 +109,16 @@ class Sandbox:
             monotonic=monotonic,
             rate_limits=rate_limits,
             commands=commands,
+            shortcuts=shortcuts,
         )
         token = secrets.token_urlsafe(24)
         page = SandboxPage(
-            slack=sandbox.slack, narrator=sandbox.narrator, persona=sandbox.act_as, commands=commands, token=token
+            slack=sandbox.slack,
+            narrator=sandbox.narrator,
+            persona=sandbox.act_as,
+            commands=commands,
+            shortcuts=shortcuts,
+            token=token,
         )
         slack_routes = build_slack_routes(sandbox.slack, sandbox._connections, sandbox._response_urls)
         sandbox._server.serve([*slack_routes, *page.build_routes()], token)
@@ -146,6 +170,7 @@ class Sandbox:
             dispatch=self._dispatch,
             response_urls=self._response_urls,
             commands=self._commands,
+            shortcuts=self._shortcuts,
         )
 
     # observing

@@ -1,6 +1,7 @@
 """What a person can do in Slack: type commands, press buttons, fill in modals, write messages, open the home tab."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +47,7 @@ class Persona:
     dispatch: AppDispatcher
     response_urls: ResponseUrls
     commands: tuple[str, ...]
+    shortcuts: Mapping[str, str]  # of messages: callback id -> name in the menu
 
     def type_command(self, line: str, channel: str = "#ai-rollouts") -> Reply:
         """Type a slash command such as `/rollout status R-1`; names of people, groups and channels become ids."""
@@ -110,6 +112,35 @@ class Persona:
         )
         payload = envelopes.block_actions(self.person, self._issue_trigger(), [action], state, place)
         delivery = self._deliver("block_actions", label, channel.id, payload)
+        return self._build_reply(delivery, channel.id, token)
+
+    def use_shortcut(self, message: SandboxMessage, name: str) -> Reply:
+        """Use a message shortcut, by its name in the menu or its callback id.
+
+        LookupError if the app has none of that name, PermissionError for a message that has no such menu.
+        """
+        callback = next((id_ for id_, shown in self.shortcuts.items() if name in (id_, shown)), None)
+        if callback is None:
+            raise LookupError(
+                f"this app has no shortcut {name}; there is {', '.join(self.shortcuts.values()) or 'none'}"
+            )
+        if message.ephemeral_to:
+            raise PermissionError("Slack offers no shortcuts on a message that only you see")
+        channel = self._require_channel(message.channel)
+        now = self.slack.workspace.find_message(message.channel, message.ts)
+        if now is None:
+            raise LookupError("that message no longer exists")
+        token = self.response_urls.issue(self.person.id, channel.id, message)
+        payload = envelopes.message_action(
+            self.person,
+            channel,
+            callback,
+            slack_json.message_to_json(self.slack.workspace, now),
+            self._issue_trigger(),
+            self.response_urls.url_for(token),
+            self.slack.workspace.new_ts(),
+        )
+        delivery = self._deliver("message_action", self.shortcuts[callback], channel.id, payload)
         return self._build_reply(delivery, channel.id, token)
 
     def submit(self, view: View, values: Json | None = None) -> Reply:

@@ -18,6 +18,7 @@ from bot.commands.grammar import ParsedCommand, ParseResult
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.slack import clicks, slack_responder, views
+from bot.slack.complaining import ComplaintListeners
 from bot.slack.directory import SlackDirectory
 from bot.slack.home import HomeListeners, HomeTabs
 from bot.slack.planning import PlanningListeners
@@ -258,6 +259,7 @@ def build_app(
     ReviewListeners(service, client, requests).register(app)
     tabs = home_tabs or HomeTabs(service, client, directory, now)
     HomeListeners(service, client, requests, tabs).register(app)
+    ComplaintListeners(service, client, requests).register(app)
     listeners = SlackListeners(client, requests)
     app.command("/rollout")(listeners.handle_command)
     app.command(_ANYTHING)(listeners.refuse_unknown_command)

@@ -16,6 +16,7 @@ SCOPES = (
     "users:read",
 )
 EVENTS = ("app_home_opened", "app_mention")
+SHORTCUT, SHORTCUT_NAME = "report_ai_answer", "Report AI answer"  # in the menu of every message
 
 
 def build_manifest(public_url: str = "") -> dict[str, Any]:
@@ -44,6 +45,14 @@ def build_manifest(public_url: str = "") -> dict[str, Any]:
             },
             "bot_user": {"display_name": "rampart", "always_online": True},
             "slash_commands": [command],
+            "shortcuts": [
+                {
+                    "name": SHORTCUT_NAME,
+                    "type": "message",
+                    "callback_id": SHORTCUT,
+                    "description": "Report that a customer complained about this answer.",
+                }
+            ],
         },
         "oauth_config": {"scopes": {"bot": list(SCOPES)}},
         "settings": {

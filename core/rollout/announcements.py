@@ -223,6 +223,7 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             | e.UnitMovedBack()
             | e.GrowthFrozen()
             | e.GrowthUnfrozen()
+            | e.ComplaintReported()
             | e.MessageFailed()
             | e.FlagSet()
             | e.FlagNotSet()

@@ -174,6 +174,21 @@ class SubmitReview:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReportComplaint:
+    """Report that a customer complained about an AI answer. `unit` is the customer, if known; `message` the message in
+    Slack that it is about, as channel/ts.
+
+    `arm` and `version` say what the customer got; the service fills them in.
+    """
+
+    text: str
+    unit: str = ""
+    message: str = ""
+    arm: str = field(default="", repr=False)  # left out of `repr`, by which commands are compared
+    version: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordEval:
     """Record one offline eval run that was already judged against its gate's terms."""
 
@@ -412,6 +427,7 @@ PersonCommand: TypeAlias = (
     | RequestReminder
     | FeelsOff
     | MoveBack
+    | ReportComplaint
     | SubmitReview
     | RequestApproval
     | ForceForward

@@ -57,6 +57,7 @@ def surface_events_for(
             | e.ReminderRequested()
             | e.FeltOff()
             | e.UnitMovedBack()
+            | e.ComplaintReported()
             | e.ReviewRequested()
             | e.ReviewSubmitted()
             | e.GlassBroken()

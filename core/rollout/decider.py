@@ -84,6 +84,8 @@ def _decide_command(
             return break_glass.break_glass(rollout, command, context)
         case c.SubmitReview():
             return reviewing.submit_review(rollout, command, context)
+        case c.ReportComplaint():
+            return _report_complaint(rollout, command, context)
         case c.RecordEval():
             return _record_eval(rollout, command, context)
         case _:
@@ -628,10 +630,7 @@ def _move_back(rollout: Rollout, command: c.MoveBack, context: Context) -> list[
     _require_under_way(rollout, "move back")
     if (driven := rollout.plan.drives) is not None:
         raise Refused(f"{driven.title} decides who gets which version. Move the customer back there.")
-    try:
-        unit_hash = f"{bucketing.make_digester('expose', rollout.id)(command.unit):016x}"
-    except UnicodeEncodeError:
-        raise Refused("That is not the id of a customer: it holds half of a character.", code="invalid") from None
+    unit_hash = f"{_hash_unit(rollout, command.unit):016x}"
     if unit_hash in rollout.moved_back:
         return []
     if len(rollout.moved_back) >= MOST_MOVED_BACK:
@@ -641,6 +640,35 @@ def _move_back(rollout: Rollout, command: c.MoveBack, context: Context) -> list[
         )
     version = rollout.plan.from_version
     return [e.UnitMovedBack(by=context.by.id, unit_hash=unit_hash, version=version, reason=command.reason.strip())]
+
+
+def _report_complaint(rollout: Rollout, command: c.ReportComplaint, context: Context) -> list[e.RolloutEvent]:
+    if rollout.started_at is None:
+        raise Refused(
+            f"{rollout.id} has not started, so no customer has met its new version.",
+            hint="Use the button “I have a concern” on its notice, or name another rollout with --id.",
+        )
+    text = _require_reason(command.text, "the complaint")
+    unit_hash = f"{_hash_unit(rollout, command.unit):016x}" if command.unit else ""
+    return [
+        e.ComplaintReported(
+            by=context.by.id,
+            handle=context.by.name,
+            text=text,
+            arm=command.arm,
+            version=command.version,
+            unit_hash=unit_hash,
+            message=command.message,
+        )
+    ]
+
+
+def _hash_unit(rollout: Rollout, unit: str) -> int:
+    """The 64-bit number of a unit in this rollout. Refused for what cannot be the id of a unit."""
+    try:
+        return bucketing.make_digester("expose", rollout.id)(unit)
+    except UnicodeEncodeError:
+        raise Refused("That is not the id of a customer: it holds half of a character.", code="invalid") from None
 
 
 def _record_eval(rollout: Rollout, command: c.RecordEval, context: Context) -> list[e.RolloutEvent]:

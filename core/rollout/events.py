@@ -489,6 +489,25 @@ class GrowthUnfrozen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ComplaintReported:
+    """Somebody reported that a customer complained about an AI answer.
+
+    `arm` is the arm in which it counts and `version` the version that the customer got; both are empty if that is not
+    known. `unit_hash` is the customer's 64-bit number as in `UnitMovedBack`, empty if the customer is not known.
+    """
+
+    TYPE: ClassVar[str] = "rollout.complaint_reported"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("handle", "text")
+    by: str
+    handle: str
+    text: str
+    arm: str
+    version: str
+    unit_hash: str
+    message: str  # the message in Slack that it is about, as channel/ts; may be empty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessagePosted:
     """A message reached Slack. `channel` and `ts` locate it for edits and threads; `key` is the announcement's key."""
 
@@ -601,6 +620,7 @@ RolloutEvent: TypeAlias = (
     | GlassBroken
     | GrowthFrozen
     | GrowthUnfrozen
+    | ComplaintReported
     | ReviewRequested
     | ReviewSubmitted
     | MessagePosted

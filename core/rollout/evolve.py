@@ -274,6 +274,11 @@ def _apply_review_submitted(rollout: Rollout, event: e.ReviewSubmitted, _: datet
     return replace(rollout, review=event)
 
 
+def _apply_complaint_reported(rollout: Rollout, event: e.ComplaintReported, _: datetime) -> Rollout:
+    before = rollout.complaints.get(event.arm, 0)
+    return replace(rollout, complaints={**rollout.complaints, event.arm: before + 1})
+
+
 def _apply_message_posted(rollout: Rollout, event: e.MessagePosted, at: datetime) -> Rollout:
     # A notice that was deleted and posted again was given when it was posted first.
     first = rollout.messages.get(event.key)
@@ -360,6 +365,7 @@ EVENT_HANDLERS: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime],
     e.GlassBroken: _apply_glass_broken,
     e.GrowthFrozen: _apply_growth_frozen,
     e.GrowthUnfrozen: _apply_growth_unfrozen,
+    e.ComplaintReported: _apply_complaint_reported,
     e.ReviewRequested: _apply_review_requested,
     e.ReviewSubmitted: _apply_review_submitted,
     e.MessagePosted: _apply_message_posted,

@@ -70,6 +70,12 @@ def _build_surface_flags(surface: Surface, started: list[Rollout]) -> flags.Surf
     )
 
 
+def build_surface_flags(world: World, surface: str) -> flags.SurfaceFlags:
+    """What evaluations and observations of one surface need. KeyError if there is no such surface."""
+    started = [rollout for rollout in world.rollouts.values() if rollout.plan.surface == surface and rollout.spans]
+    return _build_surface_flags(world.surfaces[surface], started)
+
+
 def _build_exposure(rollout: Rollout, live: flags.Version) -> flags.Exposure:
     stage = rollout.current_stage
     entered = {span.index for span in rollout.spans[:-1]}

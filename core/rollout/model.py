@@ -136,6 +136,7 @@ class Rollout:
     # rollback limits of which, at some look, harm of twice the limit would have been detected
     sighted: frozenset[str] = frozenset()
     caps: Mapping[str, float] = field(default_factory=dict)  # metric -> the value at which readings are capped
+    complaints: Mapping[str, int] = field(default_factory=dict)  # arm (empty: unknown) -> reports by people
     moved_back: Mapping[str, datetime] = field(default_factory=dict)  # hash of a unit -> when a person moved it back
     frozen_until: datetime | None = None  # by a declared freeze; not those of the policy
     broken_glass: GlassBroken | None = None  # the last time that somebody went on although something was missing

@@ -32,6 +32,7 @@ def required_role(command: c.Command) -> str:
             | c.AnswerConcerns()
             | c.RequestReminder()
             | c.MoveBack()
+            | c.ReportComplaint()
         ):
             return ""
         case c.Subscribe() | c.Unsubscribe() | c.ChangeNotifications() | c.FreezeChanges():

@@ -173,6 +173,10 @@ def _events(words: Any, text: str) -> Iterator[e.RolloutEvent]:
     yield e.Resumed(by=text, reason=text, overrides=text)
     yield e.Paused(by=text, reason=text)
     yield e.FeltOff(by=text, handle=text, text=text)
+    for arm, version in (("canary", text), ("", text), ("", "")):
+        yield e.ComplaintReported(
+            by=text, handle=text, text=text, arm=arm, version=version, unit_hash="0c3f9a1be2d47788", message=text
+        )
     yield e.UnitMovedBack(by=text, unit_hash="0c3f9a1be2d47788", version=text, reason=text)
     yield e.NoticeAcknowledged(notice=f"support:#{text}support", by=text, handle=text)
     yield e.ConcernRaised(notice=text, by=text, handle=text, text=text)

@@ -341,6 +341,15 @@ def test_every_event_has_a_line(words: Any, story: Any) -> None:
         e.Held(key="limit:retry_rate:rises_by", text="retry_rate rises by 1 pp"),
         e.HoldCleared(key="no_data"),
         e.FeltOff(by="slack:T1/U4SAM", handle="@sam", text="too short"),
+        e.ComplaintReported(
+            by="slack:T1/U4SAM",
+            handle="@sam",
+            text="in English",
+            arm="canary",
+            version="v43",
+            unit_hash="0c3f9a1be2d47788",
+            message="",
+        ),
         e.UnitMovedBack(by="slack:T1/U4SAM", unit_hash="0c3f9a1be2d47788", version="v42", reason="wants short ones"),
         e.ConcernRaised(notice="support:#support", by="slack:T1/U4SAM", handle="@sam", text="too soon"),
         e.ConcernsAnswered(by="slack:T1/U2DANA", handle="@dana", text="we start after the sale"),
@@ -371,6 +380,7 @@ Resumed by ana (command line): “unrelated”.
 On hold: R-118, retry_rate rises by 1 pp. Nothing grows until @dana decides.
 Running again: R-118. The hold cleared by itself.
 Feels off: @sam about R-118: “too short”. If a second person says so, it goes on hold.
+Complaint: @sam about R-118: “in English”. The customer got v43; it counts for the new version, once per customer and hour.
 Moved back by <@U4SAM>: one customer gets v42 again until R-118 ends: “wants short ones”.
 Concern: @sam in #support about R-118: “too soon”.
 Answered: @dana to the concerns about R-118: “we start after the sale”.

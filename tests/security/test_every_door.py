@@ -46,6 +46,7 @@ LINES = {
     "whois": "whois cust_1",
     "explain": "explain R-1 refusal_rate",
     "notice ack": "notice R-1 ack",
+    "complaint": "complaint odd --id R-1",
     "move-back": "move-back cust_1 R-1",
     "review": "review R-1 --numbers x --unexpected x --behaviour x --cost x",
     "advance": "advance R-1 --skip-wait x",

@@ -43,7 +43,9 @@ class CommandBody(BaseModel):
     request: str = Field("", description="approve, reject: the approval request that is meant")
     choice: str = Field("", description="decide: `keep` the new version, or go `back`; explain_rollback: the cause")
     notice: str = Field("", description="acknowledge, concern: which notice, as support:#support")
-    unit: str = Field("", max_length=MAX_UNIT_LENGTH, description="move_back: the customer, as in targetingKey")
+    unit: str = Field(
+        "", max_length=MAX_UNIT_LENGTH, description="move_back, complaint: the customer, as in targetingKey"
+    )
     answers: ReviewAnswers | None = Field(None, description="review: the answers to its questions")
     keeps_baseline: bool = Field(True, description="review: what was measured is the new normal")
 

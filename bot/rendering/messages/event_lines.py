@@ -158,6 +158,9 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
                 f"Moved back by {by}: one customer gets {version} again until {rollout.id} ends"
                 f"{_format_reason(event.reason)}. {format_moved_back(rollout)}"
             ).rstrip()
+        case e.ComplaintReported():
+            who, counted = wording.escape(event.handle, 80), _format_complaint_arm(rollout, event)
+            return f"Complaint: {who} about {rollout.id}{_format_reason(event.text)}. {counted}"
         case e.EvalRecorded():
             counted = f"{event.passed} of {event.passed + event.failed + event.errors} passed"
             errors = f", {wording.pluralize(event.errors, 'error')}" if event.errors else ""
@@ -222,6 +225,17 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return f"Capped: {rollout.id}. From now on extreme readings count as the cap: {metrics}."
         case _:
             assert_never(event)
+
+
+def _format_complaint_arm(rollout: Rollout, event: e.ComplaintReported) -> str:
+    """What the customer got, as far as it is known, and whether the complaint counts in the comparison."""
+    version = wording.escape(event.version, 40)
+    if event.arm:
+        which = "new" if version == wording.escape(rollout.plan.to_version, 40) else "current"
+        return f"The customer got {version}; it counts for the {which} version, once per customer and hour."
+    if event.version:
+        return f"The customer got {version}, which is not compared right now."
+    return "Which version the customer got is not known, so it counts for neither."
 
 
 def format_moved_back(rollout: Rollout) -> str:

@@ -65,7 +65,7 @@ class AppDispatcher:
         return delivery
 
     def _show_failure(self, outgoing: OutgoingPayload, delivery: Delivery) -> None:
-        if outgoing.kind not in ("command", "block_actions") or not outgoing.channel:
+        if outgoing.kind not in ("command", "message_action", "block_actions") or not outgoing.channel:
             return
         reason = "operation_timeout" if delivery.error == "http_timeout" else "dispatch_failed"
         workspace = self.slack.workspace

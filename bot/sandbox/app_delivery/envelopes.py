@@ -29,7 +29,7 @@ class OutgoingPayload:
                 return "slash_commands"
             case "event":
                 return "events_api"
-            case "block_actions" | "view_submission" | "view_closed":
+            case "message_action" | "block_actions" | "view_submission" | "view_closed":
                 return "interactive"
             case _:
                 assert_never(self.kind)
@@ -82,6 +82,28 @@ def message_place(channel: Channel, ts: str, thread_ts: str | None, shown: Json 
         "response_url": response_url,
     }
     return place | ({"message": shown} if shown is not None else {})
+
+
+def message_action(
+    person: SandboxPerson,
+    channel: Channel,
+    callback_id: str,
+    shown: Json,
+    trigger_id: str,
+    response_url: str,
+    action_ts: str,
+) -> Json:
+    """The payload of a message shortcut; `shown` is the message that it was used on."""
+    return {
+        **_interaction_fields("message_action", person),
+        "callback_id": callback_id,
+        "trigger_id": trigger_id,
+        "response_url": response_url,
+        "channel": {"id": channel.id, "name": channel.name},
+        "message_ts": shown["ts"],
+        "message": shown,
+        "action_ts": action_ts,
+    }
 
 
 def view_place(shown: Json) -> Json:

@@ -135,7 +135,7 @@ def encode_request(outgoing: OutgoingPayload) -> tuple[str, bytes]:
             return "application/json", json.dumps(outgoing.payload).encode()
         case "command":
             return "application/x-www-form-urlencoded", urlencode(outgoing.payload).encode()
-        case "block_actions" | "view_submission" | "view_closed":
+        case "message_action" | "block_actions" | "view_submission" | "view_closed":
             return "application/x-www-form-urlencoded", urlencode({"payload": json.dumps(outgoing.payload)}).encode()
         case _:
             assert_never(outgoing.kind)

@@ -1,6 +1,7 @@
 """Renders the parts of the page as HTML for the person who views it."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from pathlib import Path
@@ -27,8 +28,9 @@ _IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif")
 class PageRenderer:
     """Renders the page's templates; everything that people or the app wrote is escaped."""
 
-    def __init__(self, slack: SlackState, narrator: Narrator) -> None:
+    def __init__(self, slack: SlackState, narrator: Narrator, shortcuts: Mapping[str, str]) -> None:
         self._slack = slack
+        self._shortcuts = shortcuts
         self._narrator = narrator
         self._templates = Environment(
             loader=FileSystemLoader(FOLDER / "templates"),
@@ -110,6 +112,7 @@ class PageRenderer:
         return self._templates.get_template(template).render(
             viewer=viewer,
             workspace=workspace,
+            shortcuts=self._shortcuts,
             text=text,
             clock=lambda ts: _format_clock_time(ts, zone),
             people_order=[p.id for p in (*people.PEOPLE, people.BOT, people.SLACKBOT)],

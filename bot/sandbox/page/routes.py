@@ -1,7 +1,7 @@
 """The page's routes: the current screen, a person's actions, and a stream of change notifications."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -32,13 +32,14 @@ class SandboxPage:
         narrator: Narrator,
         persona: Callable[[str], Persona],
         commands: tuple[str, ...],
+        shortcuts: Mapping[str, str],
         token: str,
     ) -> None:
         self._token = token
         self._slack = slack
         self._persona = persona
         self._commands = commands
-        self._renderer = PageRenderer(slack, narrator)
+        self._renderer = PageRenderer(slack, narrator, shortcuts)
         self._last_read: dict[tuple[str, str], str] = {}
 
     def build_routes(self) -> list[BaseRoute]:
@@ -51,6 +52,7 @@ class SandboxPage:
             Route("/sandbox/changes", self._serve_changes),
             Route("/sandbox/say", self._persona_endpoint(self._handle_message), methods=["POST"]),
             Route("/sandbox/click", self._persona_endpoint(self._handle_click), methods=["POST"]),
+            Route("/sandbox/shortcut", self._persona_endpoint(self._handle_shortcut), methods=["POST"]),
             Route("/sandbox/submit", self._persona_endpoint(self._handle_submit), methods=["POST"]),
             Route("/sandbox/close", self._persona_endpoint(self._handle_close), methods=["POST"]),
             Route("/sandbox/home", self._persona_endpoint(self._handle_home), methods=["POST"]),
@@ -172,6 +174,10 @@ class SandboxPage:
         block, action = str(body["block"]), str(body["action"])
         values = {name: value for name, value in (body.get("values") or {}).items() if value not in (None, "", [])}
         return _reply_to_json(persona.click(place, action, input=body.get("value"), block_id=block, values=values))
+
+    def _handle_shortcut(self, persona: Persona, body: Json) -> Json:
+        message = self._find_message(body["channel"], str(body["ts"]))
+        return _reply_to_json(persona.use_shortcut(message, str(body["shortcut"])))
 
     def _handle_submit(self, persona: Persona, body: Json) -> Json:
         return _reply_to_json(persona.submit(self._find_view(str(body["view"])), body["values"]))

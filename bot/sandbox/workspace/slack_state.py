@@ -12,7 +12,7 @@ from bot.sandbox.workspace.trigger_ids import TriggerIds
 from bot.sandbox.workspace.workspace import SandboxMessage, SandboxWorkspace
 
 Json = dict[str, Any]
-DeliveryKind = Literal["command", "block_actions", "view_submission", "view_closed", "event"]
+DeliveryKind = Literal["command", "message_action", "block_actions", "view_submission", "view_closed", "event"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

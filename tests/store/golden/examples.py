@@ -330,6 +330,15 @@ _EVENTS: tuple[e.Event, ...] = (
     e.RollbackExplained(by="slack:T1/U2", handle="@dana", cause="answers", reason="refunds were refused"),
     e.ReminderRequested(notice="marketing:#marketing", by="slack:T1/U9"),
     e.FeltOff(by="slack:T1/U9", handle="@kim", text="curt\nand cold"),
+    e.ComplaintReported(
+        by="slack:T1/U9",
+        handle="@kim",
+        text="answered in English",
+        arm="canary",
+        version="v43",
+        unit_hash="0c3f9a1be2d47788",
+        message="C0SUPPORT1/1764000000.000100",
+    ),
     e.UnitMovedBack(by="slack:T1/U9", unit_hash="0c3f9a1be2d47788", version="v42", reason="asked for the old answers"),
     e.ReviewRequested(due_at=NOON + timedelta(days=2)),
     e.ReviewSubmitted(

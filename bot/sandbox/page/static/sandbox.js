@@ -208,6 +208,9 @@ document.addEventListener("click", (event) => {
     now.thread = button.dataset.thread;
     now.wire = false;
     look();
+  } else if (button.dataset.shortcut) {
+    button.closest("details").open = false;
+    act("shortcut", { ts: button.closest("[data-ts]").dataset.ts, shortcut: button.dataset.shortcut }, button);
   } else if (button.dataset.close !== undefined) {
     act("close", { view: button.closest("[data-view]").dataset.view });
   } else if (button.dataset.acts !== undefined) {
