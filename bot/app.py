@@ -62,6 +62,7 @@ REFRESH_CARDS_EVERY = timedelta(seconds=5)
 TICK_AT_MOST_EVERY = timedelta(seconds=1)
 RELEASE_STUCK_ROWS_EVERY = timedelta(seconds=2)
 DELETE_EXPIRED_KEYS_EVERY = timedelta(minutes=10)
+WATCH_COMPLAINTS_EVERY = timedelta(seconds=10)
 DELETE_CUSTOMERS_EVERY = timedelta(minutes=5)
 DELETE_OLD_DATA_EVERY = timedelta(minutes=15)
 CHECKPOINT_EVERY = timedelta(minutes=1)
@@ -361,6 +362,10 @@ def _schedule_jobs(
     if (keep := settings.keep) is not None:
         scheduler.run_every(DELETE_OLD_DATA_EVERY, lambda: jobs.delete_old_data(service, keep), "delete old")
     scheduler.run_every(CHECKPOINT_EVERY, lambda: jobs.take_checkpoint(service, now()), "checkpoint")
+    complaint_slots = jobs.SlotTracker()
+    scheduler.run_every(
+        WATCH_COMPLAINTS_EVERY, lambda: jobs.watch_complaints(service, now(), complaint_slots), "watch complaints"
+    )
     outbound = build_outbound_client(settings)
     if settings.retirements:
         watch = RetirementWatch(settings.retirements, outbound, service)

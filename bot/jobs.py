@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.delivery.consumer import LEASE, MAX_BACKOFF
 from bot.process.flip_confirmation import GIVE_UP_AFTER
-from core import apply_file, digest_sources, evaluation
+from core import apply_file, complaint_watch, digest_sources, evaluation
 from core.digests.week import Week, week_of
 from core.files.syntax.problems import UnreadableFile
 from core.outbox_tasks import FlagTask, MessageTask, WorkspaceMessageTask
@@ -39,6 +39,7 @@ OVERDUE_FACTOR = 1.5  # a rollout is overdue after this many look intervals of r
 CHECK_UNSETTLED_FLAG_EVERY = timedelta(minutes=1)  # for a driven flag that does not have its decided value yet
 CHECK_SETTLED_FLAG_EVERY = timedelta(minutes=5)
 DIGEST_HOUR = 9  # on Mondays, in the policy's zone
+COMPLAINTS_EVERY = timedelta(minutes=30)
 CARD_EVERY = timedelta(minutes=1)
 CARDS_AT_ONCE = 30  # cards that are edited within that time
 STOP_CHECKING_FLAG_AFTER = timedelta(minutes=15)  # after a rollback, once the flag is settled
@@ -397,6 +398,16 @@ def delete_old_data(
         deleted = retention.delete_old(connection, real_now() - keep, kept)
     if deleted.has_any:
         log.info("deleted old data", **asdict(deleted))
+
+
+def watch_complaints(service: RolloutService, now: datetime, slots: SlotTracker | None = None) -> None:
+    """Every half hour, hold each rollout without a control that has more complaints than is normal at these hours."""
+    slots = slots or SlotTracker()
+    for rollout in service.cached_world().open_rollouts:
+        slot = _find_slot_start(now, COMPLAINTS_EVERY, rollout.id)
+        if rollout.is_looked_at and not slots.is_finished(rollout.id, slot):
+            complaint_watch.hold_if_beyond_normal(service, rollout, now)
+            slots.record_slot(rollout.id, slot, 0, is_finished=True, claimed_here=True)
 
 
 def take_checkpoint(

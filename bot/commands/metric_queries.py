@@ -11,8 +11,10 @@ from bot.rendering.answers import explain, metrics
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.numbers import segments
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
-from core import evaluation
+from core import complaint_watch, evaluation
 from core.rollout.model import Rollout
+
+COMPLAINTS = "complaint_rate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,8 @@ def _answer_explain(parsed: ParsedCommand, context: CommandContext) -> Message:
     zone = context.service.cached_world().policy.timezone
     rollout = sight.rollout
     causes = evaluation.load_causes(context.service, rollout) if rollout.is_under_way else ()
-    return explain.render_technical(rollout, sight.latest_numbers, metric, trend, zone, sight.as_of, causes)
+    usual = complaint_watch.load_comparison(context.service, rollout, context.at) if metric == COMPLAINTS else None
+    return explain.render_technical(rollout, sight.latest_numbers, metric, trend, zone, sight.as_of, causes, usual)
 
 
 def _gather_numbers(parsed: ParsedCommand, context: CommandContext) -> _Numbers:

@@ -49,6 +49,10 @@ SCENARIOS: dict[str, tuple[str, Behaviour]] = {
         "6 % of requests run into an error never seen before, and recover from it",
         replace(CONTROL_BEHAVIOUR, new_error=0.06),
     ),
+    "complaints": (
+        "ten times as many people complain, and nothing else shows",
+        replace(CONTROL_BEHAVIOUR, complains=10 * CONTROL_BEHAVIOUR.complains),
+    ),
     "one-language": (
         "it declines half of the requests in Japanese; the total hides that",
         replace(CONTROL_BEHAVIOUR, refuses=0.002),

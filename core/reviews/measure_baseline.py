@@ -55,7 +55,7 @@ def measure_baseline(rollout: Rollout, sums: EvidenceSums, looks: Iterable[Look]
             for segment in _list_largest_segments(sums, measured)
             for level in _measure_levels(sums, measured, segment)
         ),
-        complaints_by_hour=_count_complaints(looks, measured.arm),
+        complaints_by_hour=count_complaints(looks, measured.arm),
     )
 
 
@@ -105,7 +105,7 @@ def _list_largest_segments(sums: EvidenceSums, measured: _MeasuredArm) -> tuple[
     return tuple(sorted(requests, key=lambda segment: (-requests[segment], segment))[:MAX_SEGMENTS])
 
 
-def _count_complaints(looks: Iterable[Look], arm: Arm) -> tuple[HourlyComplaints, ...]:
+def count_complaints(looks: Iterable[Look], arm: Arm) -> tuple[HourlyComplaints, ...]:
     """Complaints and requests by hour of the week, from what each look adds to the one before in its stage."""
     counted: dict[int, tuple[float, float]] = {}
     before: tuple[int, datetime, float, float] | None = None

@@ -248,6 +248,13 @@ class DoubtEvidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DoubtComplaints:
+    """There are more complaints than is normal at these hours, so the rollout must not grow."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordDrill:
     """Record how long the rehearsed rollback took."""
 
@@ -436,6 +443,7 @@ PersonCommand: TypeAlias = (
 EngineCommand: TypeAlias = (
     Tick
     | DoubtEvidence
+    | DoubtComplaints
     | RecordDrill
     | ConfirmFlip
     | DoubtFlip

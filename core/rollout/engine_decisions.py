@@ -33,6 +33,13 @@ def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list
                 if rollout.state in {RolloutState.RUNNING, RolloutState.WAITING}
                 else []
             )
+        case c.DoubtComplaints():
+            return (
+                [e.Held(key=holds.COMPLAINTS, text=command.text)]
+                if rollout.state in {RolloutState.RUNNING, RolloutState.WAITING}
+                and holds.COMPLAINTS not in rollout.overridden
+                else []
+            )
         case c.RecordDrill():
             return _record_drill(rollout, command)
         case c.ConfirmFlip():

@@ -9,6 +9,7 @@ UNDECIDED = "undecided:"
 DRILL = "drill"  # the rehearsed rollback took too long; a resume repeats it
 DECISION = "decision:"  # a long comparison is over, and a person decides
 UNREAD = "unread"
+COMPLAINTS = "complaints"  # more than is normal at these hours of the week, where there is no control
 _SOURCE = "source:"
 
 

@@ -46,6 +46,7 @@ def required_role(command: c.Command) -> str:
         case (
             c.Tick()
             | c.DoubtEvidence()
+            | c.DoubtComplaints()
             | c.RecordDrill()
             | c.ConfirmFlip()
             | c.DoubtFlip()

@@ -8,7 +8,7 @@ import pytest
 from core.judging.model.verdict import BrokenSource, Cleared, Hold, NoData, Skewed, TooEarly
 from core.rollout import commands as c
 from core.rollout import events as e
-from core.rollout.context import Actor
+from core.rollout.context import ENGINE, Actor
 from core.rollout.model import RolloutState
 from core.rollout.plan import AdvanceMode, Approvals, EvalTerms, Risk, Stage, StageKind
 from core.rollout.policy import DEFAULT_POLICY, BreakGlass, Policy, QuietHours
@@ -243,6 +243,15 @@ def test_quiet_hours_keep_growth_waiting(running, words):
     story = running(words.story(policy=quiet)).later(hours=12).tick(words.look())  # 22:00
     assert story.now.percent == 5
     story.later(hours=10).tick(words.look()).then(e.EvidenceRecorded, e.StageEntered)
+
+
+def test_complaints_beyond_normal_hold_once_and_a_resume_overrides_them(running):
+    doubt = c.DoubtComplaints(text="40 complaints in 9,000 requests; 8 are normal at these hours of the week")
+    story = running().when(doubt, by=ENGINE).then(e.Held)
+    assert story.now.state is RolloutState.ON_HOLD
+    story.when(doubt, by=ENGINE).then()
+    story.when(c.Resume(reason="a newsletter, not the answers")).then(e.Resumed)
+    story.when(doubt, by=ENGINE).then()
 
 
 def test_two_people_who_feel_it_is_off_hold_it(running, cast):

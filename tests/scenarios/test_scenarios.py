@@ -16,6 +16,7 @@ HARMS = {
     "slow-p95": "latency_p95",
     "new-error": "new_error_category",
     "one-language": "refusal_rate",
+    "complaints": "complaint_rate",
 }
 
 

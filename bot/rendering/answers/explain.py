@@ -12,6 +12,7 @@ from core.judging.model.causes import DifferenceCauses
 from core.judging.model.verdict import Measure
 from core.judging.report.power import harm_direction
 from core.judging.report.series import SeriesPoint
+from core.reviews.usual_complaints import UsualComparison
 from core.rollout.model import Rollout
 
 _ROLE_ACTIONS = {"rollback": "roll back", "hold": "hold"}
@@ -25,8 +26,12 @@ def render_technical(
     zone: str,
     as_of: str,
     causes: tuple[DifferenceCauses, ...] = (),
+    usual: UsualComparison | None = None,
 ) -> Message:
-    """The explanation for engineers: a summary in words, every known number, the trigger, the causes and a chart."""
+    """The explanation for engineers: a summary in words, every known number, the trigger, the causes and a chart.
+
+    `usual` compares complaints with what is normal at these hours of the week.
+    """
     rows = [m for m in latest.measures if m.metric == metric]
     if not rows:
         return _render_no_data(rollout, metric)
@@ -47,6 +52,7 @@ def render_technical(
         blocks.lines_section([plain_words.describe_segment(m) for m in out]),
         *body,
         blocks.lines_section(cause_words.list_causes(causes, metric)),
+        blocks.section(describe_usual(usual)) if usual is not None else None,
         charts.build_chart(trend, rows[0], zone),
         blocks.context(f"`{wording.escape(metric, 60)}` · as of {as_of} · {rollout.id}"),
     )
@@ -69,6 +75,16 @@ def render_plain(rollout: Rollout, latest: LatestNumbers, metric: str, as_of: st
             ]
         ),
         blocks.context(f"as of {as_of} · {rollout.id} · whom to ask: {wording.format_owner(rollout)}"),
+    )
+
+
+def describe_usual(usual: UsualComparison) -> str:
+    """Complaints of the new version beside what is normal at these hours of the week."""
+    much = " That is beyond normal." if usual.is_beyond_normal else ""
+    return (
+        f"Normal at these hours of the week: {usual.expected:.1f} complaints in {wording.format_count(usual.requests)} "
+        f"requests, rarely more than {wording.format_count(usual.at_most)}. "
+        f"Now: {wording.format_count(usual.complaints)}.{much}"
     )
 
 

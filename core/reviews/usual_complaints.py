@@ -1,0 +1,75 @@
+"""Whether complaints are beyond what is normal at these hours of the week: Poisson counts against the baseline's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
+from scipy.stats import nbinom
+
+from core.rollout.baseline import HourlyComplaints
+from core.stats import rate
+from core.stats.input_checks import Array
+
+USUAL_CHANCE = 0.99  # of a number of complaints up to `UsualComparison.at_most` where nothing has changed
+MARGIN = 0.5  # a rise by less is not called beyond normal
+_THRESHOLD = log(100)  # at most one rollout in a hundred is held though its complaints rose by less than the margin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsualComparison:
+    """Complaints of some hours beside what is normal in the same hours of the week.
+
+    `expected` is the usual number for as many requests; `at_most` is not exceeded in 99 of 100 such periods, the
+    uncertainty of the past included. `log_e` is the log e-value of a rise by more than half.
+    """
+
+    requests: int
+    complaints: int
+    expected: float
+    at_most: int
+    log_e: float
+
+    @property
+    def is_beyond_normal(self) -> bool:
+        """Whether a rise by more than half is shown, however often it was looked at."""
+        return self.log_e >= _THRESHOLD
+
+
+def compare_with_usual(
+    counted: Sequence[HourlyComplaints], usual: Sequence[HourlyComplaints]
+) -> UsualComparison | None:
+    """Compare the hours of a week with the baseline's; None if no hour is in both.
+
+    `counted` are different hours of the week in the order in which they passed, at most one week. Given both numbers,
+    the share of the complaints that is new is binomial, whatever the hour's usual rate.
+    """
+    normal = {one.hour: one for one in usual if one.requests}
+    both = [(one, normal[one.hour]) for one in counted if one.requests and one.hour in normal]
+    if not both:
+        return None
+    new_events, new_requests = (np.array([getattr(one, key) for one, _ in both]) for key in ("complaints", "requests"))
+    old_events, old_requests = (np.array([getattr(one, key) for _, one in both]) for key in ("complaints", "requests"))
+    scale = new_requests / old_requests
+    evidence = rate.log_e_two_sample(
+        new_events, old_events, new_requests, old_requests, side="greater", ratio=1 + MARGIN
+    )
+    expected = float((old_events * scale).sum())
+    return UsualComparison(
+        requests=int(new_requests.sum()),
+        complaints=int(new_events.sum()),
+        expected=expected,
+        at_most=_find_upper(old_events, scale),
+        log_e=float(evidence[-1]),
+    )
+
+
+def _find_upper(events: Array, scale: Array) -> int:
+    """The 99 % quantile of the number of complaints: Poisson around a level that was itself only measured.
+
+    With Jeffreys' prior the number of each hour is negative binomial; their sum is matched by mean and variance.
+    """
+    mean = float(((events + 0.5) * scale).sum())
+    variance = mean + float(((events + 0.5) * scale**2).sum())
+    size = mean**2 / (variance - mean)
+    return int(nbinom.ppf(USUAL_CHANCE, size, size / (size + mean)))
