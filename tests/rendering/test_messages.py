@@ -43,7 +43,7 @@ def test_the_card_of_a_small_test(words: Any, story: Any) -> None:
     assert plain_text.render_text(card.render(running.now, words.zone)) == snapshot("""\
 Small test (canary 5 %): R-118 support-tone. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
 ●●◐○○○  checks ✓ · internal ✓ · small test 5 % (now) · 25 % · everyone · watching
-Fine so far · 8,312 requests on the new version, 158,040 on the current one · evidence #412, Tue 24 Nov 12:00 CET
+Watching: errors not known yet · 8,312 requests on the new version, 158,040 on the current one · evidence #412, Tue 24 Nov 12:00 CET
 [ Pause ] [ Roll back ] [ Feels off ] [ Details ]
 prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · plan 7f3a19\
 """)

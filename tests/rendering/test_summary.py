@@ -18,15 +18,16 @@ def test_a_summary(words: Any, story: Any) -> None:
     evidence = story.running().evidence()
     told = summary.render(story.happen(evidence).now, evidence, story.at, words.zone)
     assert plain_text.render_text(told) == snapshot("""\
-Fine so far: R-118 support-tone (small test, 5 %). Next: 25 % Tue 24 Nov 18:00 CET, automatically.
+Watching: R-118 support-tone (small test, 5 %), errors not known yet. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
 8,312 requests on the new version · 158,040 requests on the current one · 4,100 and 77,900 people · same time · split as planned
-What                          New      Now      Difference (95 % range)  Verdict
-Declined to answer            1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)    Fine (limit: rises by 1 pp)
-Answers that pass our checks  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)    Better (limit: drops by 2 pp)
-Cost per request              $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)  Fine (limit: rises by 15 %)
-Slow responses (slowest 5 %)  2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)   Fine (limit: exceeds 4000 ms)
+What                          Verdict                        New      Now      Difference (95 % range)
+Answers that pass our checks  Better (limit: drops by 2 pp)  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)
+Cost per request              Fine (limit: rises by 15 %)    $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)
+Slow responses (slowest 5 %)  Fine (limit: exceeds 4000 ms)  2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)
+Declined to answer            Fine (limit: rises by 1 pp)    1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)
 + 1 no data
 Why: 4 of 4 limits clear · 8,312 requests (1,500 needed) · we would have noticed a drop of 2.5 pp (answers that pass our checks)
+Not known yet: errors (not measured).
 [ Pause ] [ Roll back ] [ Feels off ] [ Details ]
 risk standard · limits locked Tue 24 Nov 12:00 CET · evidence #412 · as of Tue 24 Nov 12:00 CET\
 """)
@@ -70,6 +71,55 @@ def test_a_summary_says_what_is_missing(words: Any, story: Any) -> None:
     assert told.text == "Waiting: R-118 support-tone has 474 of 1,500 requests. Nothing looks wrong."
 
 
+def judge_every_area(words: Any) -> tuple[v.Measure, ...]:
+    """Judged measures of quality, cost, speed and errors."""
+    more = (("latency_p95", "Slow responses"), ("hard_error_rate", "Failed requests"))
+    return (*words.measures, *(words.measure(metric, title, word="Fine") for metric, title in more))
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ({"eval_pass_rate"}, "quality not known yet"),
+        ({"latency_p95", "hard_error_rate"}, "speed and errors not known yet"),
+        ({"eval_pass_rate", "cost_per_request", "latency_p95", "hard_error_rate"}, "too little known yet"),
+    ],
+)
+def test_fine_needs_quality_cost_speed_and_errors(words: Any, story: Any, missing: set[str], said: str) -> None:
+    measures = tuple(m for m in judge_every_area(words) if m.metric not in missing)
+    for verdict in (v.Continue(), v.NoControl(), v.Cleared()):
+        evidence = story.running().evidence(verdict, measures=measures)
+        told = summary.render(story.now, evidence, story.at, words.zone)
+        assert told.text.startswith(f"Watching: R-118 support-tone (small test, 5 %), {said}. Next: 25 %")
+        assert told.text.endswith("at the earliest.")
+        assert len(told.text) <= wording.FIRST_LINE_LIMIT
+        assert "Not known yet:" in plain_text.render_text(told)
+        story.happen(evidence)
+        assert f"Watching: {said}" in plain_text.render_text(card.render(story.now, words.zone))
+
+
+def test_it_is_said_when_more_is_known(words: Any, story: Any) -> None:
+    quality = words.measure(
+        "eval_pass_rate",
+        "Answers that pass our checks",
+        word="Not enough data",
+        limit_text="drops by 2 pp",
+        role="rollback",
+        harm="less",
+        amount=0.02,
+        canary=0.92,
+        control=0.92,
+        n_canary=200,
+        n_control=4000,
+        error=0.02,
+        needed=4.6,
+    )
+    measures = (quality, *(m for m in judge_every_area(words) if m.metric != "eval_pass_rate"))
+    evidence = story.running().evidence(measures=measures)
+    told = plain_text.render_text(summary.render(story.now, evidence, story.later(hours=2).at, words.zone))
+    assert "Not known yet: quality (in about " in told
+
+
 @pytest.mark.parametrize(
     ("verdict", "first"),
     [
@@ -84,7 +134,7 @@ def test_a_summary_says_what_is_missing(words: Any, story: Any) -> None:
     ],
 )
 def test_how_sure_we_are_is_in_the_first_line(words: Any, story: Any, verdict: v.Verdict, first: str) -> None:
-    evidence = story.running().evidence(verdict)
+    evidence = story.running().evidence(verdict, measures=judge_every_area(words))
     told = summary.render(story.now, evidence, story.at, words.zone)
     assert told.text == first
     assert len(told.text) <= wording.FIRST_LINE_LIMIT
@@ -123,29 +173,30 @@ def test_a_summary_with_everything_there_is_to_tell(words: Any, story: Any) -> N
         story.happen(evidence).now, evidence, story.later(hours=6).at, words.zone, lambda _: words.points
     )
     assert plain_text.render_text(told) == snapshot("""\
-Fine so far: R-118 support-tone (small test, 5 %). Next: 25 % Tue 24 Nov 18:00 CET, automatically.
+Watching: R-118 support-tone (small test, 5 %), speed and errors not known yet. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
 8,312 requests on the new version · 158,040 requests on the current one · 4,100 and 77,900 people · same time · split as planned
-What                          New      Now      Difference (95 % range)  Verdict
-Declined to answer            1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)    Fine (limit: rises by 1 pp)
-Answers that pass our checks  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)    Better (limit: drops by 2 pp)
-Cost per request              $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)  As expected (limit: rises by 15 %)
-Answer length                 1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)    Fine
-Segments: 14 checked. language=de, people asking again: 9.8 % vs 7.9 % (+1.9 pp). Could be chance after 14 checks; watching.
+What                          Verdict                             New      Now      Difference (95 % range)
+Answers that pass our checks  Better (limit: drops by 2 pp)       93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)
+Cost per request              As expected (limit: rises by 15 %)  $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)
+Declined to answer            Fine (limit: rises by 1 pp)         1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)
+Answer length                 Fine                                1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)
+Segments: 14 checked. Nothing stands out.
 Note: Cost per request: $0.0040 new vs $0.0139 now, -71.0 % (-73.0 … -69.0); better than expected: check for leakage.
 Dry run, would have fired (rises by 1 pp): Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5). Nothing was done.
 Answers that pass our checks: new − now, 12:30 to 18:00 Europe/Berlin (pp): difference +0.4 … -0.0459; range from -2 … -0.263; range to +2 … +0.263; limit -2
 Why: 3 of 3 limits clear, 1 of them shown to hold · 8,312 requests (1,500 needed) · we would have noticed a drop of 2.5 pp (answers that pass our checks)
+Not known yet: speed (not measured), errors (not measured).
 [ Pause ] [ Roll back ] [ Feels off ] [ Details ]
 risk standard · limits locked Tue 24 Nov 12:00 CET · evidence #412 · as of Tue 24 Nov 18:00 CET\
 """)
 
 
-def test_segments_are_said_for_sure_or_as_chance(words: Any, story: Any) -> None:
+def test_a_segment_is_named_only_beyond_chance(words: Any, story: Any) -> None:
     sure = replace(words.segments[1], log_e=8.0, word="Worse")
     for rows, said in (
         ((), "Segments: 14 checked. Nothing stands out."),
         ((sure,), "Not chance, even after 14 checks."),
-        (words.segments[1:2], "Could be chance after 14 checks; watching."),
+        (words.segments[1:2], "Segments: 14 checked. Nothing stands out."),
     ):
         evidence = story.running().evidence(segments=rows, segments_checked=14)
         assert said in plain_text.render_text(summary.render(story.now, evidence, story.at, words.zone))
@@ -184,13 +235,15 @@ def test_a_metric_that_stopped_is_no_number(words: Any, story: Any) -> None:
 
 
 def test_the_card_says_where_it_is_worst(words: Any, story: Any) -> None:
-    story.running().happen(story.evidence(segments=words.segments[1:2], segments_checked=14))
+    sure = replace(words.segments[1], log_e=8.0, word="Worse")
+    story.running().happen(story.evidence(segments=(sure,), segments_checked=14))
     told = plain_text.render_text(card.render(story.now, words.zone))
     assert "Segments: 14 checked. language=de, people asking again: 9.8 % vs 7.9 % (+1.9 pp)." in told
 
 
 def test_an_approval_is_asked_with_the_worst_segment_in_view(words: Any, story: Any) -> None:
     story.planned()
-    story.happen(story.evidence(segments=words.segments[1:2], segments_checked=14))
+    sure = replace(words.segments[1], log_e=8.0, word="Worse")
+    story.happen(story.evidence(segments=(sure,), segments_checked=14))
     told = approval.render(story.now, story.now.request, (), words.monday, words.zone, lambda group: group)
     assert "Segments: 14 checked. language=de" in plain_text.render_text(told)

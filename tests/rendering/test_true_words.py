@@ -181,10 +181,10 @@ def test_the_first_word_is_that_of_the_weakest_limit(words: Any, story: Any) -> 
     seen = story.evidence(Continue(), measures=(words.measures[0], quality))
     story.running().happen(seen)
     first = summary.format_first_line(story.now, seen, words.zone)
-    assert first.startswith("Not enough data: R-118 support-tone (small test, 5 %), for answers that pass our checks.")
+    assert first.startswith("Watching: R-118 support-tone (small test, 5 %), too little known yet.")
     assert "automatically" not in first
     shown = plain_text.render_text(card.render(story.now, words.zone))
-    assert "Not enough data yet for answers that pass our checks · 8,312 requests" in shown
+    assert "Watching: too little known yet · 8,312 requests" in shown
 
 
 def test_the_card_says_of_when_its_numbers_are(words: Any, story: Any) -> None:

@@ -4,12 +4,12 @@ from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import notes
-from bot.rendering.numbers import measure_rows, plain_words, segments, technical_words
+from bot.rendering.numbers import known_areas, measure_rows, plain_words, segments, technical_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.verdict import Measure
 from core.rollout.model import Rollout
 
-HEADER = ("What", "New", "Now", "Difference (95 % range)", "Evidence", "Would notice", "Verdict")
+HEADER = ("What", "Verdict", "New", "Now", "Difference (95 % range)", "Would notice")
 MAX_ROWS = 20
 MAX_SENTENCES = 12
 
@@ -20,12 +20,13 @@ def render_technical(rollout: Rollout, latest: LatestNumbers, metric: str, segme
     if not chosen:
         return _render_no_data(rollout, latest, metric, segment)
     return blocks.build_message(
-        _format_first_line(rollout, chosen, segment),
+        _format_first_line(rollout, chosen, segment, is_part=bool(metric or segment)),
         _build_table(rollout, chosen, latest),
         blocks.lines_section(
             [
                 x
                 for x in (
+                    "" if metric or segment else known_areas.describe_open(rollout, chosen, latest.at),
                     measure_rows.summarize_rest(chosen, max_rows=MAX_ROWS),
                     *_format_details(rollout, chosen, metric, latest),
                 )
@@ -37,10 +38,7 @@ def render_technical(rollout: Rollout, latest: LatestNumbers, metric: str, segme
             buttons.run_command("Explain", f"explain {rollout.id} {measure_rows.sort_by_urgency(chosen)[0].metric}", 0),
             buttons.run_command("Segments", f"segments {rollout.id}", 1) if latest.segments and not segment else None,
         ),
-        blocks.context(
-            f"as of {as_of} · ranges stay valid however often you look · evidence: share of what fires the limit · "
-            f"{rollout.id}"
-        ),
+        blocks.context(f"as of {as_of} · ranges stay valid however often you look · {rollout.id}"),
     )
 
 
@@ -55,7 +53,7 @@ def render_plain(rollout: Rollout, latest: LatestNumbers, metric: str, segment: 
             " ".join(plain_words.explain_measure(chosen[0], detection_power(rollout, chosen[0], latest.at))[1:])
         ]
     return blocks.build_message(
-        _format_first_line(rollout, tuple(chosen), segment),
+        _format_first_line(rollout, tuple(chosen), segment, is_part=bool(metric or segment)),
         blocks.lines_section(sentences),
         blocks.context(f"as of {as_of} · {rollout.id} · whom to ask: {wording.format_owner(rollout)}"),
     )
@@ -72,14 +70,14 @@ def _build_table(rollout: Rollout, chosen: tuple[Measure, ...], latest: LatestNu
         for m in measure_rows.sort_by_urgency(chosen)[:MAX_ROWS]
         if m.word != "No data" or measure_rows.is_agreed(m)
     ]
-    return blocks.table(HEADER, rows, numeric=frozenset({1, 2, 4})) if rows else None
+    return blocks.table(HEADER, rows, numeric=frozenset({2, 3})) if rows else None
 
 
 def _build_row(rollout: Rollout, measure: Measure, latest: LatestNumbers) -> tuple[str, ...]:
-    what, new, now, moved, verdict = measure_rows.build_row(measure)
+    what, verdict, new, now, moved = measure_rows.build_row(measure)
     noticed = technical_words.format_noticed_change(measure, detection_power(rollout, measure, latest.at))
     kept = ", shown to be within" if measure.cleared else ""
-    return what, new, now, moved, technical_words.format_evidence_share(measure), noticed or "–", f"{verdict}{kept}"
+    return what, f"{verdict}{kept}", new, now, moved, noticed or "–"
 
 
 def _format_details(rollout: Rollout, chosen: tuple[Measure, ...], metric: str, latest: LatestNumbers) -> list[str]:
@@ -109,7 +107,8 @@ def _render_no_data(rollout: Rollout, latest: LatestNumbers, metric: str, segmen
     )
 
 
-def _format_first_line(rollout: Rollout, measures: tuple[Measure, ...], segment: str) -> str:
+def _format_first_line(rollout: Rollout, measures: tuple[Measure, ...], segment: str, *, is_part: bool) -> str:
+    """What the measures say; `is_part`: only some of them are shown, so that nothing is said of the others."""
     where = f", only {wording.escape(segment, 60)}" if segment else ""
     worse = [m for m in measures if m.word in measure_rows.BAD_WORDS]
     if worse:
@@ -118,4 +117,8 @@ def _format_first_line(rollout: Rollout, measures: tuple[Measure, ...], segment:
     known = [m for m in measures if m.word not in measure_rows.UNJUDGED_WORDS]
     if not known:
         return f"Not enough data: {wording.format_subject(rollout)}{where} cannot be judged yet."
-    return f"Fine so far: {wording.format_subject(rollout)}{where}, {wording.pluralize(len(known), 'measure')} checked."
+    checked = wording.pluralize(len(known), "measure")
+    open_ = "" if is_part else known_areas.summarize_open(measures)
+    if open_:
+        return f"Watching: {wording.format_subject(rollout)}, nothing looks wrong in {checked}; {open_}."
+    return f"Fine so far: {wording.format_subject(rollout)}{where}, {checked} checked."

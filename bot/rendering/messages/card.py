@@ -7,9 +7,9 @@ from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import event_lines, rollback_alert
-from bot.rendering.numbers import blind_spot_words, eval_words, measure_rows, segments
+from bot.rendering.numbers import blind_spot_words, eval_words, known_areas, segments
 from core.judging.model.judgement import Judgement
-from core.judging.model.verdict import Continue, NoControl
+from core.judging.model.verdict import Cleared, Continue, NoControl
 from core.rollout import gating, holds
 from core.rollout.events import EvidenceRecorded, RolledBack
 from core.rollout.model import TERMINAL_STATES, Rollout, RolloutState
@@ -98,11 +98,11 @@ def _as_of(rollout: Rollout, zone: str, newer: Newer) -> str:
 
 
 def _summarize_evidence(seen: EvidenceRecorded | Judgement) -> str:
-    """The verdict in words, or the limits that still lack data."""
-    if not isinstance(seen.verdict, Continue | NoControl):
-        return wording.verdict_word(seen.verdict)
-    open_ = measure_rows.join_undecided(seen.measures)
-    return f"Not enough data yet for {open_}" if open_ else "Fine so far"
+    """The verdict in words, or what is not known yet."""
+    open_ = known_areas.summarize_open(seen.measures)
+    if isinstance(seen.verdict, Cleared | Continue | NoControl) and open_:
+        return f"Watching: {open_}"
+    return "Fine so far" if isinstance(seen.verdict, Continue | NoControl) else wording.verdict_word(seen.verdict)
 
 
 def _explain_rollback(event: RolledBack) -> list[str]:

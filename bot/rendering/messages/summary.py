@@ -9,7 +9,7 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import charts
 from bot.rendering.messages import notes
-from bot.rendering.numbers import blind_spot_words, cause_words, measure_rows, segments, technical_words
+from bot.rendering.numbers import blind_spot_words, cause_words, known_areas, measure_rows, segments, technical_words
 from bot.rendering.numbers.latest_numbers import detection_power
 from core.judging.model import verdict as v
 from core.judging.report.series import SeriesPoint
@@ -45,6 +45,7 @@ def render(
                 x
                 for x in (
                     _explain_verdict(rollout, evidence, at),
+                    known_areas.describe_open(rollout, evidence.measures, at) if _is_healthy(evidence.verdict) else "",
                     blind_spot_words.format_blind_spots(blind_spot_words.select_open(rollout, evidence)),
                 )
                 if x
@@ -138,15 +139,19 @@ def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str
         return f"{begin}: {subject} ({where}){how}."
     at = headline.min_hold_ends_at(rollout)
     when = f" {wording.format_local_time(at, zone)}" if at else ""
-    waits = measure_rows.join_undecided(evidence.measures) or blind_spot_words.select_open(rollout, evidence)
+    waits = known_areas.summarize_open(evidence.measures) or blind_spot_words.select_open(rollout, evidence)
     how_soon = " at the earliest" if waits else ", automatically"
     return f"{begin}: {subject} ({where}){how}. Next: {headline.next_stage_label(rollout)}{when}{how_soon}."
 
 
+def _is_healthy(verdict: v.Verdict) -> bool:
+    return isinstance(verdict, v.Cleared | v.NoControl | v.Continue)
+
+
 def _describe_certainty(evidence: EvidenceRecorded) -> tuple[str, str]:
     match evidence.verdict:
-        case v.Continue() if open_ := measure_rows.join_undecided(evidence.measures):
-            return "Not enough data", f", for {open_}"
+        case v.Cleared() | v.NoControl() | v.Continue() if open_ := known_areas.summarize_open(evidence.measures):
+            return "Watching", f", {open_}"
         case v.Cleared():
             return "Fine", ", every limit shown to hold"
         case v.NoControl():

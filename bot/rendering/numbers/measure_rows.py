@@ -6,11 +6,12 @@ from bot.rendering.blocks.blocks import Block
 from core.judging.model.verdict import Finding, Measure
 from core.metrics.catalogue import CATALOGUE
 
-HEADER = ("What", "New", "Now", "Difference (95 % range)", "Verdict")
+HEADER = ("What", "Verdict", "New", "Now", "Difference (95 % range)")
 MAX_ROWS = 9
 GOOD_WORDS = frozenset({"Fine", "Better", "Slightly worse, within limit"})
 BAD_WORDS = frozenset({"Worse", "Changed unexpectedly"})
 UNJUDGED_WORDS = frozenset({"Not enough data", "No data"})
+_ORDER = {metric: place for place, metric in enumerate(CATALOGUE)}  # quality comes first in the catalogue
 _URGENCY = {
     "Worse": 0,
     "Changed unexpectedly": 1,
@@ -59,8 +60,9 @@ def verdict_label(measure: Measure) -> str:
 
 
 def sort_by_urgency(measures: tuple[Measure, ...]) -> list[Measure]:
-    """Measures by urgency, those with an agreed limit first within each level; those without data last."""
-    return sorted(measures, key=lambda m: (_URGENCY[m.word], not is_agreed(m)))
+    """Measures by urgency, those with an agreed limit first within each level, quality first among them; those without
+    data last."""
+    return sorted(measures, key=lambda m: (_URGENCY[m.word], not is_agreed(m), _ORDER.get(m.metric, len(_ORDER))))
 
 
 def format_difference_with_range(measure: Measure | Finding) -> str:
@@ -71,23 +73,23 @@ def format_difference_with_range(measure: Measure | Finding) -> str:
 
 
 def build_row(measure: Measure) -> tuple[str, str, str, str, str]:
-    """(what, new, now, difference, verdict) of a measure as plain text for table cells."""
+    """(what, verdict, new, now, difference) of a measure as plain text for table cells."""
     unit = measure.unit
     limit = f" (limit: {measure.limit_text})" if is_agreed(measure) else ""
     weaker = "; weaker: no control left" if measure.weaker else ""
     return (
         metric_title(measure.metric, measure.title),
+        f"{verdict_label(measure)}{limit}{weaker}",
         wording.format_value(measure.canary, unit),
         wording.format_value(measure.control, unit),
         format_difference_with_range(measure),
-        f"{verdict_label(measure)}{limit}{weaker}",
     )
 
 
 def build_table(measures: tuple[Measure, ...], max_rows: int = MAX_ROWS) -> Block | None:
     """A table of the most urgent measures, canary beside control; None without rows."""
     rows = [build_row(m) for m in sort_by_urgency(measures)[:max_rows] if m.word != "No data" or is_agreed(m)]
-    return blocks.table(HEADER, rows, numeric=frozenset({1, 2})) if rows else None
+    return blocks.table(HEADER, rows, numeric=frozenset({2, 3})) if rows else None
 
 
 def summarize_rest(measures: tuple[Measure, ...], max_rows: int = MAX_ROWS) -> str:

@@ -8,7 +8,7 @@ from bot.rendering.numbers.latest_numbers import LatestNumbers
 from core.judging.model.verdict import Measure
 from core.rollout.model import Rollout
 
-HEADER = ("Where", "What", "New", "Now", "Difference (95 % range)", "Requests", "Verdict")
+HEADER = ("Where", "What", "Verdict", "New", "Now", "Difference (95 % range)", "Requests")
 MAX_ROWS = 20
 MAX_NAMED = 8
 
@@ -22,7 +22,7 @@ def render_technical(rollout: Rollout, latest: LatestNumbers, as_of: str) -> Mes
     left = [f"+ {len(judged) - MAX_ROWS} more, none of them worse than those above"] if len(judged) > MAX_ROWS else []
     return blocks.build_message(
         _format_first_line(rollout, latest, judged),
-        blocks.table(HEADER, rows, numeric=frozenset({2, 3, 5})) if rows else None,
+        blocks.table(HEADER, rows, numeric=frozenset({3, 4, 6})) if rows else None,
         blocks.lines_section([*left, *_describe_judged(latest, judged), *_list_unjudged(latest.segments)]),
         blocks.context(f"as of {as_of} · requests: those of the new version · {rollout.id}"),
     )
@@ -54,18 +54,21 @@ def evidence_share(measure: Measure) -> float:
 
 
 def format_summary(segments: tuple[Measure, ...], segments_checked: int) -> str:
-    """One line for a summary: `Segments: 14 checked. language=de, people asking again: …`; empty if none was."""
+    """One line for a summary: `Segments: 14 checked. language=de, people asking again: …`; empty if none was.
+
+    A segment is named only where it is beyond chance: among many, one always looks worst.
+    """
     if not segments_checked:
         return ""
     worst = next((m for m in sort_worst_first(segments) if m.word not in measure_rows.UNJUDGED_WORDS), None)
-    if worst is None:
+    if worst is None or evidence_share(worst) < 1:
         return f"Segments: {segments_checked} checked. Nothing stands out."
     numbers = f"{wording.format_value(worst.canary, worst.unit)} vs {wording.format_value(worst.control, worst.unit)}"
     moved = wording.format_difference(worst.difference, worst.unit, relative=worst.relative)
     what = measure_rows.title_in_sentence(worst.metric, worst.title)
     return (
         f"Segments: {segments_checked} checked. {_escape_segment(worst)}, {what}: {numbers} ({moved}). "
-        f"{_describe_certainty(worst, segments_checked)}"
+        f"Not chance, even after {segments_checked} checks."
     )
 
 
@@ -133,22 +136,16 @@ def _list_unjudged(segments: tuple[Measure, ...]) -> list[str]:
 
 
 def _build_row(measure: Measure) -> tuple[str, ...]:
-    what, new, now, moved, _ = measure_rows.build_row(measure)
+    what, _, new, now, moved = measure_rows.build_row(measure)
     return (
         measure.segment,
         what,
+        measure_rows.verdict_label(measure),
         new,
         now,
         moved,
         wording.format_count(measure.n_canary),
-        measure_rows.verdict_label(measure),
     )
-
-
-def _describe_certainty(measure: Measure, checked: int) -> str:
-    if evidence_share(measure) >= 1:
-        return f"Not chance, even after {checked} checks."
-    return f"Could be chance after {checked} checks; watching."
 
 
 def _escape_segment(measure: Measure) -> str:

@@ -1,0 +1,58 @@
+"""Whether enough is known to call a version fine: quality, cost, speed and errors each need a judged measure."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from bot.rendering import wording
+from bot.rendering.numbers import measure_rows
+from bot.rendering.numbers.latest_numbers import detection_power
+from core.judging.model.verdict import Measure
+from core.rollout.model import Rollout
+
+AREAS = {
+    "quality": frozenset({"eval_pass_rate", "critical_fail_rate", "eval_score", "groundedness_rate"}),
+    "cost": frozenset({"cost_per_request", "cost_per_conversation"}),
+    "speed": frozenset({"latency_p50", "latency_p95", "ttft_p95"}),
+    "errors": frozenset({"hard_error_rate", "new_error_category", "schema_invalid_rate", "tool_error_rate"}),
+}
+"""What a version has to be good at before it is called fine, each with the metrics that can show it."""
+
+
+def list_open_areas(measures: Sequence[Measure]) -> list[str]:
+    """The areas that no measure has judged yet, or in which an agreed limit cannot be judged."""
+    return [area for area, metrics in AREAS.items() if _is_open([m for m in measures if m.metric in metrics])]
+
+
+def summarize_open(measures: tuple[Measure, ...]) -> str:
+    """`quality and cost not known yet`: the open areas, else the agreed limits without data; empty if there is none."""
+    areas = list_open_areas(measures)
+    if len(areas) == len(AREAS):
+        return "too little known yet"
+    *first, last = areas or [measure_rows.join_undecided(measures)]
+    return f"{', '.join(first)}{' and ' if first else ''}{last} not known yet" if last else ""
+
+
+def describe_open(rollout: Rollout, measures: tuple[Measure, ...], at: datetime | None) -> str:
+    """`Not known yet: quality (in about 3 h at this traffic), cost (not measured).`; empty if everything is known."""
+    told = [f"{area} ({_describe_wait(rollout, measures, area, at)})" for area in list_open_areas(measures)]
+    return f"Not known yet: {', '.join(told)}." if told else ""
+
+
+def _is_open(measures: list[Measure]) -> bool:
+    judged = [m for m in measures if m.word not in measure_rows.UNJUDGED_WORDS]
+    return not judged or any(measure_rows.is_agreed(m) for m in measures if m not in judged)
+
+
+def _describe_wait(rollout: Rollout, measures: tuple[Measure, ...], area: str, at: datetime | None) -> str:
+    """How long it takes until harm as large as a limit would be noticed, or that nothing arrives."""
+    arriving = [m for m in measures if m.metric in AREAS[area] and m.word != "No data"]
+    if not arriving:
+        return "not measured"
+    waits = [
+        power.decided_in
+        for measure in arriving
+        if measure.word in measure_rows.UNJUDGED_WORDS
+        and (power := detection_power(rollout, measure, at)).decided_in is not None
+    ]
+    known = [wait for wait in waits if wait is not None and wait > timedelta(0)]
+    return f"in about {wording.format_duration(max(known))} at this traffic" if known else "too few readings"
