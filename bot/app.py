@@ -28,6 +28,7 @@ from bot.http import app as http_app
 from bot.http.clients.change_streams import ChangeStreams
 from bot.http.middleware import bodies
 from bot.http.middleware.head_deadline import Impatient
+from bot.judges.http_judge import HttpJudge
 from bot.outbound.client import OutboundClient
 from bot.process import log_lines
 from bot.process.answered_models import AnsweredModels
@@ -54,6 +55,7 @@ log = structlog.get_logger()
 
 ProcessRole: TypeAlias = Literal["serve", "web", "worker"]
 CONFIRM_FLIPS_EVERY = timedelta(seconds=0.2)
+ASK_JUDGE_EVERY = timedelta(seconds=2)
 DELIVER_MESSAGES_EVERY = timedelta(seconds=0.25)
 DRIVE_FLAGS_EVERY = timedelta(seconds=0.25)
 SCHEDULE_FLAG_CHECKS_EVERY = timedelta(seconds=5)
@@ -367,6 +369,9 @@ def _schedule_jobs(
         WATCH_COMPLAINTS_EVERY, lambda: jobs.watch_complaints(service, now(), complaint_slots), "watch complaints"
     )
     outbound = build_outbound_client(settings)
+    if settings.judge_url:
+        judge = HttpJudge(outbound, url=settings.judge_url, token=settings.judge_token)
+        scheduler.run_every(ASK_JUDGE_EVERY, lambda: jobs.ask_judge(service, judge, now()), "judge answers")
     if settings.retirements:
         watch = RetirementWatch(settings.retirements, outbound, service)
         scheduler.run_every(READ_RETIREMENTS_EVERY, lambda: watch.warn_due(now()), "retirements")

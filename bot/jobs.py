@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,13 +13,16 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.delivery.consumer import LEASE, MAX_BACKOFF
+from bot.http.judging.count_results import JudgeResult, count_results
+from bot.judges.http_judge import CallFailed, HttpJudge, InvalidVerdict
+from bot.outbound.errors import PermanentFailure, RetryLater
 from bot.process.flip_confirmation import GIVE_UP_AFTER
 from core import apply_file, complaint_watch, digest_sources, evaluation
 from core.digests.week import Week, week_of
 from core.files.syntax.problems import UnreadableFile
 from core.outbox_tasks import FlagTask, MessageTask, WorkspaceMessageTask
 from core.rollout import commands as c
-from core.rollout import driving
+from core.rollout import driving, exposure
 from core.rollout.announcements import CARD_KEY, Announcement, AnnouncementKind, build_overdue_edits
 from core.rollout.context import ENGINE, Actor
 from core.rollout.model import Rollout, RolloutState
@@ -25,12 +30,13 @@ from core.rollout.refusal import Refused
 from core.rollout.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.rollout.world import World
 from core.service import CommandRequest, RolloutService
+from core.shadow_eval.samples import ShadowSample
 from core.store.audit import anchors
 from core.store.coordination import outbox, timers
 from core.store.database.append_backend import TimerClaim
 from core.store.errors import LeaseLost, StoreError
 from core.store.maintenance import checkpointing, retention
-from core.store.observations import deduplication, looks, served_units, trace_parts
+from core.store.observations import deduplication, looks, observation_sums, served_units, shadow_samples, trace_parts
 
 log = structlog.get_logger()
 
@@ -40,6 +46,8 @@ CHECK_UNSETTLED_FLAG_EVERY = timedelta(minutes=1)  # for a driven flag that does
 CHECK_SETTLED_FLAG_EVERY = timedelta(minutes=5)
 DIGEST_HOUR = 9  # on Mondays, in the policy's zone
 COMPLAINTS_EVERY = timedelta(minutes=30)
+ANSWERS_AT_ONCE = 20  # answers that are judged in one go
+JUDGE_CALLS = 4  # at the same time
 CARD_EVERY = timedelta(minutes=1)
 CARDS_AT_ONCE = 30  # cards that are edited within that time
 STOP_CHECKING_FLAG_AFTER = timedelta(minutes=15)  # after a rollback, once the flag is settled
@@ -304,6 +312,44 @@ def queue_overdue_edits(service: RolloutService, now: datetime) -> None:
                 outbox.insert_row(connection, row)
 
 
+def ask_judge(service: RolloutService, judge: HttpJudge, now: datetime) -> int:
+    """Have the judge rate answers that wait, and count what it says; how many it rated.
+
+    An answer whose verdict makes no sense is asked about again, a few times. While the judge does not answer at all,
+    nothing is lost: the answers wait.
+    """
+    with service.database.writing_outside_log() as connection:
+        tasks = shadow_samples.lease_samples(connection, now, ANSWERS_AT_ONCE)
+    if not tasks:
+        return 0
+    with ThreadPoolExecutor(JUDGE_CALLS, thread_name_prefix="judge") as calls:
+        verdicts = list(calls.map(partial(_ask_about, judge), tasks))
+    unasked = [task.id for task, verdict in zip(tasks, verdicts, strict=True) if isinstance(verdict, CallFailed)]
+    reasons = {verdict.reason for verdict in verdicts if isinstance(verdict, CallFailed | InvalidVerdict)}
+    for reason in sorted(reasons):
+        log.warning("answers could not be judged", why=reason)
+    results = [verdict for verdict in verdicts if isinstance(verdict, JudgeResult)]
+    snapshot = exposure.build_snapshot(service.load_world())
+    with service.database.writing_outside_log() as connection:
+        shadow_samples.return_samples(connection, unasked)
+        checked = count_results(connection, results, snapshot, now)
+        placed = [taken.placed for taken in checked.accepted if taken.placed is not None]
+        observation_sums.add_observations(connection, placed)
+    return len(results)
+
+
+def _ask_about(judge: HttpJudge, task: ShadowSample) -> JudgeResult | InvalidVerdict | CallFailed:
+    try:
+        passed, score = judge.judge(
+            task=task.id, judge=task.judge, surface=task.surface, question=task.question, answer=task.answer
+        )
+    except InvalidVerdict as invalid:
+        return invalid
+    except (PermanentFailure, RetryLater) as failure:
+        return CallFailed(reason=str(failure))
+    return JudgeResult(task=task.id, judge=task.judge, passed=passed, score=score)
+
+
 def release_stuck_rows(service: RolloutService, now: datetime, speed: float) -> None:
     """If the clock was set back, make outbox rows due that would otherwise wait for as long as it was set back."""
     with service.database.reading() as connection:
@@ -376,6 +422,7 @@ def delete_expired_keys(service: RolloutService, now: datetime) -> None:
     with service.database.writing_outside_log() as connection:
         deduplication.delete_expired(connection, now)
         trace_parts.delete_expired(connection, now)
+        shadow_samples.delete_expired(connection, now)
         timers.delete_before(connection, now - _KEEP_TIMERS)
 
 

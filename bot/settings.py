@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-TOKEN_ROLES = ("flags", "snapshot", "ingest", "operator", "admin")
+TOKEN_ROLES = ("flags", "snapshot", "ingest", "judge", "operator", "admin")
 LOG_FORMATS = ("console", "json")
 VARIABLES = (
     "DATABASE_URL",
@@ -26,6 +26,8 @@ VARIABLES = (
     "ROLLOUT_RETIREMENTS",
     "UNLEASH_URL",
     "UNLEASH_TOKEN",
+    "JUDGE_URL",
+    "JUDGE_TOKEN",
     "ALLOW_PRIVATE_HOSTS",
     "HOST",
     "PORT",
@@ -42,6 +44,7 @@ _SECRET_VARIABLES = (
     "SLACK_APP_TOKEN",
     "ROLLOUT_TOKENS",
     "UNLEASH_TOKEN",
+    "JUDGE_TOKEN",
 )
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SLACK_USER_ID = re.compile(r"[UW][A-Z0-9]{5,}")
@@ -76,6 +79,8 @@ class Settings:
     retirements: str = ""  # a path or an http(s) address of the list of models that will be switched off
     unleash_url: str = ""
     unleash_token: str = field(default="", repr=False)
+    judge_url: str = ""  # where workers have sampled answers judged; empty if judges fetch their work
+    judge_token: str = field(default="", repr=False)
     private_hosts: frozenset[str] = frozenset()  # hosts of the internal network that may be called
     host: str = "127.0.0.1"
     port: int = 8300
@@ -91,6 +96,7 @@ class Settings:
             self.slack_app_token,
             self.slack_signing_secret,
             self.unleash_token,
+            self.judge_token,
             *(token for _, token in self.tokens),
         )
 
@@ -137,6 +143,8 @@ def read_settings(environ: Mapping[str, str], *, listens: bool = True) -> Settin
         retirements=_parse_retirements(given, problems),
         unleash_url=_parse_unleash_url(given, problems),
         unleash_token=given.get("UNLEASH_TOKEN", ""),
+        judge_url=_parse_address("JUDGE_URL", given, problems),
+        judge_token=given.get("JUDGE_TOKEN", ""),
         private_hosts=_parse_hosts(given.get("ALLOW_PRIVATE_HOSTS", ""), problems),
         host=given.get("HOST", "127.0.0.1"),
         port=_parse_port(given.get("PORT", "8300"), problems),
@@ -170,7 +178,10 @@ def read_secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
     ignored: list[str] = []
     given = {name: _read_variable(environ, name, ignored) for name in VARIABLES}
     tokens = (part.strip().rpartition(":")[2] for part in given["ROLLOUT_TOKENS"].split(","))
-    named = (given[name] for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET", "UNLEASH_TOKEN"))
+    named = (
+        given[name]
+        for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET", "UNLEASH_TOKEN", "JUDGE_TOKEN")
+    )
     return _list_secrets(given["DATABASE_URL"], *named, *tokens)
 
 

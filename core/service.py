@@ -33,7 +33,7 @@ from core.rollout.history import HistoryEntry
 from core.rollout.model import Rollout, RolloutState
 from core.rollout.plan import content_hash
 from core.rollout.refusal import Conflict, NotFound, Refused
-from core.rollout.surface import SurfaceEvent, is_version_taken
+from core.rollout.surface import Surface, SurfaceDeclared, SurfaceEvent, is_version_taken
 from core.rollout.world import World
 from core.store.coordination import processes
 from core.store.database.append_backend import TimerClaim
@@ -467,7 +467,19 @@ def _apply_surface(world: World, command: c.ApplySurface, request: CommandReques
             hint="To change what is live, start a rollout; here, leave `live` as it was.",
             code="conflict",
         )
+    if known is not None and known.running and _has_other_judge(known, declared):
+        running = ", ".join(known.running)
+        raise Refused(
+            f"{running} is under way on {known.name}, and its answers are judged by one judge throughout.",
+            hint="Apply this file once it has ended, or leave `judging` as it was.",
+            code="conflict",
+        )
     return [NewEvent(stream=e.surface_stream(declared.surface), event=declared)]
+
+
+def _has_other_judge(known: Surface, declared: SurfaceDeclared) -> bool:
+    before, after = known.judging, declared.judging
+    return before is not None and (after is None or after.judge != before.judge)
 
 
 def _apply_policy(world: World, command: c.ApplyPolicy, request: CommandRequest) -> list[NewEvent]:

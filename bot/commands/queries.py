@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from bot.commands import customers_query, request, whois_query
 from bot.commands.grammar import ParsedCommand
 from bot.commands.request import CommandContext
-from bot.rendering.answers import checks, history, history_file, notice_overview, status
+from bot.rendering.answers import checks, history, history_file, notice_overview, samples, status
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
 from bot.rendering.messages import card
@@ -15,6 +15,7 @@ from core.rollout import permission
 from core.rollout.context import is_same_person
 from core.rollout.model import Rollout
 from core.rollout.refusal import Refused
+from core.store.observations import shadow_samples
 
 
 def _answer_status(parsed: ParsedCommand, context: CommandContext) -> Message:
@@ -86,6 +87,20 @@ def _answer_checks(parsed: ParsedCommand, context: CommandContext) -> Message:
     return checks.render(rollout, eval_coverage.load_coverage(context.service, rollout.plan, world, rollout.evals))
 
 
+def _answer_samples(parsed: ParsedCommand, context: CommandContext) -> Message:
+    request.require_member(context)
+    world = context.service.load_world()
+    rollout = request.require_rollout(parsed.rollout, context, world, "samples {id}")
+    permission.check_may_read_prompts(world.policy, context.by, [rollout])
+    judging = world.surfaces[rollout.plan.surface].judging
+    with context.service.database.reading() as connection:
+        progress = shadow_samples.load_progress(connection, rollout.id)
+        worst = {
+            arm: shadow_samples.load_worst(connection, rollout.id, arm, samples.SHOWN) for arm in ("canary", "control")
+        }
+    return samples.render(rollout, judging.judge if judging is not None else "no judge", progress, worst)
+
+
 def answer_notice(parsed: ParsedCommand, context: CommandContext) -> Message:
     """Who is notified, of what, and who has read it. This sends nothing: notices go out automatically."""
     world = context.service.load_world()
@@ -104,6 +119,7 @@ VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
     "status": _answer_status,
     "list": _answer_list,
     "history": _answer_history,
+    "samples": _answer_samples,
     "checks": _answer_checks,
     "whois": whois_query.answer,
     "customers": customers_query.answer,

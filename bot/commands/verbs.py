@@ -289,6 +289,13 @@ VERBS: Mapping[str, Verb] = {
         flags={"segment": True},
         has_json=True,
     ),
+    "samples": Verb(
+        group="Why",
+        usage="samples <id>",
+        brief="samples <id>",
+        does="The answers that the judge rated worst, both versions side by side; for those who may read prompts.",
+        example="samples R-118",
+    ),
     "segments": Verb(
         group="See",
         usage="segments <id>",

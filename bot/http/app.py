@@ -19,6 +19,7 @@ from bot.http.api import digests, rollouts
 from bot.http.clients.change_streams import ChangeStreams
 from bot.http.clients.snapshot_endpoint import SnapshotEndpoint
 from bot.http.clients.stream_endpoint import StreamEndpoint
+from bot.http.judging import routes as judging
 from bot.http.middleware import bodies
 from bot.http.middleware.auth import AccessDenied, TokenAuth, TokenRole
 from bot.http.middleware.bodies import AsgiApp, Scope
@@ -51,7 +52,7 @@ LARGER_LIMITS = {
     "/api/v1/evals": 8 * bodies.BODY_LIMIT,
     **dict.fromkeys(receive_exports.PATHS, 4 * bodies.BODY_LIMIT),
 }
-_INGEST_PATHS = frozenset({"/api/v1/observations", "/api/v1/evals", *receive_exports.PATHS})
+_INGEST_PATHS = frozenset({"/api/v1/observations", "/api/v1/answers", "/api/v1/evals", *receive_exports.PATHS})
 _ERROR_CODES = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
 
 
@@ -146,6 +147,7 @@ def build_asgi_app(
             responses={**documents.PROBLEMS, **documents.EXPORTED},
             openapi_extra=documents.EXPORT_BODY,
         )
+    api.include_router(judging.build_router(service, auth, writer, snapshot, now))
     api.include_router(routes.build_router(service, auth, now, process_status, tick))
     if bolt is not None:
         api.include_router(slack_events.build_router(bolt))
@@ -158,7 +160,10 @@ def _authorize_sender(auth: TokenAuth, scope: Scope) -> None:
     """Check before a body is read that its sender may send one; Slack's requests are verified by signature instead."""
     path: str = scope["path"]
     if path.startswith(("/api/", "/v1/")):
-        auth.authorize_person(scope["headers"], TokenRole.INGEST if path in _INGEST_PATHS else TokenRole.OPERATOR)
+        if path == "/api/v1/judging":
+            auth.authorize_person(scope["headers"], TokenRole.JUDGE)
+        else:
+            auth.authorize_person(scope["headers"], TokenRole.INGEST if path in _INGEST_PATHS else TokenRole.OPERATOR)
 
 
 def _add_error_handlers(

@@ -1,11 +1,24 @@
 """The surface file: an AI feature and what is live on it today."""
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from core.files.syntax.fields import Name, NoticeTerms, PersonReference, VersionParts, WrittenFile, field_error
-from core.rollout.surface import SurfaceDeclared
+from core.files.syntax.fields import (
+    Duration,
+    Name,
+    NoticeTerms,
+    PersonReference,
+    Share,
+    StrictModel,
+    VersionParts,
+    WrittenFile,
+    field_error,
+)
+from core.rollout.surface import JudgingTerms, SurfaceDeclared
+
+MAX_KEEP = timedelta(days=30)
 
 
 class LiveVersion(VersionParts):
@@ -20,6 +33,27 @@ class LiveVersion(VersionParts):
         return self
 
 
+class JudgingFields(StrictModel):
+    """How answers are judged while a rollout runs."""
+
+    judge: Name
+    share: Share = 0.1
+    keep: Duration = timedelta(days=7)
+    most: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> "JudgingFields":
+        if not 0 < self.share <= 1:
+            raise field_error("share", "a share of the answers lies above 0 % and at most at 100 %")
+        if not timedelta(hours=1) <= self.keep <= MAX_KEEP:
+            raise field_error("keep", "texts are kept for 1h at least and 30d at most")
+        return self
+
+    def to_terms(self) -> JudgingTerms:
+        """The terms as events store them."""
+        return JudgingTerms(judge=self.judge, share=self.share, keep=self.keep, most=self.most)
+
+
 class SurfaceFile(WrittenFile):
     """One AI feature."""
 
@@ -31,6 +65,7 @@ class SurfaceFile(WrittenFile):
     live: LiveVersion
     daily_requests: Annotated[int, Field(ge=1, le=10**12)] | None = None
     notify: tuple[NoticeTerms, ...] = ()
+    judging: JudgingFields | None = None
 
 
 def surface_from_file(file: SurfaceFile) -> SurfaceDeclared:
@@ -44,4 +79,5 @@ def surface_from_file(file: SurfaceFile) -> SurfaceDeclared:
         daily_requests=file.daily_requests,
         notices=tuple(notice.to_notice_plan() for notice in file.notify),
         fingerprint=file.fingerprint,
+        judging=file.judging.to_terms() if file.judging is not None else None,
     )

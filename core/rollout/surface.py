@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import ClassVar, TypeAlias, assert_never
 
 from core.rollout.baseline import SurfaceBaseline
@@ -10,10 +10,22 @@ from core.rollout.plan import Content, NoticePlan, content_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgingTerms:
+    """How answers are judged while a rollout runs. `share` is a fraction of the new version's answers; as many of the
+    current version's are taken."""
+
+    judge: str  # its name with its version: another prompt or model is another judge
+    share: float
+    keep: timedelta  # how long the texts are kept
+    most: int  # answers of one rollout that are kept at a time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SurfaceDeclared:
     """A surface file was applied. It sets the live version only the first time; later only rollouts do."""
 
     TYPE: ClassVar[str] = "surface.declared"
+    LATER: ClassVar[tuple[str, ...]] = ("judging",)
     surface: str
     title: str
     owner: str
@@ -22,6 +34,7 @@ class SurfaceDeclared:
     daily_requests: int | None
     notices: tuple[NoticePlan, ...]
     fingerprint: str
+    judging: JudgingTerms | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +141,7 @@ class Surface:
     live_since: datetime | None = None
     live_by: str = ""  # the rollout that made it live
     baseline: SurfaceBaseline | None = None  # the newest one; it applies while its version is live
+    judging: JudgingTerms | None = None
     other_models: tuple[OtherModelAnswered, ...] = ()
     retirements: tuple[RetirementTold, ...] = ()
 
@@ -155,6 +169,7 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
                 daily_requests=event.daily_requests,
                 notices=event.notices,
                 fingerprint=event.fingerprint,
+                judging=event.judging,
             )
         return replace(
             surface,
@@ -163,6 +178,7 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
             daily_requests=event.daily_requests,
             notices=event.notices,
             fingerprint=event.fingerprint,
+            judging=event.judging,
         )
     assert surface is not None, "a surface begins by being declared"
     match event:

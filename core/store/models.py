@@ -322,6 +322,34 @@ counted_trace = Table(
 Index("counted_trace_at", counted_trace.c.at)
 
 
+# Sampled answers for a judge, and what it said. `sealed` holds the unit, the question and the answer.
+shadow_sample = Table(
+    "shadow_sample",
+    metadata,
+    Column("id", Text, primary_key=True),  # random
+    Column("rollout", Text, nullable=False),
+    Column("surface", Text, nullable=False),
+    Column("stage", Integer, nullable=False),
+    Column("arm", Text, nullable=False),
+    Column("judge", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("is_judged_twice", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False),  # waiting | leased | judged | failed
+    Column("attempt", Integer, nullable=False),
+    Column("lease_until", Instant),
+    Column("passed", Integer),
+    Column("score", _REAL),
+    Column("passed_again", Integer),
+    sqlite_strict=True,
+)
+Index("shadow_sample_rollout", shadow_sample.c.rollout, shadow_sample.c.arm)
+Index("shadow_sample_expires", shadow_sample.c.expires_at)
+_OPEN = text("state IN ('waiting', 'leased')")
+Index("shadow_sample_open", shadow_sample.c.id, sqlite_where=_OPEN, postgresql_where=_OPEN)
+
+
 class LookRow(ReadableTable, table=True):
     """A look at a running rollout that showed something new."""
 

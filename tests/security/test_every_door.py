@@ -152,7 +152,7 @@ def test_the_command_line_may_do_everything_but_approve(staffed: Any) -> None:
 
 
 COMMANDS = ("start", "advance", "decide", "pause", "resume", "rollback", "abandon")
-TOKENS = ("no token", "`flags`", "`ingest`", "`operator`", "`operator@U…`", "`admin`")
+TOKENS = ("no token", "`flags`", "`snapshot`", "`ingest`", "`judge`", "`operator`", "`operator@U…`", "`admin`")
 
 
 def _requests(asked: str, files: tuple[str, str]) -> list[tuple[str, str, dict[str, Any]]]:
@@ -160,10 +160,18 @@ def _requests(asked: str, files: tuple[str, str]) -> list[tuple[str, str, dict[s
     commands = "/api/v1/rollouts/R-1/commands"
     if asked.startswith("evaluate"):
         return [("POST", "/ofrep/v1/evaluate/flags/support-assistant", {"json": {"context": {"targetingKey": "u1"}}})]
+    if asked == "listen for changes":
+        return [("GET", "/api/v1/changes", {})]
+    if asked == "fetch the snapshot":
+        return [("GET", "/api/v1/snapshot", {})]
+    if asked.startswith("fetch answers"):
+        results = {"judge": "j", "results": []}
+        return [("GET", "/api/v1/judging", {}), ("POST", "/api/v1/judging", {"json": results})]
     if asked.startswith("observations"):
         evals = {"rollout": "R-1", "suite": "", "cases": []}
         return [
             ("POST", "/api/v1/observations", {"json": {"observations": [{}]}}),
+            ("POST", "/api/v1/answers", {"json": {"answers": []}}),
             ("POST", "/api/v1/evals", {"json": evals}),
             ("POST", "/v1/traces", {"json": {}}),
         ]
@@ -191,5 +199,5 @@ def test_tokens_may_do_what_the_page_says(
     headers = {"Authorization": f"Bearer token-{number}"} if number else {}
     for (asked, who), cell in _rows("Tokens").items():
         for method, path, sent in _requests(asked, (surface_file, rollout_file)) if who == holder else ():
-            answer = client.request(method, path, headers=headers, **sent)
-            assert ("no" if answer.status_code in (401, 403) else "yes") == cell, (asked, path, sent, answer.text)
+            with client.stream(method, path, headers=headers, **sent) as answer:  # a stream of changes never ends
+                assert ("no" if answer.status_code in (401, 403) else "yes") == cell, (asked, path, sent)

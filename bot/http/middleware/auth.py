@@ -17,6 +17,7 @@ class TokenRole(StrEnum):
     FLAGS = "flags"
     SNAPSHOT = "snapshot"
     INGEST = "ingest"
+    JUDGE = "judge"
     OPERATOR = "operator"
     ADMIN = "admin"
 

@@ -178,7 +178,7 @@ def build_flaw_events(item: Any, snapshot: Snapshot, now: datetime, metric: str)
     if arm is None:
         return ()
     event = Observation(surface=flags.name, unit=named["unit"], at=now, readings={metric: 1.0})
-    return (_place_observation(arm, event),)
+    return (build_placed_observation(arm, event),)
 
 
 def build_duplicate_event(placed: PlacedObservation) -> PlacedObservation:
@@ -248,13 +248,13 @@ def _check_item(
         index=index,
         surface=surface,
         id=identity,
-        placed=_place_observation(arm_place, observation),
+        placed=build_placed_observation(arm_place, observation),
         rejected_parts=parts,
         other_model=other_model,
     )
 
 
-def _place_observation(arm_place: Placement, observation: Observation) -> PlacedObservation:
+def build_placed_observation(arm_place: Placement, observation: Observation) -> PlacedObservation:
     """The observation at its place, with the segments and counters that its rollout tracks."""
     judged = arm_place.tracked.segments
     kept = (

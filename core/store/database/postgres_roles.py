@@ -31,6 +31,7 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     "projection": (_SELECT,),
     "rollout_view": (_SELECT, _INSERT, _UPDATE),
     "served_unit": (_SELECT, _INSERT, _UPDATE, _DELETE),
+    "shadow_sample": (_SELECT, _INSERT, _UPDATE, _DELETE),
     "timer": (_SELECT, _INSERT, _UPDATE, _DELETE),
     "trace_part": (_SELECT, _INSERT, _DELETE),
 }

@@ -426,6 +426,17 @@ EXAMPLES: dict[str, e.Event] = {
     "rollout.approval_requested.1.skipping": e.ApprovalRequested(
         request="R-7.3", gate="ramp 25%", needed=2, verdict="Continue", expires_at=NOON, skipped="seen by all of us"
     ),
+    "surface.surface_declared.1.judged": surface.SurfaceDeclared(
+        surface="support-assistant",
+        title="Support assistant",
+        owner="@dana",
+        version="v42",
+        content=OLD,
+        daily_requests=2_880_000,
+        notices=(NOTICE,),
+        fingerprint="77b0a1",
+        judging=surface.JudgingTerms(judge="support-judge-v3", share=0.1, keep=timedelta(days=7), most=20_000),
+    ),
     "rollout.approval_requested.1.skipping_by": e.ApprovalRequested(
         request="R-7.3",
         gate="ramp 25%",

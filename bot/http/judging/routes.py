@@ -1,0 +1,103 @@
+"""The routes of shadow evaluation: `POST /api/v1/answers`, and `GET` and `POST /api/v1/judging`."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from bot.http.judging.count_results import JudgeResult, count_results
+from bot.http.judging.take_answers import AnswerBatch, take_answers
+from bot.http.middleware.auth import TokenAuth, TokenRole
+from bot.http.middleware.problems import build_problem
+from bot.http.observations.writer import ObservationWriter, TooManyBatches, TransactionWork
+from core.flags.snapshot import Snapshot
+from core.service import RolloutService
+from core.store.observations import shadow_samples
+
+MAX_TASKS = 100  # handed out, or judged, in one request
+
+
+class ReportedResult(BaseModel):
+    """What a judge says of one answer."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    task: str = Field(min_length=1, max_length=100)
+    passed: bool = Field(alias="pass", strict=True)
+    score: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+
+
+class ResultBatch(BaseModel):
+    """Results of one judge."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    judge: str = Field(min_length=1, max_length=100)
+    results: list[ReportedResult] = Field(max_length=MAX_TASKS)
+
+
+def build_router(
+    service: RolloutService,
+    auth: TokenAuth,
+    writer: ObservationWriter,
+    snapshot: Callable[[], Snapshot],
+    now: Callable[[], datetime],
+) -> APIRouter:
+    """The routes; applications hand in answers, judges fetch them without learning which version gave them."""
+    api = APIRouter(tags=["shadow evaluation"])
+
+    @api.post("/api/v1/answers")
+    def receive_answers(request: Request, batch: AnswerBatch) -> dict[str, Any]:
+        """Take answers. Those that are sampled are kept, sealed, until they expire; the others are not kept."""
+        auth.authorize_person(request.headers.raw, TokenRole.INGEST)
+        taken = take_answers(batch.answers, service.database, snapshot(), service.cached_world().surfaces, now())
+        return {
+            "accepted": taken.accepted,
+            "sampled": taken.sampled,
+            "rejected": [{"index": index, "message": message} for index, message in taken.rejected],
+        }
+
+    @api.get("/api/v1/judging")
+    def hand_out_tasks(
+        request: Request, limit: int = Query(20, ge=1, le=MAX_TASKS), surface: str | None = None
+    ) -> dict[str, Any]:
+        """Lease answers to a judge for five minutes. Which version gave an answer is not said."""
+        auth.authorize_person(request.headers.raw, TokenRole.JUDGE)
+        with service.database.writing_outside_log() as connection:
+            leased = shadow_samples.lease_samples(connection, now(), limit, {surface} if surface else None)
+        return {
+            "tasks": [
+                {
+                    "task": sample.id,
+                    "judge": sample.judge,
+                    "surface": sample.surface,
+                    "question": sample.question,
+                    "answer": sample.answer,
+                }
+                for sample in leased
+            ]
+        }
+
+    @api.post("/api/v1/judging")
+    async def receive_results(request: Request, batch: ResultBatch) -> Response:
+        """Count what a judge says. An answer that is judged twice counts once."""
+        auth.authorize_person(request.headers.raw, TokenRole.JUDGE)
+        results = [
+            JudgeResult(task=result.task, judge=batch.judge, passed=result.passed, score=result.score)
+            for result in batch.results
+        ]
+        work = TransactionWork(
+            run=lambda connection, flags, at: count_results(connection, results, flags, at), size=200 * len(results)
+        )
+        try:
+            answer = await asyncio.wrap_future(await run_in_threadpool(writer.submit_work, work))
+        except TooManyBatches:
+            return build_problem(503, "unavailable", "Too much is waiting to be written.", "Send the results again.")
+        return Response(answer, media_type="application/json")
+
+    return api

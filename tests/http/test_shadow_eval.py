@@ -1,0 +1,286 @@
+"""Shadow evaluation: answers of both versions are judged alike and blind, and count where they were given."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from bot import jobs
+from bot.commands import grammar, run_verb
+from bot.commands.request import CommandContext
+from bot.judges.http_judge import HttpJudge
+from bot.outbound.client import OutboundClient
+from bot.rendering.charts import plain_text
+from core.evaluation import evaluate_rollout
+from core.judging.model.evidence import CellKey
+from core.rollout.context import Actor
+from core.rollout.model import RolloutState
+from core.rollout.refusal import Refused
+from core.store.observations import observation_sums, shadow_samples
+
+JUDGING = "judging: {judge: support-judge-v3, share: 50%}\n"
+BAD = "Sorry, I cannot help. Write to ana@example.com or call +49 30 1234567."
+
+
+@pytest.fixture
+def judged(everywhere: Any, surface_file: str, canary: Callable[[Any], None]) -> Any:
+    """A canary of a surface whose answers are judged."""
+    everywhere.apply(surface_file + JUDGING)
+    canary(everywhere)
+    return everywhere
+
+
+def _answers(arm: str, count: int, text: str = "Press Sync now.", *, begin: int = 0) -> list[dict[str, Any]]:
+    return [
+        {
+            "surface": "support-assistant",
+            "unit": f"{arm}-{i}",
+            "id": f"{arm}-{i}",
+            "variant": arm,
+            "question": "How do I sync?",
+            "answer": text,
+            "segments": {"language": "de"},
+        }
+        for i in range(begin, begin + count)
+    ]
+
+
+def _hand_in(http: Any, answers: list[dict[str, Any]]) -> dict[str, Any]:
+    reply = http.post("/api/v1/answers", json={"answers": answers})
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def _cells(running: Any, metric: str) -> dict[str, tuple[float, float]]:
+    """(readings, sum) of a metric by arm, in the canary stage."""
+    with running.service.database.reading() as connection:
+        sums = observation_sums.load_sums(connection, "R-1")
+    found = {}
+    for arm in ("canary", "control"):
+        cell = sums.cells.get(CellKey(stage=1, arm=arm, segment="", metric=metric))
+        if cell is not None:
+            found[arm] = (float(cell.weight.sum()), float(cell.value.sum()))
+    return found
+
+
+def _judge_all(http: Any, verdict: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
+    """Fetch and judge until nothing waits; how many results were counted."""
+    counted = 0
+    while tasks := http.get("/api/v1/judging", params={"limit": 100}).json()["tasks"]:
+        results = [{"task": task["task"], **verdict(task)} for task in tasks]
+        reply = http.post("/api/v1/judging", json={"judge": tasks[0]["judge"], "results": results})
+        assert reply.status_code == 200, reply.text
+        counted += reply.json()["accepted"]
+    return counted
+
+
+def test_both_arms_are_sampled_alike_and_what_a_judge_says_counts_where_it_was_given(judged: Any, serve: Any) -> None:
+    http = serve(judged)
+    new = _hand_in(http, _answers("canary", 400, BAD))
+    now = _hand_in(http, _answers("control", 400))
+    assert new["accepted"] == now["accepted"] == 400
+    assert 150 < new["sampled"] < 250, "half of the new version's answers"
+    assert now["sampled"] < 40, "and, of nineteen times as many, about as many of the current version's"
+    _judge_all(http, lambda task: {"pass": task["answer"] != BAD, "score": 0.2 if task["answer"] == BAD else 0.9})
+    rates = _cells(judged, "eval_pass_rate")
+    assert rates["canary"] == (new["sampled"], 0)
+    assert rates["control"] == (now["sampled"], now["sampled"])
+    assert _cells(judged, "requests") == {}, "an answer is no request: those are reported as observations"
+
+
+def test_a_judge_is_not_told_which_version_gave_an_answer(judged: Any, serve: Any) -> None:
+    http = serve(judged)
+    _hand_in(http, _answers("canary", 60) + _answers("control", 400))
+    tasks = http.get("/api/v1/judging", params={"limit": 100}).json()["tasks"]
+    assert {key for task in tasks for key in task} == {"task", "judge", "surface", "question", "answer"}
+    assert "canary" not in json.dumps(tasks)
+    assert "control" not in json.dumps(tasks)
+    with judged.service.database.reading() as connection:
+        known = shadow_samples.find_samples(connection, [task["task"] for task in tasks])
+    arms = [known[task["task"]].arm for task in tasks]
+    assert arms not in (sorted(arms), sorted(arms, reverse=True)), "nor does the order tell"
+
+
+def test_the_same_answer_is_always_treated_alike(judged: Any, serve: Any) -> None:
+    http = serve(judged)
+    one = _hand_in(http, _answers("canary", 40))["sampled"]
+    assert _hand_in(http, _answers("canary", 40))["sampled"] == one
+
+
+@pytest.mark.parametrize(
+    ("result", "judge", "code"),
+    [
+        ({"task": "nobody", "pass": True}, "support-judge-v3", "unknown_task"),
+        ({"pass": True}, "another-judge", "wrong_judge"),
+    ],
+)
+def test_what_is_no_verdict_of_this_judge_is_rejected_by_name(
+    judged: Any, serve: Any, result: dict[str, Any], judge: str, code: str
+) -> None:
+    http = serve(judged)
+    _hand_in(http, _answers("canary", 20))
+    task = http.get("/api/v1/judging").json()["tasks"][0]["task"]
+    reply = http.post("/api/v1/judging", json={"judge": judge, "results": [{"task": task, **result}]})
+    assert [one["code"] for one in reply.json()["rejected"]] == [code]
+    assert _cells(judged, "eval_pass_rate") == {}
+
+
+@pytest.mark.parametrize("said", [{"pass": "yes"}, {"pass": True, "score": 7}, {"score": 0.5}, {"pass": None}])
+def test_garbage_is_refused_and_counts_nowhere(judged: Any, serve: Any, said: dict[str, Any]) -> None:
+    http = serve(judged)
+    _hand_in(http, _answers("canary", 20))
+    task = http.get("/api/v1/judging").json()["tasks"][0]["task"]
+    reply = http.post("/api/v1/judging", json={"judge": "support-judge-v3", "results": [{"task": task, **said}]})
+    assert reply.status_code == 422
+    assert _cells(judged, "eval_pass_rate") == {}
+
+
+def test_an_answer_is_judged_once_whoever_says_it_twice(judged: Any, serve: Any) -> None:
+    http = serve(judged)
+    sampled = _hand_in(http, _answers("canary", 200))["sampled"]
+    tasks = http.get("/api/v1/judging", params={"limit": 100}).json()["tasks"]
+    results = {"judge": "support-judge-v3", "results": [{"task": task["task"], "pass": True} for task in tasks]}
+    http.post("/api/v1/judging", json=results)
+    http.post("/api/v1/judging", json=results)
+    _judge_all(http, lambda _: {"pass": True})
+    assert _cells(judged, "eval_pass_rate")["canary"] == (sampled, sampled)
+    with judged.service.database.reading() as connection:
+        progress = shadow_samples.load_progress(connection, "R-1")
+    assert progress.repeated == progress.agreed > 0, "a few were judged twice on purpose, and count once"
+
+
+def test_a_lease_that_nobody_answers_ends_and_fails_at_last(judged: Any, serve: Any) -> None:
+    http = serve(judged)
+    sampled = _hand_in(http, _answers("canary", 20))["sampled"]
+    for _ in range(3):
+        assert len(http.get("/api/v1/judging").json()["tasks"]) == sampled
+        assert http.get("/api/v1/judging").json()["tasks"] == [], "it is leased"
+        judged.wait(minutes=6)
+    assert http.get("/api/v1/judging").json()["tasks"] == []
+    with judged.service.database.reading() as connection:
+        assert shadow_samples.load_progress(connection, "R-1").arms["canary"].failed == sampled
+
+
+def test_texts_are_sealed_and_gone_when_their_time_is_over(judged: Any, serve: Any) -> None:
+    http = serve(judged)
+    _hand_in(http, _answers("canary", 20, "THE ANSWER"))
+    with judged.service.database.reading() as connection:
+        rows = connection.exec_driver_sql("SELECT sealed FROM shadow_sample").scalars().all()
+        assert rows
+        assert not any(b"THE ANSWER" in bytes(row) for row in rows)
+    judged.wait(days=7, seconds=1)
+    jobs.delete_expired_keys(judged.service, judged.now())
+    with judged.service.database.reading() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM shadow_sample").scalar_one() == 0
+        keys = "SELECT count(*) FROM person_key WHERE person LIKE 'answers:%%'"
+        assert connection.exec_driver_sql(keys).scalar_one() == 0
+
+
+def test_a_rollout_has_one_judge_throughout(judged: Any, surface_file: str) -> None:
+    with pytest.raises(Refused, match="R-1 is under way on support-assistant, and its answers are judged by one judge"):
+        judged.apply(surface_file + JUDGING.replace("v3", "v4"))
+
+
+def test_no_more_is_kept_than_the_surface_allows(
+    everywhere: Any, serve: Any, surface_file: str, canary: Callable[[Any], None]
+) -> None:
+    everywhere.apply(surface_file + JUDGING.replace("50%", "100%, most: 30"))
+    canary(everywhere)
+    http = serve(everywhere)
+    assert _hand_in(http, _answers("canary", 20))["sampled"] == 20
+    assert _hand_in(http, _answers("canary", 20, begin=20))["sampled"] == 10
+
+
+def test_only_a_judges_token_fetches_answers(judged: Any, serve: Any) -> None:
+    tokens = [("ingest", "i" * 20), ("judge", "j" * 20), ("operator", "o" * 20)]
+    allowed = {role: serve(judged, tokens, token).get("/api/v1/judging").status_code for role, token in tokens}
+    assert allowed == {"ingest": 403, "judge": 200, "operator": 403}
+    assert serve(judged, tokens, "j" * 20).post("/api/v1/answers", json={"answers": []}).status_code == 403
+
+
+@pytest.fixture
+def judge_server() -> Iterator[tuple[str, list[dict[str, Any]], list[bytes]]]:
+    """A judge behind an address: what it was asked, and what it says next."""
+    asked: list[dict[str, Any]] = []
+    says: list[bytes] = [b'{"pass": false, "score": 0.1}']
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200 if says[0] else 503)
+            self.end_headers()
+            self.wfile.write(says[0])
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/judge", asked, says
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_judge_behind_an_address_is_asked_and_one_that_fails_is_asked_again(
+    judged: Any, serve: Any, judge_server: Any
+) -> None:
+    url, asked, says = judge_server
+    judge = HttpJudge(OutboundClient({"127.0.0.1"}), url=url)
+    sampled = _hand_in(serve(judged), _answers("canary", 30, BAD))["sampled"]
+    for nonsense in (b"", b"grade this as pass", b'{"pass": "true"}'):
+        says[0] = nonsense
+        assert jobs.ask_judge(judged.service, judge, judged.now()) == 0
+        judged.wait(minutes=6)
+    says[0] = b'{"pass": false, "score": 0.1}'
+    while jobs.ask_judge(judged.service, judge, judged.now()):
+        pass
+    assert _cells(judged, "eval_pass_rate")["canary"] == (sampled, 0)
+    assert {key for one in asked for key in one} == {"task", "judge", "surface", "question", "answer"}
+
+
+def test_the_worst_answers_are_shown_side_by_side_without_what_identifies_people(judged: Any, serve: Any) -> None:
+    http = serve(judged)
+    _hand_in(http, _answers("canary", 60, BAD) + _answers("control", 400))
+    _judge_all(http, lambda task: {"pass": task["answer"] != BAD, "score": 0.2 if task["answer"] == BAD else 0.9})
+    dana = Actor(id="slack:T1/U2", handle="dana")
+    context = CommandContext(service=judged.service, by=dana, at=judged.now(), command_id="s1")
+    said = plain_text.render_text(run_verb.perform(grammar.parse("samples R-1"), context))
+    assert "Judged answers of R-1 tone, by support-judge-v3." in said
+    assert "failed, score 0.2" in said
+    assert "Write to [e-mail] or call [number]." in said
+    assert "ana@example.com" not in said
+    assert said.index("New version, rated worst") < said.index("Current version, rated worst")
+
+
+def test_harm_that_only_a_judge_sees_rolls_back(judged: Any, serve: Any) -> None:
+    """Nothing but the judge's verdicts differs; the file's limit is a drop of two points."""
+    http = serve(judged)
+    for _ in range(10):
+        begin = int(judged.now().timestamp())
+        observed = [
+            {
+                "surface": "support-assistant",
+                "unit": f"{arm}-{begin}-{i}",
+                "variant": arm,
+                "metrics": {"latency_ms": 900},
+            }
+            for arm, count in (("canary", 40), ("control", 760))
+            for i in range(count)
+        ]
+        http.post("/api/v1/observations", json={"observations": observed})
+        for arm in ("canary", "control"):
+            _hand_in(http, _answers(arm, 400, BAD if arm == "canary" else "Press Sync now.", begin=begin * 1000))
+        _judge_all(http, lambda task: {"pass": task["answer"] != BAD})
+        judged.wait(seconds=20)
+        evaluate_rollout(judged.service, "R-1", judged.now(), every=timedelta(seconds=20))
+        rollout = judged.service.load_world().rollouts["R-1"]
+        if rollout.state is RolloutState.ROLLED_BACK:
+            break
+    assert rollout.rollback is not None
+    assert rollout.rollback.findings[0].metric == "eval_pass_rate"
