@@ -86,6 +86,9 @@ def test_what_did_not_arrive_is_sent_again_under_the_same_key(monkeypatch: pytes
     assert len(intake.keys) == 5
     assert len({*intake.keys}) == 1
     assert [len(batch) for batch in intake.batches] == [1]
+    client.observe(SERVED, "user-2", {"latency_ms": 900})
+    assert client.flush(30)
+    assert len({*intake.keys}) == 2, "another batch has another key"
     client.close()
 
 

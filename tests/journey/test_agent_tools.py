@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import mcp
 import pytest
 
 from core.apply_file import apply_text
@@ -17,8 +18,6 @@ from core.rollout.context import Actor
 from core.service import CommandRequest, RolloutService
 from core.store.database.connections import connect
 from tests.http.conftest import ROLLOUT, SURFACE
-
-mcp = pytest.importorskip("mcp", reason="the extra mcp is not installed")
 
 ANA = Actor(id="cli:ana", handle="ana")
 TOOLS = "apply evidence explain history lint list_rollouts metrics pause plan rollback simulate status"
