@@ -246,15 +246,24 @@ def create(
     print(rollout_form.write_starting_file(found, world.policy), end="")
 
 
-def export(rollout: Annotated[str, typer.Argument(help="Its id, such as R-1.")]) -> None:
+def export(
+    rollout: Annotated[str, typer.Argument(help="Its id, such as R-1.")],
+    again: Annotated[bool, typer.Option("--again", help="For another attempt: a new name, from what is live.")] = False,
+) -> None:
     """Print a rollout as a file that reads back to the same plan."""
+    from bot.commands import investigation_queries
     from core.files import write_file
 
     with session.open_service() as service:
-        found = service.load_world().find_rollout(rollout.upper())
+        world = service.load_world()
+        found = world.find_rollout(rollout.upper())
+        name = investigation_queries.choose_next_name(world, found.plan.name) if found is not None else ""
     if found is None:
         print(f"There is no {rollout}.", file=sys.stderr)
         raise SystemExit(1)
+    if again:
+        print(write_file.export_next_attempt(found.plan, name, world.surfaces[found.plan.surface].live), end="")
+        return
     print(write_file.export_plan(found.plan), end="")
 
 

@@ -18,11 +18,12 @@ from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
 from bot.rendering.messages import announcement_messages, card, digest, model_messages, undelivered, witness
 from bot.rendering.messages.plan_facts import DecisionFacts, ListMembers
-from core import digest_sources, evaluation
+from core import digest_sources, evaluation, investigation_sources
 from core.digests.digest import Digest
 from core.digests.week import parse_week
 from core.judging.report.series import SeriesPoint
 from core.outbox_tasks import MESSAGES, MessageTask, WorkspaceMessageTask, channel_destination, parse_message_task
+from core.reviews.investigation import Investigation
 from core.rollout import commands as c
 from core.rollout.announcements import CARD_KEY, SURFACE_KINDS, Announcement, AnnouncementKind
 from core.rollout.context import ENGINE
@@ -271,6 +272,9 @@ class _MessageSender:
             rollout = world.get_rollout(announcement.rollout)
             return plan_queries.load_decision_facts(self._service, rollout, entries, self._now(), self._members)
 
+        def find_investigation() -> Investigation | None:
+            return investigation_sources.find_investigation(self._service, world.get_rollout(announcement.rollout))
+
         return announcement_messages.render(
             announcement,
             MessageTask.parse(row.request).position,
@@ -281,6 +285,7 @@ class _MessageSender:
             load_trend,
             newer,
             load_facts,
+            find_investigation,
         )
 
     def _post_message(

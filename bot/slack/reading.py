@@ -6,7 +6,7 @@ import re
 from slack_bolt import Ack, App, Respond
 from slack_sdk import WebClient
 
-from bot.commands import grammar, plan_queries, queries, run_verb, version_queries
+from bot.commands import grammar, investigation_queries, plan_queries, queries, run_verb, version_queries
 from bot.commands.grammar import ParsedCommand
 from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.rendering.answers import difference_text
@@ -42,6 +42,8 @@ class ReadingListeners:
         app.action(buttons.PLAN_DETAILS)(self.open_plan_details)
         app.action(re.compile(rf"^{buttons.GET_HISTORY}\."))(self.send_history)
         app.command("/rollout", matchers=[_asks_for_file])(self.send_typed_history)
+        app.action(buttons.GET_EVIDENCE)(self.send_evidence)
+        app.action(buttons.PLAN_AGAIN)(self.send_next_attempt)
 
     def open_plan_details(self, ack: Ack, body: Body, respond: Respond) -> None:
         """Show what somebody has to know who decides on a plan: the same as in the approval request."""
@@ -58,7 +60,7 @@ class ReadingListeners:
         with self._requests.build_click_responder(ack, body, respond) as responder:
             rollout_id, form = buttons.decode_value(body["actions"][0].get("value", ""))
             asked = self._requests.build_request(parse_origin(body), "history", body["trigger_id"])
-            responder.respond(self._send_file(asked, rollout_id, form, body["user"]["id"]))
+            responder.respond(self._send_file(asked, rollout_id, form, body))
 
     def send_typed_history(self, ack: Ack, body: Body, respond: Respond) -> None:
         """`/rollout history R-1 --csv`: the same."""
@@ -73,14 +75,36 @@ class ReadingListeners:
             parsed = _parse_history(body)
             assert parsed is not None, "the matcher has seen the flag"
             asked = self._requests.build_request(parse_command_origin(body), "history", body["trigger_id"])
-            responder.respond(self._send_file(asked, parsed.rollout, "csv", body["user_id"]))
+            responder.respond(self._send_file(asked, parsed.rollout, "csv", body))
 
-    def _send_file(self, asked: CommandContext, reference: str, form: str, user: str) -> Message:
+    def send_evidence(self, ack: Ack, body: Body, respond: Respond) -> None:
+        """Send the evidence of a rollback as a file."""
+        with self._requests.build_click_responder(ack, body, respond) as responder:
+            rollout_id, _ = buttons.decode_value(body["actions"][0].get("value", ""))
+            asked = self._requests.build_request(parse_origin(body), "metrics", body["trigger_id"])
+            name, content = investigation_queries.load_bundle(asked, rollout_id)
+            responder.respond(self._upload(name, content, f"{name}: what is known about the rollback.", body))
+
+    def send_next_attempt(self, ack: Ack, body: Body, respond: Respond) -> None:
+        """Send the plan of a rollout as a file for another attempt."""
+        with self._requests.build_click_responder(ack, body, respond) as responder:
+            rollout_id, _ = buttons.decode_value(body["actions"][0].get("value", ""))
+            asked = self._requests.build_request(parse_origin(body), "diff", body["trigger_id"])
+            name, content = investigation_queries.write_next_attempt(asked, rollout_id)
+            said = f"{name}: the same plan under another name. Correct it, then `rollout apply` takes it."
+            responder.respond(self._upload(name, content.encode(), said, body))
+
+    def _send_file(self, asked: CommandContext, reference: str, form: str, body: Body) -> Message:
         try:
             name, content = queries.load_history_file(asked, reference, form)
         except ClarificationNeeded as unclear:
             return run_verb.render_refusal(unclear, None, asked)
-        said = blocks.build_message(f"{name}: every entry, as of now.")
+        return self._upload(name, content.encode(), f"{name}: every entry, as of now.", body)
+
+    def _upload(self, name: str, content: bytes, first_line: str, body: Body) -> Message:
+        """Send a file to the person behind a request in a direct message; returns the answer that says so."""
+        user = body["user"]["id"] if "user" in body else body["user_id"]
+        said = blocks.build_message(first_line)
         posted = self._client.chat_postMessage(channel=user, text=said.text, blocks=list(said.blocks))
         self._client.files_upload_v2(
             channel=posted["channel"], thread_ts=posted["ts"], content=content, filename=name, title=name

@@ -24,6 +24,23 @@ from core.rollout.plan import (
 
 def export_plan(plan: Plan) -> str:
     """The plan as YAML. On the same surface and policy, `parse_file` and `build` turn it into an equal plan."""
+    return _dump(_write_plan(plan))
+
+
+def export_next_attempt(plan: Plan, name: str, live: str) -> str:
+    """The plan as a file for another rollout called `name`, from the version that is `live`.
+
+    Its version gets a new name, and no start is set. The file plans the same content until somebody corrects it.
+    """
+    written = _write_plan(plan)
+    change = {**written["change"], "from": f"{plan.surface}@{live}", "to": dict(plan.change)}
+    told = f"# From {plan.name} ({plan.from_version} -> {plan.to_version}). Correct what went wrong, then apply it.\n"
+    written.pop("start", None)
+    return told + _dump({**written, "rollout": name, "change": change})
+
+
+def _write_plan(plan: Plan) -> dict[str, Any]:
+    """Every field of the plan, as a file has it."""
     written: dict[str, Any] = {
         "version": 1,
         "rollout": plan.name,
@@ -62,6 +79,10 @@ def export_plan(plan: Plan) -> str:
         written["start"] = plan.start.isoformat()
     if plan.drives is not None:
         written["drives"] = _write_drives(plan.drives)
+    return written
+
+
+def _dump(written: dict[str, Any]) -> str:
     return yaml.dump(written, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 

@@ -33,6 +33,7 @@ class AnnouncementKind(StrEnum):
     GLASS_BROKEN = "glass_broken"  # somebody went on although something was missing; broadcast to the channel
     NOT_CONFIRMED = "not_confirmed"  # the rollback could not be confirmed; broadcast to the channel
     WITNESS = "witness"  # position and hash of the event that ended a rollout, in the thread
+    INVESTIGATION = "investigation"  # the checklist after a rollback, in the thread
     REVIEW = "review"  # the draft of the review, in the thread; edited once somebody has written it
     REVIEW_REMINDER = "review_reminder"  # to the owner, in the thread, while the review is not written
     OTHER_MODEL = "other_model"  # another model answers than configured; to the engineers of the AI feature
@@ -158,6 +159,8 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
                 for stage in after.comparisons
                 if stage not in after.decisions
             ]
+            if after.was_exposed:
+                result.append(announce_here(AnnouncementKind.INVESTIGATION, f"investigation:{position}"))
             result += _build_follow_ups(after, position)
             result += _build_notice_edits(after)
             result += _build_reminders(after, position)

@@ -177,6 +177,11 @@ class Rollout:
         return self.is_under_way and any(self.plan.stages[span.index].has_exposure for span in self.spans)
 
     @property
+    def was_exposed(self) -> bool:
+        """Whether anyone ever got the new version."""
+        return any(self.plan.stages[span.index].has_exposure for span in self.spans)
+
+    @property
     def is_under_way(self) -> bool:
         """Whether it has started and not ended."""
         return self.state in UNDER_WAY_STATES

@@ -92,6 +92,8 @@ def test_every_button_is_told():
         "Write the review…",
         "Change",
         "Details",
+        "Get the evidence",
+        "New rollout from this one",
     ]
     source = Path(str(buttons.__file__)).read_text(encoding="utf-8")
     assert set(re.findall(r'blocks\.button\(\s*"([^"]+)"', source)) == set(labels)

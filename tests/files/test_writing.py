@@ -12,7 +12,7 @@ from core.files.read_file import parse_file
 from core.files.syntax.limit_terms import LimitTerms, format_limit
 from core.files.syntax.problems import select_errors
 from core.files.templates import TEMPLATES
-from core.files.write_file import export_plan
+from core.files.write_file import export_next_attempt, export_plan
 from core.judging.model.limits import LimitRole
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.plan import Stage, StageKind
@@ -31,6 +31,15 @@ def test_a_file_survives_the_round_trip(files, built, surface, policy, now, name
     assert built(again, on=on, policy=policy) == plan
     assert built(again, on=on, policy=policy).fingerprint() == plan.fingerprint()
     assert export_plan(built(again, on=on, policy=policy)) == again
+
+
+def test_another_attempt_starts_from_what_is_live_under_names_of_its_own(files, built, surface, policy):
+    plan = built(files("prompt-change.yaml"), policy=policy)
+    tried = replace(surface, versions={**surface.versions, plan.to_version: {**surface.live_content, **plan.change}})
+    again = built(export_next_attempt(plan, "support-tone-v43-2", surface.live), on=tried, policy=policy)
+    assert (again.name, again.from_version, again.start) == ("support-tone-v43-2", surface.live, None)
+    assert again.to_version not in tried.versions
+    assert (again.change, again.limits, again.stages) == (plan.change, plan.limits, plan.stages)
 
 
 @pytest.mark.parametrize("name", list(TEMPLATES))

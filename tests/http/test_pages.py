@@ -246,3 +246,19 @@ def test_the_history_of_a_page_is_in_sentences_and_can_be_downloaded(running: An
     assert client.get("/r/R-1/history.json").json()["events"][0]["type"] == "rollout.planned"
     assert client.get("/r/R-9/history.csv").status_code == 404
     assert client.get("/r/R-1/history.xml").status_code == 422
+
+
+def test_a_rollback_has_a_page_to_investigate_it_by(running: Any, serve: Any, canary: Any) -> None:
+    client = serve(running)
+    canary(running)
+    looked_at(running)
+    assert client.get("/r/R-1/investigation").status_code == 404
+    running.do(c.RollBack(reason="<b>odd</b>"))
+    assert '<a href="/r/R-1/investigation">' in client.get("/r/R-1").text
+    page = client.get("/r/R-1/investigation").text
+    assert "<strong>What moved first?</strong>" in page
+    assert '<svg class="chart" viewBox' in page
+    assert "<b>odd" not in page
+    bundle = client.get("/r/R-1/investigation.zip")
+    assert bundle.headers["content-type"] == "application/zip"
+    assert bundle.content.startswith(b"PK")

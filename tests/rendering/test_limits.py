@@ -27,7 +27,7 @@ from bot.rendering.answers.whois import UnitHistory
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
-from bot.rendering.messages import announcement_messages, approval, card, event_lines, undelivered
+from bot.rendering.messages import announcement_messages, approval, card, event_lines, investigation, undelivered
 from bot.rendering.messages.plan_facts import DecisionFacts
 from bot.rendering.numbers import segments
 from bot.rendering.numbers.latest_numbers import LatestNumbers
@@ -43,6 +43,7 @@ from core.judging.model import verdict as v
 from core.judging.model.causes import Cause, CauseFactor, DifferenceCauses
 from core.judging.model.comparison import CourseDay, MetricCourse
 from core.judging.report.series import SeriesPoint
+from core.reviews.investigation import begin_investigation
 from core.rollout import events as e
 from core.rollout.announcements import Announcement, AnnouncementKind, notice_key
 from core.rollout.assignment_history import Assignment
@@ -238,6 +239,9 @@ def _everything(words: Any, text: str) -> Iterator[Message]:
     yield notice_overview.render_preview(rollout, text, story.at, words.zone)
     yield from _whois(words, rollout, surface, text)
     yield from _versions_and_plan(words, rollout, surface, text)
+    found = begin_investigation(rollout, entries, [replace(rollout, id="R-9")] * 9)
+    assert found is not None
+    yield investigation.render(found, words.zone)
     yield blocks.build_refusal(text, text)
     yield card.render(rollout, words.zone)
 

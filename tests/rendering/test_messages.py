@@ -239,6 +239,7 @@ When  canary began 12:00:00 CET, decided 13:38:02 CET
 How fast  verdict after 98 min of this stage · the look took 0.02 s · switched after 4.1 s, observed on 3 processes
 What flipped  support-assistant: v43 -> v42 (prompt only). Not touched: model, tools
 Who was hit  565 requests, about 430 people (5 % of users)
+[ Get the evidence ] [ New rollout from this one ]
 Ask <@U2DANA> (owner) · told: #support, #marketing, #integrations-team · cannot be overruled: the limits were set before the start\
 """)
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from bot.http.middleware.auth import TokenAuth, TokenRole
-from bot.http.pages import digests, reviews
+from bot.http.pages import digests, investigations, reviews
 from bot.http.pages.numbers import build_numbers
 from bot.http.pages.plan_sections import build_plan_sections
 from bot.http.pages.version_page import build_version_page
@@ -159,6 +159,7 @@ def build_router(
         return render_page("version.html", page=build_version_page(service, surface, version, compare_with))
 
     reviews.add_to(pages, service, auth, render_page)
+    investigations.add_to(pages, service, auth, render_page)
     digests.add_to(pages, service, auth, render_page, now)
 
     @pages.get("/style.css")

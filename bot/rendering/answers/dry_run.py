@@ -86,6 +86,8 @@ def name_message(kind: AnnouncementKind) -> str:
             return "an alert that the rollback is not confirmed"
         case AnnouncementKind.WITNESS:
             return "the log witness in the thread"
+        case AnnouncementKind.INVESTIGATION:
+            return "the checklist for the investigation, in the thread"
         case AnnouncementKind.REVIEW:
             return "the review in the thread"
         case AnnouncementKind.REVIEW_REMINDER:

@@ -33,9 +33,10 @@ def format_csv(entries: Sequence[HistoryEntry], zone: str) -> str:
             wording.to_plain_text(event_lines.describe_event(rollout, entry.event, zone)),
             type(entry.event).TYPE,
         )
-        table.writerow([_defuse_formula(cell) for cell in row])
+        table.writerow([defuse_formula(cell) for cell in row])
     return written.getvalue()
 
 
-def _defuse_formula(cell: str) -> str:
+def defuse_formula(cell: str) -> str:
+    """The cell, with an apostrophe before what a spreadsheet would run as a formula."""
     return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell

@@ -30,6 +30,8 @@ VIEW_DIFFERENCE = "view_difference"
 WRITE_REVIEW = "write_review"
 PLAN_DETAILS = "plan_details"
 EXPLAIN_ROLLBACK = "explain"  # `explain.slow`, `explain.cost`, …
+GET_EVIDENCE = "get_evidence"
+PLAN_AGAIN = "plan_again"
 EXPLAIN_OTHER = f"{EXPLAIN_ROLLBACK}.other"
 GET_HISTORY = "get_history"  # `get_history.csv`, `get_history.json`
 RUN = "run"  # `run.0`, `run.1`, …: the value is a command that is parsed like a typed one
@@ -171,6 +173,16 @@ def explain_rollback(rollout: Rollout) -> list[Block]:
         blocks.button(labels[cause], f"{EXPLAIN_ROLLBACK}.{cause}", encode_value(rollout.id, cause))
         for cause in ROLLBACK_CAUSES
     ]
+
+
+def get_evidence(rollout: Rollout) -> Block:
+    """Send the evidence of a rollback as a file in a direct message."""
+    return blocks.button("Get the evidence", GET_EVIDENCE, encode_value(rollout.id))
+
+
+def plan_again(rollout: Rollout) -> Block:
+    """Send the plan as a file for another attempt in a direct message."""
+    return blocks.button("New rollout from this one", PLAN_AGAIN, encode_value(rollout.id))
 
 
 def get_history(rollout: Rollout, form: str) -> Block:

@@ -15,6 +15,7 @@ from bot.rendering.messages import (
     event_lines,
     follow_up,
     glass_broken,
+    investigation,
     notice,
     notice_note,
     review,
@@ -24,6 +25,7 @@ from bot.rendering.messages import (
 )
 from bot.rendering.messages.plan_facts import DecisionFacts
 from core.reviews import draft
+from core.reviews.investigation import Investigation
 from core.rollout import direct_messages, gating, holds
 from core.rollout import events as e
 from core.rollout.announcements import Announcement, AnnouncementKind, notice_key
@@ -44,12 +46,13 @@ def render(
     trend: summary.Trend = lambda _: (),
     newer: Callable[[], card.Newer] = lambda: None,
     facts: Callable[[], DecisionFacts] = DecisionFacts,
+    find_investigation: Callable[[], Investigation | None] = lambda: None,
 ) -> Message | None:
     """The message to post or edit at `at`; None if the announcement no longer applies.
 
     `position` is the log position of the event that caused it, `mention` formats a group name, `trend` returns the
-    points of a metric of this rollout, `newer` is the newest look where it is newer than the last evidence, and `facts`
-    is what an approver has to know besides.
+    points of a metric of this rollout, `newer` is the newest look where it is newer than the last evidence, `facts`
+    is what an approver has to know besides, and `find_investigation` what there is to investigate a rollback by.
     """
     rollout = world.get_rollout(announcement.rollout)
     zone = world.policy.timezone
@@ -77,6 +80,9 @@ def render(
             return _render_decision(announcement, rollout)
         case AnnouncementKind.ALERT | AnnouncementKind.ALERT_EDIT:
             return _render_alert(rollout, entries, zone)
+        case AnnouncementKind.INVESTIGATION:
+            found = find_investigation()
+            return investigation.render(found, zone) if found is not None else None
         case AnnouncementKind.REVIEW:
             return _render_review(rollout, entries, world, zone)
         case AnnouncementKind.REVIEW_REMINDER:

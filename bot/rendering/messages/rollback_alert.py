@@ -25,12 +25,20 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
         ),
         blocks.lines_section(_list_other_findings(event.findings)),
         build_cause_buttons(rollout),
+        _build_ways_on(rollout),
         blocks.lines_section(blind_spot_words.list_accepted_risks(rollout)),
         blocks.context(
             f"Ask {_format_owner_mention(rollout)} (owner)"
             f"{_format_notified_channels(rollout)}{LIMITS_LOCKED if event.findings else ''}"
         ),
     )
+
+
+def _build_ways_on(rollout: Rollout) -> Block | None:
+    """What can be done about it now: the evidence, and another attempt; None if nobody had the new version."""
+    if not rollout.was_exposed:
+        return None
+    return blocks.actions(buttons.get_evidence(rollout), buttons.plan_again(rollout))
 
 
 def _list_facts(
