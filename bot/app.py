@@ -32,6 +32,7 @@ from bot.judges.http_judge import HttpJudge
 from bot.outbound.client import OutboundClient
 from bot.process import log_lines
 from bot.process.answered_models import AnsweredModels
+from bot.process.block_support import BlockSupport
 from bot.process.client_positions import ClientPositions
 from bot.process.flip_confirmation import FlipConfirmer
 from bot.process.outage import DatabaseOutage
@@ -239,7 +240,7 @@ def build_program(
     policy = jobs.PolicyFileWatcher(settings.policy, service) if settings.policy is not None else None
     if policy is not None:
         policy.apply(now())
-    bolt, home_tabs = None, None
+    bolt, home_tabs, support = None, None, BlockSupport()
     if slack is not None and directory is not None and role != "worker":
         home_tabs = HomeTabs(service, slack, directory, now)
         bolt = slack_app.build_app(
@@ -249,6 +250,7 @@ def build_program(
             now=now,
             directory=directory,
             home_tabs=home_tabs,
+            block_support=support,
         )
     asgi = None
     answered = AnsweredModels(service)
@@ -278,7 +280,7 @@ def build_program(
     if home_tabs is not None:
         clock.run_every(REFRESH_HOME_TABS_EVERY, home_tabs.refresh, "home tabs")
     if role != "web":
-        _schedule_jobs(clock, settings, service, slack, directory, now, speed, channel_pause, outage)
+        _schedule_jobs(clock, settings, service, slack, directory, now, speed, channel_pause, outage, support)
     return Program(
         settings=settings,
         database=database,
@@ -344,6 +346,7 @@ def _schedule_jobs(
     speed: float,
     channel_pause: timedelta,
     outage: DatabaseOutage,
+    support: BlockSupport,
 ) -> None:
     """Register every periodic job of a worker with the scheduler."""
     every = settings.tick
@@ -404,6 +407,7 @@ def _schedule_jobs(
             members=directory.list_members,
             speed=speed,
             channel_pause=channel_pause,
+            support=support,
         )
         scheduler.run_every(DELIVER_MESSAGES_EVERY, deliver_messages, "deliver")
         refresh = max(REFRESH_CARDS_EVERY / speed, TICK_AT_MOST_EVERY)

@@ -11,10 +11,12 @@ from slack_sdk import WebClient
 from bot.commands import plan_queries
 from bot.delivery import message_lookup
 from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
+from bot.delivery.picture_upload import upload_pictures
 from bot.delivery.slack_api import SlackApi
 from bot.outbound.errors import PermanentFailure, RetryLater
+from bot.process.block_support import BlockSupport
 from bot.rendering import wording
-from bot.rendering.blocks.blocks import Message
+from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.charts import fallback
 from bot.rendering.messages import announcement_messages, card, digest, model_messages, undelivered, witness
 from bot.rendering.messages.plan_facts import DecisionFacts, ListMembers
@@ -87,15 +89,18 @@ def deliver_due(
     members: ListMembers = lambda _: {},
     speed: float = 1.0,
     channel_pause: timedelta = CHANNEL_PAUSE,
+    support: BlockSupport | None = None,
 ) -> int:
     """Send messages until none is due; returns how many rows were handled.
 
     `now` is the rollouts' clock and `speed` how fast it runs; `random_fraction` gives numbers in [0, 1); `mention`
     turns a user group's name into a mention, or an empty string, and `members` lists its members. `channel_pause` is
-    the least real time between two messages to a channel.
+    the least real time between two messages to a channel. `support` remembers which blocks the workspace refuses.
     """
     attempts = OutboxConsumer(database, MESSAGES, now, speed=speed, random_fraction=random_fraction)
-    sender = _MessageSender(database, service, slack, now, attempts, mention, members, speed, channel_pause)
+    sender = _MessageSender(
+        database, service, slack, now, attempts, mention, members, speed, channel_pause, support or BlockSupport()
+    )
     handled = 0
     while (row := attempts.claim()) is not None:
         sender.send(row)
@@ -104,7 +109,7 @@ def deliver_due(
 
 
 class _MessageSender:
-    """Delivers one row at a time, and remembers which fallback blocks this workspace needs."""
+    """Delivers one row at a time."""
 
     def __init__(
         self,
@@ -117,6 +122,7 @@ class _MessageSender:
         members: ListMembers,
         speed: float,
         channel_pause: timedelta,
+        support: BlockSupport,
     ) -> None:
         self._database = database
         self._service = service
@@ -127,7 +133,8 @@ class _MessageSender:
         self._members = members
         self._speed = speed
         self._channel_pause = channel_pause
-        self._fallback_step = 0  # how far blocks must be simplified for this workspace, as known so far
+        self._client = slack
+        self._support = support
 
     def send(self, row: OutboxRow) -> None:
         """Deliver, skip, reschedule or dead-letter one row."""
@@ -390,16 +397,32 @@ class _MessageSender:
 
     def _send_with_fallback(self, row: OutboxRow, method: str, message: Message, **arguments: Any) -> Mapping[str, Any]:
         """Call Slack with the message's blocks, and with simpler ones while Slack rejects them."""
+        first = step = self._support.step
+        pictures: Mapping[str, tuple[str, str]] | None = None
         while True:
-            shown = fallback.simplify_blocks(message.blocks, self._fallback_step)
+            if step == fallback.PICTURES and pictures is None and message.pictures:
+                pictures = upload_pictures(self._client, message)
+            shown = fallback.simplify_blocks(message.blocks, step, pictures)
             try:
-                return self._call_slack(row, method, {**arguments, "text": message.text, "blocks": list(shown)})
+                answer = self._call_slack(row, method, {**arguments, "text": message.text, "blocks": list(shown)})
             except PermanentFailure as never:
-                left = range(self._fallback_step + 1, fallback.MAX_STEPS + 1)
-                step = next((n for n in left if fallback.simplify_blocks(message.blocks, n) != shown), None)
-                if str(never) not in _BLOCK_ERRORS or step is None:
+                if str(never) not in _BLOCK_ERRORS:
                     raise
-                self._fallback_step = step
+                left = range(step + 1, fallback.MAX_STEPS + 1)
+                simpler = next((n for n in left if self._differs(message, n, shown)), None)
+                if simpler is None:
+                    raise
+                step = simpler
+            else:
+                if step > first:  # a picture may be refused for once, as a new file is not ready at once
+                    self._support.record_refusal(step if step == fallback.MAX_STEPS else fallback.PICTURES)
+                return answer
+
+    def _differs(self, message: Message, step: int, shown: tuple[Block, ...]) -> bool:
+        """Whether another step would send other blocks; the pictures of a message count, though not yet uploaded."""
+        if step == fallback.PICTURES and message.pictures:
+            return True
+        return fallback.simplify_blocks(message.blocks, step) != shown
 
     def _call_slack(self, row: OutboxRow, method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
         """Call Slack once, after renewing the lease of the row."""

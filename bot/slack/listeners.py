@@ -15,6 +15,7 @@ from slack_sdk.errors import SlackApiError
 
 from bot.commands import grammar, run_verb
 from bot.commands.grammar import ParsedCommand, ParseResult
+from bot.process.block_support import BlockSupport
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.slack import clicks, slack_responder, views
@@ -64,7 +65,7 @@ class SlackListeners:
                 ack(**slack_responder.build_payload(message, is_public=public))
 
         def post_later(message: Message) -> None:
-            post_response(respond, message, is_public=public)
+            post_response(respond, message, self._requests.block_support, is_public=public)
 
         with self._requests.build_responder(body["trigger_id"], acknowledge, post_later) as responder:
             responder.respond(self._run_typed(parsed, parse_command_origin(body), body["trigger_id"]))
@@ -129,6 +130,7 @@ class SlackListeners:
                     lambda: self._client.chat_postEphemeral(text=message.text, blocks=list(shown), **where)
                 ),
                 message,
+                self._requests.block_support,
             )
 
         def post_answer(message: Message | None) -> None:
@@ -236,6 +238,7 @@ def build_app(
     now: Callable[[], datetime],
     directory: SlackDirectory,
     home_tabs: HomeTabs | None = None,
+    block_support: BlockSupport | None = None,
     acknowledge_within: float = ACKNOWLEDGE_WITHIN,
 ) -> App:
     """Build the Bolt app with every listener, without calling Slack. `now` is the rollouts' clock; `home_tabs` is given
@@ -253,7 +256,7 @@ def build_app(
         listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="slack"),
     )
     app.use(_require_slack_response_url(client))
-    requests = SlackRequests(service, client, directory, now, acknowledge_within)
+    requests = SlackRequests(service, client, directory, now, acknowledge_within, block_support)
     PlanningListeners(service, client, directory, requests).register(app)
     ReadingListeners(client, requests, directory.list_members).register(app)
     ReviewListeners(service, client, requests).register(app)

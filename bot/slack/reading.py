@@ -69,7 +69,7 @@ class ReadingListeners:
             ack(**slack_responder.build_payload(message)) if message is not None else ack()
 
         def post_later(message: Message) -> None:
-            post_response(respond, message)
+            post_response(respond, message, self._requests.block_support)
 
         with self._requests.build_responder(body["trigger_id"], acknowledge, post_later) as responder:
             parsed = _parse_history(body)

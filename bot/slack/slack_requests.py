@@ -12,6 +12,7 @@ from slack_sdk.errors import SlackApiError
 
 from bot.commands.request import CommandContext
 from bot.commands.verbs import VERBS
+from bot.process.block_support import BlockSupport
 from bot.rendering.blocks.blocks import Message
 from bot.slack import slack_responder, views
 from bot.slack.directory import SlackDirectory
@@ -70,12 +71,14 @@ class SlackRequests:
         directory: SlackDirectory,
         now: Callable[[], datetime],
         acknowledge_within: float = ACKNOWLEDGE_WITHIN,
+        block_support: BlockSupport | None = None,
     ) -> None:
         self._service = service
         self._client = client
         self._directory = directory
         self._now = now
         self._acknowledge_within = acknowledge_within
+        self.block_support = block_support or BlockSupport()
 
     def build_request(self, origin: SlackOrigin, verb: str, key: str, *, thread_ts: str = "") -> CommandContext:
         """The request of the person behind `origin` for `verb`; `key` tells a repeat by Slack from a new request."""
@@ -115,7 +118,7 @@ class SlackRequests:
 
         def post_later(message: Message) -> None:
             if body.get("response_url"):
-                post_response(respond, message, is_public=is_public)
+                post_response(respond, message, self.block_support, is_public=is_public)
             else:
                 self._open_answer(body, message)
 
@@ -136,7 +139,7 @@ class SlackRequests:
             self._client.chat_postMessage(channel=body["user"]["id"], text=message.text, blocks=shown)
 
 
-def post_response(respond: Respond, message: Message, *, is_public: bool = False) -> None:
+def post_response(respond: Respond, message: Message, support: BlockSupport, *, is_public: bool = False) -> None:
     """Post an answer to a response URL, with simpler blocks while Slack rejects them."""
 
     def post_blocks(shown: tuple[Body, ...]) -> bool:
@@ -144,4 +147,4 @@ def post_response(respond: Respond, message: Message, *, is_public: bool = False
         answer = respond(**said, replace_original=False)
         return answer.status_code == 200 and "invalid_blocks" not in str(answer.body)
 
-    slack_responder.post_with_fallback(post_blocks, message)
+    slack_responder.post_with_fallback(post_blocks, message, support)

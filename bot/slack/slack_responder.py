@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import structlog
 
+from bot.process.block_support import BlockSupport
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
@@ -38,12 +39,19 @@ def needs_fallback(message: Message) -> bool:
     return any(block["type"] == "data_visualization" for block in message.blocks)
 
 
-def post_with_fallback(post: Callable[[tuple[dict[str, Any], ...]], bool], message: Message) -> None:
-    """Post the blocks, and simpler ones while `post` returns that they were rejected."""
+def post_with_fallback(
+    post: Callable[[tuple[dict[str, Any], ...]], bool], message: Message, support: BlockSupport
+) -> None:
+    """Post the blocks, and simpler ones while `post` returns that they were rejected, which `support` remembers."""
     tried: tuple[dict[str, Any], ...] | None = None
-    for step in range(fallback.MAX_STEPS + 1):
+    first = support.step
+    for step in range(first, fallback.MAX_STEPS + 1):
         shown = fallback.simplify_blocks(message.blocks, step)
-        if shown != tried and post(shown):
+        if shown == tried:
+            continue
+        if post(shown):
+            if step > first:
+                support.record_refusal(step if step == fallback.MAX_STEPS else fallback.PICTURES)
             return
         tried = shown
 

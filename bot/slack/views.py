@@ -6,6 +6,7 @@ from typing import Any
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
+from bot.rendering.charts import fallback
 
 REASON = "reason"
 _FORMS = {
@@ -68,7 +69,8 @@ def build_result_modal(action: str, message: Message) -> dict[str, Any]:
 
 def build_answer_modal(message: Message, title: str = "Rampart", callback: str = "answered") -> dict[str, Any]:
     """A modal that only shows a message."""
-    shown = [b for b in message.blocks if b["type"] in {"section", "context"}]
+    simple = fallback.simplify_blocks(message.blocks, fallback.MAX_STEPS)  # modals take neither charts nor tables
+    shown = [b for b in simple if b["type"] in {"section", "context"}]
     return {
         "type": "modal",
         "callback_id": callback,

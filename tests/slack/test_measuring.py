@@ -8,7 +8,9 @@ import pytest
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web import SlackResponse
 
+from bot.process.block_support import BlockSupport
 from bot.rendering.blocks import blocks
+from bot.rendering.charts import fallback
 from bot.slack import slack_responder
 from bot.slack.listeners import _try_post
 from core import apply_file, evaluation
@@ -100,27 +102,44 @@ def test_a_refused_chart_is_answered_with_words() -> None:
             posts.append({b["type"] for b in shown} & {"data_visualization", "table"})
             return len(posts) > refusals
 
-        slack_responder.post_with_fallback(post, message)
+        support = BlockSupport()
+        slack_responder.post_with_fallback(post, message, support)
+        assert support.step == {0: 0, 1: fallback.PICTURES, 2: fallback.MAX_STEPS}[refusals], "it is remembered"
         assert posts[-1] == left
         assert len(posts) == refusals + 1
 
 
-@pytest.mark.parametrize("refused", [False, True])
-def test_a_summary_has_a_chart_or_its_words(office: Any, refused: bool) -> None:
+def test_what_was_refused_is_tried_again_after_a_day() -> None:
+    seconds = 0.0
+    support = BlockSupport(lambda: seconds)
+    support.record_refusal(fallback.PICTURES)
+    seconds = 23 * 3600.0
+    assert support.step == fallback.PICTURES
+    seconds = 24 * 3600.0
+    assert support.step == 0
+
+
+@pytest.mark.parametrize("refused", [0, 1, 2])
+def test_a_summary_has_a_chart_or_its_picture_or_its_words(office: Any, refused: int) -> None:
     by_time = "version: 1\nkind: policy\nrisk: {standard: {approvals: 1, may_skip: [cohort], grow_on: time}}\n"
     apply_file.apply_text(office.service, by_time, "policy.yaml", by=ENGINE, at=office.at, command_id="policy")
     measured(office, looks=1)
     office.deliver()
     if refused:
-        office.sandbox.fail_next("chat.postMessage", "error:invalid_blocks")
+        office.sandbox.fail_next("chat.postMessage", "error:invalid_blocks", times=refused)
     measured(office, looks=1, begin=False)
     assert office.rollout.evidence.reason == "step"
     office.deliver()
     said = [m for m in office.sandbox.list_replies(office.card()) if "limits clear" in office.shown(m)][-1]
     kinds = [block["type"] for block in said.blocks]
-    assert ("data_visualization" in kinds) != refused
+    assert ("data_visualization" in kinds, "image" in kinds) == (refused == 0, refused == 1)
     assert "table" in kinds
-    assert ("new − now" in office.shown(said)) or not refused
+    assert "new − now" in office.shown(said) or refused == 1
+    if refused == 1:
+        picture = next(block for block in said.blocks if block["type"] == "image")
+        assert "new − now" in picture["alt_text"]
+        stored = office.sandbox.workspace.files[picture["slack_file"]["id"]]
+        assert stored.content.startswith(b"\x89PNG")
 
 
 def _line() -> dict[str, Any]:

@@ -17,6 +17,7 @@ BUTTON_TEXT_LIMIT = 75
 BUTTON_VALUE_LIMIT = 2000
 CONFIRM_TITLE, CONFIRM_TEXT, CONFIRM_BUTTON = 100, 300, 30
 TABLE_ROWS, TABLE_COLUMNS = 100, 20
+ALT_TEXT_LIMIT = 2000
 MAX_MESSAGE_BLOCKS = 50
 MAX_MESSAGE_CHARACTERS = 12_000  # Slack rejects messages with somewhat more than 13,000 characters of block text
 _LABEL_LIMIT = 50  # a longer text before the colon is a sentence, not a label
@@ -24,11 +25,24 @@ TEXT_LIMIT = 3000  # chat.update rejects texts above 4,000, which some clients c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChartPicture:
+    """A chart block drawn as SVG; `title` is that of the block, `alt` says in words what it shows."""
+
+    title: str
+    svg: str
+    alt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A message to post: `text` for notifications and screen readers, complete on its own; `blocks` for screens."""
+    """A message to post: `text` for notifications and screen readers, complete on its own; `blocks` for screens.
+
+    `pictures` are its chart blocks drawn, for workspaces that refuse those.
+    """
 
     text: str
     blocks: tuple[Block, ...] = ()
+    pictures: tuple[ChartPicture, ...] = ()
 
 
 def build_message(first_line: str, *blocks: Block | None, show_first_line: bool = True) -> Message:
@@ -46,9 +60,8 @@ def build_message(first_line: str, *blocks: Block | None, show_first_line: bool 
 
 def append_blocks(message: Message, *more: Block | None) -> Message:
     """A copy of the message with more blocks below, within Slack's limits."""
-    return Message(
-        text=message.text, blocks=tuple(_fit_to_limits([*message.blocks, *(b for b in more if b is not None)]))
-    )
+    shown = _fit_to_limits([*message.blocks, *(b for b in more if b is not None)])
+    return Message(text=message.text, blocks=tuple(shown), pictures=message.pictures)
 
 
 def _embolden_label(first_line: str) -> str:
@@ -119,6 +132,16 @@ def preformatted_section(text: str) -> Block:
     return {
         "type": "section",
         "text": {"type": "mrkdwn", "text": f"```{_keep_lines_within(text, SECTION_LIMIT - 6) or ' '}```"},
+    }
+
+
+def picture(file: str, title: str, alt: str) -> Block:
+    """An uploaded picture, by the id of its file; `alt` says in words what it shows."""
+    return {
+        "type": "image",
+        "title": _plain_text_object(title, ALT_TEXT_LIMIT),
+        "slack_file": {"id": file},
+        "alt_text": wording.shorten(alt, ALT_TEXT_LIMIT) or "–",
     }
 
 

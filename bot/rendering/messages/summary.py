@@ -1,13 +1,14 @@
 """The summary of canary against control: a reply in the thread, built from one recorded evidence event."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.charts import charts
+from bot.rendering.charts import charts, svg
 from bot.rendering.messages import notes
 from bot.rendering.numbers import blind_spot_words, cause_words, known_areas, measure_rows, segments, technical_words
 from bot.rendering.numbers.latest_numbers import detection_power
@@ -30,7 +31,8 @@ def render(
     numbers = f"{new} on the new version · {now} on the current one"
     people = f"{wording.format_count(evidence.canary_units)} and {wording.format_count(evidence.control_units)} people"
     left_out = measure_rows.summarize_rest(evidence.measures)
-    return blocks.build_message(
+    chart, picture = _build_chart(rollout, evidence, at, zone, trend)
+    message = blocks.build_message(
         format_first_line(rollout, evidence, zone),
         blocks.section(f"{numbers} · {people} · {_describe_split(evidence.verdict)}"),
         measure_rows.build_table(evidence.measures),
@@ -39,7 +41,7 @@ def render(
         ),
         blocks.lines_section(_list_reasons(evidence)),
         blocks.lines_section(notes.format_notes(evidence.notes)),
-        _build_chart(evidence, at, zone, trend),
+        chart,
         blocks.lines_section(
             [
                 x
@@ -59,6 +61,7 @@ def render(
             f"as of {wording.format_local_time(at, zone)}"
         ),
     )
+    return replace(message, pictures=(picture,)) if picture is not None else message
 
 
 def _list_reasons(evidence: EvidenceRecorded) -> list[str]:
@@ -200,15 +203,20 @@ def _format_noticeable_change(rollout: Rollout, limited: list[v.Measure], at: da
     return ""
 
 
-def _build_chart(evidence: EvidenceRecorded, at: datetime, zone: str, trend: Trend) -> blocks.Block | None:
-    """A chart of the most urgent metric up to `at`; if none is urgent, of `MAIN_METRIC` first."""
+def _build_chart(
+    rollout: Rollout, evidence: EvidenceRecorded, at: datetime, zone: str, trend: Trend
+) -> tuple[blocks.Block | None, blocks.ChartPicture | None]:
+    """A chart of the most urgent metric up to `at`, as block and as picture; if none is urgent, of `MAIN_METRIC`
+    first."""
     limited = [m for m in measure_rows.sort_by_urgency(evidence.measures) if measure_rows.is_agreed(m)]
     urgent = [m for m in limited if m.word in measure_rows.BAD_WORDS]
     for measure in urgent or sorted(limited, key=lambda m: m.metric != MAIN_METRIC):
         until = tuple(p for p in trend(measure.metric) if p.at <= at)
         if (drawn := charts.build_chart(until, measure, zone)) is not None:
-            return drawn
-    return None
+            names = tuple(headline.stage_label(stage) for stage in rollout.plan.stages)
+            drawing = svg.draw_chart(until, measure, names, zone, "chart")
+            return drawn, blocks.ChartPicture(title=drawn["title"], svg=drawing, alt=charts.describe_chart(drawn))
+    return None, None
 
 
 def _build_buttons(rollout: Rollout) -> blocks.Block | None:
