@@ -430,7 +430,7 @@ class ReviewRequested:
 class ReviewSubmitted:
     """A person answered the four questions of the review, and perhaps what to learn from it.
 
-    `keeps_baseline`: what was measured is the new normal of the surface.
+    `keeps_baseline`: what was measured became the baseline of the surface; False, too, where too little was measured.
     """
 
     TYPE: ClassVar[str] = "rollout.review_submitted"

@@ -56,6 +56,6 @@ def submit_review(rollout: Rollout, command: c.SubmitReview, context: Context) -
         worked=command.worked.strip(),
         failed=command.failed.strip(),
         next_time=command.next_time.strip(),
-        keeps_baseline=command.keeps_baseline,
+        keeps_baseline=command.keeps_baseline and command.baseline is not None,
     )
     return [] if submitted == rollout.review else [submitted]

@@ -1,5 +1,6 @@
 """The review: asked for when a rollout ends, answered by a person, asked for again if it is taken back later."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -72,11 +73,17 @@ def test_the_owner_is_reminded_after_two_five_and_ten_days(running):
 
 def test_only_a_review_that_keeps_it_records_a_baseline(running):
     level = BaselineLevel(metric="refusal_rate", level=0.02, spread=0.0, share=1.0, design_effect=1.0, readings=9000)
-    story = running().when(c.RollBack()).when(ANSWERS)
+    story = running().when(c.RollBack())
     measured = SurfaceBaseline(rollout="R-1", version="v42", until=story.at, daily_requests=None, levels=(level,))
+    story.when(replace(ANSWERS, baseline=measured))
     submitted = story.last[0]
     assert surface_events_for(submitted, "R-1", story.at, measured) == (
         BaselineRecorded(baseline=measured, by=submitted.by),
     )
-    story.when(c.SubmitReview(numbers="x", unexpected="x", behaviour="x", cost="x", keeps_baseline=False))
+    story.when(replace(ANSWERS, baseline=measured, keeps_baseline=False))
     assert surface_events_for(story.last[0], "R-1", story.at, measured) == ()
+
+
+def test_a_review_claims_no_baseline_where_too_little_was_measured(running):
+    story = running().when(c.RollBack()).when(ANSWERS)
+    assert not story.now.review.keeps_baseline

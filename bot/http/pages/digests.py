@@ -58,6 +58,8 @@ def add_to(
             "digest.html",
             digest=digest,
             summary=digest_words.summarize(digest),
+            speed=digest_words.describe_speed(digest),
+            safety=digest_words.describe_safety(digest),
             numbers=[(number, digest_words.format_number(number)) for number in digest.numbers],
             shipped=digest_words.list_shipped(digest, PLAIN),
             rolled_back=digest_words.list_rolled_back(digest, PLAIN),
@@ -92,14 +94,20 @@ def _draw_charts(rows: Sequence[WeekRow]) -> tuple[MetricChart, ...]:
     drawn: list[MetricChart] = []
     for title, values, format_value in columns:
         if any(values):
-            series = WeeklySeries(title=title, weeks=weeks, values=values, format_value=format_value)
+            series = WeeklySeries(
+                title=title,
+                weeks=weeks,
+                values=values,
+                format_value=format_value,
+                is_count=format_value is _format_count,
+            )
             svg = weekly_svg.draw_bars(series, f"chart-{len(drawn)}")
             drawn.append(MetricChart(title=title, svg=Markup(svg)))  # noqa: S704  (every text in it is escaped)
     return tuple(drawn)
 
 
 def _format_count(number: float) -> str:
-    return f"{number:.1f}".removesuffix(".0")
+    return f"{number:.0f}"
 
 
 def _format_share(number: float) -> str:

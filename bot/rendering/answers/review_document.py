@@ -44,8 +44,8 @@ def _format_status(draft: ReviewDraft, zone: str) -> str:
         until = f" by {wording.format_plain_time(due, zone)}" if due is not None else ""
         return f"Needs review{until}: the four questions have no answers yet."
     by = escape_markdown(given.handle or name_actor(given.by))
-    kept = "kept" if given.keeps_baseline else "not kept"
-    return f"Reviewed by {by}. What was measured is {kept} as the new normal."
+    kept = "What was measured is the new normal." if given.keeps_baseline else "No baseline was kept."
+    return f"Reviewed by {by}. {kept}"
 
 
 def _format_table(draft: ReviewDraft) -> list[str]:

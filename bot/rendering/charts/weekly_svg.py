@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
+from math import ceil
 
 WIDTH, HEIGHT = 720, 180
 LEFT, RIGHT, TOP, BOTTOM = 64, 8, 16, 28
@@ -13,12 +14,14 @@ _WEEKS_PER_LABEL = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeeklySeries:
-    """A value for each of several weeks, oldest first; None where nothing is known. `format_value` writes one."""
+    """A value for each of several weeks, oldest first; None where nothing is known. `format_value` writes one, and
+    `is_count` says that all are whole numbers."""
 
     title: str
     weeks: Sequence[str]
     values: Sequence[float | None]
     format_value: Callable[[float], str]
+    is_count: bool = False
 
 
 def draw_bars(series: WeeklySeries, id_prefix: str) -> str:
@@ -26,7 +29,8 @@ def draw_bars(series: WeeklySeries, id_prefix: str) -> str:
     known = [value for value in series.values if value is not None]
     if not known:
         return ""
-    top = max(*known, 1e-9)
+    ticks = min(_TICKS, max(1, ceil(max(known)))) if series.is_count else _TICKS
+    top = ceil(max(*known, 1.0) / ticks) * ticks if series.is_count else max(*known, 1e-9)
     step = (WIDTH - LEFT - RIGHT) / len(series.values)
     return "\n".join(
         [
@@ -34,7 +38,7 @@ def draw_bars(series: WeeklySeries, id_prefix: str) -> str:
             f'aria-labelledby="{id_prefix}-t {id_prefix}-d">',
             f'<title id="{id_prefix}-t">{escape(series.title)}</title>',
             f'<desc id="{id_prefix}-d">{escape(describe_series(series))}</desc>',
-            *_draw_grid(series, top),
+            *_draw_grid(series, top, ticks),
             *_draw_each(series, top, step),
             *_draw_weeks(series, step),
             "</svg>",
@@ -60,14 +64,14 @@ def describe_series(series: WeeklySeries) -> str:
     )
 
 
-def _draw_grid(series: WeeklySeries, top: float) -> list[str]:
+def _draw_grid(series: WeeklySeries, top: float, ticks: int) -> list[str]:
     drawn = []
-    for n in range(_TICKS + 1):
-        y = _to_y(top * n / _TICKS, top)
+    for n in range(ticks + 1):
+        y = _to_y(top * n / ticks, top)
         drawn.append(
             f'<line class="{"grid" if n else "zero"}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
         )
-        label = escape(series.format_value(top * n / _TICKS)) if n else "0"
+        label = escape(series.format_value(top * n / ticks)) if n else "0"
         drawn.append(f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
     return drawn
 

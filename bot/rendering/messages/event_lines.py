@@ -218,7 +218,7 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return f"Needs review: {rollout.id}, by {due}. Its four questions are in the thread."
         case e.ReviewSubmitted():
             by = wording.format_actor(event.by, event.handle)
-            kept = "It is the new normal." if event.keeps_baseline else "It is not kept as the new normal."
+            kept = "What was measured is the new normal." if event.keeps_baseline else "No baseline was kept."
             return f"Reviewed by {by}: {rollout.id}. {kept}"
         case e.TailsFrozen():
             metrics = wording.join_limited([measure_rows.title_in_sentence(metric) for metric in event.caps])

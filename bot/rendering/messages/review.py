@@ -84,7 +84,7 @@ def _format_outcome(draft: ReviewDraft) -> str:
 
 
 def _describe_baseline(submitted: ReviewSubmitted) -> str:
-    return "kept as the new normal" if submitted.keeps_baseline else "not kept as the new normal"
+    return "kept as the new normal" if submitted.keeps_baseline else "no baseline kept"
 
 
 def _quote(text: str) -> str:
