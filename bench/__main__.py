@@ -19,6 +19,7 @@ PARTS = {
     "telemetry": "spans of OpenTelemetry counted a CPU-second",
     "memory": "resident memory, idle and under load",
     "demo_start": "from `rollout demo` to a rollout under way",
+    "eval_import": "cases of an eval run read and judged in a CPU-second",
     "verify": "events verified and rebuilt a second",
     "large_log": "a million events verified, and a long stream loaded",
     "startup": "the start of a process on a log of five million events",

@@ -11,7 +11,7 @@ from bot.cli import session
 from core.rollout.refusal import Refused
 
 if TYPE_CHECKING:
-    from core.evals.eval_run import EvalRun
+    from core.evals.eval_run import EvalRun, ReadingChoices
     from core.rollout.commands import RecordEval
 
 OutputFormat = Literal["text", "github", "json"]
@@ -51,7 +51,6 @@ def import_results(
 ) -> None:
     """Hand the results of an offline run to the gate that waits for them. Exits with 0 if its terms are met."""
     from core.evals.eval_run import ReadingChoices, UnreadableEvals
-    from core.evals.read_run import read_with_baseline
     from core.rollout.eval_command import build_eval_command, find_waiting_rollout
     from core.service import CommandRequest
 
@@ -64,7 +63,7 @@ def import_results(
                 print(f"There is no {rollout}.", file=sys.stderr)
                 raise SystemExit(1)
             choices = ReadingChoices(dimensions=found.plan.segments, scorer=scorer, pass_at=pass_at, encoding=encoding)
-            run = read_with_baseline(file.read_bytes(), baseline.read_bytes() if baseline else None, choices)
+            run = _read_files(file, baseline, choices)
             command = build_eval_command(found, suite, run)
             service.handle(
                 CommandRequest(
@@ -96,7 +95,6 @@ def check_results(
 ) -> None:
     """Hold results against the gate of a rollout file, without a database and without recording anything, as in CI."""
     from core.evals.eval_run import ReadingChoices, UnreadableEvals
-    from core.evals.read_run import read_with_baseline
     from core.files import build_plan
     from core.files.read_file import parse_file
     from core.files.rollout_file import RolloutFile
@@ -122,13 +120,35 @@ def check_results(
     )
     form: OutputFormat = "json" if as_json else format
     try:
-        run = read_with_baseline(file.read_bytes(), baseline.read_bytes() if baseline else None, choices)
+        run = _read_files(file, baseline, choices)
         outcome = judge_run(subject, suite, run)
     except UnreadableEvals as unreadable:
         _exit_unreadable(file, str(unreadable), form)
     except Refused as refused:
         session.exit_refused(refused)
     _exit_with_outcome(outcome, run, file, form)
+
+
+def _read_files(file: Path, baseline: Path | None, choices: "ReadingChoices") -> "EvalRun":
+    """The results in the files. Parquet is read by a process of its own, which a damaged file may end."""
+    import gc
+
+    from core.evals import read_run
+    from core.evals.eval_run import UnreadableEvals
+
+    bodies = file.read_bytes(), baseline.read_bytes() if baseline else None
+    if not any(body is not None and read_run.is_parquet(body) for body in bodies):
+        gc.disable()  # all that is read stays until the end; looking for garbage in it took half of the time
+        return read_run.read_with_baseline(*bodies, choices)
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as reader:
+        try:
+            return reader.submit(read_run.read_with_baseline, *bodies, choices).result()
+        except BrokenProcessPool:
+            raise UnreadableEvals("The Parquet file is damaged. Export it again.") from None
 
 
 def _exit_with_outcome(outcome: "RecordEval", run: "EvalRun", file: Path, form: OutputFormat) -> NoReturn:

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal, TypeAlias
 from unicodedata import normalize
 
@@ -11,6 +12,7 @@ Categories: TypeAlias = tuple[str, ...] | Literal["all"]
 EVERY_CATEGORY: Literal["all"] = "all"
 
 
+@lru_cache(maxsize=4096)
 def category_key(category: str) -> str:
     """Key under which categories are equal: ignores case, Unicode composition, and surrounding punctuation or space."""
     text = normalize("NFKC", normalize("NFKC", category).casefold())

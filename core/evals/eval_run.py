@@ -73,6 +73,7 @@ class ReadingChoices:
     scorer: str = ""
     pass_at: float | None = None
     encoding: str = ""
+    reads_parquet: bool = True  # False in a process that a damaged Parquet file must not end
 
 
 DEFAULT_CHOICES = ReadingChoices()
@@ -93,6 +94,8 @@ def hash_content(content: bytes) -> str:
 
 def select_labels(fields: Mapping[str, object], dimensions: tuple[str, ...]) -> tuple[str, ...]:
     """The labels `dimension=value` of a case: short texts and whole numbers among its fields."""
+    if not dimensions:
+        return ()
     found = ((name, fields.get(name)) for name in dimensions)
     return tuple(
         f"{name}={str(value).strip()}"

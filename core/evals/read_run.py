@@ -74,6 +74,11 @@ def read_with_baseline(body: bytes, baseline: bytes | None, choices: ReadingChoi
     )
 
 
+def is_parquet(body: bytes) -> bool:
+    """Whether the bytes are those of a Parquet file."""
+    return body.startswith(b"PAR1")
+
+
 def check_unique_names(body: bytes) -> None:
     """Raise `UnreadableEvals` if an object in a JSON body has a name twice: parsers would keep only the last one."""
 
@@ -94,7 +99,12 @@ def _read(body: bytes, choices: ReadingChoices) -> EvalRun:
         raise UnreadableEvals("The file is empty.")
     if body.startswith(b"PK"):
         return _read_zip(body, choices)
-    if body.startswith(b"PAR1"):
+    if is_parquet(body):
+        if not choices.reads_parquet:
+            raise UnreadableEvals(
+                "Parquet is read by the command line only (rollout evals import), as a damaged file can end the "
+                "process that reads it. Send JSON or CSV."
+            )
         return parquet_table.read_parquet(body, choices)
     if body.startswith(b"\xd0\xcf\x11\xe0"):
         raise UnreadableEvals('This is an Excel workbook. Save the sheet as "CSV UTF-8" and import that.')

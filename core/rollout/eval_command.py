@@ -1,6 +1,5 @@
 """An offline eval run held against the gate that asks for it, and the command that records the result."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -160,17 +159,8 @@ def _judge_against_terms(
 
 def _digest_cases(suite: str, cases: Sequence[EvalCase]) -> str:
     """A hash that is the same for the same cases in any order, so that a run submitted twice is recognised."""
-    plain = sorted(
-        [
-            case.version,
-            case.case,
-            case.category,
-            case.passed,
-            case.error,
-            repr(case.cost),
-            repr(case.latency_ms),
-            *([case.repeat] if case.repeat else []),
-        ]
-        for case in cases
+    lines = sorted(
+        f"{c.version}\0{c.case}\0{c.category}\0{c.passed}\0{c.error}\0{c.cost!r}\0{c.latency_ms!r}\0{c.repeat}"
+        for c in cases
     )
-    return sha256(json.dumps([suite, plain]).encode()).hexdigest()[:16]
+    return sha256("\n".join([suite, *lines]).encode()).hexdigest()[:16]

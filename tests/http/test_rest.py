@@ -241,6 +241,12 @@ def test_a_file_of_an_eval_tool_is_uploaded_with_its_baseline(at_the_gate: Any, 
     assert (missing.status_code, "upload" in missing.json()["message"]) == (422, True)
 
 
+def test_a_parquet_file_is_not_read_by_the_server(at_the_gate: Any, serve: Any) -> None:
+    table = (Path(__file__).parents[1] / "evals/samples/mlflow.parquet").read_bytes()
+    answer = serve(at_the_gate).post("/api/v1/evals", params={"rollout": "R-1"}, content=table)
+    assert (answer.status_code, "command line" in answer.json()["message"]) == (422, True)
+
+
 def test_an_error_is_not_a_pass(at_the_gate: Any, serve: Any) -> None:
     body = {
         "rollout": "R-1",

@@ -179,6 +179,18 @@ def test_results_are_checked_in_ci_without_a_database(cli: Cli, files: Path) -> 
     refused(cli("evals", "check", "good.csv", "--plan", "surface.yaml", **nowhere), "not a rollout file")
 
 
+def test_a_damaged_parquet_file_is_refused_and_ends_nothing_else(cli: Cli, files: Path) -> None:
+    whole = (Path(__file__).parents[1] / "evals/samples/mlflow.parquet").read_bytes()
+    damaged = bytearray(whole)
+    for at, value in ((-7183, 120), (-8273, 243), (-9456, 84)):  # with these, pyarrow aborts its process
+        damaged[at] = value
+    (files / "whole.parquet").write_bytes(whole)
+    (files / "damaged.parquet").write_bytes(damaged)
+    refused(cli("evals", "check", "damaged.parquet", "--plan", "gated.yaml"), "The Parquet file is damaged")
+    read = cli("evals", "check", "whole.parquet", "--plan", "gated.yaml")
+    assert "3 passed, 1 failed, 1 error (MLflow)" in read.stdout
+
+
 def test_the_log_is_verified_taken_along_and_brought_back(cli: Cli, new_sqlite: Callable[[], str], files: Path) -> None:
     done(cli("apply", "surface.yaml", "rollout.yaml"))
     done(cli("start", "R-1"))

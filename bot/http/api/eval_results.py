@@ -72,7 +72,9 @@ def add_route(
                 files, sent = None, _parse_body(await request.body())
                 rollout, suite = sent.rollout, sent.suite
             found = await run_in_threadpool(command_handling.find_rollout, service, rollout)
-            choices = ReadingChoices(dimensions=found.plan.segments, scorer=scorer, pass_at=pass_at, encoding=encoding)
+            choices = ReadingChoices(
+                dimensions=found.plan.segments, scorer=scorer, pass_at=pass_at, encoding=encoding, reads_parquet=False
+            )
 
             def judge() -> RecordEval:
                 if files is not None:

@@ -23,7 +23,9 @@ def read_case_name(value: Any, where: str) -> str:
 
 def read_name(value: Any) -> str:
     """A name as text, stripped. Numbers are names too; null, booleans, lists and objects give an empty one."""
-    return str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    if isinstance(value, str):
+        return value.strip()
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
 def read_outcome(fields: Mapping[str, Any], where: str) -> tuple[bool, bool]:

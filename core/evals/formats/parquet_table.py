@@ -12,7 +12,10 @@ _MLFLOW_COLUMNS = ("trace_id", "client_request_id", "state", "execution_duration
 
 
 def read_parquet(body: bytes, choices: ReadingChoices) -> EvalRun:
-    """Read the columns that are known, and none with answers. Raises `UnreadableEvals` if it is cut or too large."""
+    """Read the columns that are known, and none with answers. Raises `UnreadableEvals` if it is cut or too large.
+
+    pyarrow ends the whole process on some damaged files, so that only a process that may end should call this.
+    """
     try:
         from pyarrow import ArrowException, BufferReader, parquet
     except ImportError:
@@ -31,10 +34,11 @@ def read_parquet(body: bytes, choices: ReadingChoices) -> EvalRun:
             plain_cases.check_columns([name.lower() for name in names], "The schema")
         known = {*_MLFLOW_COLUMNS} if is_mlflow else {*plain_cases.COLUMNS, *choices.dimensions}
         wanted = [name for name in names if name.lower() in known or (is_mlflow and name.endswith("/value"))]
-        if _sum_unpacked(file, wanted) > MAX_UNPACKED:
-            raise UnreadableEvals(f"Its columns unpack to over {MAX_UNPACKED // 1024**2} MiB, which is refused.")
+        _check_unpacked(file, wanted)
         rows: list[dict[str, Any]] = file.read(columns=wanted).to_pylist()
-    except (ArrowException, OSError) as error:
+    except UnreadableEvals:
+        raise
+    except (ArrowException, OSError, ValueError, OverflowError) as error:
         raise UnreadableEvals(f"The Parquet file cannot be read: {str(error).partition(chr(10))[0][:200]}.") from None
     if is_mlflow:
         return mlflow.read_mlflow(rows, choices)
@@ -42,8 +46,9 @@ def read_parquet(body: bytes, choices: ReadingChoices) -> EvalRun:
     return EvalRun(tool="", cases=plain_cases.read_rows(named, choices))
 
 
-def _sum_unpacked(file: Any, wanted: list[str]) -> int:
-    """How many bytes the wanted columns take unpacked, by the file's own account."""
+def _check_unpacked(file: Any, wanted: list[str]) -> None:
+    """Raise `UnreadableEvals` if the wanted columns, by the file's own account, unpack to too much."""
     groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
     columns = (group.column(i) for group in groups for i in range(group.num_columns))
-    return sum(c.total_uncompressed_size for c in columns if c.path_in_schema.partition(".")[0] in wanted)
+    if sum(c.total_uncompressed_size for c in columns if c.path_in_schema.partition(".")[0] in wanted) > MAX_UNPACKED:
+        raise UnreadableEvals(f"Its columns unpack to over {MAX_UNPACKED // 1024**2} MiB, which is refused.")

@@ -50,17 +50,15 @@ def read_promptfoo_rows(
     """
     named = _name_versions(rows)
     label = named[0] if len(set(named)) == 1 else ""
-    versions = [""] * len(rows) if label else named
-    contents = [_hash_test(row) for row in rows]
-    names = [_describe_test(row) for row in rows]
+    tests = [_identify_test(row) for row in rows]
     inputs: dict[str, set[str]] = {}
-    for name, content in zip(names, contents, strict=True):
+    for name, content in tests:
         inputs.setdefault(name, set()).add(content)
     runs: Counter[tuple[str, str]] = Counter()
     cases: list[EvalCase] = []
-    for row, version, content, name in zip(rows, versions, contents, names, strict=True):
+    for row, version, (name, content) in zip(rows, named, tests, strict=True):
         told = f"{name} ({content[:6]})" if name and len(inputs[name]) > 1 else name or f"test-{content[:8]}"
-        cases.append(_read_row(row, version, content, told, runs[version, told], choices))
+        cases.append(_read_row(row, "" if label else version, content, told, runs[version, told], choices))
         runs[version, told] += 1
     return EvalRun(tool=tool, cases=tuple(cases), suite=suite, label=label)
 
@@ -71,12 +69,11 @@ def _read_row(
     reason, success = row.get("failureReason"), row.get("success")
     if not isinstance(success, bool) or reason not in (0, 1, ERROR):
         raise UnreadableEvals(
-            f'The test "{name[:60]}" needs success (true or false) and failureReason (0, 1 or 2), which tells an '
-            "error from a "
-            "failure. Run it again with a newer promptfoo."
+            f'The test "{name[:60]}" needs success (true or false) and failureReason (0, 1 or 2), which tells an error '
+            "from a failure. Run it again with a newer promptfoo."
         )
-    test, response = read_mapping(row.get("testCase")), read_mapping(row.get("response"))
-    metadata = {**read_mapping(test.get("metadata")), **read_mapping(row.get("metadata"))}
+    response = read_mapping(row.get("response"))
+    metadata = read_mapping(row.get("metadata")) or read_mapping(read_mapping(row.get("testCase")).get("metadata"))
     where = f'The test "{name[:60]}"'
     is_cached = response.get("cached") is True  # a cached answer took no time and cost nothing, which says nothing
     return EvalCase(
@@ -114,17 +111,13 @@ def _name_versions(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name if len(name) <= MAX_LABEL else f"prompt-{hash_content(name.encode())[:8]}" for name in named]
 
 
-def _describe_test(row: Mapping[str, Any]) -> str:
+def _identify_test(row: Mapping[str, Any]) -> tuple[str, str]:
+    """(description, hash of the input) of a row's test; the description is empty if nobody wrote one."""
     test = read_mapping(row.get("testCase"))
-    metadata = read_mapping(test.get("metadata"))
-    return read_name(metadata.get("case")) or read_name(test.get("description")) or read_name(row.get("description"))
-
-
-def _hash_test(row: Mapping[str, Any]) -> str:
-    test = read_mapping(row.get("testCase"))
-    # promptfoo adds its own variables, such as the conversation, to those of the test
+    name = read_name(read_mapping(test.get("metadata")).get("case")) or read_name(test.get("description"))
+    # the test's own variables: promptfoo adds others to the row's, such as the conversation
     asked = [test.get("vars", row.get("vars")), test.get("assert")]
-    return hash_content(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS))
+    return name, hash_content(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS))
 
 
 def _read_tokens(response: Mapping[str, Any]) -> int | None:
@@ -135,8 +128,7 @@ def _read_tokens(response: Mapping[str, Any]) -> int | None:
 def _read_judge(row: Mapping[str, Any]) -> str:
     """The kinds of assertion that judged the answer, such as `llm-rubric`."""
     parts = read_mapping(row.get("gradingResult")).get("componentResults")
-    kinds = [
-        read_name(read_mapping(read_mapping(part).get("assertion")).get("type"))
-        for part in (parts if isinstance(parts, list) else [])
-    ]
-    return ", ".join(sorted({kind for kind in kinds if kind}))[:200]
+    if not isinstance(parts, list):
+        return ""
+    kinds = {read_name(read_mapping(read_mapping(part).get("assertion")).get("type")) for part in parts}
+    return ", ".join(sorted(kinds - {""}))[:200]
