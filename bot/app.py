@@ -22,8 +22,11 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackClientError
 
 from bot import jobs
+from bot.actuators.code_revert import RevertSystem
+from bot.actuators.deploy_webhook import DeployWebhook
+from bot.actuators.github_revert import GithubRevert
 from bot.actuators.unleash import UnleashFlag
-from bot.delivery import driven_flags, messages
+from bot.delivery import code_reverts, driven_flags, messages
 from bot.http import app as http_app
 from bot.http.clients.change_streams import ChangeStreams
 from bot.http.middleware import bodies
@@ -46,6 +49,7 @@ from bot.slack import setup
 from bot.slack.directory import SlackDirectory
 from bot.slack.home import HomeTabs
 from core.flags.document import DocumentEncoder
+from core.rollout.plan import CodeRevert
 from core.service import RolloutService
 from core.store.coordination import processes
 from core.store.database.connections import Database, connect
@@ -386,6 +390,13 @@ def _schedule_jobs(
         now,
         speed=speed,
     )
+    open_revert = partial(open_revert_system, settings, outbound)
+    revert_code = partial(code_reverts.deliver_due, service.database, service, open_revert, now, speed=speed)
+    scheduler.run_every(
+        DRIVE_FLAGS_EVERY,
+        lambda: revert_code() if code_reverts.has_reverts(service.cached_world()) else 0,
+        "revert code",
+    )
     flag_slots = jobs.FlagSlotTrackers.for_speed(speed)
     # Runs without a token, too: the attempt then tells people that the token is missing.
     scheduler.run_every(
@@ -432,6 +443,13 @@ def build_handle_resolver(settings: Settings) -> Callable[[str], str]:
     """A function from an @handle to its Slack user id; it returns the handle itself without a Slack."""
     slack = build_web_client(settings)
     return SlackDirectory(slack, utc_now).resolve_handle if slack is not None else _return_handle
+
+
+def open_revert_system(settings: Settings, outbound: OutboundClient, revert: CodeRevert) -> RevertSystem:
+    """What reverts code as a plan names it; raises `PermanentFailure` if this installation may not talk to it."""
+    if revert.system == "github":
+        return GithubRevert(outbound, revert, url=settings.github_url, token=settings.github_token)
+    return DeployWebhook(outbound, revert, url=settings.webhook_url, secret=settings.webhook_secret, now=utc_now)
 
 
 def build_outbound_client(settings: Settings) -> OutboundClient:

@@ -24,6 +24,10 @@ VARIABLES = (
     "ROLLOUT_PUBLIC_URL",
     "ROLLOUT_PRICES",
     "ROLLOUT_RETIREMENTS",
+    "GITHUB_API_URL",
+    "GITHUB_TOKEN",
+    "DEPLOY_WEBHOOK_URL",
+    "DEPLOY_WEBHOOK_SECRET",
     "UNLEASH_URL",
     "UNLEASH_TOKEN",
     "JUDGE_URL",
@@ -34,6 +38,12 @@ VARIABLES = (
     "LOG_FORMAT",
 )
 DEFAULT_KEEP, MIN_KEEP = timedelta(days=30), timedelta(days=7)
+DEFAULT_GITHUB_URL = "https://api.github.com"
+_SECRET_OF_ADDRESS = {
+    "GITHUB_API_URL": "GITHUB_TOKEN",
+    "DEPLOY_WEBHOOK_URL": "DEPLOY_WEBHOOK_SECRET",
+    "UNLEASH_URL": "UNLEASH_TOKEN",
+}
 DEFAULT_DATABASE_URL = "sqlite:///rollout.db"
 DEFAULT_BLIND_AFTER = timedelta(minutes=5)
 MISSED_LOOKS = 3  # ticks without a look that are no coincidence any more
@@ -45,6 +55,8 @@ _SECRET_VARIABLES = (
     "ROLLOUT_TOKENS",
     "UNLEASH_TOKEN",
     "JUDGE_TOKEN",
+    "GITHUB_TOKEN",
+    "DEPLOY_WEBHOOK_SECRET",
 )
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SLACK_USER_ID = re.compile(r"[UW][A-Z0-9]{5,}")
@@ -77,6 +89,10 @@ class Settings:
     public_url: str = ""
     prices: Path | None = None  # prices of models in place of the built-in ones
     retirements: str = ""  # a path or an http(s) address of the list of models that will be switched off
+    github_url: str = DEFAULT_GITHUB_URL
+    github_token: str = field(default="", repr=False)
+    webhook_url: str = ""  # of the deploy system that reverts code
+    webhook_secret: str = field(default="", repr=False)
     unleash_url: str = ""
     unleash_token: str = field(default="", repr=False)
     judge_url: str = ""  # where workers have sampled answers judged; empty if judges fetch their work
@@ -97,6 +113,8 @@ class Settings:
             self.slack_signing_secret,
             self.unleash_token,
             self.judge_token,
+            self.github_token,
+            self.webhook_secret,
             *(token for _, token in self.tokens),
         )
 
@@ -141,7 +159,11 @@ def read_settings(environ: Mapping[str, str], *, listens: bool = True) -> Settin
         prices=_parse_path("ROLLOUT_PRICES", given, problems),
         public_url=_parse_address("ROLLOUT_PUBLIC_URL", given, problems).rstrip("/"),
         retirements=_parse_retirements(given, problems),
-        unleash_url=_parse_unleash_url(given, problems),
+        github_url=_parse_bare_address("GITHUB_API_URL", given, problems) or DEFAULT_GITHUB_URL,
+        github_token=given.get("GITHUB_TOKEN", ""),
+        webhook_url=_parse_bare_address("DEPLOY_WEBHOOK_URL", given, problems),
+        webhook_secret=given.get("DEPLOY_WEBHOOK_SECRET", ""),
+        unleash_url=_parse_bare_address("UNLEASH_URL", given, problems),
         unleash_token=given.get("UNLEASH_TOKEN", ""),
         judge_url=_parse_address("JUDGE_URL", given, problems),
         judge_token=given.get("JUDGE_TOKEN", ""),
@@ -178,10 +200,7 @@ def read_secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
     ignored: list[str] = []
     given = {name: _read_variable(environ, name, ignored) for name in VARIABLES}
     tokens = (part.strip().rpartition(":")[2] for part in given["ROLLOUT_TOKENS"].split(","))
-    named = (
-        given[name]
-        for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET", "UNLEASH_TOKEN", "JUDGE_TOKEN")
-    )
+    named = (given[name] for name in _SECRET_VARIABLES if name not in {"DATABASE_URL", "ROLLOUT_TOKENS"})
     return _list_secrets(given["DATABASE_URL"], *named, *tokens)
 
 
@@ -326,12 +345,13 @@ def _parse_retirements(given: Mapping[str, str], problems: list[str]) -> str:
     return text
 
 
-def _parse_unleash_url(given: Mapping[str, str], problems: list[str]) -> str:
+def _parse_bare_address(name: str, given: Mapping[str, str], problems: list[str]) -> str:
     """Normalised like the addresses in rollout files: scheme and host in lower case, no trailing slash."""
-    if "@" in given.get("UNLEASH_URL", ""):
-        problems.append("UNLEASH_URL holds a user or a password. Write the bare address; the token is UNLEASH_TOKEN.")
+    if "@" in given.get(name, ""):
+        secret = _SECRET_OF_ADDRESS[name]
+        problems.append(f"{name} holds a user or a password. Write the bare address; the secret is {secret}.")
         return ""
-    address = _parse_address("UNLEASH_URL", given, problems)
+    address = _parse_address(name, given, problems)
     parts = urlsplit(address)
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}" if address else ""
 

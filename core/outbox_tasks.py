@@ -1,4 +1,4 @@
-"""What rows of the outbox ask for, as values: a message to post or edit, or a driven flag to bring in line."""
+"""What rows of the outbox ask for, as values: a message, a driven flag to bring in line, or code to revert."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from core.store.coordination.outbox import URGENT_SUFFIX
 
 MESSAGES = "slack"
 FLAGS = "flag"
+REVERTS = "revert"
 
 
 def channel_destination(channel: str) -> str:
@@ -144,4 +145,30 @@ class FlagTask:
             due_at=now,
             position=position,
             supersede_key=None if marks else queue,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevertTask:
+    """Ask a system to revert the code of a rollout that was rolled back; `index` is that of the plan's revert."""
+
+    rollout: str
+    index: int
+
+    @classmethod
+    def parse(cls, request: Mapping[str, Any]) -> "RevertTask":
+        """From the JSON of an outbox row."""
+        return cls(rollout=request["rollout"], index=int(request["index"]))
+
+    def build_row(self, now: datetime, position: int) -> tuple[Any, ...]:
+        """The outbox row for the rollback at `position`."""
+        lane = f"{REVERTS}:{self.rollout}:{self.index}"
+        return outbox.build_row(
+            kind=REVERTS,
+            ordering_key=lane,
+            idempotency_key=f"{lane}:{position}",
+            request={"rollout": self.rollout, "index": self.index},
+            due_at=now,
+            position=position,
+            supersede_key=None,
         )

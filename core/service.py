@@ -13,7 +13,7 @@ from typing import assert_never
 
 from sqlalchemy.exc import DBAPIError
 
-from core.outbox_tasks import FlagTask, MessageTask
+from core.outbox_tasks import FlagTask, MessageTask, RevertTask
 from core.rollout import (
     announcements,
     assignment_history,
@@ -550,6 +550,9 @@ def _enqueue_announcements(
     if driving.should_reconcile(one.event, before, after):
         task = FlagTask(rollout=after.id)
         log.enqueue(task.build_row(now, one.position, is_urgent=after.state is RolloutState.ROLLED_BACK))
+    if isinstance(one.event, e.RolledBack):  # the flag comes first: these rows wait behind nothing and hold up nothing
+        for index, _ in enumerate(after.plan.reverts or ()):
+            log.enqueue(RevertTask(rollout=after.id, index=index).build_row(now, one.position))
     followers = world.subscribers.followers_of(after.plan.surface)
     for told in (
         *announcements.announce(one.event, one.position, before, after),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SHELL_HAS_ITS_OWN = frozenset({"help", "create", "plan", "customers"})  # in `root`, `files` and `customers`
 _SPELLINGS = {**VERB_ALIASES, "roll": "rollback"}  # "roll" as in "roll back R-1"; Slack accepts these spellings, too
 
-_REASON_AFTER = {"approve": 1, "decide": 2}  # how many words come before the text of a verb
+_REASON_AFTER = {"approve": 1, "reverted": 1, "decide": 2}  # how many words come before the text of a verb
 
 
 def add_to(app: typer.Typer) -> None:

@@ -211,6 +211,14 @@ VERBS: Mapping[str, Verb] = {
         does="Say afterwards why a rollout was rolled back.",
         build=lambda a: c.ExplainRollback(cause=a.choice, reason=a.reason),
     ),
+    "reverted": Verb(
+        group="Stop",
+        usage='reverted <id> ["note"]',
+        does="Say that the code of a rolled back rollout is reverted and deployed; until then messages say it is not.",
+        example='reverted R-118 "deployed as 2026-12-01.3"',
+        text=FreeTextForm.QUOTED,
+        build=lambda a: c.ConfirmReverted(note=a.reason),
+    ),
     "abandon": Verb(
         group="Steer",
         usage="abandon <id> [why]",

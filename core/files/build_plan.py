@@ -67,6 +67,7 @@ def build(
         notices=_add_engineering_notices(file, surface),
         start=_require_start(file, policy),
         drives=file.drives.to_driven_flag() if file.drives is not None else None,
+        reverts=file.reverts.to_reverts() if file.reverts is not None else None,
     )
     return replace(plan, stages=_fill_sample_sizes(file, plan, surface, policy, sample_sizes))
 

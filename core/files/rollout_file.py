@@ -23,6 +23,7 @@ from core.files.syntax.fields import (
     one_of,
 )
 from core.files.syntax.limit_terms import LimitTerms
+from core.files.syntax.reverts_terms import RevertsTerms
 from core.files.syntax.stage_terms import StageEntry
 from core.files.syntax.units import Unit
 from core.files.templates import DEFAULT_TEMPLATE, TEMPLATES
@@ -53,7 +54,7 @@ class Change(StrictModel):
     @model_validator(mode="after")
     def _check_not_empty(self) -> "Change":
         if not self.to.to_content():
-            raise field_error("to", "nothing changes: write prompt, model, params, tools or routing")
+            raise field_error("to", "nothing changes: write prompt, model, params, tools, routing or code")
         return self
 
     @property
@@ -163,6 +164,7 @@ class RolloutFile(WrittenFile):
     notify: tuple[NoticeTerms, ...] | None = None
     start: StartTime | None = None
     drives: DrivesTerms | None = None
+    reverts: RevertsTerms | None = None
 
     @property
     def effective_risk(self) -> Risk:

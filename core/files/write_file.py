@@ -6,12 +6,14 @@ from typing import Any
 import yaml
 
 from core.files.syntax import limit_terms
+from core.files.syntax.reverts_terms import GITHUB_API
 from core.files.syntax.units import Amount, Unit, format_amount, format_duration
 from core.judging.model.limits import LimitRole
 from core.judging.model.question import ALL_SEGMENTS
 from core.rollout.plan import (
     AdvanceMode,
     BehaviourChange,
+    CodeRevert,
     DrivenFlag,
     EvalTerms,
     Expectation,
@@ -79,6 +81,8 @@ def _write_plan(plan: Plan) -> dict[str, Any]:
         written["start"] = plan.start.isoformat()
     if plan.drives is not None:
         written["drives"] = _write_drives(plan.drives)
+    if plan.reverts:
+        written["reverts"] = _write_reverts(plan.reverts)
     return written
 
 
@@ -91,6 +95,17 @@ class _Dumper(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+def _write_reverts(reverts: tuple[CodeRevert, ...]) -> dict[str, Any]:
+    written: dict[str, Any] = {}
+    for one in reverts:
+        if one.system == "github":
+            terms = {"repository": one.repository, "pull_request": one.pull_request, "url": one.url}
+            written["github"] = {key: value for key, value in terms.items() if value != GITHUB_API}
+        else:
+            written["webhook"] = {"url": one.url}
+    return written
 
 
 def _write_drives(driven: DrivenFlag) -> dict[str, Any]:

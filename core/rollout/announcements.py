@@ -232,6 +232,9 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             | e.FlagNotSet()
         ):
             result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+        case e.RevertRequested() | e.RevertNotRequested() | e.CodeReverted():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result.append(announce_here(AnnouncementKind.ALERT_EDIT, ALERT_KEY))
         case _:
             assert_never(event)
     return tuple(result)

@@ -327,6 +327,31 @@ class RecordFlagLowered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordRevert:
+    """Record that the revert with this index was requested; `reference` leads to it."""
+
+    index: int
+    reference: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordRevertTrouble:
+    """Record that the revert with this index cannot be requested; `trying`: it is being retried automatically."""
+
+    index: int
+    error: str
+    trying: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmReverted:
+    """Confirm that the code of a rolled back rollout is reverted and deployed."""
+
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApplySurface:
     """Apply a surface file."""
 
@@ -435,6 +460,7 @@ PersonCommand: TypeAlias = (
     | FeelsOff
     | MoveBack
     | ReportComplaint
+    | ConfirmReverted
     | SubmitReview
     | RequestApproval
     | ForceForward
@@ -452,6 +478,8 @@ EngineCommand: TypeAlias = (
     | RecordFlag
     | RecordFlagTrouble
     | RecordFlagLowered
+    | RecordRevert
+    | RecordRevertTrouble
 )
 RolloutCommand: TypeAlias = PlanRollout | PersonCommand | EngineCommand
 SubscriptionCommand: TypeAlias = Subscribe | Unsubscribe | ChangeNotifications

@@ -67,6 +67,9 @@ def surface_events_for(
             | e.MessageFailed()
             | e.FlagSet()
             | e.FlagNotSet()
+            | e.RevertRequested()
+            | e.RevertNotRequested()
+            | e.CodeReverted()
         ):
             return ()
         case _:

@@ -7,7 +7,16 @@ from core import durations
 from core.flags import bucketing
 from core.judging.model.verdict import BlindSpot
 from core.judging.model.verdict import Hold as HoldVerdict
-from core.rollout import break_glass, engine_decisions, gating, holds, permission, reviewing, way_back
+from core.rollout import (
+    break_glass,
+    code_reverts,
+    engine_decisions,
+    gating,
+    holds,
+    permission,
+    reviewing,
+    way_back,
+)
 from core.rollout import commands as c
 from core.rollout import events as e
 from core.rollout.context import Context, is_same_person, slack_user_in
@@ -76,6 +85,8 @@ def _decide_command(
             return _request_reminder(rollout, command, context)
         case c.FeelsOff():
             return _record_felt_off(rollout, command, context)
+        case c.ConfirmReverted():
+            return code_reverts.confirm(rollout, command, context)
         case c.MoveBack():
             return _move_back(rollout, command, context)
         case c.RequestApproval():

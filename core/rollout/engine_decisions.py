@@ -7,8 +7,8 @@ from typing import assert_never
 
 from core import durations
 from core.judging.model import verdict as v
+from core.rollout import code_reverts, driving, gating, holds, way_back
 from core.rollout import commands as c
-from core.rollout import driving, gating, holds, way_back
 from core.rollout import events as e
 from core.rollout.context import Context
 from core.rollout.model import Rollout, RolloutState
@@ -56,6 +56,8 @@ def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list
             return [e.MessageFailed(key=command.key, channel=command.channel, error=command.error)]
         case c.RecordFlag() | c.RecordFlagTrouble() | c.RecordFlagLowered():
             return driving.decide(rollout, command)
+        case c.RecordRevert() | c.RecordRevertTrouble():
+            return code_reverts.decide(rollout, command)
 
 
 def begin_rollout(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:

@@ -550,6 +550,38 @@ class FlagNotSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RevertRequested:
+    """A system was asked to revert the code, `seconds` (real time) after the rollback. `reference` leads to it."""
+
+    TYPE: ClassVar[str] = "rollout.revert_requested"
+    index: int
+    system: str
+    reference: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevertNotRequested:
+    """The code revert could not be requested. `trying`: it is being retried automatically."""
+
+    TYPE: ClassVar[str] = "rollout.revert_not_requested"
+    index: int
+    system: str
+    error: str
+    trying: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeReverted:
+    """A person or a pipeline confirmed that the code is reverted and deployed."""
+
+    TYPE: ClassVar[str] = "rollout.code_reverted"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("note",)
+    by: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyApplied:
     """A policy was applied to the workspace."""
 
@@ -627,6 +659,9 @@ RolloutEvent: TypeAlias = (
     | MessageFailed
     | FlagSet
     | FlagNotSet
+    | RevertRequested
+    | RevertNotRequested
+    | CodeReverted
 )
 Event: TypeAlias = (
     RolloutEvent | SurfaceEvent | SubscriptionEvent | FreezeEvent | PolicyApplied | WordsErased | WorldCheckpointed

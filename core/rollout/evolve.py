@@ -297,6 +297,19 @@ def _apply_flag_not_set(rollout: Rollout, event: e.FlagNotSet, _: datetime) -> R
     return replace(rollout, flag_trouble=event.error)
 
 
+def _apply_revert_requested(rollout: Rollout, event: e.RevertRequested, _: datetime) -> Rollout:
+    left = {index: error for index, error in rollout.revert_trouble.items() if index != event.index}
+    return replace(rollout, reverts_requested={**rollout.reverts_requested, event.index: event}, revert_trouble=left)
+
+
+def _apply_revert_not_requested(rollout: Rollout, event: e.RevertNotRequested, _: datetime) -> Rollout:
+    return replace(rollout, revert_trouble={**rollout.revert_trouble, event.index: event.error})
+
+
+def _apply_code_reverted(rollout: Rollout, event: e.CodeReverted, _: datetime) -> Rollout:
+    return replace(rollout, code_reverted=event)
+
+
 def _keep_unchanged(rollout: Rollout, _event: e.MessageFailed, _: datetime) -> Rollout:
     return rollout
 
@@ -372,4 +385,7 @@ EVENT_HANDLERS: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime],
     e.MessageFailed: _keep_unchanged,
     e.FlagSet: _apply_flag_set,
     e.FlagNotSet: _apply_flag_not_set,
+    e.RevertRequested: _apply_revert_requested,
+    e.RevertNotRequested: _apply_revert_not_requested,
+    e.CodeReverted: _apply_code_reverted,
 }

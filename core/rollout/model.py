@@ -11,6 +11,7 @@ from core.rollout.events import (
     ApprovalRequested,
     Approved,
     BlindSpotsAccepted,
+    CodeReverted,
     ComparisonDecided,
     ComparisonEnded,
     EvalRecorded,
@@ -18,6 +19,7 @@ from core.rollout.events import (
     FlagSet,
     FlipConfirmed,
     GlassBroken,
+    RevertRequested,
     ReviewSubmitted,
     RollbackExplained,
     RolledBack,
@@ -128,6 +130,9 @@ class Rollout:
     explanation: RollbackExplained | None = None  # why it was rolled back, as a person said afterwards
     flip: FlipConfirmed | None = None
     flip_doubted: bool = False
+    reverts_requested: Mapping[int, RevertRequested] = field(default_factory=dict)  # by index into `plan.reverts`
+    revert_trouble: Mapping[int, str] = field(default_factory=dict)  # why it could not be requested
+    code_reverted: CodeReverted | None = None
     flag: FlagSet | None = None  # the last reading of the driven flag system; after a rollback, only readings since
     flag_trouble: str = ""  # why it could not be set since that reading
     comparisons: Mapping[int, ComparisonEnded] = field(default_factory=dict)  # by stage: long comparisons that ended

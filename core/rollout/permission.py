@@ -20,7 +20,7 @@ def required_role(command: c.Command) -> str:
             return "admin"
         case c.PlanRollout() | c.Start() | c.Advance() | c.Resume() | c.Abandon() | c.RecordEval() | c.SubmitReview():
             return "operator"
-        case c.Decide():
+        case c.Decide() | c.ConfirmReverted():
             return "operator"
         case (
             c.Pause()
@@ -55,6 +55,8 @@ def required_role(command: c.Command) -> str:
             | c.RecordFlag()
             | c.RecordFlagTrouble()
             | c.RecordFlagLowered()
+            | c.RecordRevert()
+            | c.RecordRevertTrouble()
         ):
             return ""  # only the engine gives these
         case _:

@@ -176,11 +176,26 @@ class DrivenFlag:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeRevert:
+    """How code behind the flag is reverted after a rollback: by a pull request on GitHub, or by a deploy system."""
+
+    system: str  # github | webhook
+    url: str  # of the API or of the webhook, without a slash at the end
+    repository: str = ""  # GitHub: owner/name
+    pull_request: int = 0  # GitHub: the merged one to revert
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return f"{self.repository}#{self.pull_request}" if self.system == "github" else self.url
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything that is frozen at the start. Approvals are bound to its `fingerprint`."""
 
     # Added when plans were already stored: left out of bytes and fingerprint while unset, so that those stay the same.
-    LATER: ClassVar[tuple[str, ...]] = ("drives", "stages.*.terms.by_lower_bound")
+    LATER: ClassVar[tuple[str, ...]] = ("drives", "reverts", "stages.*.terms.by_lower_bound")
 
     name: str
     surface: str
@@ -206,6 +221,7 @@ class Plan:
     notices: tuple[NoticePlan, ...]
     start: datetime | None = None
     drives: DrivenFlag | None = None
+    reverts: tuple[CodeRevert, ...] | None = None  # what reverts the code after a rollback; None: there is none
 
     @property
     def engineering_channel(self) -> str:

@@ -76,6 +76,10 @@ DRIVEN = {
     "feature": "new-prompt",
     "strategy": "9c2d7a52-6f0e-4d4c-9df1-8a2f6c1b7e10",
 }
+REVERTING = {
+    "github": {"repository": "acme/assistant", "pull_request": 881},
+    "webhook": {"url": "https://deploy.example.com/hook"},
+}
 LIMITS: dict[str, tuple[Any, Any]] = {  # whole limits
     "metric": ({"metric": "retry_rate", "rises_by": "1pp"}, {"metric": "refusal_rate", "rises_by": "1pp"}),
     "drops_by": ({"metric": "accept_rate", "drops_by": "2pp"}, {"metric": "accept_rate", "drops_by": "3pp"}),
@@ -111,6 +115,7 @@ PARTS: dict[str, tuple[Any, Any]] = {
     "params": ({"t": 1}, {"t": 2}),
     "tools": (["a"], ["b"]),
     "routing": ({"default": "a"}, {"default": "b"}),
+    "code": ("build-77", "build-78"),
 }
 HELD = {"max_hold": ("30d", "40d"), "min_samples": (10, 20), "advance": ("auto", "approve")}
 GATE = {
@@ -201,6 +206,10 @@ OF_ROLLOUT: dict[str, tuple[Any, Any]] = {
     "drives.unleash.project": ("default", "other"),
     "drives.unleash.environment": ("production", "staging"),
     "drives.unleash.feature": ("new-prompt", "other"),
+    "reverts.github.repository": ("acme/assistant", "acme/other"),
+    "reverts.github.pull_request": (881, 882),
+    "reverts.github.url": ("https://github.example.com/api/v3", "https://other.example.com"),
+    "reverts.webhook.url": ("https://deploy.example.com/hook", "https://other.example.com"),
     "drives.unleash.strategy": (DRIVEN["strategy"], "1c2d7a52-6f0e-4d4c-9df1-8a2f6c1b7e10"),
 }
 OF_SURFACE: dict[str, tuple[Any, Any]] = {
@@ -282,6 +291,9 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
     if path.startswith("drives."):
         data["stages"] = [entry for entry in data["stages"] if "cohort" not in entry]
         data["drives"] = {"unleash": dict(DRIVEN)}
+    if path.startswith("reverts."):
+        data["change"]["to"]["code"] = "build-77"
+        data["reverts"] = deepcopy(REVERTING)
     at: Any = data
     *around, last = path.split(".")
     if around in (["rollback_when"], ["hold_when"]):

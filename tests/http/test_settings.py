@@ -82,6 +82,8 @@ def test_each_may_come_from_a_file(name: str, tmp_path: Path) -> None:
         "SLACK_API_URL": "http://127.0.0.1:1/",
         "ROLLOUT_PUBLIC_URL": "http://127.0.0.1:1",
         "UNLEASH_URL": "http://127.0.0.1:1",
+        "GITHUB_API_URL": "http://127.0.0.1:1",
+        "DEPLOY_WEBHOOK_URL": "http://127.0.0.1:1",
     }.get(name, "text")
     path.write_text(f"{value}\n")
     from_file = settings.read_settings({f"{name}_FILE": str(path)})
@@ -97,6 +99,8 @@ def test_secrets_are_never_shown() -> None:
         "SLACK_APP_TOKEN": "hidden-4",
         "ROLLOUT_TOKENS": "operator:hidden-5",
         "UNLEASH_TOKEN": "hidden-6",
+        "GITHUB_TOKEN": "hidden-7",
+        "DEPLOY_WEBHOOK_SECRET": "hidden-8",
     }
     assert "hidden" not in repr(settings.read_settings(environ))
     with pytest.raises(SettingsError) as refused:
@@ -153,6 +157,8 @@ def test_on_loopback_no_token_is_needed(host: str) -> None:
         ({"SLACK_API_URL": "slack"}, "write an address"),
         ({"UNLEASH_URL": "flags.example.com"}, "write an address"),
         ({"UNLEASH_URL": "https://[flags"}, "write an address"),
+        ({"GITHUB_API_URL": "https://ghp_1@github.example.com"}, "the secret is GITHUB_TOKEN"),
+        ({"DEPLOY_WEBHOOK_URL": "deploy"}, "write an address"),
         ({"UNLEASH_URL": "https://dana:hidden@flags.example.com"}, "^UNLEASH_URL holds a user or a password"),
         ({"ALLOW_PRIVATE_HOSTS": "https://flags.internal"}, "names 'https://flags.internal': write hosts only"),
         ({"ALLOW_PRIVATE_HOSTS": "10.0.0.0/8"}, "write hosts only"),

@@ -73,6 +73,8 @@ def _format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> lis
     if rollout.needs_review and rollout.review_due is not None:
         due = wording.format_local_time(rollout.review_due, zone)
         lines.append(f"Needs review by {due}: `/rollout review {rollout.id}`")
+    if code := rollback_alert.describe_code(rollout):
+        lines.append(f"Code: {code}")
     if rollout.rollback is not None:
         lines += _explain_rollback(rollout.rollback)
     return lines

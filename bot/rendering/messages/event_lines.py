@@ -51,6 +51,8 @@ def _suggest_next(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return f"Set `change.from` to {live} and apply the file again, or /rollout abandon {rollout.id}."
         case e.MessageFailed():
             return "Invite the app to the channel, then pass the message on yourself."
+        case e.RevertNotRequested():
+            return "Rampart keeps trying." if event.trying else "Revert it by hand."
         case e.FlagNotSet():
             return "Rampart keeps trying." if event.trying else "Fix that and Rampart sets it, or set it there by hand."
         case _:
@@ -200,6 +202,15 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             took = f"read back {wording.format_duration(event.seconds)} after the decision"
             at = f"{wording.escape(event.flag, 200)} is at {wording.format_percent(event.percent)}"
             return f"Flag set: {rollout.id}, {at}{was}, {took}."
+        case e.RevertRequested():
+            where = wording.escape(event.reference, 300)
+            return f"Revert requested: {rollout.id}, {where}. It still needs your pipeline; the flag is off already."
+        case e.RevertNotRequested():
+            what, why = wording.escape(event.system, 200), wording.escape(event.error, 300)
+            return f"CODE NOT REVERTED: {rollout.id}, {what}: {why}. The flag is off."
+        case e.CodeReverted():
+            by = wording.format_actor(event.by)
+            return f"Code reverted: {rollout.id}, confirmed by {by}{_format_reason(event.note)}."
         case e.FlagNotSet():
             where, why = wording.escape(event.flag, 200), wording.escape(event.error, 300)
             return f"FLAG NOT SET: {rollout.id}, {where} should be at {wording.format_percent(event.percent)}: {why}."

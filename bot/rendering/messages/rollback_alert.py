@@ -7,6 +7,7 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.numbers import blind_spot_words, cause_words, measure_rows
 from core.judging.model.verdict import Finding, Measure
+from core.rollout.code_reverts import is_code_pending
 from core.rollout.events import FlipConfirmed, FlipUnconfirmed, RollbackExplained, RolledBack
 from core.rollout.model import Rollout
 from core.rollout.plan import changed_parts
@@ -19,7 +20,7 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
     took = f"it took {wording.format_duration(flip.seconds)}" if flip else "the switch is being confirmed"
     first = f"Rolled back: {wording.format_subject(rollout)}. Everyone is on the previous version again; {took}."
     return blocks.build_message(
-        f"{first} No action needed now.",
+        f"{first} {'The code is not reverted yet.' if is_code_pending(rollout) else 'No action needed now.'}",
         blocks.lines_section(
             [f"*{label}*  {text}" for label, text in _list_facts(rollout, event, at, flip, zone) if text]
         ),
@@ -52,6 +53,7 @@ def _list_facts(
         ("How fast", _describe_durations(event, flip)),
         ("What flipped", _describe_flip(rollout, event)),
         ("Who was hit", _describe_affected(rollout, event)),
+        ("Code", describe_code(rollout)),
         ("Old version", warn_if_retired(rollout, event, at, zone)),
     ]
 
@@ -186,6 +188,27 @@ def _describe_flip(rollout: Rollout, event: RolledBack) -> str:
     untouched_text = f" Not touched: {', '.join(wording.escape(u, 40) for u in untouched)}" if untouched else ""
     new, old = wording.escape(rollout.plan.to_version, 40), wording.escape(event.version, 40)
     return f"{wording.escape(rollout.plan.surface, 60)}: {new} -> {old}{only}.{untouched_text}"
+
+
+def describe_code(rollout: Rollout) -> str:
+    """What a rollback has not undone of the code, and who has to; empty if the rollout ships none."""
+    reverts = rollout.plan.reverts
+    if not reverts or rollout.rollback is None:
+        return ""
+    if rollout.code_reverted is not None:
+        return f"reverted, as {wording.format_actor(rollout.code_reverted.by)} confirmed"
+    parts = ["Flag off now."]
+    for index, one in enumerate(reverts):
+        title, asked = wording.escape(one.title, 200), rollout.reverts_requested.get(index)
+        if asked is not None and one.system == "github":
+            parts.append(f"The revert PR {wording.escape(asked.reference, 300)} still needs your pipeline.")
+        elif asked is not None:
+            parts.append(f"{title} was asked to revert the code and has not confirmed it.")
+        elif index in rollout.revert_trouble:
+            parts.append(f"{title} could not be reverted: {wording.escape(rollout.revert_trouble[index], 200)}.")
+        else:
+            parts.append(f"The revert of {title} is being requested.")
+    return f"{' '.join(parts)} Once it is deployed: `/rollout reverted {rollout.id}`"
 
 
 def _describe_affected(rollout: Rollout, event: RolledBack) -> str:

@@ -8,7 +8,8 @@ from core.rollout.plan import StageKind
 
 
 def check(file: RolloutFile) -> Iterator[FileProblem]:
-    """With `drives`: no cohort, no equal-size control and no fractional percentages."""
+    """With `drives`: no cohort, no equal-size control and no fractional percentages. `reverts` belongs to code."""
+    yield from _check_reverts(file)
     if file.drives is None:
         return
     for number, entry in enumerate(file.stage_entries):
@@ -29,3 +30,14 @@ def check(file: RolloutFile) -> Iterator[FileProblem]:
             "who does not. Write `control: concurrent`"
         )
         yield file.source.problem_at(("assignment", "control"), message)
+
+
+def _check_reverts(file: RolloutFile) -> Iterator[FileProblem]:
+    """Code needs a way back of its own, and a way back needs code."""
+    changes_code = "code" in file.change.to.model_fields_set
+    if changes_code and file.reverts is None:
+        message = "a rollback switches the flag off and reverts no code: add `reverts`, or people revert it by hand"
+        yield file.source.problem_at(("change", "to", "code"), message, severity="warning")
+    if file.reverts is not None and not changes_code:
+        message = "there is no code to revert: write `code: <commit or build>` under `change.to`, or remove this"
+        yield file.source.problem_at(("reverts",), message, at_key=True)

@@ -14,7 +14,7 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]"
 _BELOW = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)*/?")
 
 
-def _parse_address(text: object) -> str:
+def parse_address(text: object) -> str:
     """Parse an address into the form in which it is compared: lower-case scheme and host, no slash at the end."""
     said = 'write an address like "https://flags.example.com", without a query, a user or a password'
     if not isinstance(text, str):
@@ -41,7 +41,7 @@ class UnleashTerms(StrictModel):
 
     url: Annotated[
         str,
-        PlainValidator(_parse_address),
+        PlainValidator(parse_address),
         Schema({"type": "string", "format": "uri", "examples": ["https://flags.example.com"]}),
     ]
     project: Name = "default"

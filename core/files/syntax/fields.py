@@ -24,6 +24,7 @@ from core.metrics.catalogue import CATALOGUE
 from core.rollout.plan import NoticePlan
 
 PART_NAMES = ("prompt", "model", "params", "tools", "routing")
+CODE = "code"  # a commit or a build: a part of a version that no form asks for
 
 
 class StrictModel(BaseModel):
@@ -172,10 +173,11 @@ class VersionParts(StrictModel):
     params: dict[str, JsonValue] | None = None
     tools: list[JsonValue] | None = None
     routing: JsonValue = None
+    code: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
     def to_content(self) -> dict[str, JsonValue]:
         """Only the parts that were written."""
-        return {part: getattr(self, part) for part in PART_NAMES if part in self.model_fields_set}
+        return {part: getattr(self, part) for part in (*PART_NAMES, CODE) if part in self.model_fields_set}
 
 
 class NoticeTerms(StrictModel):

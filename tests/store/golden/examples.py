@@ -211,6 +211,13 @@ EVAL_REPORT = er.EvalReport(
     covers=("billing", "privacy", "tone", "language=de", "language=en"),
 )
 DRIVING = replace(PLAN, drives=DRIVEN)
+REVERTING = replace(
+    PLAN,
+    reverts=(
+        p.CodeRevert(system="github", url="https://api.github.com", repository="acme/assistant", pull_request=881),
+        p.CodeRevert(system="webhook", url="https://deploy.example.com/revert"),
+    ),
+)
 POLICY = policy.Policy(
     timezone="Europe/Berlin",
     roles={"approver": policy.Role(groups=("ai-leads",), people=("U3",), channels=("#ai-rollouts",))},
@@ -254,6 +261,13 @@ def _evidence(concluded: verdict.Verdict) -> e.EvidenceRecorded:
 _EVENTS: tuple[e.Event, ...] = (
     e.Planned(rollout="R-7", plan=PLAN, fingerprint=PLAN.fingerprint(), from_content=OLD, to_content=NEW, by="U2"),
     e.FlagSet(flag=DRIVEN.title, percent=25.0, before=5.0, seconds=0.42),
+    e.RevertRequested(
+        index=0, system="acme/assistant#881", reference="https://github.com/acme/assistant/pull/912", seconds=1.7
+    ),
+    e.RevertNotRequested(
+        index=1, system="https://deploy.example.com/revert", error="the deploy system answers 503", trying=True
+    ),
+    e.CodeReverted(by="slack:T1/U3", note="deployed as 2026-11-24.2"),
     e.FlagNotSet(flag=DRIVEN.title, percent=0.0, error="Unleash says 401 Unauthorized", trying=True),
     e.ApprovalRequested(
         request="R-7.1", gate="start", needed=2, verdict="cleared", expires_at=NOON + timedelta(hours=8)
@@ -511,5 +525,8 @@ EXAMPLES: dict[str, e.Event] = {
     ),
     "rollout.planned.1.driving": e.Planned(
         rollout="R-7", plan=DRIVING, fingerprint=DRIVING.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
+    ),
+    "rollout.planned.1.reverting": e.Planned(
+        rollout="R-7", plan=REVERTING, fingerprint=REVERTING.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
     ),
 }

@@ -1,0 +1,81 @@
+"""Asks a deploy system to revert code, by a webhook signed as Standard Webhooks has it."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from datetime import datetime
+
+from bot.actuators.code_revert import RevertOrder
+from bot.outbound.client import OutboundClient
+from bot.outbound.errors import PermanentFailure, RetryLater
+from core.rollout.plan import CodeRevert
+
+EVENT = "rollout.rolled_back"
+_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of secrets, and none itself
+_TEMPORARY_STATUSES = frozenset({408, 409, 423, 425, 429})
+
+
+class DeployWebhook:
+    """One address. It gets the signature only if it is the one for which the secret was configured."""
+
+    def __init__(
+        self, client: OutboundClient, revert: CodeRevert, *, url: str, secret: str, now: Callable[[], datetime]
+    ) -> None:
+        if not secret or not url:
+            name = "DEPLOY_WEBHOOK_URL" if secret else "DEPLOY_WEBHOOK_SECRET"
+            raise PermanentFailure(
+                f"{name} is not set, so no deploy system can be asked: set it and restart the workers"
+            )
+        if revert.url != url:
+            raise PermanentFailure(
+                f"the plan names {revert.url}, but the secret is for {url} (DEPLOY_WEBHOOK_URL): correct "
+                "`reverts.webhook.url` in a new rollout"
+            )
+        self._client, self._url, self._key, self._now = client, url, _parse_secret(secret), now
+
+    def request_revert(self, order: RevertOrder) -> str:
+        """Send the request. The same `webhook-id` at every attempt lets the receiver act once."""
+        body = json.dumps(
+            {
+                "type": EVENT,
+                "timestamp": order.at.isoformat(),
+                "data": {
+                    "rollout": order.rollout,
+                    "surface": order.surface,
+                    "version": order.version,
+                    "code": order.code,
+                    "reason": order.reason,
+                },
+            },
+            separators=(",", ":"),
+        ).encode()
+        sent = str(int(self._now().timestamp()))
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "rampart",
+            "webhook-id": order.id,
+            "webhook-timestamp": sent,
+            "webhook-signature": sign(self._key, order.id, sent, body),
+        }
+        status = self._client.call("POST", self._url, headers, body).status
+        if status in _TEMPORARY_STATUSES or status >= 500:
+            raise RetryLater(f"the deploy system answers {status}")
+        if status >= 300:
+            raise PermanentFailure(f"the deploy system rejects the request ({status})")
+        return self._url
+
+
+def sign(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
+    """The `webhook-signature` header: HMAC-SHA256 over id, timestamp and body, joined by dots (Standard Webhooks)."""
+    signed = b".".join((message_id.encode(), timestamp.encode(), body))
+    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+
+
+def _parse_secret(secret: str) -> bytes:
+    try:
+        return base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        raise PermanentFailure("DEPLOY_WEBHOOK_SECRET is not whsec_ and a text in base64: copy it again") from None

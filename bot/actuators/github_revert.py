@@ -1,0 +1,100 @@
+"""Opens the pull request that reverts a merged one, through GitHub's API; one that is there already is found."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+from bot.actuators.code_revert import RevertOrder
+from bot.outbound.client import OutboundClient, OutboundResponse
+from bot.outbound.errors import PermanentFailure, RetryLater
+from core.rollout.plan import CodeRevert
+
+_TEMPORARY_STATUSES = frozenset({408, 409, 423, 425, 429})
+_MUTATION = """\
+mutation($input: RevertPullRequestInput!) {
+  revertPullRequest(input: $input) { revertPullRequest { number url } }
+}"""
+
+
+class GithubRevert:
+    """One merged pull request. The token goes only to `url`, for which it was configured, whatever a file names."""
+
+    def __init__(self, client: OutboundClient, revert: CodeRevert, *, url: str, token: str) -> None:
+        if not token:
+            raise PermanentFailure(
+                "GITHUB_TOKEN is not set, so no pull request can be opened: set it and restart the workers"
+            )
+        if revert.url != url:
+            raise PermanentFailure(
+                f"the plan names {revert.url}, but the token is for {url} (GITHUB_API_URL): correct "
+                "`reverts.github.url` in a new rollout"
+            )
+        self._client, self._revert, self._token, self._url = client, revert, token, url
+
+    def request_revert(self, order: RevertOrder) -> str:
+        """Read the pull request, look for a revert of it, and open one if there is none; returns its address."""
+        repository, number = self._revert.repository, self._revert.pull_request
+        merged = self._get(f"/repos/{repository}/pulls/{number}")
+        if not merged.get("merged_at"):
+            raise PermanentFailure(f"{self._revert.title} is not merged, so there is nothing to revert")
+        owner = repository.partition("/")[0]
+        head = f"{owner}:revert-{number}-{merged['head']['ref']}"  # how GitHub names the branch of a revert
+        there = self._get(f"/repos/{repository}/pulls?state=all&head={quote(head, safe='')}")
+        if isinstance(there, list) and there:
+            return str(there[0]["html_url"])
+        return self._open_revert(merged["node_id"], order)
+
+    def _open_revert(self, node: str, order: RevertOrder) -> str:
+        text = f"Rampart rolled back {order.rollout} of {order.surface}: the flag is off already. {order.reason}"
+        asked = {"pullRequestId": node, "title": f"Revert {self._revert.title}", "body": text}
+        body = json.dumps({"query": _MUTATION, "variables": {"input": asked}}).encode()
+        answer = self._parse(self._call("POST", _graphql_url(self._url), body))
+        if errors := answer.get("errors"):
+            raise PermanentFailure(f"GitHub cannot revert {self._revert.title}: {str(errors[0].get('message'))[:200]}")
+        try:
+            return str(answer["data"]["revertPullRequest"]["revertPullRequest"]["url"])
+        except (KeyError, TypeError):
+            raise RetryLater(f"{self._url} answers, but not like GitHub") from None
+
+    def _get(self, path: str) -> Any:
+        return self._parse(self._call("GET", f"{self._url}{path}"))
+
+    def _call(self, method: str, url: str, body: bytes | None = None) -> OutboundResponse:
+        headers = {
+            "Accept": "application/vnd.github+json",
+            "Authorization": f"Bearer {self._token}",
+            "Content-Type": "application/json",
+            "User-Agent": "rampart",
+            "X-GitHub-Api-Version": "2022-11-28",
+        }
+        answer = self._client.call(method, url, headers, body)
+        if answer.status in _TEMPORARY_STATUSES or answer.status >= 500:
+            raise RetryLater(f"GitHub answers {answer.status}")
+        if answer.status == 403 and answer.headers.get("x-ratelimit-remaining") == "0":
+            raise RetryLater("GitHub asks to wait (rate limit)", counts_as_attempt=False)
+        if answer.status >= 300:
+            raise PermanentFailure(_explain(answer.status, self._revert))
+        return answer
+
+    def _parse(self, answer: OutboundResponse) -> Any:
+        try:
+            return json.loads(answer.body)
+        except ValueError:
+            raise RetryLater(f"{self._url} answers, but not like GitHub") from None
+
+
+def _graphql_url(api: str) -> str:
+    """GitHub's GraphQL address; an Enterprise Server has its REST API below `/api/v3`."""
+    return f"{api.removesuffix('/v3')}/graphql"
+
+
+def _explain(status: int, revert: CodeRevert) -> str:
+    match status:
+        case 401:
+            return "GitHub rejects the token (401): set GITHUB_TOKEN to a valid one, and restart the workers"
+        case 403:
+            return f"GitHub forbids it (403): the token needs to read and write pull requests of {revert.repository}"
+        case 404:
+            return f"GitHub knows no {revert.title} (404), or the token may not see it"
+        case _:
+            return f"GitHub rejects the request ({status})"
