@@ -317,6 +317,7 @@ Switched back: the support assistant answers as before again (since Tue 24 Nov 1
 About 430 customers saw the new version between 12:00:00 CET and 13:38:02 CET. It declined too often.
 If they write in: “That was a fault on our side, please ask again.”
 Nothing else changes until you get a new notice.
+[ Customers affected ]
 Owner: @dana · Questions in thread · R-118\
 """)
 

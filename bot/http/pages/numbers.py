@@ -78,7 +78,7 @@ def build_numbers(service: RolloutService, rollout: Rollout, latest: LatestNumbe
 
 def _build_row(rollout: Rollout, measure: Measure, latest: LatestNumbers) -> MeasureRow:
     power = detection_power(rollout, measure, latest.at)
-    what, new, now, moved, _ = measure_rows.build_row(measure)
+    what, _, new, now, moved = measure_rows.build_row(measure)
     remarks = [
         "against the past: no control is left" if measure.weaker else "",
         "shown to be within the limit" if measure.cleared else "",

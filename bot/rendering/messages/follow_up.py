@@ -6,7 +6,7 @@ from typing import TypeAlias, assert_never
 from zoneinfo import ZoneInfo
 
 from bot.rendering import schedule, wording
-from bot.rendering.blocks import blocks
+from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import notice
 from bot.rendering.numbers import measure_rows
@@ -94,7 +94,13 @@ def _render_switch_back(
     if event.exposed_units and _describe_fault(event.findings[:1]):
         body += _suggest_reply(audience, event.findings[0])
     body += notice.describe_other_rollouts(others) or ["Nothing else changes until you get a new notice."]
-    return blocks.build_message(first, blocks.lines_section(body), blocks.context(_format_footer(rollout)))
+    listed = audience == "support" and event.exposed_units
+    return blocks.build_message(
+        first,
+        blocks.lines_section(body),
+        blocks.actions(buttons.run_command("Customers affected", f"customers {rollout.id}")) if listed else None,
+        blocks.context(_format_footer(rollout)),
+    )
 
 
 def _suggest_reply(audience: str, finding: Finding) -> list[str]:

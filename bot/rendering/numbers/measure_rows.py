@@ -12,6 +12,7 @@ GOOD_WORDS = frozenset({"Fine", "Better", "Slightly worse, within limit"})
 BAD_WORDS = frozenset({"Worse", "Changed unexpectedly"})
 UNJUDGED_WORDS = frozenset({"Not enough data", "No data"})
 _ORDER = {metric: place for place, metric in enumerate(CATALOGUE)}  # quality comes first in the catalogue
+_UNDECIDED = 3
 _URGENCY = {
     "Worse": 0,
     "Changed unexpectedly": 1,
@@ -60,9 +61,16 @@ def verdict_label(measure: Measure) -> str:
 
 
 def sort_by_urgency(measures: tuple[Measure, ...]) -> list[Measure]:
-    """Measures by urgency, those with an agreed limit first within each level, quality first among them; those without
-    data last."""
-    return sorted(measures, key=lambda m: (_URGENCY[m.word], not is_agreed(m), _ORDER.get(m.metric, len(_ORDER))))
+    """Measures by urgency, those with an agreed limit first within each level, quality first among them.
+
+    An agreed limit that cannot be judged yet comes before what is fine; other measures without data come last.
+    """
+    return sorted(measures, key=lambda m: (_rank_urgency(m), not is_agreed(m), _ORDER.get(m.metric, len(_ORDER))))
+
+
+def _rank_urgency(measure: Measure) -> int:
+    undecided = measure.word == "Not enough data" and is_agreed(measure)
+    return _UNDECIDED if undecided else _URGENCY[measure.word]
 
 
 def format_difference_with_range(measure: Measure | Finding) -> str:
