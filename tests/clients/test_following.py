@@ -202,6 +202,25 @@ def test_a_server_that_always_sends_everything_is_not_asked_without_end(document
     assert not changes.changed.acquire(blocking=False)
 
 
+def test_a_poll_that_ends_after_the_client_does_not_bring_it_back(document: bytes) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def answer_late(request: httpx.Request) -> httpx.Response:
+        asked.set()
+        assert answered.wait(30)
+        return httpx.Response(200, content=document, headers={"ETag": "one", "Age": "0"})
+
+    client = RampartClient("http://any", transport=lambda: httpx.MockTransport(answer_late), listen=False)
+    client.start(timeout=0)
+    assert asked.wait(30)
+    answered.set()
+    client.close()
+    for thread in threading.enumerate():
+        if thread.name == "rampart-client":
+            thread.join(30)
+    assert not client.is_in_touch
+
+
 def test_a_kept_snapshot_gives_live_versions_only(
     running: Any, serve: Any, canary: Any, connect: Connect, tmp_path: Path
 ) -> None:

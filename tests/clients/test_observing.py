@@ -103,6 +103,18 @@ def test_what_is_refused_is_dropped_and_counted() -> None:
     client.close()
 
 
+def test_an_answer_that_is_not_rampart_s_ends_nothing() -> None:
+    answers = [httpx.Response(200, text="<html>"), httpx.Response(200, json={"accepted": 1, "rejected": []})]
+    client = RampartClient(
+        "http://any", transport=lambda: httpx.MockTransport(lambda request: answers.pop(0)), listen=False
+    )
+    for _ in range(2):
+        client.observe(SERVED, "user-1", {"latency_ms": 900})
+        assert client.flush(30)
+    assert (client.observations.dropped, client.observations.accepted) == (1, 1)
+    client.close()
+
+
 def test_no_more_wait_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observations, "MAX_WAITING", 10)
     monkeypatch.setattr(observations, "BATCH_SIZE", 10)

@@ -65,6 +65,17 @@ def test_it_is_compressed_for_those_who_ask(running: Any, serve: Any) -> None:
     assert client.head(SNAPSHOT).headers["etag"] == plain.headers["etag"]
 
 
+def test_a_large_one_arrives_whole(running: Any, serve: Any, surface_file: str) -> None:
+    prompts = {name: name * 30_000 for name in ("one", "two")}
+    for name, prompt in prompts.items():
+        text = surface_file.replace("support-assistant", name).replace("old.md", f'"{prompt}"')
+        running.apply(text)
+    answer = serve(running).get(SNAPSHOT, headers={"Accept-Encoding": "identity"})
+    assert int(answer.headers["content-length"]) == len(answer.content) > 2 * 65_536
+    surfaces = answer.json()["surfaces"]
+    assert {name: surfaces[name]["versions"]["v42"]["prompt"] for name in prompts} == prompts
+
+
 def test_a_client_that_names_itself_is_tracked_until_it_ends(running: Any, serve: Any, canary: Any) -> None:
     clients = ClientPositions()
     client = serve(running, clients=clients)

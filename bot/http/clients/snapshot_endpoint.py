@@ -16,6 +16,8 @@ from core.flags.snapshot import Snapshot
 
 SNAPSHOT_PATH = "/api/v1/snapshot"
 CLIENT_HEADER = b"rampart-client"
+_MAX_ETAG = 64
+_PIECE = 64 * 1024  # bytes that are sent at a time
 _CLIENT_ID = re.compile(rb"[\w.:-]{8,100}")
 
 
@@ -77,7 +79,7 @@ class SnapshotEndpoint:
         self._clients.record_document(document.etag, snapshot.position)
         known = next((value for name, value in scope["headers"] if name == b"if-none-match"), b"")
         if client := _read_client(scope):
-            held = known.strip().removeprefix(b"W/").strip(b'"').decode("latin-1")
+            held = known.strip().removeprefix(b"W/").strip(b'"')[:_MAX_ETAG].decode("latin-1")
             self._clients.record_contact(client, held, document.etag)
         etag = f'W/"{document.etag}"'.encode()  # weak, as the compressed body has it too
         headers = [
@@ -116,5 +118,8 @@ def _accepts_gzip(scope: Scope) -> bool:
 
 
 async def _send_bytes(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    """Send the response piece by piece: of a slow reader's body only a piece is kept, however many read at once."""
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    for start in range(0, max(1, len(body)), _PIECE):
+        piece, following = body[start : start + _PIECE], start + _PIECE
+        await send({"type": "http.response.body", "body": piece, "more_body": following < len(body)})

@@ -141,7 +141,6 @@ class RampartClient:
         self._is_closed = True
         atexit.unregister(self.close)
         self._follower.stop()
-        self._follower.fresh_until = float("-inf")
         self._sender.stop(timeout)
         if self._is_started:
             # Without an answer a rollback waits until this client counts as silent.

@@ -38,6 +38,7 @@ class SnapshotFollower:
         self._is_first_answered = threading.Event()
         self._wakeup = threading.Event()
         self._stopping = threading.Event()
+        self._lock = threading.Lock()  # between the end of a poll and the end of everything
         targets = [self._poll_repeatedly] + ([self._listen_repeatedly] if listens else [])
         self._threads = [threading.Thread(target=each, name="rampart-client", daemon=True) for each in targets]
 
@@ -66,8 +67,10 @@ class SnapshotFollower:
         )
 
     def stop(self) -> None:
-        """Stop both threads."""
-        self._stopping.set()
+        """Stop both threads. From now on only live versions may be served, also if a poll is still under way."""
+        with self._lock:
+            self._stopping.set()
+            self.fresh_until = float("-inf")
         self._wakeup.set()
 
     def _read_file(self) -> None:
@@ -102,8 +105,11 @@ class SnapshotFollower:
         is_new = fetched.body is not None and not (fetched.etag and fetched.etag == self._etag)
         if fetched.body is not None and is_new:
             self._take(fetched, fetched.body)
-        self.position = fetched.position
-        self.fresh_until = find_deadline(asked_at, fetched.age)
+        with self._lock:
+            if self._stopping.is_set():
+                return False
+            self.position = fetched.position
+            self.fresh_until = find_deadline(asked_at, fetched.age)
         self._is_first_answered.set()
         was_stale, self._is_stale = self._is_stale, False
         if self._last_problem:

@@ -108,12 +108,18 @@ class ObservationSender:
             self._drop(len(batch), f"{answer.status_code} {answer.text[:200]}")
             return None
         self._logged_codes.discard("unreachable")
-        result = answer.json()
-        self.accepted += result["accepted"]
-        for item in result["rejected"]:
-            self.rejected += 1
-            self._log_once(item["code"], f"an observation was rejected ({item['code']}): {item['message']}")
+        try:
+            self._count_outcomes(answer.json())
+        except (ValueError, KeyError, TypeError):
+            self._drop(len(batch), f"the answer is not Rampart's: {answer.text[:200]}")
         return None
+
+    def _count_outcomes(self, result: Mapping[str, Any]) -> None:
+        accepted, rejected = int(result["accepted"]), [(item["code"], item["message"]) for item in result["rejected"]]
+        self.accepted += accepted
+        self.rejected += len(rejected)
+        for code, message in rejected:
+            self._log_once(code, f"an observation was rejected ({code}): {message}")
 
     def _drop(self, count: int, why: str) -> None:
         self.dropped += count
