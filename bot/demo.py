@@ -180,6 +180,7 @@ class Demonstration:
         try:
             narrator.start()
             self._apply_files("surface.yaml", (EXAMPLES / "surface.yaml").read_text(encoding="utf-8"))
+            self._sandbox.act_as("mia").type_command(f"/rollout subscribe {SURFACE} as marketing", "#marketing")
             self._apply_files(FILE, (EXAMPLES / FILE).read_text(encoding="utf-8"))
             users.start()
             self._act_for_people()

@@ -9,7 +9,8 @@ from core.rollout.model import Rollout, RolloutState
 
 BEFORE = (
     "Rampart is starting, with a small Slack and simulated users of a support assistant.",
-    "Dana applies a rollout file: its card appears in #ai-rollouts, and #support and #marketing are told.",
+    "Mia follows the assistant. Dana applies a rollout file: its card appears in #ai-rollouts, and #support and "
+    "#marketing are told, and Mia in person.",
 )
 
 
@@ -70,7 +71,9 @@ def _planned(rollout: Rollout, left: _Left, *, yours: bool) -> tuple[str, str]:
             f"It starts automatically {left.until(rollout.start)}: {percent} of the users get {version}.",
         )
     if rollout.request is not None and not gating.is_approved(rollout):
-        who = "Be Lee and press Approve in the thread of its card" if yours else "Lee, a lead, approves in its thread"
+        who = "Lee, a lead, approves in its thread"
+        if yours:
+            who = "Be Lee and press Approve in the thread of its card, or on the app's home tab"
         return (
             f"{turn}{rollout.id} is planned: its card is in #ai-rollouts, with notices in #support and #marketing.",
             f"{who}. Dana cannot, because she owns it.",

@@ -58,7 +58,7 @@ def _describe_foresight(outlook: PlanOutlook) -> list[str]:
         f"about {wording.pluralize(share, 'request')} a day, for {wording.format_duration(first.usual)}"
         + (f" to {wording.format_duration(first.within)}" if first.within != first.usual else ""),
         *(f" • {_describe_detection(one)}" for one in foreseen),
-        f"_{_describe_basis(outlook.known)}_",
+        _describe_basis(outlook.known),
     ]
 
 
@@ -78,7 +78,8 @@ def _describe_detection(one: LimitForesight) -> str:
 
 
 def _describe_basis(known: KnownTraffic) -> str:
-    pace = f"{wording.format_count(known.daily_requests or 0)} requests a day ({wording.escape(known.pace_from, 60)})"
+    source = "as its surface file says" if known.pace_from == "daily_requests" else wording.escape(known.pace_from, 60)
+    pace = f"{wording.format_count(known.daily_requests or 0)} requests a day ({source})"
     return f"Based on {pace} and levels {wording.escape(known.levels_from, 80)}."
 
 
