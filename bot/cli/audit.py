@@ -152,8 +152,7 @@ def why(
         if found is None:
             print("\n".join(number_explained.list_numbers(digest)))
             return
-        rollouts = {event.rollout for event in found.events}
-        histories = {name: service.load_entries(name) for name in rollouts}
+        histories = {event.rollout: service.load_entries(event.rollout) for event in found.events}
     print("\n".join(number_explained.explain_number(found, histories, zone)))
 
 

@@ -202,6 +202,7 @@ DIGEST: dict[int | str, _Json] = {
             missed=_LIST,
             owed=_LIST,
             retirements=_LIST,
+            shutdowns=_LIST,
         ),
     )
 }

@@ -10,10 +10,12 @@ from core.digests.digest import (
     DigestNumber,
     EventReference,
     MissedExpectation,
+    ModelShutdown,
     NumberUnit,
     OwedReview,
     Retirement,
     TakenShortcut,
+    ToldShutdown,
 )
 from core.digests.rollout_facts import Occurrence, RolloutFacts
 from core.digests.week import Week
@@ -28,10 +30,15 @@ RETIREMENT_HORIZON = timedelta(days=90)
 """How far ahead dates are listed after which something can no longer be called."""
 
 
-def build_digest(week: Week, facts: Sequence[RolloutFacts], until: datetime) -> Digest:
-    """The digest of a week from the facts, before `until`, of every rollout that was open in it or the weeks before."""
+def build_digest(
+    week: Week, facts: Sequence[RolloutFacts], until: datetime, told: Sequence[ToldShutdown] = ()
+) -> Digest:
+    """The digest of a week from the facts, before `until`, of every rollout that was open in it or the weeks before.
+
+    `told` says, oldest first, when models are switched off.
+    """
     until = min(until, week.ends)
-    return _DigestDraft(week=week, until=until, facts=tuple(facts)).build()
+    return _DigestDraft(week=week, until=until, facts=tuple(facts), told=tuple(told)).build()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +48,7 @@ class _DigestDraft:
     week: Week
     until: datetime
     facts: tuple[RolloutFacts, ...]
+    told: tuple[ToldShutdown, ...]
     numbers: list[DigestNumber] = field(default_factory=list)
 
     def build(self) -> Digest:
@@ -54,6 +62,7 @@ class _DigestDraft:
         missed = self._list_missed(shipped, back)
         owed = self._list_owed()
         retirements = self._list_retirements()
+        shutdowns = self._list_shutdowns()
         return Digest(
             week=self.week,
             until=self.until,
@@ -65,6 +74,7 @@ class _DigestDraft:
             missed=missed,
             owed=owed,
             retirements=retirements,
+            shutdowns=shutdowns,
         )
 
     def _is_in_week(self, happened: Occurrence) -> bool:
@@ -362,6 +372,42 @@ class _DigestDraft:
             _refer([f for f in self.facts if f.rollout in named], lambda f: f.planned),
         )
         return tuple(sorted(found, key=lambda one: one.day))
+
+    def _list_shutdowns(self) -> tuple[ModelShutdown, ...]:
+        today = self.until.astimezone(self.week.begins.tzinfo).date()
+        newest = {(one.surface, one.model): one for one in self.told if one.told.at < self.until}
+        ahead = [one for one in newest.values() if one.on >= today and not self._was_replaced(one)]
+        self._add(
+            "models_retiring",
+            "Models in use that are switched off soon",
+            len(ahead),
+            NumberUnit.COUNT,
+            "Models of live versions whose last day the log was told, and that no rollout has replaced since.",
+            [EventReference(position=x.told.position, rollout=x.surface, at=x.told.at) for x in ahead],
+        )
+        return tuple(
+            ModelShutdown(
+                surface=one.surface,
+                model=one.model,
+                on=one.on,
+                days_left=(one.on - today).days,
+                is_upgrade_planned=any(
+                    f.is_open and f.plan.surface == one.surface and "model" in f.plan.change for f in self.facts
+                ),
+            )
+            for one in sorted(ahead, key=lambda one: (one.on, one.surface))
+        )
+
+    def _was_replaced(self, told: ToldShutdown) -> bool:
+        """Whether a rollout has changed the model of the surface since."""
+        return any(
+            f.completed is not None
+            and f.rollback is None
+            and f.completed.at > told.told.at
+            and f.plan.surface == told.surface
+            and "model" in f.plan.change
+            for f in self.facts
+        )
 
     def _was_under_way(self, facts: RolloutFacts) -> bool:
         """Whether it was under way at some moment of the week."""

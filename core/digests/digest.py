@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
-from core.digests.rollout_facts import RolloutFacts
+from core.digests.rollout_facts import Occurrence, RolloutFacts
 from core.digests.week import Week
 from core.reviews.draft import ExpectationRow
 from core.reviews.shortcuts import Shortcut
@@ -21,7 +21,7 @@ class NumberUnit(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventReference:
-    """An event behind a number: its rollout, and its place in the log."""
+    """An event behind a number: its rollout, or the surface that it is about, and its place in the log."""
 
     position: int
     rollout: str
@@ -94,6 +94,28 @@ class Retirement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToldShutdown:
+    """That the log was told when the model of a surface's live version is switched off."""
+
+    surface: str
+    model: str
+    on: date
+    replacement: str  # what the provider names instead; may be empty
+    told: Occurrence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelShutdown:
+    """A model in use that is switched off soon. `is_upgrade_planned`: an open rollout changes the surface's model."""
+
+    surface: str
+    model: str
+    on: date
+    days_left: int
+    is_upgrade_planned: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Digest:
     """A week in numbers, and what is behind them by name. `until` is its end, or the moment up to which it goes."""
 
@@ -107,6 +129,7 @@ class Digest:
     missed: tuple[MissedExpectation, ...] = ()
     owed: tuple[OwedReview, ...] = ()
     retirements: tuple[Retirement, ...] = ()
+    shutdowns: tuple[ModelShutdown, ...] = ()
 
     def find(self, key: str) -> DigestNumber:
         """The number with this key. KeyError if there is none."""

@@ -17,6 +17,7 @@ FACT_EVENTS: tuple[type[e.RolloutEvent], ...] = (
     e.Started,
     e.StageEntered,
     e.BlindSpotsAccepted,
+    e.GlassBroken,
     e.Held,
     e.Rejected,
     e.Resumed,

@@ -15,7 +15,7 @@ from core.rollout.reviewing import BREAK_GLASS_MARK
 class ShortcutKind(StrEnum):
     WAIT_SKIPPED = "wait_skipped"
     STAGES_SKIPPED = "stages_skipped"
-    BREAK_GLASS = "break_glass"  # a step to everyone, or a big one, before the trial had held
+    BREAK_GLASS = "break_glass"  # it went on although something was missing, which break-glass allows
     HOLD_OVERRIDDEN = "hold_overridden"
     BLIND_SPOTS_ACCEPTED = "blind_spots_accepted"
 
@@ -69,6 +69,15 @@ def _iterate_shortcuts(plan: Plan, entries: Sequence[HistoryEntry]) -> Iterator[
                 index, asked = entered.index, None
             case e.Held() if not holds.clears_itself(entry.event.key):
                 asked = None  # the open request has lapsed
+            case e.GlassBroken() as broken if broken.action == "start":
+                yield Shortcut(
+                    kind=ShortcutKind.BREAK_GLASS,
+                    by=broken.by,
+                    reason=broken.reason,
+                    stage="",
+                    at=entry.at,
+                    position=entry.position,
+                )
             case e.BlindSpotsAccepted() as accepted:
                 yield Shortcut(
                     kind=ShortcutKind.BLIND_SPOTS_ACCEPTED,

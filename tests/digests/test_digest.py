@@ -1,6 +1,6 @@
 """A digest says what a count by hand of the same weeks says, and names the events behind each number."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -10,6 +10,9 @@ from core.digests.week import parse_week
 from core.reviews.shortcuts import ShortcutKind
 from core.rollout import commands as c
 from core.rollout import events as e
+from core.rollout.context import ENGINE
+from core.rollout.surface import RetirementTold
+from core.service import CommandRequest
 from tests.digests.conftest import ROLLOUT
 
 NOW = datetime(2026, 11, 16, 9, 0, tzinfo=UTC)  # the Monday after
@@ -137,3 +140,23 @@ def test_a_low_risk_change_reaches_everyone_within_a_working_day(shop, numbers):
     digest = digest_sources.load_digest(shop.service, week, shop.at + timedelta(hours=1))
     assert numbers(digest, "shipped", "stages_skipped", "shortcuts") == [1, 0, 0]
     assert digest.find("lead_time").value <= 6 * HOUR
+
+
+def test_models_in_use_that_are_switched_off_are_told_with_whether_an_upgrade_is_planned(shop, numbers):
+    shop.declare("help")
+    shop.declare("mail")
+    for name in ("help", "mail"):
+        told = RetirementTold(model="large-3", on=date(2027, 1, 29), replacement="large-4", days=90)
+        request = CommandRequest(
+            command=c.TellRetirement(surface=name, told=told), command_id=f"told-{name}", by=ENGINE, at=shop.at
+        )
+        shop.service.handle(request)
+    upgrade = ROLLOUT.replace("prompt: {name}.md", "model: {{provider: acme, name: large-4, snapshot: '2026-10-01'}}")
+    shop.apply(upgrade.format(name="up", surface="mail", live="v42", more=""))
+    week = parse_week("this", shop.at, "UTC")
+    digest = digest_sources.load_digest(shop.service, week, shop.at + timedelta(hours=1))
+    assert numbers(digest, "models_retiring") == [2]
+    assert [(one.surface, one.days_left, one.is_upgrade_planned) for one in digest.shutdowns] == [
+        ("help", 88, False),
+        ("mail", 88, True),
+    ]

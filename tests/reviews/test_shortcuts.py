@@ -77,3 +77,11 @@ def test_break_glass_accepted_risk_and_an_overridden_hold_are_told_apart():
         ShortcutKind.HOLD_OVERRIDDEN,
         ShortcutKind.BREAK_GLASS,
     ]
+
+
+def test_a_start_by_break_glass_is_one():
+    broken = e.GlassBroken(
+        by=TOM, reason="the shop is down", action="start", passed_over=("1 approval",), review_due=MONDAY
+    )
+    (found,) = find_shortcuts(plan_of(), story(broken, e.Started(fingerprint="f", by=TOM), entered(0)))
+    assert (found.kind, found.reason, found.position) == (ShortcutKind.BREAK_GLASS, "the shop is down", 1)

@@ -87,3 +87,11 @@ def test_only_a_review_that_keeps_it_records_a_baseline(running):
 def test_a_review_claims_no_baseline_where_too_little_was_measured(running):
     story = running().when(c.RollBack()).when(ANSWERS)
     assert not story.now.review.keeps_baseline
+
+
+def test_where_the_glass_was_broken_the_review_is_due_when_the_policy_says(running):
+    story = running()
+    early = story.at + timedelta(hours=30)
+    broken = e.GlassBroken(by="slack:T1/U5", reason="down", action="advance", passed_over=(), review_due=early)
+    story.happen(broken).later(hours=6).when(c.RollBack())
+    assert story.now.review_due == early

@@ -36,7 +36,8 @@ def explain_number(number: DigestNumber, histories: Mapping[str, Sequence[Histor
         "",
         f"{wording.pluralize(len(number.events), 'event')} of the log:",
         *(
-            f"  #{event.position}  {wording.format_plain_time(event.at, zone)}  {sentences.get(event.position, '')}"
+            f"  #{event.position}  {wording.format_plain_time(event.at, zone)}  "
+            f"{sentences.get(event.position, event.rollout)}"
             for event in number.events
         ),
     ]

@@ -49,6 +49,16 @@ def digest_to_json(digest: Digest) -> Json:
             }
             for one in digest.retirements
         ],
+        "shutdowns": [
+            {
+                "surface": one.surface,
+                "model": one.model,
+                "on": one.on.isoformat(),
+                "days_left": one.days_left,
+                "is_upgrade_planned": one.is_upgrade_planned,
+            }
+            for one in digest.shutdowns
+        ],
     }
 
 

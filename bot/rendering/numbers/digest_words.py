@@ -5,7 +5,7 @@ from datetime import timedelta
 from bot.rendering import wording
 from bot.rendering.markup import Markup
 from bot.rendering.numbers import review_words
-from core.digests.digest import Digest, DigestNumber, NumberUnit, OwedReview, Retirement
+from core.digests.digest import Digest, DigestNumber, ModelShutdown, NumberUnit, OwedReview, Retirement
 
 _DAY = timedelta(days=1)
 
@@ -86,6 +86,7 @@ def list_to_do(digest: Digest, markup: Markup) -> list[str]:
     return [
         *(_describe_owed(one, markup) for one in digest.owed),
         *(_describe_retirement(one, markup) for one in digest.retirements),
+        *(_describe_shutdown(one, markup) for one in digest.shutdowns),
     ]
 
 
@@ -126,3 +127,11 @@ def _describe_retirement(one: Retirement, markup: Markup) -> str:
     if one.is_deadline:
         return f"{one.rollout} has to be done by {in_days}: {version} of {surface}"
     return f"{version} of {surface} can be called until {in_days}; {one.rollout} cannot be rolled back after that"
+
+
+def _describe_shutdown(one: ModelShutdown, markup: Markup) -> str:
+    planned = "an upgrade is planned" if one.is_upgrade_planned else "no upgrade is planned"
+    in_days = f"{one.on.day} {one.on:%b %Y}, in {wording.pluralize(one.days_left, 'day')}"
+    return (
+        f"{markup.escape(one.model)}, which {markup.escape(one.surface)} uses, is switched off on {in_days}; {planned}"
+    )

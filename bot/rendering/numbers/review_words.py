@@ -54,7 +54,7 @@ def describe_shortcut(shortcut: Shortcut, markup: Markup) -> str:
         case ShortcutKind.STAGES_SKIPPED:
             what = f"Skipped {markup.escape(', '.join(shortcut.skipped))}{at}"
         case ShortcutKind.BREAK_GLASS:
-            what = f"Break-glass{at}: it went on before it had been tried"
+            what = f"Break-glass{at or ' at the start'}: it went on although something was missing"
         case ShortcutKind.HOLD_OVERRIDDEN:
             what = f"Hold overridden{at}"
         case ShortcutKind.BLIND_SPOTS_ACCEPTED:
