@@ -275,6 +275,7 @@ def build_program(
             streams=streams,
             report_other_model=answered.note,
             prices=_read_prices(settings.prices),
+            help_desks=dict(settings.help_desks),
         )
     clock = JobScheduler(lambda name, error: _log_job_failure(outage, name, error))
     if role != "worker":

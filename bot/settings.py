@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 TOKEN_ROLES = ("flags", "snapshot", "ingest", "judge", "operator", "admin")
+HELP_DESKS = ("zendesk", "intercom", "standard")
 LOG_FORMATS = ("console", "json")
 VARIABLES = (
     "DATABASE_URL",
@@ -22,6 +23,7 @@ VARIABLES = (
     "ROLLOUT_BLIND_AFTER",
     "ROLLOUT_KEEP_DAYS",
     "ROLLOUT_PUBLIC_URL",
+    "ROLLOUT_HELP_DESKS",
     "ROLLOUT_PRICES",
     "ROLLOUT_RETIREMENTS",
     "GITHUB_API_URL",
@@ -53,6 +55,7 @@ _SECRET_VARIABLES = (
     "SLACK_SIGNING_SECRET",
     "SLACK_APP_TOKEN",
     "ROLLOUT_TOKENS",
+    "ROLLOUT_HELP_DESKS",
     "UNLEASH_TOKEN",
     "JUDGE_TOKEN",
     "GITHUB_TOKEN",
@@ -61,6 +64,7 @@ _SECRET_VARIABLES = (
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SLACK_USER_ID = re.compile(r"[UW][A-Z0-9]{5,}")
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
+_STANDARD_SECRET = re.compile(r"whsec_(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -87,6 +91,7 @@ class Settings:
     blind_after: timedelta = DEFAULT_BLIND_AFTER  # a rollout without a look for this long grows no further
     keep: timedelta | None = DEFAULT_KEEP  # how long data outside the log is kept; None: for ever
     public_url: str = ""
+    help_desks: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (help desk, secret of its signatures)
     prices: Path | None = None  # prices of models in place of the built-in ones
     retirements: str = ""  # a path or an http(s) address of the list of models that will be switched off
     github_url: str = DEFAULT_GITHUB_URL
@@ -116,6 +121,7 @@ class Settings:
             self.github_token,
             self.webhook_secret,
             *(token for _, token in self.tokens),
+            *(secret for _, secret in self.help_desks),
         )
 
     @property
@@ -156,6 +162,7 @@ def read_settings(environ: Mapping[str, str], *, listens: bool = True) -> Settin
         tick=tick,
         blind_after=_parse_blind_after(given.get("ROLLOUT_BLIND_AFTER"), tick, problems),
         keep=_parse_keep(given.get("ROLLOUT_KEEP_DAYS"), problems),
+        help_desks=_parse_help_desks(given.get("ROLLOUT_HELP_DESKS", ""), problems),
         prices=_parse_path("ROLLOUT_PRICES", given, problems),
         public_url=_parse_address("ROLLOUT_PUBLIC_URL", given, problems).rstrip("/"),
         retirements=_parse_retirements(given, problems),
@@ -199,8 +206,10 @@ def read_secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Like `Settings.secrets`, but also for an environment with invalid settings."""
     ignored: list[str] = []
     given = {name: _read_variable(environ, name, ignored) for name in VARIABLES}
-    tokens = (part.strip().rpartition(":")[2] for part in given["ROLLOUT_TOKENS"].split(","))
-    named = (given[name] for name in _SECRET_VARIABLES if name not in {"DATABASE_URL", "ROLLOUT_TOKENS"})
+    listed = (*given["ROLLOUT_TOKENS"].split(","), *given["ROLLOUT_HELP_DESKS"].split(","))
+    tokens = (part.strip().rpartition(":")[2] for part in listed)
+    lists = {"DATABASE_URL", "ROLLOUT_TOKENS", "ROLLOUT_HELP_DESKS"}
+    named = (given[name] for name in _SECRET_VARIABLES if name not in lists)
     return _list_secrets(given["DATABASE_URL"], *named, *tokens)
 
 
@@ -258,6 +267,24 @@ def _parse_tokens(text: str, problems: list[str]) -> tuple[tuple[str, str], ...]
     if text and not tokens and not problems:
         problems.append("ROLLOUT_TOKENS holds no token. Write role:token, as in operator:<token>, or leave it out.")
     return tuple(tokens)
+
+
+def _parse_help_desks(text: str, problems: list[str]) -> tuple[tuple[str, str], ...]:
+    """(help desk, secret) of each valid entry; invalid ones are added to `problems`."""
+    found: dict[str, str] = {}
+    for number, part in enumerate((p.strip() for p in text.split(",") if p.strip()), 1):
+        desk, _, secret = (piece.strip() for piece in part.partition(":"))
+        where = f"ROLLOUT_HELP_DESKS, entry {number}"
+        # Never show the text itself: what precedes the colon may be the secret.
+        if desk not in HELP_DESKS or not secret:
+            problems.append(f"{where}: write desk:secret, where the desk is one of {', '.join(HELP_DESKS)}.")
+        elif desk in found:
+            problems.append(f"{where}: there is a secret for {desk} already.")
+        elif desk == "standard" and not _STANDARD_SECRET.fullmatch(secret):
+            problems.append(f"{where}: the secret of standard is whsec_ and base64, as in standard:whsec_<base64>.")
+        else:
+            found[desk] = secret
+    return tuple(found.items())
 
 
 def _parse_duration(name: str, text: str, expected: str, problems: list[str]) -> timedelta:

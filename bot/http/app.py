@@ -1,8 +1,8 @@
 """Builds the ASGI application out of all HTTP endpoints and middleware."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,8 @@ from bot.http.otlp import receive_exports
 from bot.http.otlp.count_traces import TraceCounter
 from bot.http.pages import reference, routes
 from bot.http.rollout_metrics import ServingCollector
+from bot.http.webhooks import receive_complaints
+from bot.http.webhooks.signatures import HelpDesk
 from bot.process.client_positions import ClientPositions
 from bot.process.log_lines import LogPrinter
 from bot.process.process_state import ProcessStatus, StandaloneStatus
@@ -72,6 +74,8 @@ def build_asgi_app(
     clients: ClientPositions | None = None,
     streams: ChangeStreams | None = None,
     prices: PriceTable | None = None,
+    help_desks: Mapping[str, str] | None = None,
+    real_time: Callable[[], datetime] = lambda: datetime.now(UTC),
     report_other_model: Callable[[OtherModel], None] = lambda _: None,
 ) -> AsgiApp:
     """Build the ASGI application.
@@ -81,8 +85,8 @@ def build_asgi_app(
     informed, and `report_outage` gets every database error. `explain_undrivable` returns why a flag system's URL may
     not be called, or an empty text. `encoder`, `clients` and `streams` are for clients that evaluate by themselves or
     listen for changes. `report_other_model` gets each model that answered for a version which calls another one.
-    `prices` are those of the built-in table if there are none. When the lifespan ends, waiting
-    observations are written.
+    `prices` are those of the built-in table if there are none. `help_desks` are secrets of signatures by help desk,
+    and `real_time` is what signed times are compared with. When the lifespan ends, waiting observations are written.
     """
     encoder, clients = encoder or DocumentEncoder(), clients or ClientPositions()
     streams = streams or ChangeStreams(lambda: encoder.encode(snapshot()).etag)
@@ -149,6 +153,8 @@ def build_asgi_app(
         )
     api.include_router(judging.build_router(service, auth, writer, snapshot, now))
     api.include_router(routes.build_router(service, auth, now, process_status, tick))
+    secrets = {HelpDesk(desk): secret for desk, secret in (help_desks or {}).items()}
+    api.include_router(receive_complaints.build_router(service, secrets, now, real_time))
     if bolt is not None:
         api.include_router(slack_events.build_router(bolt))
     _complete_openapi(api)

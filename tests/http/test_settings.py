@@ -71,6 +71,7 @@ def test_each_may_come_from_a_file(name: str, tmp_path: Path) -> None:
     value = {
         "ROLLOUT_POLICY": str(path),
         "ROLLOUT_PRICES": str(path),
+        "ROLLOUT_HELP_DESKS": "zendesk:secret",
         "ROLLOUT_RETIREMENTS": str(path),
         "ROLLOUT_TOKENS": TOKENS,
         "ROLLOUT_TICK": "1m",

@@ -1,0 +1,1 @@
+"""Webhooks of help desks: verified by signature, read, and recorded as complaints."""
