@@ -101,7 +101,7 @@ def test_without_anything_known_it_says_so(words: Any, story: Any):
     assert found is not None
     known = {step.question: step.known for step in investigation.list_steps(found, words.zone)}
     assert known["What moved first?"].startswith("Nothing had been measured yet.")
-    assert known["For whom?"] == "No segment was large enough to be judged."
+    assert known["For whom?"] == "No segment was judged."
     assert known["What did the checks miss?"] == "No offline checks ran for this version."
 
 

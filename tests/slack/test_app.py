@@ -288,7 +288,7 @@ def test_the_history_names_everyone(office: Any) -> None:
     office.start()
     office.typed("ana", "history R-1")
     shown = office.shown(office.whispered("ana"))
-    for said in ("planned @dana", "approved @lee", "started @ana", "stage @ana canary 5 %"):
+    for said in ("Planned by @dana", "Approved by @lee", "Started by @ana", "Small test: R-1 now 5 %. By @ana."):
         assert said in shown
 
 

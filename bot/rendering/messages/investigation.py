@@ -118,16 +118,14 @@ def _describe_segments(found: Investigation) -> str:
     bad = [m for m in found.segments if m.word in measure_rows.BAD_WORDS]
     worst = sorted(bad, key=lambda m: -m.log_e)[:3]
     checked = f"{wording.pluralize(found.segments_checked, 'segment')} checked"
-    if not found.segments_checked:
-        return "No segment was large enough to be judged."
     if not worst:
-        return f"No segment is worse beyond chance; {checked}."
+        return f"No segment is worse beyond chance; {checked}." if found.segments_checked else "No segment was judged."
     named = [
         f"{wording.escape(m.segment, 60)}: {measure_rows.title_in_sentence(m.metric, m.title)} "
         f"{measure_rows.format_difference_with_range(m)}"
         for m in worst
     ]
-    return f"{wording.join_phrases(named, 3)}; {checked}."
+    return f"{wording.join_phrases(named, 3)}{f'; {checked}' if found.segments_checked else ''}."
 
 
 def _describe_change(found: Investigation) -> str:
