@@ -256,7 +256,9 @@ def test_a_rollback_has_a_page_to_investigate_it_by(running: Any, serve: Any, ca
     running.do(c.RollBack(reason="<b>odd</b>"))
     assert '<a href="/r/R-1/investigation">' in client.get("/r/R-1").text
     page = client.get("/r/R-1/investigation").text
-    assert "<strong>What moved first?</strong>" in page
+    assert "<strong>What moved first?</strong> ana (command line) rolled it back: “&lt;b&gt;odd&lt;/b&gt;”." in page
+    cells = page.replace("\n", "")
+    assert '<td class="n">4.0 %</td><td class="n">4.0 %</td>' in cells, "the new version beside the current one"
     assert '<svg class="chart" viewBox' in page
     assert "<b>odd" not in page
     bundle = client.get("/r/R-1/investigation.zip")

@@ -35,7 +35,10 @@ def test_everyone_is_back_before_anybody_is_asked_to_investigate(office: Any):
     told = [x for x in entries if isinstance(x.event, MessagePosted) and x.event.key.startswith("investigation:")]
     assert len(told) == 1
     assert told[0].position > back
-    assert "☐ What moved first?  Nothing had been measured yet." in office.shown(_checklist(office))
+    assert (
+        "☐ What moved first?  @mia rolled it back: “answers are odd”. Nothing had been measured yet."
+        in office.shown(_checklist(office))
+    )
 
 
 def test_the_alert_and_the_checklist_hand_out_the_evidence(office: Any):

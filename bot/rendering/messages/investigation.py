@@ -7,7 +7,7 @@ from bot.rendering import difference_words, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.charts import chart_data
-from bot.rendering.numbers import blind_spot_words, measure_rows
+from bot.rendering.numbers import measure_rows
 from core.judging.model.verdict import Measure
 from core.judging.report.series import SeriesPoint
 from core.reviews.investigation import Investigation, OtherChange
@@ -93,6 +93,14 @@ def _is_beyond(difference: float, level: float) -> bool:
 
 
 def _describe_first_moves(found: Investigation, zone: str) -> str:
+    """Why a person rolled back, if one did; then which limits were exceeded from when on, or what was worse."""
+    event = found.event
+    by = wording.format_actor(event.by)
+    asked = f"{by} rolled it back: “{wording.escape(event.reason)}”. " if not event.findings and event.reason else ""
+    return asked + _describe_measured_moves(found, zone)
+
+
+def _describe_measured_moves(found: Investigation, zone: str) -> str:
     seen = list_first_seen(found)
     decided = f"Decided {wording.format_local_time(found.decided_at, zone)}."
     if seen:
@@ -160,10 +168,11 @@ def _describe_intake(found: Investigation) -> str:
         names = ", ".join(measure_rows.title_in_sentence(m.metric, m.title) for m in unlike)
         parts.append(f"Reports of the two versions arrived differently: {names}")
     if unread:
-        parts.append(f"never read: {blind_spot_words.join_blind_spots(unread)}")
+        names = wording.join_limited([measure_rows.title_in_sentence(spot.metric, spot.title) for spot in unread])
+        parts.append(f"No reading has ever arrived of {names}")
     if not parts:
         return "Reports of the two versions arrived alike, and every rollback limit was read."
-    return f"{'; '.join(parts)}."
+    return f"{'. '.join(parts)}."
 
 
 def _describe_checks(found: Investigation) -> str:
