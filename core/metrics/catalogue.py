@@ -43,6 +43,22 @@ class DefaultRole(StrEnum):
     WATCH = "watch"
 
 
+SIGNALS = frozenset(
+    {
+        "suggestion_ctr",
+        "accept_rate",
+        "retry_rate",
+        "edit_distance",
+        "conversation_turns",
+        "abandonment_rate",
+        "escalation_rate",
+        "thumbs_down_rate",
+        "thumbs_up_rate",
+    }
+)
+"""Metrics of what people do with an answer."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """One metric of the catalogue. `default_margin` is positive, in units of `margin_scale`; None for no margin."""
@@ -66,6 +82,11 @@ class Metric:
         if (probability := self.quantile) is None:
             raise ValueError(f"{self.key} is not a quantile")
         return probability
+
+    @property
+    def is_signal(self) -> bool:
+        """Whether it shows what people do: a shift has many causes, so by default it holds and never rolls back."""
+        return self.key in SIGNALS
 
     @property
     def is_binary(self) -> bool:

@@ -96,6 +96,14 @@ bad.yaml 1 warning\
     assert "no limit covers quality" in checked(dry)
 
 
+def test_a_signal_that_would_roll_back_is_warned_of(small, checked):
+    limit = "{metric: retry_rate, rises_by: 1pp}\n"
+    rolls_back = checked(small(("rollback_when:\n", f"rollback_when:\n  - {limit}")))
+    assert "warning: rollback_when.0.metric: retry_rate is a signal: what people do has many causes" in rolls_back
+    assert "problem" not in rolls_back
+    assert "signal" not in checked(small(("rollback_when:\n", f"hold_when:\n  - {limit}rollback_when:\n")))
+
+
 def test_high_risk_turns_advice_into_a_refusal(small, checked):
     text = small(
         ("risk: standard", "risk: high"),

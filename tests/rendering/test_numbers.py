@@ -57,6 +57,14 @@ as of now · ranges stay valid however often you look · R-118\
 """)
 
 
+def test_a_signal_is_called_one(words: Any, story: Any) -> None:
+    rows = (words.measure("retry_rate", "People asking again"), words.measure("refusal_rate", "Declined to answer"))
+    latest = seen(words, story.running(), measures=rows)
+    for metric, is_signal in (("retry_rate", True), ("refusal_rate", False)):
+        said = plain_text.render_text(explain.render_technical(story.now, latest, metric, (), words.zone, "now"))
+        assert ("signal: what people do, which has many causes" in said) is is_signal
+
+
 def test_metrics_of_one_segment(words: Any, story: Any) -> None:
     rollout = story.running().now
     assert plain_text.render_text(

@@ -10,6 +10,7 @@ from bot.rendering.numbers import measure_rows, segments, technical_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core import evaluation
 from core.judging.model.verdict import Finding, Measure
+from core.metrics.catalogue import CATALOGUE
 from core.rollout.model import Rollout
 from core.service import RolloutService
 
@@ -80,6 +81,7 @@ def _build_row(rollout: Rollout, measure: Measure, latest: LatestNumbers) -> Mea
     power = detection_power(rollout, measure, latest.at)
     what, _, new, now, moved = measure_rows.build_row(measure)
     remarks = [
+        "signal: what people do" if measure.metric in CATALOGUE and CATALOGUE[measure.metric].is_signal else "",
         "against the past: no control is left" if measure.weaker else "",
         "shown to be within the limit" if measure.cleared else "",
         f"expected: {measure.expected}"

@@ -12,6 +12,7 @@ from core.judging.model.causes import DifferenceCauses
 from core.judging.model.verdict import Measure
 from core.judging.report.power import harm_direction
 from core.judging.report.series import SeriesPoint
+from core.metrics.catalogue import CATALOGUE
 from core.reviews.usual_complaints import UsualComparison
 from core.rollout.model import Rollout
 
@@ -54,8 +55,13 @@ def render_technical(
         blocks.lines_section(cause_words.list_causes(causes, metric)),
         blocks.section(describe_usual(usual)) if usual is not None else None,
         charts.build_chart(trend, rows[0], zone),
-        blocks.context(f"`{wording.escape(metric, 60)}` · as of {as_of} · {rollout.id}"),
+        blocks.context(f"`{wording.escape(metric, 60)}`{_label_signal(metric)} · as of {as_of} · {rollout.id}"),
     )
+
+
+def _label_signal(metric: str) -> str:
+    is_signal = metric in CATALOGUE and CATALOGUE[metric].is_signal
+    return " · signal: what people do, which has many causes" if is_signal else ""
 
 
 def render_plain(rollout: Rollout, latest: LatestNumbers, metric: str, as_of: str) -> Message:

@@ -7,6 +7,7 @@ from core.files.rollout_file import RolloutFile
 from core.files.syntax.limit_terms import LimitTerms
 from core.files.syntax.problems import FieldPath, FileProblem
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.metrics.catalogue import CATALOGUE
 from core.rollout.plan import Expectation, Risk
 
 WATCHED_METRICS = {
@@ -20,6 +21,7 @@ def check(file: RolloutFile) -> Iterator[FileProblem]:
     """Duplicates, gaps, and expectations that a limit forbids."""
     yield from _check_duplicates(file, "rollback_when", file.rollback_when)
     yield from _check_duplicates(file, "hold_when", file.hold_when)
+    yield from _check_signals(file)
     yield from _check_watched_metrics(file)
     yield from _check_contradictions(file, "rollback_when", file.rollback_when, LimitRole.ROLLBACK)
     yield from _check_contradictions(file, "hold_when", file.hold_when, LimitRole.HOLD)
@@ -38,6 +40,17 @@ def _check_duplicates(file: RolloutFile, name: str, terms: Sequence[LimitTerms])
                 also=first[key],
             )
         first.setdefault(key, path)
+
+
+def _check_signals(file: RolloutFile) -> Iterator[FileProblem]:
+    for number, limit in enumerate(file.rollback_when):
+        if CATALOGUE[limit.metric].is_signal and limit.to_limit(LimitRole.ROLLBACK).can_act:
+            yield file.source.problem_at(
+                ("rollback_when", number, "metric"),
+                f"{limit.metric} is a signal: what people do has many causes, so a shift usually holds a rollout for "
+                "somebody to look at. Write it under `hold_when`, unless it is meant to roll back by itself",
+                severity="warning",
+            )
 
 
 def _check_watched_metrics(file: RolloutFile) -> Iterator[FileProblem]:
