@@ -38,7 +38,7 @@ SUBJECT = GateSubject(
     to_version="v43",
 )
 CHOICES = ReadingChoices(dimensions=("language",), reads_parquet=False)
-FUZZED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+FUZZED = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 
 def read_and_judge(body: bytes) -> None:

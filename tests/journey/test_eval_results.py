@@ -1,4 +1,4 @@
-"""A file of an eval tool, sent as CI sends it: the thread, the request for approval, status and people know its cases."""
+"""A file of an eval tool, sent as CI sends it: thread, approval request, status and people know its cases."""
 
 from collections.abc import Callable
 from pathlib import Path
