@@ -79,7 +79,7 @@ def build_numbers(service: RolloutService, rollout: Rollout, latest: LatestNumbe
 
 def _build_row(rollout: Rollout, measure: Measure, latest: LatestNumbers) -> MeasureRow:
     power = detection_power(rollout, measure, latest.at)
-    what, _, new, now, moved = measure_rows.build_row(measure)
+    cells = measure_rows.build_row(measure)
     remarks = [
         "signal: what people do" if measure.metric in CATALOGUE and CATALOGUE[measure.metric].is_signal else "",
         "against the past: no control is left" if measure.weaker else "",
@@ -90,12 +90,12 @@ def _build_row(rollout: Rollout, measure: Measure, latest: LatestNumbers) -> Mea
         measure.note,
     ]
     return MeasureRow(
-        title=what,
+        title=cells.what,
         metric=measure.metric,
         segment=measure.segment,
-        new=new,
-        now=now,
-        moved=moved,
+        new=cells.new,
+        now=cells.now,
+        moved=cells.difference,
         limit=(measure.limit_text or "–") if not measure.implied else f"watched: {measure.limit_text}",
         evidence=technical_words.format_evidence_share(measure),
         noticed=technical_words.format_noticeable(measure, power) or "–",

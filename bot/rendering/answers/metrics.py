@@ -74,10 +74,10 @@ def _build_table(rollout: Rollout, chosen: tuple[Measure, ...], latest: LatestNu
 
 
 def _build_row(rollout: Rollout, measure: Measure, latest: LatestNumbers) -> tuple[str, ...]:
-    what, verdict, new, now, moved = measure_rows.build_row(measure)
+    cells = measure_rows.build_row(measure)
     noticed = technical_words.format_noticed_change(measure, detection_power(rollout, measure, latest.at))
     kept = ", shown to be within" if measure.cleared else ""
-    return what, f"{verdict}{kept}", new, now, moved, noticed or "–"
+    return (*cells._replace(verdict=f"{cells.verdict}{kept}"), noticed or "–")
 
 
 def _format_details(rollout: Rollout, chosen: tuple[Measure, ...], metric: str, latest: LatestNumbers) -> list[str]:

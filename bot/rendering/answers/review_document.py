@@ -61,6 +61,7 @@ def list_rows(draft: ReviewDraft) -> list[tuple[str, ...]]:
         expected = review_words.format_expectation(row.expectation) if row.expectation is not None else "–"
         what, new, before, moved = measure_rows.metric_title(row.metric), "–", "–", "not measured"
         if row.final is not None:
-            what, _, new, before, moved = measure_rows.build_row(row.final.measure)
+            cells = measure_rows.build_row(row.final.measure)
+            what, new, before, moved = cells.what, cells.new, cells.now, cells.difference
         found.append((what, new, before, moved, expected, str(row.outcome)))
     return found

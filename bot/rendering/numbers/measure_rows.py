@@ -1,5 +1,7 @@
 """Measures as table rows: their order, titles, verdict labels, and a count of those left out."""
 
+from typing import NamedTuple
+
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block
@@ -80,17 +82,27 @@ def format_difference_with_range(measure: Measure | Finding) -> str:
     return f"{found} {span}".strip()
 
 
-def build_row(measure: Measure) -> tuple[str, str, str, str, str]:
-    """(what, verdict, new, now, difference) of a measure as plain text for table cells."""
+class MeasureCells(NamedTuple):
+    """A measure as plain text for the cells of a table, in the order of `HEADER`."""
+
+    what: str
+    verdict: str
+    new: str
+    now: str
+    difference: str
+
+
+def build_row(measure: Measure) -> MeasureCells:
+    """The row of a measure."""
     unit = measure.unit
     limit = f" (limit: {measure.limit_text})" if is_agreed(measure) else ""
     weaker = "; weaker: no control left" if measure.weaker else ""
-    return (
-        metric_title(measure.metric, measure.title),
-        f"{verdict_label(measure)}{limit}{weaker}",
-        wording.format_value(measure.canary, unit),
-        wording.format_value(measure.control, unit),
-        format_difference_with_range(measure),
+    return MeasureCells(
+        what=metric_title(measure.metric, measure.title),
+        verdict=f"{verdict_label(measure)}{limit}{weaker}",
+        new=wording.format_value(measure.canary, unit),
+        now=wording.format_value(measure.control, unit),
+        difference=format_difference_with_range(measure),
     )
 
 

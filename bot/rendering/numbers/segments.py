@@ -136,16 +136,8 @@ def _list_unjudged(segments: tuple[Measure, ...]) -> list[str]:
 
 
 def _build_row(measure: Measure) -> tuple[str, ...]:
-    what, _, new, now, moved = measure_rows.build_row(measure)
-    return (
-        measure.segment,
-        what,
-        measure_rows.verdict_label(measure),
-        new,
-        now,
-        moved,
-        wording.format_count(measure.n_canary),
-    )
+    cells = measure_rows.build_row(measure)._replace(verdict=measure_rows.verdict_label(measure))
+    return (measure.segment, *cells, wording.format_count(measure.n_canary))
 
 
 def _escape_segment(measure: Measure) -> str:
