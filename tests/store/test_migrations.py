@@ -80,19 +80,20 @@ def test_an_old_database_comes_up_to_date_with_its_log_intact(old):
     assert found(old) == ("0001", set())
     assert problems(old) == ()
     with pytest.raises(
-        migrations.SchemaMismatch, match="has schema 0001, this program needs 0005: run `rollout migrate`"
+        migrations.SchemaMismatch,
+        match=f"has schema 0001, this program needs {migrations.REVISION}: run `rollout migrate`",
     ):
         migrations.assert_current(old)
     migrations.migrate(old)
     migrations.assert_current(old)
-    assert found(old) == ("0005", LATER_TABLES)
+    assert found(old) == (migrations.REVISION, LATER_TABLES)
     assert problems(old) == ()
 
 
 def test_two_processes_that_upgrade_at_the_same_moment_take_turns(old, bare_url):
     both = [start(MIGRATE.format(url=bare_url)) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
-    assert (found(old)[0], problems(old)) == ("0005", ())
+    assert (found(old)[0], problems(old)) == (migrations.REVISION, ())
 
 
 def test_a_process_killed_at_any_moment_of_an_upgrade_leaves_the_database_as_it_was(old, bare_url):
@@ -102,7 +103,7 @@ def test_a_process_killed_at_any_moment_of_an_upgrade_leaves_the_database_as_it_
         changes += 1
     assert ended == 0
     assert changes - 1 >= 5, "two tables, an index, the revision, the commit"
-    assert found(old) == ("0005", LATER_TABLES)
+    assert found(old) == (migrations.REVISION, LATER_TABLES)
     assert problems(old) == ()
 
 
