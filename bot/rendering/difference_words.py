@@ -8,12 +8,16 @@ MAX_IN_LINE = 4  # changes that one line names
 
 def format_in_line(difference: ContentDifference) -> str:
     """Everything that differs, in one line that may stand in a channel; escaped mrkdwn without text of prompts."""
-    return wording.join_phrases(list_changes(difference), MAX_IN_LINE) or "nothing"
+    shown = " · ".join(list_changes(difference, MAX_IN_LINE))
+    left = difference.change_count - MAX_IN_LINE
+    return f"{shown} {wording.format_remainder(left)}" if left > 0 else shown or "nothing"
 
 
-def list_changes(difference: ContentDifference) -> list[str]:
-    """One phrase per change, as in `prompt: 9 of 18 words removed, 4 added`; escaped, without text of prompts."""
-    return [*(describe_text(change) for change in difference.texts), *(_describe(f) for f in difference.fields)]
+def list_changes(difference: ContentDifference, most: int) -> list[str]:
+    """One phrase for each of the first `most` changes, as in `prompt: 9 of 18 words removed, 4 added`; escaped, without
+    text of prompts."""
+    texts = [describe_text(change) for change in difference.texts[:most]]
+    return [*texts, *(_describe(change) for change in difference.fields[: most - len(texts)])]
 
 
 def describe_text(change: TextChange) -> str:

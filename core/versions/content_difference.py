@@ -74,6 +74,11 @@ class ContentDifference:
         """Whether the contents are equal."""
         return not self.texts and not self.fields
 
+    @property
+    def change_count(self) -> int:
+        """How many texts and fields differ."""
+        return len(self.texts) + len(self.fields)
+
 
 def compare_contents(before: Content, after: Content) -> ContentDifference:
     """The difference from `before` to `after`."""

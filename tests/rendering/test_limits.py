@@ -259,7 +259,7 @@ def _versions_and_plan(words: Any, rollout: Any, surface: Surface, text: str) ->
     yield version_answers.render_versions(
         surface, {str(i): record for i in range(200)}, {text: rollout, "0": None}, words.zone
     )
-    fields = {f"{text}{i}": text for i in range(300)}
+    fields = {f"{text[:500]}{i}": text[:500] for i in range(80)}
     old = {"prompt": text + " a b", "tools": [text, "x"], "params": fields}
     new = {"prompt": "c " + text * 3, "tools": [{"name": text}], "params": {}}
     pair = version_answers.VersionPair(surface=text, before=text, after=text, difference=compare_contents(old, new))

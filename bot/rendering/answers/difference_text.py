@@ -25,7 +25,7 @@ def build_modal_blocks(pair: VersionPair) -> list[Block]:
     """Everything that differs, within Slack's limits of a modal: removed words struck through, added ones bold."""
     fields = [wording.escape(f"• {_format_field(change)}", 280) for change in pair.difference.fields]
     found = [blocks.section("\n".join(fields[start : start + 10])) for start in range(0, len(fields), 10)]
-    for change in pair.difference.texts:
+    for change in pair.difference.texts[:MAX_BLOCKS]:  # each takes two blocks at least
         found.append(blocks.section(f"*{difference_words.describe_text(change)}*"))
         found += _build_rich_text(shorten_kept(change.pieces))
     if pair.difference.texts:

@@ -96,12 +96,12 @@ def render_pair(pair: VersionPair) -> Message:
     title = f"{wording.escape(pair.surface, 60)} {wording.escape(pair.before, 40)} -> {wording.escape(pair.after, 40)}"
     if pair.difference.is_empty:
         return blocks.build_message(f"No difference: {title} have the same content.")
-    changes = difference_words.list_changes(pair.difference)
-    shown = [f"• {change}" for change in changes[:MAX_CHANGES]]
-    if len(changes) > MAX_CHANGES:
-        shown.append(wording.format_remainder(len(changes) - MAX_CHANGES))
+    count = pair.difference.change_count
+    shown = [f"• {change}" for change in difference_words.list_changes(pair.difference, MAX_CHANGES)]
+    if count > MAX_CHANGES:
+        shown.append(wording.format_remainder(count - MAX_CHANGES))
     return blocks.build_message(
-        f"Difference: {title}, {wording.pluralize(len(changes), 'change')}.",
+        f"Difference: {title}, {wording.pluralize(count, 'change')}.",
         blocks.lines_section(shown),
         blocks.actions(buttons.view_difference(pair.surface, pair.before, pair.after)),
         blocks.context("The text of prompts opens for operators and approvers; only they see it."),
