@@ -220,6 +220,10 @@ OF_SURFACE: dict[str, tuple[Any, Any]] = {
     "owner": ("@dana", "@lee"),
     **under("live", PARTS),
     "daily_requests": (100, 200),
+    "judging.judge": ("careful", "quick"),
+    "judging.share": ("10%", "20%"),
+    "judging.keep": ("7d", "8d"),
+    "judging.most": (100, 200),
     **under("notify", NOTICE),
 }
 OF_POLICY: dict[str, tuple[Any, Any]] = {
@@ -251,6 +255,8 @@ OF_POLICY: dict[str, tuple[Any, Any]] = {
     "summaries.first_day": ("1h", "2h"),
     "summaries.later": ("5h", "6h"),
     "approval_expires": ("1h", "2h"),
+    "customers.keep": ("30d", "40d"),
+    "customers.channels": (["#ai-rollouts"], ["#support"]),
     "when_unwatched": ("keep", "withdraw"),
     "channels.engineering": ("#ai-rollouts", "#ai-changes"),
     "channels.leadership": ("#leadership", "#heads"),
@@ -291,6 +297,10 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
     if path.startswith("drives."):
         data["stages"] = [entry for entry in data["stages"] if "cohort" not in entry]
         data["drives"] = {"unleash": dict(DRIVEN)}
+    if path.startswith("customers."):
+        data["customers"] = {"keep": "20d"}
+    if path.startswith("judging."):
+        data["judging"] = {"judge": "careful"}
     if path.startswith("reverts."):
         data["change"]["to"]["code"] = "build-77"
         data["reverts"] = deepcopy(REVERTING)

@@ -7,9 +7,6 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from sqlalchemy import delete, select, update
 
-import core.judging.model.comparison
-import core.judging.model.limits
-import core.judging.model.verdict
 from bot import jobs
 from core.rollout import commands as c
 from core.rollout.model import RolloutState
@@ -283,8 +280,7 @@ def test_a_backup_holds_none_and_what_is_restored_knows_the_same(history, tmp_pa
 
 
 def test_the_hash_of_the_program_covers_every_class_of_a_world():
-    judging = (core.judging.model.comparison, core.judging.model.limits, core.judging.model.verdict)
-    covered = {checkpoints.__name__, *(module.__name__ for module in judging)}
+    covered = {checkpoints.__name__, *(module.__name__ for module in checkpoints.SAVED_MODULES)}
     for kind in classes_of(checkpoints.SavedWorld, set()):
         module = kind.__module__
         assert module.startswith("core.rollout.") or module in covered, f"{kind} is not in `checkpoints.code_hash`"

@@ -12,6 +12,9 @@ from typing import Self
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, delete, select
 
+import core.evals.eval_report
+import core.evals.repeats
+import core.judging.model.causes
 import core.judging.model.comparison
 import core.judging.model.limits
 import core.judging.model.verdict
@@ -32,6 +35,15 @@ from core.store.models import checkpoint, insert_into
 
 KEPT_CHECKPOINTS = 4
 """How many positions keep a checkpoint: several, as processes of two program versions may run at the same time."""
+SAVED_MODULES = (
+    core.evals.eval_report,
+    core.evals.repeats,
+    core.judging.model.causes,
+    core.judging.model.comparison,
+    core.judging.model.limits,
+    core.judging.model.verdict,
+)
+"""Where classes of a saved world are defined, besides `core.rollout` and this file."""
 _SELECT_NEWEST = f"{SELECT_EVENTS} WHERE stream = ? ORDER BY version DESC LIMIT ?"
 _SELECT_AT = f"{SELECT_EVENTS} WHERE position = ?"
 _log = logging.getLogger(__name__)
@@ -140,6 +152,5 @@ def _saved_world_adapter() -> TypeAdapter[SavedWorld]:
 def code_hash() -> str:
     """The hash of the source code that folds and saves a world: a checkpoint is only read by the code that wrote it."""
     rollout = sorted(Path(next(iter(core.rollout.__path__))).glob("*.py"))
-    modules = (core.judging.model.comparison, core.judging.model.limits, core.judging.model.verdict)
-    judging = (Path(str(module.__file__)) for module in modules)
-    return sha256(b"".join(path.read_bytes() for path in (*rollout, *judging, Path(__file__)))).hexdigest()
+    others = (Path(str(module.__file__)) for module in SAVED_MODULES)
+    return sha256(b"".join(path.read_bytes() for path in (*rollout, *others, Path(__file__)))).hexdigest()
