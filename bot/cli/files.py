@@ -87,7 +87,9 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
             written = _read_rollout_file(file)
             plan, warnings = _build_plan(written, world, now)
             known = traffic_history.load_known_traffic(service, world.surfaces[plan.surface], world, now)
-            coverage = eval_coverage.load_coverage(service, plan, world)
+            planned = world.find_rollout(plan.name)
+            evals = planned.evals if planned is not None and planned.plan.to_version == plan.to_version else {}
+            coverage = eval_coverage.load_coverage(service, plan, world, evals)
     except Refused as refused:
         session.exit_refused(refused)
     rows = timeline.build_timeline(plan, world.surfaces[plan.surface], world.policy, now)
@@ -110,7 +112,7 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
     print("\n".join(timeline.format_lines(rows)))
     if baseline := build_plan.find_baseline_used(written, world.surfaces[plan.surface]):
         print(plan_foresight.describe_sample_sizes(plan, baseline))
-    if lines := unseen_by_evals.list_lines(plan, {}, coverage):
+    if lines := unseen_by_evals.list_lines(plan, evals, coverage):
         print(f"\n{unseen_by_evals.TITLE}")
         print("\n".join(f"  {wording.to_plain_text(line)}" for line in lines))
     if not seen or not seen[0]:

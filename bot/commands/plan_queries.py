@@ -123,7 +123,10 @@ def _answer_plan(parsed: ParsedCommand, context: CommandContext) -> Message:
         return build_plan_details(context, rollout.id, lambda _: {})
     # Its calendar is in its thread; dates from now on would be wrong.
     outlook = replace(load_outlook(context.service, rollout.plan, context.at), rows=())
-    return plan_outlook.render(outlook, world.policy.timezone, wording.format_subject(rollout))
+    coverage = eval_coverage.load_coverage(context.service, rollout.plan, world, rollout.evals)
+    return plan_outlook.render(
+        replace(outlook, coverage=coverage), world.policy.timezone, wording.format_subject(rollout), rollout.evals
+    )
 
 
 def _answer_pasted_file(text: str, context: CommandContext, world: World) -> Message:

@@ -11,9 +11,10 @@ import pytest
 from core.evals.eval_run import EvalCase, EvalRun, UnreadableEvals
 from core.evals.read_run import read_run
 from core.rollout.commands import RecordEval
-from core.rollout.eval_command import build_eval_command
+from core.rollout.eval_command import build_eval_command, find_waiting_rollout
 from core.rollout.model import Rollout, RolloutState
 from core.rollout.plan import Approvals, EvalTerms, NoticePlan, Plan, Risk, Stage, StageKind
+from core.rollout.refusal import Refused
 
 HEAD = "case,category,pass\n"
 
@@ -242,3 +243,34 @@ def test_a_text_whose_encoding_is_not_clear_is_refused_with_what_to_do(coded: st
 @pytest.mark.parametrize("coded", ["utf-8", "utf-8-sig", "utf-16"])
 def test_a_text_that_names_its_encoding_is_read(coded: str) -> None:
     assert read_run(f"{HEAD}a,Qualité,false\n".encode(coded)).cases[0].category == "Qualité"
+
+
+def waiting(name: str, suite: str = "support.yaml", **changes: Any) -> Rollout:
+    rollout = rollout_with()
+    stages = (Stage(kind=StageKind.EVAL, name="eval", terms=EvalTerms(suite=suite)), *rollout.plan.stages[1:])
+    return replace(rollout, id=name, plan=replace(rollout.plan, stages=stages), **changes)
+
+
+def test_results_without_a_rollout_are_for_the_only_one_that_waits() -> None:
+    over = waiting("R-1", state=RolloutState.ROLLED_BACK)
+    assert find_waiting_rollout([over, waiting("R-2")], "").id == "R-2"
+    assert find_waiting_rollout([waiting("R-2"), waiting("R-3", "other.yaml")], "other.yaml").id == "R-3"
+
+
+def test_it_is_asked_which_rollout_is_meant() -> None:
+    with pytest.raises(Refused, match="2 rollouts wait for results: R-2 tone, R-3 tone"):
+        find_waiting_rollout([waiting("R-2"), waiting("R-3")], "")
+    with pytest.raises(Refused, match=r"No open rollout waits for results of other\.yaml"):
+        find_waiting_rollout([waiting("R-2")], "other.yaml")
+
+
+def test_the_suite_that_a_tool_names_finds_its_gate() -> None:
+    run = replace(read_text(HEAD + "a,b,true\n"), suite="support.yaml")
+    assert build_eval_command(waiting("R-2"), "", run).suite == "support.yaml"
+
+
+def test_a_run_whose_only_prompt_is_the_current_version_is_refused() -> None:
+    run = replace(read_text(HEAD + "a,b,true\n"), label="v42")
+    with pytest.raises(UnreadableEvals, match="no case of v43"):
+        build_eval_command(rollout_with(), "", run)
+    assert build_eval_command(rollout_with(), "", replace(run, label="my prompt")).passed == 1

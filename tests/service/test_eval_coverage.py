@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 from bot.commands import plan_queries
+from bot.commands.grammar import ParsedCommand
+from bot.commands.request import CommandContext
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import approval
 from core import eval_coverage, evaluation
@@ -12,6 +14,7 @@ from core.metrics.observation import Observation
 from core.rollout import commands as c
 from core.rollout.eval_command import build_eval_command
 from core.store.observations import observation_sums
+from tests.service.conftest import LEE
 
 PLAN = """\
 version: 1
@@ -72,6 +75,11 @@ def test_traffic_without_an_eval_case_is_named_before_the_start(desk, files, dat
     assert "(as seen in R-1, 1,000 requests); no eval case says its country." in after
     assert "Rare cases: a fault in up to 1.5 % of answers can pass 200 cases unseen" in after
 
+    desk.say(c.Start(), rollout="R-2")
+    running = show_plan(desk, "R-2")
+    assert "a fault in up to 1.5 % of answers can pass 200 cases unseen" in running
+    assert "no results yet" not in running
+
 
 def test_without_any_rollout_before_nothing_is_claimed(desk, files):
     desk.apply(files["surface"])
@@ -90,6 +98,12 @@ def describe(desk, rollout):
     found = world.rollouts[rollout]
     facts = plan_queries.load_decision_facts(desk.service, found, desk.service.load_entries(rollout), desk.at)
     return plain_text.render_text(approval.render_details(found, facts, world.policy.timezone))
+
+
+def show_plan(desk, rollout):
+    """What `/rollout plan` says of a rollout."""
+    context = CommandContext(service=desk.service, by=LEE, at=desk.at, command_id="plan-1", source="slack")
+    return plain_text.render_text(plan_queries.VERBS["plan"](ParsedCommand(verb="plan", rollout=rollout), context))
 
 
 def request(desk, number):

@@ -1,5 +1,7 @@
 """A plan before its start, for people: what happens when, who is told, what could be noticed, and what is unwise."""
 
+from collections.abc import Mapping
+
 from bot.rendering import wording
 from bot.rendering.answers import plan_foresight
 from bot.rendering.blocks import blocks
@@ -11,14 +13,19 @@ from core.files.foresight.known_traffic import KnownTraffic
 from core.files.foresight.outlook import PlanOutlook
 from core.files.foresight.timeline import TimelineRow
 from core.metrics.catalogue import CATALOGUE
+from core.rollout.events import EvalRecorded
 from core.rollout.plan import Plan
 
 MAX_WARNINGS = 8
+_NO_RESULTS: Mapping[int, EvalRecorded] = {}
 _WARNING_LIMIT = 500
 
 
-def render(outlook: PlanOutlook, zone: str, subject: str = "") -> Message:
-    """The plan, its calendar, its foresight and its warnings. `subject` names the rollout once it has an id."""
+def render(
+    outlook: PlanOutlook, zone: str, subject: str = "", evals: Mapping[int, EvalRecorded] = _NO_RESULTS
+) -> Message:
+    """The plan, its calendar, its foresight and its warnings. `subject` names the rollout once it has an id; `evals`
+    are its eval results so far."""
     plan = outlook.plan
     change = f"{wording.escape(plan.from_version, 40)} -> {wording.escape(plan.to_version, 40)}"
     what = f"{subject or wording.escape(plan.name, 40)}, {wording.escape(plan.surface, 60)} {change}"
@@ -27,7 +34,7 @@ def render(outlook: PlanOutlook, zone: str, subject: str = "") -> Message:
         blocks.lines_section([f"What changes: {wording.escape(', '.join(plan.change), 200)}."]),
         blocks.lines_section(_list_dates(outlook, zone)),
         blocks.lines_section(_describe_foresight(outlook)),
-        blocks.lines_section(_list_unseen(outlook)),
+        blocks.lines_section(_list_unseen(outlook, evals)),
         blocks.lines_section(_list_warnings(outlook)),
     )
 
@@ -62,8 +69,8 @@ def _describe_foresight(outlook: PlanOutlook) -> list[str]:
     ]
 
 
-def _list_unseen(outlook: PlanOutlook) -> list[str]:
-    lines = unseen_by_evals.list_lines(outlook.plan, {}, outlook.coverage)
+def _list_unseen(outlook: PlanOutlook, evals: Mapping[int, EvalRecorded]) -> list[str]:
+    lines = unseen_by_evals.list_lines(outlook.plan, evals, outlook.coverage)
     return [f"*{unseen_by_evals.TITLE}*", *(f" • {line}" for line in lines)] if lines else []
 
 
