@@ -7,6 +7,7 @@ from typing import assert_never
 from zoneinfo import ZoneInfo
 
 from core import durations
+from core.flags.flows import FLOW
 from core.judging.model.verdict import (
     BrokenSource,
     Cleared,
@@ -113,8 +114,10 @@ def format_level(number: float, unit: str) -> str:
 
 
 def format_segment(segment: str) -> str:
-    """A segment in plain words, escaped: `language=de` becomes `language is de`."""
+    """A segment in plain words, escaped: `language=de` becomes `language is de`, `flow=refunds` the flow itself."""
     key, _, value = segment.partition("=")
+    if key == FLOW:
+        return f"the flow is {escape(value, 60)}"
     return f"{escape(key, 40)} is {escape(value, 40)}" if value else escape(key, 80)
 
 

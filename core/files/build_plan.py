@@ -13,6 +13,7 @@ from core.files.rollout_file import RolloutFile
 from core.files.syntax.limit_terms import LimitTerms
 from core.files.syntax.problems import UnreadableFile
 from core.files.templates import TEMPLATES, NoticeLead, Template
+from core.flags.flows import FLOW
 from core.judging.model.limits import Limit, LimitRole
 from core.judging.model.question import ALL_SEGMENTS
 from core.judging.report.horizon import has_fixed_test
@@ -61,7 +62,8 @@ def build(
         stages=build_stages(file),
         unit=file.assignment.unit,
         control=file.assignment.control,
-        segments=select_segments(file),
+        segments=(*select_segments(file), *((FLOW,) if surface.flows else ())),
+        flows=surface.flows,
         approvals=file.approvals.to_approvals(policy.risk[risk].approvals),
         limits=build_limits(file),
         notices=_add_engineering_notices(file, surface),

@@ -13,6 +13,7 @@ from core.files.syntax.fields import (
     Share,
     StrictModel,
     VersionParts,
+    Where,
     WrittenFile,
     field_error,
 )
@@ -66,6 +67,7 @@ class SurfaceFile(WrittenFile):
     daily_requests: Annotated[int, Field(ge=1, le=10**12)] | None = None
     notify: tuple[NoticeTerms, ...] = ()
     judging: JudgingFields | None = None
+    flows: Annotated[dict[Name, Where], Field(max_length=20)] = Field(default_factory=dict)
 
 
 def surface_from_file(file: SurfaceFile) -> SurfaceDeclared:
@@ -79,5 +81,6 @@ def surface_from_file(file: SurfaceFile) -> SurfaceDeclared:
         daily_requests=file.daily_requests,
         notices=tuple(notice.to_notice_plan() for notice in file.notify),
         fingerprint=file.fingerprint,
+        flows=file.flows or None,
         judging=file.judging.to_terms() if file.judging is not None else None,
     )

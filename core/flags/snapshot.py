@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from core.flags.bucketing import MILLION, bucket_of_digest, make_bucketer, make_digester
+from core.flags.flows import CriticalFlow
 from core.flags.targeting import CohortConditions
 
 
@@ -143,6 +144,7 @@ class TrackedRollout:
     caps: Mapping[str, float]  # metric -> value at which its readings are capped, in addition to the raw sums
     moved_back: Mapping[int, datetime]  # 64-bit number of a unit -> when a person moved it back
     digest: Callable[[str], int]
+    flows: tuple[CriticalFlow, ...] = ()
     unit_kind: str = "user"  # what is assigned as a whole: user, conversation or account
 
     def was_moved_back(self, unit: str, at: datetime) -> bool:

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from core.flags import bucketing, targeting
 from core.flags import snapshot as flags
+from core.flags.flows import CriticalFlow
+from core.flags.targeting import parse_conditions
 from core.judging.model.evidence import exceedance_thresholds
 from core.rollout.model import Rollout, StageSpan
 from core.rollout.plan import Stage, StageKind
@@ -124,6 +126,10 @@ def _build_tracked(rollout: Rollout) -> flags.TrackedRollout:
         is_externally_driven=rollout.plan.drives is not None,
         bucket=bucketing.make_bucketer("expose", rollout.id),
         segments=rollout.plan.segments,
+        flows=tuple(
+            CriticalFlow(name=name, conditions=parse_conditions(where))
+            for name, where in (rollout.plan.flows or {}).items()
+        ),
         thresholds=exceedance_thresholds(rollout.plan.limits),
         caps=rollout.caps,
         moved_back={int(one, 16): at for one, at in rollout.moved_back.items()},

@@ -195,7 +195,7 @@ class Plan:
     """Everything that is frozen at the start. Approvals are bound to its `fingerprint`."""
 
     # Added when plans were already stored: left out of bytes and fingerprint while unset, so that those stay the same.
-    LATER: ClassVar[tuple[str, ...]] = ("drives", "reverts", "stages.*.terms.by_lower_bound")
+    LATER: ClassVar[tuple[str, ...]] = ("drives", "reverts", "stages.*.terms.by_lower_bound", "flows")
 
     name: str
     surface: str
@@ -220,6 +220,8 @@ class Plan:
     limits: tuple[Limit, ...]
     notices: tuple[NoticePlan, ...]
     start: datetime | None = None
+    # kinds of requests that are judged by themselves: name -> the segments that tell them
+    flows: Mapping[str, Mapping[str, str | tuple[str, ...]]] | None = None
     drives: DrivenFlag | None = None
     reverts: tuple[CodeRevert, ...] | None = None  # what reverts the code after a rollback; None: there is none
 

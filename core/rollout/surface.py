@@ -25,7 +25,7 @@ class SurfaceDeclared:
     """A surface file was applied. It sets the live version only the first time; later only rollouts do."""
 
     TYPE: ClassVar[str] = "surface.declared"
-    LATER: ClassVar[tuple[str, ...]] = ("judging",)
+    LATER: ClassVar[tuple[str, ...]] = ("judging", "flows")
     surface: str
     title: str
     owner: str
@@ -35,6 +35,7 @@ class SurfaceDeclared:
     notices: tuple[NoticePlan, ...]
     fingerprint: str
     judging: JudgingTerms | None = None
+    flows: Mapping[str, Mapping[str, str | tuple[str, ...]]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +143,7 @@ class Surface:
     live_by: str = ""  # the rollout that made it live
     baseline: SurfaceBaseline | None = None  # the newest one; it applies while its version is live
     judging: JudgingTerms | None = None
+    flows: Mapping[str, Mapping[str, str | tuple[str, ...]]] | None = None
     other_models: tuple[OtherModelAnswered, ...] = ()
     retirements: tuple[RetirementTold, ...] = ()
 
@@ -170,6 +172,7 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
                 notices=event.notices,
                 fingerprint=event.fingerprint,
                 judging=event.judging,
+                flows=event.flows,
             )
         return replace(
             surface,
@@ -179,6 +182,7 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
             notices=event.notices,
             fingerprint=event.fingerprint,
             judging=event.judging,
+            flows=event.flows,
         )
     assert surface is not None, "a surface begins by being declared"
     match event:

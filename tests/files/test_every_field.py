@@ -225,6 +225,7 @@ OF_SURFACE: dict[str, tuple[Any, Any]] = {
     "judging.keep": ("7d", "8d"),
     "judging.most": (100, 200),
     **under("notify", NOTICE),
+    "flows": ({"refunds": {"intent": "refund"}}, {"refunds": {"intent": "return"}}),
 }
 OF_POLICY: dict[str, tuple[Any, Any]] = {
     "version": (1, 2),

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from core.flags.evaluation import MAX_UNIT_LENGTH
+from core.flags.flows import FLOW, find_flow
 from core.flags.placement import (
     MAX_LATENESS,
     MisplacedObservation,
@@ -257,6 +258,9 @@ def _check_item(
 def build_placed_observation(arm_place: Placement, observation: Observation) -> PlacedObservation:
     """The observation at its place, with the segments and counters that its rollout tracks."""
     judged = arm_place.tracked.segments
+    flow = find_flow(arm_place.tracked.flows, observation.segments)
+    if flow is not None:
+        observation = replace(observation, segments={**observation.segments, FLOW: flow})
     kept = (
         observation.segments
         if ALL_SEGMENTS in judged

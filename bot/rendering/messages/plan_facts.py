@@ -68,11 +68,16 @@ def list_sections(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[Fac
     return [section for section in found if section.lines]
 
 
+def _list_flows(plan: Plan) -> list[str]:
+    return [wording.escape(", ".join(plan.flows), 300)] if plan.flows else []
+
+
 def list_plan_sections(plan: Plan, outlook: PlanOutlook | None, zone: str) -> list[FactSection]:
     """What follows from the plan and its outlook alone: what people notice, its limits, its dates."""
     return [
         FactSection(title="What people will notice", lines=tuple(list_noticed(plan)), is_list=True),
         FactSection(title="Limits", lines=tuple(_list_limits(plan, outlook)), is_list=True),
+        FactSection(title="Flows that are judged by themselves", lines=tuple(_list_flows(plan))),
         FactSection(title="When, at the earliest", lines=tuple(_list_dates(outlook, zone))),
     ]
 

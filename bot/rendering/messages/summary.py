@@ -37,7 +37,15 @@ def render(
         blocks.section(f"{numbers} · {people} · {_describe_split(evidence.verdict)}"),
         measure_rows.build_table(evidence.measures),
         blocks.lines_section(
-            [x for x in (left_out, segments.format_summary(evidence.segments, evidence.segments_checked)) if x]
+            [
+                x
+                for x in (
+                    left_out,
+                    segments.describe_flows(rollout, evidence.segments),
+                    segments.format_summary(evidence.segments, evidence.segments_checked),
+                )
+                if x
+            ]
         ),
         blocks.lines_section(_list_reasons(evidence)),
         blocks.lines_section(notes.format_notes(evidence.notes)),

@@ -5,6 +5,7 @@ from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.numbers import measure_rows, plain_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers
+from core.flags.flows import FLOW
 from core.judging.model.verdict import Measure
 from core.rollout.model import Rollout
 
@@ -70,6 +71,23 @@ def format_summary(segments: tuple[Measure, ...], segments_checked: int) -> str:
         f"Segments: {segments_checked} checked. {_escape_segment(worst)}, {what}: {numbers} ({moved}). "
         f"Not chance, even after {segments_checked} checks."
     )
+
+
+def describe_flows(rollout: Rollout, rows: tuple[Measure, ...]) -> str:
+    """The verdict of each critical flow by name: `Flows: refunds Worse (people asking again), search Fine`."""
+    names = list(rollout.plan.flows or {})
+    if not names:
+        return ""
+    by_name = {m.segment.partition("=")[2]: m for m in rows if m.segment.startswith(f"{FLOW}=")}
+    return f"Flows: {', '.join(_describe_flow(name, by_name.get(name)) for name in names)}."
+
+
+def _describe_flow(name: str, row: Measure | None) -> str:
+    if row is None:
+        return f"{wording.escape(name, 60)} not enough data"
+    label = measure_rows.verdict_label(row)
+    what = f" ({measure_rows.title_in_sentence(row.metric, row.title)})" if label in measure_rows.BAD_WORDS else ""
+    return f"{wording.escape(name, 60)} {label[:1].lower()}{label[1:]}{what}"
 
 
 def select_segment(segments: tuple[Measure, ...], wanted: str) -> tuple[Measure, ...]:

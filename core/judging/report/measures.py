@@ -6,6 +6,7 @@ from typing import assert_never
 
 import numpy as np
 
+from core.flags.flows import FLOW
 from core.judging.engine.accumulate import GATE_REQUESTS, categories_in_control
 from core.judging.engine.score import CriterionScore
 from core.judging.look.arm_comparison import ArmComparison
@@ -69,19 +70,26 @@ def build_overall_measures(
 def build_segment_measures(question: Question, state: JudgingState, max_rows: int | None = None) -> tuple[Measure, ...]:
     """One row per criterion and segment as of the last look at segments, the file's limits first.
 
-    With `max_rows` only those beyond their limit with the most evidence, strongest first.
+    With `max_rows` only those beyond their limit with the most evidence, strongest first, after one row of each
+    critical flow.
     """
     share = segment_slot_share(question)
     found = [(one, _needed_log_e(question, question.criteria[one.limit], one.limit, share)) for one in state.segments]
     if max_rows is not None:
-        telling = [pair for pair in found if pair[0].counted is not None and pair[0].log_e > 0]
-        found = sorted(telling, key=lambda pair: pair[1] - pair[0].log_e)[:max_rows]
+        by_evidence = sorted(found, key=lambda pair: pair[1] - pair[0].log_e)
+        telling = [pair for pair in by_evidence if pair[0].counted is not None and pair[0].log_e > 0]
+        flows = {one.segment: (one, needed) for one, needed in reversed(by_evidence) if _is_flow(one.segment)}
+        found = [*flows.values(), *(pair for pair in telling if not _is_flow(pair[0].segment))][:max_rows]
     return tuple(
         _build_measure(
             question, one.limit, one.sight, one.log_e, needed, segment=one.segment, weaker=False, silent=False
         )
         for one, needed in found
     )
+
+
+def _is_flow(segment: str) -> bool:
+    return segment.startswith(f"{FLOW}=")
 
 
 def _choose_side(scored: tuple[CriterionScore, ...], sides: list[int], otherwise: int) -> int:

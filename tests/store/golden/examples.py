@@ -449,6 +449,7 @@ EXAMPLES: dict[str, e.Event] = {
         daily_requests=2_880_000,
         notices=(NOTICE,),
         fingerprint="77b0a1",
+        flows={"refunds": {"intent": "refund"}, "enterprise": {"plan": ("enterprise", "government")}},
         judging=surface.JudgingTerms(judge="support-judge-v3", share=0.1, keep=timedelta(days=7), most=20_000),
     ),
     "rollout.approval_requested.1.skipping_by": e.ApprovalRequested(
