@@ -86,8 +86,8 @@ def test_from_a_file_to_a_rollback(installed: Cli) -> None:
 
     assert "Rolled back by" in done(cli("rollback", "R-1", "complaints about the tone"))
     events = json.loads(done(cli("history", "R-1", "--json")))["events"]
-    assert events[-1]["type"] == RolledBack.TYPE
-    assert events[-1]["reason"] == "complaints about the tone"
+    (back,) = [event for event in events if event["type"] == RolledBack.TYPE]
+    assert back["reason"] == "complaints about the tone"
     assert "R-1" in done(cli("history", "R-1"))
 
 
