@@ -16,7 +16,6 @@ HARMS = {
     "slow-p95": "latency_p95",
     "new-error": "new_error_category",
     "one-language": "refusal_rate",
-    "complaints": "complaint_rate",
 }
 
 
@@ -37,6 +36,12 @@ def test_a_cost_that_doubles_is_told_with_what_it_comes_from(story):
     assert sum(one.contribution for one in found.causes) == pytest.approx(found.difference)
     alert = rollback_alert.render(told.rollout, told.rollout.rollback, told.rollout.ended_at, None, "UTC")
     assert "*Why*  because calls per request went from 1.3 to 2.5 (+$0.01" in str(alert)
+
+
+def test_complaints_alone_hold_a_plan_that_sets_no_limit_on_them(story):
+    told = story("complaints", 20)
+    assert told.rollout.state is RolloutState.ON_HOLD
+    assert told.rollout.hold.key.startswith("limit:complaint_rate:")
 
 
 def test_harm_in_one_language_that_the_total_hides_is_rolled_back_and_named(story):
