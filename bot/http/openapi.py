@@ -234,7 +234,14 @@ EVALS: dict[int | str, _Json] = {
         ),
     )
 }
+_EXPORT_STATUS: _Json = {
+    "application/x-protobuf": {"schema": {"type": "string", "format": "binary"}},
+    "application/json": {"schema": _build_object_schema(("message",), message=_TEXT)},
+}
 EXPORTED: dict[int | str, _Json] = {
+    400: {"description": "The export cannot be read", "content": _EXPORT_STATUS},
+    429: {"description": "Too much waits: try again after Retry-After", "content": _EXPORT_STATUS},
+    503: {"description": "It could not be written: try again after Retry-After", "content": _EXPORT_STATUS},
     200: {"description": "Taken, answered after the commit; partialSuccess says what was rejected, and why"},
     415: {"description": "The content type is not application/x-protobuf or application/json"},
 }

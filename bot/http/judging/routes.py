@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from bot.http import openapi
 from bot.http.judging.count_results import JudgeResult, count_results
 from bot.http.judging.take_answers import AnswerBatch, take_answers
 from bot.http.middleware.auth import TokenAuth, TokenRole
@@ -49,7 +50,7 @@ def build_router(
     now: Callable[[], datetime],
 ) -> APIRouter:
     """The routes; applications hand in answers, judges fetch them without learning which version gave them."""
-    api = APIRouter(tags=["shadow evaluation"])
+    api = APIRouter(tags=["shadow evaluation"], responses=openapi.PROBLEMS)
 
     @api.post("/api/v1/answers")
     def receive_answers(request: Request, batch: AnswerBatch) -> dict[str, Any]:
