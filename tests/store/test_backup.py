@@ -238,10 +238,18 @@ def test_a_file_of_another_program_is_named(bare, file, content, message):
         [7],
         [{}],
         [{"schema": 3}],
-        [{"schema": "0004", "at": "never", "head": [0, ""]}],
-        [{"schema": "0004", "at": "2026-11-23T09:00:00.000000Z"}, {"table": "nothing", "columns": []}],
-        [{"schema": "0004", "at": "2026-11-23T09:00:00.000000Z"}, {"table": "events", "columns": ["odd"]}, [1]],
-        [{"schema": "0004", "at": "2026-11-23T09:00:00.000000Z"}, {"table": "events", "columns": ["hash"]}, ["%"]],
+        [{"schema": migrations.REVISION, "at": "never", "head": [0, ""]}],
+        [{"schema": migrations.REVISION, "at": "2026-11-23T09:00:00.000000Z"}, {"table": "nothing", "columns": []}],
+        [
+            {"schema": migrations.REVISION, "at": "2026-11-23T09:00:00.000000Z"},
+            {"table": "events", "columns": ["odd"]},
+            [1],
+        ],
+        [
+            {"schema": migrations.REVISION, "at": "2026-11-23T09:00:00.000000Z"},
+            {"table": "events", "columns": ["hash"]},
+            ["%"],
+        ],
     ],
     ids=str,
 )
@@ -306,7 +314,9 @@ def test_a_backup_from_before_an_upgrade_is_restored_as_it_was_and_then_upgraded
         with OLD_LOG.open(encoding="utf-8") as lines:
             import_events(old, lines)
         copied = backup.write_backup(old, file, MONDAY)
-    with pytest.raises(BackupRefused, match=r"has schema 0001, but the database has 0004.*without tables"):
+    with pytest.raises(
+        BackupRefused, match=f"has schema 0001, but the database has {migrations.REVISION}.*without tables"
+    ):
         restore.restore_backup(elsewhere, file)
     if bare_url.startswith("sqlite"):
         bare.close()

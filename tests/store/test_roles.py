@@ -18,6 +18,7 @@ from core.store.models import metadata
 from core.store.schema import migrations
 from tests.journey import processes
 from tests.service.conftest import Desk
+from tests.store.test_migrations import LATER_TABLES
 
 
 @pytest.fixture
@@ -145,7 +146,7 @@ def test_what_needs_the_owner_says_so(roles_of_postgres, tmp_path):
     assert (tried.returncode, "may not restore a backup" in tried.stderr) == (2, True)
     with connect(roles_of_postgres.owner_url) as owner, owner.writing() as connection:
         connection.execute(text("DROP INDEX outbox_superseded, outbox_dead"))
-        connection.execute(text("DROP TABLE anchor, person_key, checkpoint, trace_part, counted_trace, served_unit"))
+        connection.execute(text(f"DROP TABLE {', '.join(sorted(LATER_TABLES))}"))
         connection.execute(text("ALTER TABLE look DROP COLUMN made, DROP COLUMN repeated_at"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     tried = processes.run("serve", DATABASE_URL=roles_of_postgres.url, PORT="0")
