@@ -87,7 +87,7 @@ Investigate: R-118 support-tone. What is known so far, step by step.
 ☐ What else changed in that time?  R-7 search-help on search went to 25 % (Tue 24 Nov 12:00 CET). Deployments and outages elsewhere are not known here.
 ☐ Could the numbers be wrong?  Reports of the two versions arrived alike, and every rollback limit was read.
 ☐ What did the checks miss?  No offline checks ran for this version.
-☐ What do the answers look like?  Rampart keeps no answers. In your traces: support-assistant, version v43, Tue 24 Nov 12:00 CET to Tue 24 Nov 13:40 CET, language=de.
+☐ What do the answers look like?  Those that a judge rated worst: `/rollout samples R-118`. All of them, in your traces: support-assistant, version v43, Tue 24 Nov 12:00 CET to Tue 24 Nov 13:40 CET, language=de.
 ☐ Who has to know?  Told: #support, #marketing, #integrations-team.
 ☐ What now?  Write down what you found in the review of R-118. To try again, take the plan of this one as a file, correct it and apply it: a new attempt is a new rollout.
 [ Get the evidence ] [ View difference ] [ New rollout from this one ]\

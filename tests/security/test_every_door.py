@@ -181,9 +181,6 @@ def _requests(asked: str, files: tuple[str, str]) -> list[tuple[str, str, dict[s
     if asked.startswith("list customers"):
         complaint = {"json": {"command": "complaint", "reason": "x"}}
         return [("GET", "/api/v1/rollouts/R-1/customers", {}), ("POST", commands, complaint)]
-    if asked.startswith("list customers"):
-        complaint = {"json": {"command": "complaint", "reason": "x"}}
-        return [("GET", "/api/v1/rollouts/R-1/customers", {}), ("POST", commands, complaint)]
     if asked.startswith("apply a rollout"):
         return [("POST", "/api/v1/files", {"content": rollout})]
     if asked.startswith("apply a surface"):

@@ -187,14 +187,15 @@ def _describe_checks(found: Investigation) -> str:
 
 
 def _describe_where_to_look(found: Investigation, zone: str) -> str:
-    """Rampart keeps no answers: where an application's own traces have them."""
+    """Where answers are to be found: those sampled for a judge here, all of them in an application's own traces."""
     plan = found.rollout.plan
     since, until = wording.format_local_time(found.since, zone), wording.format_local_time(found.decided_at, zone)
     fired = next((f.segment for f in found.event.findings if f.segment), "")
     worst = fired or next((m.segment for m in found.segments if m.word in measure_rows.BAD_WORDS), "")
     where = f", {wording.escape(worst, 60)}" if worst else ""
     return (
-        f"Rampart keeps no answers. In your traces: {wording.escape(plan.surface, 60)}, version "
+        f"Those that a judge rated worst: `/rollout samples {found.rollout.id}`. All of them, in your traces: "
+        f"{wording.escape(plan.surface, 60)}, version "
         f"{wording.escape(plan.to_version, 40)}, {since} to {until}{where}."
     )
 
