@@ -440,7 +440,7 @@ EXAMPLES: dict[str, e.Event] = {
     "rollout.approval_requested.1.skipping": e.ApprovalRequested(
         request="R-7.3", gate="ramp 25%", needed=2, verdict="Continue", expires_at=NOON, skipped="seen by all of us"
     ),
-    "surface.surface_declared.1.judged": surface.SurfaceDeclared(
+    "surface.declared.1.judged": surface.SurfaceDeclared(
         surface="support-assistant",
         title="Support assistant",
         owner="@dana",
