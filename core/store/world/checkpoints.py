@@ -151,6 +151,6 @@ def _saved_world_adapter() -> TypeAdapter[SavedWorld]:
 @cache
 def code_hash() -> str:
     """The hash of the source code that folds and saves a world: a checkpoint is only read by the code that wrote it."""
-    rollout = sorted(Path(next(iter(core.rollout.__path__))).glob("*.py"))
+    rollout = sorted(Path(next(iter(core.rollout.__path__))).rglob("*.py"))
     others = (Path(str(module.__file__)) for module in SAVED_MODULES)
     return sha256(b"".join(path.read_bytes() for path in (*rollout, *others, Path(__file__)))).hexdigest()
