@@ -12,7 +12,7 @@ from bench.figures import Figure
 from bench.peer import Peer
 from bench.rounds import Effort, medians
 from core.rollout import commands as c
-from core.rollout import events as e
+from core.rollout.state import events as e
 from core.service import RolloutService
 from core.store.coordination import outbox
 from core.store.database.connections import Database, connect

@@ -12,7 +12,7 @@ from bench.rounds import Effort, medians
 from core.flags.document import DocumentEncoder
 from core.flags.evaluation import evaluate
 from core.flags.snapshot import Snapshot
-from core.rollout import exposure
+from core.rollout.serving import exposure
 from core.service import RolloutService
 from core.store.database.connections import connect
 from rampart_client import RampartClient

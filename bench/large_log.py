@@ -8,7 +8,7 @@ from bench import alone, databases, rollouts
 from bench.figures import Figure
 from bench.peer import Peer
 from bench.rounds import Effort, medians
-from core.rollout import events as e
+from core.rollout.state import events as e
 from core.service import RolloutService
 from core.store.database.connections import Database, connect
 from core.store.log import event_log

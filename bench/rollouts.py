@@ -8,7 +8,7 @@ from uuid import uuid4
 from core import apply_file
 from core.rollout import commands as c
 from core.rollout.context import Actor
-from core.rollout.model import Rollout
+from core.rollout.state.model import Rollout
 from core.service import CommandOutcome, CommandRequest, RolloutService
 
 SURFACE = "support-assistant"

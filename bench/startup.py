@@ -8,7 +8,7 @@ from bench import alone, databases, rollouts
 from bench.figures import Figure
 from bench.rounds import Effort
 from core.rollout import commands as c
-from core.rollout.events import rollout_stream
+from core.rollout.state.events import rollout_stream
 from core.service import RolloutService
 from core.store.database.append_queries import EVENT_COLUMNS
 from core.store.database.connections import Database, connect

@@ -19,7 +19,7 @@ from bot.http.observations.writer import ObservationWriter, TransactionWork
 from bot.http.otlp import decode_json, decode_protobuf
 from bot.http.otlp.count_traces import TraceCounter
 from bot.http.otlp.receive_exports import AddParts
-from core.rollout import exposure
+from core.rollout.serving import exposure
 from core.service import RolloutService
 from core.store.database.connections import connect
 from core.store.observations import trace_parts

@@ -18,8 +18,8 @@ from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.sandbox import traffic
 from core import evaluation
 from core.flags.evaluation import evaluate
-from core.rollout import exposure
-from core.rollout.model import Rollout, RolloutState
+from core.rollout.serving import exposure
+from core.rollout.state.model import Rollout, RolloutState
 from core.service import RolloutService
 from core.store.database.connections import Database, connect
 

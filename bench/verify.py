@@ -9,7 +9,7 @@ from bench import databases, rollouts
 from bench.figures import Figure
 from bench.rounds import Effort, medians
 from core.rollout import commands as c
-from core.rollout import events as e
+from core.rollout.state import events as e
 from core.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.database.connections import Database, connect

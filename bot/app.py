@@ -49,7 +49,7 @@ from bot.slack import setup
 from bot.slack.directory import SlackDirectory
 from bot.slack.home import HomeTabs
 from core.flags.document import DocumentEncoder
-from core.rollout.plan import CodeRevert
+from core.rollout.plans.plan import CodeRevert
 from core.service import RolloutService
 from core.store.coordination import processes
 from core.store.database.connections import Database, connect

@@ -25,10 +25,10 @@ from bot.sandbox.control import Sandbox
 from bot.sandbox.page_banner import Narration, Way
 from bot.settings import Settings
 from core import apply_file
-from core.rollout import gating
-from core.rollout.announcements import CARD_KEY
 from core.rollout.context import Actor
-from core.rollout.model import TERMINAL_STATES, Rollout, RolloutState
+from core.rollout.decisions import gating
+from core.rollout.notifications.announcements import CARD_KEY
+from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
 from core.store.coordination import outbox
 
 REQUESTS_PER_MINUTE = 2000  # of the rollout's clock

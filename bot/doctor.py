@@ -25,10 +25,10 @@ from bot.slack import setup
 from core.files.checks import check_files
 from core.files.read_file import parse_file
 from core.files.syntax.problems import UnreadableFile, render_text, select_errors
-from core.rollout.model import Rollout
-from core.rollout.plan import NoticePlan
-from core.rollout.policy import DEFAULT_POLICY
-from core.rollout.world import World
+from core.rollout.plans.plan import NoticePlan
+from core.rollout.plans.policy import DEFAULT_POLICY
+from core.rollout.state.model import Rollout
+from core.rollout.state.world import World
 from core.service import RolloutService
 from core.store.audit import verify
 from core.store.coordination import outbox, processes

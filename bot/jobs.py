@@ -17,18 +17,19 @@ from bot.http.judging.count_results import JudgeResult, count_results
 from bot.judges.http_judge import CallFailed, HttpJudge, InvalidVerdict
 from bot.outbound.errors import PermanentFailure, RetryLater
 from bot.process.flip_confirmation import GIVE_UP_AFTER
-from core import apply_file, complaint_watch, digest_sources, evaluation
+from core import apply_file, complaint_watch, evaluation
 from core.digests.week import Week, week_of
 from core.files.syntax.problems import UnreadableFile
 from core.outbox_tasks import FlagTask, MessageTask, WorkspaceMessageTask
+from core.report_sources import digest_sources
 from core.rollout import commands as c
-from core.rollout import driving, exposure
-from core.rollout.announcements import CARD_KEY, Announcement, AnnouncementKind, build_overdue_edits
 from core.rollout.context import ENGINE, Actor
-from core.rollout.model import Rollout, RolloutState
+from core.rollout.notifications.announcements import CARD_KEY, Announcement, AnnouncementKind, build_overdue_edits
+from core.rollout.notifications.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.rollout.refusal import Refused
-from core.rollout.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
-from core.rollout.world import World
+from core.rollout.serving import driving, exposure
+from core.rollout.state.model import Rollout, RolloutState
+from core.rollout.state.world import World
 from core.service import CommandRequest, RolloutService
 from core.shadow_eval.samples import ShadowSample
 from core.store.audit import anchors

@@ -15,11 +15,11 @@ from core.files.surface_file import SurfaceFile, surface_from_file
 from core.files.syntax.problems import FileProblem, UnreadableFile, select_errors
 from core.rollout import commands as c
 from core.rollout.context import Actor, is_slack_user_id
-from core.rollout.model import Rollout, RolloutState
-from core.rollout.plan import Plan
+from core.rollout.plans.plan import Plan
 from core.rollout.refusal import NotFound, Refused
-from core.rollout.surface import Surface
-from core.rollout.world import World
+from core.rollout.state.model import Rollout, RolloutState
+from core.rollout.state.surface import Surface
+from core.rollout.state.world import World
 from core.service import CommandOutcome, CommandRequest, RolloutService
 
 FileKind: TypeAlias = Literal["rollout", "surface", "policy"]

@@ -7,9 +7,9 @@ from core.judging.model.evidence import CANARY
 from core.reviews.measure_baseline import count_complaints
 from core.reviews.usual_complaints import UsualComparison, compare_with_usual
 from core.rollout import commands as c
-from core.rollout import holds
 from core.rollout.context import ENGINE
-from core.rollout.model import Rollout
+from core.rollout.state import holds
+from core.rollout.state.model import Rollout
 from core.service import CommandRequest, RolloutService
 from core.store.observations import looks
 

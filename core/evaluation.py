@@ -24,11 +24,11 @@ from core.judging.model.verdict import RollBack, Verdict
 from core.judging.report import causes, course, horizon, measures, series
 from core.judging.verdict import find_blind_spots
 from core.rollout import commands as c
-from core.rollout import gating
 from core.rollout.context import ENGINE
+from core.rollout.decisions import gating
 from core.rollout.judging_question import build_question
-from core.rollout.model import Rollout
-from core.rollout.policy import Policy
+from core.rollout.plans.policy import Policy
+from core.rollout.state.model import Rollout
 from core.service import CommandOutcome, CommandRequest, RolloutService
 from core.store.coordination import timers
 from core.store.database.append_backend import TimerClaim

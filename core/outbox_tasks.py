@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from core.rollout.announcements import Announcement, AnnouncementKind
-from core.rollout.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
+from core.rollout.notifications.announcements import Announcement, AnnouncementKind
+from core.rollout.notifications.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.store.coordination import outbox
 from core.store.coordination.outbox import URGENT_SUFFIX
 

@@ -18,10 +18,10 @@ from core.judging.model.state import JudgingState
 from core.judging.model.verdict import BlindSpot, RollBack
 from core.judging.record_agreement import records_agree
 from core.judging.verdict import find_blind_spots
-from core.rollout.events import EvidenceRecorded, RolledBack, RolloutEvent, rollout_stream
-from core.rollout.evolve import evolve
 from core.rollout.judging_question import build_expectations
-from core.rollout.model import Rollout
+from core.rollout.state.events import EvidenceRecorded, RolledBack, RolloutEvent, rollout_stream
+from core.rollout.state.evolve import evolve
+from core.rollout.state.model import Rollout
 from core.store.database.driver import fetch_all
 from core.store.log import event_log
 from core.store.log.event_log import StoredEvent

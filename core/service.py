@@ -14,27 +14,21 @@ from typing import assert_never
 from sqlalchemy.exc import DBAPIError
 
 from core.outbox_tasks import FlagTask, MessageTask, RevertTask
-from core.rollout import (
-    announcements,
-    assignment_history,
-    consequences,
-    direct_messages,
-    driving,
-    freezes,
-    model_reports,
-    permission,
-    subscriptions,
-)
 from core.rollout import commands as c
-from core.rollout import events as e
+from core.rollout import consequences, permission
 from core.rollout.context import Actor, Context
-from core.rollout.decider import decide
-from core.rollout.history import HistoryEntry
-from core.rollout.model import Rollout, RolloutState
-from core.rollout.plan import content_hash
+from core.rollout.decisions.decider import decide
+from core.rollout.models import model_reports
+from core.rollout.notifications import announcements, direct_messages
+from core.rollout.plans.plan import content_hash
 from core.rollout.refusal import Conflict, NotFound, Refused
-from core.rollout.surface import Surface, SurfaceDeclared, SurfaceEvent, is_version_taken
-from core.rollout.world import World
+from core.rollout.serving import assignment_history, driving
+from core.rollout.state import events as e
+from core.rollout.state.history import HistoryEntry
+from core.rollout.state.model import Rollout, RolloutState
+from core.rollout.state.surface import Surface, SurfaceDeclared, SurfaceEvent, is_version_taken
+from core.rollout.state.world import World
+from core.rollout.workspace import freezes, subscriptions
 from core.store.coordination import processes
 from core.store.database.append_backend import TimerClaim
 from core.store.database.connections import CONNECTION_ERRORS, READ_ONLY_REASON, Database, explain_write_refusal

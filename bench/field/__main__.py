@@ -10,7 +10,7 @@ from statistics import median
 
 from bench.field.harms import HARMS
 from bench.field.history import Outcome, play
-from core.rollout import holds
+from core.rollout.state import holds
 
 SEED = 20261128
 CONFIDENCE = 0.95

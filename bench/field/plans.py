@@ -12,9 +12,9 @@ from core.files import build_plan
 from core.files.read_file import parse_file
 from core.files.rollout_file import RolloutFile
 from core.files.templates import TEMPLATES
-from core.rollout.plan import GATE_KINDS, AdvanceMode, Plan, StageKind
-from core.rollout.surface import Surface
-from core.rollout.world import World
+from core.rollout.plans.plan import GATE_KINDS, AdvanceMode, Plan, StageKind
+from core.rollout.state.surface import Surface
+from core.rollout.state.world import World
 
 SURFACE = "assistant"
 SURFACE_FILE = json.dumps(

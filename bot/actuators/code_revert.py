@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
-from core.rollout.plan import CodeRevert
+from core.rollout.plans.plan import CodeRevert
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from datetime import datetime
 from bot.actuators.code_revert import RevertOrder
 from bot.outbound.client import OutboundClient
 from bot.outbound.errors import PermanentFailure, RetryLater
-from core.rollout.plan import CodeRevert
+from core.rollout.plans.plan import CodeRevert
 
 EVENT = "rollout.rolled_back"
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of secrets, and none itself

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
-from core.rollout.plan import DrivenFlag
+from core.rollout.plans.plan import DrivenFlag
 
 
 class FlagSystem(Protocol):

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from bot.actuators.code_revert import RevertOrder
 from bot.outbound.client import OutboundClient, OutboundResponse
 from bot.outbound.errors import PermanentFailure, RetryLater
-from core.rollout.plan import CodeRevert
+from core.rollout.plans.plan import CodeRevert
 
 _TEMPORARY_STATUSES = frozenset({408, 409, 423, 425, 429})
 _MUTATION = """\

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from bot.outbound.client import OutboundClient, OutboundResponse
 from bot.outbound.errors import PermanentFailure, RetryLater
-from core.rollout.plan import DrivenFlag
+from core.rollout.plans.plan import DrivenFlag
 
 MAX_RETRY_AFTER = 300.0  # seconds, even if Unleash asks for more
 MIN_RETRY_AFTER = 1.0  # seconds, so that a row is never retried at once

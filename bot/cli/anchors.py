@@ -63,7 +63,7 @@ def _format_age(now: datetime, at: datetime) -> str:
 
 
 def _load_from_file(file: Path) -> "list[Anchor]":
-    from bot.rendering.messages import witness
+    from bot.rendering.messages.workspace import witness
     from core.store.audit.anchors import Anchor
 
     found = []

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from core.replay import ReplayReport
-    from core.rollout.model import Rollout
+    from core.rollout.state.model import Rollout
 
 audit = typer.Typer(help="The audit log.", no_args_is_help=True)
 
@@ -133,8 +133,8 @@ def why(
 ) -> None:
     """Show the events of the log behind a number of the weekly digest, or all numbers of a week."""
     from bot.rendering.answers import number_explained
-    from core import digest_sources
     from core.digests.week import parse_week
+    from core.report_sources import digest_sources
 
     with session.open_service() as service:
         written, _, key = number.partition(".")

@@ -12,8 +12,8 @@ from bot.cli import session, verb_commands
 
 if TYPE_CHECKING:
     from bot.commands.request import CommandContext
-    from core.rollout.assignment_history import Assignment
-    from core.rollout.model import Rollout
+    from core.rollout.serving.assignment_history import Assignment
+    from core.rollout.state.model import Rollout
 
 _CHECKED_HEADER = ("customer", "reported", "assigned")
 
@@ -34,7 +34,9 @@ def list_customers(
     ] = None,
 ) -> None:
     """Which customers got the new version, if the policy keeps their ids. With --check, which of your own list did."""
-    from bot.commands import customers_query, grammar, request, run_verb
+    from bot.commands import request, run_verb
+    from bot.commands.answers import customers_query
+    from bot.commands.parsing import grammar
     from bot.rendering import csv_text
     from bot.rendering.answers import customers
     from bot.rendering.charts import plain_text
@@ -67,7 +69,7 @@ def _read_units(file: Path) -> list[str]:
 
 def _check_units(rollout: "Rollout", units: list[str], context: "CommandContext") -> Iterator[tuple[str, str, str]]:
     """For each unit: the version that the application reported, and whether it was assigned the new one."""
-    from core.rollout import assignment_history
+    from core.rollout.serving import assignment_history
 
     begun = rollout.started_at or context.at
     intervals = [

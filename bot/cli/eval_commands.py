@@ -51,7 +51,7 @@ def import_results(
 ) -> None:
     """Hand the results of an offline run to the gate that waits for them. Exits with 0 if its terms are met."""
     from core.evals.eval_run import ReadingChoices, UnreadableEvals
-    from core.rollout.eval_command import build_eval_command, find_waiting_rollout
+    from core.rollout.decisions.eval_command import build_eval_command, find_waiting_rollout
     from core.service import CommandRequest
 
     form: OutputFormat = "json" if as_json else format
@@ -99,7 +99,7 @@ def check_results(
     from core.files.read_file import parse_file
     from core.files.rollout_file import RolloutFile
     from core.files.syntax import problems
-    from core.rollout.eval_command import GateSubject, judge_run
+    from core.rollout.decisions.eval_command import GateSubject, judge_run
 
     try:
         parsed = parse_file(plan.read_text(encoding="utf-8"), str(plan))

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from core.files.read_file import AnyFile
     from core.files.rollout_file import RolloutFile
     from core.files.syntax.problems import FileProblem, UnreadableFile
-    from core.rollout.plan import Plan
-    from core.rollout.world import World
+    from core.rollout.plans.plan import Plan
+    from core.rollout.state.world import World
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -45,7 +45,7 @@ def lint(
     from core.files.checks import check_files
     from core.files.read_file import parse_file
     from core.files.syntax import problems
-    from core.rollout.policy import DEFAULT_POLICY
+    from core.rollout.plans.policy import DEFAULT_POLICY
 
     found: list[FileProblem] = []
     written: list[AnyFile] = []
@@ -71,15 +71,16 @@ def lint(
 def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json: Json = False) -> None:
     """Show what changes, what would happen when, who is notified and approves, and what could be detected. Changes
     nothing."""
-    from bot.commands import version_queries
+    from bot.commands.answers import version_queries
     from bot.rendering import wording
-    from bot.rendering.answers import difference_text, plan_foresight
+    from bot.rendering.answers.planning import plan_foresight
+    from bot.rendering.documents import difference_text
     from bot.rendering.messages import plan_facts
     from bot.rendering.numbers import unseen_by_evals
-    from core import eval_coverage, traffic_history
     from core.files import build_plan
     from core.files.foresight import detection, timeline
     from core.files.syntax import problems
+    from core.report_sources import eval_coverage, traffic_history
 
     try:
         with session.open_service() as service:
@@ -164,7 +165,7 @@ def _plan_as_json(
     seen: "Sequence[LimitForesight]",
     known: "KnownTraffic",
 ) -> dict[str, object]:
-    from bot.rendering.answers import plan_foresight
+    from bot.rendering.answers.planning import plan_foresight
     from core.files.syntax import problems
 
     return {
@@ -236,7 +237,7 @@ def create(
     surface: Annotated[str, typer.Argument(help="The AI feature; without it, the first one.")] = "",
 ) -> None:
     """Print a rollout file to fill in: from what is live on an AI feature, with the usual limits."""
-    from bot.commands import plan_queries
+    from bot.commands.answers import plan_queries
     from core.files import rollout_form
 
     try:
@@ -253,7 +254,7 @@ def export(
     again: Annotated[bool, typer.Option("--again", help="For another attempt: a new name, from what is live.")] = False,
 ) -> None:
     """Print a rollout as a file that reads back to the same plan."""
-    from bot.commands import investigation_queries
+    from bot.commands.answers import investigation_queries
     from core.files import write_file
 
     with session.open_service() as service:

@@ -49,8 +49,8 @@ def simulate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Try out a plan before anybody sees it: how often would it stop without harm, and how soon with harm?"""
-    from bot.rendering.answers import simulation
-    from core import traffic_history
+    from bot.rendering.answers.planning import simulation
+    from core.report_sources import traffic_history
     from core.simulation import harm as harms
     from core.simulation import recorded as recorded_traffic
     from core.simulation.study import Study, summarise_study

@@ -12,7 +12,7 @@ from bot.cli import session
 from bot.commands.verbs import TYPED_VERBS, VERB_ALIASES, takes_rest_of_line
 
 if TYPE_CHECKING:
-    from bot.commands.grammar import ParsedCommand
+    from bot.commands.parsing.grammar import ParsedCommand
     from bot.commands.request import CommandContext
     from core.service import RolloutService
 
@@ -45,9 +45,12 @@ def _build_command(verb: str) -> Callable[..., None]:
 
 
 def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
-    from bot.commands import grammar, json_answers, queries, request, run_verb, version_queries
-    from bot.rendering.answers import difference_text
+    from bot.commands import json_answers, request, run_verb
+    from bot.commands.answers import rollout_queries as queries
+    from bot.commands.answers import version_queries
+    from bot.commands.parsing import grammar
     from bot.rendering.charts import plain_text
+    from bot.rendering.documents import difference_text
     from core.rollout.refusal import Refused
 
     with session.open_service(urgent=TYPED_VERBS[_SPELLINGS.get(verb, verb)].is_urgent) as service:

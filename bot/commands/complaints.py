@@ -1,11 +1,12 @@
 """Which rollout a complaint is about."""
 
-from bot.commands import request, resolve
-from bot.commands.grammar import ParsedCommand, format_command
+from bot.commands import request
+from bot.commands.parsing import resolve
+from bot.commands.parsing.grammar import ParsedCommand, format_command
 from bot.commands.request import ClarificationNeeded, CommandContext
-from core.rollout.model import Rollout
 from core.rollout.refusal import Refused
-from core.rollout.world import World
+from core.rollout.state.model import Rollout
+from core.rollout.state.world import World
 
 
 def find_rollout(parsed: ParsedCommand, context: CommandContext, world: World) -> Rollout:

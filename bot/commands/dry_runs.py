@@ -1,16 +1,16 @@
 """Works out what a command would do, without doing it: the events that would be recorded, and the messages."""
 
 from bot.commands.request import CommandContext
-from bot.rendering.answers import dry_run
+from bot.rendering.answers.planning import dry_run
 from bot.rendering.blocks.blocks import Message
-from core import review_sources
+from core.report_sources import review_sources
 from core.rollout import commands as c
-from core.rollout import events as e
-from core.rollout.announcements import Announcement, announce
-from core.rollout.direct_messages import announce_directly
-from core.rollout.evolve import evolve
-from core.rollout.model import Rollout
+from core.rollout.notifications.announcements import Announcement, announce
+from core.rollout.notifications.direct_messages import announce_directly
 from core.rollout.refusal import NotFound
+from core.rollout.state import events as e
+from core.rollout.state.evolve import evolve
+from core.rollout.state.model import Rollout
 from core.service import CommandRequest
 
 FLAG = "dry-run"

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Mapping
 
-from bot.commands import typed_times
-from bot.commands.grammar import ParsedCommand
-from bot.commands.plan_queries import find_surface
+from bot.commands.answers.plan_queries import find_surface
+from bot.commands.parsing import typed_times
+from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from core.files.syntax import units
 from core.rollout import commands as c
-from core.rollout import events as e
 from core.rollout.refusal import Refused
+from core.rollout.state import events as e
 from core.service import CommandOutcome, CommandRequest
 
 

@@ -4,21 +4,26 @@ import html
 import json
 from typing import Any
 
-from bot.commands import plan_queries, queries, request, resolve, review_queries, version_queries
-from bot.commands.grammar import ParsedCommand
+from bot.commands import request
+from bot.commands.answers import plan_queries, review_queries, version_queries
+from bot.commands.answers import rollout_queries as queries
+from bot.commands.parsing import resolve
+from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering import wording
-from bot.rendering.answers import baseline, difference_text
+from bot.rendering.answers import baseline
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
+from bot.rendering.documents import difference_text
 from bot.rendering.json import digests, evidence, reviews, rollouts
 from bot.rendering.json.versions import versions_to_json
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
-from core import evaluation, review_sources
+from core import evaluation
 from core.files import rollout_form
+from core.report_sources import review_sources
 from core.rollout import permission
-from core.rollout.model import Rollout
 from core.rollout.refusal import NotFound, Refused
+from core.rollout.state.model import Rollout
 
 _FOR_GUESTS = frozenset({"status", "list"})
 _HOLD_PROMPTS = frozenset({"history", "diff", "versions"})

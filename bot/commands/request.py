@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.commands import resolve
+from bot.commands.parsing import resolve
 from core.rollout import permission
 from core.rollout.context import Actor, Context
-from core.rollout.model import Rollout
 from core.rollout.refusal import Refused
-from core.rollout.world import World
+from core.rollout.state.model import Rollout
+from core.rollout.state.world import World
 from core.service import RolloutService
 
 

@@ -4,37 +4,22 @@ import re
 from dataclasses import replace
 from typing import assert_never
 
-from bot.commands import (
-    complaints,
-    dry_runs,
-    evidence_queries,
-    freeze_verbs,
-    grammar,
-    help_pages,
-    json_answers,
-    metric_queries,
-    plan_queries,
-    queries,
-    request,
-    resolve,
-    review_queries,
-    rollback_intent,
-    subscription_verbs,
-    typed_times,
-    version_queries,
-)
-from bot.commands.grammar import Misunderstood, ParsedCommand, ParseResult
+from bot.commands import complaints, dry_runs, freeze_verbs, help_pages, json_answers, request, subscription_verbs
+from bot.commands.answers import evidence_queries, metric_queries, plan_queries, review_queries, version_queries
+from bot.commands.answers import rollout_queries as queries
+from bot.commands.parsing import grammar, resolve, rollback_intent, typed_times
+from bot.commands.parsing.grammar import Misunderstood, ParsedCommand, ParseResult
 from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.commands.verbs import REVIEW_FLAGS, VerbArguments, build_command, takes_rest_of_line
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import event_lines, rollback_alert
-from core import review_sources
+from core.report_sources import review_sources
 from core.rollout import commands as c
-from core.rollout import events as e
-from core.rollout.model import Rollout
 from core.rollout.refusal import Refused
+from core.rollout.state import events as e
+from core.rollout.state.model import Rollout
 from core.service import CommandOutcome, CommandRequest
 from core.store.log.event_log import StoredEvent
 

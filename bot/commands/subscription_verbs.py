@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
-from bot.commands.grammar import ParsedCommand
-from bot.commands.plan_queries import find_surface
+from bot.commands.answers.plan_queries import find_surface
+from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import subscription_messages
+from bot.rendering.messages.notices import subscription_messages
 from core.rollout import commands as c
-from core.rollout.subscriptions import AUDIENCES, Unsubscribed
+from core.rollout.workspace.subscriptions import AUDIENCES, Unsubscribed
 from core.service import CommandOutcome, CommandRequest
 
 

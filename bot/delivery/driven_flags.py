@@ -12,11 +12,11 @@ from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
 from bot.outbound.errors import PermanentFailure, RetryLater
 from core.outbox_tasks import FLAGS, FlagTask
 from core.rollout import commands as c
-from core.rollout import driving
 from core.rollout.context import ENGINE
-from core.rollout.events import Completed, Resumed, RolledBack, StageEntered, rollout_stream
-from core.rollout.model import Rollout, RolloutState
-from core.rollout.world import World
+from core.rollout.serving import driving
+from core.rollout.state.events import Completed, Resumed, RolledBack, StageEntered, rollout_stream
+from core.rollout.state.model import Rollout, RolloutState
+from core.rollout.state.world import World
 from core.service import CommandRequest, RolloutService
 from core.store.coordination import outbox
 from core.store.coordination.outbox import OutboxRow

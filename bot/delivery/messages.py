@@ -8,7 +8,7 @@ from typing import Any, assert_never
 import structlog
 from slack_sdk import WebClient
 
-from bot.commands import plan_queries
+from bot.commands.answers import plan_queries
 from bot.delivery import message_lookup
 from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
 from bot.delivery.picture_upload import upload_pictures
@@ -18,21 +18,23 @@ from bot.process.block_support import BlockSupport
 from bot.rendering import wording
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.charts import fallback
-from bot.rendering.messages import announcement_messages, card, digest, model_messages, undelivered, witness
+from bot.rendering.messages import announcement_messages, card, undelivered
 from bot.rendering.messages.plan_facts import DecisionFacts, ListMembers
-from core import digest_sources, evaluation, investigation_sources
+from bot.rendering.messages.workspace import digest, model_messages, witness
+from core import evaluation
 from core.digests.digest import Digest
 from core.digests.week import parse_week
 from core.judging.report.series import SeriesPoint
 from core.outbox_tasks import MESSAGES, MessageTask, WorkspaceMessageTask, channel_destination, parse_message_task
+from core.report_sources import digest_sources, investigation_sources
 from core.reviews.investigation import Investigation
 from core.rollout import commands as c
-from core.rollout.announcements import CARD_KEY, SURFACE_KINDS, Announcement, AnnouncementKind
 from core.rollout.context import ENGINE
-from core.rollout.model import Rollout
-from core.rollout.surface import OtherModelAnswered, RetirementTold
-from core.rollout.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
-from core.rollout.world import World
+from core.rollout.notifications.announcements import CARD_KEY, SURFACE_KINDS, Announcement, AnnouncementKind
+from core.rollout.notifications.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
+from core.rollout.state.model import Rollout
+from core.rollout.state.surface import OtherModelAnswered, RetirementTold
+from core.rollout.state.world import World
 from core.service import CommandRequest, RolloutService
 from core.store.audit import anchors
 from core.store.coordination import outbox

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from core.rollout import commands as c
-from core.rollout import driving
 from core.rollout.context import ENGINE
-from core.rollout.events import Resumed, RolledBack, StageEntered, rollout_stream
-from core.rollout.model import Rollout, RolloutState
 from core.rollout.refusal import Conflict
+from core.rollout.serving import driving
+from core.rollout.state.events import Resumed, RolledBack, StageEntered, rollout_stream
+from core.rollout.state.model import Rollout, RolloutState
 from core.service import CommandRequest, RolloutService
 from core.store.coordination import processes
 from core.store.log import event_log

@@ -9,8 +9,8 @@ from bot.outbound.client import OutboundClient
 from bot.outbound.errors import PermanentFailure, RetryLater
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
-from core.rollout.retirements import ModelRetirement, UnreadableRetirements, find_due_warnings, parse_retirements
-from core.rollout.surface import RetirementTold
+from core.rollout.models.retirements import ModelRetirement, UnreadableRetirements, find_due_warnings, parse_retirements
+from core.rollout.state.surface import RetirementTold
 from core.service import CommandRequest, RolloutService
 
 log = structlog.get_logger()

@@ -18,9 +18,9 @@ from bot.process.look_age import LookAgeTracker
 from bot.process.outage import REPEAT_LOG_AFTER, DatabaseOutage, format_reason
 from core.flags.document import DocumentEncoder
 from core.flags.snapshot import Snapshot
-from core.rollout import exposure
-from core.rollout.policy import Unwatched
-from core.rollout.world import World
+from core.rollout.plans.policy import Unwatched
+from core.rollout.serving import exposure
+from core.rollout.state.world import World
 from core.service import RolloutService
 from core.store.coordination import processes
 from core.store.database.connections import explain_write_refusal

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from bot.rendering import headline, wording
-from core.rollout import gating
-from core.rollout.model import Rollout, RolloutState
+from core.rollout.decisions import gating
+from core.rollout.state.model import Rollout, RolloutState
 
 BEFORE = (
     "Rampart is starting, with a small Slack and simulated users of a support assistant.",

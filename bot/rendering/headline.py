@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import assert_never
 
 from bot.rendering import wording
-from core.rollout import gating, holds
-from core.rollout.model import Rollout, RolloutState
-from core.rollout.plan import GATE_KINDS, Stage, StageKind
+from core.rollout.decisions import gating
+from core.rollout.plans.plan import GATE_KINDS, Stage, StageKind
+from core.rollout.state import holds
+from core.rollout.state.model import Rollout, RolloutState
 
 
 def render(rollout: Rollout, zone: str) -> str:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.rendering import wording
-from core.rollout.model import Rollout, RolloutState
-from core.rollout.plan import Stage, StageKind
+from core.rollout.plans.plan import Stage, StageKind
+from core.rollout.state.model import Rollout, RolloutState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

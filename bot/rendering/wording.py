@@ -21,8 +21,8 @@ from core.judging.model.verdict import (
     Verdict,
 )
 from core.metrics.money import dollars
-from core.rollout.model import Rollout, RolloutState
-from core.rollout.plan import GATE_KINDS, Stage, StageKind
+from core.rollout.plans.plan import GATE_KINDS, Stage, StageKind
+from core.rollout.state.model import Rollout, RolloutState
 
 FIRST_LINE_LIMIT = 140  # visible characters
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})

@@ -7,9 +7,9 @@ from bot.commands.request import CommandContext
 from bot.commands.verbs import VerbArguments, build_command
 from bot.rendering.blocks import buttons
 from core.rollout import commands as c
-from core.rollout.model import Rollout, RolloutState
+from core.rollout.decisions.reviewing import QUESTIONS
 from core.rollout.refusal import NotFound
-from core.rollout.reviewing import QUESTIONS
+from core.rollout.state.model import Rollout, RolloutState
 from core.service import CommandRequest
 
 VERBS_BY_ACTION: Mapping[str, str] = {

@@ -14,13 +14,14 @@ from slack_bolt import Ack, App, Respond
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot.commands import home_contents, subscription_verbs
-from bot.commands.typed_times import resolve_zone
+from bot.commands import subscription_verbs
+from bot.commands.answers import home_contents
+from bot.commands.parsing.typed_times import resolve_zone
 from bot.rendering.answers import home_tab
 from bot.rendering.blocks import buttons
-from bot.slack import notification_form
 from bot.slack.directory import SlackDirectory
-from bot.slack.notification_form import UnusableAnswers
+from bot.slack.forms import notification_form
+from bot.slack.forms.notification_form import UnusableAnswers
 from bot.slack.slack_requests import Body, SlackRequests, parse_origin
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused

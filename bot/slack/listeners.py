@@ -13,18 +13,19 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from bot.commands import grammar, run_verb
-from bot.commands.grammar import ParsedCommand, ParseResult
+from bot.commands import run_verb
+from bot.commands.parsing import grammar
+from bot.commands.parsing.grammar import ParsedCommand, ParseResult
 from bot.process.block_support import BlockSupport
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.slack import clicks, slack_responder, views
-from bot.slack.complaining import ComplaintListeners
 from bot.slack.directory import SlackDirectory
+from bot.slack.forms.complaining import ComplaintListeners
+from bot.slack.forms.planning import PlanningListeners
+from bot.slack.forms.reviewing import ReviewListeners
 from bot.slack.home import HomeListeners, HomeTabs
-from bot.slack.planning import PlanningListeners
 from bot.slack.reading import ReadingListeners
-from bot.slack.reviewing import ReviewListeners
 from bot.slack.slack_requests import (
     Body,
     SlackOrigin,

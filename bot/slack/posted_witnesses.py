@@ -8,7 +8,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 
-from bot.rendering.messages import witness
+from bot.rendering.messages.workspace import witness
 from core.store.audit.anchors import Anchor
 
 _PAGE_SIZE = 200

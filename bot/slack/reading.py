@@ -6,12 +6,15 @@ import re
 from slack_bolt import Ack, App, Respond
 from slack_sdk import WebClient
 
-from bot.commands import grammar, investigation_queries, plan_queries, queries, run_verb, version_queries
-from bot.commands.grammar import ParsedCommand
+from bot.commands import run_verb
+from bot.commands.answers import investigation_queries, plan_queries, version_queries
+from bot.commands.answers import rollout_queries as queries
+from bot.commands.parsing import grammar
+from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import ClarificationNeeded, CommandContext
-from bot.rendering.answers import difference_text
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
+from bot.rendering.documents import difference_text
 from bot.rendering.messages.plan_facts import ListMembers
 from bot.slack import slack_responder, views
 from bot.slack.slack_requests import Body, SlackRequests, parse_command_origin, parse_origin, post_response

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from core.reviews.draft import ExpectationRow, list_expectations
 from core.reviews.final_measures import select_final_measures
 from core.reviews.shortcuts import Shortcut, find_shortcuts
-from core.rollout import events as e
-from core.rollout.history import HistoryEntry
-from core.rollout.plan import Plan, Stage
+from core.rollout.plans.plan import Plan, Stage
+from core.rollout.state import events as e
+from core.rollout.state.history import HistoryEntry
 
 FACT_EVENTS: tuple[type[e.RolloutEvent], ...] = (
     e.Planned,

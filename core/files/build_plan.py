@@ -17,9 +17,9 @@ from core.flags.flows import FLOW
 from core.judging.model.limits import Limit, LimitRole
 from core.judging.model.question import ALL_SEGMENTS
 from core.judging.report.horizon import has_fixed_test
-from core.rollout.plan import NoticePlan, Plan, Risk, Stage, StageKind
-from core.rollout.policy import Policy
-from core.rollout.surface import Surface, is_version_taken, next_version
+from core.rollout.plans.plan import NoticePlan, Plan, Risk, Stage, StageKind
+from core.rollout.plans.policy import Policy
+from core.rollout.state.surface import Surface, is_version_taken, next_version
 
 
 def build(

@@ -3,8 +3,8 @@
 from core.files.find_changes import find_changes
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.problems import UnreadableFile
-from core.rollout.plan import Risk
-from core.rollout.surface import Surface
+from core.rollout.plans.plan import Risk
+from core.rollout.state.surface import Surface
 from core.versions.content_difference import compare_contents
 
 MODEL_UPGRADE, LONG_COMPARISON = "model-upgrade-high-stakes", "prompt-rewrite-long-ab"

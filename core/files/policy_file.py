@@ -20,9 +20,9 @@ from core.files.syntax.fields import (
     field_error,
     only_value,
 )
-from core.rollout import policy as values
-from core.rollout.plan import Risk, StageKind
-from core.rollout.policy import DEFAULT_POLICY, Freeze, GrowOn, Policy, QuietHours, RiskClass, Unwatched
+from core.rollout.plans import policy as values
+from core.rollout.plans.plan import Risk, StageKind
+from core.rollout.plans.policy import DEFAULT_POLICY, Freeze, GrowOn, Policy, QuietHours, RiskClass, Unwatched
 
 
 def _parse_zone(name: str) -> str:

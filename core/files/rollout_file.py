@@ -27,7 +27,7 @@ from core.files.syntax.reverts_terms import RevertsTerms
 from core.files.syntax.stage_terms import StageEntry
 from core.files.syntax.units import Unit
 from core.files.templates import DEFAULT_TEMPLATE, TEMPLATES
-from core.rollout.plan import Approvals, BehaviourChange, Expectation, Risk
+from core.rollout.plans.plan import Approvals, BehaviourChange, Expectation, Risk
 
 Day = Annotated[
     str,

@@ -15,9 +15,9 @@ from core.files.syntax.problems import FileProblem, UnreadableFile
 from core.files.syntax.yaml_with_lines import parse_yaml
 from core.files.templates import DEFAULT_TEMPLATE, TEMPLATES
 from core.judging.model.limits import Limit, LimitKind
-from core.rollout.plan import Content
-from core.rollout.policy import Policy
-from core.rollout.surface import Surface
+from core.rollout.plans.plan import Content
+from core.rollout.plans.policy import Policy
+from core.rollout.state.surface import Surface
 
 NAME, SURFACE, OWNER, TEMPLATE, WHY, START = "name", "surface", "owner", "template", "why", "start"
 NOTICED, NOTHING_VISIBLE, BEFORE, AFTER = "noticed", "nothing_visible", "example_before", "example_after"

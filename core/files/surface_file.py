@@ -17,7 +17,7 @@ from core.files.syntax.fields import (
     WrittenFile,
     field_error,
 )
-from core.rollout.surface import JudgingTerms, SurfaceDeclared
+from core.rollout.state.surface import JudgingTerms, SurfaceDeclared
 
 MAX_KEEP = timedelta(days=30)
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from core.judging.model.question import ALL_SEGMENTS
-from core.rollout.plan import Risk
+from core.rollout.plans.plan import Risk
 
 DEFAULT_TEMPLATE = "prompt-standard"
 

@@ -10,7 +10,7 @@ from core.files.syntax.reverts_terms import GITHUB_API
 from core.files.syntax.units import Amount, Unit, format_amount, format_duration
 from core.judging.model.limits import LimitRole
 from core.judging.model.question import ALL_SEGMENTS
-from core.rollout.plan import (
+from core.rollout.plans.plan import (
     AdvanceMode,
     BehaviourChange,
     CodeRevert,

@@ -9,11 +9,11 @@ from typing import assert_never
 from core.judging.model.verdict import Finding, Measure, is_beyond_chance
 from core.reviews.final_measures import FinalMeasure, select_final_measures
 from core.reviews.shortcuts import Shortcut, find_shortcuts
-from core.rollout import events as e
-from core.rollout.history import HistoryEntry
-from core.rollout.model import Rollout, RolloutState
-from core.rollout.plan import Expectation, Plan
-from core.rollout.surface import Surface
+from core.rollout.plans.plan import Expectation, Plan
+from core.rollout.state import events as e
+from core.rollout.state.history import HistoryEntry
+from core.rollout.state.model import Rollout, RolloutState
+from core.rollout.state.surface import Surface
 
 BEHAVIOUR_METRICS = (
     "suggestion_ctr",

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core.judging.model.verdict import Measure
-from core.rollout import events as e
-from core.rollout.history import HistoryEntry
+from core.rollout.state import events as e
+from core.rollout.state.history import HistoryEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

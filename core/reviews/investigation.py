@@ -6,9 +6,9 @@ from datetime import datetime
 
 from core.judging.model.verdict import Measure
 from core.judging.report.series import SeriesPoint
-from core.rollout.events import RolledBack
-from core.rollout.history import HistoryEntry
-from core.rollout.model import Rollout
+from core.rollout.state.events import RolledBack
+from core.rollout.state.history import HistoryEntry
+from core.rollout.state.model import Rollout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

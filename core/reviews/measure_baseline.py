@@ -13,8 +13,8 @@ from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, REQUESTS, Arm
 from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.metrics.typical_levels import MetricLevel, has_amounts
 from core.reviews.draft import COMPLAINT_METRIC
-from core.rollout.baseline import BaselineLevel, HourlyComplaints, SurfaceBaseline
-from core.rollout.model import Rollout, RolloutState
+from core.rollout.plans.baseline import BaselineLevel, HourlyComplaints, SurfaceBaseline
+from core.rollout.state.model import Rollout, RolloutState
 from core.stats import clustering
 
 MAX_SEGMENTS = 20

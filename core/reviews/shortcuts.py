@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from core.rollout import events as e
-from core.rollout import holds
-from core.rollout.history import HistoryEntry
-from core.rollout.plan import Plan
-from core.rollout.reviewing import BREAK_GLASS_MARK
+from core.rollout.decisions.reviewing import BREAK_GLASS_MARK
+from core.rollout.plans.plan import Plan
+from core.rollout.state import events as e
+from core.rollout.state import holds
+from core.rollout.state.history import HistoryEntry
 
 
 class ShortcutKind(StrEnum):

@@ -7,7 +7,7 @@ from math import log
 import numpy as np
 from scipy.stats import nbinom
 
-from core.rollout.baseline import HourlyComplaints
+from core.rollout.plans.baseline import HourlyComplaints
 from core.stats import rate
 from core.stats.input_checks import Array
 

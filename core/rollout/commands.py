@@ -10,10 +10,10 @@ from core.judging.model.causes import DifferenceCauses
 from core.judging.model.comparison import HorizonComparison
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import BlindSpot, Verdict
-from core.rollout.baseline import SurfaceBaseline
-from core.rollout.plan import Plan
-from core.rollout.policy import Policy
-from core.rollout.surface import RetirementTold, SurfaceDeclared
+from core.rollout.plans.baseline import SurfaceBaseline
+from core.rollout.plans.plan import Plan
+from core.rollout.plans.policy import Policy
+from core.rollout.state.surface import RetirementTold, SurfaceDeclared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,16 @@
 from datetime import datetime
 from typing import assert_never
 
-from core.rollout import events as e
-from core.rollout.baseline import SurfaceBaseline
-from core.rollout.surface import BaselineRecorded, LiveMoved, SurfaceEvent, SurfaceFreed, SurfaceTaken, VersionNamed
+from core.rollout.plans.baseline import SurfaceBaseline
+from core.rollout.state import events as e
+from core.rollout.state.surface import (
+    BaselineRecorded,
+    LiveMoved,
+    SurfaceEvent,
+    SurfaceFreed,
+    SurfaceTaken,
+    VersionNamed,
+)
 
 
 def surface_events_for(

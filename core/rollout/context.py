@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.rollout.policy import Policy
-from core.rollout.surface import Surface
+from core.rollout.plans.policy import Policy
+from core.rollout.state.surface import Surface
 
 _USER = re.compile(r"[UW][A-Z0-9]+")
 _PERSON = re.compile(r"slack:[^/]*/(.+)|(?:token|agent):[^@]*@(.+)")

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 from core.judging.model.default_limits import Direction, ExpectedChange, derive_default_limits
 from core.judging.model.question import Question, StageDesign
-from core.rollout import holds
-from core.rollout.model import Rollout
-from core.rollout.plan import Plan, Stage, StageKind
+from core.rollout.plans.plan import Plan, Stage, StageKind
+from core.rollout.state import holds
+from core.rollout.state.model import Rollout
 
 NO_DATA_AFTER = timedelta(minutes=15)
 SEGMENTS_EVERY = timedelta(seconds=50)

@@ -6,9 +6,9 @@ from typing import assert_never
 
 from core.rollout import commands as c
 from core.rollout.context import Actor, Context, is_same_person, is_slack_user_id, slack_user_in
-from core.rollout.model import Rollout
-from core.rollout.policy import Policy, Role
+from core.rollout.plans.policy import Policy, Role
 from core.rollout.refusal import Refused
+from core.rollout.state.model import Rollout
 
 
 def required_role(command: c.Command) -> str:

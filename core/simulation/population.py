@@ -8,7 +8,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from core.judging.model.evidence import BUCKETS
-from core.rollout.plan import Stage
+from core.rollout.plans.plan import Stage
 from core.stats.input_checks import Array
 
 REQUESTS_PER_USER_DAY = 3.0  # assumed requests per user and day

@@ -15,7 +15,7 @@ from core.judging.model.question import ALL_SEGMENTS
 from core.metrics.catalogue import CATALOGUE, MetricKind, counts_as_request
 from core.metrics.observation import Observation
 from core.metrics.typical_levels import has_amounts
-from core.rollout.plan import Stage
+from core.rollout.plans.plan import Stage
 from core.simulation.harm import SimulatedHarm
 from core.simulation.population import COHORT_SHARE, Population
 from core.simulation.tally import Tally

@@ -14,13 +14,14 @@ from core.judging.model.state import JudgingState
 from core.judging.model.verdict import RollBack
 from core.judging.verdict import find_blind_spots
 from core.rollout import commands as c
-from core.rollout import gating, holds
-from core.rollout.engine_decisions import is_ready_to_leave
-from core.rollout.events import BlindSpotsAccepted
+from core.rollout.decisions import gating
+from core.rollout.decisions.engine_decisions import is_ready_to_leave
 from core.rollout.judging_question import build_question
-from core.rollout.model import Rollout, RolloutState, StageSpan
-from core.rollout.plan import Plan, Stage
-from core.rollout.policy import DEFAULT_POLICY, Policy
+from core.rollout.plans.plan import Plan, Stage
+from core.rollout.plans.policy import DEFAULT_POLICY, Policy
+from core.rollout.state import holds
+from core.rollout.state.events import BlindSpotsAccepted
+from core.rollout.state.model import Rollout, RolloutState, StageSpan
 from core.simulation.population import Population
 from core.simulation.tally import Tally
 

@@ -10,8 +10,8 @@ from core.judging.model.evidence import exceedance_thresholds
 from core.judging.model.limits import LimitRole
 from core.metrics.catalogue import CATALOGUE
 from core.metrics.typical_levels import TYPICAL
-from core.rollout.plan import Plan
-from core.rollout.policy import DEFAULT_POLICY, Policy
+from core.rollout.plans.plan import Plan
+from core.rollout.plans.policy import DEFAULT_POLICY, Policy
 from core.simulation import report
 from core.simulation.harm import SimulatedHarm
 from core.simulation.population import draw_population

@@ -16,7 +16,7 @@ from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY_PREFIX, CONTRO
 from core.judging.model.limits import NEW_CATEGORY_METRIC
 from core.metrics.catalogue import CATALOGUE, FEEDS, MetricKind
 from core.metrics.typical_levels import MetricLevel, has_amounts
-from core.rollout.plan import Stage
+from core.rollout.plans.plan import Stage
 from core.simulation.harm import SimulatedHarm
 from core.simulation.population import Bools, Population
 from core.simulation.tally import Ints, Tally

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-from core.rollout.model import Rollout
-from core.rollout.world import World
+from core.rollout.state.model import Rollout
+from core.rollout.state.world import World
 from core.store.database.append_backend import AppendBackend, AppendRequest, TimerClaim
 from core.store.database.append_rows import PendingWrites
 from core.store.database.connections import Database

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-from core.rollout.plan import Content
+from core.rollout.plans.plan import Content
 from core.versions.word_difference import PieceKind, TextPiece, compare_words
 
 PROMPT = "prompt"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from core.rollout.surface import (
+from core.rollout.state.surface import (
     BaselineRecorded,
     LiveMoved,
     OtherModelAnswered,

@@ -8,9 +8,9 @@ from bot.actuators.unleash import UnleashFlag
 from bot.delivery import driven_flags
 from bot.outbound.client import OutboundClient
 from core.rollout import commands as c
-from core.rollout import events as e
-from core.rollout.events import RolloutEvent
-from core.rollout.plan import DrivenFlag
+from core.rollout.plans.plan import DrivenFlag
+from core.rollout.state import events as e
+from core.rollout.state.events import RolloutEvent
 from core.service import RolloutService
 from core.store.models import outbox as table
 from tests.actuators.stand_in import TOKEN, StandIn

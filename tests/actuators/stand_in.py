@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from core.rollout.plan import DrivenFlag
+from core.rollout.plans.plan import DrivenFlag
 
 TOKEN = "user:4e7ab1c2-a-token-for-tests"
 PATH = re.compile(r"/api/admin/projects/([^/]+)/features/([^/]+)/environments/([^/]+)/strategies/([^/]+)")

@@ -20,9 +20,9 @@ from bot.outbound.client import OutboundClient
 from bot.rendering.messages import card, rollback_alert
 from bot.settings import Settings
 from core.rollout import commands as c
-from core.rollout import events as e
-from core.rollout.model import RolloutState
 from core.rollout.refusal import Refused
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
 from core.service import RolloutService
 from tests.service.conftest import ROLLOUT, SURFACE, Desk
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from bot import jobs
 from bot.delivery.consumer import LEASE
 from core.rollout import commands as c
-from core.rollout import driving
 from core.rollout.refusal import Refused
+from core.rollout.serving import driving
 from core.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.database.connections import connect

@@ -7,9 +7,9 @@ from sqlalchemy import select
 
 from bot.delivery import driven_flags
 from core.rollout import commands as c
-from core.rollout import events as e
-from core.rollout.model import RolloutState
 from core.rollout.refusal import Refused
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
 from core.service import RolloutService
 from core.store.models import outbox as table
 from tests.actuators import stand_in

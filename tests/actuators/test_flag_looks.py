@@ -6,8 +6,8 @@ import pytest
 
 from bot import jobs
 from core.rollout import commands as c
-from core.rollout import events as e
-from core.rollout.model import RolloutState
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
 from tests.actuators import stand_in
 from tests.actuators.stand_in import TOKEN
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.process.flip_confirmation import FlipConfirmer
-from core.rollout import events as e
+from core.rollout.state import events as e
 from core.store.coordination import processes
 from tests.actuators import stand_in
 

@@ -7,7 +7,7 @@ import pytest
 
 from bot import app, settings
 from core.rollout import commands as c
-from core.rollout import events as e
+from core.rollout.state import events as e
 from tests.actuators.house import House
 from tests.actuators.stand_in import TOKEN, StandIn
 from tests.journey.house import waiting_until

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.commands.resolve import RolloutMention, Unclear, find_in_line, find_rollout
-from core.rollout.model import PostedMessage, Rollout, RolloutState
-from core.rollout.plan import Approvals, Plan, Risk
-from core.rollout.surface import Surface
-from core.rollout.world import World
+from bot.commands.parsing.resolve import RolloutMention, Unclear, find_in_line, find_rollout
+from core.rollout.plans.plan import Approvals, Plan, Risk
+from core.rollout.state.model import PostedMessage, Rollout, RolloutState
+from core.rollout.state.surface import Surface
+from core.rollout.state.world import World
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 PLAN = Plan(

@@ -4,14 +4,14 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from core import digest_sources
 from core.digests.digest import NumberUnit
 from core.digests.week import parse_week
+from core.report_sources import digest_sources
 from core.reviews.shortcuts import ShortcutKind
 from core.rollout import commands as c
-from core.rollout import events as e
 from core.rollout.context import ENGINE
-from core.rollout.surface import RetirementTold
+from core.rollout.state import events as e
+from core.rollout.state.surface import RetirementTold
 from core.service import CommandRequest
 from tests.digests.conftest import ROLLOUT
 

@@ -7,13 +7,14 @@ from typer.testing import CliRunner
 
 from bot.cli import session
 from bot.cli.root import app
-from bot.commands import grammar, run_verb
+from bot.commands import run_verb
+from bot.commands.parsing import grammar
 from bot.commands.request import CommandContext
 from bot.rendering.charts import plain_text, weekly_svg
 from bot.rendering.charts.weekly_svg import WeeklySeries
-from bot.rendering.messages import digest as messages
-from core import digest_sources
+from bot.rendering.messages.workspace import digest as messages
 from core.digests.week import parse_week
+from core.report_sources import digest_sources
 from core.store.database.connections import connect
 from tests.digests.conftest import TOM
 from tests.http.conftest import Running, serve  # noqa: F401

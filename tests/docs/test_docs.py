@@ -22,8 +22,8 @@ from core.files.templates import TEMPLATES
 from core.flags.bucketing import compute_bucket
 from core.judging.model.limits import LimitKind
 from core.metrics.catalogue import CATALOGUE, FEEDS
-from core.rollout.model import RolloutState
-from core.rollout.plan import StageKind
+from core.rollout.plans.plan import StageKind
+from core.rollout.state.model import RolloutState
 from core.store.formats.codec import EVENT_CODEC
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from core.evals.eval_run import ReadingChoices, UnreadableEvals
 from core.evals.read_run import read_run
-from core.rollout.eval_command import GateSubject, judge_run
-from core.rollout.plan import EvalTerms, Stage, StageKind
+from core.rollout.decisions.eval_command import GateSubject, judge_run
+from core.rollout.plans.plan import EvalTerms, Stage, StageKind
 
 SAMPLES = Path(__file__).parent / "samples"
 ODD: list[Any] = [

@@ -6,7 +6,7 @@ import pytest
 
 from bench.field.__main__ import SEED, is_about_the_version, lines
 from bench.field.history import Outcome, play
-from core.rollout import holds
+from core.rollout.state import holds
 from tests.trials.length import pick
 
 HARMLESS = pick((5, 9), (5, 7, 9, 11, 17))

@@ -13,9 +13,9 @@ from core.files.policy_file import policy_from_file
 from core.files.read_file import AnyFile, parse_file
 from core.files.surface_file import surface_from_file
 from core.files.syntax.problems import FileProblem, UnreadableFile, render_text
-from core.rollout.plan import Plan
-from core.rollout.policy import DEFAULT_POLICY, Policy
-from core.rollout.surface import Surface, evolve
+from core.rollout.plans.plan import Plan
+from core.rollout.plans.policy import DEFAULT_POLICY, Policy
+from core.rollout.state.surface import Surface, evolve
 
 FILES = Path(__file__).parent / "files"
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)  # a Friday

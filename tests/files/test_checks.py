@@ -312,7 +312,7 @@ bad.yaml 1 warning\
 
 def test_warnings_do_not_refuse(small, surface):
     from core.files.checks.check_files import check
-    from core.rollout.policy import DEFAULT_POLICY
+    from core.rollout.plans.policy import DEFAULT_POLICY
 
     file = parse_file(small(("  - {metric: cost_per_request, rises_by: 15%}\n", "")), "f")
     found = check(file, surface, DEFAULT_POLICY, None)

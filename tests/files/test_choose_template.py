@@ -5,8 +5,8 @@ import pytest
 from core.files.build_plan import build
 from core.files.choose_template import with_chosen_template
 from core.files.read_file import parse_file
-from core.rollout.plan import StageKind
-from core.rollout.policy import DEFAULT_POLICY
+from core.rollout.plans.plan import StageKind
+from core.rollout.plans.policy import DEFAULT_POLICY
 
 OLD = (
     "Answer the question of the customer in a friendly tone. Name the order. Then say what happens next and thank them."

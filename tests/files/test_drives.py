@@ -8,7 +8,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from core.files.write_file import export_plan
-from core.rollout.plan import DrivenFlag
+from core.rollout.plans.plan import DrivenFlag
 
 DRIVES = """\
 drives:

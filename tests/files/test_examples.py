@@ -13,8 +13,8 @@ from core.files.policy_file import policy_from_file
 from core.files.read_file import parse_file
 from core.files.surface_file import surface_from_file
 from core.files.syntax.problems import render_text
-from core.rollout.policy import DEFAULT_POLICY
-from core.rollout.surface import evolve
+from core.rollout.plans.policy import DEFAULT_POLICY
+from core.rollout.state.surface import evolve
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ROLLOUTS = ("first-rollout.yaml", "prompt-change.yaml", "model-upgrade.yaml")

@@ -13,7 +13,7 @@ from core.files.foresight.readings_needed import evidence_needed, readings_to_no
 from core.files.read_file import parse_file
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.typical_levels import TYPICAL, MetricLevel
-from core.rollout.plan import Risk, Stage, StageKind
+from core.rollout.plans.plan import Risk, Stage, StageKind
 
 HOUR = timedelta(hours=1)
 REFUSALS = Limit(

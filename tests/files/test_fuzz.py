@@ -18,8 +18,8 @@ from core.files.surface_file import surface_from_file
 from core.files.syntax.problems import UnreadableFile, render_text, select_errors
 from core.files.syntax.yaml_with_lines import parse_yaml
 from core.files.write_file import export_plan
-from core.rollout.policy import DEFAULT_POLICY
-from core.rollout.surface import evolve
+from core.rollout.plans.policy import DEFAULT_POLICY
+from core.rollout.state.surface import evolve
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 

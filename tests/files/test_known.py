@@ -11,7 +11,7 @@ from core.files.foresight.known_traffic import assume_traffic, measure_traffic
 from core.judging.model.evidence import BUCKETS, REQUESTS, BucketSums, CellKey, EvidenceSums
 from core.metrics.catalogue import CATALOGUE
 from core.metrics.typical_levels import TYPICAL, has_amounts
-from core.rollout.model import Rollout, RolloutState, StageSpan
+from core.rollout.state.model import Rollout, RolloutState, StageSpan
 from core.stats import quantile
 
 HOUR = timedelta(hours=1)

@@ -7,8 +7,8 @@ import pytest
 
 from core.files.syntax.problems import UnreadableFile
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
-from core.rollout.plan import AdvanceMode, Approvals, EvalTerms, Expectation, NoticePlan, Risk, Stage, StageKind
-from core.rollout.policy import DEFAULT_POLICY
+from core.rollout.plans.plan import AdvanceMode, Approvals, EvalTerms, Expectation, NoticePlan, Risk, Stage, StageKind
+from core.rollout.plans.policy import DEFAULT_POLICY
 
 HOUR = timedelta(hours=1)
 

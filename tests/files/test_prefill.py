@@ -9,9 +9,9 @@ from core.files import build_plan, rollout_form
 from core.files.foresight import detection, known_traffic
 from core.files.foresight.prefill import round_up
 from core.files.read_file import parse_file
-from core.rollout.baseline import BaselineLevel, SurfaceBaseline
-from core.rollout.plan import StageKind
-from core.rollout.policy import DEFAULT_POLICY
+from core.rollout.plans.baseline import BaselineLevel, SurfaceBaseline
+from core.rollout.plans.plan import StageKind
+from core.rollout.plans.policy import DEFAULT_POLICY
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

@@ -12,8 +12,8 @@ from core.files.rollout_form import LIMITS, RolloutForm
 from core.files.surface_file import surface_from_file
 from core.files.syntax.problems import select_errors
 from core.files.templates import TEMPLATES
-from core.rollout.policy import DEFAULT_POLICY
-from core.rollout.surface import Surface, evolve
+from core.rollout.plans.policy import DEFAULT_POLICY
+from core.rollout.state.surface import Surface, evolve
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from inline_snapshot import snapshot
 
 from core.files.templates import TEMPLATES
 from core.judging.model.limits import LimitRole
-from core.rollout.plan import Risk, StageKind
+from core.rollout.plans.plan import Risk, StageKind
 
 SHORTEST = """\
 version: 1

@@ -8,7 +8,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from core.files.foresight.timeline import build_timeline, format_lines
-from core.rollout.policy import DEFAULT_POLICY
+from core.rollout.plans.policy import DEFAULT_POLICY
 
 
 @pytest.fixture

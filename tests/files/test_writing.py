@@ -15,8 +15,8 @@ from core.files.templates import TEMPLATES
 from core.files.write_file import export_next_attempt, export_plan
 from core.judging.model.limits import LimitRole
 from core.metrics.catalogue import CATALOGUE
-from core.rollout.plan import Stage, StageKind
-from core.rollout.policy import DEFAULT_POLICY
+from core.rollout.plans.plan import Stage, StageKind
+from core.rollout.plans.policy import DEFAULT_POLICY
 
 amounts = st.decimals("0.0001", "0.9", places=6).map(lambda n: f"{n * 100:f}")
 kinds = st.sampled_from(["drops_by", "rises_by", "changes_by", "exceeds_normal_by"])

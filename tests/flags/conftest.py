@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
-from core.rollout.model import Rollout, RolloutState, StageSpan
-from core.rollout.plan import Approvals, DrivenFlag, NoticePlan, Plan, Risk, Stage, StageKind
-from core.rollout.surface import Surface
-from core.rollout.world import World
+from core.rollout.plans.plan import Approvals, DrivenFlag, NoticePlan, Plan, Risk, Stage, StageKind
+from core.rollout.state.model import Rollout, RolloutState, StageSpan
+from core.rollout.state.surface import Surface
+from core.rollout.state.world import World
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 OLD, NEW = {"prompt": "old"}, {"prompt": "new"}

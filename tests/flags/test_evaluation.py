@@ -8,9 +8,9 @@ import pytest
 
 from core.flags.bucketing import MILLION, compute_bucket
 from core.flags.evaluation import UnknownSurface, choose_answer, evaluate
-from core.rollout.exposure import build_snapshot
-from core.rollout.model import RolloutState
-from core.rollout.world import World
+from core.rollout.serving.exposure import build_snapshot
+from core.rollout.state.model import RolloutState
+from core.rollout.state.world import World
 
 EVAL, COHORT, CANARY, AB, RAMP, BAKE = range(6)
 INSIDE = {"email": "ana@example.com"}

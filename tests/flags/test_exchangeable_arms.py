@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from core.flags.evaluation import evaluate
 from core.flags.placement import Placement, place_observation
-from core.rollout.exposure import build_snapshot
-from core.rollout.plan import Stage, StageKind
+from core.rollout.plans.plan import Stage, StageKind
+from core.rollout.serving.exposure import build_snapshot
 from tests.flags.conftest import NOON, world_in
 
 UNITS = [f"u{i}" for i in range(300)]

@@ -9,10 +9,10 @@ import pytest
 from core.flags.bucketing import compute_bucket
 from core.flags.evaluation import evaluate
 from core.flags.placement import MAX_LATENESS, MisplacedObservation, Placement, UncountedReason, place_observation
-from core.rollout.exposure import SETTLES_WITHIN, build_snapshot
-from core.rollout.model import RolloutState
-from core.rollout.plan import DrivenFlag, Stage, StageKind
-from core.rollout.world import ENDED_KEPT_PER_SURFACE, World
+from core.rollout.plans.plan import DrivenFlag, Stage, StageKind
+from core.rollout.serving.exposure import SETTLES_WITHIN, build_snapshot
+from core.rollout.state.model import RolloutState
+from core.rollout.state.world import ENDED_KEPT_PER_SURFACE, World
 
 EVAL, COHORT, CANARY, AB, RAMP, BAKE = range(6)
 FLAG = DrivenFlag(

@@ -16,8 +16,8 @@ from core.apply_file import apply_text
 from core.flags.document import DocumentEncoder
 from core.flags.snapshot import Snapshot
 from core.rollout import commands as c
-from core.rollout import exposure
 from core.rollout.context import Actor
+from core.rollout.serving import exposure
 from core.service import CommandRequest, RolloutService
 from core.store.database.connections import Database
 

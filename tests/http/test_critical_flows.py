@@ -10,8 +10,8 @@ from bot.rendering.charts import plain_text
 from bot.rendering.messages import summary
 from core.evaluation import evaluate_rollout
 from core.rollout import commands as c
-from core.rollout.events import EvidenceRecorded
-from core.rollout.model import RolloutState
+from core.rollout.state.events import EvidenceRecorded
+from core.rollout.state.model import RolloutState
 
 FLOWS = """
 flows:

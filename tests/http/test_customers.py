@@ -15,7 +15,7 @@ from bot.rendering.csv_text import format_csv
 from core.flags.bucketing import compute_bucket
 from core.metrics.observation import Observation
 from core.rollout.context import Actor
-from core.rollout.exposure import build_snapshot
+from core.rollout.serving.exposure import build_snapshot
 from core.store.database.driver import fetch_all
 from core.store.observations.observation_sums import PlacedObservation
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from core.rollout.events import RolledBack
-from core.rollout.model import RolloutState
+from core.rollout.state.events import RolledBack
+from core.rollout.state.model import RolloutState
 
 
 def _reason(running: Any) -> str:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from core.judging.model.evidence import CellKey
-from core.rollout.events import ComplaintReported
+from core.rollout.state.events import ComplaintReported
 from core.store.observations import observation_sums
 
 SECRETS = {

@@ -14,7 +14,7 @@ from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from core.flags.snapshot import Snapshot
 from core.judging.model.evidence import CellKey, EvidenceSums
 from core.rollout import commands as c
-from core.rollout.exposure import build_snapshot
+from core.rollout.serving.exposure import build_snapshot
 from core.store.observations import observation_sums
 
 URL = "/api/v1/observations"

@@ -11,7 +11,7 @@ from bot.http.observations import writer as ingest
 from bot.http.observations.writer import ObservationBatch, ObservationWriter, TooManyBatches
 from core.flags.snapshot import Snapshot
 from core.judging.model.evidence import CellKey
-from core.rollout.exposure import build_snapshot
+from core.rollout.serving.exposure import build_snapshot
 from core.store.observations import observation_sums
 
 

@@ -11,7 +11,7 @@ from core.judging.model.verdict import Continue, Finding, Measure
 from core.metrics.observation import Observation
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
-from core.rollout.events import rollout_stream
+from core.rollout.state.events import rollout_stream
 from core.service import CommandRequest
 from core.store.log import event_log
 from core.store.log.event_log import EventOrigin

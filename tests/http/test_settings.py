@@ -7,7 +7,7 @@ import pytest
 
 from bot import settings
 from bot.settings import Settings, SettingsError
-from core.rollout.world import ENDED_KEPT_FOR
+from core.rollout.state.world import ENDED_KEPT_FOR
 
 TOKENS = "operator:operator-secret, flags:flags-secret"
 

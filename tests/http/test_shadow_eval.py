@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from bot import jobs
-from bot.commands import grammar, run_verb
+from bot.commands import run_verb
+from bot.commands.parsing import grammar
 from bot.commands.request import CommandContext
 from bot.judges.http_judge import HttpJudge
 from bot.outbound.client import OutboundClient
@@ -18,8 +19,8 @@ from bot.rendering.charts import plain_text
 from core.evaluation import evaluate_rollout
 from core.judging.model.evidence import CellKey
 from core.rollout.context import Actor
-from core.rollout.model import RolloutState
 from core.rollout.refusal import Refused
+from core.rollout.state.model import RolloutState
 from core.store.observations import observation_sums, shadow_samples
 
 JUDGING = "judging: {judge: support-judge-v3, share: 50%}\n"

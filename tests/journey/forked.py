@@ -13,7 +13,7 @@ for _name in (
     "bot.app",
     "bot.doctor",
     "bot.rendering.numbers.latest_numbers",
-    "bot.rendering.answers.simulation",
+    "bot.rendering.answers.planning.simulation",
     "bot.slack.manifest",
     "core.replay",
     "core.simulation.recorded",

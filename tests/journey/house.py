@@ -16,7 +16,7 @@ from bot.sandbox.control import Sandbox
 from bot.sandbox.persona import Persona
 from bot.sandbox.workspace.workspace import SandboxMessage
 from bot.settings import Settings
-from core.rollout.model import Rollout
+from core.rollout.state.model import Rollout
 from core.store.audit import verify
 from core.store.coordination import outbox
 from tests.socket_mode import hang_up

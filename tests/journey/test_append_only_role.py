@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 from bot import jobs
-from bot.rendering.messages import witness
-from core.rollout.model import RolloutState
+from bot.rendering.messages.workspace import witness
+from core.rollout.state.model import RolloutState
 from core.store.database.connections import connect
 from tests.journey import processes
 from tests.journey.crowd import Crowd

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from bot.sandbox.workspace.people import SIGNING_SECRET
-from core.rollout.model import RolloutState
+from core.rollout.state.model import RolloutState
 from tests.journey.house import ROLLOUT, House
 
 MUCH = b" " * 10_000_000

@@ -13,7 +13,7 @@ import pytest
 
 from core import evaluation
 from core.metrics.observation import Observation
-from core.rollout.events import EvalRecorded, RolledBack
+from core.rollout.state.events import EvalRecorded, RolledBack
 from core.service import RolloutService
 from core.store.database.connections import connect
 from core.store.observations import observation_sums

@@ -10,7 +10,7 @@ from bot.cli import session
 from core.apply_file import apply_text
 from core.rollout.commands import Start
 from core.rollout.context import Actor
-from core.rollout.events import RolledBack
+from core.rollout.state.events import RolledBack
 from core.service import CommandRequest, RolloutService
 from core.store.database.connections import connect
 from tests.journey import plans

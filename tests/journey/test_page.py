@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bot.sandbox.control import Sandbox
-from core.rollout.model import RolloutState
+from core.rollout.state.model import RolloutState
 from tests.journey.crowd import Crowd
 from tests.journey.house import House
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from bot.sandbox.control import Sandbox
-from core.rollout.events import FlipConfirmed
+from core.rollout.state.events import FlipConfirmed
 from core.service import RolloutService
 from core.store.database.connections import Database, connect
 from core.store.models import look, outbox, timer

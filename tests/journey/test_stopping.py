@@ -15,7 +15,7 @@ from bot.sandbox.control import Sandbox
 from core import apply_file
 from core.rollout import commands as c
 from core.rollout.context import Actor
-from core.rollout.model import RolloutState
+from core.rollout.state.model import RolloutState
 from core.service import CommandRequest, RolloutService
 from core.store.database.connections import Database, connect
 from core.store.models import outbox, process

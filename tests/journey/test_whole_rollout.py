@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from core.rollout.model import RolloutState
+from core.rollout.state.model import RolloutState
 from tests.journey.crowd import Crowd, versions
 from tests.journey.house import POLICY, House
 

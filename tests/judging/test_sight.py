@@ -19,8 +19,8 @@ from core.judging.model.verdict import BlindSpot, RollBack
 from core.judging.verdict import find_blind_spots
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.judging_question import build_question
-from core.rollout.model import Rollout, RolloutState, StageSpan
-from core.rollout.plan import Approvals, Plan, Risk, Stage, StageKind
+from core.rollout.plans.plan import Approvals, Plan, Risk, Stage, StageKind
+from core.rollout.state.model import Rollout, RolloutState, StageSpan
 from core.simulation.harm import SimulatedHarm, build_harms
 from core.simulation.population import draw_population
 from core.simulation.run import START, TICK

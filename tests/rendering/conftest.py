@@ -11,12 +11,12 @@ from bot.rendering.charts import plain_text
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.verdict import Continue, Finding, Measure, Verdict
 from core.judging.report.series import SeriesPoint
-from core.rollout import events as e
-from core.rollout.announcements import notice_key
-from core.rollout.evolve import evolve
-from core.rollout.history import HistoryEntry
-from core.rollout.model import Rollout
-from core.rollout.plan import Approvals, BehaviourChange, Expectation, NoticePlan, Plan, Risk, Stage, StageKind
+from core.rollout.notifications.announcements import notice_key
+from core.rollout.plans.plan import Approvals, BehaviourChange, Expectation, NoticePlan, Plan, Risk, Stage, StageKind
+from core.rollout.state import events as e
+from core.rollout.state.evolve import evolve
+from core.rollout.state.history import HistoryEntry
+from core.rollout.state.model import Rollout
 
 MONDAY = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 TUESDAY = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)

@@ -13,8 +13,8 @@ from bot.rendering.messages import card, event_lines
 from bot.rendering.numbers import eval_words
 from core.evals.coverage import EvalCoverage
 from core.evals.eval_report import CaseList
-from core.rollout import events as e
-from core.rollout.plan import EvalTerms
+from core.rollout.plans.plan import EvalTerms
+from core.rollout.state import events as e
 from tests.store.golden.examples import EVAL_REPORT, EXAMPLES
 
 

@@ -10,7 +10,7 @@ from inline_snapshot import snapshot
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import card, decision, event_lines
 from core.judging.model.comparison import CourseDay, MetricCourse
-from core.rollout import events as e
+from core.rollout.state import events as e
 
 COURSE = MetricCourse(
     metric="eval_pass_rate",

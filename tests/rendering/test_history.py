@@ -9,12 +9,13 @@ from typing import Any
 
 from inline_snapshot import snapshot
 
-from bot.rendering.answers import history, history_file
+from bot.rendering.answers import history
 from bot.rendering.charts import plain_text
+from bot.rendering.documents import history_file
 from core.judging.model.verdict import Continue
-from core.rollout import events as e
-from core.rollout.history import HistoryEntry
-from core.rollout.model import Rollout
+from core.rollout.state import events as e
+from core.rollout.state.history import HistoryEntry
+from core.rollout.state.model import Rollout
 
 DANA, LEE, ENGINE = "slack:T1/U2DANA", "slack:T1/U5LEE", "system:engine"
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from inline_snapshot import snapshot
 
-from bot.rendering.answers import evidence_bundle
 from bot.rendering.charts import plain_text
+from bot.rendering.documents import evidence_bundle
 from bot.rendering.messages import investigation
 from core.judging.report.series import SeriesPoint
 from core.reviews.investigation import Investigation, begin_investigation
-from core.rollout import events as e
-from core.rollout.history import HistoryEntry
+from core.rollout.state import events as e
+from core.rollout.state.history import HistoryEntry
 
 
 def _points(words: Any, *differences: float | None) -> tuple[SeriesPoint, ...]:

@@ -13,20 +13,12 @@ from hypothesis import strategies as st
 
 from bot.commands import help_pages
 from bot.commands.verbs import TYPED_VERBS
-from bot.rendering.answers import (
-    difference_text,
-    explain,
-    history,
-    metrics,
-    notice_overview,
-    status,
-    version_answers,
-    whois,
-)
+from bot.rendering.answers import explain, history, metrics, notice_overview, status, version_answers, whois
 from bot.rendering.answers.whois import UnitHistory
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
+from bot.rendering.documents import difference_text
 from bot.rendering.messages import announcement_messages, approval, card, event_lines, investigation, undelivered
 from bot.rendering.messages.plan_facts import DecisionFacts
 from bot.rendering.numbers import segments
@@ -44,14 +36,14 @@ from core.judging.model.causes import Cause, CauseFactor, DifferenceCauses
 from core.judging.model.comparison import CourseDay, MetricCourse
 from core.judging.report.series import SeriesPoint
 from core.reviews.investigation import begin_investigation
-from core.rollout import events as e
-from core.rollout.announcements import Announcement, AnnouncementKind, notice_key
-from core.rollout.assignment_history import Assignment
+from core.rollout.notifications.announcements import Announcement, AnnouncementKind, notice_key
 from core.rollout.permission import ApproverRule
-from core.rollout.plan import BehaviourChange, NoticePlan, Stage, StageKind
-from core.rollout.policy import DEFAULT_POLICY
-from core.rollout.surface import Surface
-from core.rollout.world import World
+from core.rollout.plans.plan import BehaviourChange, NoticePlan, Stage, StageKind
+from core.rollout.plans.policy import DEFAULT_POLICY
+from core.rollout.serving.assignment_history import Assignment
+from core.rollout.state import events as e
+from core.rollout.state.surface import Surface
+from core.rollout.state.world import World
 from core.versions.content_difference import compare_contents
 from core.versions.version_history import VersionRecord
 from tests.store.golden.examples import EVAL_REPORT, EXAMPLES

@@ -11,15 +11,16 @@ from inline_snapshot import snapshot
 from bot.rendering import headline, wording
 from bot.rendering.answers import status
 from bot.rendering.charts import plain_text
-from bot.rendering.messages import approval, card, event_lines, follow_up, notice, plan_facts, rollback_alert
+from bot.rendering.messages import approval, card, event_lines, plan_facts, rollback_alert
+from bot.rendering.messages.notices import follow_up, notice
 from core.files.foresight.known_traffic import assume_traffic
 from core.files.foresight.outlook import build_outlook
-from core.rollout import events as e
-from core.rollout.model import RolloutState
 from core.rollout.permission import find_approver_rule
-from core.rollout.plan import DrivenFlag
-from core.rollout.policy import DEFAULT_POLICY
-from core.rollout.surface import Surface
+from core.rollout.plans.plan import DrivenFlag
+from core.rollout.plans.policy import DEFAULT_POLICY
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
+from core.rollout.state.surface import Surface
 
 
 def _notice(words: Any, story: Any, audience: str) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from bot.rendering import demo_narration
-from core.rollout import events as e
-from core.rollout.model import RolloutState
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
 
 
 def told(story: Any, *, yours: bool = False) -> str:

@@ -10,12 +10,13 @@ from bot.commands.verbs import TYPED_VERBS
 from bot.rendering import wording
 from bot.rendering.answers import explain
 from bot.rendering.charts import plain_text
-from bot.rendering.messages import approval, card, event_lines, follow_up, notice, rollback_alert, summary
+from bot.rendering.messages import approval, card, event_lines, rollback_alert, summary
+from bot.rendering.messages.notices import follow_up, notice
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.verdict import Continue
-from core.rollout import events as e
-from core.rollout.announcements import AnnouncementKind, announce
-from core.rollout.model import RolloutState
+from core.rollout.notifications.announcements import AnnouncementKind, announce
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
 
 TITLE = "Support assistant"
 

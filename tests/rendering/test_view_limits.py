@@ -7,19 +7,21 @@ from typing import Any
 
 import pytest
 
-from bot.rendering.answers import dry_run, home_tab, plan_outlook
+from bot.rendering.answers import home_tab
 from bot.rendering.answers.home_tab import HomeTab
-from bot.rendering.messages import glass_broken, subscription_messages
+from bot.rendering.answers.planning import dry_run, plan_outlook
+from bot.rendering.messages import glass_broken
+from bot.rendering.messages.notices import subscription_messages
 from bot.sandbox.rules import check_payload
-from bot.slack import create_form, notification_form, plan_preview
+from bot.slack.forms import create_form, notification_form, plan_preview
 from core.files.foresight.known_traffic import assume_traffic
 from core.files.foresight.outlook import build_outlook
-from core.rollout import events as e
-from core.rollout.announcements import Announcement, AnnouncementKind
-from core.rollout.plan import NoticePlan
-from core.rollout.policy import DEFAULT_POLICY
-from core.rollout.subscriptions import AUDIENCES, Subscriber, Topic
-from core.rollout.surface import Surface
+from core.rollout.notifications.announcements import Announcement, AnnouncementKind
+from core.rollout.plans.plan import NoticePlan
+from core.rollout.plans.policy import DEFAULT_POLICY
+from core.rollout.state import events as e
+from core.rollout.state.surface import Surface
+from core.rollout.workspace.subscriptions import AUDIENCES, Subscriber, Topic
 from tests.rendering.test_limits import _OURS, _check, _mrkdwn, _plan
 
 TEXTS = (

@@ -8,10 +8,10 @@ import pytest
 from bot.rendering.markup import PLAIN
 from bot.rendering.numbers import review_words
 from core.reviews.draft import ExpectationOutcome, draft_review
-from core.rollout import events as e
-from core.rollout.evolve import evolve
-from core.rollout.history import HistoryEntry
-from core.rollout.plan import Expectation
+from core.rollout.plans.plan import Expectation
+from core.rollout.state import events as e
+from core.rollout.state.evolve import evolve
+from core.rollout.state.history import HistoryEntry
 from tests.rollout.conftest import finding_of, measure_of, plan_of, surface_of
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from core.reviews.shortcuts import ShortcutKind, count_stages_skipped, find_shortcuts
-from core.rollout import events as e
-from core.rollout.history import HistoryEntry
+from core.rollout.state import events as e
+from core.rollout.state.history import HistoryEntry
 from tests.rollout.conftest import plan_of
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)

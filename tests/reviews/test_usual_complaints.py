@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.reviews.usual_complaints import MARGIN, UsualComparison, compare_with_usual
-from core.rollout.baseline import HourlyComplaints
+from core.rollout.plans.baseline import HourlyComplaints
 
 MONDAY_NINE, SUNDAY_THREE = 9, 6 * 24 + 3
 

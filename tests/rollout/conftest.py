@@ -12,17 +12,17 @@ from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.state import JudgingState as EngineState
 from core.judging.model.verdict import Continue, Finding, Measure, MeasureLabel, RollBack, Verdict
 from core.rollout import commands as c
-from core.rollout import events as e
 from core.rollout.consequences import surface_events_for
 from core.rollout.context import ENGINE, Actor, Context
-from core.rollout.decider import decide
-from core.rollout.evolve import evolve
-from core.rollout.model import Rollout
-from core.rollout.plan import Approvals, NoticePlan, Plan, Risk, Stage, StageKind
-from core.rollout.policy import DEFAULT_POLICY, Policy
+from core.rollout.decisions.decider import decide
+from core.rollout.plans.plan import Approvals, NoticePlan, Plan, Risk, Stage, StageKind
+from core.rollout.plans.policy import DEFAULT_POLICY, Policy
 from core.rollout.refusal import Refused
-from core.rollout.surface import Surface
-from core.rollout.surface import evolve as evolve_surface
+from core.rollout.state import events as e
+from core.rollout.state.evolve import evolve
+from core.rollout.state.model import Rollout
+from core.rollout.state.surface import Surface
+from core.rollout.state.surface import evolve as evolve_surface
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 ANA = Actor(id="slack:T1/U1", handle="@ana", groups=("@ai-eng",))

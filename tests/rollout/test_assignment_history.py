@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from core.flags.bucketing import compute_bucket
-from core.rollout import events as e
-from core.rollout.assignment_history import Assignment, assign_unit, fold_flags
 from core.rollout.consequences import surface_events_for
-from core.rollout.plan import DrivenFlag, Stage, StageKind
-from core.rollout.surface import SurfaceDeclared
+from core.rollout.plans.plan import DrivenFlag, Stage, StageKind
+from core.rollout.serving.assignment_history import Assignment, assign_unit, fold_flags
+from core.rollout.state import events as e
+from core.rollout.state.surface import SurfaceDeclared
 
 CANARY = Stage(kind=StageKind.CANARY, name="canary", percent=5)
 RAMP = Stage(kind=StageKind.RAMP, name="ramp 50%", percent=50)

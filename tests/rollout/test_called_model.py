@@ -6,17 +6,17 @@ from datetime import date, timedelta
 import pytest
 
 from core.rollout import commands as c
-from core.rollout import model_reports
-from core.rollout.called_model import format_model, may_answer
-from core.rollout.retirements import (
+from core.rollout.models import model_reports
+from core.rollout.models.called_model import format_model, may_answer
+from core.rollout.models.retirements import (
     WARN_DAYS,
     ModelRetirement,
     UnreadableRetirements,
     find_due_warnings,
     parse_retirements,
 )
-from core.rollout.surface import RetirementTold, evolve
-from core.rollout.world import World
+from core.rollout.state.surface import RetirementTold, evolve
+from core.rollout.state.world import World
 
 DATED = {"model": {"provider": "acme-ai", "name": "large-4", "snapshot": "2026-11-30"}}
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from core.rollout import commands as c
-from core.rollout import driving
-from core.rollout import events as e
 from core.rollout.context import ENGINE
-from core.rollout.plan import DrivenFlag, Stage, StageKind
+from core.rollout.plans.plan import DrivenFlag, Stage, StageKind
+from core.rollout.serving import driving
+from core.rollout.state import events as e
 
 FLAG = DrivenFlag(
     url="https://flags.example.com",

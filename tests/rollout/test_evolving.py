@@ -2,8 +2,8 @@
 
 from typing import get_args
 
-from core.rollout.events import RolloutEvent
-from core.rollout.evolve import EVENT_HANDLERS
+from core.rollout.state.events import RolloutEvent
+from core.rollout.state.evolve import EVENT_HANDLERS
 
 
 def test_every_event_says_what_it_does_to_a_rollout():

@@ -9,11 +9,11 @@ import pytest
 
 from core.judging.model.verdict import BlindSpot
 from core.rollout import commands as c
-from core.rollout import events as e
-from core.rollout import holds
-from core.rollout.model import RolloutState
-from core.rollout.plan import Approvals, Risk, StageKind
-from core.rollout.policy import DEFAULT_POLICY, GrowOn
+from core.rollout.plans.plan import Approvals, Risk, StageKind
+from core.rollout.plans.policy import DEFAULT_POLICY, GrowOn
+from core.rollout.state import events as e
+from core.rollout.state import holds
+from core.rollout.state.model import RolloutState
 
 BLIND = BlindSpot(
     metric="refusal_rate",

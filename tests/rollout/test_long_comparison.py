@@ -8,11 +8,11 @@ import pytest
 from core.judging.model.comparison import HorizonComparison
 from core.judging.model.verdict import Cleared
 from core.rollout import commands as c
-from core.rollout import events as e
-from core.rollout import gating
-from core.rollout.model import RolloutState
-from core.rollout.plan import Approvals, Risk, Stage, StageKind
-from core.rollout.policy import DEFAULT_POLICY, BreakGlass, Freeze
+from core.rollout.decisions import gating
+from core.rollout.plans.plan import Approvals, Risk, Stage, StageKind
+from core.rollout.plans.policy import DEFAULT_POLICY, BreakGlass, Freeze
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
 
 AB = Stage(
     kind=StageKind.AB,

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from core.rollout import commands as c
-from core.rollout import driving
-from core.rollout import events as e
-from core.rollout.model import RolloutState
-from core.rollout.plan import DrivenFlag, Stage, StageKind
-from core.rollout.policy import DEFAULT_POLICY, Policy
+from core.rollout.plans.plan import DrivenFlag, Stage, StageKind
+from core.rollout.plans.policy import DEFAULT_POLICY, Policy
+from core.rollout.serving import driving
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
 
 DRILL = Stage(kind=StageKind.ROLLBACK_DRILL, name="rollback_drill", drill_within=timedelta(seconds=10))
 FLAG = DrivenFlag(

@@ -12,10 +12,10 @@ from core.flags.evaluation import choose_answer, evaluate
 from core.flags.placement import Placement, UncountedReason, place_observation
 from core.flags.snapshot import Snapshot
 from core.rollout import commands as c
-from core.rollout import events as e
-from core.rollout.exposure import build_snapshot
-from core.rollout.plan import DrivenFlag
-from core.rollout.world import World
+from core.rollout.plans.plan import DrivenFlag
+from core.rollout.serving.exposure import build_snapshot
+from core.rollout.state import events as e
+from core.rollout.state.world import World
 
 SURFACE = "support-assistant"
 IN_CANARY = next(u for u in map(str, range(1000)) if compute_bucket("expose", "R-1", u) < 50_000)

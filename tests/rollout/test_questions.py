@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from core.rollout.events import StageEntered
 from core.rollout.judging_question import build_question
-from core.rollout.plan import Stage, StageKind
+from core.rollout.plans.plan import Stage, StageKind
+from core.rollout.state.events import StageEntered
 
 TICK = timedelta(seconds=10)
 INTERNAL = Stage(kind=StageKind.COHORT, name="internal", percent=100, where={"internal": "true"})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from core.rollout.fast_replace import replace
+from core.rollout.state.fast_replace import replace
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 
 from core.rollout import commands as c
-from core.rollout import events as e
-from core.rollout.announcements import AnnouncementKind, announce
-from core.rollout.baseline import BaselineLevel, SurfaceBaseline
 from core.rollout.consequences import surface_events_for
-from core.rollout.surface import BaselineRecorded
+from core.rollout.notifications.announcements import AnnouncementKind, announce
+from core.rollout.plans.baseline import BaselineLevel, SurfaceBaseline
+from core.rollout.state import events as e
+from core.rollout.state.surface import BaselineRecorded
 
 ANSWERS = c.SubmitReview(numbers="cheaper", unexpected="no", behaviour="no", cost="yes")
 

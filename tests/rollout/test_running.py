@@ -7,11 +7,11 @@ import pytest
 
 from core.judging.model.verdict import BrokenSource, Cleared, Hold, NoData, Skewed, TooEarly
 from core.rollout import commands as c
-from core.rollout import events as e
 from core.rollout.context import ENGINE, Actor
-from core.rollout.model import RolloutState
-from core.rollout.plan import AdvanceMode, Approvals, EvalTerms, Risk, Stage, StageKind
-from core.rollout.policy import DEFAULT_POLICY, BreakGlass, Policy, QuietHours
+from core.rollout.plans.plan import AdvanceMode, Approvals, EvalTerms, Risk, Stage, StageKind
+from core.rollout.plans.policy import DEFAULT_POLICY, BreakGlass, Policy, QuietHours
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
 
 
 def test_a_stage_is_left_after_its_hold_with_its_sample(running, words):

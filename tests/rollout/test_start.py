@@ -6,11 +6,11 @@ from datetime import UTC, date, datetime, time, timedelta
 import pytest
 
 from core.rollout import commands as c
-from core.rollout import events as e
 from core.rollout.context import Actor
-from core.rollout.model import RolloutState
-from core.rollout.plan import Approvals, NoticePlan, Risk
-from core.rollout.policy import DEFAULT_POLICY, Freeze, Policy, Role
+from core.rollout.plans.plan import Approvals, NoticePlan, Risk
+from core.rollout.plans.policy import DEFAULT_POLICY, Freeze, Policy, Role
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
 
 
 def test_planning_asks_for_the_approval_that_the_plan_needs(planned):

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, time
 import pytest
 
 from core.rollout import commands as c
-from core.rollout import subscriptions
 from core.rollout.context import Actor
 from core.rollout.refusal import NotFound, Refused
-from core.rollout.subscriptions import NotificationsChanged, Subscriber, Subscribers, Topic
-from core.rollout.surface import Surface
+from core.rollout.state.surface import Surface
+from core.rollout.workspace import subscriptions
+from core.rollout.workspace.subscriptions import NotificationsChanged, Subscriber, Subscribers, Topic
 
 SAM = Actor(id="slack:T1/U0SAM", handle="@sam")
 SURFACES = {"search": Surface(name="search", title="Search", owner="@dana", live="v1", versions={"v1": {}})}

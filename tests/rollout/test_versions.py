@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.rollout import commands as c
-from core.rollout import events as e
 from core.rollout.consequences import surface_events_for
 from core.rollout.context import Actor, Context
-from core.rollout.decider import decide
-from core.rollout.exposure import build_snapshot
-from core.rollout.plan import Approvals, NoticePlan, Plan, Risk, Stage, StageKind, content_hash
+from core.rollout.decisions.decider import decide
+from core.rollout.plans.plan import Approvals, NoticePlan, Plan, Risk, Stage, StageKind, content_hash
 from core.rollout.refusal import Refused
-from core.rollout.surface import SurfaceDeclared
-from core.rollout.world import World, fold_events
+from core.rollout.serving.exposure import build_snapshot
+from core.rollout.state import events as e
+from core.rollout.state.surface import SurfaceDeclared
+from core.rollout.state.world import World, fold_events
 
 DANA = Actor(id="slack:T1/U2", handle="@dana")
 LEE = Actor(id="slack:T1/U3", handle="@lee")

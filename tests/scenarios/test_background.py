@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from core import traffic_history
+from core.report_sources import traffic_history
 from tests.rehearsal import SURFACE, Rehearsal
 
 

@@ -4,16 +4,18 @@ import pytest
 from typer.testing import CliRunner
 
 from bot.cli.root import app
-from bot.commands import grammar, run_verb
+from bot.commands import run_verb
+from bot.commands.parsing import grammar
 from bot.commands.request import CommandContext
-from bot.rendering.answers import review_document
+from bot.rendering.documents import review_document
 from bot.rendering.messages import card, event_lines
-from core import apply_file, review_sources
+from core import apply_file
 from core.files.foresight.known_traffic import recall_traffic
+from core.report_sources import review_sources
 from core.reviews.draft import ExpectationOutcome
 from core.rollout import commands as c
 from core.rollout.context import Actor
-from core.rollout.events import Planned
+from core.rollout.state.events import Planned
 from core.service import CommandRequest
 from tests.rehearsal import DANA
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from bot.rendering.messages import rollback_alert
-from core.rollout.events import EvidenceRecorded, TailsFrozen
-from core.rollout.model import RolloutState
+from core.rollout.state.events import EvidenceRecorded, TailsFrozen
+from core.rollout.state.model import RolloutState
 
 HARMS = {
     "quality-drop": "eval_pass_rate",

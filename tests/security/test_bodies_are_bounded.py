@@ -12,7 +12,7 @@ from bot.http.middleware.auth import LOCAL_CALLER, AccessDenied
 from bot.http.middleware.caller_limits import RateLimiter
 from core.files.read_file import parse_file
 from core.files.syntax.problems import UnreadableFile
-from core.rollout.model import RolloutState
+from core.rollout.state.model import RolloutState
 
 COMMANDS = "/api/v1/rollouts/R-1/commands"
 ROUTES = (COMMANDS, "/api/v1/files", "/api/v1/observations", "/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/x")

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bot.cli import session
-from bot.commands import grammar, run_verb
+from bot.commands import run_verb
+from bot.commands.parsing import grammar
 from bot.commands.request import CommandContext
 from bot.sandbox.workspace import people
 from core.rollout.commands import RecordPosted

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from bot.sandbox.workspace import people
-from core.rollout.events import Approved
-from core.rollout.model import RolloutState
+from core.rollout.state.events import Approved
+from core.rollout.state.model import RolloutState
 from tests.security.conftest import TEAM, command
 
 ORGANISATION = "E0ACME0001"

@@ -10,8 +10,8 @@ import pytest
 from bot.rendering.blocks import buttons
 from bot.sandbox.workspace import people
 from bot.slack.directory import SlackDirectory, SlackWorkspace
-from core.rollout.model import RolloutState
 from core.rollout.refusal import Refused
+from core.rollout.state.model import RolloutState
 from tests.security.conftest import TEAM, command
 
 OTHER = "T0OTHER001"

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from core.rollout.events import Paused
-from core.rollout.model import RolloutState
+from core.rollout.state.events import Paused
+from core.rollout.state.model import RolloutState
 from tests.security.conftest import TEAM, command
 
 PAUSE = 'pause R-1 "wait a moment"'

@@ -2,17 +2,18 @@
 
 from datetime import timedelta
 
-from bot.commands import plan_queries
-from bot.commands.grammar import ParsedCommand
+from bot.commands.answers import plan_queries
+from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import approval
-from core import eval_coverage, evaluation
+from core import evaluation
 from core.evals.eval_run import ReadingChoices
 from core.evals.read_run import read_run
 from core.metrics.observation import Observation
+from core.report_sources import eval_coverage
 from core.rollout import commands as c
-from core.rollout.eval_command import build_eval_command
+from core.rollout.decisions.eval_command import build_eval_command
 from core.store.observations import observation_sums
 from tests.service.conftest import LEE
 

@@ -7,8 +7,8 @@ import numpy as np
 from core import evaluation, replay
 from core.metrics.observation import Observation
 from core.rollout import commands as c
-from core.rollout import events as e
-from core.rollout.model import RolloutState
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
 from core.store.observations import observation_sums
 
 COMPARED = """\

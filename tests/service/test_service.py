@@ -10,10 +10,10 @@ from core import evaluation, replay
 from core.files.syntax.problems import UnreadableFile
 from core.metrics.observation import Observation
 from core.rollout import commands as c
-from core.rollout import events as e
 from core.rollout.consequences import surface_events_for
-from core.rollout.model import RolloutState
 from core.rollout.refusal import Conflict, NotFound, Refused
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
 from core.service import RolloutService
 from core.store.audit import verify
 from core.store.coordination import outbox

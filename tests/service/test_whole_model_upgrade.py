@@ -16,10 +16,10 @@ from core.evals.read_run import read_with_baseline
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout.context import Actor
-from core.rollout.eval_command import build_eval_command
-from core.rollout.exposure import build_snapshot
-from core.rollout.model import RolloutState
+from core.rollout.decisions.eval_command import build_eval_command
 from core.rollout.refusal import Refused
+from core.rollout.serving.exposure import build_snapshot
+from core.rollout.state.model import RolloutState
 from core.service import CommandRequest, RolloutService
 from core.store.coordination import processes
 from core.store.observations import observation_sums

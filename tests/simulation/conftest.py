@@ -9,7 +9,7 @@ import pytest
 from core.files.foresight.known_traffic import KnownTraffic
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.typical_levels import TYPICAL
-from core.rollout.plan import Approvals, Plan, Risk, Stage, StageKind
+from core.rollout.plans.plan import Approvals, Plan, Risk, Stage, StageKind
 from core.simulation.study import Study
 
 HOUR = timedelta(hours=1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
-from core.rollout.plan import Risk
+from core.rollout.plans.plan import Risk
 from core.simulation.harm import SimulatedHarm
 from core.simulation.population import draw_population
 from core.simulation.run import schedule_looks, simulate_rollout

@@ -25,7 +25,7 @@ from bot.slack.listeners import build_app
 from core import apply_file
 from core.rollout import commands as c
 from core.rollout.context import ENGINE, Actor
-from core.rollout.model import Rollout
+from core.rollout.state.model import Rollout
 from core.service import CommandOutcome, CommandRequest, RolloutService
 from core.store.database.connections import Database
 from tests.socket_mode import hang_up

@@ -18,9 +18,9 @@ from core.flags.bucketing import compute_bucket
 from core.flags.evaluation import evaluate
 from core.metrics.observation import Observation
 from core.rollout import commands as c
-from core.rollout import events as e
-from core.rollout.exposure import build_snapshot
-from core.rollout.model import RolloutState
+from core.rollout.serving.exposure import build_snapshot
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
 from core.service import RolloutService
 from core.store.observations import served_units
 from core.store.observations.observation_sums import PlacedObservation

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from core.rollout import events as e
-from core.rollout.model import RolloutState
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
 
 POLICY = """
 version: 1

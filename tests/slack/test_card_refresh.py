@@ -11,7 +11,7 @@ from bot import jobs
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.sandbox import traffic
 from core.flags.evaluation import evaluate
-from core.rollout import exposure
+from core.rollout.serving import exposure
 
 SURFACE = "support-assistant"
 TICK = timedelta(seconds=10)

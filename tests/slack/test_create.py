@@ -6,7 +6,7 @@ import pytest
 
 from bot.sandbox.workspace.workspace import View
 from core.files.read_file import parse_file
-from core.rollout.model import RolloutState
+from core.rollout.state.model import RolloutState
 from tests.slack.conftest import SURFACE
 
 TOLD = SURFACE + '  - {channel: "#support", as: support}\n  - {channel: "#marketing", as: marketing}\n'

@@ -7,7 +7,7 @@ from slack_sdk import WebClient
 
 from bot.delivery.messages import deliver_due
 from core.rollout import commands as c
-from core.rollout.model import RolloutState
+from core.rollout.state.model import RolloutState
 from core.store.coordination import outbox
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.rollout import commands as c
-from core.rollout.model import RolloutState
+from core.rollout.state.model import RolloutState
 from tests.slack.conftest import ROLLOUT, SURFACE
 from tests.slack.test_subscriptions import follow
 

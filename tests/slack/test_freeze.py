@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core.rollout import commands as c
-from core.rollout.model import RolloutState
+from core.rollout.state.model import RolloutState
 from tests.slack.conftest import ROLLOUT, SURFACE
 from tests.slack.test_home import home, shown
 from tests.slack.test_journey import look

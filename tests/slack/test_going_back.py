@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from bot.commands import grammar, run_verb
+from bot.commands import run_verb
+from bot.commands.parsing import grammar
 from bot.commands.request import CommandContext
 from bot.rendering.blocks.blocks import Message
 from core.apply_file import apply_text
 from core.rollout.context import Actor
-from core.rollout.events import RolledBack
-from core.rollout.model import RolloutState
+from core.rollout.state.events import RolledBack
+from core.rollout.state.model import RolloutState
 from core.service import RolloutService
 from core.store.database.connections import Database
 

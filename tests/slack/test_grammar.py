@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.commands.grammar import Misunderstood, ParsedCommand, parse
+from bot.commands.parsing.grammar import Misunderstood, ParsedCommand, parse
 from bot.commands.verbs import TYPED_VERBS
 
 

@@ -1,7 +1,7 @@
 """Two AI features change at the same time: one goes back in two clicks, and the other goes on growing."""
 
 from core.rollout import commands as c
-from core.rollout.model import RolloutState
+from core.rollout.state.model import RolloutState
 
 SECOND = {"support-assistant": "search-assistant", "support-tone": "search-tone"}
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from core.rollout.events import MessagePosted, RolledBack
-from core.rollout.model import RolloutState
+from core.rollout.state.events import MessagePosted, RolledBack
+from core.rollout.state.model import RolloutState
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState as EngineState
 from core.judging.model.verdict import Finding, RollBack
 from core.rollout import commands as c
-from core.rollout.model import RolloutState
+from core.rollout.state.model import RolloutState
 
 HARM = RollBack(
     findings=(

@@ -8,7 +8,7 @@ import pytest
 
 from core import evaluation
 from core.metrics.observation import Observation
-from core.rollout.model import RolloutState
+from core.rollout.state.model import RolloutState
 from core.store.observations import observation_sums
 
 LONG = """\

@@ -13,7 +13,7 @@ from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.outbound.client import OutboundClient
 from bot.process.answered_models import AnsweredModels
 from bot.process.retirement_watch import RetirementWatch
-from core.rollout import exposure
+from core.rollout.serving import exposure
 
 LIST = [
     {"model": "large-3-2026-03-01", "retires": "2027-02-15", "replacement": "large-4"},

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.commands import typed_times
+from bot.commands.parsing import typed_times
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from bot import jobs
 from core.rollout import commands as c
-from core.rollout.model import RolloutState
+from core.rollout.state.model import RolloutState
 
 SUPPORT = "#support"
 FIRST = "The support assistant starts to change"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from core.rollout.events import RollbackExplained
+from core.rollout.state.events import RollbackExplained
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from core.rollout.events import StartScheduled
+from core.rollout.state.events import StartScheduled
 from tests.slack.conftest import ROLLOUT, SURFACE, Office
 
 

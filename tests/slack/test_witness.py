@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from bot import jobs
-from bot.rendering.messages import witness
+from bot.rendering.messages.workspace import witness
 from core.rollout import commands as c
 from core.service import RolloutService
 from core.store.audit import anchors

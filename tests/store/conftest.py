@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from core.rollout.surface import SurfaceDeclared
+from core.rollout.state.surface import SurfaceDeclared
 from core.store.database.connections import Database
 from core.store.log.answered_commands import CommandAnswer
 from core.store.log.event_log import EventOrigin, NewEvent, StoredEvent

@@ -9,8 +9,8 @@ from sqlalchemy import delete, select, update
 
 from bot import jobs
 from core.rollout import commands as c
-from core.rollout.model import RolloutState
-from core.rollout.world import World, fold_events
+from core.rollout.state.model import RolloutState
+from core.rollout.state.world import World, fold_events
 from core.service import RolloutService
 from core.store.audit import backup, restore
 from core.store.audit.verify import verify

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.judging.model.verdict import Finding, Hold, RollBack
-from core.rollout.events import Completed, EvidenceRecorded, Held, RolledBack, StageEntered
+from core.rollout.state.events import Completed, EvidenceRecorded, Held, RolledBack, StageEntered
 from core.store.errors import NotStorable, UnknownEvent
 from core.store.formats import codec
 from core.store.formats.codec import EventCodec

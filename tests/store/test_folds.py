@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from core.rollout import commands as c
-from core.rollout.model import RolloutState
-from core.rollout.world import World
+from core.rollout.state.model import RolloutState
+from core.rollout.state.world import World
 from core.service import RolloutService
 from core.store.database.connections import Database
 from core.store.log import event_log

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from core.rollout.events import Abandoned, Approved, Paused, Planned, StageEntered, Started, rollout_stream
-from core.rollout.evolve import evolve
-from core.rollout.plan import Approvals, Plan, Risk, Stage, StageKind
+from core.rollout.plans.plan import Approvals, Plan, Risk, Stage, StageKind
+from core.rollout.state.events import Abandoned, Approved, Paused, Planned, StageEntered, Started, rollout_stream
+from core.rollout.state.evolve import evolve
 from core.store.audit.verify import verify
 from core.store.log import event_log
 from core.store.log.event_log import EventOrigin, NewEvent

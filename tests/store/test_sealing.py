@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import select, text
 
 from core.rollout import commands as c
-from core.rollout import events as e
 from core.rollout.context import Actor
+from core.rollout.state import events as e
 from core.service import RolloutService
 from core.store.audit.export import export_events, import_events
 from core.store.audit.verify import verify

@@ -10,8 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from core.rollout import commands as c
-from core.rollout import events as e
-from core.rollout.model import RolloutState
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
 from core.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.coordination import timers

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from weakref import WeakKeyDictionary
 
-from core.rollout.surface import SurfaceDeclared
+from core.rollout.state.surface import SurfaceDeclared
 from core.store.coordination import outbox
 from core.store.database.connections import Database, connect
 from core.store.log.answered_commands import CommandAnswer

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from core.flags.bucketing import compute_bucket
-from core.rollout.exposure import build_snapshot
-from core.rollout.plan import Stage, StageKind
+from core.rollout.plans.plan import Stage, StageKind
+from core.rollout.serving.exposure import build_snapshot
 from core.telemetry.count_trace import TraceOutcome, count_trace
 from core.telemetry.prices import PriceTable
 from core.telemetry.read_attributes import read_span_attributes

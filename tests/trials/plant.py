@@ -18,11 +18,11 @@ from core.files.read_file import parse_file
 from core.files.rollout_file import RolloutFile
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
-from core.rollout import exposure
 from core.rollout.context import Actor
-from core.rollout.model import RolloutState
-from core.rollout.plan import Plan
-from core.rollout.world import World
+from core.rollout.plans.plan import Plan
+from core.rollout.serving import exposure
+from core.rollout.state.model import RolloutState
+from core.rollout.state.world import World
 from core.service import CommandOutcome, CommandRequest, RolloutService
 from core.store.coordination import outbox, processes
 from core.store.database.connections import Database

@@ -8,10 +8,12 @@ from sqlalchemy import select
 
 from bot.rendering.messages import card
 from core.flags.evaluation import evaluate
-from core.rollout import announcements, events, exposure
-from core.rollout.announcements import CARD_KEY
-from core.rollout.model import UNDER_WAY_STATES, Rollout, RolloutState
-from core.rollout.world import World, fold_events
+from core.rollout.notifications import announcements
+from core.rollout.notifications.announcements import CARD_KEY
+from core.rollout.serving import exposure
+from core.rollout.state import events
+from core.rollout.state.model import UNDER_WAY_STATES, Rollout, RolloutState
+from core.rollout.state.world import World, fold_events
 from core.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.database.connections import Database

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.rollout import commands as c
-from core.rollout.world import World
+from core.rollout.state.world import World
 from core.service import RolloutService
 from core.store.audit import export
 from core.store.database.connections import connect

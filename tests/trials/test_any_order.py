@@ -22,8 +22,8 @@ from sqlalchemy.exc import DBAPIError
 
 from core.rollout import commands as c
 from core.rollout.context import Actor
-from core.rollout.model import UNDER_WAY_STATES, RolloutState
 from core.rollout.refusal import Conflict, Refused
+from core.rollout.state.model import UNDER_WAY_STATES, RolloutState
 from core.service import CommandRequest
 from tests.trials import promises
 from tests.trials.length import pick

@@ -11,11 +11,11 @@ from sqlalchemy import select
 from bot import jobs
 from core.judging.model.verdict import NoData
 from core.rollout import commands as c
-from core.rollout import events as e
 from core.rollout.context import ENGINE
-from core.rollout.model import RolloutState
-from core.rollout.plan import Risk
-from core.rollout.policy import GrowOn, Policy
+from core.rollout.plans.plan import Risk
+from core.rollout.plans.policy import GrowOn, Policy
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
 from core.store.coordination import timers
 from core.store.models import timer
 from core.store.observations import looks

@@ -11,8 +11,8 @@ from sqlalchemy.exc import DBAPIError
 
 from bot.delivery.consumer import LEASE
 from core.rollout import commands as c
-from core.rollout import events as e
-from core.rollout.model import RolloutState
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
 from core.store.errors import StoreError
 from core.store.formats import codec
 from tests.trials import promises

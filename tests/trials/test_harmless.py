@@ -12,7 +12,7 @@ import pytest
 
 from bot import app, jobs
 from bot.settings import Settings
-from core.rollout.model import Rollout, RolloutState
+from core.rollout.state.model import Rollout, RolloutState
 from core.service import RolloutService
 from core.store.database.connections import Database
 from tests.journey.crowd import Crowd

@@ -6,7 +6,7 @@ from contextlib import suppress
 from sqlalchemy.exc import DBAPIError
 
 from core.rollout import commands as c
-from core.rollout.model import RolloutState
+from core.rollout.state.model import RolloutState
 from tests.trials.plant import Clock, Process
 from tests.trials.record import begin
 from tests.trials.slack_in_process import Slack

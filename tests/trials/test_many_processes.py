@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import func, select
 
-from core.rollout.surface import SurfaceDeclared
+from core.rollout.state.surface import SurfaceDeclared
 from core.store.audit.verify import verify
 from core.store.database.connections import connect
 from core.store.log import event_log

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from core.rollout.surface import LiveMoved, SurfaceDeclared, SurfaceEvent, VersionNamed
+from core.rollout.state.surface import LiveMoved, SurfaceDeclared, SurfaceEvent, VersionNamed
 from core.versions.version_history import LivePeriod, VersionRecord, fold_versions
 
 DAY = timedelta(days=1)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from fastapi.exceptions import RequestValidationError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from bot.commands import free_text, resolve, rollback_intent
+from bot.commands.parsing import free_text, resolve, rollback_intent
 from bot.commands.verbs import HTTP_VERBS, VERB_ALIASES, VerbArguments, build_command
 from core.flags.evaluation import MAX_UNIT_LENGTH
 from core.rollout import commands as c

@@ -7,10 +7,10 @@ from uuid import uuid4
 from fastapi import Header
 
 from bot.http.middleware.auth import Caller
-from core import review_sources
+from core.report_sources import review_sources
 from core.rollout import commands as c
-from core.rollout.model import Rollout
 from core.rollout.refusal import NotFound
+from core.rollout.state.model import Rollout
 from core.service import CommandOutcome, CommandRequest, RolloutService
 
 IdempotencyKey = Annotated[

@@ -9,8 +9,8 @@ from starlette.responses import JSONResponse
 from bot.http import openapi
 from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.rendering.json.digests import digest_to_json
-from core import digest_sources
 from core.digests.week import parse_week
+from core.report_sources import digest_sources
 from core.rollout.refusal import Refused
 from core.service import RolloutService
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from bot.commands import resolve
+from bot.commands.parsing import resolve
 from bot.http import openapi
 from bot.http.api import command_body, command_handling, eval_results
 from bot.http.middleware.auth import Caller, TokenAuth, TokenRole
@@ -20,7 +20,6 @@ from bot.rendering.answers.baseline import baseline_to_json
 from bot.rendering.json.evidence import evidence_to_json
 from bot.rendering.json.reviews import review_to_json
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
-from core import review_sources
 from core.apply_file import apply_text
 from core.evaluation import load_newest_judgement
 from core.files.policy_file import PolicyFile
@@ -28,9 +27,10 @@ from core.files.read_file import parse_file
 from core.files.rollout_form import suggest_limits
 from core.files.surface_file import SurfaceFile
 from core.files.syntax.problems import UnreadableFile, to_json
+from core.report_sources import review_sources
 from core.rollout import commands as c
-from core.rollout.model import RolloutState
 from core.rollout.refusal import NotFound, Refused
+from core.rollout.state.model import RolloutState
 from core.service import CommandOutcome, RolloutService
 
 

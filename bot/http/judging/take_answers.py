@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.flags.placement import MAX_LATENESS, MisplacedObservation, UncountedReason, place_observation
 from core.flags.snapshot import Snapshot
-from core.rollout.surface import Surface
+from core.rollout.state.surface import Surface
 from core.shadow_eval import sampling
 from core.shadow_eval.samples import ShadowSample
 from core.store.database.connections import Database

@@ -25,7 +25,7 @@ from core.judging.model.question import ALL_SEGMENTS
 from core.metrics.catalogue import CATALOGUE, FEEDS, UnknownMetric, parse_readings
 from core.metrics.error_text import group_error_text
 from core.metrics.observation import Observation
-from core.rollout.called_model import may_answer
+from core.rollout.models.called_model import may_answer
 from core.store.observations.observation_sums import PlacedObservation
 
 MAX_CLOCK_LEAD = timedelta(minutes=1)

@@ -15,10 +15,10 @@ from bot.rendering.charts import weekly_svg
 from bot.rendering.charts.weekly_svg import WeeklySeries
 from bot.rendering.markup import PLAIN
 from bot.rendering.numbers import digest_words
-from core import digest_sources
 from core.digests import year
 from core.digests.week import Week, parse_week, week_of
 from core.digests.year import WeekRow
+from core.report_sources import digest_sources
 from core.rollout.refusal import Refused
 from core.service import RolloutService
 

@@ -7,10 +7,10 @@ from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.http.pages.numbers import build_numbers
 from bot.http.pages.reviews import RenderPage
 from bot.rendering import wording
-from bot.rendering.answers import evidence_bundle
+from bot.rendering.documents import evidence_bundle
 from bot.rendering.messages import investigation
 from bot.rendering.numbers.latest_numbers import LatestNumbers
-from core import investigation_sources
+from core.report_sources import investigation_sources
 from core.reviews.investigation import Investigation
 from core.rollout.refusal import NotFound
 from core.service import RolloutService

@@ -11,7 +11,7 @@ from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core import evaluation
 from core.judging.model.verdict import Finding, Measure
 from core.metrics.catalogue import CATALOGUE
-from core.rollout.model import Rollout
+from core.rollout.state.model import Rollout
 from core.service import RolloutService
 
 MAX_CHARTS = 6  # per page

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bot.commands import plan_queries
+from bot.commands.answers import plan_queries
 from bot.rendering import wording
 from bot.rendering.messages import plan_facts
 from bot.rendering.messages.plan_facts import FactSection
-from core.rollout.history import HistoryEntry
-from core.rollout.model import Rollout
+from core.rollout.state.history import HistoryEntry
+from core.rollout.state.model import Rollout
 from core.service import RolloutService
 
 

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from bot.http.middleware.auth import TokenAuth, TokenRole
-from bot.rendering.answers import review_document
+from bot.rendering.documents import review_document
 from bot.rendering.markup import PLAIN
 from bot.rendering.numbers import review_words
-from core import review_sources
+from core.report_sources import review_sources
 from core.reviews.draft import ReviewDraft
 from core.rollout.refusal import NotFound
 from core.service import RolloutService

@@ -17,14 +17,15 @@ from bot.http.pages.plan_sections import build_plan_sections
 from bot.http.pages.version_page import build_version_page
 from bot.process.process_state import ProcessStatus
 from bot.rendering import wording
-from bot.rendering.answers import history, history_file
+from bot.rendering.answers import history
+from bot.rendering.documents import history_file
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core import evaluation
-from core.rollout.events import EvidenceRecorded, RolloutEvent
-from core.rollout.evolve import evolve
-from core.rollout.model import TERMINAL_STATES, Rollout
 from core.rollout.refusal import NotFound
+from core.rollout.state.events import EvidenceRecorded, RolloutEvent
+from core.rollout.state.evolve import evolve
+from core.rollout.state.model import TERMINAL_STATES, Rollout
 from core.service import RolloutService
 from core.store.log.event_log import StoredEvent
 

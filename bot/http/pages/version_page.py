@@ -4,11 +4,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from bot.commands import version_queries
+from bot.commands.answers import version_queries
 from bot.rendering import difference_words, wording
-from bot.rendering.answers import difference_text, version_answers
+from bot.rendering.answers import version_answers
 from bot.rendering.answers.version_answers import VersionPair
-from core.rollout.plan import content_hash
+from bot.rendering.documents import difference_text
+from core.rollout.plans.plan import content_hash
 from core.rollout.refusal import NotFound
 from core.service import RolloutService
 from core.versions.version_history import VersionRecord

@@ -8,9 +8,9 @@ from bot.rendering.blocks.blocks import Message
 from bot.rendering.numbers import measure_rows
 from core.files.rollout_form import LIMITS, SuggestedLimits
 from core.metrics.catalogue import CATALOGUE
-from core.rollout.baseline import BaselineLevel, HourlyComplaints, SurfaceBaseline
-from core.rollout.policy import WEEKDAYS
-from core.rollout.surface import Surface
+from core.rollout.plans.baseline import BaselineLevel, HourlyComplaints, SurfaceBaseline
+from core.rollout.plans.policy import WEEKDAYS
+from core.rollout.state.surface import Surface
 
 MAX_ROWS = 20
 _HEADER = ("What", "Level", "Spread", "Readings per request", "Design effect", "Readings")

@@ -5,8 +5,8 @@ from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.numbers import eval_words, unseen_by_evals
 from core.evals.coverage import EvalCoverage
-from core.rollout.events import EvalRecorded
-from core.rollout.model import Rollout
+from core.rollout.state.events import EvalRecorded
+from core.rollout.state.model import Rollout
 
 
 def render(rollout: Rollout, coverage: EvalCoverage) -> Message:

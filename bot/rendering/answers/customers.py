@@ -6,7 +6,7 @@ from datetime import timedelta
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from core.rollout.model import Rollout
+from core.rollout.state.model import Rollout
 from core.store.observations.served_units import ServedUnit
 
 HEADER = ("Customer", "First", "Last", "Requests")

@@ -14,7 +14,7 @@ from core.judging.report.power import harm_direction
 from core.judging.report.series import SeriesPoint
 from core.metrics.catalogue import CATALOGUE
 from core.reviews.usual_complaints import UsualComparison
-from core.rollout.model import Rollout
+from core.rollout.state.model import Rollout
 
 _ROLE_ACTIONS = {"rollback": "roll back", "hold": "hold"}
 

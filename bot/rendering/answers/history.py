@@ -8,10 +8,10 @@ from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import event_lines
-from core.rollout.events import EvidenceRecorded, MessagePosted, RolloutEvent
-from core.rollout.evolve import evolve
-from core.rollout.history import HistoryEntry
-from core.rollout.model import Rollout
+from core.rollout.state.events import EvidenceRecorded, MessagePosted, RolloutEvent
+from core.rollout.state.evolve import evolve
+from core.rollout.state.history import HistoryEntry
+from core.rollout.state.model import Rollout
 
 MAX_ENTRIES = 25
 _ENTRIES_PER_SECTION = 6  # keeps a section below Slack's limit even if every line has its maximum length

@@ -7,12 +7,12 @@ from datetime import datetime
 from bot.rendering import headline, schedule, wording
 from bot.rendering.blocks import blocks, buttons, inputs
 from bot.rendering.blocks.blocks import Block
-from bot.rendering.messages import notice, subscription_messages
-from core.rollout import gating
-from core.rollout.model import Rollout, RolloutState
-from core.rollout.plan import NoticePlan
-from core.rollout.subscriptions import Subscriber
-from core.rollout.surface import Surface
+from bot.rendering.messages.notices import notice, subscription_messages
+from core.rollout.decisions import gating
+from core.rollout.plans.plan import NoticePlan
+from core.rollout.state.model import Rollout, RolloutState
+from core.rollout.state.surface import Surface
+from core.rollout.workspace.subscriptions import Subscriber
 
 MAX_PER_SECTION = 10
 _MAX_NEEDS = 5  # of each kind

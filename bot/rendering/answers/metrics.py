@@ -7,7 +7,7 @@ from bot.rendering.messages import notes
 from bot.rendering.numbers import known_areas, measure_rows, plain_words, segments, technical_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.verdict import Measure
-from core.rollout.model import Rollout
+from core.rollout.state.model import Rollout
 
 HEADER = ("What", "Verdict", "New", "Now", "Difference (95 % range)", "Would notice")
 MAX_ROWS = 20

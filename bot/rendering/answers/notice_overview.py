@@ -5,8 +5,9 @@ from datetime import datetime
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block, Message
-from bot.rendering.messages import notice, plan_facts
-from core.rollout.model import Rollout
+from bot.rendering.messages import plan_facts
+from bot.rendering.messages.notices import notice
+from core.rollout.state.model import Rollout
 
 
 def render(rollout: Rollout, zone: str) -> Message:

@@ -6,9 +6,9 @@ from bot.rendering import wording
 from bot.rendering.messages import event_lines
 from bot.rendering.numbers import digest_words
 from core.digests.digest import Digest, DigestNumber
-from core.rollout.evolve import evolve
-from core.rollout.history import HistoryEntry
-from core.rollout.model import Rollout
+from core.rollout.state.evolve import evolve
+from core.rollout.state.history import HistoryEntry
+from core.rollout.state.model import Rollout
 
 
 def list_numbers(digest: Digest) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
-from core.rollout.model import Rollout
+from core.rollout.state.model import Rollout
 from core.shadow_eval.redaction import redact
 from core.shadow_eval.samples import ArmProgress, JudgedSample, JudgingProgress
 

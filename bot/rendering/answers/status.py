@@ -3,9 +3,9 @@
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
-from core.rollout.model import Rollout
-from core.rollout.plan import content_hash
-from core.rollout.world import World
+from core.rollout.plans.plan import content_hash
+from core.rollout.state.model import Rollout
+from core.rollout.state.world import World
 
 MAX_LISTED = 10
 

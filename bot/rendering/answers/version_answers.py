@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from bot.rendering import difference_words, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from core.rollout.model import Rollout, RolloutState
-from core.rollout.plan import content_hash
-from core.rollout.surface import Surface
+from core.rollout.plans.plan import content_hash
+from core.rollout.state.model import Rollout, RolloutState
+from core.rollout.state.surface import Surface
 from core.versions.content_difference import ContentDifference
 from core.versions.version_history import VersionRecord
 

@@ -10,9 +10,9 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from core.flags.possible_answers import PossibleAnswer
 from core.flags.snapshot import Cohort, FlagAnswer, Reason, Variant
-from core.rollout.assignment_history import Assignment
-from core.rollout.model import Rollout
-from core.rollout.surface import Surface
+from core.rollout.serving.assignment_history import Assignment
+from core.rollout.state.model import Rollout
+from core.rollout.state.surface import Surface
 
 SHOWN_BEFORE = 5  # earlier versions per feature
 

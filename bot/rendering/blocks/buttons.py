@@ -6,8 +6,8 @@ from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block
 from core.rollout.commands import ROLLBACK_CAUSES
-from core.rollout.model import Rollout
-from core.rollout.plan import StageKind
+from core.rollout.plans.plan import StageKind
+from core.rollout.state.model import Rollout
 
 APPROVE = "approve"
 REJECT = "reject"

@@ -8,7 +8,7 @@ from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power,
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Finding, Measure
 from core.judging.report.series import SeriesPoint
-from core.rollout.model import Rollout
+from core.rollout.state.model import Rollout
 
 Json = dict[str, Any]
 

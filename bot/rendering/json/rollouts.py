@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from core.rollout.model import Rollout
-from core.rollout.plan import content_hash
+from core.rollout.plans.plan import content_hash
+from core.rollout.state.model import Rollout
 from core.store.formats import codec
 from core.store.log.event_log import StoredEvent
 

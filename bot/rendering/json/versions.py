@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from core.rollout.plan import content_hash
-from core.rollout.surface import Surface
+from core.rollout.plans.plan import content_hash
+from core.rollout.state.surface import Surface
 from core.versions.version_history import VersionRecord
 
 

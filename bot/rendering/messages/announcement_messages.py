@@ -13,27 +13,26 @@ from bot.rendering.messages import (
     card,
     decision,
     event_lines,
-    follow_up,
     glass_broken,
     investigation,
-    notice,
-    notice_note,
     review,
     rollback_alert,
-    subscription_messages,
     summary,
 )
+from bot.rendering.messages.notices import follow_up, notice, notice_note, subscription_messages
 from bot.rendering.messages.plan_facts import DecisionFacts
 from core.reviews import draft
 from core.reviews.investigation import Investigation
-from core.rollout import direct_messages, gating, holds
-from core.rollout import events as e
-from core.rollout.announcements import Announcement, AnnouncementKind, notice_key
-from core.rollout.evolve import evolve
-from core.rollout.history import HistoryEntry
-from core.rollout.model import TERMINAL_STATES, Rollout, RolloutState
-from core.rollout.plan import NoticePlan
-from core.rollout.world import World
+from core.rollout.decisions import gating
+from core.rollout.notifications import direct_messages
+from core.rollout.notifications.announcements import Announcement, AnnouncementKind, notice_key
+from core.rollout.plans.plan import NoticePlan
+from core.rollout.state import events as e
+from core.rollout.state import holds
+from core.rollout.state.evolve import evolve
+from core.rollout.state.history import HistoryEntry
+from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
+from core.rollout.state.world import World
 
 
 def render(

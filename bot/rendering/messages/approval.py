@@ -8,9 +8,9 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import plan_facts
 from bot.rendering.messages.plan_facts import DecisionFacts, FactSection
-from core.rollout import gating
-from core.rollout.events import ApprovalRequested, Approved
-from core.rollout.model import Rollout
+from core.rollout.decisions import gating
+from core.rollout.state.events import ApprovalRequested, Approved
+from core.rollout.state.model import Rollout
 
 Mention = Callable[[str], str]
 NO_FACTS = DecisionFacts()

@@ -10,9 +10,10 @@ from bot.rendering.messages import event_lines, rollback_alert
 from bot.rendering.numbers import blind_spot_words, eval_words, known_areas, segments
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Cleared, Continue, NoControl
-from core.rollout import gating, holds
-from core.rollout.events import EvidenceRecorded, RolledBack
-from core.rollout.model import TERMINAL_STATES, Rollout, RolloutState
+from core.rollout.decisions import gating
+from core.rollout.state import holds
+from core.rollout.state.events import EvidenceRecorded, RolledBack
+from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
 
 Newer: TypeAlias = tuple[Judgement, datetime] | None
 """What a look has shown since the last evidence, and when; None where nothing."""

@@ -7,9 +7,9 @@ from bot.rendering.numbers import blind_spot_words, measure_rows, segments
 from core.judging.model.comparison import Advice, MetricCourse
 from core.judging.model.verdict import Cleared, Measure
 from core.judging.report.course import EARLY_DAYS
-from core.rollout.events import ComparisonDecided, ComparisonEnded
-from core.rollout.model import Rollout
-from core.rollout.policy import WEEKDAYS
+from core.rollout.plans.policy import WEEKDAYS
+from core.rollout.state.events import ComparisonDecided, ComparisonEnded
+from core.rollout.state.model import Rollout
 
 _ADVICE: dict[Advice, str] = {
     "keep": "Every measure it is decided on is as good as agreed, or better.",

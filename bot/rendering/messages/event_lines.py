@@ -8,10 +8,10 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import decision, glass_broken, rollback_alert
 from bot.rendering.numbers import blind_spot_words, eval_words, measure_rows
-from core.rollout import events as e
-from core.rollout import holds
-from core.rollout.model import Rollout
-from core.rollout.plan import StageKind
+from core.rollout.plans.plan import StageKind
+from core.rollout.state import events as e
+from core.rollout.state import holds
+from core.rollout.state.model import Rollout
 
 
 def render(rollout: Rollout, event: e.RolloutEvent, at: datetime, zone: str) -> Message:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from core.rollout.events import GlassBroken
-from core.rollout.model import Rollout
+from core.rollout.state.events import GlassBroken
+from core.rollout.state.model import Rollout
 
 
 def render(rollout: Rollout, event: GlassBroken, zone: str, mention: Callable[[str], str]) -> Message:

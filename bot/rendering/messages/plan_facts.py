@@ -12,10 +12,10 @@ from core.files.foresight.outlook import PlanOutlook
 from core.judging.model import limits
 from core.judging.model.limits import Limit, LimitKind, LimitRole
 from core.judging.model.verdict import Measure
-from core.rollout.events import ConcernRaised
-from core.rollout.model import Rollout
 from core.rollout.permission import ApproverRule
-from core.rollout.plan import NoticePlan, Plan, StageKind, content_hash
+from core.rollout.plans.plan import NoticePlan, Plan, StageKind, content_hash
+from core.rollout.state.events import ConcernRaised
+from core.rollout.state.model import Rollout
 from core.versions.content_difference import ContentDifference, compare_contents
 
 ListMembers: TypeAlias = Callable[[str], Mapping[str, str]]

@@ -9,8 +9,8 @@ from bot.rendering.blocks.blocks import Message
 from bot.rendering.markup import SLACK
 from bot.rendering.numbers import review_words
 from core.reviews.draft import ReviewDraft
-from core.rollout.events import ReviewSubmitted
-from core.rollout.model import Rollout
+from core.rollout.state.events import ReviewSubmitted
+from core.rollout.state.model import Rollout
 
 
 def render(draft: ReviewDraft, zone: str) -> Message:

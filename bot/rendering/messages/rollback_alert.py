@@ -7,10 +7,10 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.numbers import blind_spot_words, cause_words, measure_rows
 from core.judging.model.verdict import Finding, Measure
-from core.rollout.code_reverts import is_code_pending
-from core.rollout.events import FlipConfirmed, FlipUnconfirmed, RollbackExplained, RolledBack
-from core.rollout.model import Rollout
-from core.rollout.plan import changed_parts
+from core.rollout.plans.plan import changed_parts
+from core.rollout.serving.code_reverts import is_code_pending
+from core.rollout.state.events import FlipConfirmed, FlipUnconfirmed, RollbackExplained, RolledBack
+from core.rollout.state.model import Rollout
 
 LIMITS_LOCKED = " · cannot be overruled: the limits were set before the start"
 

@@ -14,8 +14,8 @@ from bot.rendering.numbers import blind_spot_words, cause_words, known_areas, me
 from bot.rendering.numbers.latest_numbers import detection_power
 from core.judging.model import verdict as v
 from core.judging.report.series import SeriesPoint
-from core.rollout.events import EvidenceRecorded
-from core.rollout.model import Rollout, RolloutState
+from core.rollout.state.events import EvidenceRecorded
+from core.rollout.state.model import Rollout, RolloutState
 
 Trend = Callable[[str], tuple[SeriesPoint, ...]]
 

@@ -3,7 +3,7 @@
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
-from core.rollout.model import Rollout
+from core.rollout.state.model import Rollout
 
 _REMEDIES = {
     "is_archived": "Unarchive the channel, or apply the rollout's file with another one.",

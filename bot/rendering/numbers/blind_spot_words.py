@@ -6,8 +6,8 @@ from datetime import timedelta
 from bot.rendering import wording
 from bot.rendering.numbers import measure_rows
 from core.judging.model.verdict import BlindSpot
-from core.rollout.events import EvidenceRecorded
-from core.rollout.model import Rollout, SkippedWait
+from core.rollout.state.events import EvidenceRecorded
+from core.rollout.state.model import Rollout, SkippedWait
 
 MAX_NAMED = 4
 """This many blind spots are named; the rest is only counted."""

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 
 from bot.rendering import wording
 from core.evals.eval_report import CaseList, EvalReport, PairedOutcome, ReplayChange, ReplayLevel, SuiteChange
-from core.rollout.events import EvalRecorded
-from core.rollout.model import Rollout
-from core.rollout.plan import DEFAULT_EVAL_TERMS, StageKind
+from core.rollout.plans.plan import DEFAULT_EVAL_TERMS, StageKind
+from core.rollout.state.events import EvalRecorded
+from core.rollout.state.model import Rollout
 
 MAX_NAMED = 8
 """This many cases are named in a line; the rest is only counted."""

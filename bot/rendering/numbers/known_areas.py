@@ -7,7 +7,7 @@ from bot.rendering import wording
 from bot.rendering.numbers import measure_rows
 from bot.rendering.numbers.latest_numbers import detection_power
 from core.judging.model.verdict import Measure
-from core.rollout.model import Rollout
+from core.rollout.state.model import Rollout
 
 AREAS = {
     "quality": frozenset({"eval_pass_rate", "critical_fail_rate", "eval_score", "groundedness_rate"}),

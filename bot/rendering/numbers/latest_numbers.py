@@ -7,7 +7,7 @@ from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Finding, Measure
 from core.judging.report.power import Power, estimate_power
 from core.rollout import judging_question
-from core.rollout.model import Rollout
+from core.rollout.state.model import Rollout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

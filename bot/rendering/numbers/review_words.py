@@ -10,8 +10,8 @@ from core.judging.model.verdict import Finding, Measure
 from core.metrics.money import rounded_dollars
 from core.reviews.draft import CostChange, ExpectationOutcome, ExpectationRow, ReviewDraft, UnexpectedChange
 from core.reviews.shortcuts import Shortcut, ShortcutKind
-from core.rollout.plan import Expectation
-from core.rollout.reviewing import QUESTIONS
+from core.rollout.decisions.reviewing import QUESTIONS
+from core.rollout.plans.plan import Expectation
 
 MAX_LINES = 8
 """Lines per question; the rest is counted."""

@@ -7,7 +7,7 @@ from bot.rendering.numbers import measure_rows, plain_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers
 from core.flags.flows import FLOW
 from core.judging.model.verdict import Measure
-from core.rollout.model import Rollout
+from core.rollout.state.model import Rollout
 
 HEADER = ("Where", "What", "Verdict", "New", "Now", "Difference (95 % range)", "Requests")
 MAX_ROWS = 20

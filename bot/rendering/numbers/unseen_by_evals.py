@@ -6,8 +6,8 @@ from bot.rendering import wording
 from bot.rendering.numbers import measure_rows
 from core.evals.coverage import EvalCoverage, UncoveredSegment
 from core.judging.model import limits
-from core.rollout.events import EvalRecorded
-from core.rollout.plan import Plan
+from core.rollout.plans.plan import Plan
+from core.rollout.state.events import EvalRecorded
 
 TITLE = "What evals cannot show"
 MAX_SEGMENTS = 5

@@ -22,9 +22,9 @@ from core.files.rollout_file import RolloutFile
 from core.files.surface_file import SurfaceFile, surface_from_file
 from core.files.syntax.problems import FileProblem, UnreadableFile
 from core.files.templates import TEMPLATES
-from core.rollout.plan import Risk, content_hash
-from core.rollout.policy import Policy
-from core.rollout.surface import Surface, evolve, is_version_taken, next_version
+from core.rollout.plans.plan import Risk, content_hash
+from core.rollout.plans.policy import Policy
+from core.rollout.state.surface import Surface, evolve, is_version_taken, next_version
 
 _DATED = re.compile(r"\d{4}-?\d{2}(-?\d{2})?")
 

@@ -7,8 +7,8 @@ from core.files.build_plan import build_notices, build_stages, find_start_proble
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.problems import FileProblem
 from core.files.syntax.times import format_moment
-from core.rollout.policy import Policy
-from core.rollout.surface import Surface
+from core.rollout.plans.policy import Policy
+from core.rollout.state.surface import Surface
 
 
 def check(file: RolloutFile, surface: Surface | None, policy: Policy, now: datetime | None) -> Iterator[FileProblem]:

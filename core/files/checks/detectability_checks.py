@@ -10,8 +10,8 @@ from core.files.foresight.known_traffic import assume_traffic
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.problems import FieldPath, FileProblem
 from core.judging.model.limits import LimitKind, LimitRole, format_rounded
-from core.rollout.policy import DEFAULT_POLICY, Policy
-from core.rollout.surface import Surface
+from core.rollout.plans.policy import DEFAULT_POLICY, Policy
+from core.rollout.state.surface import Surface
 
 
 def check(file: RolloutFile, surface: Surface | None, policy: Policy = DEFAULT_POLICY) -> Iterator[FileProblem]:

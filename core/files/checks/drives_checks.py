@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.problems import FileProblem
-from core.rollout.plan import StageKind
+from core.rollout.plans.plan import StageKind
 
 
 def check(file: RolloutFile) -> Iterator[FileProblem]:

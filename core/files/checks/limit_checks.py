@@ -8,7 +8,7 @@ from core.files.syntax.limit_terms import LimitTerms
 from core.files.syntax.problems import FieldPath, FileProblem
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.catalogue import CATALOGUE
-from core.rollout.plan import Expectation, Risk
+from core.rollout.plans.plan import Expectation, Risk
 
 WATCHED_METRICS = {
     "quality": {"eval_pass_rate", "critical_fail_rate", "eval_score", "groundedness_rate"},

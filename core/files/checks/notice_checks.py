@@ -11,9 +11,9 @@ from core.files.syntax.fields import NoticeTerms
 from core.files.syntax.problems import FieldPath, FileProblem
 from core.files.syntax.times import format_moment
 from core.files.syntax.yaml_with_lines import SourceFile
-from core.rollout.plan import Risk
-from core.rollout.policy import Policy
-from core.rollout.surface import Surface
+from core.rollout.plans.plan import Risk
+from core.rollout.plans.policy import Policy
+from core.rollout.state.surface import Surface
 
 VAGUE_WORDS = frozenset(
     """

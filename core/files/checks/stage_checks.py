@@ -10,9 +10,9 @@ from core.files.syntax.stage_terms import AbStage, RampStage
 from core.files.syntax.units import LONGEST_DURATION, format_duration
 from core.files.templates import TEMPLATES
 from core.judging.report.horizon import has_fixed_test
-from core.rollout.plan import Risk, Stage, StageKind
-from core.rollout.policy import DEFAULT_POLICY, Policy
-from core.rollout.surface import Surface
+from core.rollout.plans.plan import Risk, Stage, StageKind
+from core.rollout.plans.policy import DEFAULT_POLICY, Policy
+from core.rollout.state.surface import Surface
 
 STAGE_ORDER = tuple(StageKind)
 SINGLE_KINDS = frozenset(StageKind) - {StageKind.COHORT, StageKind.RAMP}

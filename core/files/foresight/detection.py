@@ -13,8 +13,8 @@ from core.files.foresight.readings_needed import evidence_needed, readings_to_cl
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.metrics.typical_levels import JUDGED_METRICS, MetricLevel
-from core.rollout.plan import Plan, Risk, Stage
-from core.rollout.policy import DEFAULT_POLICY, GrowOn, Policy
+from core.rollout.plans.plan import Plan, Risk, Stage
+from core.rollout.plans.policy import DEFAULT_POLICY, GrowOn, Policy
 
 LARGEST_PERCENT = 50.0  # the largest canary that leaves at least half of the traffic unchanged
 ASSUMED_EXCESS = 0.25

@@ -10,8 +10,8 @@ from core.judging.look import bucket_sums
 from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, REQUESTS, EvidenceSums
 from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.metrics.typical_levels import TYPICAL, MetricLevel, has_amounts
-from core.rollout.model import Rollout
-from core.rollout.surface import Surface
+from core.rollout.state.model import Rollout
+from core.rollout.state.surface import Surface
 from core.stats import clustering, quantile
 from core.stats.input_checks import Array
 

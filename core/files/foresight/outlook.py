@@ -9,9 +9,9 @@ from core.files.foresight import detection, timeline
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
 from core.files.foresight.timeline import TimelineRow
-from core.rollout.plan import Plan
-from core.rollout.policy import Policy
-from core.rollout.surface import Surface
+from core.rollout.plans.plan import Plan
+from core.rollout.plans.policy import Policy
+from core.rollout.state.surface import Surface
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from core.files.foresight.detection import DetectionDesign, LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.catalogue import CATALOGUE
-from core.rollout.plan import Stage
+from core.rollout.plans.plan import Stage
 
 LEVEL_FACTOR = 2.0
 """How many default margins above its measured level a fixed limit is suggested."""

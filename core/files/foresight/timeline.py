@@ -8,9 +8,9 @@ from typing import assert_never
 
 from core import durations
 from core.files.syntax.times import format_moment
-from core.rollout.plan import GATE_KINDS, AdvanceMode, NoticePlan, Plan, Risk, Stage, StageKind
-from core.rollout.policy import Policy
-from core.rollout.surface import Surface
+from core.rollout.plans.plan import GATE_KINDS, AdvanceMode, NoticePlan, Plan, Risk, Stage, StageKind
+from core.rollout.plans.policy import Policy
+from core.rollout.state.surface import Surface
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

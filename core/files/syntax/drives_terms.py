@@ -8,7 +8,7 @@ from pydantic import PlainValidator
 from pydantic import WithJsonSchema as Schema
 
 from core.files.syntax.fields import Name, StrictModel
-from core.rollout.plan import DrivenFlag
+from core.rollout.plans.plan import DrivenFlag
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 _BELOW = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._~-]*)*/?")

@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 from core.files.syntax import units
 from core.files.syntax.yaml_with_lines import SourceFile
 from core.metrics.catalogue import CATALOGUE
-from core.rollout.plan import NoticePlan
+from core.rollout.plans.plan import NoticePlan
 
 PART_NAMES = ("prompt", "model", "params", "tools", "routing")
 CODE = "code"  # a commit or a build: a part of a version that no form asks for

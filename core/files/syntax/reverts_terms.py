@@ -7,7 +7,7 @@ from pydantic import WithJsonSchema as Schema
 
 from core.files.syntax.drives_terms import parse_address
 from core.files.syntax.fields import StrictModel, field_error
-from core.rollout.plan import CodeRevert
+from core.rollout.plans.plan import CodeRevert
 
 GITHUB_API = "https://api.github.com"
 

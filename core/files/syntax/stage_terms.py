@@ -18,7 +18,7 @@ from core.files.syntax.fields import (
     one_or_many_schema,
     only_value,
 )
-from core.rollout.plan import AdvanceMode, EvalTerms, Stage, StageKind
+from core.rollout.plans.plan import AdvanceMode, EvalTerms, Stage, StageKind
 
 Samples = Annotated[int, Field(ge=0, le=10**12)]
 Steps = Annotated[tuple[Percent, ...], Field(min_length=1)]

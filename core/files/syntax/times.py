@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
-from core.rollout.policy import WEEKDAYS
+from core.rollout.plans.policy import WEEKDAYS
 
 _START = re.compile(
     r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d(?::\d\d)?)\s*(Z|[+-]\d\d:\d\d|[A-Za-z][A-Za-z0-9_+/-]*)?", re.ASCII

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, inspect, select
 
-from core.rollout.announcements import CARD_KEY
-from core.rollout.events import MessagePosted, Planned
+from core.rollout.notifications.announcements import CARD_KEY
+from core.rollout.state.events import MessagePosted, Planned
 from core.store.database.driver import fetch_all
 from core.store.errors import StoreError
 from core.store.formats import codec

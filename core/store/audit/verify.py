@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from core.rollout.events import WordsErased
+from core.rollout.state.events import WordsErased
 from core.store.audit import anchors
 from core.store.database.append_queries import EVENT_COLUMNS
 from core.store.database.driver import fetch_all

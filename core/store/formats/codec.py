@@ -6,8 +6,8 @@ from typing import Any, Generic, NamedTuple, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from core.rollout.events import Event
-from core.rollout.plan import drop_unset_fields
+from core.rollout.plans.plan import drop_unset_fields
+from core.rollout.state.events import Event
 from core.store.errors import NotStorable, UnknownEvent
 from core.store.formats.sealing import SealingKey, unseal
 

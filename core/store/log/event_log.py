@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from core.rollout.events import Event
+from core.rollout.state.events import Event
 from core.store.database.append_queries import EVENT_COLUMNS, SELECT_EVENTS, instant_as_text
 from core.store.database.append_rows import INSERTS_BY_TABLE
 from core.store.database.connections import assert_append_lock_held

@@ -3,7 +3,7 @@
 from datetime import datetime
 from hashlib import sha256
 
-from core.rollout.events import CHECKPOINT_STREAM, WorldCheckpointed
+from core.rollout.state.events import CHECKPOINT_STREAM, WorldCheckpointed
 from core.store.database.connections import Database
 from core.store.log import event_log
 from core.store.log.answered_commands import CommandAnswer

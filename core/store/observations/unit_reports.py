@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from core.flags.placement import COMPARED_VARIANTS
 from core.flags.possible_answers import list_possible_answers
 from core.metrics.observation import Observation
-from core.rollout import exposure
-from core.rollout.world import World
+from core.rollout.serving import exposure
+from core.rollout.state.world import World
 from core.store.database.connections import Database
 from core.store.observations import complaints, deduplication, observation_sums
 from core.store.observations.observation_sums import PlacedObservation

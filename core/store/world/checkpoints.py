@@ -19,13 +19,13 @@ import core.judging.model.comparison
 import core.judging.model.limits
 import core.judging.model.verdict
 import core.rollout
-from core.rollout.events import CHECKPOINT_STREAM, PEOPLE_STREAM, WorldCheckpointed
-from core.rollout.freezes import Freezes
-from core.rollout.model import Rollout
-from core.rollout.policy import Policy
-from core.rollout.subscriptions import Subscribers
-from core.rollout.surface import Surface
-from core.rollout.world import Archive, World
+from core.rollout.plans.policy import Policy
+from core.rollout.state.events import CHECKPOINT_STREAM, PEOPLE_STREAM, WorldCheckpointed
+from core.rollout.state.model import Rollout
+from core.rollout.state.surface import Surface
+from core.rollout.state.world import Archive, World
+from core.rollout.workspace.freezes import Freezes
+from core.rollout.workspace.subscriptions import Subscribers
 from core.store.database.append_queries import SELECT_EVENTS
 from core.store.database.driver import fetch_all
 from core.store.errors import NotStorable

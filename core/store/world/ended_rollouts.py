@@ -3,9 +3,9 @@
 from sqlalchemy import Connection
 from sqlmodel import col, func, select
 
-from core.rollout.events import RolloutEvent, rollout_stream
-from core.rollout.evolve import evolve
-from core.rollout.model import Rollout
+from core.rollout.state.events import RolloutEvent, rollout_stream
+from core.rollout.state.evolve import evolve
+from core.rollout.state.model import Rollout
 from core.store.database.connections import Database
 from core.store.log import event_log
 from core.store.models import RolloutRow, read_all

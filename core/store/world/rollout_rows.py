@@ -11,10 +11,10 @@ from sqlalchemy import BigInteger, Connection, delete, func, insert, or_
 from sqlalchemy import cast as cast_to
 from sqlmodel import col, select
 
-from core.rollout import evolve as evolving
-from core.rollout import model
-from core.rollout.events import RolloutEvent, rollout_stream
-from core.rollout.model import Rollout
+from core.rollout.state import evolve as evolving
+from core.rollout.state import model
+from core.rollout.state.events import RolloutEvent, rollout_stream
+from core.rollout.state.model import Rollout
 from core.store.formats import codec
 from core.store.formats.instants import parse_instant
 from core.store.log import event_log

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from core.rollout.events import WordsErased, WorldCheckpointed
-from core.rollout.world import World, fold_events
+from core.rollout.state.events import WordsErased, WorldCheckpointed
+from core.rollout.state.world import World, fold_events
 from core.store.database.connections import Database
 from core.store.log import event_log
 from core.store.log.event_log import LogTail, StoredEvent

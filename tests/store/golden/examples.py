@@ -7,9 +7,11 @@ from core.evals import eval_report as er
 from core.evals.repeats import FlakyCase
 from core.judging.model import comparison, limits, verdict
 from core.judging.model.causes import Cause, DifferenceCauses
-from core.rollout import baseline, freezes, policy, subscriptions, surface
-from core.rollout import events as e
-from core.rollout import plan as p
+from core.rollout.plans import baseline, policy
+from core.rollout.plans import plan as p
+from core.rollout.state import events as e
+from core.rollout.state import surface
+from core.rollout.workspace import freezes, subscriptions
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=UTC)
 OLD = {

@@ -14,8 +14,8 @@ from bot.sandbox.control import Sandbox
 from bot.sandbox.workspace.people import ANA
 from core.flags.evaluation import evaluate
 from core.judging.model.evidence import EVERYONE, REQUESTS
-from core.rollout import events as e
-from core.rollout import exposure
+from core.rollout.serving import exposure
+from core.rollout.state import events as e
 from core.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import Database

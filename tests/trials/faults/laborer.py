@@ -12,8 +12,8 @@ from bot import jobs
 from bot.delivery.messages import deliver_due
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from core.rollout import commands as c
-from core.rollout import exposure
 from core.rollout.context import Actor
+from core.rollout.serving import exposure
 from core.service import CommandRequest, RolloutService
 from core.store.database.connections import connect
 from tests.trials.faults.newborn import hurry

@@ -15,7 +15,7 @@ from bot.process.snapshot_server import SnapshotServer
 from bot.settings import Settings
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
-from core.rollout import events as e
+from core.rollout.state import events as e
 from core.service import RolloutService
 from core.store.coordination import processes
 from core.store.database.connections import connect

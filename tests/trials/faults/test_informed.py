@@ -18,7 +18,7 @@ import pytest
 from bot import doctor, jobs
 from bot.doctor import CheckResult
 from bot.settings import Settings
-from core.rollout import events as e
+from core.rollout.state import events as e
 from core.service import RolloutService
 from core.store.database.connections import Database, connect
 from tests.journey import plans

@@ -10,8 +10,8 @@ from sqlalchemy.exc import DBAPIError
 
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from core.rollout import commands as c
-from core.rollout import events as e
-from core.rollout import exposure
+from core.rollout.serving import exposure
+from core.rollout.state import events as e
 from core.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import connect

@@ -12,8 +12,8 @@ from bot.sandbox.control import Sandbox
 from core import apply_file
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
-from core.rollout import events as e
-from core.rollout import exposure
+from core.rollout.serving import exposure
+from core.rollout.state import events as e
 from core.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import Database, connect

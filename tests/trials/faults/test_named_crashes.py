@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from bot.sandbox.control import Sandbox
 from core import apply_file
-from core.rollout import events as e
+from core.rollout.state import events as e
 from core.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import Database, connect

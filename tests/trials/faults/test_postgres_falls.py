@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import make_url
 
 from bot.sandbox.control import Sandbox
-from core.rollout import events as e
+from core.rollout.state import events as e
 from core.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import connect

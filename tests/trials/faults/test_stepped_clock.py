@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from bot.sandbox.control import Sandbox
-from core.rollout.events import FlipConfirmed
+from core.rollout.state.events import FlipConfirmed
 from core.service import RolloutService
 from core.store.coordination.processes import SERVING_SECONDS
 from core.store.database.connections import Database, connect

@@ -1,0 +1,55 @@
+"""The verbs that show recorded evidence as a summary: `summary`, the newest, and `evidence`, one by its number."""
+
+from collections.abc import Callable, Mapping
+
+from bot.commands import request
+from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.request import CommandContext
+from bot.rendering.blocks.blocks import Message
+from bot.rendering.messages import summary
+from core import evaluation
+from core.judging.report.series import SeriesPoint
+from core.rollout.refusal import NotFound
+from core.rollout.state.events import EvidenceRecorded
+from core.rollout.state.evolve import evolve
+from core.rollout.state.model import Rollout
+
+
+def _answer_summary(parsed: ParsedCommand, context: CommandContext) -> Message:
+    return _show(parsed, context, 0)
+
+
+def _answer_evidence(parsed: ParsedCommand, context: CommandContext) -> Message:
+    return _show(parsed, context, int(parsed.args[0]))
+
+
+def _show(parsed: ParsedCommand, context: CommandContext, number: int) -> Message:
+    """The summary of the evidence with this number, or of the newest if it is 0, with the rollout as it was then."""
+    request.require_member(context)
+    world = context.service.load_world()
+    again = " ".join([parsed.verb, *parsed.args, "{id}"])
+    rollout = request.require_rollout(parsed.rollout, context, world, again)
+    then: Rollout | None = None
+    found: tuple[Rollout, EvidenceRecorded] | None = None
+    newest = 0
+    for recorded in context.service.load_history(rollout.id):
+        if isinstance(recorded.event, EvidenceRecorded):
+            newest = recorded.event.number
+        then = evolve(then, recorded.event, recorded.at)  # type: ignore[arg-type]
+        if isinstance(recorded.event, EvidenceRecorded) and number in (0, newest):
+            found, at = (then, recorded.event), recorded.at
+    if found is None and not newest:
+        raise NotFound(f"{rollout.id} has no evidence yet: nobody has got the new version.", hint="It is judged then.")
+    if found is None:
+        raise NotFound(f"{rollout.id} has no evidence #{number}; the newest is #{newest}.")
+
+    def load_trend(metric: str) -> tuple[SeriesPoint, ...]:
+        return tuple(p for p in evaluation.load_trend(context.service, rollout, metric) if p.at <= at)
+
+    return summary.render(found[0], found[1], at, world.policy.timezone, load_trend)
+
+
+VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
+    "summary": _answer_summary,
+    "evidence": _answer_evidence,
+}

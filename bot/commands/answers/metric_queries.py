@@ -1,0 +1,77 @@
+"""The verbs that show numbers: metrics, segments, explain."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bot.commands import request
+from bot.commands.parsing.grammar import ParsedCommand, format_command
+from bot.commands.request import CommandContext
+from bot.rendering import wording
+from bot.rendering.answers import explain, metrics
+from bot.rendering.blocks.blocks import Message
+from bot.rendering.numbers import segments
+from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
+from core import complaint_watch, evaluation
+from core.rollout.state.model import Rollout
+
+COMPLAINTS = "complaint_rate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Numbers:
+    """The numbers for an answer, and for whom they are."""
+
+    rollout: Rollout
+    latest_numbers: LatestNumbers
+    as_of: str
+    in_plain_words: bool  # for a channel that gets notices in plain words
+
+
+def _answer_metrics(parsed: ParsedCommand, context: CommandContext) -> Message:
+    sight = _gather_numbers(parsed, context)
+    metric = parsed.args[0] if parsed.args else ""
+    render = metrics.render_plain if sight.in_plain_words else metrics.render_technical
+    return render(sight.rollout, sight.latest_numbers, metric, parsed.flags.get("segment", ""), sight.as_of)
+
+
+def _answer_segments(parsed: ParsedCommand, context: CommandContext) -> Message:
+    sight = _gather_numbers(parsed, context)
+    return (segments.render_plain if sight.in_plain_words else segments.render_technical)(
+        sight.rollout, sight.latest_numbers, sight.as_of
+    )
+
+
+def _answer_explain(parsed: ParsedCommand, context: CommandContext) -> Message:
+    sight = _gather_numbers(parsed, context)
+    metric = parsed.args[0]
+    if sight.in_plain_words:
+        return explain.render_plain(sight.rollout, sight.latest_numbers, metric, sight.as_of)
+    trend = evaluation.load_trend(context.service, sight.rollout, metric)
+    zone = context.service.cached_world().policy.timezone
+    rollout = sight.rollout
+    causes = evaluation.load_causes(context.service, rollout) if rollout.is_under_way else ()
+    usual = complaint_watch.load_comparison(context.service, rollout, context.at) if metric == COMPLAINTS else None
+    return explain.render_technical(rollout, sight.latest_numbers, metric, trend, zone, sight.as_of, causes, usual)
+
+
+def _gather_numbers(parsed: ParsedCommand, context: CommandContext) -> _Numbers:
+    request.require_member(context)
+    world = context.service.load_world()
+    flags = [word for name, value in parsed.flags.items() if name != "public" for word in (f"--{name}", value)]
+    again = format_command(parsed.verb, "{id}", *parsed.args, *(x.replace("{", "{{").replace("}", "}}") for x in flags))
+    rollout = request.require_rollout(parsed.rollout, context, world, again)
+    judged = evaluation.load_newest_judgement(context.service, rollout) if rollout.is_under_way else None
+    seen = select_latest(rollout, judged, context.at)
+    return _Numbers(
+        rollout=rollout,
+        latest_numbers=seen,
+        as_of=wording.format_local_time(seen.at, world.policy.timezone) if seen.at else "never",
+        in_plain_words=any(n.channel == context.by.channel for n in rollout.plan.stakeholder_notices),
+    )
+
+
+VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
+    "metrics": _answer_metrics,
+    "segments": _answer_segments,
+    "explain": _answer_explain,
+}

@@ -1,0 +1,153 @@
+"""The verbs about plans: `create`, which opens a form, and what a plan means at the traffic that is known."""
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from bot.commands import request
+from bot.commands.parsing import typed_line
+from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.request import CommandContext
+from bot.rendering import wording
+from bot.rendering.answers.planning import plan_outlook
+from bot.rendering.blocks import blocks, buttons
+from bot.rendering.blocks.blocks import Message
+from bot.rendering.messages import approval
+from bot.rendering.messages.plan_facts import DecisionFacts, ListMembers
+from core import apply_file
+from core.files.foresight import detection
+from core.files.foresight.outlook import PlanOutlook, build_outlook
+from core.files.read_file import parse_file
+from core.files.rollout_file import RolloutFile
+from core.files.syntax.problems import FileProblem, UnreadableFile
+from core.report_sources import eval_coverage, traffic_history
+from core.rollout import permission
+from core.rollout.decisions import gating
+from core.rollout.plans.plan import Plan
+from core.rollout.refusal import NotFound, Refused
+from core.rollout.state.events import ConcernRaised, Planned
+from core.rollout.state.history import HistoryEntry
+from core.rollout.state.model import Rollout
+from core.rollout.state.world import World
+from core.service import RolloutService, find_version_authors
+
+
+def load_outlook(
+    service: RolloutService, plan: Plan, now: datetime, warnings: Sequence[FileProblem] = ()
+) -> PlanOutlook:
+    """The outlook of a plan on a known surface; `warnings` are those of its file."""
+    world = service.cached_world()
+    surface = world.surfaces[plan.surface]
+    return build_outlook(
+        plan,
+        surface,
+        world.policy_for(surface.name),
+        traffic_history.load_known_traffic(service, surface, world, now),
+        now,
+        warnings=[w.message for w in warnings if not w.message.startswith(detection.TOO_LATE_PREFIX)],
+        coverage=eval_coverage.load_coverage(service, plan, world),
+    )
+
+
+def load_rollout_outlook(service: RolloutService, rollout: Rollout, now: datetime) -> PlanOutlook:
+    """The outlook of a rollout that has not started, from the notices that have gone out and the start that is set."""
+    world = service.cached_world()
+    surface = world.surfaces[rollout.plan.surface]
+    waits = gating.find_earliest_start(rollout, now)
+    begin = max(now, rollout.start or now, waits[0] if waits else now)
+    known = traffic_history.load_known_traffic(service, surface, world, now)
+    coverage = eval_coverage.load_coverage(service, rollout.plan, world, rollout.evals)
+    return build_outlook(
+        rollout.plan, surface, world.policy_for(surface.name), known, now, begin=begin, coverage=coverage
+    )
+
+
+def load_decision_facts(
+    service: RolloutService,
+    rollout: Rollout,
+    entries: Sequence[HistoryEntry],
+    now: datetime,
+    members: ListMembers = lambda _: {},
+) -> DecisionFacts:
+    """What somebody has to know who decides on a rollout; `entries` are its history, `members` lists user groups."""
+    world = service.cached_world()
+    planned = max((x.position for x in entries if isinstance(x.event, Planned)), default=0)
+    return DecisionFacts(
+        outlook=None if rollout.started_at is not None else load_rollout_outlook(service, rollout, now),
+        rule=permission.find_approver_rule(rollout, world.policy, find_version_authors(world, rollout))
+        if rollout.plan.needs_approval
+        else None,
+        concerns=tuple(x.event for x in entries if isinstance(x.event, ConcernRaised) and x.position > planned),
+        members=members,
+    )
+
+
+def build_plan_details(context: CommandContext, rollout_id: str, members: ListMembers) -> Message:
+    """What somebody has to know who decides on a rollout; NotFound if there is none with this id."""
+    world = context.service.load_world()
+    rollout = world.find_rollout(rollout_id)
+    if rollout is None:
+        raise NotFound(f"There is no {rollout_id[:80]}.", hint="See /rollout list.")
+    entries = context.service.load_entries(rollout.id)
+    facts = load_decision_facts(context.service, rollout, entries, context.at, members)
+    return approval.render_details(rollout, facts, world.policy.timezone)
+
+
+def find_surface(world: World, name: str) -> str:
+    """The AI feature of this name or title; the first one if none is named. NotFound if there is none."""
+    if not world.surfaces:
+        raise NotFound("There are no AI features yet.", hint="Apply a surface file first: rollout apply surface.yaml.")
+    if not name:
+        return next(iter(world.surfaces))
+    wanted = name.lower()
+    found = next((s.name for s in world.surfaces.values() if wanted in (s.name.lower(), s.title.lower())), None)
+    if found is None:
+        raise NotFound(f"There is no AI feature called {name}. Known: {', '.join(world.surfaces)}.")
+    return found
+
+
+def _offer_form(parsed: ParsedCommand, context: CommandContext) -> Message:
+    """A button that opens the form, where none can be opened at once, as after a mention."""
+    world = context.service.load_world()
+    request.require_role("operator", context, world)
+    surface = find_surface(world, parsed.rollout)
+    return blocks.build_message("Plan a rollout with a form.", blocks.actions(buttons.create_rollout(surface)))
+
+
+def _answer_plan(parsed: ParsedCommand, context: CommandContext) -> Message:
+    """What the plan of a rollout means, or that of a pasted file."""
+    request.require_member(context)
+    world = context.service.load_world()
+    if parsed.text:
+        return _answer_pasted_file(parsed.text, context, world)
+    rollout = request.require_rollout(parsed.rollout, context, world, "plan {id}")
+    if rollout.started_at is None:
+        return build_plan_details(context, rollout.id, lambda _: {})
+    # Its calendar is in its thread; dates from now on would be wrong.
+    outlook = replace(load_outlook(context.service, rollout.plan, context.at), rows=())
+    coverage = eval_coverage.load_coverage(context.service, rollout.plan, world, rollout.evals)
+    return plan_outlook.render(
+        replace(outlook, coverage=coverage), world.policy.timezone, wording.format_subject(rollout), rollout.evals
+    )
+
+
+def _answer_pasted_file(text: str, context: CommandContext, world: World) -> Message:
+    """The plan that a pasted rollout file gives, or what is wrong with it. Nothing is planned."""
+    try:
+        file = parse_file(typed_line.unwrap_mentions(text), "pasted")
+        if not isinstance(file, RolloutFile):
+            raise Refused("Only a rollout file has a plan.", hint="Apply this one: rollout apply FILE.")
+        plan, warnings = apply_file.plan_from_file(file, world, context.at, lambda handle: handle)
+    except UnreadableFile as unreadable:
+        return blocks.build_message(
+            "This file cannot be used as it is. Nothing was planned.",
+            blocks.preformatted_section(html.escape(str(unreadable), quote=False)),
+        )
+    shown = plan_outlook.render(load_outlook(context.service, plan, context.at, warnings), world.policy.timezone)
+    return blocks.append_blocks(
+        shown, blocks.context("Nothing was planned. `rollout apply FILE` plans it, and so does the form.")
+    )
+
+
+VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {"create": _offer_form, "plan": _answer_plan}

@@ -1,0 +1,55 @@
+"""The verbs that look back: the review of one rollout, the baseline of an AI feature, and the digest of a week."""
+
+from collections.abc import Callable, Mapping
+
+from bot.commands import request
+from bot.commands.answers import plan_queries
+from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.request import CommandContext
+from bot.rendering.answers import baseline
+from bot.rendering.blocks.blocks import Message
+from bot.rendering.messages import review
+from bot.rendering.messages.workspace import digest
+from core.digests.digest import Digest
+from core.digests.week import parse_week
+from core.files import rollout_form
+from core.report_sources import digest_sources, review_sources
+from core.rollout.refusal import Refused
+
+
+def answer_review(parsed: ParsedCommand, context: CommandContext) -> Message:
+    """The draft of a review, or the review if it is written."""
+    request.require_member(context)
+    world = context.service.load_world()
+    rollout = request.require_rollout(parsed.rollout, context, world, "review {id}")
+    return review.render(review_sources.load_draft(context.service, rollout), world.policy.timezone)
+
+
+def _answer_baseline(parsed: ParsedCommand, context: CommandContext) -> Message:
+    request.require_member(context)
+    world = context.service.load_world()
+    surface = world.surfaces[plan_queries.find_surface(world, parsed.rollout)]
+    suggested = rollout_form.suggest_limits(surface, world.policy)
+    return baseline.render(surface, suggested, world.policy.timezone)
+
+
+def load_digest(parsed: ParsedCommand, context: CommandContext) -> Digest:
+    """The digest that was asked for. Refused, with the forms that are understood, if there is no such week."""
+    zone = context.service.load_world().policy.timezone
+    try:
+        week = parse_week(parsed.args[0] if parsed.args else "", context.at, zone)
+    except ValueError as error:
+        raise Refused(str(error), code="invalid") from error
+    return digest_sources.load_digest(context.service, week, context.at)
+
+
+def _answer_digest(parsed: ParsedCommand, context: CommandContext) -> Message:
+    request.require_member(context)
+    found = load_digest(parsed, context)
+    return digest.render(found, found.week.zone)
+
+
+VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
+    "baseline": _answer_baseline,
+    "digest": _answer_digest,
+}

@@ -1,0 +1,129 @@
+"""The verbs that only read: status, list, checks, history, whois, notice."""
+
+import json
+from collections.abc import Callable, Mapping
+
+from bot.commands import request
+from bot.commands.answers import customers_query, whois_query
+from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.request import CommandContext
+from bot.rendering.answers import checks, history, notice_overview, samples, status
+from bot.rendering.blocks.blocks import Message
+from bot.rendering.documents import history_file
+from bot.rendering.json.rollouts import event_to_json, rollout_to_json
+from bot.rendering.messages import card
+from core import evaluation
+from core.report_sources import eval_coverage
+from core.rollout import permission
+from core.rollout.context import is_same_person
+from core.rollout.refusal import Refused
+from core.rollout.state.model import Rollout
+from core.store.observations import shadow_samples
+
+
+def _answer_status(parsed: ParsedCommand, context: CommandContext) -> Message:
+    world = context.service.load_world()
+    zone = world.policy.timezone
+    if not parsed.rollout and not context.thread_ts:
+        if not world.open_rollouts:
+            return status.render_live_versions(world)
+        if len(world.open_rollouts) > 1:
+            return status.render_list(world.open_rollouts, zone, "Open now")
+    rollout = request.require_rollout(parsed.rollout, context, world, "status {id}")
+    return card.render(rollout, zone, evaluation.newest(context.service, rollout))
+
+
+def _answer_list(parsed: ParsedCommand, context: CommandContext) -> Message:
+    zone = context.service.cached_world().policy.timezone
+    return status.render_list(select_rollouts(parsed, context), zone, "Rollouts" if parsed.flags else "Open now")
+
+
+def select_rollouts(parsed: ParsedCommand, context: CommandContext) -> tuple[Rollout, ...]:
+    """The rollouts for `list`: the open ones, or those that its flags select."""
+    world = context.service.load_world()
+    flags = parsed.flags
+    everything = tuple(world.rollouts.values())
+    chosen = everything if "all" in flags or "state" in flags else world.open_rollouts
+    if "mine" in flags:
+        chosen = tuple(r for r in chosen if _is_mine(r, context))
+    if "surface" in flags:
+        chosen = tuple(r for r in chosen if r.plan.surface == flags["surface"])
+    if "state" in flags:
+        chosen = tuple(r for r in chosen if r.state == flags["state"])
+    return chosen
+
+
+def _is_mine(rollout: Rollout, context: CommandContext) -> bool:
+    by = context.by
+    owner = by.matches_reference(rollout.plan.owner) or by.matches_reference(rollout.plan.owner_handle)
+    return owner or is_same_person(rollout.planned_by, by.id)
+
+
+def _answer_history(parsed: ParsedCommand, context: CommandContext) -> Message:
+    request.require_member(context)
+    world = context.service.load_world()
+    rollout = request.require_rollout(parsed.rollout, context, world, "history {id}")
+    return history.render(rollout, context.service.load_entries(rollout.id), world.policy.timezone)
+
+
+def load_history_file(context: CommandContext, reference: str, form: str) -> tuple[str, str]:
+    """(file name, content) of a rollout's whole history, as `csv` in sentences or as `json` with all data.
+
+    `Refused` for guests and, as the data hold prompts, for `json` to those who may not read them.
+    """
+    request.require_member(context)
+    world = context.service.load_world()
+    rollout = request.require_rollout(reference, context, world, f"history {{id}} --{form}")
+    if form == "csv":
+        text = history_file.format_csv(context.service.load_entries(rollout.id), world.policy.timezone)
+    else:
+        permission.check_may_read_prompts(world.policy, context.by, [rollout])
+        events = [event_to_json(one) for one in context.service.load_history(rollout.id)]
+        text = json.dumps({"rollout": rollout_to_json(rollout), "events": events}, indent=2, ensure_ascii=False)
+    return f"history-{rollout.id}.{form}", text
+
+
+def _answer_checks(parsed: ParsedCommand, context: CommandContext) -> Message:
+    request.require_member(context)
+    world = context.service.load_world()
+    rollout = request.require_rollout(parsed.rollout, context, world, "checks {id}")
+    return checks.render(rollout, eval_coverage.load_coverage(context.service, rollout.plan, world, rollout.evals))
+
+
+def _answer_samples(parsed: ParsedCommand, context: CommandContext) -> Message:
+    request.require_member(context)
+    world = context.service.load_world()
+    rollout = request.require_rollout(parsed.rollout, context, world, "samples {id}")
+    permission.check_may_read_prompts(world.policy, context.by, [rollout])
+    judging = world.surfaces[rollout.plan.surface].judging
+    with context.service.database.reading() as connection:
+        progress = shadow_samples.load_progress(connection, rollout.id)
+        worst = {
+            arm: shadow_samples.load_worst(connection, rollout.id, arm, samples.SHOWN) for arm in ("canary", "control")
+        }
+    return samples.render(rollout, judging.judge if judging is not None else "no judge", progress, worst)
+
+
+def answer_notice(parsed: ParsedCommand, context: CommandContext) -> Message:
+    """Who is notified, of what, and who has read it. This sends nothing: notices go out automatically."""
+    world = context.service.load_world()
+    again = " ".join(["notice {id}", *parsed.args])
+    rollout = request.require_rollout(parsed.rollout, context, world, again)
+    zone = world.policy.timezone
+    if parsed.args == ("preview",):
+        surface = world.surfaces[rollout.plan.surface]
+        return notice_overview.render_preview(rollout, surface.title or surface.name, context.at, zone)
+    if parsed.args == ("send",) and not rollout.plan.stakeholder_notices:
+        raise Refused(f"{rollout.id} has no notices.", hint="Add channels under `notify:` and apply the file again.")
+    return notice_overview.render(rollout, zone)
+
+
+VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
+    "status": _answer_status,
+    "list": _answer_list,
+    "history": _answer_history,
+    "samples": _answer_samples,
+    "checks": _answer_checks,
+    "whois": whois_query.answer,
+    "customers": customers_query.answer,
+}

@@ -1,0 +1,1 @@
+"""What is foreseen of a plan, before it starts."""

@@ -1,0 +1,1 @@
+"""Texts to keep: differences, evidence bundles, histories and reviews as files."""

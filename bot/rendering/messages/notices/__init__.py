@@ -1,0 +1,1 @@
+"""What support, marketing and downstream teams are told."""

@@ -1,0 +1,199 @@
+"""Follow-ups to notices: the change started, reached everyone, was switched back, or was cancelled."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypeAlias, assert_never
+from zoneinfo import ZoneInfo
+
+from bot.rendering import schedule, wording
+from bot.rendering.blocks import blocks, buttons
+from bot.rendering.blocks.blocks import Message
+from bot.rendering.messages.notices import notice
+from bot.rendering.numbers import measure_rows
+from core.judging.model.verdict import Finding
+from core.metrics.catalogue import CATALOGUE, DesiredDirection
+from core.rollout.state import events as e
+from core.rollout.state.model import Rollout
+
+FollowedUp: TypeAlias = e.Started | e.Completed | e.Abandoned | e.RolledBack
+"""The events of which a channel hears that got a notice."""
+
+_FAULT_WORDS = {
+    "refusal_rate": "declined too often",
+    "eval_pass_rate": "gave worse answers more often",
+    "critical_fail_rate": "made serious mistakes more often",
+    "hard_error_rate": "failed more often",
+    "new_error_category": "failed in new ways",
+    "latency_p95": "was slower than agreed",
+    "latency_p50": "was slower than agreed",
+    "ttft_p95": "was slower than agreed",
+    "complaint_rate": "drew more complaints",
+    "moderation_flag_rate": "gave answers that our checks flagged",
+    "retry_rate": "made people ask again more often",
+    "abandonment_rate": "made people give up more often",
+    "escalation_rate": "handed customers to a person more often",
+    "thumbs_down_rate": "got more thumbs-down ratings",
+    "groundedness_rate": "gave answers without sources more often",
+    "eval_score": "gave worse answers",
+    "fallback_rate": "fell back to a backup answer more often",
+    "truncation_rate": "cut answers off more often",
+    "tool_error_rate": "failed to use its tools more often",
+    "schema_invalid_rate": "answered in the wrong format more often",
+    "abuse_signal_rate": "showed more signs of misuse",
+    "conversation_turns": "took more messages",
+}
+
+
+def render(
+    rollout: Rollout,
+    event: FollowedUp,
+    audience: str,
+    title: str,
+    at: datetime,
+    zone: str,
+    others: Sequence[Rollout] = (),
+) -> Message:
+    """One plain message about `event`, which happened `at`.
+
+    `others` are the rollouts that are planned or under way on the same AI feature.
+    """
+    name = wording.title_in_sentence(title)
+    match event:
+        case e.RolledBack():
+            return _render_switch_back(rollout, event, audience, name, at, zone, others)
+        case e.Started():
+            known = schedule.estimate_dates(rollout, at)
+            all_of_them = schedule.format_completion(known, zone)
+            first = f"Started: the new version of the {name} is rolling out, {all_of_them} if all goes well."
+            body = ["Customers get it step by step, a few at first. The notice above says what they may notice."]
+        case e.Completed():
+            first = f"Reached everyone: all customers now get the new version of the {name}."
+            quotes = [
+                f"“{wording.escape(b.text)}”"
+                for b in notice.changes_for_audiences(rollout, audience)
+                if not b.unchanged
+            ]
+            body = _list_public_claims(rollout, quotes) if audience == "marketing" else []
+        case e.Abandoned():
+            first = f"Cancelled: {notice.describe_cancellation(name, others)}."
+            body = ["Nothing changed, and you don't need to do anything.", *notice.describe_other_rollouts(others)]
+        case _:
+            assert_never(event)
+    return blocks.build_message(first, blocks.lines_section(body), blocks.context(_format_footer(rollout)))
+
+
+def _format_footer(rollout: Rollout) -> str:
+    return f"Owner: {wording.format_owner(rollout)} · Questions in thread · {rollout.id}"
+
+
+def _render_switch_back(
+    rollout: Rollout, event: e.RolledBack, audience: str, name: str, at: datetime, zone: str, others: Sequence[Rollout]
+) -> Message:
+    first = f"Switched back: the {name} answers as before again (since {wording.format_local_time(at, zone)})."
+    body = [_describe_exposure(event, rollout, at, zone), *_describe_manual_rollback(event)]
+    if event.exposed_units and _describe_fault(event.findings[:1]):
+        body += _suggest_reply(audience, event.findings[0])
+    body += notice.describe_other_rollouts(others) or ["Nothing else changes until you get a new notice."]
+    listed = audience == "support" and event.exposed_units
+    return blocks.build_message(
+        first,
+        blocks.lines_section(body),
+        blocks.actions(buttons.run_command("Customers affected", f"customers {rollout.id}")) if listed else None,
+        blocks.context(_format_footer(rollout)),
+    )
+
+
+def _suggest_reply(audience: str, finding: Finding) -> list[str]:
+    """What the audience may say about a fault: support a reply to customers, marketing nothing."""
+    match audience:
+        case "support":
+            whom = f" (where {wording.format_segment(finding.segment)})" if finding.segment else ""
+            return [f"If they write in{whom}: “That was a fault on our side, please ask again.”"]
+        case "marketing":
+            return ["Please don't mention the change in public."]
+        case _:
+            return []
+
+
+def _describe_manual_rollback(event: e.RolledBack) -> list[str]:
+    if event.findings:
+        return []
+    why = f": “{wording.escape(event.reason)}”" if event.reason else " and gave no reason."
+    return [f"{wording.format_actor(event.by)} switched it back{why}"]
+
+
+def _describe_fault(findings: Sequence[Finding]) -> str:
+    """What customers could have noticed, as a verb phrase; empty if nothing."""
+    for finding in findings:
+        usual = CATALOGUE[finding.metric].good if finding.metric in CATALOGUE else DesiredDirection.DOWN
+        if usual is DesiredDirection.UNCHANGED and (finding.difference or 0) < 0:
+            return "did not behave as agreed"
+        if finding.metric in _FAULT_WORDS:
+            return _FAULT_WORDS[finding.metric]
+    return ""
+
+
+def _describe_exposure(event: e.RolledBack, rollout: Rollout, at: datetime, zone: str) -> str:
+    if not event.exposed_units:
+        return "No customer saw the new version."
+    people, began = f"About {wording.pluralize(event.exposed_units, 'customer')} saw", rollout.started_at
+    span = f" between {_format_moment(began, at, zone)} and {_format_moment(at, began, zone)}" if began else ""
+    if not event.findings:
+        return f"{people} the new version{span}."
+    finding, fault = event.findings[0], _describe_fault(event.findings[:1])
+    if not fault:
+        what = measure_rows.title_in_sentence(finding.metric, finding.title)
+        explanation = f"They will not have noticed anything wrong: we switched back because of its {what}"
+        return f"{people} the new version{span}. {explanation}."
+    counts = _format_counts(rollout, finding)
+    if finding.segment:
+        where = f"Where {wording.format_segment(finding.segment)} it {fault}{counts}"
+        return f"{people} the new version{span}. {where}; we saw no fault elsewhere."
+    return f"{people} the new version{span}. It {fault}{counts}."
+
+
+def _format_moment(at: datetime, reference: datetime, zone: str) -> str:
+    """The time of day, with the date if `reference` lies on a different day."""
+    same = at.astimezone(ZoneInfo(zone)).date() == reference.astimezone(ZoneInfo(zone)).date()
+    return wording.format_clock_time(at, zone) if same else wording.format_local_time(at, zone)
+
+
+def _format_counts(rollout: Rollout, finding: Finding) -> str:
+    """`(9 of 17 requests; usually about 1)` for a metric that is a share of requests; otherwise empty."""
+    rows = (*rollout.measures, *(rollout.evidence.segments if rollout.evidence else ()))
+    row = next((m for m in rows if (m.metric, m.segment) == (finding.metric, finding.segment)), None)
+    if row is None or row.canary is None or not row.unit.startswith("%"):
+        return ""
+    bad, usual = (share if share is None or row.harm != "less" else 1 - share for share in (row.canary, row.control))
+    assert bad is not None, "there is a reading"
+    usually = "" if usual is None else f"; usually about {wording.format_count(usual * row.n_canary)}"
+    return f" ({wording.format_count(bad * row.n_canary)} of {wording.pluralize(row.n_canary, 'request')}{usually})"
+
+
+def _list_public_claims(rollout: Rollout, quotes: list[str]) -> list[str]:
+    """What marketing may say: quotes from the plan, kept apart from measured improvements."""
+    claims = []
+    if quotes:
+        claims.append(
+            f"You may now say: {' '.join(quotes)} This is how the plan describes it; Rampart has not measured it."
+        )
+    better = _list_improvements(rollout)
+    if better:
+        claims.append(f"Also measured: {'; '.join(better)}.")
+    elif rollout.measures:
+        claims.append("Measured: no difference worth quoting in public.")
+    return claims
+
+
+def _list_improvements(rollout: Rollout) -> list[str]:
+    improvements = []
+    for measure in rollout.measures:
+        noticed = measure.metric in _FAULT_WORDS
+        if noticed and measure.word == "Better" and measure.canary is not None and measure.control is not None:
+            title = CATALOGUE[measure.metric].title if measure.metric in CATALOGUE else measure.title
+            new, old = (
+                wording.format_level(measure.canary, measure.unit),
+                wording.format_level(measure.control, measure.unit),
+            )
+            improvements.append(f"{wording.escape(title, 60)}: {new} (before: {old})")
+    return improvements

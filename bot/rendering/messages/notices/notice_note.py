@@ -1,0 +1,84 @@
+"""Notes in the thread of a notice: what changed about it, and the reminder on the day of the start."""
+
+from datetime import datetime
+from typing import TypeAlias
+
+from bot.rendering import schedule, wording
+from bot.rendering.blocks import blocks
+from bot.rendering.blocks.blocks import Message
+from bot.rendering.messages.notices import change_status
+from core.rollout.state import events as e
+from core.rollout.state import holds
+from core.rollout.state.model import Rollout, RolloutState
+
+NotedEvent: TypeAlias = (
+    e.StageEntered | e.StartScheduled | e.BaseChanged | e.Held | e.Paused | e.Resumed | e.ConcernsAnswered
+)
+"""The events that a note tells of."""
+
+
+def render(before: Rollout, after: Rollout, event: NotedEvent, name: str, at: datetime, zone: str) -> Message | None:
+    """The note about `event`, which happened `at`; None if it changes nothing for the people in this channel.
+
+    `before` and `after` are the rollout around the event, and `name` is the AI feature as it stands in a sentence.
+    """
+    match event:
+        case e.StageEntered():
+            text = _describe_growth(before, after, name)
+        case e.StartScheduled():
+            text = _describe_move(before, after, zone)
+        case e.BaseChanged() if after.live_instead:
+            text = (
+                "Delayed: it will not start as announced, because another change came first. "
+                "You will get a new notice before it does."
+            )
+        case e.BaseChanged():
+            text = "No longer delayed: it can start as announced."
+        case e.Held():
+            text = f"On hold: {_describe_stop(after)} Rampart stopped it; somebody looks at why."
+        case e.Paused():
+            why = f": “{wording.escape(event.reason)}”" if event.reason else "."
+            text = f"Paused: {_describe_stop(after)} {wording.format_actor(event.by)} paused it{why}"
+        case e.Resumed():
+            told = before.hold is None or not holds.clears_itself(before.hold.key)
+            text = "Going on: more customers get it step by step again." if told else ""
+        case e.ConcernsAnswered():
+            who = wording.format_actor(event.by, event.handle)
+            text = f"Answered: {who} answered your concern: “{wording.escape(event.text)}”"
+    return blocks.build_message(text, blocks.context(wording.format_local_time(at, zone))) if text else None
+
+
+def render_start_reminder(rollout: Rollout, name: str, zone: str) -> Message | None:
+    """The reminder on the day of the start; None if it is not about to start."""
+    if rollout.state is not RolloutState.PLANNED or rollout.start is None or rollout.live_instead:
+        return None
+    first = schedule.estimate_dates(rollout, rollout.start).first_customers_at or rollout.start
+    return blocks.build_message(
+        f"Today: the {name} starts to change {_at(first, zone)}. The notice above says what people may notice.",
+        blocks.context(f"Owner: {wording.format_owner(rollout)} · Questions in thread · {rollout.id}"),
+    )
+
+
+def _describe_growth(before: Rollout, after: Rollout, name: str) -> str:
+    percent = schedule.customer_percent(after)
+    if percent == schedule.customer_percent(before):
+        return ""
+    if percent >= 100:
+        return f"Everyone has it: all customers get the new version of the {name} now. We are still watching it."
+    word = "Growing" if schedule.customer_percent(before) else "Started"
+    return f"{word}: {change_status.describe_reach(after)} gets the new version of the {name} now."
+
+
+def _describe_move(before: Rollout, after: Rollout, zone: str) -> str:
+    if after.start is None or after.start == before.start:
+        return ""
+    moved = f"it starts {_at(after.start, zone)}"
+    return f"Moved: {moved}, not {_at(before.start, zone)}." if before.start else f"Date set: {moved}."
+
+
+def _describe_stop(rollout: Rollout) -> str:
+    return f"nobody else gets the new version for now; {change_status.describe_reach(rollout)} has it."
+
+
+def _at(at: datetime, zone: str) -> str:
+    return f"on {wording.format_local_day(at, zone)}"

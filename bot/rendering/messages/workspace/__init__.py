@@ -1,0 +1,1 @@
+"""Messages about the workspace: the digest, models, the log's witness."""

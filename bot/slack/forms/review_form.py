@@ -1,0 +1,95 @@
+"""The form in which the four questions of a review are answered, each below what the log says to it."""
+
+import json
+from typing import Any
+
+from bot.rendering import wording
+from bot.rendering.blocks import blocks, buttons
+from bot.rendering.markup import SLACK
+from bot.rendering.numbers import review_words
+from core.reviews.draft import ReviewDraft
+from core.rollout.decisions.reviewing import QUESTIONS
+
+KEEP = "keep"
+MAX_ANSWER_LENGTH = 1000  # characters
+_LESSONS = {"worked": "What worked?", "failed": "What did not?", "next_time": "What should be different next time?"}
+
+
+def build_form(draft: ReviewDraft, zone: str, channel: str = "") -> dict[str, Any]:
+    """The modal; it carries the rollout and the channel, and shows earlier answers again."""
+    rollout, given = draft.rollout, draft.rollout.review
+    asked: list[dict[str, Any]] = []
+    for number, question in enumerate(review_words.list_questions(draft, SLACK, zone), start=1):
+        asked.append(blocks.section("\n".join(question.lines)))
+        asked.append(_build_input(question.name, f"{number}. {question.question}", getattr(given, question.name, "")))
+    lessons = [_build_input(name, label, getattr(given, name, ""), optional=True) for name, label in _LESSONS.items()]
+    return {
+        "type": "modal",
+        "callback_id": buttons.WRITE_REVIEW,
+        "private_metadata": json.dumps({"pressed": buttons.encode_value(rollout.id), "channel": channel}),
+        "title": _build_plain_text(f"Review {rollout.id}", 24),
+        "submit": _build_plain_text("Save", 24),
+        "close": _build_plain_text("Cancel", 24),
+        "blocks": [
+            blocks.section(f"*{wording.format_subject(rollout)}*"),
+            *asked,
+            _build_keep_choice(draft),
+            *lessons,
+        ],
+    }
+
+
+def read_answers(view: dict[str, Any]) -> dict[str, str]:
+    """The answers of a submitted form, by field of `SubmitReview`."""
+    values = view["state"]["values"]
+    names = (*QUESTIONS, *_LESSONS)
+    return {name: str(values[name][name]["value"] or "") for name in names if name in values}
+
+
+def keeps_baseline(view: dict[str, Any]) -> bool:
+    """Whether the person chose to keep what was measured as the new normal."""
+    chosen = view["state"]["values"][KEEP][KEEP]["selected_option"]
+    return bool(chosen is not None and chosen["value"] == "yes")
+
+
+def _build_input(name: str, label: str, given: str, *, optional: bool = False) -> dict[str, Any]:
+    element: dict[str, Any] = {
+        "type": "plain_text_input",
+        "action_id": name,
+        "multiline": True,
+        "max_length": MAX_ANSWER_LENGTH,
+    }
+    if given:
+        element["initial_value"] = given[:MAX_ANSWER_LENGTH]
+    return {
+        "type": "input",
+        "block_id": name,
+        "label": _build_plain_text(label, 150),
+        "element": element,
+        "optional": optional,
+    }
+
+
+def _build_keep_choice(draft: ReviewDraft) -> dict[str, Any]:
+    options = [_build_option("Yes", "yes"), _build_option("No", "no")]
+    given = draft.rollout.review
+    return {
+        "type": "input",
+        "block_id": KEEP,
+        "label": _build_plain_text("Keep what was measured as the new normal?", 150),
+        "hint": _build_plain_text("The next plan takes its sample sizes and limits from it.", 150),
+        "element": {
+            "type": "radio_buttons",
+            "action_id": KEEP,
+            "options": options,
+            "initial_option": options[0 if given is None or given.keeps_baseline else 1],
+        },
+    }
+
+
+def _build_option(label: str, value: str) -> dict[str, Any]:
+    return {"text": _build_plain_text(label, 75), "value": value}
+
+
+def _build_plain_text(text: str, limit: int) -> dict[str, Any]:
+    return {"type": "plain_text", "text": wording.shorten(text, limit)}

@@ -1,0 +1,67 @@
+"""Digests read from the store: of a week, and a year of them as a table."""
+
+from datetime import datetime
+
+from core.digests.compute_digest import REVIEWS_LOOK_BACK, build_digest
+from core.digests.digest import Digest, ToldShutdown
+from core.digests.rollout_facts import FACT_EVENTS, Occurrence, RolloutFacts, collect_facts
+from core.digests.week import Week
+from core.digests.year import WEEKS_PER_YEAR, WeekRow, build_year
+from core.rollout.state import events as e
+from core.rollout.state.surface import RetirementTold
+from core.service import RolloutService
+from core.store.log import event_log
+from core.store.world import rollout_rows
+
+_FACTS = tuple(kind.TYPE for kind in FACT_EVENTS)
+_FACTS_AND_EVIDENCE = (*_FACTS, e.EvidenceRecorded.TYPE)
+
+
+def load_digest(service: RolloutService, week: Week, now: datetime) -> Digest:
+    """The digest of a week: up to its end, or up to `now` while it lasts."""
+    until = min(week.ends, now)
+    facts = _load_facts(service, week, week.begins - REVIEWS_LOOK_BACK, until)
+    return build_digest(week, facts, until, _load_shutdowns(service))
+
+
+def load_year(service: RolloutService, last: Week, now: datetime) -> tuple[WeekRow, ...]:
+    """A row for each of the 52 weeks up to `last`, oldest first."""
+    first = last.shift(1 - WEEKS_PER_YEAR)
+    return build_year(last, _load_facts(service, None, first.begins, min(last.ends, now)))
+
+
+def _load_shutdowns(service: RolloutService) -> tuple[ToldShutdown, ...]:
+    """What the log says of models that are switched off, oldest first."""
+    told: list[ToldShutdown] = []
+    with service.database.reading() as connection:
+        for surface in service.cached_world().surfaces:
+            for one in event_log.read_stream(connection, e.surface_stream(surface), types=(RetirementTold.TYPE,)):
+                event = one.event
+                assert isinstance(event, RetirementTold)
+                told.append(
+                    ToldShutdown(
+                        surface=surface,
+                        model=event.model,
+                        on=event.on,
+                        replacement=event.replacement,
+                        told=Occurrence(position=one.position, at=one.at),
+                    )
+                )
+    return tuple(sorted(told, key=lambda one: one.told.position))
+
+
+def _load_facts(
+    service: RolloutService, week: Week | None, since: datetime, until: datetime
+) -> tuple[RolloutFacts, ...]:
+    """The facts before `until` of every rollout that was open since `since`; with expectations of what ended in
+    `week`."""
+    with service.database.reading() as connection:
+        open_since = rollout_rows.find_open_ids(connection, since, until)
+        ended_since = set(rollout_rows.find_open_ids(connection, week.begins, until)) if week is not None else set()
+    found = []
+    for rollout in open_since:
+        types = _FACTS_AND_EVIDENCE if rollout in ended_since else _FACTS
+        facts = collect_facts(rollout, service.load_entries(rollout, types=types), until)
+        if facts is not None:
+            found.append(facts)
+    return tuple(found)

@@ -1,0 +1,466 @@
+"""What time and evidence do to a rollout: roll back, hold, ask, take the next step, or nothing."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from core import durations
+from core.judging.model import verdict as v
+from core.rollout import commands as c
+from core.rollout.context import Context
+from core.rollout.decisions import gating
+from core.rollout.models import way_back
+from core.rollout.plans.plan import GATE_KINDS, Stage, StageKind
+from core.rollout.plans.policy import Policy
+from core.rollout.refusal import Refused
+from core.rollout.serving import code_reverts, driving
+from core.rollout.state import events as e
+from core.rollout.state import holds
+from core.rollout.state.model import Rollout, RolloutState
+
+REQUESTS_BEFORE_UNREAD_HOLD = 50
+"""After this many canary requests, a metric without any reading holds the rollout. The hold clears automatically."""
+COHORT_SILENCE_ALLOWED = timedelta(days=1)
+"""How long a cohort may send no traffic (overnight, for example) before a person is asked."""
+
+
+def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list[e.RolloutEvent]:
+    """The events that follow from a command of the engine."""
+    match command:
+        case c.Tick():
+            return _decide_tick(rollout, command.look, context)
+        case c.DoubtEvidence():
+            return (
+                [e.Held(key=holds.BROKEN, text=command.text)]
+                if rollout.state in {RolloutState.RUNNING, RolloutState.WAITING}
+                else []
+            )
+        case c.DoubtComplaints():
+            return (
+                [e.Held(key=holds.COMPLAINTS, text=command.text)]
+                if rollout.state in {RolloutState.RUNNING, RolloutState.WAITING}
+                and holds.COMPLAINTS not in rollout.overridden
+                else []
+            )
+        case c.RecordDrill():
+            return _record_drill(rollout, command)
+        case c.ConfirmFlip():
+            if rollout.state is not RolloutState.ROLLED_BACK or rollout.flip is not None:
+                return []
+            return [e.FlipConfirmed(seconds=command.seconds, processes=command.processes, unheard=command.unheard)]
+        case c.DoubtFlip():
+            if rollout.state is not RolloutState.ROLLED_BACK or rollout.flip is not None or rollout.flip_doubted:
+                return []
+            return [e.FlipUnconfirmed(seconds=command.seconds, missing=command.missing)]
+        case c.RecordPosted():
+            return [e.MessagePosted(key=command.key, channel=command.channel, ts=command.ts)]
+        case c.RecordFailed():
+            return [e.MessageFailed(key=command.key, channel=command.channel, error=command.error)]
+        case c.RecordFlag() | c.RecordFlagTrouble() | c.RecordFlagLowered():
+            return driving.decide(rollout, command)
+        case c.RecordRevert() | c.RecordRevertTrouble():
+            return code_reverts.decide(rollout, command)
+
+
+def begin_rollout(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
+    """The events of a start: plan and limits are frozen and the first stage is entered."""
+    started = e.Started(fingerprint=rollout.fingerprint, by=context.by.id)
+    return [started, enter_stage(rollout, 0)]
+
+
+def enter_stage(rollout: Rollout, index: int, skipped: str = "", by: str = "") -> e.StageEntered:
+    """Enter the stage with this index."""
+    stage = rollout.plan.stages[index]
+    return e.StageEntered(
+        index=index, name=stage.name, percent=stage.percent, skipped=skipped, skipped_by=by if skipped else None
+    )
+
+
+def leave_stage(
+    rollout: Rollout, context: Context, *, skipped: str = "", to: int | None = None
+) -> list[e.RolloutEvent]:
+    """Leave the current stage: enter the next one (or `to`), ask for its approval, or complete the rollout."""
+    index = rollout.stage_index + 1 if to is None else to
+    if index >= len(rollout.plan.stages):
+        return [e.Completed(version=rollout.plan.to_version, retired=rollout.plan.from_version)]
+    stage = rollout.plan.stages[index]
+    needed = gating.count_approvals_needed(rollout, stage)
+    if needed and not (rollout.request and rollout.request.gate == stage.name and gating.is_approved(rollout)):
+        return [gating.build_approval_request(rollout, stage.name, needed, context, skipped)]
+    return [enter_stage(rollout, index, skipped, context.by.id)]
+
+
+def build_rolled_back(
+    rollout: Rollout,
+    context: Context,
+    *,
+    reason: str,
+    findings: tuple[v.Finding, ...],
+    look: c.LookResult | None = None,
+) -> e.RolledBack:
+    """The event after which everyone gets the previous version."""
+    last = rollout.evidence
+    stage = rollout.stage
+    since = rollout.stage_since
+    exposed = stage is not None and stage.has_exposure and since is not None and rollout.state is not RolloutState.DONE
+    return e.RolledBack(
+        by=context.by.id,
+        reason=reason,
+        findings=findings,
+        version=rollout.plan.from_version,
+        after_done=rollout.state is RolloutState.DONE,
+        verdict_seconds=(context.at - since).total_seconds() if exposed and since else None,
+        judged_seconds=look.judged_seconds if look else None,
+        exposed_requests=look.judgement.exposed_requests if look else (last.canary_requests if last else 0),
+        exposed_units=look.judgement.exposed_units if look else (last.canary_units if last else 0),
+    )
+
+
+def find_gate_index(rollout: Rollout, suite: str) -> int:
+    """The index of the offline gate that asks for `suite`; any name fits if there is only one gate.
+
+    Raises `Refused` if there is none.
+    """
+    return find_gate(rollout.plan.stages, suite, rollout.id, rollout.stage_index)
+
+
+def find_gate(stages: Sequence[Stage], suite: str, title: str, current: int = 0) -> int:
+    """As `find_gate_index`, for the stages of what is called `title`; `current` is the index of the current stage."""
+    asking = [i for i, stage in enumerate(stages) if stage.terms is not None]
+    named = [i for i in asking if (terms := stages[i].terms) is not None and terms.suite == suite]
+    if named:
+        return named[0]
+    if len(asking) == 1 or (asking and not suite):
+        return next((i for i in asking if i >= current), asking[-1])
+    suites = ", ".join(terms.suite or stages[i].name for i in asking if (terms := stages[i].terms))
+    raise Refused(
+        f"No gate of {title} expects {suite or 'eval results'}.",
+        hint=f"Its gates expect: {suites}." if suites else "Its plan has no eval stage.",
+    )
+
+
+def is_gate_passed(rollout: Rollout) -> bool:
+    """Whether the gate of the current stage has what it requires."""
+    stage = rollout.current_stage
+    if stage.kind is StageKind.ROLLBACK_DRILL:
+        seconds = rollout.drilled.get(rollout.stage_index)
+        return seconds is not None and (stage.drill_within is None or seconds <= stage.drill_within.total_seconds())
+    result = rollout.evals.get(rollout.stage_index)
+    return result is not None and (result.ok or f"eval:{result.digest}" in rollout.overridden)
+
+
+def _decide_tick(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
+    if rollout.state is RolloutState.PLANNED:
+        return _decide_planned(rollout, context)
+    if not rollout.is_under_way:
+        return []
+    new_caps = {metric: cap for metric, cap in look.caps.items() if metric not in rollout.caps} if look else {}
+    frozen: list[e.RolloutEvent] = [e.TailsFrozen(caps=new_caps)] if new_caps else []
+    return [*frozen, *_decide_on_look(rollout, look, context)]
+
+
+def _decide_on_look(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
+    if look is not None:
+        if isinstance(look.verdict, v.RollBack):
+            if way_back.is_way_back_closed(rollout.plan, context.policy, context.at):
+                return _hold_without_way_back(rollout, look, look.verdict, context)
+            evidence = _build_evidence(rollout, look, "rollback")
+            reason = look.verdict.findings[0].limit_text
+            back = build_rolled_back(rollout, context, reason=reason, findings=look.verdict.findings, look=look)
+            return [evidence, back]
+        if holding := _decide_holds(rollout, look, context):
+            return holding
+    events = _decide_steps(rollout, look, context)
+    if look is None or any(isinstance(x, e.EvidenceRecorded) for x in events):
+        return events
+    before = rollout.evidence.verdict if rollout.evidence else None
+    has_verdict = not isinstance(look.verdict, v.TooEarly)  # a stage that has just begun has no verdict yet
+    if has_verdict and gating.verdict_name(before) != gating.verdict_name(look.verdict):
+        return [_build_evidence(rollout, look, "verdict"), *events]
+    if not events and _is_summary_due(rollout, context):
+        return [_build_evidence(rollout, look, "summary")]
+    return events
+
+
+def _hold_without_way_back(
+    rollout: Rollout, look: c.LookResult, verdict: v.RollBack, context: Context
+) -> list[e.RolloutEvent]:
+    """Hold instead of rolling back to a version that nobody can be served any more. People are told once."""
+    if rollout.state is RolloutState.ON_HOLD and rollout.hold and rollout.hold.key == way_back.NO_WAY_BACK:
+        return []
+    if way_back.NO_WAY_BACK in rollout.overridden:
+        return []
+    text = (
+        f"{verdict.findings[0].metric} {verdict.findings[0].limit_text}, but "
+        f"{way_back.explain_closed_way_back(rollout.plan)}. {way_back.suggest_way_back(rollout, context.surface)}"
+    )
+    held = e.Held(key=way_back.NO_WAY_BACK, text=text, findings=verdict.findings)
+    return [_build_evidence(rollout, look, "hold"), held]
+
+
+def _decide_planned(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
+    request = rollout.request
+    if request is not None and context.at > request.expires_at and not gating.is_approved(rollout):
+        return [
+            e.ApprovalExpired(request=request.request),
+            gating.build_approval_request(rollout, request.gate, request.needed, context),
+        ]
+    if context.surface is not None and context.surface.live != (rollout.live_instead or rollout.plan.from_version):
+        return [e.BaseChanged(live=context.surface.live)]
+    if not gating.is_start_due(rollout, context):
+        return []
+    try:
+        gating.check_start(rollout, context)
+    except Refused:
+        return []  # it starts automatically once nothing is missing; the card shows what is
+    return begin_rollout(rollout, context)
+
+
+def _build_evidence(rollout: Rollout, look: c.LookResult, reason: str) -> e.EvidenceRecorded:
+    found = look.judgement
+    return e.EvidenceRecorded(
+        number=rollout.evidence.number + 1 if rollout.evidence else 1,
+        reason=reason,
+        verdict=found.verdict,
+        measures=found.measures,
+        canary_requests=found.canary_requests,
+        control_requests=found.control_requests,
+        canary_units=found.canary_units,
+        control_units=found.control_units,
+        first_look=look.first_look,
+        last_look=look.last_look,
+        state_before=look.state_before,
+        looks=look.looks,
+        state_after=look.state_after,
+        notes=found.notes,
+        segments=found.segments,
+        segments_checked=found.segments_checked,
+        blind=look.blind or None,
+        causes=look.causes or None,
+    )
+
+
+def _decide_holds(rollout: Rollout, look: c.LookResult, context: Context) -> list[e.RolloutEvent]:
+    """The events of a hold that begins or clears automatically; empty if neither."""
+    found = holds.hold_for_verdict(rollout, look.verdict)
+    if rollout.state is RolloutState.ON_HOLD:
+        assert rollout.hold is not None
+        if holds.has_cleared(rollout.hold.key, look.verdict) or (
+            rollout.hold.key == holds.UNREAD
+            and not gating.select_unread(gating.find_blocking_blind_spots(rollout, look.blind, context.policy))
+        ):
+            return [_build_evidence(rollout, look, "verdict"), e.HoldCleared(key=rollout.hold.key)]
+        return []
+    if found is None or rollout.state is RolloutState.PAUSED or _is_cohort_silent(rollout, look):
+        return []
+    return [_build_evidence(rollout, look, "hold"), found]
+
+
+def _is_cohort_silent(rollout: Rollout, look: c.LookResult | None) -> bool:
+    """Whether a cohort that had traffic before is silent, as every night. The rollout does not grow meanwhile."""
+    cohort = rollout.stage is not None and rollout.stage.kind is StageKind.COHORT
+    return cohort and look is not None and isinstance(look.verdict, v.NoData) and look.stage_requests > 0
+
+
+def _decide_steps(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
+    match rollout.state:
+        case RolloutState.WAITING:
+            return _decide_waiting(rollout, look, context)
+        case RolloutState.RUNNING:
+            return _decide_running(rollout, look, context)
+        case (
+            RolloutState.PLANNED
+            | RolloutState.ON_HOLD
+            | RolloutState.PAUSED
+            | RolloutState.ROLLED_BACK
+            | RolloutState.DONE
+            | RolloutState.ABANDONED
+        ):
+            return []
+        case _:
+            assert_never(rollout.state)
+
+
+def _decide_waiting(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
+    request = rollout.request
+    assert request is not None
+    silent = look.verdict if look and isinstance(look.verdict, v.NoData | v.BrokenSource) else None
+    if look is not None and silent is None and gating.approval_basis(look.verdict) != request.verdict:
+        evidence = _build_evidence(rollout, look, "verdict")
+        new_request = gating.build_approval_request(
+            replace(rollout, evidence=evidence), request.gate, request.needed, context
+        )
+        return [evidence, new_request]  # replaces the old request
+    if gating.is_approved(rollout):
+        if gating.find_growth_block(context) or (
+            silent is not None and holds.hold_key(silent) not in rollout.overridden
+        ):
+            return []
+        if look is not None and look.unwatched:
+            return []
+        index = next(i for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.name == request.gate)
+        return [enter_stage(rollout, index)]
+    if context.at > request.expires_at:
+        return [
+            e.ApprovalExpired(request=request.request),
+            e.Held(key=f"expired:{request.request}", text=f"nobody approved {request.gate} in time"),
+        ]
+    return []
+
+
+def _decide_running(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
+    stage = rollout.current_stage
+    if stage.kind in GATE_KINDS:
+        if is_gate_passed(rollout):
+            return [] if gating.find_growth_block(context) else leave_stage(rollout, context)
+        result = rollout.evals.get(rollout.stage_index)
+        if result is not None and not result.ok:
+            return [e.Held(key=f"eval:{result.digest}", text=f"{result.suite or 'eval'} failed: {result.reasons[0]}")]
+        return []
+    if stage.is_decided_at_end:
+        return _decide_comparison(rollout, look, context)
+    if is_ready_to_leave(rollout, look, context.at, context.policy):
+        if gating.find_growth_block(context):
+            return []
+        if look is None:
+            return leave_stage(rollout, context)
+        # Each step records its own evidence, and an approval is requested on what is known now.
+        evidence = _build_evidence(rollout, look, "step")
+        return [evidence, *leave_stage(replace(rollout, evidence=evidence), context)]
+    key = gating.undecided_hold_key(stage)
+    shown = gating.may_grow(rollout, look.verdict if look else None, context.policy)
+    blind = gating.find_blocking_blind_spots(rollout, look.blind, context.policy) if look else ()
+    unread = gating.select_unread(blind)
+    if (
+        unread
+        and look is not None
+        and look.judgement.exposed_requests >= REQUESTS_BEFORE_UNREAD_HOLD
+        and _meets_stage_minimums(rollout, look, context.at)
+    ):
+        return [_build_evidence(rollout, look, "hold"), e.Held(key=holds.UNREAD, text=_describe_unread(unread))]
+    longest = _time_until_asked(rollout, stage, look)
+    held = rollout.held_for(context.at)
+    # a person who let it continue undecided is asked again after the same time
+    if held - rollout.asked_after >= longest:
+        text = (
+            f"undecided after {durations.format_rounded(rollout.asked_after + longest)}: "
+            f"{_describe_progress(stage, look, blind, shown=shown)}"
+        )
+        asked = e.Held(key=key, text=text)
+        return [_build_evidence(rollout, look, "hold"), asked] if look else [asked]
+    return []
+
+
+def _decide_comparison(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
+    """At the horizon of a long comparison: ask a person. Once they keep the new version, take the next step."""
+    if look is None:
+        return []
+    if rollout.stage_index in rollout.decisions:
+        if gating.find_growth_block(context) or look.unwatched:
+            return []
+        evidence = _build_evidence(rollout, look, "step")
+        return [evidence, *leave_stage(replace(rollout, evidence=evidence), context)]
+    found = look.comparison
+    if found is None:
+        return []
+    stage = rollout.current_stage
+    ended = e.ComparisonEnded(
+        stage=rollout.stage_index,
+        look=look.last_look,
+        advice=found.advice,
+        measures=found.measures,
+        courses=found.courses,
+        weekdays=look.weekdays,
+    )
+    lasted = durations.format_rounded(rollout.held_for(context.at))
+    text = f"the comparison is over after {lasted}: keep the new version, or go back"
+    return [_build_evidence(rollout, look, "verdict"), ended, e.Held(key=f"{holds.DECISION}{stage.name}", text=text)]
+
+
+def _time_until_asked(rollout: Rollout, stage: Stage, look: c.LookResult | None) -> timedelta:
+    """How long the stage holds before a person is asked."""
+    return max(stage.longest_hold, COHORT_SILENCE_ALLOWED) if _is_cohort_silent(rollout, look) else stage.longest_hold
+
+
+def _describe_progress(stage: Stage, look: c.LookResult | None, blind: tuple[v.BlindSpot, ...], *, shown: bool) -> str:
+    """Why the stage is undecided, in words."""
+    requests = look.stage_requests if look else 0
+    if requests < stage.min_samples:
+        return f"{requests} of {stage.min_samples} requests seen"
+    if shown and (silent := gating.select_unread(blind)):
+        return _describe_unread(silent)
+    if shown and blind:
+        return f"harm of twice the limit could still have been missed for {_join_metric_names(blind)}"
+    if shown:
+        return f"{requests} requests seen, and they allow no conclusion yet"
+    return f"{requests} requests do not show yet that every limit is kept"
+
+
+def _describe_unread(unread: tuple[v.BlindSpot, ...]) -> str:
+    """That no reading of these metrics ever arrived, in words."""
+    of = " of the current version" if all(spot.arm == "control" for spot in unread) else ""
+    asked = "is it" if len(unread) == 1 else "are they"
+    return f"no reading of {_join_metric_names(unread)}{of} has ever arrived: {asked} reported?"
+
+
+def _join_metric_names(spots: tuple[v.BlindSpot, ...]) -> str:
+    *some, last = dict.fromkeys(spot.metric for spot in spots)
+    return f"{', '.join(some)} and {last}" if some else last
+
+
+def is_ready_to_leave(rollout: Rollout, look: c.LookResult | None, at: datetime, policy: Policy) -> bool:
+    """Whether the current stage may be left: the minimums are met, the policy lets it grow, and no blind spot keeps
+    it."""
+    if not _meets_stage_minimums(rollout, look, at):
+        return False
+    if look is None:
+        return True
+    if look.unwatched:
+        return False
+    return gating.may_grow(rollout, look.verdict, policy) and not gating.find_blocking_blind_spots(
+        rollout, look.blind, policy
+    )
+
+
+def _meets_stage_minimums(rollout: Rollout, look: c.LookResult | None, at: datetime) -> bool:
+    """Whether the stage has held long enough, has enough requests, and nothing speaks against leaving it."""
+    stage = rollout.current_stage
+    if rollout.held_for(at) < stage.min_hold:
+        return False
+    if look is None:
+        return not stage.has_exposure
+    if look.stage_requests < stage.min_samples:
+        return False
+    match look.verdict:
+        case v.TooEarly():
+            return False
+        case v.NoData() | v.Skewed() | v.BrokenSource() as unknown:
+            return holds.hold_key(unknown) in rollout.overridden
+        case v.Continue() | v.NoControl() | v.Cleared() | v.Hold() | v.RollBack():
+            return True
+        case _:
+            assert_never(look.verdict)
+
+
+def _is_summary_due(rollout: Rollout, context: Context) -> bool:
+    if rollout.started_at is None or rollout.summary_at is None or context.policy.is_quiet_for("summary", context.at):
+        return False
+    first_day = context.at - rollout.started_at <= timedelta(days=1)
+    every = context.policy.summary_first_day if first_day else context.policy.summary_later
+    return context.at - rollout.summary_at >= every
+
+
+def _record_drill(rollout: Rollout, command: c.RecordDrill) -> list[e.RolloutEvent]:
+    stage = rollout.stage
+    if stage is None or not driving.is_drilling(rollout) or not driving.has_answered_drill(rollout):
+        return []
+    ok = stage.drill_within is None or command.seconds <= stage.drill_within.total_seconds()
+    finished = e.DrillFinished(stage=rollout.stage_index, seconds=command.seconds, ok=ok)
+    if ok:
+        return [finished]
+    text = (
+        f"the drill took {command.seconds:.1f} s; at most {stage.drill_within.total_seconds():g} s were agreed. "  # type: ignore[union-attr]
+        "A resume repeats it"
+    )
+    return [finished, e.Held(key=holds.DRILL, text=text)]

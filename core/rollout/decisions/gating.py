@@ -1,0 +1,321 @@
+"""What a rollout needs before its next step: approvals, notices, lead times, no freeze, a free surface."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from core import durations
+from core.judging.model.verdict import BlindSpot, Cleared, Continue, NoControl, Verdict
+from core.judging.verdict import find_blind_spots
+from core.rollout.context import Context
+from core.rollout.plans.plan import GATE_KINDS, AdvanceMode, Risk, Stage, StageKind, content_hash
+from core.rollout.plans.policy import GrowOn, Policy
+from core.rollout.refusal import Refused
+from core.rollout.state import holds
+from core.rollout.state.events import ApprovalRequested
+from core.rollout.state.model import Rollout, RolloutState
+from core.rollout.state.surface import Surface, is_version_taken, next_version
+
+START_GATE = "start"
+WEEK = timedelta(weeks=1)
+
+
+def count_approvals_needed(rollout: Rollout, stage: Stage | None) -> int:
+    """How many approvals are needed before `stage` is entered; None stands for the start.
+
+    Standard risk asks once, at the start; high risk at every step that exposes more people.
+    """
+    required = rollout.plan.approvals.needed
+    if stage is None:
+        return required
+    if stage.kind in GATE_KINDS or stage.kind is StageKind.BAKE:
+        return 0
+    if rollout.plan.risk is Risk.HIGH:
+        return max(required, 2)
+    return max(required, 1) if stage.advance is AdvanceMode.APPROVE else 0
+
+
+def build_approval_request(
+    rollout: Rollout, gate: str, needed: int, context: Context, skipped: str = ""
+) -> ApprovalRequested:
+    """The approval request for `gate`, bound to the plan and the current verdict. `skipped`: why a person skipped the
+    wait."""
+    return ApprovalRequested(
+        request=f"{rollout.id}.{rollout.requests_made + 1}",
+        gate=gate,
+        needed=needed,
+        verdict=approval_basis(rollout.evidence.verdict if rollout.evidence else None),
+        expires_at=context.at + context.policy.approval_expires,
+        skipped=skipped or None,
+        skipped_by=context.by.id if skipped else None,
+    )
+
+
+def approval_basis(verdict: Verdict | None) -> str:
+    """The verdict that an approval is bound to. All verdicts that do not object count as the same one."""
+    return "Continue" if isinstance(verdict, Continue | Cleared | NoControl) else verdict_name(verdict)
+
+
+def may_grow(rollout: Rollout, verdict: Verdict | None, policy: Policy) -> bool:
+    """Whether the policy lets the rollout grow on this verdict.
+
+    Where it grows only on what is shown, every limit has to be shown to be kept, unless a person has overridden that.
+    """
+    stage = rollout.stage
+    if policy.growth_rule_for(rollout.plan.risk) is not GrowOn.SHOWN or stage is None or not stage.is_compared:
+        return True
+    return isinstance(verdict, Cleared) or undecided_hold_key(stage) in rollout.overridden
+
+
+def find_blocking_blind_spots(
+    rollout: Rollout, blind: Sequence[BlindSpot], policy: Policy, to: Stage | None = None
+) -> tuple[BlindSpot, ...]:
+    """The blind spots that keep the stage from being left and that nobody has accepted.
+
+    A limit that was never read always does. Where the policy grows on what is noticeable, so does every other one;
+    except in a cohort, whose few people can hardly show anything, if the next stage (or `to`, the one jumped to) is
+    compared with a control.
+    """
+    stage = rollout.stage
+    left = tuple(
+        spot
+        for spot in blind
+        if spot.key not in rollout.accepted_limit_keys and (spot.unread or spot.key not in rollout.sighted)
+    )
+    if stage is None or not stage.has_exposure:
+        return ()
+    following = to or rollout.next_stage
+    asked_later = stage.kind is StageKind.COHORT and following is not None and following.is_compared
+    seen = policy.growth_rule_for(rollout.plan.risk) is GrowOn.NOTICEABLE and stage.is_compared
+    if seen and not asked_later and undecided_hold_key(stage) not in rollout.overridden:
+        return left
+    return select_unread(left)
+
+
+def select_unread(blind: Sequence[BlindSpot]) -> tuple[BlindSpot, ...]:
+    """The blind spots for which no reading ever arrived."""
+    return tuple(spot for spot in blind if spot.unread)
+
+
+def current_blind_spots(rollout: Rollout) -> tuple[BlindSpot, ...]:
+    """The blind spots in the last evidence of the current stage; all rollback limits if there is no evidence yet."""
+    at, since = rollout.evidence_at, rollout.stage_since
+    if rollout.evidence is None or at is None or since is None or at < since:
+        return find_blind_spots.blind_spots_before_data(rollout.plan.limits)
+    return rollout.evidence.blind or ()
+
+
+def is_comparison_due(rollout: Rollout, canary_requests: int, at: datetime) -> bool:
+    """Whether a long comparison is over at `at` and its result is not recorded yet.
+
+    It is over after its length. Where it lacks its sample then, it goes on, for whole weeks if it was planned in weeks,
+    to its longest hold at most. All this is fixed before the start and does not depend on the outcome.
+    """
+    stage = rollout.stage
+    if stage is None or not stage.is_decided_at_end or rollout.stage_index in rollout.comparisons:
+        return False
+    held = rollout.held_for(at)
+    if rollout.state is not RolloutState.RUNNING or held < stage.min_hold:
+        return False
+    if stage.min_hold % WEEK == timedelta(0) and (held - stage.min_hold) % WEEK >= timedelta(days=1):
+        return held >= stage.longest_hold
+    return canary_requests >= stage.min_samples or held >= stage.longest_hold
+
+
+def undecided_hold_key(stage: Stage) -> str:
+    """Key of the hold of a stage that could not be decided in time."""
+    return f"{holds.UNDECIDED}{stage.name}"
+
+
+def verdict_name(verdict: Verdict | None) -> str:
+    """What makes two verdicts differ: the kind and the metrics it names, not the numbers.
+
+    The name is stored in approval requests, so renaming a verdict class changes it.
+    """
+    if verdict is None:
+        return "none"
+    findings = getattr(verdict, "findings", ())
+    return ":".join([type(verdict).__name__, *sorted({f.metric for f in findings})])
+
+
+def is_approved(rollout: Rollout) -> bool:
+    """Whether enough people, and one of each required group, have approved the open request."""
+    return rollout.request is not None and rollout.missing_approvals == 0
+
+
+def describe_missing_approvals(rollout: Rollout) -> str:
+    """Whose approvals the open request still needs, in words."""
+    left, groups = rollout.missing_approvals, rollout.missing_groups
+    whom = f" from {' and '.join(groups)}" if groups else ""
+    return f"{left} more approval{'s' if left != 1 else ''}{whom}"
+
+
+def find_earliest_start(rollout: Rollout, at: datetime) -> tuple[datetime, str] | None:
+    """(time, channel) of the notice whose lead time ends last; None if there is none to wait for."""
+    ends = [
+        ((rollout.notice_posted_at(n.key) or at) + n.before, n.channel)
+        for n in rollout.plan.stakeholder_notices
+        if n.before is not None
+    ]
+    return max(ends) if ends else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obstacle:
+    """One reason why a rollout cannot start. `standalone_text` is used if it is the only one."""
+
+    text: str
+    standalone_text: str = ""
+    hint: str = ""
+    until: datetime | None = None  # when it goes away by itself
+    alternative: tuple[str, str] | None = None  # label and command that would be accepted instead
+
+
+def check_start(rollout: Rollout, context: Context) -> None:
+    """Raise `Refused` unless the rollout can start. It names every obstacle, the way out and the earliest time, if
+    any."""
+    check_base(rollout, context)
+    obstacles = (
+        *_find_conflicts(rollout, context),
+        *_find_missing_approvals(rollout),
+        *_find_missing_notices(rollout, context),
+        *_find_open_concerns(rollout),
+    )
+    if not obstacles:
+        return
+    earliest = _find_earliest_time(obstacles, context)
+    hint = " ".join(dict.fromkeys(x.hint for x in obstacles if x.hint))
+    only = obstacles[0]
+    alternative = next((x.alternative for x in obstacles if x.alternative is not None), None)
+    if len(obstacles) == 1 and only.standalone_text:
+        raise Refused(only.standalone_text, hint=hint, earliest=earliest, alternative=alternative)
+    said = only.text if len(obstacles) == 1 else f"{rollout.id} cannot start yet. {' '.join(x.text for x in obstacles)}"
+    if earliest is not None:
+        said += f" Earliest start {format_time(earliest, context)}."
+    raise Refused(said, hint=hint, earliest=earliest, alternative=alternative)
+
+
+def _find_earliest_time(obstacles: Sequence[Obstacle], context: Context) -> datetime | None:
+    """When all obstacles that only take time are over and no freeze applies; None if there are none."""
+    ends = [x.until for x in obstacles if x.until is not None]
+    if not ends:
+        return None
+    earliest = max(ends)
+    for _ in range(len(context.policy.freezes) + 1):  # one freeze may directly follow another
+        if (frozen := context.policy.find_freeze(earliest)) is not None:
+            earliest = frozen[1]
+    return earliest
+
+
+def check_base(rollout: Rollout, context: Context) -> None:
+    """Refuse what only a new plan can fix: another live version or content, or a version name that is taken."""
+    plan = rollout.plan
+    surface = context.known_surface
+    if surface.live != plan.from_version:
+        raise Refused(
+            f"{rollout.id} starts from {plan.from_version}, but {surface.live} is now live on "
+            f"{plan.surface}: someone shipped in between.",
+            hint="Set `change.from` to the live version and apply the file again.",
+        )
+    if content_hash(surface.live_content) != content_hash(rollout.from_content):
+        raise Refused(
+            f"{rollout.id} was planned with other content of {plan.from_version} than what is live.",
+            hint="Apply its file again, so that approvals cover what is live.",
+        )
+    if is_version_taken(surface, plan.to_version, rollout.to_content):
+        raise Refused(explain_name_taken(surface, plan.to_version), hint=suggest_free_name(surface))
+
+
+def _find_conflicts(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
+    plan = rollout.plan
+    if context.other_rollouts_on_surface:
+        yield Obstacle(
+            text=f"{plan.surface} is already changing ({', '.join(context.other_rollouts_on_surface)}). "
+            "Two changes at once can't be told apart.",
+            hint=f"Start {rollout.id} when that one is done, or roll it back first.",
+            alternative=(f"Queue after {context.other_rollouts_on_surface[-1]}", f"start {rollout.id} --queue"),
+        )
+    if context.other_rollouts_on_flag and plan.drives is not None:
+        yield Obstacle(
+            text=f"{plan.drives.title} is already driven by {', '.join(context.other_rollouts_on_flag)}, and two "
+            "rollouts would undo each other's changes.",
+            hint=f"Start {rollout.id} when that one is over, or give it a flag of its own.",
+        )
+    if (frozen := context.policy.find_freeze(context.at)) is not None:
+        said = f"Frozen until {format_time(frozen[1], context)}: {frozen[0]}. Rolling back still works."
+        yield Obstacle(text=said, standalone_text=said, until=frozen[1])
+
+
+def _find_missing_approvals(rollout: Rollout) -> Iterator[Obstacle]:
+    if rollout.plan.approvals.needed and not is_approved(rollout):
+        needs = describe_missing_approvals(rollout) if rollout.request else "an approval"
+        yield Obstacle(
+            text=f"It needs {needs}.",
+            standalone_text=f"{rollout.id} needs {needs} before it starts.",
+            hint="The request with its buttons is in the rollout's thread.",
+        )
+
+
+def explain_name_taken(surface: Surface, version: str) -> str:
+    """Why the version cannot have this name."""
+    known = content_hash(surface.versions[version])
+    return f"{version} already stands for other content on {surface.name} ({known}), and a version never changes."
+
+
+def suggest_free_name(surface: Surface) -> str:
+    """Which name to use instead."""
+    free = next_version(surface)
+    return f"Write `version: {free}` under `change.to`, or leave it out, and apply the file again."
+
+
+def _find_missing_notices(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
+    for notice in rollout.plan.stakeholder_notices:
+        posted, lead = rollout.notice_posted_at(notice.key), notice.before or timedelta(0)
+        if posted is None:
+            said = f"The notice to {notice.channel} has not gone out yet. Notices must go out before the start."
+            yield Obstacle(
+                text=said,
+                standalone_text=said,
+                hint="It is sent within seconds after the file is applied, or at its lead time before a fixed start.",
+                until=max(context.at, rollout.start - lead) + lead if rollout.start else context.at + lead,
+            )
+            continue
+        if notice.acknowledge and rollout.plan.risk is Risk.HIGH and not rollout.acknowledged.get(notice.key):
+            said = f"{notice.channel} must confirm the notice first (high risk)."
+            yield Obstacle(text=said, standalone_text=said, hint="Somebody there must press Got it under the notice.")
+        if posted + lead > context.at:
+            yield Obstacle(
+                text=f"{notice.channel} needs {durations.format_exact(lead)} notice.",
+                hint="Press Start then, and it starts automatically at that time.",
+                until=posted + lead,
+            )
+
+
+def _find_open_concerns(rollout: Rollout) -> Iterator[Obstacle]:
+    if rollout.plan.risk is Risk.HIGH and rollout.open_concerns:
+        channels = dict.fromkeys(notice.partition(":")[2] for notice in rollout.open_concerns)
+        said = f"A concern from {', '.join(channels)} has no answer yet (high risk)."
+        yield Obstacle(
+            text=said, standalone_text=said, hint=f"Answer it in the thread: /rollout answer {rollout.id} your answer."
+        )
+
+
+def find_growth_block(context: Context) -> str:
+    """Why nothing may grow now (a freeze or quiet hours); empty if it may."""
+    if (frozen := context.policy.find_freeze(context.at)) is not None:
+        return f"frozen until {format_time(frozen[1], context)}: {frozen[0]}"
+    return "quiet hours" if context.policy.is_quiet_for("advance", context.at) else ""
+
+
+def is_start_due(rollout: Rollout, context: Context) -> bool:
+    """Whether the scheduled start time of a planned rollout has come."""
+    return rollout.state is RolloutState.PLANNED and rollout.start is not None and context.at >= rollout.start
+
+
+def format_time(at: datetime, context: Context) -> str:
+    """A time in the policy's zone, as messages show it; rounded up to full seconds."""
+    local = context.policy.to_local_time(at)
+    if local.microsecond:
+        # rounded up, so that the shown time is not too early
+        local += timedelta(seconds=1, microseconds=-local.microsecond)
+    return f"{local:%a %d %b %H:%M:%S %Z}" if local.second else f"{local:%a %d %b %H:%M %Z}"

@@ -1,0 +1,27 @@
+"""What follows when another model answers than configured, or when one that is used will be switched off."""
+
+from core.rollout import commands as c
+from core.rollout.models.called_model import format_model, may_answer
+from core.rollout.state.surface import OtherModelAnswered, RetirementTold, Surface
+
+MAX_OTHER_MODELS = 5
+"""Alerts for one version at most: an application that makes up names must not fill the log."""
+
+
+def decide_other_model(surface: Surface, command: c.ReportOtherModel) -> OtherModelAnswered | None:
+    """The alert, unless the model may answer for this version, or was told of before."""
+    content = surface.versions.get(command.version)
+    known = [x.answered for x in surface.other_models if x.version == command.version]
+    if content is None or command.answered in known or len(known) >= MAX_OTHER_MODELS:
+        return None
+    if may_answer(content, command.answered):
+        return None
+    return OtherModelAnswered(version=command.version, configured=format_model(content), answered=command.answered)
+
+
+def decide_retirement(surface: Surface, command: c.TellRetirement) -> RetirementTold | None:
+    """The warning, unless the same or a later step was told before."""
+    told = command.told
+    if any(x.model == told.model and x.on == told.on and x.days <= told.days for x in surface.retirements):
+        return None
+    return told

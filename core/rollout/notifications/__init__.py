@@ -1,0 +1,1 @@
+"""What is announced to whom after an event (pure)."""

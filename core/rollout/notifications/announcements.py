@@ -1,0 +1,406 @@
+"""What is announced to whom after an event. This decides what is said and where; rendering decides how it looks."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import assert_never
+
+from core.rollout.context import slack_user_in
+from core.rollout.decisions import reviewing
+from core.rollout.state import events as e
+from core.rollout.state import holds
+from core.rollout.state.model import Rollout, RolloutState
+from core.rollout.state.surface import OtherModelAnswered, RetirementTold, Surface, SurfaceEvent
+
+
+class AnnouncementKind(StrEnum):
+    CARD = "card"  # the one message per rollout, edited in place
+    LINE = "line"  # what happened, in the thread of the card
+    APPROVAL = "approval"  # an approval request with its buttons, in the thread
+    APPROVAL_CLOSED = "approval_closed"  # the same message, edited: what is known by now; without buttons once decided
+    DECISION = "decision"  # the result of a long comparison with its two buttons; broadcast to the channel
+    DECISION_CLOSED = "decision_closed"  # the same message, edited: who decided, without buttons
+    NOTICE = "notice"  # before anything changes, in plain words, to one channel
+    NOTICE_EDIT = "notice_edit"  # the same message, kept up to date: readers, dates, who is affected
+    DIRECT_NOTICE = "direct_notice"  # a notice to one person who follows the AI feature; edited like the others
+    DIRECT_FOLLOW_UP = "direct_follow_up"  # a follow-up to that person
+    NOTICE_NOTE = "notice_note"  # what changed about it, in its thread
+    START_REMINDER = "start_reminder"  # on the day of the start, in its thread and shown in the channel
+    REMINDER = "reminder"  # to one person who asked: it has reached everyone, or will not
+    FOLLOW_UP = "follow_up"  # to a channel that got a notice: started, completed, rolled back
+    SUMMARY = "summary"  # canary against control, in the thread
+    ALERT = "alert"  # rolled back; broadcast to the channel
+    ALERT_EDIT = "alert_edit"  # the same message, with the observed seconds
+    GLASS_BROKEN = "glass_broken"  # somebody went on although something was missing; broadcast to the channel
+    NOT_CONFIRMED = "not_confirmed"  # the rollback could not be confirmed; broadcast to the channel
+    WITNESS = "witness"  # position and hash of the event that ended a rollout, in the thread
+    INVESTIGATION = "investigation"  # the checklist after a rollback, in the thread
+    REVIEW = "review"  # the draft of the review, in the thread; edited once somebody has written it
+    REVIEW_REMINDER = "review_reminder"  # to the owner, in the thread, while the review is not written
+    OTHER_MODEL = "other_model"  # another model answers than configured; to the engineers of the AI feature
+    RETIREMENT = "retirement"  # a model that the AI feature calls will be switched off; to the same
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """One message to post or edit. `key` is where its channel and ts are stored (`Rollout.messages`)."""
+
+    kind: AnnouncementKind
+    rollout: str
+    channel: str  # as written in the plan: #support
+    key: str
+    audience: str = "engineering"
+    due_at: datetime | None = None  # None: immediately
+
+    def to_json(self) -> dict[str, str | None]:
+        """The fields as JSON types, as stored in the outbox."""
+        return {
+            "kind": self.kind,
+            "rollout": self.rollout,
+            "channel": self.channel,
+            "key": self.key,
+            "audience": self.audience,
+            "due_at": self.due_at.isoformat() if self.due_at is not None else None,
+        }
+
+    @property
+    def is_superseding(self) -> bool:
+        """Whether it replaces an unsent message with the same key, as it is rendered from the newest state anyway."""
+        return self.kind in {
+            AnnouncementKind.CARD,
+            AnnouncementKind.NOTICE_EDIT,
+            AnnouncementKind.ALERT_EDIT,
+            AnnouncementKind.REVIEW,
+            AnnouncementKind.DIRECT_NOTICE,
+        }
+
+    def parent_key(self, rollout: Rollout) -> str | None:
+        """Key of the message in whose thread it goes; None for a message of its own."""
+        match self.kind:
+            case (
+                AnnouncementKind.CARD
+                | AnnouncementKind.NOTICE
+                | AnnouncementKind.NOTICE_EDIT
+                | AnnouncementKind.FOLLOW_UP
+                | AnnouncementKind.DIRECT_NOTICE
+                | AnnouncementKind.DIRECT_FOLLOW_UP
+                | AnnouncementKind.REMINDER
+            ):
+                return None
+            case AnnouncementKind.NOTICE_NOTE | AnnouncementKind.START_REMINDER:
+                return notice_key(rollout, f"{self.audience}:{self.channel}")
+            case _:
+                return CARD_KEY
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether it goes to one person; `channel` is then their Slack user id."""
+        return self.kind in {
+            AnnouncementKind.DIRECT_NOTICE,
+            AnnouncementKind.DIRECT_FOLLOW_UP,
+            AnnouncementKind.REMINDER,
+        }
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether it must not wait behind other messages."""
+        return self.kind in {AnnouncementKind.ALERT, AnnouncementKind.ALERT_EDIT, AnnouncementKind.NOT_CONFIRMED}
+
+
+CARD_KEY = "card"
+ALERT_KEY = "alert"  # one per rollout, which is rolled back only once
+REVIEW_KEY = "review"
+START_REMINDER_BEFORE = timedelta(hours=2)
+OVERDUE_AFTER = timedelta(minutes=1)  # by then, what was due has happened or will not happen by itself
+
+
+def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after: Rollout) -> tuple[Announcement, ...]:
+    """The announcements that follow from `event`, in reading order."""
+    if isinstance(event, e.TailsFrozen) or (isinstance(event, e.MessagePosted) and not _starts_lead_time(event, after)):
+        return ()
+    result: list[Announcement] = []
+    where = after.plan.engineering_channel
+
+    def announce_here(kind: AnnouncementKind, key: str) -> Announcement:
+        return Announcement(kind=kind, rollout=after.id, channel=where, key=key)
+
+    if isinstance(event, e.NoticeAcknowledged):
+        return (*_build_notice_edit(after, event.notice), *_build_request_edit(after))
+    if isinstance(event, e.ReminderRequested):
+        return ()
+    result.append(announce_here(AnnouncementKind.CARD, CARD_KEY))
+    if before is not None and before.request is not None and after.request != before.request:
+        result.append(announce_here(AnnouncementKind.APPROVAL_CLOSED, f"approval:{before.request.request}"))
+    elif isinstance(event, e.Approved) and after.request is not None:
+        result.append(announce_here(AnnouncementKind.APPROVAL_CLOSED, f"approval:{after.request.request}"))
+    elif isinstance(event, e.MessagePosted | e.ConcernRaised | e.EvalRecorded | e.StartScheduled):
+        result += _build_request_edit(after)
+    match event:
+        case e.MessagePosted():
+            pass  # the card shows the earliest start
+        case e.Planned():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result += _build_replaced_notice_edits(before, after)
+            result += _build_notices(after)
+            result += _build_start_reminders(after)
+        case e.ApprovalRequested():
+            result.append(announce_here(AnnouncementKind.APPROVAL, f"approval:{event.request}"))
+        case e.ComparisonEnded():
+            result.append(announce_here(AnnouncementKind.DECISION, f"decision:{event.stage}"))
+        case e.ComparisonDecided():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result.append(announce_here(AnnouncementKind.DECISION_CLOSED, f"decision:{event.stage}"))
+        case e.EvidenceRecorded():
+            if event.reason in {"summary", "step", "hold"}:
+                result.append(announce_here(AnnouncementKind.SUMMARY, f"summary:{event.number}"))
+        case e.RolledBack():
+            result.append(announce_here(AnnouncementKind.ALERT, ALERT_KEY))
+            result += [
+                announce_here(AnnouncementKind.DECISION_CLOSED, f"decision:{stage}")
+                for stage in after.comparisons
+                if stage not in after.decisions
+            ]
+            if after.was_exposed:
+                result.append(announce_here(AnnouncementKind.INVESTIGATION, f"investigation:{position}"))
+            result += _build_follow_ups(after, position)
+            result += _build_notice_edits(after)
+            result += _build_reminders(after, position)
+            result.append(announce_here(AnnouncementKind.WITNESS, f"witness:{position}"))
+        case e.RollbackExplained():
+            result.append(announce_here(AnnouncementKind.ALERT_EDIT, ALERT_KEY))
+        case e.FlipConfirmed():
+            result.append(announce_here(AnnouncementKind.ALERT_EDIT, ALERT_KEY))
+        case e.FlipUnconfirmed():
+            result.append(announce_here(AnnouncementKind.NOT_CONFIRMED, f"not_confirmed:{position}"))
+        case e.Started():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result += _build_follow_ups(after, position)
+        case e.StageEntered():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result += _build_notice_edits(after)
+            if before is not None and before.spans:  # the first stage is told with the start
+                result += _build_notice_notes(after, position)
+        case e.Completed() | e.Abandoned():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result += _build_follow_ups(after, position)
+            result += _build_notice_edits(after)
+            result += _build_reminders(after, position)
+            result.append(announce_here(AnnouncementKind.WITNESS, f"witness:{position}"))
+        case e.ReviewRequested():
+            result.append(announce_here(AnnouncementKind.REVIEW, REVIEW_KEY))
+            result += _build_review_reminders(after, position)
+        case e.ReviewSubmitted():
+            result.append(announce_here(AnnouncementKind.REVIEW, REVIEW_KEY))
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+        case e.StartScheduled():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result += _build_notice_edits(after)
+            result += _build_notice_notes(after, position)
+            result += _build_start_reminders(after)
+        case e.BaseChanged() | e.Paused() | e.Resumed() | e.Held():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result += _build_notice_edits(after)
+            if not (isinstance(event, e.Held) and holds.clears_itself(event.key)):
+                result += _build_notice_notes(after, position)
+        case e.GlassBroken():
+            result.append(announce_here(AnnouncementKind.GLASS_BROKEN, f"glass_broken:{position}"))
+        case e.HoldCleared():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result += _build_notice_edits(after)
+        case e.ConcernsAnswered():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            assert before is not None
+            result += [
+                note
+                for note in _build_notice_notes(after, position)
+                if f"{note.audience}:{note.channel}" in before.open_concerns
+            ]
+        case (
+            e.ApprovalExpired()
+            | e.Approved()
+            | e.Rejected()
+            | e.EvalRecorded()
+            | e.DrillFinished()
+            | e.BlindSpotsAccepted()
+            | e.ConcernRaised()
+            | e.FeltOff()
+            | e.UnitMovedBack()
+            | e.GrowthFrozen()
+            | e.GrowthUnfrozen()
+            | e.ComplaintReported()
+            | e.MessageFailed()
+            | e.FlagSet()
+            | e.FlagNotSet()
+        ):
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+        case e.RevertRequested() | e.RevertNotRequested() | e.CodeReverted():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result.append(announce_here(AnnouncementKind.ALERT_EDIT, ALERT_KEY))
+        case _:
+            assert_never(event)
+    return tuple(result)
+
+
+SURFACE_KINDS = frozenset({AnnouncementKind.OTHER_MODEL, AnnouncementKind.RETIREMENT})
+"""What concerns an AI feature as a whole and no rollout; `Announcement.rollout` is empty."""
+
+
+def announce_for_surface(event: SurfaceEvent, position: int, surface: Surface) -> tuple[Announcement, ...]:
+    """The announcements that follow from an event of a surface: to the channels of its engineers."""
+    match event:
+        case OtherModelAnswered():
+            kind = AnnouncementKind.OTHER_MODEL
+        case RetirementTold():
+            kind = AnnouncementKind.RETIREMENT
+        case _:
+            return ()
+    channels = [notice.channel for notice in surface.notices if notice.audience == "engineering"]
+    return tuple(
+        Announcement(kind=kind, rollout="", channel=channel, key=f"{surface.name}:{position}") for channel in channels
+    )
+
+
+def notice_key(rollout: Rollout, notice: str) -> str:
+    """The message key of a notice. It contains the plan fingerprint, so that a changed plan sends a new notice."""
+    return f"notice:{rollout.fingerprint}:{notice}"
+
+
+def _build_review_reminders(after: Rollout, position: int) -> list[Announcement]:
+    """The reminders of a review that was requested at `position`; one that is no longer needed is not posted."""
+    assert after.ended_at is not None, "a review is requested when a rollout ends"
+    return [
+        Announcement(
+            kind=AnnouncementKind.REVIEW_REMINDER,
+            rollout=after.id,
+            channel=after.plan.engineering_channel,
+            key=f"review_reminder:{position}:{wait.days}",
+            due_at=after.ended_at + wait,
+        )
+        for wait in reviewing.REMINDERS
+    ]
+
+
+def _starts_lead_time(event: e.MessagePosted, after: Rollout) -> bool:
+    """Whether a notice was posted whose lead time the start waits for."""
+    return after.state is RolloutState.PLANNED and event.key in {
+        notice_key(after, n.key) for n in after.plan.stakeholder_notices
+    }
+
+
+def _build_request_edit(after: Rollout) -> tuple[Announcement, ...]:
+    """The edit of the open approval request, which shows who was told, who has read it, and what speaks against it."""
+    request = after.request
+    key = f"approval:{request.request}" if request is not None else ""
+    if key not in after.messages:
+        return ()
+    where = after.plan.engineering_channel
+    return (Announcement(kind=AnnouncementKind.APPROVAL_CLOSED, rollout=after.id, channel=where, key=key),)
+
+
+def _build_notices(after: Rollout) -> list[Announcement]:
+    """The notices to everyone but engineering, each due at its lead time before a fixed start."""
+    result = []
+    for notice in after.plan.stakeholder_notices:
+        due = after.start - notice.before if after.start is not None and notice.before is not None else None
+        result.append(
+            Announcement(
+                kind=AnnouncementKind.NOTICE,
+                rollout=after.id,
+                channel=notice.channel,
+                key=notice_key(after, notice.key),
+                audience=notice.audience,
+                due_at=due,
+            )
+        )
+    return result
+
+
+def _build_notice_edits(after: Rollout) -> list[Announcement]:
+    """Edits of all posted notices, as each shows who is affected and from when."""
+    return [edit for notice in after.plan.stakeholder_notices for edit in _build_notice_edit(after, notice.key)]
+
+
+def _build_notice_edit(after: Rollout, notice: str) -> tuple[Announcement, ...]:
+    """The edit of one notice; empty if it was not posted."""
+    key = notice_key(after, notice)
+    if key not in after.messages:
+        return ()
+    audience, _, channel = notice.partition(":")
+    return (
+        Announcement(kind=AnnouncementKind.NOTICE_EDIT, rollout=after.id, channel=channel, key=key, audience=audience),
+    )
+
+
+def _build_replaced_notice_edits(before: Rollout | None, after: Rollout) -> list[Announcement]:
+    """Edits of the notices that were posted for an earlier plan of the same rollout, which no longer hold."""
+    if before is None or before.fingerprint == after.fingerprint:
+        return []
+    return [edit for notice in before.plan.stakeholder_notices for edit in _build_notice_edit(before, notice.key)]
+
+
+def _build_notice_notes(after: Rollout, position: int) -> list[Announcement]:
+    """A note in the thread of each posted notice."""
+    return [
+        Announcement(
+            kind=AnnouncementKind.NOTICE_NOTE,
+            rollout=after.id,
+            channel=notice.channel,
+            key=f"note:{position}:{notice.key}",
+            audience=notice.audience,
+        )
+        for notice in after.plan.stakeholder_notices
+        if notice_key(after, notice.key) in after.messages
+    ]
+
+
+def _build_start_reminders(after: Rollout) -> list[Announcement]:
+    """With a fixed start: a reminder on its day to each channel that was told earlier than that."""
+    return [
+        Announcement(
+            kind=AnnouncementKind.START_REMINDER,
+            rollout=after.id,
+            channel=notice.channel,
+            key=f"start:{after.start.isoformat()}:{notice.key}",
+            audience=notice.audience,
+            due_at=after.start - START_REMINDER_BEFORE,
+        )
+        for notice in after.plan.stakeholder_notices
+        if after.start is not None and notice.before is not None and notice.before > START_REMINDER_BEFORE
+    ]
+
+
+def build_overdue_edits(rollout: Rollout, now: datetime) -> tuple[str, list[Announcement]]:
+    """Edits of the notices if the date that they give for the next step has passed, and a key for that date."""
+    date = rollout.next_step_at
+    if date is None or now < date + OVERDUE_AFTER:
+        return "", []
+    return f"{rollout.id}:overdue:{date.isoformat()}", _build_notice_edits(rollout)
+
+
+def _build_reminders(after: Rollout, position: int) -> list[Announcement]:
+    """A direct message to everyone who asked to be told how it ends."""
+    return [
+        Announcement(
+            kind=AnnouncementKind.REMINDER,
+            rollout=after.id,
+            channel=slack_user_in(person),
+            key=f"reminder:{position}:{person}",
+            audience=notice.partition(":")[0],
+        )
+        for person, notice in after.reminders.items()
+    ]
+
+
+def _build_follow_ups(after: Rollout, position: int) -> list[Announcement]:
+    """A follow-up to each channel whose notice was posted."""
+    return [
+        Announcement(
+            kind=AnnouncementKind.FOLLOW_UP,
+            rollout=after.id,
+            channel=notice.channel,
+            key=f"follow_up:{position}:{notice.key}",
+            audience=notice.audience,
+        )
+        for notice in after.plan.stakeholder_notices
+        if notice_key(after, notice.key) in after.messages  # without a notice there is nothing to follow up on
+    ]

@@ -1,0 +1,1 @@
+"""What is agreed before a rollout starts: the plan, the policy, the baseline it builds on (pure)."""

@@ -1,0 +1,1 @@
+"""Who gets which version, now and earlier, and what other systems are brought to (pure)."""

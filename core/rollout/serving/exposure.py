@@ -1,0 +1,156 @@
+"""From the world to what traffic gets: the live version of every surface, and the split of the current rollout."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from core.flags import bucketing, targeting
+from core.flags import snapshot as flags
+from core.flags.flows import CriticalFlow
+from core.flags.targeting import parse_conditions
+from core.judging.model.evidence import exceedance_thresholds
+from core.rollout.plans.plan import Stage, StageKind
+from core.rollout.state.model import Rollout, StageSpan
+from core.rollout.state.surface import Surface
+from core.rollout.state.world import ENDED_KEPT_PER_SURFACE, World
+
+SETTLES_WITHIN = timedelta(seconds=30)
+"""How long applications may take to follow a driven flag system; its SDKs poll every fifteen seconds."""
+REPORTED_WITHIN = timedelta(minutes=15)
+"""How long after an evaluation its observation may arrive: ten minutes in a client's cache, two for a slow model, the
+rest in a batch."""
+SETTLING_SHARE = 4
+"""At most this fraction (1 in N) of a stage's hold passes until every report is sure to belong to the stage."""
+
+
+class CachedSnapshot(NamedTuple):
+    """A world and the snapshot built from it, from which the next snapshot can reuse unchanged parts."""
+
+    world: World
+    snapshot: flags.Snapshot
+
+
+def build_cached_snapshot(world: World, before: CachedSnapshot | None = None) -> CachedSnapshot:
+    """The snapshot of `world` together with `world`; pass it as `before` for the next one."""
+    return CachedSnapshot(world, build_snapshot(world, before))
+
+
+def build_snapshot(world: World, before: CachedSnapshot | None = None) -> flags.Snapshot:
+    """Everything that evaluations and observations need. Ended rollouts serve nobody: everyone gets the live version.
+
+    Surfaces that have not changed since `before`, an earlier world of the same log, are taken from there.
+    """
+    started: dict[str, list[Rollout]] = {}
+    for rollout in world.rollouts.values():
+        if rollout.spans:
+            started.setdefault(rollout.plan.surface, []).append(rollout)
+    surfaces: dict[str, flags.SurfaceFlags] = {}
+    for name, surface in world.surfaces.items():
+        of_it = started.get(name, [])
+        if before is not None and _is_unchanged(before.world, surface, of_it):
+            surfaces[name] = before.snapshot.surfaces[name]
+        else:
+            surfaces[name] = _build_surface_flags(surface, of_it)
+    return flags.Snapshot(position=world.position, surfaces=surfaces, keeps_units=world.policy.customers is not None)
+
+
+def _is_unchanged(before: World, surface: Surface, started: list[Rollout]) -> bool:
+    """Whether nothing changed; whatever an event changes is another object afterwards."""
+    return before.surfaces.get(surface.name) is surface and all(before.rollouts.get(r.id) is r for r in started)
+
+
+def _build_surface_flags(surface: Surface, started: list[Rollout]) -> flags.SurfaceFlags:
+    live = flags.Version(surface.live, surface.live_content)
+    under_way = [r for r in started if r.is_under_way]
+    # Newest first: the running rollout, then those that ended last.
+    newest = sorted(started, key=lambda r: r.spans[-1].since, reverse=True)[: ENDED_KEPT_PER_SURFACE + len(under_way)]
+    return flags.SurfaceFlags(
+        name=surface.name,
+        live=flags.build_live_answer(live),
+        versions=frozenset(surface.versions),
+        exposure=_build_exposure(under_way[0], live) if under_way else None,
+        tracked=tuple(_build_tracked(r) for r in newest),
+    )
+
+
+def build_surface_flags(world: World, surface: str) -> flags.SurfaceFlags:
+    """What evaluations and observations of one surface need. KeyError if there is no such surface."""
+    started = [rollout for rollout in world.rollouts.values() if rollout.plan.surface == surface and rollout.spans]
+    return _build_surface_flags(world.surfaces[surface], started)
+
+
+def _build_exposure(rollout: Rollout, live: flags.Version) -> flags.Exposure:
+    stage = rollout.current_stage
+    entered = {span.index for span in rollout.spans[:-1]}
+    past = (_build_cohort(s) for i, s in enumerate(rollout.plan.stages) if i in entered and i != rollout.stage_index)
+    return flags.build_exposure(
+        rollout=rollout.id,
+        live_version=live,
+        to_version=flags.Version(rollout.plan.to_version, rollout.to_content),
+        stage=stage.name,
+        stage_index=rollout.stage_index,
+        canary=bucketing.percent_to_ppm(stage.percent),
+        matched=rollout.plan.control == "matched",
+        cohort=_build_cohort(stage),
+        past_cohorts=tuple(c for c in past if c is not None),
+        moved_back=tuple(int(one, 16) for one in rollout.moved_back),
+    )
+
+
+def _build_cohort(stage: Stage) -> flags.Cohort | None:
+    if stage.kind is not StageKind.COHORT:
+        return None
+    return flags.Cohort(
+        name=stage.name,
+        where=targeting.parse_conditions(stage.where or {}),
+        ppm=bucketing.percent_to_ppm(stage.percent),
+    )
+
+
+def _find_counting_start(rollout: Rollout, span: StageSpan) -> datetime | None:
+    """When observations start to count for this stage; None if not yet.
+
+    Until a driven flag system has switched, users are split as in the stage before, and shortly afterwards as in
+    either.
+    """
+    if rollout.plan.drives is None:
+        return span.since
+    return span.driven_since + SETTLES_WITHIN if span.driven_since is not None else None
+
+
+def _build_tracked(rollout: Rollout) -> flags.TrackedRollout:
+    return flags.TrackedRollout(
+        rollout=rollout.id,
+        from_version=rollout.plan.from_version,
+        to_version=rollout.plan.to_version,
+        spans=tuple(_build_span(rollout, span) for span in rollout.spans),
+        is_externally_driven=rollout.plan.drives is not None,
+        bucket=bucketing.make_bucketer("expose", rollout.id),
+        segments=rollout.plan.segments,
+        flows=tuple(
+            CriticalFlow(name=name, conditions=parse_conditions(where))
+            for name, where in (rollout.plan.flows or {}).items()
+        ),
+        thresholds=exceedance_thresholds(rollout.plan.limits),
+        caps=rollout.caps,
+        moved_back={int(one, 16): at for one, at in rollout.moved_back.items()},
+        digest=bucketing.make_digester("expose", rollout.id),
+        unit_kind=rollout.plan.unit,
+    )
+
+
+def _build_span(rollout: Rollout, span: StageSpan) -> flags.StageWindow:
+    stage = rollout.plan.stages[span.index]
+    canary = bucketing.percent_to_ppm(stage.percent)
+    return flags.StageWindow(
+        index=span.index,
+        name=stage.name,
+        since=span.since,
+        until=span.until,
+        counted_from=_find_counting_start(rollout, span),
+        settles_until=span.since + min(REPORTED_WITHIN, stage.min_hold / SETTLING_SHARE),
+        exposes=stage.has_exposure,
+        control_left=stage.is_compared,
+        cohort=stage.kind is StageKind.COHORT,
+        canary_below=canary,
+        control_from=flags.control_start(canary, matched=rollout.plan.control == "matched"),
+    )

@@ -1,0 +1,391 @@
+"""How each event changes a rollout: pure functions that never refuse."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from core.rollout.plans.plan import StageKind
+from core.rollout.state import events as e
+from core.rollout.state import holds
+from core.rollout.state.fast_replace import replace
+from core.rollout.state.model import ActiveHold, PostedMessage, Rollout, RolloutState, SkippedWait, StageSpan
+
+
+def evolve(rollout: Rollout | None, event: e.RolloutEvent, at: datetime) -> Rollout:
+    """The rollout after `event`, which happened at `at`. Without a rollout, `event` must be `Planned`."""
+    if rollout is None:
+        assert isinstance(event, e.Planned), "a rollout begins by being planned"
+        return _apply_planned(None, event, at)
+    return EVENT_HANDLERS[type(event)](rollout, event, at)
+
+
+def _apply_planned(before: Rollout | None, event: e.Planned, at: datetime) -> Rollout:
+    return Rollout(
+        id=event.rollout,
+        plan=event.plan,
+        fingerprint=event.fingerprint,
+        from_content=event.from_content,
+        to_content=event.to_content,
+        state=RolloutState.PLANNED,
+        planned_at=at,
+        planned_by=event.by,
+        baseline=event.baseline or "",
+        planners=(*(before.planners if before else ()), event.by),
+        start=event.plan.start,
+        messages=before.messages if before else {},
+        requests_made=before.requests_made if before else 0,
+        open_concerns=before.open_concerns if before else (),
+        reminders=before.reminders if before else {},
+    )
+
+
+def _apply_approval_requested(rollout: Rollout, event: e.ApprovalRequested, _: datetime) -> Rollout:
+    waiting = RolloutState.PLANNED if rollout.state is RolloutState.PLANNED else RolloutState.WAITING
+    if rollout.state in {RolloutState.ON_HOLD, RolloutState.PAUSED}:
+        waiting = rollout.state
+    return replace(
+        rollout,
+        request=event,
+        approvals=(),
+        requests_made=rollout.requests_made + 1,
+        state=waiting,
+        skipped=event.skipped or rollout.skipped,  # a repeated request does not repeat the reason
+        skipped_by=event.skipped_by or rollout.skipped_by,
+    )
+
+
+def _apply_gate_closed(rollout: Rollout, _event: e.ApprovalExpired | e.Rejected, _: datetime) -> Rollout:
+    return replace(rollout, request=None, approvals=())
+
+
+def _apply_approved(rollout: Rollout, event: e.Approved, _: datetime) -> Rollout:
+    return replace(rollout, approvals=(*rollout.approvals, event))
+
+
+def _apply_start_scheduled(rollout: Rollout, event: e.StartScheduled, _: datetime) -> Rollout:
+    return replace(rollout, start=event.start)
+
+
+def _apply_base_changed(rollout: Rollout, event: e.BaseChanged, _: datetime) -> Rollout:
+    return replace(rollout, live_instead="" if event.live == rollout.plan.from_version else event.live)
+
+
+def _apply_started(rollout: Rollout, _: e.Started, at: datetime) -> Rollout:
+    return replace(rollout, state=RolloutState.RUNNING, started_at=at, request=None, approvals=(), summary_at=at)
+
+
+def _apply_stage_entered(rollout: Rollout, event: e.StageEntered, at: datetime) -> Rollout:
+    return replace(
+        rollout,
+        state=RolloutState.RUNNING,
+        spans=(
+            *_close_last_span(rollout.spans, at),
+            StageSpan(index=event.index, since=at, driven_since=_carry_driven_since(rollout, event, at)),
+        ),
+        request=None,
+        approvals=(),
+        hold=None,
+        paused_at=None,
+        paused_for=timedelta(0),
+        skipped="",
+        skipped_by="",
+        skipped_waits=(*rollout.skipped_waits, *_find_skipped_wait(rollout, event)),
+        asked_after=timedelta(0),
+        frozen_until=None,
+    )
+
+
+def _find_skipped_wait(rollout: Rollout, event: e.StageEntered) -> tuple[SkippedWait, ...]:
+    reason = event.skipped or rollout.skipped
+    if not reason or rollout.stage is None:
+        return ()
+    between = rollout.plan.stages[rollout.stage_index + 1 : event.index]
+    by = (event.skipped_by or "") if event.skipped else rollout.skipped_by
+    return (
+        SkippedWait(stage=rollout.stage.name, left_out=tuple(stage.name for stage in between), reason=reason, by=by),
+    )
+
+
+def _apply_eval_recorded(rollout: Rollout, event: e.EvalRecorded, _: datetime) -> Rollout:
+    return replace(rollout, evals={**rollout.evals, event.stage: event})
+
+
+def _apply_drill_finished(rollout: Rollout, event: e.DrillFinished, _: datetime) -> Rollout:
+    return replace(rollout, drilled={**rollout.drilled, event.stage: event.seconds})
+
+
+def _apply_evidence_recorded(rollout: Rollout, event: e.EvidenceRecorded, at: datetime) -> Rollout:
+    is_announced = event.reason in {"summary", "step"}
+    return replace(
+        rollout,
+        evidence=event,
+        evidence_at=at,
+        measures=event.measures,
+        sighted=rollout.detectable_limit_keys(event.blind or ()),
+        summary_at=at if is_announced else rollout.summary_at,
+    )
+
+
+def _apply_comparison_ended(rollout: Rollout, event: e.ComparisonEnded, _: datetime) -> Rollout:
+    return replace(rollout, comparisons={**rollout.comparisons, event.stage: event})
+
+
+def _apply_comparison_decided(rollout: Rollout, event: e.ComparisonDecided, _: datetime) -> Rollout:
+    return replace(
+        rollout,
+        decisions={**rollout.decisions, event.stage: event},
+        state=_state_after_hold(rollout),
+        hold=None,
+    )
+
+
+def _apply_blind_spots_accepted(rollout: Rollout, event: e.BlindSpotsAccepted, _: datetime) -> Rollout:
+    return replace(rollout, accepted=(*rollout.accepted, event))
+
+
+def _apply_tails_frozen(rollout: Rollout, event: e.TailsFrozen, _: datetime) -> Rollout:
+    return replace(rollout, caps={**rollout.caps, **event.caps})
+
+
+def _apply_held(rollout: Rollout, event: e.Held, at: datetime) -> Rollout:
+    # A hold that clears automatically says nothing against the requested step, so the request stays open.
+    asked = rollout.request is not None and holds.clears_itself(event.key)
+    return replace(
+        rollout,
+        state=RolloutState.ON_HOLD,
+        hold=ActiveHold(key=event.key, text=event.text, since=at),
+        skipped=rollout.skipped if asked else "",
+        skipped_by=rollout.skipped_by if asked else "",
+        request=rollout.request if asked else None,
+        approvals=rollout.approvals if asked else (),
+        paused_at=None,
+        paused_for=_total_paused(rollout, at),
+    )
+
+
+def _apply_hold_cleared(rollout: Rollout, _event: e.HoldCleared, _: datetime) -> Rollout:
+    return replace(rollout, state=_state_after_hold(rollout), hold=None)
+
+
+def _apply_paused(rollout: Rollout, _: e.Paused, at: datetime) -> Rollout:
+    return replace(rollout, state=RolloutState.PAUSED, paused_at=at, paused_from=rollout.state)
+
+
+def _apply_resumed(rollout: Rollout, event: e.Resumed, at: datetime) -> Rollout:
+    if rollout.state is RolloutState.PAUSED:
+        return replace(rollout, state=rollout.paused_from, paused_at=None, paused_for=_total_paused(rollout, at))
+    overridden = rollout.overridden | {event.overrides} if event.overrides else rollout.overridden
+    undecided = event.overrides.startswith(holds.UNDECIDED)
+    if event.overrides == holds.DRILL and rollout.spans:  # it is drilled again
+        rollout = replace(rollout, spans=(*rollout.spans[:-1], replace(rollout.spans[-1], driven_since=None)))
+    return replace(
+        rollout,
+        state=_state_after_hold(rollout),
+        hold=None,
+        overridden=overridden,
+        asked_after=rollout.held_for(at) if undecided else rollout.asked_after,
+    )
+
+
+def _state_after_hold(rollout: Rollout) -> RolloutState:
+    """The state once a hold ends: waiting if a request is open, else running."""
+    return RolloutState.RUNNING if rollout.request is None else RolloutState.WAITING
+
+
+def _apply_rolled_back(rollout: Rollout, event: e.RolledBack, at: datetime) -> Rollout:
+    return replace(
+        _end_rollout(rollout, at),
+        state=RolloutState.ROLLED_BACK,
+        rollback=event,
+        flip=None,
+        flip_doubted=False,
+        flag=None,
+        flag_trouble="",
+    )
+
+
+def _apply_rollback_explained(rollout: Rollout, event: e.RollbackExplained, _: datetime) -> Rollout:
+    return replace(rollout, explanation=event)
+
+
+def _apply_flip_confirmed(rollout: Rollout, event: e.FlipConfirmed, _: datetime) -> Rollout:
+    return replace(rollout, flip=event)
+
+
+def _apply_flip_unconfirmed(rollout: Rollout, _event: e.FlipUnconfirmed, _: datetime) -> Rollout:
+    return replace(rollout, flip_doubted=True)
+
+
+def _apply_completed(rollout: Rollout, _: e.Completed, at: datetime) -> Rollout:
+    return replace(_end_rollout(rollout, at), state=RolloutState.DONE, completed_at=at)
+
+
+def _apply_abandoned(rollout: Rollout, _: e.Abandoned, at: datetime) -> Rollout:
+    return replace(_end_rollout(rollout, at), state=RolloutState.ABANDONED)
+
+
+def _apply_notice_acknowledged(rollout: Rollout, event: e.NoticeAcknowledged, _: datetime) -> Rollout:
+    who = rollout.acknowledged.get(event.notice, ())
+    ids = rollout.acknowledged_by.get(event.notice, ())
+    return replace(
+        rollout,
+        acknowledged={**rollout.acknowledged, event.notice: (*who, event.handle)},
+        acknowledged_by={**rollout.acknowledged_by, event.notice: (*ids, event.by)},
+    )
+
+
+def _apply_concern_raised(rollout: Rollout, event: e.ConcernRaised, _: datetime) -> Rollout:
+    return replace(rollout, open_concerns=(*rollout.open_concerns, event.notice))
+
+
+def _apply_concerns_answered(rollout: Rollout, _event: e.ConcernsAnswered, _: datetime) -> Rollout:
+    return replace(rollout, open_concerns=())
+
+
+def _apply_reminder_requested(rollout: Rollout, event: e.ReminderRequested, _: datetime) -> Rollout:
+    return replace(rollout, reminders={**rollout.reminders, event.by: event.notice})
+
+
+def _apply_felt_off(rollout: Rollout, event: e.FeltOff, _: datetime) -> Rollout:
+    return replace(rollout, felt_off=(*rollout.felt_off, event.by))
+
+
+def _apply_unit_moved_back(rollout: Rollout, event: e.UnitMovedBack, at: datetime) -> Rollout:
+    return replace(rollout, moved_back={**rollout.moved_back, event.unit_hash: at})
+
+
+def _apply_glass_broken(rollout: Rollout, event: e.GlassBroken, _: datetime) -> Rollout:
+    return replace(rollout, broken_glass=event)
+
+
+def _apply_growth_frozen(rollout: Rollout, event: e.GrowthFrozen, _: datetime) -> Rollout:
+    return replace(rollout, frozen_until=event.until)
+
+
+def _apply_growth_unfrozen(rollout: Rollout, _: e.GrowthUnfrozen, __: datetime) -> Rollout:
+    return replace(rollout, frozen_until=None)
+
+
+def _apply_review_requested(rollout: Rollout, event: e.ReviewRequested, _: datetime) -> Rollout:
+    return replace(rollout, review_due=event.due_at, review=None)
+
+
+def _apply_review_submitted(rollout: Rollout, event: e.ReviewSubmitted, _: datetime) -> Rollout:
+    return replace(rollout, review=event)
+
+
+def _apply_complaint_reported(rollout: Rollout, event: e.ComplaintReported, _: datetime) -> Rollout:
+    before = rollout.complaints.get(event.arm, 0)
+    return replace(rollout, complaints={**rollout.complaints, event.arm: before + 1})
+
+
+def _apply_message_posted(rollout: Rollout, event: e.MessagePosted, at: datetime) -> Rollout:
+    # A notice that was deleted and posted again was given when it was posted first.
+    first = rollout.messages.get(event.key)
+    posted = PostedMessage(channel=event.channel, ts=event.ts, at=first.at if first is not None else at)
+    return replace(rollout, messages={**rollout.messages, event.key: posted})
+
+
+def _apply_flag_set(rollout: Rollout, event: e.FlagSet, at: datetime) -> Rollout:
+    spans = rollout.spans
+    if rollout.is_under_way and spans[-1].driven_since is None and rollout.percent == event.percent:
+        spans = (*spans[:-1], replace(spans[-1], driven_since=at))
+    return replace(rollout, flag=event, flag_trouble="", spans=spans)
+
+
+def _apply_flag_not_set(rollout: Rollout, event: e.FlagNotSet, _: datetime) -> Rollout:
+    return replace(rollout, flag_trouble=event.error)
+
+
+def _apply_revert_requested(rollout: Rollout, event: e.RevertRequested, _: datetime) -> Rollout:
+    left = {index: error for index, error in rollout.revert_trouble.items() if index != event.index}
+    return replace(rollout, reverts_requested={**rollout.reverts_requested, event.index: event}, revert_trouble=left)
+
+
+def _apply_revert_not_requested(rollout: Rollout, event: e.RevertNotRequested, _: datetime) -> Rollout:
+    return replace(rollout, revert_trouble={**rollout.revert_trouble, event.index: event.error})
+
+
+def _apply_code_reverted(rollout: Rollout, event: e.CodeReverted, _: datetime) -> Rollout:
+    return replace(rollout, code_reverted=event)
+
+
+def _keep_unchanged(rollout: Rollout, _event: e.MessageFailed, _: datetime) -> Rollout:
+    return rollout
+
+
+def _carry_driven_since(rollout: Rollout, event: e.StageEntered, at: datetime) -> datetime | None:
+    """`at` if the driven flag system already has the percentage of the new stage, else None."""
+    before = rollout.stage
+    if rollout.plan.stages[event.index].kind is StageKind.ROLLBACK_DRILL:
+        return None  # it takes part in the drill, and has to answer anew
+    there = before is not None and before.percent == event.percent and rollout.spans[-1].driven_since is not None
+    return at if there else None
+
+
+def _close_last_span(spans: tuple[StageSpan, ...], at: datetime) -> tuple[StageSpan, ...]:
+    """The spans with the last one ended at `at`."""
+    return (*spans[:-1], replace(spans[-1], until=at)) if spans else ()
+
+
+def _end_rollout(rollout: Rollout, at: datetime) -> Rollout:
+    """The rollout with everything closed that is open: its span, request, approvals and hold."""
+    return replace(
+        rollout, ended_at=at, spans=_close_last_span(rollout.spans, at), request=None, approvals=(), hold=None
+    )
+
+
+def _total_paused(rollout: Rollout, at: datetime) -> timedelta:
+    """How long the current stage was paused in total, including a pause that lasts until `at`."""
+    return rollout.paused_for if rollout.paused_at is None else rollout.paused_for + (at - rollout.paused_at)
+
+
+# The handler of each event. A table is faster than `match`, which tests one class after the other;
+# tests/rollout/test_evolving.py checks that no event is missing.
+EVENT_HANDLERS: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime], Rollout]] = {
+    e.Planned: _apply_planned,
+    e.ApprovalRequested: _apply_approval_requested,
+    e.ApprovalExpired: _apply_gate_closed,
+    e.Approved: _apply_approved,
+    e.Rejected: _apply_gate_closed,
+    e.StartScheduled: _apply_start_scheduled,
+    e.BaseChanged: _apply_base_changed,
+    e.Started: _apply_started,
+    e.StageEntered: _apply_stage_entered,
+    e.EvalRecorded: _apply_eval_recorded,
+    e.DrillFinished: _apply_drill_finished,
+    e.EvidenceRecorded: _apply_evidence_recorded,
+    e.ComparisonEnded: _apply_comparison_ended,
+    e.ComparisonDecided: _apply_comparison_decided,
+    e.BlindSpotsAccepted: _apply_blind_spots_accepted,
+    e.TailsFrozen: _apply_tails_frozen,
+    e.Held: _apply_held,
+    e.HoldCleared: _apply_hold_cleared,
+    e.Paused: _apply_paused,
+    e.Resumed: _apply_resumed,
+    e.RolledBack: _apply_rolled_back,
+    e.RollbackExplained: _apply_rollback_explained,
+    e.FlipConfirmed: _apply_flip_confirmed,
+    e.FlipUnconfirmed: _apply_flip_unconfirmed,
+    e.Completed: _apply_completed,
+    e.Abandoned: _apply_abandoned,
+    e.NoticeAcknowledged: _apply_notice_acknowledged,
+    e.ConcernRaised: _apply_concern_raised,
+    e.ConcernsAnswered: _apply_concerns_answered,
+    e.ReminderRequested: _apply_reminder_requested,
+    e.FeltOff: _apply_felt_off,
+    e.UnitMovedBack: _apply_unit_moved_back,
+    e.GlassBroken: _apply_glass_broken,
+    e.GrowthFrozen: _apply_growth_frozen,
+    e.GrowthUnfrozen: _apply_growth_unfrozen,
+    e.ComplaintReported: _apply_complaint_reported,
+    e.ReviewRequested: _apply_review_requested,
+    e.ReviewSubmitted: _apply_review_submitted,
+    e.MessagePosted: _apply_message_posted,
+    e.MessageFailed: _keep_unchanged,
+    e.FlagSet: _apply_flag_set,
+    e.FlagNotSet: _apply_flag_not_set,
+    e.RevertRequested: _apply_revert_requested,
+    e.RevertNotRequested: _apply_revert_not_requested,
+    e.CodeReverted: _apply_code_reverted,
+}

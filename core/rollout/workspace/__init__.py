@@ -1,0 +1,1 @@
+"""What belongs to the workspace and to no rollout: freezes that people declare, and who follows what (pure)."""
