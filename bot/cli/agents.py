@@ -37,7 +37,7 @@ def serve_agents(
     try:
         from mcp.server import MCPServer
     except ModuleNotFoundError:
-        print("The package mcp is not installed. Run: pip install 'rampart[mcp]'", file=sys.stderr)
+        print("The package mcp is not installed. In the checkout, run: pip install -e '.[mcp]'", file=sys.stderr)
         raise SystemExit(2) from None
     if person and not is_slack_user_id(person):
         print(f"--person is {person!r}: write a Slack user id, as in U0DANA00001.", file=sys.stderr)

@@ -13,8 +13,9 @@ from sqlalchemy import select
 from bot.sandbox.control import Sandbox
 from core.rollout.state.events import FlipConfirmed
 from core.service import RolloutService
+from core.store.coordination import outbox
 from core.store.database.connections import Database, connect
-from core.store.models import look, outbox, timer
+from core.store.models import look, timer
 from core.store.observations import looks
 from tests.journey import plans
 from tests.journey.crowd import Line
@@ -101,11 +102,15 @@ def _ticks_pass(database: Database, count: int) -> None:
 
 
 def _everything_is_sent(database: Database) -> None:
-    def states() -> set[str]:
+    def unsent() -> outbox.OutboxBacklog:
         with database.reading() as connection:
-            return set(connection.execute(select(outbox.c.state)).scalars())
+            return outbox.measure_backlog(connection)
 
-    waiting_until(lambda: states() == {"done"}, lambda: f"everything is sent; there are {states()}", within=90)
+    waiting_until(
+        lambda: (unsent().pending, unsent().leased, unsent().dead) == (0, 0, 0),
+        lambda: f"everything is sent; there are {unsent()}",
+        within=90,
+    )
 
 
 def _each_slot_ran_once(database: Database) -> None:

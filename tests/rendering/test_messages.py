@@ -74,7 +74,8 @@ When (each step comes only if all goes well)
  • Tue 24 Nov 19:00 CET: 25 in 100 customers
  • Wed 25 Nov 07:00 CET: everyone
 Who is affected now: nobody yet; it starts with 5 in 100 customers.
-If a customer complains: once it has started, type /rollout feels-off R-118 "what happened", or ask in this thread.
+If a customer complains: once it has started, type /rollout complaint "what happened" --user <customer id> --id R-118, or ask in this thread.
+If answers look wrong to you: /rollout feels-off R-118 "what you saw" (two people stop it from growing).
 Which version did they see? /rollout whois <customer id>
 If it goes wrong we switch back within seconds and tell you here.
 [ Got it ] [ I have a concern ] [ Remind me when it reaches everyone ]
@@ -97,7 +98,7 @@ Who is affected now: nobody yet; it starts with 5 in 100 customers.
 We will post here when it reaches everyone, or if we roll it back (that takes seconds).
 Whom to ask: @dana
 [ Got it ] [ I have a concern ] [ Remind me when it reaches everyone ]
-Nobody has confirmed yet · Owner: @dana · Questions in thread · R-118\
+Confirming is optional · Owner: @dana · Questions in thread · R-118\
 """)
 
 
@@ -124,7 +125,7 @@ Who is affected now: nobody yet; it starts with 5 in 100 customers.
 If it goes wrong we switch back within seconds and tell you here.
 Whom to ask: @dana
 [ Got it ] [ I have a concern ] [ Remind me when it reaches everyone ]
-Nobody has confirmed yet · Owner: @dana · Questions in thread · R-118\
+Confirming is optional · Owner: @dana · Questions in thread · R-118\
 """)
     assert "SECRET" not in told
 

@@ -49,7 +49,7 @@ def test_a_notice_follows_a_rollout_from_its_plan_to_its_pause(office):
     office.typed("ana", "resume R-1 the greetings were unrelated")
     office.deliver()
     assert _says(office).startswith("Started: a group of about 5 in 100 customers")
-    assert _thread(office)[-1] == "Going on: more customers get it step by step again."
+    assert _thread(office)[-1] == "Continuing: more customers will get it, step by step."
 
 
 def test_a_date_that_has_passed_is_no_longer_shown(office):

@@ -199,7 +199,7 @@ class Process:
             self.deliver()
             with self.database.reading() as connection:
                 due = outbox.find_next_due(connection)
-            if due is None:
+            if due is None or due > self.clock.at + timedelta(days=1):  # a reminder of a review, days from now
                 return
             # What is due and not sent waits for a row before it, whose lease has to run out.
             self.clock.at = due if due > self.clock.at else self.clock.at + LEASE

@@ -91,8 +91,8 @@ def _unpack_zstandard(packed: memoryview, name: str) -> bytes:
         import pyarrow
     except ImportError:
         raise UnreadableEvals(
-            "The archive is packed with Zstandard, which needs pyarrow: install rampart[parquet], or convert the log "
-            "with inspect log convert --to json."
+            "The archive is packed with Zstandard, which needs pyarrow: install the extra `parquet`, or convert the "
+            "log with inspect log convert --to json."
         ) from None
     try:
         with pyarrow.CompressedInputStream(pyarrow.BufferReader(packed), "zstd") as stream:

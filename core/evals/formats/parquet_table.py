@@ -20,7 +20,7 @@ def read_parquet(body: bytes, choices: ReadingChoices) -> EvalRun:
         from pyarrow import ArrowException, BufferReader, parquet
     except ImportError:
         raise UnreadableEvals(
-            "Reading Parquet needs pyarrow: install rampart[parquet], or export CSV or JSON."
+            "Reading Parquet needs pyarrow: install the extra `parquet`, or export CSV or JSON."
         ) from None
     if not body.endswith(b"PAR1"):
         raise UnreadableEvals("The Parquet file is cut: its end is missing. Copy it again.")

@@ -272,11 +272,12 @@ def _find_missing_notices(rollout: Rollout, context: Context) -> Iterator[Obstac
     for notice in rollout.plan.stakeholder_notices:
         posted, lead = rollout.notice_posted_at(notice.key), notice.before or timedelta(0)
         if posted is None:
-            said = f"The notice to {notice.channel} has not gone out yet. Notices must go out before the start."
+            said = f"The notice to {notice.channel} has not gone out yet."
             yield Obstacle(
                 text=said,
                 standalone_text=said,
-                hint="It is sent within seconds after the file is applied, or at its lead time before a fixed start.",
+                hint="Notices go out first: within seconds after the file is applied, or at their lead time before a "
+                "fixed start. Without Slack they wait (rollout doctor).",
                 until=max(context.at, rollout.start - lead) + lead if rollout.start else context.at + lead,
             )
             continue

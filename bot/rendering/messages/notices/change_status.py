@@ -8,6 +8,8 @@ from bot.rendering.schedule import RolloutDates
 from core.rollout.plans.plan import NoticePlan, StageKind
 from core.rollout.state.model import Rollout, RolloutState
 
+NOT_FINAL = "We are still watching it and may still switch it back. “Reached everyone” follows when it is final."
+
 
 def describe(rollout: Rollout, notice: NoticePlan, name: str, dates: RolloutDates, now: datetime, zone: str) -> str:
     """The first line of a notice. `name` is the AI feature as it stands in a sentence; the rollout has not failed."""
@@ -22,7 +24,7 @@ def describe(rollout: Rollout, notice: NoticePlan, name: str, dates: RolloutDate
             return f"On hold: nobody else gets the new version of the {name} for now. {_capitalize(reached)} has it."
         case RolloutState.RUNNING | RolloutState.WAITING:
             if percent >= 100:
-                return f"Everyone has it: all customers get the new version of the {name}. We are still watching it."
+                return f"Everyone has it: all customers get the new version of the {name}. {NOT_FINAL}"
             if percent:
                 return f"Started: {reached} gets the new version of the {name}."
             return f"Starting: the new version of the {name} is being checked; {reached} has it yet."

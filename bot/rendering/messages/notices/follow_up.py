@@ -64,7 +64,7 @@ def render(
         case e.Started():
             known = schedule.estimate_dates(rollout, at)
             all_of_them = schedule.format_completion(known, zone)
-            first = f"Started: the new version of the {name} is rolling out, {all_of_them} if all goes well."
+            first = f"Started: the new version of the {name} is rolling out. If all goes well: {all_of_them}."
             body = ["Customers get it step by step, a few at first. The notice above says what they may notice."]
         case e.Completed():
             first = f"Reached everyone: all customers now get the new version of the {name}."
@@ -91,8 +91,10 @@ def _render_switch_back(
 ) -> Message:
     first = f"Switched back: the {name} answers as before again (since {wording.format_local_time(at, zone)})."
     body = [_describe_exposure(event, rollout, at, zone), *_describe_manual_rollback(event)]
-    if event.exposed_units and _describe_fault(event.findings[:1]):
-        body += _suggest_reply(audience, event.findings[0])
+    if audience == "marketing":
+        body.append("Please don't mention the change in public; what we said you may say no longer holds.")
+    elif audience == "support" and event.exposed_units and _describe_fault(event.findings[:1]):
+        body.append(_suggest_reply(event.findings[0]))
     body += notice.describe_other_rollouts(others) or ["Nothing else changes until you get a new notice."]
     listed = audience == "support" and event.exposed_units
     return blocks.build_message(
@@ -103,16 +105,10 @@ def _render_switch_back(
     )
 
 
-def _suggest_reply(audience: str, finding: Finding) -> list[str]:
-    """What the audience may say about a fault: support a reply to customers, marketing nothing."""
-    match audience:
-        case "support":
-            whom = f" (where {wording.format_segment(finding.segment)})" if finding.segment else ""
-            return [f"If they write in{whom}: “That was a fault on our side, please ask again.”"]
-        case "marketing":
-            return ["Please don't mention the change in public."]
-        case _:
-            return []
+def _suggest_reply(finding: Finding) -> str:
+    """What support may answer customers about a fault."""
+    whom = f" (where {wording.format_segment(finding.segment)})" if finding.segment else ""
+    return f"If they write in{whom}: “That was a fault on our side, please ask again.”"
 
 
 def _describe_manual_rollback(event: e.RolledBack) -> list[str]:

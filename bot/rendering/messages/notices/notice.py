@@ -106,7 +106,7 @@ def _format_footer(rollout: Rollout, notice: NoticePlan) -> str:
     read = rollout.acknowledged.get(notice.key, ())
     who = f"Read by {wording.join_limited([wording.escape(r, 40) for r in read])}"
     over = rollout.state in {RolloutState.ABANDONED, RolloutState.ROLLED_BACK}
-    asked = "Please confirm with Got it" if notice.acknowledge and not over else "Nobody has confirmed yet"
+    asked = "Please confirm with Got it" if notice.acknowledge and not over else "Confirming is optional"
     return f"{who if read else asked} · Owner: {wording.format_owner(rollout)} · Questions in thread · {rollout.id}"
 
 
@@ -141,7 +141,9 @@ def _build_support_text(rollout: Rollout, known: RolloutDates, zone: str) -> lis
         *change_status.describe_dates(rollout, known, zone),
         f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
         f"*If a customer complains:* once it has started, type "
-        f'/rollout feels-off {rollout.id} "what happened", or ask in this thread.',
+        f'/rollout complaint "what happened" --user &lt;customer id&gt; --id {rollout.id}, or ask in this thread.',
+        f'*If answers look wrong to you:* /rollout feels-off {rollout.id} "what you saw". If two people say so, it stops '
+        "growing.",
         "*Which version did they see?* /rollout whois <customer id>".replace("<", "&lt;").replace(">", "&gt;"),
     ]
     return body if rollout.state is RolloutState.DONE else [*body, _IF_IT_GOES_WRONG]

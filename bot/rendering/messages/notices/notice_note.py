@@ -35,13 +35,14 @@ def render(before: Rollout, after: Rollout, event: NotedEvent, name: str, at: da
         case e.BaseChanged():
             text = "No longer delayed: it can start as announced."
         case e.Held():
-            text = f"On hold: {_describe_stop(after)} Rampart stopped it; somebody looks at why."
+            owner = wording.format_owner(after)
+            text = f"On hold: {_describe_stop(after)} Rampart stopped it; {owner} decides what happens next."
         case e.Paused():
             why = f": “{wording.escape(event.reason)}”" if event.reason else "."
             text = f"Paused: {_describe_stop(after)} {wording.format_actor(event.by)} paused it{why}"
         case e.Resumed():
             told = before.hold is None or not holds.clears_itself(before.hold.key)
-            text = "Going on: more customers get it step by step again." if told else ""
+            text = "Continuing: more customers will get it, step by step." if told else ""
         case e.ConcernsAnswered():
             who = wording.format_actor(event.by, event.handle)
             text = f"Answered: {who} answered your concern: “{wording.escape(event.text)}”"
@@ -64,7 +65,7 @@ def _describe_growth(before: Rollout, after: Rollout, name: str) -> str:
     if percent == schedule.customer_percent(before):
         return ""
     if percent >= 100:
-        return f"Everyone has it: all customers get the new version of the {name} now. We are still watching it."
+        return f"Everyone has it: all customers get the new version of the {name} now. {change_status.NOT_FINAL}"
     word = "Growing" if schedule.customer_percent(before) else "Started"
     return f"{word}: {change_status.describe_reach(after)} gets the new version of the {name} now."
 
