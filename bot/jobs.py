@@ -242,9 +242,10 @@ def queue_weekly_digest(service: RolloutService, now: datetime) -> None:
     if digest_sources.load_digest(service, week, now).is_empty:
         return
     channel = _find_engineering_channel(world) or newest[0].plan.engineering_channel
-    _queue_workspace_message(service, WorkspaceMessageKind.DIGEST, channel, week.id, world.position, now)
+    # The line first: once the digest itself is queued, the week counts as done.
     if world.policy.channels is not None and (leadership := world.policy.channels.leadership):
         _queue_workspace_message(service, WorkspaceMessageKind.DIGEST_LINE, leadership, week.id, world.position, now)
+    _queue_workspace_message(service, WorkspaceMessageKind.DIGEST, channel, week.id, world.position, now)
 
 
 def find_digest_week(now: datetime, zone: str) -> Week:

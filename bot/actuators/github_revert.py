@@ -40,8 +40,9 @@ class GithubRevert:
         owner = repository.partition("/")[0]
         head = f"{owner}:revert-{number}-{merged['head']['ref']}"  # how GitHub names the branch of a revert
         there = self._get(f"/repos/{repository}/pulls?state=all&head={quote(head, safe='')}")
-        if isinstance(there, list) and there:
-            return str(there[0]["html_url"])
+        for one in there if isinstance(there, list) else ():
+            if one["state"] == "open" or one.get("merged_at"):  # one that was closed unmerged reverts nothing
+                return str(one["html_url"])
         return self._open_revert(merged["node_id"], order)
 
     def _open_revert(self, node: str, order: RevertOrder) -> str:

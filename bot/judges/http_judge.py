@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 from bot.outbound.client import OutboundClient
@@ -60,6 +59,6 @@ def _parse_verdict(body: bytes) -> tuple[bool, float | None]:
     score = found.get("score")
     if score is None:
         return found["pass"], None
-    if isinstance(score, bool) or not isinstance(score, int | float) or not isfinite(score) or not 0 <= score <= 1:
+    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
         raise InvalidVerdict("the score of the judge must lie between 0 and 1")
     return found["pass"], float(score)

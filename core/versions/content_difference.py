@@ -8,10 +8,11 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from core.rollout.plans.plan import Content
-from core.versions.word_difference import PieceKind, TextPiece, compare_words
+from core.versions.word_difference import IDEOGRAPHS, PieceKind, TextPiece, compare_words
 
 PROMPT = "prompt"
 LONG_TEXT = 60  # characters from which a text outside the prompt is compared word by word
+_READS_AS_TEXT = re.compile(rf"[\s{IDEOGRAPHS}]")  # Japanese and Chinese put no spaces between words
 _REFERENCE = re.compile(r"[\w./:-]+@sha256:[0-9a-f]{6,64}")
 _ABSENT: Any = object()
 
@@ -59,7 +60,7 @@ class FieldChange:
         values = [value for value in (self.before, self.after) if value is not None]
         if self.path.partition(".")[0].partition("[")[0] == PROMPT:
             return not all(is_reference(value) for value in values)
-        return any(re.search(r"\s", value) for value in values)
+        return any(_READS_AS_TEXT.search(value) or len(value) > LONG_TEXT for value in values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +171,7 @@ def _is_text(path: str, before: Any, after: Any) -> bool:
     if not all(isinstance(text, str) for text in texts) or any(is_reference(text) for text in texts):
         return False
     inside_prompt = path == PROMPT or (path.startswith((f"{PROMPT}.", f"{PROMPT}[")) and not path.endswith(".role"))
-    return inside_prompt or any(len(text) > LONG_TEXT and re.search(r"\s", text) for text in texts)
+    return inside_prompt or any(len(text) > LONG_TEXT and _READS_AS_TEXT.search(text) for text in texts)
 
 
 def _is_list(before: Any, after: Any) -> bool:

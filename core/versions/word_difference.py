@@ -9,9 +9,9 @@ from enum import StrEnum
 
 MAX_PAIRS = 1_000_000  # pairs of equal words (or lines) in a passage; with more, it counts as replaced as a whole
 # Japanese and Chinese put no spaces between words, so there every character counts as one.
-_IDEOGRAPHS = "\u3040-\u30ff\u3400-\u9fff"
+IDEOGRAPHS = "\u3040-\u30ff\u3400-\u9fff"
 # A word or a mark with the spaces behind it, so that a run of equal words is one match.
-_TOKEN = re.compile(rf"(?:[{_IDEOGRAPHS}]|[^\W{_IDEOGRAPHS}]+|[^\w\s])[^\S\n]*|[^\S\n]+|\n")
+_TOKEN = re.compile(rf"(?:[{IDEOGRAPHS}]|[^\W{IDEOGRAPHS}]+|[^\w\s])[^\S\n]*|[^\S\n]+|\n")
 
 
 class PieceKind(StrEnum):

@@ -57,7 +57,7 @@ class Answering:
         if path.startswith("/repos/acme/assistant/pulls?"):
             assert "head=acme%3Arevert-881-new-flow" in path
             assert "state=all" in path
-            return 200, [{"html_url": url} for url in self.reverts]
+            return 200, [{"html_url": url, "state": "open"} for url in self.reverts]
         if path == "/graphql":
             asked = json.loads(body)
             assert asked["variables"]["input"]["pullRequestId"] == "PR_881"

@@ -103,6 +103,19 @@ def test_what_is_refused_is_dropped_and_counted() -> None:
     client.close()
 
 
+def test_what_is_not_json_spoils_no_other_observation() -> None:
+    intake = Intake()
+    client = intake.client()
+    client.observe(SERVED, "user-1", {"latency_ms": 900})
+    for odd in (float("nan"), datetime.now(UTC), object()):
+        client.observe(SERVED, "user-2", {"latency_ms": odd})  # type: ignore[dict-item]
+    client.observe(SERVED, "user-3", {"latency_ms": 900})
+    assert client.flush(30)
+    assert [[one["unit"] for one in batch] for batch in intake.batches] == [["user-1", "user-3"]]
+    assert client.observations.dropped == 3
+    client.close()
+
+
 def test_an_answer_that_is_not_rampart_s_ends_nothing() -> None:
     answers = [httpx.Response(200, text="<html>"), httpx.Response(200, json={"accepted": 1, "rejected": []})]
     client = RampartClient(

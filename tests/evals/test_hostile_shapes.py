@@ -93,6 +93,18 @@ def test_a_file_with_wrong_bytes_anywhere(name: str, data: st.DataObject) -> Non
     read_and_judge(bytes(body[: data.draw(st.integers(0, len(body)))]) if data.draw(st.booleans()) else bytes(body))
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'<?xml version="1.0" encoding="foo"?><testsuite/>',
+        b'<?xml version="1.0" encoding="utf-7"?><testsuite/>',
+        b'<testsuite tests="' + b"9" * 5000 + b'"><testcase name="a"/></testsuite>',
+    ],
+)
+def test_xml_that_means_harm(body: bytes) -> None:
+    read_and_judge(body)
+
+
 @FUZZED
 @given(
     st.binary(max_size=200),

@@ -340,6 +340,11 @@ def test_json_counts_like_protobuf_with_hexadecimal_ids_and_numbers_as_text(appl
     assert counted(application.running, "latency_p95") == (1, 2000)
 
 
+@pytest.mark.parametrize("kind", [["3"], {"a": 1}, "SPAN_KIND_CLIENT", None, 1e400])
+def test_a_kind_may_be_anything_that_json_has(application: Any, kind: Any) -> None:
+    assert export_json(application, span_json(kind=kind, attributes=[])).status_code in {200, 400}
+
+
 def test_what_is_wrong_of_an_export_is_rejected_by_number_and_the_rest_counts(application: Any) -> None:
     application.running.wait(minutes=1)
     wrong = [span_json(traceId="xyz"), span_json(spanId="00" * 8), span_json(endTimeUnixNano="1", spanId="ab" * 8)]

@@ -100,7 +100,7 @@ def test_a_judge_is_not_told_which_version_gave_an_answer(judged: Any, serve: An
     assert {key for task in tasks for key in task} == {"task", "judge", "surface", "question", "answer"}
     assert "canary" not in json.dumps(tasks)
     assert "control" not in json.dumps(tasks)
-    with judged.service.database.reading() as connection:
+    with judged.service.database.writing_outside_log() as connection:
         known = shadow_samples.find_samples(connection, [task["task"] for task in tasks])
     arms = [known[task["task"]].arm for task in tasks]
     assert arms not in (sorted(arms), sorted(arms, reverse=True)), "nor does the order tell"
@@ -110,6 +110,15 @@ def test_the_same_answer_is_always_treated_alike(judged: Any, serve: Any) -> Non
     http = serve(judged)
     one = _hand_in(http, _answers("canary", 40))["sampled"]
     assert _hand_in(http, _answers("canary", 40))["sampled"] == one
+    assert len(http.get("/api/v1/judging", params={"limit": 100}).json()["tasks"]) == one, (
+        "sent again, it is there once"
+    )
+
+
+def test_names_that_a_database_cannot_hold_are_refused(judged: Any, serve: Any) -> None:
+    (answer,) = _answers("canary", 1)
+    for odd in ({"segments": {"language": "d\0e"}}, {"unit": "u\0"}, {"id": "x" * 1000}):
+        assert serve(judged).post("/api/v1/answers", json={"answers": [{**answer, **odd}]}).status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -147,6 +156,8 @@ def test_an_answer_is_judged_once_whoever_says_it_twice(judged: Any, serve: Any)
     results = {"judge": "support-judge-v3", "results": [{"task": task["task"], "pass": True} for task in tasks]}
     http.post("/api/v1/judging", json=results)
     http.post("/api/v1/judging", json=results)
+    with judged.service.database.reading() as connection:
+        assert shadow_samples.load_progress(connection, "R-1").repeated == 0, "a repeated request is no second opinion"
     _judge_all(http, lambda _: {"pass": True})
     assert _cells(judged, "eval_pass_rate")["canary"] == (sampled, sampled)
     with judged.service.database.reading() as connection:

@@ -75,7 +75,7 @@ When (each step comes only if all goes well)
  • Wed 25 Nov 07:00 CET: everyone
 Who is affected now: nobody yet; it starts with 5 in 100 customers.
 If a customer complains: once it has started, type /rollout complaint "what happened" --user <customer id> --id R-118, or ask in this thread.
-If answers look wrong to you: /rollout feels-off R-118 "what you saw" (two people stop it from growing).
+If answers look wrong to you: /rollout feels-off R-118 "what you saw". If two people say so, it stops growing.
 Which version did they see? /rollout whois <customer id>
 If it goes wrong we switch back within seconds and tell you here.
 [ Got it ] [ I have a concern ] [ Remind me when it reaches everyone ]

@@ -109,6 +109,13 @@ def test_no_text_of_a_prompt_is_in_the_line_that_a_channel_sees(before: Any, aft
     assert "Zq" not in difference_words.format_in_line(compare_contents(*contents))
 
 
+@pytest.mark.parametrize("text", ["返金については必ず担当者に確認してください", "x" * 500])
+def test_text_in_a_parameter_is_kept_from_channels_even_without_spaces(text: str):
+    for before in ({"params": {"system": "短い"}}, {"params": {}}, {}):
+        said = difference_words.format_in_line(compare_contents(before, {"params": {"system": text}}))
+        assert text[:8] not in said
+
+
 def test_a_rewrite_is_told_from_an_edit():
     (edit,) = compare_contents({"prompt": OLD}, {"prompt": NEW}).texts
     (rewrite,) = compare_contents({"prompt": OLD}, {"prompt": "Answer in one line, always."}).texts

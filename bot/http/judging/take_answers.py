@@ -1,12 +1,15 @@
 """Takes answers of both versions and keeps those that are sampled for a judge."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import uuid4
+from hashlib import sha256
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bot.http.observations.read_batch import MAX_CLOCK_LEAD
+from core.flags.evaluation import MAX_UNIT_LENGTH
 from core.flags.placement import MAX_LATENESS, MisplacedObservation, UncountedReason, place_observation
 from core.flags.snapshot import Snapshot
 from core.rollout.state.surface import Surface
@@ -19,20 +22,23 @@ MAX_ANSWERS = 500  # of one request
 MAX_TEXT = 20_000  # characters of a question or an answer
 
 
+Label = Annotated[str, Field(min_length=1, max_length=MAX_UNIT_LENGTH, pattern=r"^[^\x00]+$")]
+
+
 class ReportedAnswer(BaseModel):
     """One answer that somebody got."""
 
     model_config = ConfigDict(extra="forbid")
 
     surface: str = Field(min_length=1, max_length=100)
-    unit: str = Field(min_length=1, max_length=256, description="as in `targetingKey`")
-    id: str = Field(min_length=1, max_length=256, description="of the request; the same answer is always treated alike")
+    unit: Label = Field(description="as in `targetingKey`")
+    id: Label = Field(description="of the request; the same answer is always treated alike")
     exposure: str | None = Field(None, description="`metadata.exposure` of the evaluation")
     variant: str | None = Field(None, description="without `exposure`: the variant of the evaluation")
     at: datetime | None = Field(None, description="when it was given; now if it is left out")
     question: str = Field("", max_length=MAX_TEXT)
     answer: str = Field(max_length=MAX_TEXT)
-    segments: dict[str, str] = Field(default_factory=dict, max_length=50)
+    segments: dict[Label, Label] = Field(default_factory=dict, max_length=50)
 
 
 class AnswerBatch(BaseModel):
@@ -58,14 +64,13 @@ def take_answers(
     snapshot: Snapshot,
     surfaces: Mapping[str, Surface],
     now: datetime,
-    new_id: Callable[[], str] = lambda: uuid4().hex,
 ) -> AnswersTaken:
     """Keep the sampled ones of a batch of answers. What contradicts what was served is rejected by index."""
     chosen: list[ShadowSample] = []
     rejected: list[tuple[int, str]] = []
     for index, answer in enumerate(batch):
         try:
-            sample = _choose(answer, snapshot, surfaces, now, new_id)
+            sample = _choose(answer, snapshot, surfaces, now)
         except (MisplacedObservation, ValueError) as error:
             rejected.append((index, str(error)))
             continue
@@ -80,7 +85,6 @@ def _choose(
     snapshot: Snapshot,
     surfaces: Mapping[str, Surface],
     now: datetime,
-    new_id: Callable[[], str],
 ) -> ShadowSample | None:
     """The sample for an answer; None if it is not sampled. ValueError if it cannot be."""
     flags, surface = snapshot.surfaces.get(answer.surface), surfaces.get(answer.surface)
@@ -92,7 +96,7 @@ def _choose(
     at = answer.at or now
     if at.tzinfo is None:
         raise ValueError('"at" needs a time zone, such as 2026-11-24T10:00:00Z')
-    if not now - MAX_LATENESS <= at <= now:
+    if not now - MAX_LATENESS <= at <= now + MAX_CLOCK_LEAD:
         raise ValueError('"at" lies in the future, or more than an hour ago')
     placed = place_observation(flags, unit=answer.unit, at=at, variant=answer.variant, exposure=answer.exposure)
     if isinstance(placed, UncountedReason):
@@ -102,7 +106,7 @@ def _choose(
     if not sampling.is_sampled(rollout, answer.id, placed.arm, stage, terms.share):
         return None
     return ShadowSample(
-        id=new_id(),
+        id=sha256(f"answer:{rollout}:{answer.id}".encode()).hexdigest()[:32],
         rollout=rollout,
         surface=surface.name,
         stage=placed.stage,

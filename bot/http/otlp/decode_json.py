@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from bot.http.otlp.assemble_parts import PartCollector
-from bot.http.otlp.decode_protobuf import FAILED, LEAF_KINDS, REMOTE_PARENT, MalformedExport
+from bot.http.otlp.decode_protobuf import FAILED, REMOTE_PARENT, MalformedExport
 from core.telemetry.metric_points import RawPoint
 from core.telemetry.read_attributes import MAX_EVENTS, add_event, read_event, read_span_attributes
 from core.telemetry.span import ReportedSpan
@@ -14,6 +14,8 @@ from core.telemetry.span import ReportedSpan
 _ANY_FLAVOUR = {"stringValue": str, "boolValue": bool, "doubleValue": float}
 _HEX = frozenset("0123456789abcdef")
 _DELTA = (1, "AGGREGATION_TEMPORALITY_DELTA")
+# A tuple, as a kind may be anything that JSON has. CLIENT and PRODUCER: without facts they connect nothing.
+_LEAF_KINDS = (3, 4, "SPAN_KIND_CLIENT", "SPAN_KIND_PRODUCER")
 
 
 def decode_traces(body: bytes) -> PartCollector:
@@ -37,7 +39,7 @@ def _add_span(collected: PartCollector, span: Mapping[str, Any]) -> None:
     for event in _list_objects(span, "events")[:MAX_EVENTS]:
         if told := read_event(str(event.get("name", "")), _list_attributes(event)):
             add_event(facts, told)
-    if not facts and span.get("kind") in LEAF_KINDS:
+    if not facts and span.get("kind") in _LEAF_KINDS:
         return
     parent = _read_id(span.get("parentSpanId"), 16)
     status = span.get("status")

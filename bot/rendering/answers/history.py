@@ -16,7 +16,7 @@ from core.rollout.state.model import Rollout
 MAX_ENTRIES = 25
 _ENTRIES_PER_SECTION = 6  # keeps a section below Slack's limit even if every line has its maximum length
 _LINE_LIMIT = 420
-_TOLD = ("notice:", "follow_up:", "direct_notice:", "direct_follow_up:")  # messages to people outside the thread
+_TOLD = ("notice:", "follow_up:", "direct:", "direct_follow_up:")  # messages to people outside the thread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Observations in batches from a thread: bounded, retried under the same key, flushed at the end."""
 
+import json
 import logging
 import threading
 from collections import deque
@@ -36,7 +37,12 @@ class ObservationSender:
         self._logged_codes: set[str] = set()
 
     def add(self, observation: Mapping[str, Any]) -> None:
-        """Queue one observation."""
+        """Queue one observation. What is not JSON is dropped and logged, so that it spoils no batch."""
+        try:
+            json.dumps(observation, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            self._drop(1, f"it is not JSON: {error}")
+            return
         with self._lock:
             if len(self._waiting) >= MAX_WAITING or self._is_stopping:
                 self.dropped += 1
@@ -98,12 +104,12 @@ class ObservationSender:
         except (httpx.HTTPError, RuntimeError) as error:
             self._log_once("unreachable", f"observations wait, as Rampart does not answer: {error!r}")
             return backoff
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             self._drop(len(batch), f"they are not JSON: {error}")
             return None
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.is_server_error:
             asked = answer.headers.get("retry-after", "")
-            return min(MAX_RETRY_SECONDS, float(asked)) if asked.isdigit() else backoff
+            return min(MAX_RETRY_SECONDS, float(asked)) if asked.isdecimal() else backoff
         if not answer.is_success:
             self._drop(len(batch), f"{answer.status_code} {answer.text[:200]}")
             return None

@@ -49,12 +49,12 @@ def decode_text(body: bytes, encoding: str = "") -> str:
     if encoding:
         try:
             return body.decode(encoding).removeprefix("\ufeff")
-        except LookupError:
+        except UnicodeDecodeError as error:
+            raise UnreadableEvals(f"This is not {encoding[:40]}: byte {error.start} has no meaning there.") from None
+        except (LookupError, ValueError):
             raise UnreadableEvals(
                 f'There is no encoding "{encoding[:40]}". Common ones are windows-1252 and utf-8.'
             ) from None
-        except UnicodeDecodeError as error:
-            raise UnreadableEvals(f"This is not {encoding[:40]}: byte {error.start} has no meaning there.") from None
     if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         try:
             return body.decode("utf-16")

@@ -1,5 +1,6 @@
 """Inspect's `.eval` archives: a zip of JSON files whose packing Python's own zip reader does not know before 3.14."""
 
+import lzma
 import zipfile
 import zlib
 from io import BytesIO
@@ -22,7 +23,7 @@ def is_inspect_archive(body: bytes) -> bool:
     """Whether the zip holds files that only Inspect writes."""
     try:
         names = zipfile.ZipFile(BytesIO(body)).namelist()
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError):
         return False
     return _HEADER in names or "_journal/start.json" in names
 
@@ -66,7 +67,7 @@ def _unpack(body: bytes, archive: zipfile.ZipFile, name: str) -> bytes:
         try:
             with archive.open(entry) as packed:
                 content = packed.read(MAX_UNPACKED + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError) as error:
             raise UnreadableEvals(f"{name} in the archive cannot be unpacked: {error}.") from None
     if len(content) > MAX_UNPACKED:
         raise _too_large(name)

@@ -25,11 +25,17 @@ def read_junit(body: bytes, choices: ReadingChoices) -> EvalRun:
     parser.EntityDeclHandler = _refuse_document_type
     try:
         parser.Parse(body, True)
-    except expat.ExpatError as error:
-        raise UnreadableEvals(
-            f"Line {error.lineno}: {expat.ErrorString(error.code)}. The XML is cut or damaged; export it again."
-        ) from None
+    except UnreadableEvals:
+        raise
+    except (expat.ExpatError, LookupError, ValueError) as error:
+        line = parser.CurrentLineNumber
+        raise UnreadableEvals(f"Line {line}: {error}. The XML is cut or damaged; export it again.") from None
     return reader.finish()
+
+
+def _read_count(text: str) -> int:
+    """A number of tests; 0 for what is none."""
+    return int(text) if text.isdecimal() and len(text) <= 9 else 0
 
 
 def _refuse_document_type(*_: object) -> NoReturn:
@@ -61,7 +67,7 @@ class _JUnitReader:
         if tag == "testsuite":
             self._suite = self._suite or attributes.get("name", "")
             if "testsuite" not in self._path:
-                self._counted += int(attributes["tests"]) if attributes.get("tests", "").isdecimal() else 0
+                self._counted += _read_count(attributes.get("tests", ""))
         elif tag == "testcase":
             self._case, self._properties, self._outcomes = attributes, {}, set()
         elif self._case is not None and tag in _OUTCOMES:

@@ -61,7 +61,11 @@ def lease_samples(
     leased = {"state": "leased", "lease_until": now + LEASE, "attempt": shadow_sample.c.attempt + 1}
     if rows:
         connection.execute(update(shadow_sample).where(shadow_sample.c.id.in_([r.id for r in rows])).values(leased))
-    return tuple(_parse_sample(row, keys) for keys in (_load_keys(connection, rows),) for row in rows)
+    keys = _load_keys(connection, rows)
+    samples = [_parse_sample(row, keys) for row in rows]
+    if unreadable := [sample.id for sample in samples if not sample.unit]:  # its key is gone, as after a restore
+        connection.execute(update(shadow_sample).where(shadow_sample.c.id.in_(unreadable)).values(state="failed"))
+    return tuple(sample for sample in samples if sample.unit)
 
 
 def return_samples(connection: Connection, ids: Iterable[str]) -> None:
@@ -72,9 +76,15 @@ def return_samples(connection: Connection, ids: Iterable[str]) -> None:
 
 
 def find_samples(connection: Connection, ids: Iterable[str]) -> dict[str, ShadowSample]:
-    """The answers with these ids that wait for a result, whether their lease has ended or not."""
-    open_ones = shadow_sample.c.state.in_(("waiting", "leased"))
-    rows = connection.execute(select(shadow_sample).where(shadow_sample.c.id.in_(sorted(ids)), open_ones)).all()
+    """The answers with these ids that wait for a result, whether their lease has ended or not.
+
+    They are locked until the end of the writing transaction that this needs.
+    """
+    table = shadow_sample.c
+    # What waits for its second opinion takes none before it is leased again: a judge may repeat its first.
+    open_ones = or_(table.state == "leased", and_(table.state == "waiting", table.passed.is_(None)))
+    wanted = select(shadow_sample).where(table.id.in_(sorted(ids)), open_ones).order_by(table.id)
+    rows = connection.execute(wanted.with_for_update()).all()
     keys = _load_keys(connection, rows)
     return {row.id: _parse_sample(row, keys) for row in rows}
 

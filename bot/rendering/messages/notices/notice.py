@@ -142,8 +142,8 @@ def _build_support_text(rollout: Rollout, known: RolloutDates, zone: str) -> lis
         f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
         f"*If a customer complains:* once it has started, type "
         f'/rollout complaint "what happened" --user &lt;customer id&gt; --id {rollout.id}, or ask in this thread.',
-        f'*If answers look wrong to you:* /rollout feels-off {rollout.id} "what you saw". If two people say so, it stops '
-        "growing.",
+        f'*If answers look wrong to you:* /rollout feels-off {rollout.id} "what you saw". If two people say so, '
+        "it stops growing.",
         "*Which version did they see?* /rollout whois <customer id>".replace("<", "&lt;").replace(">", "&gt;"),
     ]
     return body if rollout.state is RolloutState.DONE else [*body, _IF_IT_GOES_WRONG]
