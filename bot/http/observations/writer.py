@@ -254,8 +254,8 @@ class ObservationWriter:
             if placed:
                 counted = complaints.deduplicate_hourly(connection, placed, now)
                 observation_sums.add_observations(connection, counted, self._segments, self._allowances)
-                if self._snapshot().keeps_units:
-                    served_units.record(connection, select_served(counted, self._snapshot()))
+                if snapshot.keeps_units:
+                    served_units.record(connection, select_served(counted, snapshot))
         self.accepted += accepted
         self.rejected += rejected
         self.uncounted += uncounted

@@ -24,9 +24,12 @@ async function look() {
   try {
     do {
       lookAgain = false;
-      const query = new URLSearchParams({ as: now.as, channel: now.channel, thread: now.thread, wire: now.wire ? "1" : "" });
+      const { as, channel } = now;
+      const query = new URLSearchParams({ as, channel, thread: now.thread, wire: now.wire ? "1" : "" });
       const answer = await fetch(`/sandbox/look?${query}`);
-      if (answer.ok) show(await answer.json());
+      const screen = answer.ok ? await answer.json() : null;
+      if (as !== now.as || channel !== now.channel) lookAgain = true; // somebody went elsewhere meanwhile
+      else if (screen) show(screen);
       else tell((await answer.json()).message);
     } while (lookAgain);
   } finally {
