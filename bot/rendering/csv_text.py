@@ -7,12 +7,15 @@ from collections.abc import Iterable, Sequence
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def format_csv(rows: Iterable[Sequence[str]]) -> str:
-    """The rows as RFC 4180 text. Cells that a spreadsheet might run get an apostrophe in front, as OWASP advises."""
+def format_csv(rows: Iterable[Sequence[object]]) -> str:
+    """The rows as RFC 4180 text, numbers as they are.
+
+    Texts that a spreadsheet might run get an apostrophe in front, as OWASP advises.
+    """
     written = io.StringIO()
     csv.writer(written).writerows([_defuse(cell) for cell in row] for row in rows)
     return written.getvalue()
 
 
-def _defuse(cell: str) -> str:
-    return f"'{cell}" if cell.lstrip(" ").startswith(_FORMULA_STARTS) else cell
+def _defuse(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.lstrip(" ").startswith(_FORMULA_STARTS) else cell

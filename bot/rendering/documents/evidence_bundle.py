@@ -1,13 +1,12 @@
 """The evidence of a rollback as one ZIP file: checklist, measures, segments, trends, charts and history."""
 
-import csv
 import json
 import zipfile
 from collections.abc import Iterable, Sequence
-from io import BytesIO, StringIO
+from io import BytesIO
 from zoneinfo import ZoneInfo
 
-from bot.rendering import wording
+from bot.rendering import csv_text, wording
 from bot.rendering.charts import svg
 from bot.rendering.documents import history_file
 from bot.rendering.json.evidence import measure_to_json
@@ -101,9 +100,4 @@ def _format_measures(measures: Sequence[Measure]) -> str:
 
 
 def _format_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    written = StringIO()
-    table = csv.writer(written, lineterminator="\r\n")
-    table.writerow(columns)
-    for row in rows:
-        table.writerow([history_file.defuse_formula(cell) if isinstance(cell, str) else cell for cell in row])
-    return written.getvalue()
+    return csv_text.format_csv([columns, *rows])

@@ -1,18 +1,15 @@
 """The history of a rollout as a file: every entry, delivered messages included, as CSV."""
 
-import csv
 from collections.abc import Sequence
-from io import StringIO
 from zoneinfo import ZoneInfo
 
-from bot.rendering import wording
+from bot.rendering import csv_text, wording
 from bot.rendering.messages import event_lines
 from core.rollout.state.evolve import evolve
 from core.rollout.state.history import HistoryEntry
 from core.rollout.state.model import Rollout
 
 COLUMNS = ("position", "time", "who", "what", "type")
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def format_csv(entries: Sequence[HistoryEntry], zone: str) -> str:
@@ -20,9 +17,7 @@ def format_csv(entries: Sequence[HistoryEntry], zone: str) -> str:
 
     What a spreadsheet would run as a formula begins with an apostrophe.
     """
-    written = StringIO()
-    table = csv.writer(written, lineterminator="\r\n")
-    table.writerow(COLUMNS)
+    rows = [COLUMNS]
     rollout: Rollout | None = None
     for entry in entries:
         rollout = evolve(rollout, entry.event, entry.at)
@@ -33,10 +28,5 @@ def format_csv(entries: Sequence[HistoryEntry], zone: str) -> str:
             wording.to_plain_text(event_lines.describe_event(rollout, entry.event, zone)),
             type(entry.event).TYPE,
         )
-        table.writerow([defuse_formula(cell) for cell in row])
-    return written.getvalue()
-
-
-def defuse_formula(cell: str) -> str:
-    """The cell, with an apostrophe before what a spreadsheet would run as a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
+        rows.append(row)
+    return csv_text.format_csv(rows)
