@@ -1,6 +1,5 @@
 """What time and evidence do to a rollout: roll back, hold, ask, take the next step, or nothing."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -9,12 +8,11 @@ from core import durations
 from core.judging.model import verdict as v
 from core.rollout import commands as c
 from core.rollout.context import Context
-from core.rollout.decisions import gating
+from core.rollout.decisions import gating, stage_changes, stage_gates
 from core.rollout.models import way_back
 from core.rollout.plans.plan import GATE_KINDS, Stage, StageKind
 from core.rollout.plans.policy import Policy
 from core.rollout.refusal import Refused
-from core.rollout.serving import code_reverts, driving
 from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
@@ -25,132 +23,8 @@ COHORT_SILENCE_ALLOWED = timedelta(days=1)
 """How long a cohort may send no traffic (overnight, for example) before a person is asked."""
 
 
-def decide(rollout: Rollout, command: c.EngineCommand, context: Context) -> list[e.RolloutEvent]:
-    """The events that follow from a command of the engine."""
-    match command:
-        case c.Tick():
-            return _decide_tick(rollout, command.look, context)
-        case c.DoubtEvidence():
-            return (
-                [e.Held(key=holds.BROKEN, text=command.text)]
-                if rollout.state in {RolloutState.RUNNING, RolloutState.WAITING}
-                else []
-            )
-        case c.DoubtComplaints():
-            return (
-                [e.Held(key=holds.COMPLAINTS, text=command.text)]
-                if rollout.state in {RolloutState.RUNNING, RolloutState.WAITING}
-                and holds.COMPLAINTS not in rollout.overridden
-                else []
-            )
-        case c.RecordDrill():
-            return _record_drill(rollout, command)
-        case c.ConfirmFlip():
-            if rollout.state is not RolloutState.ROLLED_BACK or rollout.flip is not None:
-                return []
-            return [e.FlipConfirmed(seconds=command.seconds, processes=command.processes, unheard=command.unheard)]
-        case c.DoubtFlip():
-            if rollout.state is not RolloutState.ROLLED_BACK or rollout.flip is not None or rollout.flip_doubted:
-                return []
-            return [e.FlipUnconfirmed(seconds=command.seconds, missing=command.missing)]
-        case c.RecordPosted():
-            return [e.MessagePosted(key=command.key, channel=command.channel, ts=command.ts)]
-        case c.RecordFailed():
-            return [e.MessageFailed(key=command.key, channel=command.channel, error=command.error)]
-        case c.RecordFlag() | c.RecordFlagTrouble() | c.RecordFlagLowered():
-            return driving.decide(rollout, command)
-        case c.RecordRevert() | c.RecordRevertTrouble():
-            return code_reverts.decide(rollout, command)
-
-
-def begin_rollout(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
-    """The events of a start: plan and limits are frozen and the first stage is entered."""
-    started = e.Started(fingerprint=rollout.fingerprint, by=context.by.id)
-    return [started, enter_stage(rollout, 0)]
-
-
-def enter_stage(rollout: Rollout, index: int, skipped: str = "", by: str = "") -> e.StageEntered:
-    """Enter the stage with this index."""
-    stage = rollout.plan.stages[index]
-    return e.StageEntered(
-        index=index, name=stage.name, percent=stage.percent, skipped=skipped, skipped_by=by if skipped else None
-    )
-
-
-def leave_stage(
-    rollout: Rollout, context: Context, *, skipped: str = "", to: int | None = None
-) -> list[e.RolloutEvent]:
-    """Leave the current stage: enter the next one (or `to`), ask for its approval, or complete the rollout."""
-    index = rollout.stage_index + 1 if to is None else to
-    if index >= len(rollout.plan.stages):
-        return [e.Completed(version=rollout.plan.to_version, retired=rollout.plan.from_version)]
-    stage = rollout.plan.stages[index]
-    needed = gating.count_approvals_needed(rollout, stage)
-    if needed and not (rollout.request and rollout.request.gate == stage.name and gating.is_approved(rollout)):
-        return [gating.build_approval_request(rollout, stage.name, needed, context, skipped)]
-    return [enter_stage(rollout, index, skipped, context.by.id)]
-
-
-def build_rolled_back(
-    rollout: Rollout,
-    context: Context,
-    *,
-    reason: str,
-    findings: tuple[v.Finding, ...],
-    look: c.LookResult | None = None,
-) -> e.RolledBack:
-    """The event after which everyone gets the previous version."""
-    last = rollout.evidence
-    stage = rollout.stage
-    since = rollout.stage_since
-    exposed = stage is not None and stage.has_exposure and since is not None and rollout.state is not RolloutState.DONE
-    return e.RolledBack(
-        by=context.by.id,
-        reason=reason,
-        findings=findings,
-        version=rollout.plan.from_version,
-        after_done=rollout.state is RolloutState.DONE,
-        verdict_seconds=(context.at - since).total_seconds() if exposed and since else None,
-        judged_seconds=look.judged_seconds if look else None,
-        exposed_requests=look.judgement.exposed_requests if look else (last.canary_requests if last else 0),
-        exposed_units=look.judgement.exposed_units if look else (last.canary_units if last else 0),
-    )
-
-
-def find_gate_index(rollout: Rollout, suite: str) -> int:
-    """The index of the offline gate that asks for `suite`; any name fits if there is only one gate.
-
-    Raises `Refused` if there is none.
-    """
-    return find_gate(rollout.plan.stages, suite, rollout.id, rollout.stage_index)
-
-
-def find_gate(stages: Sequence[Stage], suite: str, title: str, current: int = 0) -> int:
-    """As `find_gate_index`, for the stages of what is called `title`; `current` is the index of the current stage."""
-    asking = [i for i, stage in enumerate(stages) if stage.terms is not None]
-    named = [i for i in asking if (terms := stages[i].terms) is not None and terms.suite == suite]
-    if named:
-        return named[0]
-    if len(asking) == 1 or (asking and not suite):
-        return next((i for i in asking if i >= current), asking[-1])
-    suites = ", ".join(terms.suite or stages[i].name for i in asking if (terms := stages[i].terms))
-    raise Refused(
-        f"No gate of {title} expects {suite or 'eval results'}.",
-        hint=f"Its gates expect: {suites}." if suites else "Its plan has no eval stage.",
-    )
-
-
-def is_gate_passed(rollout: Rollout) -> bool:
-    """Whether the gate of the current stage has what it requires."""
-    stage = rollout.current_stage
-    if stage.kind is StageKind.ROLLBACK_DRILL:
-        seconds = rollout.drilled.get(rollout.stage_index)
-        return seconds is not None and (stage.drill_within is None or seconds <= stage.drill_within.total_seconds())
-    result = rollout.evals.get(rollout.stage_index)
-    return result is not None and (result.ok or f"eval:{result.digest}" in rollout.overridden)
-
-
-def _decide_tick(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
+def decide_tick(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
+    """The events that follow from a look at the evidence, or from the time alone (`look` is None)."""
     if rollout.state is RolloutState.PLANNED:
         return _decide_planned(rollout, context)
     if not rollout.is_under_way:
@@ -167,7 +41,9 @@ def _decide_on_look(rollout: Rollout, look: c.LookResult | None, context: Contex
                 return _hold_without_way_back(rollout, look, look.verdict, context)
             evidence = _build_evidence(rollout, look, "rollback")
             reason = look.verdict.findings[0].limit_text
-            back = build_rolled_back(rollout, context, reason=reason, findings=look.verdict.findings, look=look)
+            back = stage_changes.build_rolled_back(
+                rollout, context, reason=reason, findings=look.verdict.findings, look=look
+            )
             return [evidence, back]
         if holding := _decide_holds(rollout, look, context):
             return holding
@@ -214,7 +90,7 @@ def _decide_planned(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
         gating.check_start(rollout, context)
     except Refused:
         return []  # it starts automatically once nothing is missing; the card shows what is
-    return begin_rollout(rollout, context)
+    return stage_changes.begin_rollout(rollout, context)
 
 
 def _build_evidence(rollout: Rollout, look: c.LookResult, reason: str) -> e.EvidenceRecorded:
@@ -300,7 +176,7 @@ def _decide_waiting(rollout: Rollout, look: c.LookResult | None, context: Contex
         if look is not None and look.unwatched:
             return []
         index = next(i for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.name == request.gate)
-        return [enter_stage(rollout, index)]
+        return [stage_changes.enter_stage(rollout, index)]
     if context.at > request.expires_at:
         return [
             e.ApprovalExpired(request=request.request),
@@ -312,8 +188,8 @@ def _decide_waiting(rollout: Rollout, look: c.LookResult | None, context: Contex
 def _decide_running(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
     stage = rollout.current_stage
     if stage.kind in GATE_KINDS:
-        if is_gate_passed(rollout):
-            return [] if gating.find_growth_block(context) else leave_stage(rollout, context)
+        if stage_gates.is_gate_passed(rollout):
+            return [] if gating.find_growth_block(context) else stage_changes.leave_stage(rollout, context)
         result = rollout.evals.get(rollout.stage_index)
         if result is not None and not result.ok:
             return [e.Held(key=f"eval:{result.digest}", text=f"{result.suite or 'eval'} failed: {result.reasons[0]}")]
@@ -324,10 +200,10 @@ def _decide_running(rollout: Rollout, look: c.LookResult | None, context: Contex
         if gating.find_growth_block(context):
             return []
         if look is None:
-            return leave_stage(rollout, context)
+            return stage_changes.leave_stage(rollout, context)
         # Each step records its own evidence, and an approval is requested on what is known now.
         evidence = _build_evidence(rollout, look, "step")
-        return [evidence, *leave_stage(replace(rollout, evidence=evidence), context)]
+        return [evidence, *stage_changes.leave_stage(replace(rollout, evidence=evidence), context)]
     key = gating.undecided_hold_key(stage)
     shown = gating.may_grow(rollout, look.verdict if look else None, context.policy)
     blind = gating.find_blocking_blind_spots(rollout, look.blind, context.policy) if look else ()
@@ -360,7 +236,7 @@ def _decide_comparison(rollout: Rollout, look: c.LookResult | None, context: Con
         if gating.find_growth_block(context) or look.unwatched:
             return []
         evidence = _build_evidence(rollout, look, "step")
-        return [evidence, *leave_stage(replace(rollout, evidence=evidence), context)]
+        return [evidence, *stage_changes.leave_stage(replace(rollout, evidence=evidence), context)]
     found = look.comparison
     if found is None:
         return []
@@ -449,18 +325,3 @@ def _is_summary_due(rollout: Rollout, context: Context) -> bool:
     first_day = context.at - rollout.started_at <= timedelta(days=1)
     every = context.policy.summary_first_day if first_day else context.policy.summary_later
     return context.at - rollout.summary_at >= every
-
-
-def _record_drill(rollout: Rollout, command: c.RecordDrill) -> list[e.RolloutEvent]:
-    stage = rollout.stage
-    if stage is None or not driving.is_drilling(rollout) or not driving.has_answered_drill(rollout):
-        return []
-    ok = stage.drill_within is None or command.seconds <= stage.drill_within.total_seconds()
-    finished = e.DrillFinished(stage=rollout.stage_index, seconds=command.seconds, ok=ok)
-    if ok:
-        return [finished]
-    text = (
-        f"the drill took {command.seconds:.1f} s; at most {stage.drill_within.total_seconds():g} s were agreed. "  # type: ignore[union-attr]
-        "A resume repeats it"
-    )
-    return [finished, e.Held(key=holds.DRILL, text=text)]

@@ -4,7 +4,7 @@ from core.judging.model.verdict import Hold as HoldVerdict
 from core.judging.model.verdict import RollBack as RollBackVerdict
 from core.rollout import commands as c
 from core.rollout.context import Context
-from core.rollout.decisions import engine_decisions, gating
+from core.rollout.decisions import gating, stage_changes, stage_gates
 from core.rollout.decisions.reviewing import BREAK_GLASS_MARK
 from core.rollout.plans.plan import GATE_KINDS, StageKind
 from core.rollout.plans.policy import BreakGlass
@@ -76,7 +76,7 @@ def _start(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
             "this is never passed over.",
             hint=f"Roll back {others} first: it takes seconds.",
         )
-    return engine_decisions.begin_rollout(rollout, context)
+    return stage_changes.begin_rollout(rollout, context)
 
 
 def _list_missing_before_start(rollout: Rollout, context: Context) -> list[str]:
@@ -104,12 +104,12 @@ def _advance(
     index = _find_target(rollout, command.to_percent)
     between = rollout.plan.stages[rollout.stage_index : index]
     if any(stage.kind in GATE_KINDS for stage in between) and not (
-        len(between) == 1 and engine_decisions.is_gate_passed(rollout)
+        len(between) == 1 and stage_gates.is_gate_passed(rollout)
     ):
         raise Refused("There is a gate that has not passed, and gates cannot be skipped.")
     due = gating.format_time(context.at + terms.review_within, context)
     marked = f"{reason} {BREAK_GLASS_MARK}; to be reviewed by {due})"
-    return [engine_decisions.enter_stage(rollout, index, marked, context.by.id)]
+    return [stage_changes.enter_stage(rollout, index, marked, context.by.id)]
 
 
 def _refuse_broken_limit(rollout: Rollout) -> None:
@@ -152,3 +152,21 @@ def _list_missing_before_step(rollout: Rollout, context: Context) -> list[str]:
     if spots:
         missing.append("harm that could still have been missed")
     return missing
+
+
+def find_early_step_reason(rollout: Rollout, context: Context, reason: str) -> str | None:
+    """The reason to record for a person who may go on before the trial has held, with the date of its review.
+
+    None for everyone else. Refused if the reason is too short.
+    """
+    terms = context.policy.break_glass
+    if terms is None or not set(terms.groups) & set(context.by.groups):
+        return None
+    if len(reason.strip()) < terms.reason_min_chars:
+        raise Refused(
+            f"To go on before {rollout.id} has been tried, give a reason of at least {terms.reason_min_chars} "
+            "characters.",
+            hint='Give a longer reason: --skip-wait "why" (it will be shown in every message).',
+        )
+    due = gating.format_time(context.at + terms.review_within, context)
+    return f"{reason.strip()} {BREAK_GLASS_MARK}; to be reviewed by {due})"

@@ -1,0 +1,1 @@
+"""What people command, one file per kind of command."""

@@ -1,0 +1,89 @@
+"""What people say of a rollout: that they know of it, a concern, its answer, that it feels off, a complaint."""
+
+from core.rollout import commands as c
+from core.rollout.context import Context, is_same_person, slack_user_in
+from core.rollout.decisions import preconditions
+from core.rollout.refusal import Refused
+from core.rollout.serving.unit_hash import compute_unit_hash
+from core.rollout.state import events as e
+from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
+
+FELT_OFF_PEOPLE_TO_HOLD = 2  # different people who report that it feels off
+
+
+def acknowledge_notice(rollout: Rollout, command: c.AcknowledgeNotice, context: Context) -> list[e.RolloutEvent]:
+    """That a person has read a notice; nothing if they said so before."""
+    keys = {n.key: n for n in rollout.plan.stakeholder_notices}
+    key = command.notice
+    if not key:
+        open_keys = [k for k, n in keys.items() if n.channel == context.by.channel] or list(keys)
+        key = open_keys[0] if len(open_keys) == 1 else ""
+    if key not in keys:
+        raise Refused(f"{rollout.id} has no such notice.", hint=f"Its notices: {', '.join(keys) or 'none'}.")
+    if rollout.notice_posted_at(key) is None:
+        raise Refused("That notice has not been posted yet, so nobody can have read it.")
+    if any(is_same_person(who, context.by.id) for who in rollout.acknowledged_by.get(key, ())):
+        return []
+    return [e.NoticeAcknowledged(notice=key, by=context.by.id, handle=context.by.name)]
+
+
+def raise_concern(command: c.RaiseConcern, context: Context) -> list[e.RolloutEvent]:
+    """A concern about the rollout, which waits for an answer."""
+    text = preconditions.require_reason(command.text, "the concern")
+    return [e.ConcernRaised(notice=command.notice, by=context.by.id, handle=context.by.name, text=text)]
+
+
+def answer_concerns(rollout: Rollout, command: c.AnswerConcerns, context: Context) -> list[e.RolloutEvent]:
+    """One answer to all open concerns."""
+    if not rollout.open_concerns:
+        raise Refused(f"Nobody has a concern about {rollout.id} that waits for an answer.")
+    text = preconditions.require_reason(command.text, "the answer")
+    return [e.ConcernsAnswered(by=context.by.id, handle=context.by.name, text=text)]
+
+
+def request_reminder(rollout: Rollout, command: c.RequestReminder, context: Context) -> list[e.RolloutEvent]:
+    """That a person in Slack wants a message once everyone gets the new version; recorded once."""
+    if not slack_user_in(context.by.id):
+        raise Refused("Only somebody in Slack can be reminded there.")
+    if rollout.state in TERMINAL_STATES:
+        raise Refused(f"{rollout.id} is {rollout.state.replace('_', ' ')}, so there is nothing left to wait for.")
+    if any(is_same_person(who, context.by.id) for who in rollout.reminders):
+        return []
+    return [e.ReminderRequested(notice=command.notice, by=context.by.id)]
+
+
+def record_felt_off(rollout: Rollout, command: c.FeelsOff, context: Context) -> list[e.RolloutEvent]:
+    """That a person thinks the new version feels off; enough of them hold the rollout."""
+    preconditions.require_under_way(rollout, "doubt")
+    if any(is_same_person(who, context.by.id) for who in rollout.felt_off):
+        return []
+    felt = e.FeltOff(by=context.by.id, handle=context.by.name, text=command.text.strip())
+    if (
+        len(rollout.felt_off) + 1 < FELT_OFF_PEOPLE_TO_HOLD
+        or rollout.state is not RolloutState.RUNNING
+        or "felt_off" in rollout.overridden
+    ):
+        return [felt]
+    return [felt, e.Held(key="felt_off", text=f"{len(rollout.felt_off) + 1} people say the new version feels off")]
+
+
+def report_complaint(rollout: Rollout, command: c.ReportComplaint, context: Context) -> list[e.RolloutEvent]:
+    """What a customer complains about."""
+    if rollout.started_at is None:
+        raise Refused(
+            f"{rollout.id} has not started, so no customer has met its new version.",
+            hint="Use the button “I have a concern” on its notice, or name another rollout with --id.",
+        )
+    text = preconditions.require_reason(command.text, "the complaint")
+    unit_hash = compute_unit_hash(rollout, command.unit) if command.unit else ""
+    return [
+        e.ComplaintReported(
+            by=context.by.id,
+            handle=context.by.name,
+            text=text,
+            arm=command.arm,
+            version=command.version,
+            unit_hash=unit_hash,
+            message=command.message,
+        )
+    ]

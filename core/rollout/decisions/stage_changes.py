@@ -1,0 +1,62 @@
+"""The events of a start, of a stage that is entered or left, and of a rollback, whoever decides on them."""
+
+from core.judging.model import verdict as v
+from core.rollout import commands as c
+from core.rollout.context import Context
+from core.rollout.decisions import gating
+from core.rollout.state import events as e
+from core.rollout.state.model import Rollout, RolloutState
+
+
+def begin_rollout(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
+    """The events of a start: plan and limits are frozen and the first stage is entered."""
+    started = e.Started(fingerprint=rollout.fingerprint, by=context.by.id)
+    return [started, enter_stage(rollout, 0)]
+
+
+def enter_stage(rollout: Rollout, index: int, skipped: str = "", by: str = "") -> e.StageEntered:
+    """Enter the stage with this index."""
+    stage = rollout.plan.stages[index]
+    return e.StageEntered(
+        index=index, name=stage.name, percent=stage.percent, skipped=skipped, skipped_by=by if skipped else None
+    )
+
+
+def leave_stage(
+    rollout: Rollout, context: Context, *, skipped: str = "", to: int | None = None
+) -> list[e.RolloutEvent]:
+    """Leave the current stage: enter the next one (or `to`), ask for its approval, or complete the rollout."""
+    index = rollout.stage_index + 1 if to is None else to
+    if index >= len(rollout.plan.stages):
+        return [e.Completed(version=rollout.plan.to_version, retired=rollout.plan.from_version)]
+    stage = rollout.plan.stages[index]
+    needed = gating.count_approvals_needed(rollout, stage)
+    if needed and not (rollout.request and rollout.request.gate == stage.name and gating.is_approved(rollout)):
+        return [gating.build_approval_request(rollout, stage.name, needed, context, skipped)]
+    return [enter_stage(rollout, index, skipped, context.by.id)]
+
+
+def build_rolled_back(
+    rollout: Rollout,
+    context: Context,
+    *,
+    reason: str,
+    findings: tuple[v.Finding, ...],
+    look: c.LookResult | None = None,
+) -> e.RolledBack:
+    """The event after which everyone gets the previous version."""
+    last = rollout.evidence
+    stage = rollout.stage
+    since = rollout.stage_since
+    exposed = stage is not None and stage.has_exposure and since is not None and rollout.state is not RolloutState.DONE
+    return e.RolledBack(
+        by=context.by.id,
+        reason=reason,
+        findings=findings,
+        version=rollout.plan.from_version,
+        after_done=rollout.state is RolloutState.DONE,
+        verdict_seconds=(context.at - since).total_seconds() if exposed and since else None,
+        judged_seconds=look.judged_seconds if look else None,
+        exposed_requests=look.judgement.exposed_requests if look else (last.canary_requests if last else 0),
+        exposed_units=look.judgement.exposed_units if look else (last.canary_units if last else 0),
+    )
