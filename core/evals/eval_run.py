@@ -74,6 +74,7 @@ class ReadingChoices:
     pass_at: float | None = None
     encoding: str = ""
     reads_parquet: bool = True  # False in a process that a damaged Parquet file must not end
+    most_unpacked: int = 256 * 1024 * 1024  # bytes of one packed file: a small archive may claim to hold far more
 
 
 DEFAULT_CHOICES = ReadingChoices()

@@ -20,6 +20,7 @@ from core.evals.formats import (
     plain_cases,
     promptfoo,
 )
+from core.evals.formats.json_text import load_json
 
 _Object = Mapping[str, Any]
 
@@ -123,7 +124,7 @@ def _read_zip(body: bytes, choices: ReadingChoices) -> EvalRun:
 
 def _read_json(body: bytes, choices: ReadingChoices) -> EvalRun:
     try:
-        document = orjson.loads(body)
+        document = load_json(body)
     except orjson.JSONDecodeError as whole:
         lines = _read_json_lines(body)
         if lines is None:
@@ -187,7 +188,7 @@ def _read_json_lines(body: bytes) -> list[_Object] | None:
     found: list[_Object] = []
     for number, line in enumerate(lines, 1):
         try:
-            each = orjson.loads(line)
+            each = load_json(line)
         except orjson.JSONDecodeError as error:
             if number == 1:
                 return None

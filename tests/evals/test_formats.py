@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from core.evals.eval_run import EvalRun, ReadingChoices, UnreadableEvals
-from core.evals.formats import inspect_archive
 from core.evals.read_run import read_run, read_with_baseline
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -93,6 +92,32 @@ def test_junit_names_cases_by_class_and_name_and_skipped_ones_were_not_judged() 
     }
     assert categories(run)["cases_for_pytest.test_delete"] == "privacy"
     assert len(read_run(sample("promptfoo.junit.xml")).cases) == 10
+
+
+@pytest.mark.parametrize(
+    ("attributes", "outcome"),
+    [
+        ('status="run" result="completed"', "passed"),  # GoogleTest
+        ('status="notrun" result="suppressed"', "error"),
+        ('status="run" result="skipped"', "error"),
+        ('status="disabled"', "error"),  # CTest
+        ('status="fail"', "failed"),
+        ('status="failed"', "failed"),
+        ('result="error"', "error"),
+    ],
+)
+def test_junit_without_an_element_for_the_outcome_says_it_by_an_attribute(attributes: str, outcome: str) -> None:
+    run = read_run(f'<testsuite><testcase name="a" {attributes}/></testsuite>'.encode())
+    assert outcomes(run) == {"a": outcome}
+
+
+@pytest.mark.parametrize(
+    ("time", "latency_ms"),
+    [("14,029.255", 14_029_255.0), ("0.160", 160.0), ("0,160", None), ("1,234", None), ("", None)],
+)
+def test_a_time_in_junit_that_could_be_two_numbers_is_unknown(time: str, latency_ms: float | None) -> None:
+    (case,) = read_run(f'<testsuite><testcase name="a" time="{time}"/></testsuite>'.encode()).cases
+    assert case.latency_ms == latency_ms
 
 
 OPENAI = [
@@ -269,15 +294,16 @@ def archive_of(header: bytes, **settings: Any) -> bytes:
     return body.getvalue()
 
 
-def test_an_archive_that_says_it_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspect_archive, "MAX_UNPACKED", 1024 * 1024)
+AT_MOST_1_MIB = ReadingChoices(most_unpacked=1024 * 1024)
+
+
+def test_an_archive_that_says_it_unpacks_to_too_much_is_refused() -> None:
     with pytest.raises(UnreadableEvals, match="unpacks to over 1 MiB"):
-        read_run(archive_of(b"0" * 8 * 1024 * 1024, compression=zipfile.ZIP_DEFLATED))
+        read_run(archive_of(b"0" * 8 * 1024 * 1024, compression=zipfile.ZIP_DEFLATED), AT_MOST_1_MIB)
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, 93])
-def test_an_archive_that_lies_about_its_size_is_refused(monkeypatch: pytest.MonkeyPatch, compression: int) -> None:
-    monkeypatch.setattr(inspect_archive, "MAX_UNPACKED", 1024 * 1024)
+def test_an_archive_that_lies_about_its_size_is_refused(compression: int) -> None:
     bomb = b"0" * 8 * 1024 * 1024
     if compression == 93:
         import pyarrow
@@ -293,7 +319,7 @@ def test_an_archive_that_lies_about_its_size_is_refused(monkeypatch: pytest.Monk
     # Python's own zip reader stops at the size that is claimed, and then the checksum is wrong
     said = "unpacks to over 1 MiB" if compression == 93 else "cannot be unpacked|checksum"
     with pytest.raises(UnreadableEvals, match=said):
-        read_run(bytes(body))
+        read_run(bytes(body), AT_MOST_1_MIB)
 
 
 def test_an_archive_with_a_wrong_byte_is_refused() -> None:
@@ -306,8 +332,33 @@ def test_an_archive_with_a_wrong_byte_is_refused() -> None:
 
 
 def test_json_that_is_nested_without_end_is_refused() -> None:
-    with pytest.raises(UnreadableEvals):
-        read_run(b'{"a":' * 100_000)
+    for start in (b"", b'{"a": NaN, "b":'):
+        with pytest.raises(UnreadableEvals):
+            read_run(start + b'{"a":' * 100_000)
+    with pytest.raises(UnreadableEvals, match="not UTF-8"):
+        read_run(b'{"a": NaN, "b": "\xff"}')
+
+
+def test_a_score_that_python_wrote_as_nan_could_not_be_judged() -> None:
+    log = json.loads(sample("inspect.json"))
+    for each in log["samples"]:
+        each["scores"] = {"fact": {"value": float("nan")}}
+    written = json.dumps(log).encode()
+    assert b"NaN" in written
+    assert {*outcomes(read_run(written)).values()} == {"error"}
+    header, summaries = {**log, "samples": None}, log["samples"]
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        archive.writestr("header.json", json.dumps(header))
+        archive.writestr("summaries.json", json.dumps(summaries))
+    assert {*outcomes(read_run(body.getvalue())).values()} == {"error"}
+    lines = [{"case": "a", "category": "b", "pass": True, "score": float("nan")}]
+    assert outcomes(read_run(as_lines(lines))) == {"a": "passed"}
+
+
+def test_json_with_nan_that_is_cut_says_where() -> None:
+    with pytest.raises(UnreadableEvals, match="file is cut"):
+        read_run(b'{"cases": [{"case": "a", "pass": NaN')
 
 
 # --- tables as spreadsheets write them --------------------------------------------------------------------------------
@@ -342,6 +393,10 @@ def test_delimiters_and_decimal_commas_are_understood(text: str, encoding: str) 
 def test_numbers_that_could_be_read_in_two_ways_are_refused(text: str, said: str) -> None:
     with pytest.raises(UnreadableEvals, match=said):
         read_run(text.encode())
+
+
+def test_rows_of_empty_cells_that_spreadsheets_leave_are_no_cases() -> None:
+    assert len(read_run(b"case,category,pass,cost\na,b,true,0.5\n,,,\n , ,,\n").cases) == 1
 
 
 def test_an_encoding_is_taken_as_named_never_guessed() -> None:

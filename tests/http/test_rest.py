@@ -1,6 +1,8 @@
 """Reading and steering rollouts over REST."""
 
+import io
 import json
+import zipfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -239,6 +241,15 @@ def test_a_file_of_an_eval_tool_is_uploaded_with_its_baseline(at_the_gate: Any, 
     assert "delete-1" in answer.json()["reasons"][0]
     missing = serve(at_the_gate).post("/api/v1/evals", params={"rollout": "R-1"}, files={"results": results})
     assert (missing.status_code, "upload" in missing.json()["message"]) == (422, True)
+
+
+def test_a_small_archive_may_not_unpack_to_much_over_http(at_the_gate: Any, serve: Any) -> None:
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w", compression=zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.json", b" " * 33 * 1024 * 1024)
+    answer = serve(at_the_gate).post("/api/v1/evals", params={"rollout": "R-1"}, content=body.getvalue())
+    assert answer.status_code == 422
+    assert "unpacks to over 32 MiB" in answer.json()["message"]
 
 
 def test_a_parquet_file_is_not_read_by_the_server(at_the_gate: Any, serve: Any) -> None:

@@ -25,6 +25,7 @@ from core.rollout.decisions.eval_command import build_eval_command
 from core.service import RolloutService
 
 _HINT = "A run is a file of an eval tool, JUnit XML, CSV, Parquet, or a list of cases with case, category and pass."
+_MOST_UNPACKED = 32 * 1024 * 1024  # bytes: 32 times what a body may hold, so that callers cannot fill the memory
 _FILE_TYPES = frozenset({"text/csv", "application/csv", "multipart/form-data"})
 
 
@@ -73,7 +74,12 @@ def add_route(
                 rollout, suite = sent.rollout, sent.suite
             found = await run_in_threadpool(command_handling.find_rollout, service, rollout)
             choices = ReadingChoices(
-                dimensions=found.plan.segments, scorer=scorer, pass_at=pass_at, encoding=encoding, reads_parquet=False
+                dimensions=found.plan.segments,
+                scorer=scorer,
+                pass_at=pass_at,
+                encoding=encoding,
+                reads_parquet=False,
+                most_unpacked=_MOST_UNPACKED,
             )
 
             def judge() -> RecordEval:

@@ -98,12 +98,12 @@ def _check_other_tools(names: list[str]) -> None:
 def _read_lines(
     lines: Iterator[list[str]], names: list[str], *, has_decimal_commas: bool
 ) -> Iterator[tuple[Mapping[str, str], str]]:
-    """The fields of each line, and where they stand. Empty lines are left out."""
+    """The fields of each line, and where they stand. Lines without text, which spreadsheets leave, are skipped."""
     numbers = [name for name in _NUMBERS if name in names]
     comma_line = point_line = 0
     for fields in lines:
         where = f"Line {lines.line_num}"  # type: ignore[attr-defined]
-        if not fields:
+        if not any(field.strip() for field in fields):
             continue
         if len(fields) != len(names):
             few = (

@@ -11,9 +11,8 @@ import orjson
 from core.evals.eval_run import EvalRun, ReadingChoices, UnreadableEvals
 from core.evals.formats import inspect_log
 from core.evals.formats.field_values import read_objects
+from core.evals.formats.json_text import load_json
 
-MAX_UNPACKED = 256 * 1024 * 1024
-"""Most bytes that one file of an archive may have unpacked: a small archive may claim to hold far more."""
 _ZSTANDARD = 93
 _LOCAL_HEADER = 30
 _HEADER, _SUMMARIES = "header.json", "summaries.json"
@@ -39,38 +38,38 @@ def read_inspect_archive(body: bytes, choices: ReadingChoices) -> EvalRun:
         raise UnreadableEvals("The archive is cut or damaged: its directory is missing. Copy the log again.") from None
     if _HEADER not in archive.namelist():
         raise UnreadableEvals("This Inspect run has not ended: the log has no header.json yet. Wait for its end.")
-    header = _unpack_json(body, archive, _HEADER)
+    header = _unpack_json(body, archive, _HEADER, choices.most_unpacked)
     inspect_log.check_success(header)
     if _SUMMARIES not in archive.namelist():
         raise UnreadableEvals(
             "The log has no summaries.json. Convert it with inspect log convert --to json, and import that."
         )
-    samples = read_objects(_unpack_json(body, archive, _SUMMARIES), _SUMMARIES)
+    samples = read_objects(_unpack_json(body, archive, _SUMMARIES, choices.most_unpacked), _SUMMARIES)
     return inspect_log.read_inspect_samples(header, samples, choices)
 
 
-def _unpack_json(body: bytes, archive: zipfile.ZipFile, name: str) -> Any:
+def _unpack_json(body: bytes, archive: zipfile.ZipFile, name: str, limit: int) -> Any:
     try:
-        return orjson.loads(_unpack(body, archive, name))
+        return load_json(_unpack(body, archive, name, limit))
     except orjson.JSONDecodeError as error:
         raise UnreadableEvals(f"{name} in the archive is not JSON: {error.msg}. Copy the log again.") from None
 
 
-def _unpack(body: bytes, archive: zipfile.ZipFile, name: str) -> bytes:
-    """The content of one file, never more than `MAX_UNPACKED` bytes, whatever size the archive claims."""
+def _unpack(body: bytes, archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    """The content of one file, never more than `limit` bytes, whatever size the archive claims."""
     entry = archive.getinfo(name)
-    if entry.file_size > MAX_UNPACKED:
-        raise _too_large(name)
+    if entry.file_size > limit:
+        raise _too_large(name, limit)
     if entry.compress_type == _ZSTANDARD:
-        content = _unpack_zstandard(_find_packed(body, entry), name)
+        content = _unpack_zstandard(_find_packed(body, entry), name, limit)
     else:
         try:
             with archive.open(entry) as packed:
-                content = packed.read(MAX_UNPACKED + 1)
+                content = packed.read(limit + 1)
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError) as error:
             raise UnreadableEvals(f"{name} in the archive cannot be unpacked: {error}.") from None
-    if len(content) > MAX_UNPACKED:
-        raise _too_large(name)
+    if len(content) > limit:
+        raise _too_large(name, limit)
     if zlib.crc32(content) != entry.CRC:
         raise UnreadableEvals(f"{name} in the archive is damaged: its checksum is wrong. Copy the log again.")
     return content
@@ -87,7 +86,7 @@ def _find_packed(body: bytes, entry: zipfile.ZipInfo) -> memoryview:
     return memoryview(body)[start : start + entry.compress_size]
 
 
-def _unpack_zstandard(packed: memoryview, name: str) -> bytes:
+def _unpack_zstandard(packed: memoryview, name: str, limit: int) -> bytes:
     try:
         import pyarrow
     except ImportError:
@@ -97,14 +96,13 @@ def _unpack_zstandard(packed: memoryview, name: str) -> bytes:
         ) from None
     try:
         with pyarrow.CompressedInputStream(pyarrow.BufferReader(packed), "zstd") as stream:
-            content: bytes = stream.read(MAX_UNPACKED + 1)
+            content: bytes = stream.read(limit + 1)
             return content
     except OSError as error:
         raise UnreadableEvals(f"{name} in the archive cannot be unpacked: {error}. Copy the log again.") from None
 
 
-def _too_large(name: str) -> UnreadableEvals:
+def _too_large(name: str, limit: int) -> UnreadableEvals:
     return UnreadableEvals(
-        f"{name} in the archive unpacks to over {MAX_UNPACKED // 1024**2} MiB, which is refused. Split the run by "
-        "suite."
+        f"{name} in the archive unpacks to over {limit // 1024**2} MiB, which is refused. Split the run by suite."
     )

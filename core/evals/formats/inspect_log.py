@@ -110,7 +110,7 @@ def _read_value(value: Any, where: str, scorer: str, choices: ReadingChoices) ->
     if isinstance(value, str) and value in _LETTERS:
         number = _LETTERS[value]
         return number >= (1.0 if choices.pass_at is None else choices.pass_at), False, number
-    # Inspect writes NaN, which JSON has as null, for a sample that a scorer could not score
+    # Inspect writes NaN for a sample that a scorer could not score; it has been read as a missing value
     return read_score(
         value if to_number(value) is not None or isinstance(value, str) else None, choices.pass_at, where, scorer
     )

@@ -7,6 +7,12 @@ from core.evals.eval_run import MAX_CASES, EvalCase, EvalRun, ReadingChoices, Un
 from core.evals.formats.field_values import read_number, too_many_cases
 
 _OUTCOMES = frozenset({"failure", "error", "skipped"})
+_OUTCOMES_OF_WORDS = {
+    **dict.fromkeys(("fail", "failed", "failure"), "failure"),
+    **dict.fromkeys(("error", "errored"), "error"),
+    **dict.fromkeys(("skipped", "notrun", "suppressed", "disabled", "ignored"), "skipped"),
+}
+"""What GoogleTest, CTest and others write as a case's `status` or `result`, in place of an element within it."""
 _MAX_DEPTH = 64
 
 
@@ -36,6 +42,11 @@ def read_junit(body: bytes, choices: ReadingChoices) -> EvalRun:
 def _read_count(text: str) -> int:
     """A number of tests; 0 for what is none."""
     return int(text) if text.isdecimal() and len(text) <= 9 else 0
+
+
+def _drop_separators(number: str) -> str:
+    """A number without commas between thousands; empty if a comma could as well be a decimal one."""
+    return "" if "," in number and "." not in number else number.replace(",", "")
 
 
 def _refuse_document_type(*_: object) -> NoReturn:
@@ -69,7 +80,9 @@ class _JUnitReader:
             if "testsuite" not in self._path:
                 self._counted += _read_count(attributes.get("tests", ""))
         elif tag == "testcase":
-            self._case, self._properties, self._outcomes = attributes, {}, set()
+            words = (attributes.get(name, "").strip().lower() for name in ("status", "result"))
+            self._outcomes = {_OUTCOMES_OF_WORDS[word] for word in words if word in _OUTCOMES_OF_WORDS}
+            self._case, self._properties = attributes, {}
         elif self._case is not None and tag in _OUTCOMES:
             self._outcomes.add(tag)
         elif self._case is not None and tag == "property":
@@ -98,7 +111,8 @@ class _JUnitReader:
         within, name = attributes.get("classname", "").strip(), attributes.get("name", "").strip()
         if not name:
             raise UnreadableEvals(f"The test case number {len(self._cases) + 1} has no name.")
-        seconds = read_number(attributes.get("time", "").replace(",", ""), f'The test case "{name[:60]}"', "time")
+        time = _drop_separators(attributes.get("time", "").strip())
+        seconds = read_number(time, f'The test case "{name[:60]}"', "time")
         return EvalCase(
             case=f"{within}.{name}" if within else name,
             category=self._properties.get("category", within),

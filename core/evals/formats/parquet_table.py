@@ -5,7 +5,6 @@ from typing import Any
 from core.evals.eval_run import MAX_CASES, EvalRun, ReadingChoices, UnreadableEvals
 from core.evals.formats import mlflow, plain_cases
 from core.evals.formats.field_values import too_many_cases
-from core.evals.formats.inspect_archive import MAX_UNPACKED
 
 _MLFLOW_COLUMNS = ("trace_id", "client_request_id", "state", "execution_duration", "request", "trace_metadata", "tags",
                    "assessments")  # fmt: skip
@@ -34,7 +33,7 @@ def read_parquet(body: bytes, choices: ReadingChoices) -> EvalRun:
             plain_cases.check_columns([name.lower() for name in names], "The schema")
         known = {*_MLFLOW_COLUMNS} if is_mlflow else {*plain_cases.COLUMNS, *choices.dimensions}
         wanted = [name for name in names if name.lower() in known or (is_mlflow and name.endswith("/value"))]
-        _check_unpacked(file, wanted)
+        _check_unpacked(file, wanted, choices.most_unpacked)
         rows: list[dict[str, Any]] = file.read(columns=wanted).to_pylist()
     except UnreadableEvals:
         raise
@@ -46,9 +45,9 @@ def read_parquet(body: bytes, choices: ReadingChoices) -> EvalRun:
     return EvalRun(tool="", cases=plain_cases.read_rows(named, choices))
 
 
-def _check_unpacked(file: Any, wanted: list[str]) -> None:
+def _check_unpacked(file: Any, wanted: list[str], limit: int) -> None:
     """Raise `UnreadableEvals` if the wanted columns, by the file's own account, unpack to too much."""
     groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
     columns = (group.column(i) for group in groups for i in range(group.num_columns))
-    if sum(c.total_uncompressed_size for c in columns if c.path_in_schema.partition(".")[0] in wanted) > MAX_UNPACKED:
-        raise UnreadableEvals(f"Its columns unpack to over {MAX_UNPACKED // 1024**2} MiB, which is refused.")
+    if sum(c.total_uncompressed_size for c in columns if c.path_in_schema.partition(".")[0] in wanted) > limit:
+        raise UnreadableEvals(f"Its columns unpack to over {limit // 1024**2} MiB, which is refused.")
