@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable
 from datetime import datetime
 
+import httpx
+
 from bot.actuators.code_revert import RevertOrder
 from bot.outbound.client import OutboundClient
 from bot.outbound.errors import PermanentFailure, RetryLater
@@ -15,7 +17,6 @@ from core.rollout.plans.plan import CodeRevert
 
 EVENT = "rollout.rolled_back"
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of secrets, and none itself
-_TEMPORARY_STATUSES = frozenset({408, 409, 423, 425, 429})
 
 
 class DeployWebhook:
@@ -31,13 +32,13 @@ class DeployWebhook:
             )
         if revert.url != url:
             raise PermanentFailure(
-                f"the plan names {revert.url}, but the secret is for {url} (DEPLOY_WEBHOOK_URL): correct "
+                f"the plan names {revert.url}, but the secret is for another address (DEPLOY_WEBHOOK_URL): correct "
                 "`reverts.webhook.url` in a new rollout"
             )
         self._client, self._url, self._key, self._now = client, url, _parse_secret(secret), now
 
     def request_revert(self, order: RevertOrder) -> str:
-        """Send the request. The same `webhook-id` at every attempt lets the receiver act once."""
+        """Send the request; returns its host. The same `webhook-id` at every attempt lets the receiver act once."""
         body = json.dumps(
             {
                 "type": EVENT,
@@ -60,12 +61,12 @@ class DeployWebhook:
             "webhook-timestamp": sent,
             "webhook-signature": sign(self._key, order.id, sent, body),
         }
-        status = self._client.call("POST", self._url, headers, body).status
-        if status in _TEMPORARY_STATUSES or status >= 500:
-            raise RetryLater(f"the deploy system answers {status}")
-        if status >= 300:
-            raise PermanentFailure(f"the deploy system rejects the request ({status})")
-        return self._url
+        answer = self._client.call("POST", self._url, headers, body)
+        if answer.is_temporary_failure:
+            raise RetryLater(f"the deploy system answers {answer.status}", seconds=answer.retry_after)
+        if answer.status >= 300:
+            raise PermanentFailure(f"the deploy system rejects the request ({answer.status})")
+        return httpx.URL(self._url).host  # a webhook's path may be a secret, and what is returned is recorded
 
 
 def sign(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:

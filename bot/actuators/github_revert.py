@@ -5,11 +5,13 @@ from typing import Any
 from urllib.parse import quote
 
 from bot.actuators.code_revert import RevertOrder
-from bot.outbound.client import OutboundClient, OutboundResponse
+from bot.outbound.client import OutboundClient
 from bot.outbound.errors import PermanentFailure, RetryLater
+from bot.outbound.response import OutboundResponse
 from core.rollout.plans.plan import CodeRevert
 
-_TEMPORARY_STATUSES = frozenset({408, 409, 423, 425, 429})
+_WAIT = "GitHub asks to wait (rate limit)"
+_INTERNAL_ERROR = "Something went wrong while executing your query"
 _MUTATION = """\
 mutation($input: RevertPullRequestInput!) {
   revertPullRequest(input: $input) { revertPullRequest { number url } }
@@ -49,9 +51,15 @@ class GithubRevert:
         text = f"Rampart rolled back {order.rollout} of {order.surface}: the flag is off already. {order.reason}"
         asked = {"pullRequestId": node, "title": f"Revert {self._revert.title}", "body": text}
         body = json.dumps({"query": _MUTATION, "variables": {"input": asked}}).encode()
-        answer = self._parse(self._call("POST", _graphql_url(self._url), body))
+        response = self._call("POST", _graphql_url(self._url), body)
+        answer = self._parse(response)
         if errors := answer.get("errors"):
-            raise PermanentFailure(f"GitHub cannot revert {self._revert.title}: {str(errors[0].get('message'))[:200]}")
+            message = str(errors[0].get("message"))
+            if errors[0].get("type") == "RATE_LIMITED":
+                raise RetryLater(_WAIT, seconds=response.retry_after, counts_as_attempt=False)
+            if message.startswith(_INTERNAL_ERROR):
+                raise RetryLater("GitHub answers with an internal error", seconds=response.retry_after)
+            raise PermanentFailure(f"GitHub cannot revert {self._revert.title}: {message[:200]}")
         try:
             return str(answer["data"]["revertPullRequest"]["revertPullRequest"]["url"])
         except (KeyError, TypeError):
@@ -69,10 +77,10 @@ class GithubRevert:
             "X-GitHub-Api-Version": "2022-11-28",
         }
         answer = self._client.call(method, url, headers, body)
-        if answer.status in _TEMPORARY_STATUSES or answer.status >= 500:
-            raise RetryLater(f"GitHub answers {answer.status}")
-        if answer.status == 403 and answer.headers.get("x-ratelimit-remaining") == "0":
-            raise RetryLater("GitHub asks to wait (rate limit)", counts_as_attempt=False)
+        if _is_rate_limit(answer):
+            raise RetryLater(_WAIT, seconds=answer.retry_after, counts_as_attempt=False)
+        if answer.is_temporary_failure:
+            raise RetryLater(f"GitHub answers {answer.status}", seconds=answer.retry_after)
         if answer.status >= 300:
             raise PermanentFailure(_explain(answer.status, self._revert))
         return answer
@@ -82,6 +90,18 @@ class GithubRevert:
             return json.loads(answer.body)
         except ValueError:
             raise RetryLater(f"{self._url} answers, but not like GitHub") from None
+
+
+def _is_rate_limit(answer: OutboundResponse) -> bool:
+    """Whether GitHub asks to wait: by its primary limit, or by a secondary one, which leaves requests remaining."""
+    if answer.status == 429:
+        return True
+    headers = answer.headers
+    return answer.status == 403 and (
+        headers.get("x-ratelimit-remaining") == "0"
+        or "retry-after" in headers
+        or b"secondary rate limit" in answer.body.lower()
+    )
 
 
 def _graphql_url(api: str) -> str:

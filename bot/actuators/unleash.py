@@ -2,18 +2,13 @@
 
 import json
 import math
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
-from bot.outbound.client import OutboundClient, OutboundResponse
+from bot.outbound.client import OutboundClient
 from bot.outbound.errors import PermanentFailure, RetryLater
+from bot.outbound.response import OutboundResponse
 from core.rollout.plans.plan import DrivenFlag
-
-MAX_RETRY_AFTER = 300.0  # seconds, even if Unleash asks for more
-MIN_RETRY_AFTER = 1.0  # seconds, so that a row is never retried at once
-_TEMPORARY_STATUSES = frozenset({408, 409, 412, 423, 425, 429})
 
 
 class UnleashFlag:
@@ -66,8 +61,8 @@ class UnleashFlag:
     def _build_failure(self, answer: OutboundResponse) -> RetryLater | PermanentFailure:
         """The failure for an error status. Unleash's own text is left out, as it could repeat the token."""
         s = self._strategy
-        if answer.status in _TEMPORARY_STATUSES or answer.status >= 500:
-            return RetryLater(f"Unleash answers {answer.status}", seconds=_parse_retry_after(answer))
+        if answer.is_temporary_failure or answer.status == 412:  # 412: somebody changed it at the same time
+            return RetryLater(f"Unleash answers {answer.status}", seconds=answer.retry_after)
         match answer.status:
             case 401:
                 what = "rejects the token: set UNLEASH_TOKEN to one of a service account, and restart the workers"
@@ -93,16 +88,3 @@ def _parse_percent(written: Any) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return share if math.isfinite(share) and not isinstance(written, bool) else None
-
-
-def _parse_retry_after(answer: OutboundResponse) -> float | None:
-    """Seconds from the Retry-After header, given in seconds or as a date; None without one."""
-    text = answer.headers.get("retry-after", "").strip()
-    if text.isdecimal():
-        return min(max(float(text), MIN_RETRY_AFTER), MAX_RETRY_AFTER)
-    try:
-        until = parsedate_to_datetime(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-    left = (until - datetime.now(UTC)).total_seconds()
-    return min(max(left, MIN_RETRY_AFTER), MAX_RETRY_AFTER)

@@ -3,11 +3,11 @@
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 
 import httpx
 
 from bot.outbound.errors import PermanentFailure, RetryLater
+from bot.outbound.response import OutboundResponse
 from bot.outbound.transport import (
     TIMEOUT,
     CallRefused,
@@ -17,15 +17,6 @@ from bot.outbound.transport import (
     ResponseTooLarge,
     resolve_host,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboundResponse:
-    """A response. Header names are in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class OutboundClient:

@@ -40,13 +40,14 @@ class Answering:
     merged: bool = True
     reverts: list[str] = field(default_factory=list)
     calls: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
-    fails: list[int] = field(default_factory=list)  # statuses of the next calls
+    fails: list[int | tuple[int, Any]] = field(default_factory=list)  # statuses of the next calls, or with a body
     lose_answer: bool = False  # of the next write
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, Any]:
         self.calls.append((method, path, headers, body))
         if self.fails:
-            return self.fails.pop(0), {}
+            failure = self.fails.pop(0)
+            return failure if isinstance(failure, tuple) else (failure, {})
         if path == "/revert":
             return 202, {}
         if headers.get("authorization") != f"Bearer {TOKEN}":
@@ -209,6 +210,7 @@ def test_the_webhook_is_signed_as_standard_webhooks_has_it(shop, systems, webhoo
     assert (sent["data"]["rollout"], sent["data"]["version"], sent["data"]["code"]) == ("R-1", "v42", "build-77")
     assert "Dana" not in body.decode(), "words of people stay here"
     assert "was asked to revert the code and has not confirmed it" in here.told
+    assert "/revert" not in here.told, "the path of a webhook may be a secret"
 
 
 def test_a_webhook_that_is_tried_again_keeps_its_id(shop, systems, webhook):
@@ -261,7 +263,7 @@ def test_what_a_person_has_to_mend_is_said(shop, systems, github, changed, said)
     [
         ({"webhook_secret": ""}, "DEPLOY_WEBHOOK_SECRET is not set"),
         ({"webhook_secret": "whsec_no base64"}, "DEPLOY_WEBHOOK_SECRET is not whsec_"),
-        ({"webhook_url": "https://deploy.example.com/hook"}, "but the secret is for https://deploy.example.com/hook"),
+        ({"webhook_url": "https://deploy.example.com/hook"}, "but the secret is for another address"),
     ],
 )
 def test_the_secret_is_used_for_its_own_address_only(shop, systems, webhook, changed, said):
@@ -279,6 +281,31 @@ def test_a_private_address_is_not_called_unless_it_is_allowed(shop, systems, web
     here.work(allowed=())
     assert "could not be reverted" in here.told
     assert systems.calls == []
+
+
+SECONDARY = {"message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}
+INTERNAL = {"errors": [{"message": "Something went wrong while executing your query. Please include `C0:1` when …"}]}
+
+
+@pytest.mark.parametrize(
+    "failures",
+    [
+        [(403, SECONDARY)],
+        [429],
+        [200, 200, (200, {"errors": [{"type": "RATE_LIMITED", "message": "API rate limit exceeded"}]})],
+        [200, 200, (200, INTERNAL)],
+    ],
+)
+def test_github_that_asks_to_wait_is_asked_again(shop, systems, github, failures):
+    here = shop(github)
+    found = {"node_id": "PR_881", "merged_at": "2026-11-20T09:00:00Z", "head": {"ref": "new-flow"}}
+    bodies = iter([found, []])
+    systems.fails += [(200, next(bodies)) if failure == 200 else failure for failure in failures]
+    here.say(c.RollBack())
+    here.work()
+    assert "is being requested" in here.told
+    here.later(minutes=10).work()
+    assert REVERT in here.told
 
 
 def test_trouble_that_lasts_is_told_once_and_over_when_it_works(shop, systems, webhook):

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import reduce
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from core.judging.model.limits import Limit
 
@@ -186,8 +187,8 @@ class CodeRevert:
 
     @property
     def title(self) -> str:
-        """What people call it."""
-        return f"{self.repository}#{self.pull_request}" if self.system == "github" else self.url
+        """What people call it: of a webhook its host, as the path may be a secret."""
+        return f"{self.repository}#{self.pull_request}" if self.system == "github" else urlsplit(self.url).netloc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
