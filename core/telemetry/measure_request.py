@@ -18,6 +18,7 @@ _REFUSED = "refusal"
 _TELLS_REFUSALS = frozenset({"anthropic", "aws.bedrock"})
 """Providers that say so among the finish reasons. Of others a refusal is known only if the answer was sent along."""
 _PASSED, _FAILED = frozenset({"pass", "passed", "true", "yes"}), frozenset({"fail", "failed", "false", "no"})
+_USE = frozenset({"input_tokens", "output_tokens", "cached_tokens", "cache_written_tokens", "cost"})
 _GROUNDED = ("grounded", "faithful")
 
 
@@ -110,15 +111,20 @@ def _find_outermost(all_of_it: Mapping[str, ReportedSpan], trace: Trace) -> list
 
 
 def _find_calls(spans: RequestSpans) -> list[ReportedSpan]:
-    """The calls of a model, by end. Where two instrumentations report one call, the inner span is it."""
+    """The calls of a model, by end. Where two instrumentations report one call, the inner span is it; what only the
+    outer one tells of its use is added."""
     calls = {span.span_id: span for span in spans.steps if span.facts.get("step") == "model"}
-    wrappers = {
-        outer.span_id
-        for span in calls.values()
-        for outer in spans.trace.walk_outwards(span.parent_id)
-        if outer.span_id in calls
-    }
-    return sorted((s for s in calls.values() if s.span_id not in wrappers), key=lambda span: span.ends_at)
+    wrapped: dict[str, list[str]] = {}  # by outer span, from the innermost out
+    for span in calls.values():
+        for outer in spans.trace.walk_outwards(span.parent_id):
+            if outer.span_id in calls:
+                wrapped.setdefault(outer.span_id, []).append(span.span_id)
+    for outer_id, within in wrapped.items():
+        inner = [calls[name] for name in within if name not in wrapped]
+        if len(inner) == 1 and not _USE & inner[0].facts.keys():
+            used = {name: value for name, value in calls[outer_id].facts.items() if name in _USE}
+            calls[inner[0].span_id] = inner[0]._replace(facts={**inner[0].facts, **used})
+    return sorted((s for s in calls.values() if s.span_id not in wrapped), key=lambda span: span.ends_at)
 
 
 def _measure_calls(calls: Sequence[ReportedSpan], starts_at: int) -> dict[str, float | bool]:

@@ -340,6 +340,18 @@ def test_json_counts_like_protobuf_with_hexadecimal_ids_and_numbers_as_text(appl
     assert counted(application.running, "latency_p95") == (1, 2000)
 
 
+@pytest.mark.parametrize(
+    ("value", "weight"), [("0.25", 1), (0.25, 1), ("NaN", 0), ("Infinity", 0), ("a", 0), (True, 0)]
+)
+def test_a_double_may_be_a_text_as_the_json_of_protobuf_allows(application: Any, value: Any, weight: int) -> None:
+    application.running.wait(minutes=1)
+    spent = {"key": "rampart.metric.cost_per_request", "value": {"doubleValue": value}}
+    sent = span_json(attributes=[*span_json()["attributes"], spent])
+    assert export_json(application, sent).status_code == 200
+    settle(application.running, application.client)
+    assert counted(application.running, "cost_per_request") == (weight, 0.25 * weight)
+
+
 @pytest.mark.parametrize("kind", [["3"], {"a": 1}, "SPAN_KIND_CLIENT", None, 1e400])
 def test_a_kind_may_be_anything_that_json_has(application: Any, kind: Any) -> None:
     assert export_json(application, span_json(kind=kind, attributes=[])).status_code in {200, 400}

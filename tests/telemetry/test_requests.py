@@ -101,6 +101,28 @@ def test_a_refusal_is_known_only_where_it_would_be_seen(attributes: Any, expecte
     assert item["metrics"].get("refusal_rate") is expected
 
 
+USED = {"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5}
+
+
+def test_the_use_that_only_the_outer_of_two_instrumentations_tells_is_that_of_the_call() -> None:
+    outside, between, inside = span("a", **CHAT, **FLAG, **USED), span("b", "a", **CHAT), span("c", "b", **CHAT)
+    (item,) = count(outside, between, inside).items
+    assert (item["metrics"]["llm_calls_per_request"], item["metrics"]["input_tokens"]) == (1, 10)
+    (item,) = count(outside, span("b", "a", **CHAT, **{**USED, "gen_ai.usage.input_tokens": 9})).items
+    assert item["metrics"]["input_tokens"] == 9
+    (item,) = count(outside, span("b", "a", **CHAT), span("c", "a", **CHAT)).items
+    assert "input_tokens" not in item["metrics"], "how two calls share the tokens of their wrapper is not known"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cache_read.input_tokens", "cache_read_tokens", "details.cache_read_tokens", "details.cache_read_input_tokens"],
+)
+def test_cached_tokens_are_known_by_each_name_in_use(name: str) -> None:
+    (item,) = count(span("a", **CHAT, **FLAG, **USED, **{f"gen_ai.usage.{name}": 5})).items
+    assert item["metrics"]["cache_hit_rate"] == 0.5
+
+
 def test_no_text_of_an_answer_is_kept() -> None:
     facts = read_span_attributes(
         {**CHAT, "gen_ai.output.messages": '[{"parts": [{"type": "text", "content": "secret"}]}]'}.items()

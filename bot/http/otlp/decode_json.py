@@ -1,6 +1,7 @@
 """Decodes OTLP messages in JSON, which is not the JSON of protobuf: ids are hexadecimal, long numbers may be texts."""
 
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ from core.telemetry.metric_points import RawPoint
 from core.telemetry.read_attributes import MAX_EVENTS, add_event, read_event, read_span_attributes
 from core.telemetry.span import ReportedSpan
 
-_ANY_FLAVOUR = {"stringValue": str, "boolValue": bool, "doubleValue": float}
+_ANY_FLAVOUR = {"stringValue": str, "boolValue": bool}
 _HEX = frozenset("0123456789abcdef")
 _DELTA = (1, "AGGREGATION_TEMPORALITY_DELTA")
 # A tuple, as a kind may be anything that JSON has. CLIENT and PRODUCER: without facts they connect nothing.
@@ -134,8 +135,10 @@ def _read_value(value: Any, depth: int = 0) -> Any:
     for flavour, found in value.items():
         if flavour == "intValue":
             return _parse_int(found)
+        if flavour == "doubleValue":
+            return _parse_double(found)
         if (kind := _ANY_FLAVOUR.get(flavour)) is not None:
-            return float(found) if kind is float and type(found) is int else found if isinstance(found, kind) else None
+            return found if isinstance(found, kind) else None
         if flavour == "arrayValue":
             return [_read_value(one, depth + 1) for one in _list_objects(found, "values")]
         if flavour == "kvlistValue":
@@ -149,13 +152,23 @@ def _read_value(value: Any, depth: int = 0) -> Any:
 def _read_number(point: Mapping[str, Any]) -> float | None:
     if "asInt" in point:
         return _parse_int(point["asInt"])
-    number = point.get("asDouble")
-    return float(number) if isinstance(number, int | float) and not isinstance(number, bool) else None
+    return _parse_double(point.get("asDouble"))
 
 
 def _read_int(value: Any) -> int:
     """A whole number that may be left out: 0 then, as in protobuf, and for anything that is not one."""
     return _parse_int(value) or 0
+
+
+def _parse_double(value: Any) -> float | None:
+    """A finite number, or the text of one, as protobuf's JSON allows; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if isfinite(number) else None
 
 
 def _parse_int(value: Any) -> int | None:

@@ -43,6 +43,13 @@ READERS: Mapping[str, Reader] = {
     "gen_ai.usage.completion_tokens": read_number("output_tokens"),
     "gen_ai.usage.cache_read.input_tokens": read_number("cached_tokens"),
     "gen_ai.usage.cache_creation.input_tokens": read_number("cache_written_tokens"),
+    # as pydantic-ai has named them over time
+    "gen_ai.usage.cache_read_tokens": read_number("cached_tokens"),
+    "gen_ai.usage.cache_write_tokens": read_number("cache_written_tokens"),
+    "gen_ai.usage.details.cache_read_tokens": read_number("cached_tokens"),
+    "gen_ai.usage.details.cache_write_tokens": read_number("cache_written_tokens"),
+    "gen_ai.usage.details.cache_read_input_tokens": read_number("cached_tokens"),
+    "gen_ai.usage.details.cache_creation_input_tokens": read_number("cache_written_tokens"),
     "gen_ai.output.messages": _read_refusal,
     "gen_ai.conversation.id": read_text("conversation"),
     "error.type": read_text("error_type"),
