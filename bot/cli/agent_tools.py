@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from bot.cli import session
+from bot.cli.failures import explain_failure
 from core.rollout.refusal import Refused
 
 File = Annotated[str, Field(description="Path of a rollout file (YAML) on this machine.")]
@@ -121,8 +122,11 @@ def _run_command(*words: str) -> str:
             status = 0
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else 1
-        except Exception as error:  # noqa: BLE001 - the agent reads what a person would read in the terminal
-            print(error, file=problems)
+        except Exception as error:
+            why = explain_failure(error)
+            if why is None:
+                raise
+            print(why, file=problems)
             status = 2
     if status:
         raise ToolRefused((printed.getvalue() + problems.getvalue()).strip() or "It could not be done.")

@@ -1,5 +1,6 @@
 """`rollout mcp`: a server of the Model Context Protocol, by which coding agents prepare, pause and roll back."""
 
+import logging
 import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,17 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bot.cli import session
+from bot.cli.failures import build_redactor, explain_failure
 from core.rollout.context import Actor, is_slack_user_id
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
 
+_log = logging.getLogger(__name__)
 _INSTRUCTIONS = (
     "Rampart rolls out changes of AI features in stages, and rolls back when agreed limits are broken. Write a rollout "
     "file, check it with lint, plan and simulate, and apply it: it is then planned, and people approve and start it. "
     "You may pause and roll back at any time, and should when in doubt. You cannot approve, start or advance: ask a "
     "person."
 )
+_UNCERTAIN = " It may not have been carried out: look at the status, and tell a person if you cannot."
 _UNNAMED = re.compile(r"[^a-z0-9._-]+")
 
 
@@ -42,6 +46,7 @@ def serve_agents(
     if person and not is_slack_user_id(person):
         print(f"--person is {person!r}: write a Slack user id, as in U0DANA00001.", file=sys.stderr)
         raise SystemExit(2)
+    _log_to_standard_error()
     build_agent_server(MCPServer, agent, person).run("stdio")
 
 
@@ -60,6 +65,15 @@ def build_agent_server(make_server: "type[MCPServer]", agent: str, person: str) 
             annotations=_describe_effect(tool.__name__),
         )
     return server
+
+
+def _log_to_standard_error() -> None:
+    """Standard output belongs to the protocol, and what is printed by a command while it is caught to its answer."""
+    from bot.process.redaction import RedactingFormatter
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(RedactingFormatter(build_redactor()))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
 def name_agent(given: str, fallback: str, person: str) -> Actor:
@@ -89,6 +103,13 @@ def _bind_tool(tool: Any, agent: str, person: str, context_class: Any) -> Any:
                 return str(tool(*arguments, **named))
             except agent_tools.ToolRefused as refused:
                 raise ToolError(str(refused)) from None
+            except Exception as error:  # noqa: BLE001 - the agent is told, and the server goes on
+                why = explain_failure(error)
+                if why is None:
+                    _log.exception("The tool %s failed", tool.__name__)
+                    why = f"An error of Rampart ({type(error).__name__}), which its log describes."
+                unknown = tool.__name__ in agent_tools.CHANGING
+                raise ToolError(f"{why}{_UNCERTAIN if unknown else ''}") from None
 
     signature = inspect.signature(tool, eval_str=True)
     parameter = inspect.Parameter("mcp_context", inspect.Parameter.KEYWORD_ONLY, annotation=context_class)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -91,6 +92,29 @@ def test_it_prepares_pauses_and_rolls_back(database: str, tmp_path: Path) -> Non
     agents = {recorded.actor for recorded in history if recorded.actor.startswith("agent:")}
     assert len(agents) == 1
     assert agents == {"agent:codex@U0DANA00001"}
+
+
+def test_a_database_that_is_gone_is_said_without_its_password() -> None:
+    async def work(client: Any) -> None:
+        for tool, more in (("list_rollouts", {}), ("rollback", {"rollout": "R-1", "reason": "answers are wrong"})):
+            succeeded, said = await call(client, tool, **more)
+            assert not succeeded
+            assert "The database of DATABASE_URL cannot be used" in said
+            assert "hunter2" not in said
+            assert ("may not have been carried out" in said) is (tool == "rollback")
+
+    with socket.socket() as taken:  # bound and not listening: nobody can connect, and nobody else can take the port
+        taken.bind(("127.0.0.1", 0))
+        talk(f"postgresql+psycopg://me:hunter2@127.0.0.1:{taken.getsockname()[1]}/rampart", work)
+
+
+def test_a_database_without_tables_is_said(tmp_path: Path) -> None:
+    async def work(client: Any) -> None:
+        succeeded, said = await call(client, "rollback", rollout="R-1", reason="answers are wrong")
+        assert not succeeded
+        assert "rollout migrate" in said
+
+    talk(f"sqlite:///{tmp_path / 'new.db'}", work)
 
 
 def test_what_is_wrong_is_said_to_the_agent(database: str, tmp_path: Path) -> None:

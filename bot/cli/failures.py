@@ -1,0 +1,48 @@
+"""What to say when a command cannot run: one line, without secrets."""
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bot.process.redaction import SecretRedactor
+
+
+def explain_failure(error: Exception) -> str | None:
+    """Why a command could not run; None if `error` is none of the failures that a person can do something about."""
+    from bot.settings import SettingsError
+    from core.files.syntax.problems import UnreadableFile
+    from core.rollout.refusal import Refused
+    from core.store.errors import StoreError
+
+    if isinstance(error, OSError):
+        why = _describe_file_error(error)
+    elif isinstance(error, SettingsError | StoreError | UnreadableFile | Refused):
+        why = str(error)
+    elif _is_database_error(error):
+        first = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        why = f"The database of DATABASE_URL cannot be used: {first}"
+    else:
+        return None
+    return build_redactor()(why)
+
+
+def build_redactor() -> "SecretRedactor":
+    """Takes the secrets of the environment out of texts."""
+    from bot.process.redaction import SecretRedactor
+    from bot.settings import read_secrets
+
+    return SecretRedactor(read_secrets(os.environ))
+
+
+def _describe_file_error(error: OSError) -> str:
+    """The file and what is wrong with it, without the number of the error."""
+    if error.filename is None or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
+
+
+def _is_database_error(error: Exception) -> bool:
+    """Whether it is an error of the database. Looked up by name, so that `--help` need not import SQLAlchemy."""
+    exceptions = sys.modules.get("sqlalchemy.exc")
+    return exceptions is not None and isinstance(error, exceptions.OperationalError)
