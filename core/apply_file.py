@@ -1,6 +1,6 @@
 """Applies a file: read its text, check it, build what it describes, and hand that in as one command."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, NoReturn, TypeAlias
@@ -12,7 +12,7 @@ from core.files.prompt_files import ReadPrompt, refuse_prompt_file
 from core.files.read_file import parse_file
 from core.files.rollout_file import RolloutFile
 from core.files.surface_file import SurfaceFile, surface_from_file
-from core.files.syntax.problems import FileProblem, UnreadableFile, select_errors
+from core.files.syntax.problems import FieldPath, FileProblem, UnreadableFile, select_errors
 from core.rollout import commands as c
 from core.rollout.context import Actor, is_slack_user_id
 from core.rollout.plans.plan import Plan
@@ -83,6 +83,7 @@ def apply_text(
                     f"{plan.owner_handle} cannot be looked up without Slack, but the approvals need to know who that is"
                 )
                 warnings = (*warnings, _build_owner_warning(file, why))
+            warnings = (*warnings, *_warn_of_unasked_testers(file, plan, warnings))
             command, kind, name = build_plan_command(file, plan, world), "rollout", plan.name
     outcome = service.handle(CommandRequest(command=command, command_id=command_id, by=by, at=at, source=source))
     rollout = outcome.world.find_named(name) if kind == "rollout" else None
@@ -116,10 +117,41 @@ def plan_from_file(
             unknown.append(person)
             return handle
 
-    plan, warnings = _build_or_reuse_plan(file, world, at, resolve_or_collect)
+    lost: dict[str, UnknownPerson] = {}
+
+    def resolve_tester(handle: str) -> str:
+        try:
+            return resolve_handle(handle)
+        except UnknownPerson as person:
+            lost[handle] = person
+            return handle
+
+    plan, warnings = _build_or_reuse_plan(file, world, at, resolve_or_collect, resolve_tester)
     if unknown and plan.needs_approval:
         _refuse_unknown_owner(file, plan, unknown[0])
-    return plan, (*warnings, *(_build_owner_warning(file, str(person)) for person in unknown[:1]))
+    return plan, (
+        *warnings,
+        *(_build_owner_warning(file, str(person)) for person in unknown[:1]),
+        *(_build_tester_warning(file, handle, str(why)) for handle, why in lost.items()),
+    )
+
+
+def _warn_of_unasked_testers(file: RolloutFile, plan: Plan, known: tuple[FileProblem, ...]) -> Iterator[FileProblem]:
+    """One warning if testers could not be looked up because there is no Slack."""
+    missing = [t.handle for t in plan.testers or () if not t.channel and not is_slack_user_id(t.person)]
+    if missing and not any(handle in problem.message for problem in known for handle in missing):
+        why = f"{', '.join(missing[:5])} cannot be looked up without Slack"
+        yield _build_tester_warning(file, missing[0], why)
+
+
+def _build_tester_warning(file: RolloutFile, handle: str, why: str) -> FileProblem:
+    """That a tester cannot be asked, where the file names them."""
+    written = file.testers or ()
+    number = next((number for number, terms in enumerate(written) if terms.person == handle), None)
+    path: FieldPath = ("testers", number, "person") if number is not None else ("surface",)
+    return replace(
+        file.source.problem_at(path, f"{why}, so the tester {handle} is not asked and cannot vote"), severity="warning"
+    )
 
 
 def _refuse_unknown_owner(file: RolloutFile, plan: Plan, unknown: UnknownPerson) -> NoReturn:
@@ -158,7 +190,11 @@ def _build_owner_problem(file: RolloutFile, message: str) -> FileProblem:
 
 
 def _build_or_reuse_plan(
-    file: RolloutFile, world: World, at: datetime, resolve_handle: ResolveHandle
+    file: RolloutFile,
+    world: World,
+    at: datetime,
+    resolve_handle: ResolveHandle,
+    resolve_tester: ResolveHandle,
 ) -> tuple[Plan, tuple[FileProblem, ...]]:
     """The existing rollout's plan if the file still describes it; otherwise a new plan, checked, and its warnings."""
     surface = world.surfaces.get(file.surface)
@@ -171,13 +207,32 @@ def _build_or_reuse_plan(
     known_as = _unless_abandoned(world.find_named(file.rollout))
     if known_as is not None:
         then = replace(surface, live=known_as.plan.from_version)
-        same = _try_build_plan(file, then, world, _keep_frozen_owner(known_as, resolve_handle), known_as.plan)
+        keep_owner = _keep_frozen_owner(known_as, resolve_handle)
+        keep_testers = _keep_frozen_testers(known_as, resolve_tester)
+        same = _try_build_plan(file, then, world, keep_owner, keep_testers, known_as.plan)
         if same is not None and same.fingerprint() == known_as.fingerprint:
             return same, ()
     warnings = _raise_on_errors(check_files.check(file, surface, world.policy_for(surface.name), at))
     name = known_as.plan.to_version if known_as else None
-    plan = build_plan.build(file, surface, world.policy, resolve_handle=resolve_handle, to_version=name)
+    plan = build_plan.build(
+        file,
+        surface,
+        world.policy,
+        resolve_handle=resolve_handle,
+        resolve_tester=resolve_tester,
+        to_version=name,
+    )
     return plan, warnings
+
+
+def _keep_frozen_testers(rollout: Rollout, resolve_tester: ResolveHandle) -> ResolveHandle:
+    """Resolve handles, but keep the testers of a rollout that has already started."""
+    known = {tester.handle: tester.person for tester in rollout.plan.testers or ()} if rollout.started_at else {}
+
+    def resolve(handle: str) -> str:
+        return known.get(handle) or resolve_tester(handle)
+
+    return resolve
 
 
 def _keep_frozen_owner(rollout: Rollout, resolve_handle: ResolveHandle) -> ResolveHandle:
@@ -196,7 +251,12 @@ def _unless_abandoned(rollout: Rollout | None) -> Rollout | None:
 
 
 def _try_build_plan(
-    file: RolloutFile, surface: Surface, world: World, resolve_handle: ResolveHandle, known: Plan
+    file: RolloutFile,
+    surface: Surface,
+    world: World,
+    resolve_handle: ResolveHandle,
+    resolve_tester: ResolveHandle,
+    known: Plan,
 ) -> Plan | None:
     """The plan as it would be under the version name and with the sample sizes of a `known` one."""
     try:
@@ -205,6 +265,7 @@ def _try_build_plan(
             surface,
             world.policy,
             resolve_handle=resolve_handle,
+            resolve_tester=resolve_tester,
             to_version=known.to_version,
             sample_sizes={stage.name: stage.min_samples for stage in known.stages},
         )

@@ -7,19 +7,20 @@ from typing import assert_never
 from bot.commands import complaints, dry_runs, freeze_verbs, help_pages, json_answers, request, subscription_verbs
 from bot.commands.answers import evidence_queries, metric_queries, plan_queries, review_queries, version_queries
 from bot.commands.answers import rollout_queries as queries
-from bot.commands.parsing import grammar, resolve, rollback_intent, typed_times
+from bot.commands.parsing import grammar, resolve, rollback_intent, typed_times, typed_vote
 from bot.commands.parsing.grammar import Misunderstood, ParsedCommand, ParseResult
 from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.commands.verbs import REVIEW_FLAGS, VerbArguments, build_command, takes_rest_of_line
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import event_lines, rollback_alert
+from bot.rendering.messages import event_lines, feedback, rollback_alert
 from core.report_sources import review_sources
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
+from core.rollout.votes.testers import find_voter
 from core.service import CommandOutcome, CommandRequest
 from core.store.log.event_log import StoredEvent
 
@@ -156,6 +157,9 @@ def holds_answers(parsed: ParsedCommand) -> bool:
 
 def _command_from_line(parsed: ParsedCommand, context: CommandContext, zone: str) -> c.PersonCommand:
     at = parsed.flags.get("at")
+    if parsed.verb == "vote":
+        choice, words = typed_vote.split_answer(parsed.text)
+        return build_command("vote", VerbArguments(choice=choice, reason=words))
     arguments = VerbArguments(
         reason=parsed.text or parsed.flags.get("skip-wait", ""),
         choice=parsed.args[0] if parsed.verb in {"decide", "break-glass"} and parsed.args else "",
@@ -187,7 +191,17 @@ def submit_command(command: c.Command, rollout: str, context: CommandContext) ->
             source=context.source,
         )
     )
+    if isinstance(command, c.CastVote):
+        return _render_vote(outcome, context)
     return _render_outcome(outcome, context)
+
+
+def _render_vote(outcome: CommandOutcome, context: CommandContext) -> Message:
+    """What a tester reads after voting; never which version they get."""
+    assert outcome.rollout is not None, "the service answers for what does not exist"
+    voter = find_voter(outcome.rollout, context.by)
+    given = outcome.rollout.votes.get(outcome.rollout.stage_index, {}).get(voter.person) if voter is not None else None
+    return feedback.render_answer(outcome.rollout, given, is_new=bool(outcome.positions))
 
 
 def _render_outcome(outcome: CommandOutcome, context: CommandContext) -> Message:

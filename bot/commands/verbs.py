@@ -32,6 +32,7 @@ class VerbArguments:
     message: str = ""  # a message in Slack, as channel/ts
     answers: Mapping[str, str] = field(default_factory=dict)  # of a review: field of `SubmitReview` -> text
     keeps_baseline: bool = True
+    stage: int | None = None  # index of the stage that a vote is about
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -443,6 +444,16 @@ VERBS: Mapping[str, Verb] = {
         aliases=("feelsoff",),
         text=FreeTextForm.REST,
         build=lambda a: c.FeelsOff(text=a.reason),
+    ),
+    "vote": Verb(
+        group="Tell",
+        usage="vote <id> good|worse|cant-tell|withdraw [why]",
+        brief="vote <id> good|worse|cant-tell",
+        does="Say as a tester how the version is that you get. Your last answer in a stage counts; you can change or "
+        "withdraw it.",
+        example="vote R-118 worse it no longer says which plan I am on",
+        text=FreeTextForm.REST,
+        build=lambda a: c.CastVote(choice=a.choice, text=a.reason, stage=a.stage),
     ),
 }
 

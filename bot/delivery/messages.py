@@ -63,6 +63,7 @@ _UPDATED_KINDS = frozenset(
         AnnouncementKind.ALERT,
         AnnouncementKind.REVIEW,
         AnnouncementKind.DIRECT_NOTICE,
+        AnnouncementKind.FEEDBACK,
     }
 )
 _BROADCAST_KINDS = frozenset(

@@ -25,6 +25,8 @@ VERBS_BY_ACTION: Mapping[str, str] = {
     buttons.CONCERN: "concern",
     buttons.REMIND_ME: "remind-me",
     buttons.FEELS_OFF: "feels-off",
+    **{f"{buttons.VOTE}.{choice}": "vote" for choice in buttons.VOTE_LABELS},
+    buttons.VOTE_MORE: "vote",
     buttons.MOVE_BACK: "move-back",
     buttons.START_THEN: "start",
 }
@@ -34,6 +36,10 @@ VERBS_BY_ACTION: Mapping[str, str] = {
 def parse_click(action: str, button_value: str, reason: str = "") -> tuple[str, c.PersonCommand]:
     """(rollout id, command) of a pressed button, or of its modal with the `reason` that was entered."""
     rollout, detail = buttons.decode_value(button_value)
+    if VERBS_BY_ACTION[action] == "vote":
+        choice, _, stage = detail.partition(":")
+        asked = int(stage) if stage.isdecimal() else None
+        return rollout, build_command("vote", VerbArguments(choice=choice, reason=reason, stage=asked))
     arguments = VerbArguments(
         reason=reason,
         request=detail if action in (buttons.APPROVE, buttons.REJECT) else "",
@@ -51,7 +57,14 @@ def _explains(action: str) -> bool:
 
 def needs_reason(action: str, button_value: str, asked: CommandContext) -> bool:
     """Whether the button first opens a modal that asks for a reason."""
-    if action in {buttons.REJECT, buttons.CONCERN, buttons.KEEP, buttons.GO_BACK, buttons.EXPLAIN_OTHER}:
+    if action in {
+        buttons.REJECT,
+        buttons.CONCERN,
+        buttons.KEEP,
+        buttons.GO_BACK,
+        buttons.EXPLAIN_OTHER,
+        buttons.VOTE_MORE,
+    }:
         return True
     return action == buttons.RESUME and find_rollout(button_value, asked).state is RolloutState.ON_HOLD
 

@@ -1,4 +1,4 @@
-"""Modals that ask for one reason: reject, resume after a hold, decide a comparison, a concern."""
+"""Modals that ask for one text: reject, resume after a hold, decide a comparison, a concern, more on a vote."""
 
 import json
 from typing import Any
@@ -34,6 +34,12 @@ _FORMS = {
         "What was the reason?",
         "It is recorded, and shown in the alert.",
         "Save",
+    ),
+    buttons.VOTE_MORE: (
+        "Say more",
+        "What did you notice?",
+        "It is posted in the rollout's thread with your answer, not which version you get.",
+        "Send",
     ),
     buttons.CONCERN: ("I have a concern", "What worries you?", "The owner and the engineers see it at once.", "Send"),
 }

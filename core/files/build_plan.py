@@ -12,12 +12,13 @@ from core.files.foresight.detection import design_from_plan
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.limit_terms import LimitTerms
 from core.files.syntax.problems import UnreadableFile
+from core.files.syntax.tester_terms import build_testers
 from core.files.templates import TEMPLATES, NoticeLead, Template
 from core.flags.flows import FLOW
 from core.judging.model.limits import Limit, LimitRole
 from core.judging.model.question import ALL_SEGMENTS
 from core.judging.report.horizon import has_fixed_test
-from core.rollout.plans.plan import NoticePlan, Plan, Risk, Stage, StageKind
+from core.rollout.plans.plan import NoticePlan, Plan, Risk, Stage, StageKind, Tester
 from core.rollout.plans.policy import Policy
 from core.rollout.state.surface import Surface, is_version_taken, next_version
 
@@ -28,6 +29,7 @@ def build(
     policy: Policy,
     *,
     resolve_handle: Callable[[str], str],
+    resolve_tester: Callable[[str], str] | None = None,
     to_version: str | None = None,
     sample_sizes: Mapping[str, int] | None = None,
 ) -> Plan:
@@ -36,6 +38,7 @@ def build(
 
     `resolve_handle` returns the Slack user id of an @handle, or the handle itself. `to_version` names the new version
     if the file does not (for a file that is applied again), unless that name has another content by now.
+    `resolve_tester` is `resolve_handle` for testers, if it differs.
 
     Raises UnreadableFile if no plan is possible. What is merely unwise is reported by `checks`.
     """
@@ -70,8 +73,16 @@ def build(
         start=_require_start(file, policy),
         drives=file.drives.to_driven_flag() if file.drives is not None else None,
         reverts=file.reverts.to_reverts() if file.reverts is not None else None,
+        testers=build_testers(select_testers(file, surface), resolve_tester or resolve_handle),
     )
     return replace(plan, stages=_fill_sample_sizes(file, plan, surface, policy, sample_sizes))
+
+
+def select_testers(file: RolloutFile, surface: Surface | None) -> tuple[Tester, ...] | None:
+    """The testers as written: those of the rollout file, or else those of the surface."""
+    if file.testers is not None:
+        return tuple(terms.to_tester() for terms in file.testers)
+    return surface.testers if surface is not None else None
 
 
 def find_baseline_used(file: RolloutFile, surface: Surface) -> str:

@@ -25,6 +25,7 @@ from core.files.syntax.fields import (
 from core.files.syntax.limit_terms import LimitTerms
 from core.files.syntax.reverts_terms import RevertsTerms
 from core.files.syntax.stage_terms import StageEntry
+from core.files.syntax.tester_terms import Testers
 from core.files.syntax.units import Unit
 from core.files.templates import DEFAULT_TEMPLATE, TEMPLATES
 from core.rollout.plans.plan import Approvals, BehaviourChange, Expectation, Risk
@@ -165,6 +166,7 @@ class RolloutFile(WrittenFile):
     start: StartTime | None = None
     drives: DrivesTerms | None = None
     reverts: RevertsTerms | None = None
+    testers: Testers | None = None
 
     @property
     def effective_risk(self) -> Risk:

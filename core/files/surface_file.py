@@ -17,6 +17,7 @@ from core.files.syntax.fields import (
     WrittenFile,
     field_error,
 )
+from core.files.syntax.tester_terms import Testers
 from core.rollout.state.surface import JudgingTerms, SurfaceDeclared
 
 MAX_KEEP = timedelta(days=30)
@@ -68,6 +69,7 @@ class SurfaceFile(WrittenFile):
     notify: tuple[NoticeTerms, ...] = ()
     judging: JudgingFields | None = None
     flows: Annotated[dict[Name, Where], Field(max_length=20)] = Field(default_factory=dict)
+    testers: Testers = ()
 
 
 def surface_from_file(file: SurfaceFile) -> SurfaceDeclared:
@@ -83,4 +85,5 @@ def surface_from_file(file: SurfaceFile) -> SurfaceDeclared:
         fingerprint=file.fingerprint,
         flows=file.flows or None,
         judging=file.judging.to_terms() if file.judging is not None else None,
+        testers=tuple(terms.to_tester() for terms in file.testers) or None,
     )

@@ -21,6 +21,7 @@ from core.rollout.plans.plan import (
     Plan,
     Stage,
     StageKind,
+    Tester,
 )
 
 
@@ -81,6 +82,8 @@ def _write_plan(plan: Plan) -> dict[str, Any]:
         written["start"] = plan.start.isoformat()
     if plan.drives is not None:
         written["drives"] = _write_drives(plan.drives)
+    if plan.testers:
+        written["testers"] = [_write_tester(tester) for tester in plan.testers]
     if plan.reverts:
         written["reverts"] = _write_reverts(plan.reverts)
     return written
@@ -106,6 +109,10 @@ def _write_reverts(reverts: tuple[CodeRevert, ...]) -> dict[str, Any]:
         else:
             written["webhook"] = {"url": one.url}
     return written
+
+
+def _write_tester(tester: Tester) -> dict[str, Any]:
+    return _drop_empty({"person": tester.handle, "channel": tester.channel, "unit": tester.unit})
 
 
 def _write_drives(driven: DrivenFlag) -> dict[str, Any]:

@@ -146,6 +146,26 @@ class FeelsOff:
     text: str = ""
 
 
+VOTE_CHOICES = ("good", "worse", "cant_tell")
+"""What a tester may say of a version."""
+WITHDRAW_VOTE = "withdraw"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CastVote:
+    """Say as a tester how the version is: one of `VOTE_CHOICES`, or `WITHDRAW_VOTE`. Without a choice, `text` is added
+    to the vote that was given.
+
+    `stage` is the index of the stage that was asked about; None means the current one. `arm` is what the voter gets;
+    the service fills it in.
+    """
+
+    choice: str = ""
+    text: str = ""
+    stage: int | None = None
+    arm: str = field(default="", repr=False)  # left out of `repr`, by which commands are compared
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveBack:
     """Give one unit the live version again until the rollout ends."""
@@ -458,6 +478,7 @@ PersonCommand: TypeAlias = (
     | AnswerConcerns
     | RequestReminder
     | FeelsOff
+    | CastVote
     | MoveBack
     | ReportComplaint
     | ConfirmReverted
@@ -485,5 +506,4 @@ RolloutCommand: TypeAlias = PlanRollout | PersonCommand | EngineCommand
 SubscriptionCommand: TypeAlias = Subscribe | Unsubscribe | ChangeNotifications
 ModelCommand: TypeAlias = ReportOtherModel | TellRetirement
 FreezeCommand: TypeAlias = FreezeChanges | UnfreezeChanges
-WorkspaceCommand: TypeAlias = ApplySurface | ApplyPolicy | SubscriptionCommand | ModelCommand | FreezeCommand
-Command: TypeAlias = RolloutCommand | WorkspaceCommand
+Command: TypeAlias = RolloutCommand | ApplySurface | ApplyPolicy | SubscriptionCommand | ModelCommand | FreezeCommand

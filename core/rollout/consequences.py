@@ -63,6 +63,8 @@ def surface_events_for(
             | e.ConcernsAnswered()
             | e.ReminderRequested()
             | e.FeltOff()
+            | e.VoteCast()
+            | e.VoteWithdrawn()
             | e.UnitMovedBack()
             | e.ComplaintReported()
             | e.ReviewRequested()

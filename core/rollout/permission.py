@@ -27,6 +27,7 @@ def required_role(command: c.Command) -> str:
             | c.RollBack()
             | c.ExplainRollback()
             | c.FeelsOff()
+            | c.CastVote()
             | c.AcknowledgeNotice()
             | c.RaiseConcern()
             | c.AnswerConcerns()
@@ -70,6 +71,12 @@ def check(rollout: Rollout | None, command: c.Command, context: Context) -> None
         return
     if by.is_agent:
         _check_agent(command)
+    if isinstance(command, c.CastVote) and not by.is_full_member:
+        raise Refused(
+            "Only full members of the workspace can vote, not guests and not deactivated accounts.",
+            hint="Tell a colleague what you noticed: they can report it.",
+            code="forbidden",
+        )
     role = required_role(command)
     check_role("" if role == "approver" else role, context)
     if role == "approver":

@@ -86,6 +86,7 @@ def test_every_button_is_told():
         "Remind me when it reaches everyone",
         "Feels off",
         "Start then",
+        "Say more…",
         "New rollout",
         "Get it as a file",
         "View difference",

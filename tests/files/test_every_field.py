@@ -212,6 +212,12 @@ OF_ROLLOUT: dict[str, tuple[Any, Any]] = {
     "reverts.webhook.url": ("https://deploy.example.com/hook", "https://other.example.com"),
     "drives.unleash.strategy": (DRIVEN["strategy"], "1c2d7a52-6f0e-4d4c-9df1-8a2f6c1b7e10"),
 }
+TESTERS: dict[str, tuple[Any, Any]] = {
+    "testers.person": ("@kim", "@lee"),
+    "testers.channel": ("#beta", "#gamma"),
+    "testers.unit": ("user-1", "user-2"),
+}
+OF_ROLLOUT |= TESTERS
 OF_SURFACE: dict[str, tuple[Any, Any]] = {
     "version": (1, 2),
     "kind": ("surface", "rollout"),
@@ -226,6 +232,7 @@ OF_SURFACE: dict[str, tuple[Any, Any]] = {
     "judging.most": (100, 200),
     **under("notify", NOTICE),
     "flows": ({"refunds": {"intent": "refund"}}, {"refunds": {"intent": "return"}}),
+    **TESTERS,
 }
 OF_POLICY: dict[str, tuple[Any, Any]] = {
     "version": (1, 2),
@@ -305,6 +312,8 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
     if path.startswith("reverts."):
         data["change"]["to"]["code"] = "build-77"
         data["reverts"] = deepcopy(REVERTING)
+    if path.startswith("testers."):
+        data["testers"] = [{} if path == "testers.channel" else {"person": "@kim"}]
     at: Any = data
     *around, last = path.split(".")
     if around in (["rollback_when"], ["hold_when"]):
@@ -315,7 +324,7 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
             at = next(entry for entry in at if step in entry)
         at = at.setdefault(step, {})
         at = at["output_tokens"] if step == "expectations" else at
-        at = at[0] if step in {"behaviour_changes", "notify", "freeze"} else at
+        at = at[0] if step in {"behaviour_changes", "notify", "freeze", "testers"} else at
     if value is None:
         at.pop(last, None)
     else:

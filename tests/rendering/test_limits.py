@@ -166,6 +166,10 @@ def _events(words: Any, text: str) -> Iterator[e.RolloutEvent]:
     yield e.Resumed(by=text, reason=text, overrides=text)
     yield e.Paused(by=text, reason=text)
     yield e.FeltOff(by=text, handle=text, text=text)
+    for number, choice in enumerate(("good", "worse", "cant_tell") * 4):
+        arm = ("canary", "control", "")[number % 3]
+        yield e.VoteCast(by=text, handle=text, voter=f"U{number}", stage=0, arm=arm, choice=choice, text=text)
+    yield e.VoteWithdrawn(by=text, voter="U0", stage=0)
     for arm, version in (("canary", text), ("", text), ("", "")):
         yield e.ComplaintReported(
             by=text, handle=text, text=text, arm=arm, version=version, unit_hash="0c3f9a1be2d47788", message=text
@@ -297,6 +301,8 @@ def _keys(kind: AnnouncementKind, rollout: Any) -> list[tuple[str, str]]:
         return [(notice_key(rollout, n.key), n.audience) for n in rollout.plan.stakeholder_notices]
     if kind in {AnnouncementKind.DECISION, AnnouncementKind.DECISION_CLOSED}:
         return [("decision:2", "engineering")]
+    if kind is AnnouncementKind.FEEDBACK:
+        return [(f"feedback:{stage}:U5", "engineering") for stage in (0, max(rollout.stage_index, 0))]
     return [("approval:R-118.1", "engineering")]
 
 

@@ -41,12 +41,15 @@ class CommandBody(BaseModel):
     to_percent: float | None = Field(None, gt=0, le=100, description="advance: the ramp step to jump to")
     then: AwareDatetime | None = Field(None, description="start: begin by itself at this time")
     request: str = Field("", description="approve, reject: the approval request that is meant")
-    choice: str = Field("", description="decide: `keep` the new version, or go `back`; explain_rollback: the cause")
+    choice: str = Field(
+        "", description="decide: `keep` the new version, or go `back`; explain_rollback: the cause; vote: the answer"
+    )
     notice: str = Field("", description="acknowledge, concern: which notice, as support:#support")
     unit: str = Field(
         "", max_length=MAX_UNIT_LENGTH, description="move_back, complaint: the customer, as in targetingKey"
     )
     answers: ReviewAnswers | None = Field(None, description="review: the answers to its questions")
+    stage: int | None = Field(None, ge=0, description="vote: the index of the stage that is meant")
     keeps_baseline: bool = Field(True, description="review: what was measured is the new normal")
 
 
@@ -127,5 +130,6 @@ def _command_from_body(body: CommandBody) -> c.PersonCommand:
         answers=body.answers.model_dump() if body.answers is not None else {},
         keeps_baseline=body.keeps_baseline,
         choice=body.choice,
+        stage=body.stage,
     )
     return build_command(verb, arguments)

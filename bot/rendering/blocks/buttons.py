@@ -20,6 +20,8 @@ GOT_IT = "got_it"
 CONCERN = "concern"
 REMIND_ME = "remind_me"
 FEELS_OFF = "feels_off"
+VOTE = "vote"  # `vote.good`, `vote.worse`, `vote.cant_tell`, `vote.withdraw`
+VOTE_MORE = f"{VOTE}.more"
 MOVE_BACK = "move_back"
 START_THEN = "start_then"
 CREATE = "create"  # opens the form that plans a rollout; the value is an AI feature, or empty
@@ -35,6 +37,10 @@ PLAN_AGAIN = "plan_again"
 EXPLAIN_OTHER = f"{EXPLAIN_ROLLBACK}.other"
 GET_HISTORY = "get_history"  # `get_history.csv`, `get_history.json`
 RUN = "run"  # `run.0`, `run.1`, …: the value is a command that is parsed like a typed one
+
+
+VOTE_LABELS = {"good": "Good", "worse": "Worse", "cant_tell": "Can't tell", "withdraw": "Withdraw"}
+"""What the buttons of a vote are called, by its choice."""
 
 
 def encode_value(rollout: str, detail: str = "") -> str:
@@ -99,6 +105,16 @@ def roll_back(rollout: Rollout) -> Block:
 def feels_off(rollout: Rollout) -> Block:
     """Report that the new version feels wrong."""
     return blocks.button("Feels off", FEELS_OFF, encode_value(rollout.id))
+
+
+def vote(rollout: Rollout, choice: str, stage: int) -> Block:
+    """Give this answer as a tester about the stage with this index; with the choice `withdraw`, take it back."""
+    return blocks.button(VOTE_LABELS[choice], f"{VOTE}.{choice}", encode_value(rollout.id, f"{choice}:{stage}"))
+
+
+def say_more(rollout: Rollout, stage: int) -> Block:
+    """Add words to the answer that was given; the click opens a dialog."""
+    return blocks.button("Say more…", VOTE_MORE, encode_value(rollout.id, f":{stage}"))
 
 
 def move_back(rollout: Rollout, unit: str) -> Block:

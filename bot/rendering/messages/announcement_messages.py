@@ -13,6 +13,7 @@ from bot.rendering.messages import (
     card,
     decision,
     event_lines,
+    feedback,
     glass_broken,
     investigation,
     review,
@@ -86,6 +87,8 @@ def render(
             return _render_review(rollout, entries, world, zone)
         case AnnouncementKind.REVIEW_REMINDER:
             return review.render_reminder(rollout, at, zone) if _is_newest_request(entries, position) else None
+        case AnnouncementKind.FEEDBACK:
+            return _render_feedback(announcement, rollout, world)
         case AnnouncementKind.WITNESS:
             return None  # a witness shows the head of the log, which is not known here: see `witness`
         case AnnouncementKind.OTHER_MODEL | AnnouncementKind.RETIREMENT:
@@ -174,6 +177,15 @@ def _render_review(rollout: Rollout, entries: Sequence[HistoryEntry], world: Wor
     if rollout.ended_at is None:
         return None
     return review.render(draft.draft_review(rollout, entries, world.surfaces.get(rollout.plan.surface)), zone)
+
+
+def _render_feedback(announcement: Announcement, rollout: Rollout, world: World) -> Message | None:
+    """The question to testers; None if its stage was over before it could be asked."""
+    stage = int(announcement.key.split(":")[1])
+    is_over = not rollout.is_under_way or rollout.stage_index != stage
+    if is_over and announcement.key not in rollout.messages:
+        return None
+    return feedback.render(rollout, stage, announcement.channel, _feature_title(world, rollout))
 
 
 def _is_newest_request(entries: Sequence[HistoryEntry], position: int) -> bool:

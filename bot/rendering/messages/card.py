@@ -7,7 +7,7 @@ from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import event_lines, rollback_alert
-from bot.rendering.numbers import blind_spot_words, eval_words, known_areas, segments
+from bot.rendering.numbers import blind_spot_words, eval_words, known_areas, segments, tester_words
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Cleared, Continue, NoControl
 from core.rollout.decisions import gating
@@ -64,6 +64,8 @@ def _format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> lis
             lines.append(segments.format_summary(canary_part.segments, canary_part.segments_checked))
         if blind_spots := blind_spot_words.format_current_blind_spots(rollout):
             lines.append(blind_spots)
+    if rollout.is_under_way and (said := tester_words.describe_votes(rollout, rollout.stage_index)):
+        lines.append(f"Testers say: {said}")
     if rollout.moved_back and rollout.is_under_way:
         lines.append(event_lines.format_moved_back(rollout))
     lines += blind_spot_words.list_accepted_risks(rollout)

@@ -7,7 +7,7 @@ from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import decision, glass_broken, rollback_alert
-from bot.rendering.numbers import blind_spot_words, eval_words, measure_rows
+from bot.rendering.numbers import blind_spot_words, eval_words, measure_rows, tester_words
 from core.rollout.plans.plan import StageKind
 from core.rollout.state import events as e
 from core.rollout.state import holds
@@ -154,6 +154,13 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.FeltOff():
             who = wording.escape(event.handle, 80)
             return f"Feels off: {who} about {rollout.id}{_format_reason(event.text)}."
+        case e.VoteCast():
+            who, word = wording.escape(event.handle, 80), tester_words.answer_word(event.choice)
+            return (
+                f"Vote: {who} says {word} to {rollout.id} in {_vote_stage(rollout, event)}{_format_reason(event.text)}."
+            )
+        case e.VoteWithdrawn():
+            return f"Vote withdrawn: {wording.format_actor(event.by)} on {rollout.id}."
         case e.UnitMovedBack():
             by, version = wording.format_actor(event.by), wording.escape(event.version, 40)
             return (
@@ -306,6 +313,10 @@ def _describe_next_stage(rollout: Rollout, event: e.StageEntered, zone: str) -> 
 
 def _old_version(event: e.RolledBack) -> str:
     return wording.escape(event.version, 40)
+
+
+def _vote_stage(rollout: Rollout, event: e.VoteCast) -> str:
+    return wording.escape(rollout.plan.stages[event.stage].name, 60)
 
 
 def _format_reason(text: str) -> str:

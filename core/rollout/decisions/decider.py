@@ -19,6 +19,7 @@ from core.rollout.decisions.people import (
 from core.rollout.serving import code_reverts, driving
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
+from core.rollout.votes import voting
 
 
 def decide(rollout: Rollout | None, command: c.RolloutCommand, context: Context) -> list[e.RolloutEvent]:
@@ -61,6 +62,8 @@ def _decide_command(
             return going_back.explain_rollback(rollout, command, context)
         case c.MoveBack():
             return going_back.move_back(rollout, command, context)
+        case c.CastVote():
+            return voting.cast_vote(rollout, command, context)
         case c.ConfirmReverted():
             return code_reverts.confirm(rollout, command, context)
         case c.Abandon():

@@ -16,6 +16,7 @@ from core.rollout.refusal import Refused
 from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
+from core.rollout.votes import voting
 
 REQUESTS_BEFORE_UNREAD_HOLD = 50
 """After this many canary requests, a metric without any reading holds the rollout. The hold clears automatically."""
@@ -47,6 +48,8 @@ def _decide_on_look(rollout: Rollout, look: c.LookResult | None, context: Contex
             return [evidence, back]
         if holding := _decide_holds(rollout, look, context):
             return holding
+    if (doubted := voting.find_hold(rollout)) is not None:
+        return [doubted]
     events = _decide_steps(rollout, look, context)
     if look is None or any(isinstance(x, e.EvidenceRecorded) for x in events):
         return events

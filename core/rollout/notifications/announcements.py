@@ -38,6 +38,7 @@ class AnnouncementKind(StrEnum):
     REVIEW = "review"  # the draft of the review, in the thread; edited once somebody has written it
     REVIEW_REMINDER = "review_reminder"  # to the owner, in the thread, while the review is not written
     OTHER_MODEL = "other_model"  # another model answers than configured; to the engineers of the AI feature
+    FEEDBACK = "feedback"  # asks testers how the new version is: one person, or a channel; edited once it is over
     RETIREMENT = "retirement"  # a model that the AI feature calls will be switched off; to the same
 
 
@@ -72,6 +73,7 @@ class Announcement:
             AnnouncementKind.ALERT_EDIT,
             AnnouncementKind.REVIEW,
             AnnouncementKind.DIRECT_NOTICE,
+            AnnouncementKind.FEEDBACK,
         }
 
     def parent_key(self, rollout: Rollout) -> str | None:
@@ -89,17 +91,26 @@ class Announcement:
                 return None
             case AnnouncementKind.NOTICE_NOTE | AnnouncementKind.START_REMINDER:
                 return notice_key(rollout, f"{self.audience}:{self.channel}")
+            case AnnouncementKind.FEEDBACK:
+                return None if self.is_direct else self._find_first_question(rollout)
             case _:
                 return CARD_KEY
 
     @property
     def is_direct(self) -> bool:
         """Whether it goes to one person; `channel` is then their Slack user id."""
+        if self.kind is AnnouncementKind.FEEDBACK:
+            return not self.channel.startswith("#")
         return self.kind in {
             AnnouncementKind.DIRECT_NOTICE,
             AnnouncementKind.DIRECT_FOLLOW_UP,
             AnnouncementKind.REMINDER,
         }
+
+    def _find_first_question(self, rollout: Rollout) -> str | None:
+        """The key of the first question in this channel, in whose thread the later ones go; None if this is it."""
+        asked = [key for key in rollout.messages if key.startswith("feedback:") and key.endswith(f":{self.channel}")]
+        return asked[0] if asked and asked[0] != self.key else None
 
     @property
     def is_urgent(self) -> bool:
@@ -215,6 +226,11 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
                 for note in _build_notice_notes(after, position)
                 if f"{note.audience}:{note.channel}" in before.open_concerns
             ]
+        case e.VoteCast():
+            if event.text:
+                result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+        case e.VoteWithdrawn():
+            pass  # the card shows what is left
         case (
             e.ApprovalExpired()
             | e.Approved()

@@ -192,11 +192,29 @@ class CodeRevert:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tester:
+    """Somebody who opted in to say how a new version is: one person, or everybody in a channel.
+
+    `unit` is the id by which applications know this person; without it nobody knows which version they get.
+    """
+
+    person: str = ""  # a Slack user id if it could be resolved, else the handle as written
+    handle: str = ""  # as written
+    channel: str = ""
+    unit: str = ""
+
+    @property
+    def target(self) -> str:
+        """Where they are asked: a Slack user id for a direct message, or a channel."""
+        return self.channel or self.person
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything that is frozen at the start. Approvals are bound to its `fingerprint`."""
 
     # Added when plans were already stored: left out of bytes and fingerprint while unset, so that those stay the same.
-    LATER: ClassVar[tuple[str, ...]] = ("drives", "reverts", "stages.*.terms.by_lower_bound", "flows")
+    LATER: ClassVar[tuple[str, ...]] = ("drives", "reverts", "stages.*.terms.by_lower_bound", "flows", "testers")
 
     name: str
     surface: str
@@ -225,6 +243,7 @@ class Plan:
     flows: Mapping[str, Mapping[str, str | tuple[str, ...]]] | None = None
     drives: DrivenFlag | None = None
     reverts: tuple[CodeRevert, ...] | None = None  # what reverts the code after a rollback; None: there is none
+    testers: tuple[Tester, ...] | None = None  # who is asked how the new version is; None: nobody
 
     @property
     def engineering_channel(self) -> str:

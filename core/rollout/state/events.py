@@ -403,6 +403,34 @@ class FeltOff:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VoteCast:
+    """A tester said how the version is that they get in this stage. Their last vote in a stage counts.
+
+    `arm` is empty where it is not known which version they get. `voter` is who they are among the testers.
+    """
+
+    TYPE: ClassVar[str] = "rollout.vote_cast"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("handle", "text")
+    by: str
+    handle: str
+    voter: str  # a Slack user id
+    stage: int
+    arm: str  # canary | control | ""
+    choice: str  # one of `commands.VOTE_CHOICES`
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoteWithdrawn:
+    """A tester took their vote of this stage back."""
+
+    TYPE: ClassVar[str] = "rollout.vote_withdrawn"
+    by: str
+    voter: str
+    stage: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnitMovedBack:
     """A person gave one unit the live version again. It is not compared any more.
 
@@ -648,6 +676,8 @@ RolloutEvent: TypeAlias = (
     | ConcernsAnswered
     | ReminderRequested
     | FeltOff
+    | VoteCast
+    | VoteWithdrawn
     | UnitMovedBack
     | GlassBroken
     | GrowthFrozen
@@ -687,11 +717,3 @@ POLICY_STREAM = "policy"
 FREEZE_STREAM = "freezes"
 PEOPLE_STREAM = "people"
 CHECKPOINT_STREAM = "checkpoints"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewEvent:
-    """An event to append, and the stream it belongs to."""
-
-    stream: str
-    event: Event

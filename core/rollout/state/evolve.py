@@ -250,6 +250,16 @@ def _apply_felt_off(rollout: Rollout, event: e.FeltOff, _: datetime) -> Rollout:
     return replace(rollout, felt_off=(*rollout.felt_off, event.by))
 
 
+def _apply_vote_cast(rollout: Rollout, event: e.VoteCast, _: datetime) -> Rollout:
+    given = {**rollout.votes.get(event.stage, {}), event.voter: event}
+    return replace(rollout, votes={**rollout.votes, event.stage: given})
+
+
+def _apply_vote_withdrawn(rollout: Rollout, event: e.VoteWithdrawn, _: datetime) -> Rollout:
+    left = {voter: vote for voter, vote in rollout.votes.get(event.stage, {}).items() if voter != event.voter}
+    return replace(rollout, votes={**rollout.votes, event.stage: left})
+
+
 def _apply_unit_moved_back(rollout: Rollout, event: e.UnitMovedBack, at: datetime) -> Rollout:
     return replace(rollout, moved_back={**rollout.moved_back, event.unit_hash: at})
 
@@ -374,6 +384,8 @@ EVENT_HANDLERS: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime],
     e.ConcernsAnswered: _apply_concerns_answered,
     e.ReminderRequested: _apply_reminder_requested,
     e.FeltOff: _apply_felt_off,
+    e.VoteCast: _apply_vote_cast,
+    e.VoteWithdrawn: _apply_vote_withdrawn,
     e.UnitMovedBack: _apply_unit_moved_back,
     e.GlassBroken: _apply_glass_broken,
     e.GrowthFrozen: _apply_growth_frozen,

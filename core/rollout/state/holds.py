@@ -10,6 +10,7 @@ DRILL = "drill"  # the rehearsed rollback took too long; a resume repeats it
 DECISION = "decision:"  # a long comparison is over, and a person decides
 UNREAD = "unread"
 COMPLAINTS = "complaints"  # more than is normal at these hours of the week, where there is no control
+VOTES = "votes:"  # testers call the new version worse beyond chance; the number of the stage follows
 _SOURCE = "source:"
 
 

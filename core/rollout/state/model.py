@@ -24,6 +24,7 @@ from core.rollout.state.events import (
     ReviewSubmitted,
     RollbackExplained,
     RolledBack,
+    VoteCast,
 )
 
 
@@ -125,6 +126,7 @@ class Rollout:
     open_concerns: tuple[str, ...] = ()  # keys of the notices under which concerns wait for an answer
     reminders: Mapping[str, str] = field(default_factory=dict)  # id of a person -> key of the notice they read
     felt_off: tuple[str, ...] = ()  # ids of the people who reported that it feels off
+    votes: Mapping[int, Mapping[str, VoteCast]] = field(default_factory=dict)  # by stage and voter: the last vote
     messages: Mapping[str, PostedMessage] = field(default_factory=dict)
     rollback: RolledBack | None = None
     explanation: RollbackExplained | None = None  # why it was rolled back, as a person said afterwards

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import ClassVar, TypeAlias, assert_never
 
 from core.rollout.plans.baseline import SurfaceBaseline
-from core.rollout.plans.plan import Content, NoticePlan, content_hash
+from core.rollout.plans.plan import Content, NoticePlan, Tester, content_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class SurfaceDeclared:
     """A surface file was applied. It sets the live version only the first time; later only rollouts do."""
 
     TYPE: ClassVar[str] = "surface.declared"
-    LATER: ClassVar[tuple[str, ...]] = ("judging", "flows")
+    LATER: ClassVar[tuple[str, ...]] = ("judging", "flows", "testers")
     surface: str
     title: str
     owner: str
@@ -36,6 +36,7 @@ class SurfaceDeclared:
     fingerprint: str
     judging: JudgingTerms | None = None
     flows: Mapping[str, Mapping[str, str | tuple[str, ...]]] | None = None
+    testers: tuple[Tester, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +145,7 @@ class Surface:
     baseline: SurfaceBaseline | None = None  # the newest one; it applies while its version is live
     judging: JudgingTerms | None = None
     flows: Mapping[str, Mapping[str, str | tuple[str, ...]]] | None = None
+    testers: tuple[Tester, ...] | None = None  # as written; each plan looks them up
     other_models: tuple[OtherModelAnswered, ...] = ()
     retirements: tuple[RetirementTold, ...] = ()
 
@@ -173,6 +175,7 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
                 fingerprint=event.fingerprint,
                 judging=event.judging,
                 flows=event.flows,
+                testers=event.testers,
             )
         return replace(
             surface,
@@ -183,6 +186,7 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
             fingerprint=event.fingerprint,
             judging=event.judging,
             flows=event.flows,
+            testers=event.testers,
         )
     assert surface is not None, "a surface begins by being declared"
     match event:

@@ -91,7 +91,10 @@ class Subscribers:
 
     def find(self, actor_id: str) -> Subscriber:
         """The person behind an actor id, with nothing set if they never changed anything."""
-        user = slack_user_in(actor_id)
+        return self.find_user(slack_user_in(actor_id))
+
+    def find_user(self, user: str) -> Subscriber:
+        """The person with this Slack user id, with nothing set if they never changed anything."""
         return self.by_user.get(user) or Subscriber(user=user)
 
     def followers_of(self, surface: str) -> Iterable[tuple[Subscriber, str]]:

@@ -346,6 +346,10 @@ _EVENTS: tuple[e.Event, ...] = (
     e.RollbackExplained(by="slack:T1/U2", handle="@dana", cause="answers", reason="refunds were refused"),
     e.ReminderRequested(notice="marketing:#marketing", by="slack:T1/U9"),
     e.FeltOff(by="slack:T1/U9", handle="@kim", text="curt\nand cold"),
+    e.VoteCast(
+        by="slack:T1/U9", handle="@kim", voter="U9", stage=1, arm="canary", choice="worse", text="curt\nand cold"
+    ),
+    e.VoteWithdrawn(by="slack:T1/U9", voter="U9", stage=1),
     e.ComplaintReported(
         by="slack:T1/U9",
         handle="@kim",
@@ -453,6 +457,28 @@ EXAMPLES: dict[str, e.Event] = {
         fingerprint="77b0a1",
         flows={"refunds": {"intent": "refund"}, "enterprise": {"plan": ("enterprise", "government")}},
         judging=surface.JudgingTerms(judge="support-judge-v3", share=0.1, keep=timedelta(days=7), most=20_000),
+    ),
+    "surface.declared.1.testers": surface.SurfaceDeclared(
+        surface="support-assistant",
+        title="Support assistant",
+        owner="@dana",
+        version="v42",
+        content=OLD,
+        daily_requests=2_880_000,
+        notices=(NOTICE,),
+        fingerprint="77b0a2",
+        testers=(p.Tester(person="@kim", handle="@kim", unit="user-81"), p.Tester(channel="#beta-testers")),
+    ),
+    "rollout.planned.1.testers": e.Planned(
+        rollout="R-7",
+        plan=replace(
+            PLAN,
+            testers=(p.Tester(person="U9", handle="@kim", unit="user-81"), p.Tester(channel="#beta-testers")),
+        ),
+        fingerprint="3f9a1c",
+        from_content=OLD,
+        to_content=NEW,
+        by="slack:T1/U2",
     ),
     "rollout.approval_requested.1.skipping_by": e.ApprovalRequested(
         request="R-7.3",

@@ -92,6 +92,8 @@ def name_message(kind: AnnouncementKind) -> str:
             return "the review in the thread"
         case AnnouncementKind.REVIEW_REMINDER:
             return "a reminder of the review"
+        case AnnouncementKind.FEEDBACK:
+            return "a question to testers"
         case AnnouncementKind.OTHER_MODEL:
             return "an alert that another model answers"
         case AnnouncementKind.RETIREMENT:

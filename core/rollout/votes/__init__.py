@@ -1,0 +1,1 @@
+"""What testers say of a new version: who may vote, how votes are counted, and when they stop growth (pure)."""
