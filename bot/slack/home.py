@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -18,11 +18,11 @@ from bot.commands import subscription_verbs
 from bot.commands.answers import home_contents
 from bot.commands.parsing.typed_times import resolve_zone
 from bot.rendering.answers import home_tab
-from bot.rendering.blocks import buttons
+from bot.rendering.blocks import blocks, buttons
 from bot.slack.directory import SlackDirectory
 from bot.slack.forms import notification_form
 from bot.slack.forms.notification_form import UnusableAnswers
-from bot.slack.slack_requests import Body, SlackRequests, parse_origin
+from bot.slack.slack_requests import Body, SlackRequests, build_form_key, parse_origin
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 from core.service import RolloutService
@@ -38,13 +38,15 @@ MAX_PER_REFRESH = 40  # Slack takes about a hundred views a minute
 @dataclass(slots=True, kw_only=True)
 class OpenTab:
     """A tab that somebody opened: where they are from, when (monotonic), a hash of what it shows, and whether Slack
-    refused what it should show."""
+    refused what it should show. `publishing` is held from the reading of what it shows until Slack has it, so that what
+    was read earlier never takes the place of what was read later."""
 
     team: str
     enterprise: str
-    opened_at: float
+    opened_at: float = 0.0
     shown: str = ""
     is_stale: bool = False
+    publishing: threading.Lock = field(default_factory=threading.Lock)
 
 
 class HomeTabs:
@@ -70,10 +72,10 @@ class HomeTabs:
     def open(self, team: str, enterprise: str, user: str) -> None:
         """Publish the tab of somebody who opened it, and keep it up to date from now on."""
         with self._lock:
-            known = self._tabs.pop(user, None)
-            tab = OpenTab(
-                team=team, enterprise=enterprise, opened_at=self._monotonic(), shown=known.shown if known else ""
-            )
+            tab = self._tabs.pop(user, None)
+            if tab is None or (tab.team, tab.enterprise) != (team, enterprise):
+                tab = OpenTab(team=team, enterprise=enterprise)
+            tab.opened_at = self._monotonic()
             self._tabs[user] = tab
             while len(self._tabs) > MAX_OPEN_TABS:
                 self._tabs.popitem(last=False)
@@ -107,18 +109,22 @@ class HomeTabs:
 
     def _publish(self, user: str, tab: OpenTab) -> bool:
         """Publish the tab unless it shows the same already; False if nothing was published."""
+        with tab.publishing:
+            return self._publish_in_turn(user, tab)
+
+    def _publish_in_turn(self, user: str, tab: OpenTab) -> bool:
         try:
             by = self._directory.resolve_actor(tab.team, user, enterprise=tab.enterprise, moves_forward=False)
         except Refused as refused:
             log.warning("no home tab", user=user, why=refused.message)
             return False
-        blocks = home_tab.render(home_contents.gather_home_tab(self._service, by, self._now()))
-        shown = hashlib.sha256(json.dumps(blocks, sort_keys=True).encode()).hexdigest()
+        content = home_tab.render(home_contents.gather_home_tab(self._service, by, self._now()))
+        shown = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         tab.is_stale = shown != tab.shown
         if not tab.is_stale:
             return False
         try:
-            self._client.views_publish(user_id=user, view={"type": "home", "blocks": blocks})
+            self._client.views_publish(user_id=user, view={"type": "home", "blocks": content})
         except SlackApiError as error:
             log.warning("a home tab was not published", user=user, why=str(error.response.get("error")))
             return False
@@ -169,18 +175,14 @@ class HomeListeners:
         view = body["view"]
         try:
             command = notification_form.read_form(view)
-            asked = self._requests.build_request(parse_origin(body), "subscribe", f"{view['id']}.{view['hash']}")
-            subscription_verbs.submit_subscription(command, asked)
         except UnusableAnswers as unusable:
             ack(response_action="errors", errors=dict(unusable.errors))
             return
-        except Refused as refused:
-            ack(
-                response_action="errors", errors={notification_form.TOPICS: f"{refused.message} {refused.hint}".strip()}
-            )
-            return
-        ack()
-        self._tabs.refresh_one(body["user"]["id"])
+        with self._requests.build_form_responder(ack, view, "My notifications") as responder:
+            asked = self._requests.build_request(parse_origin(body), "subscribe", build_form_key(view))
+            subscription_verbs.submit_subscription(command, asked)
+            responder.respond(None, late=blocks.build_message("Saved: your notifications."))
+            self._tabs.refresh_one(body["user"]["id"])
 
     def _find_actor(self, body: Body) -> Actor:
         return self._requests.build_request(parse_origin(body), "subscribe", body["trigger_id"]).by

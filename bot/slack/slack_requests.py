@@ -129,6 +129,23 @@ class SlackRequests:
 
         return self.build_responder(body["trigger_id"], acknowledge, post_later)
 
+    def build_form_responder(self, ack: Ack, view: Body, title: str) -> SlackResponder:
+        """A responder to a form that was submitted: its answer takes the form's place, or the form only closes."""
+
+        def build_answer(message: Message) -> Body:
+            return views.build_answer_modal(message, title, f"{view['callback_id']}.answered")
+
+        def acknowledge(message: Message | None) -> None:
+            if message is None:
+                ack()
+            else:
+                ack(response_action="update", view=build_answer(message))
+
+        def post_later(message: Message) -> None:
+            self._client.views_update(view_id=view["id"], view=build_answer(message))
+
+        return self.build_responder(build_form_key(view), acknowledge, post_later)
+
     def _open_answer(self, body: Body, message: Message) -> None:
         """Show the answer in a modal; in a direct message if it comes too late for one."""
         try:
@@ -137,6 +154,11 @@ class SlackRequests:
             log.warning("an answer comes too late for a modal", why=str(error.response.get("error")))
             shown = [b for b in message.blocks if b["type"] != "data_visualization"]
             self._client.chat_postMessage(channel=body["user"]["id"], text=message.text, blocks=shown)
+
+
+def build_form_key(view: Body) -> str:
+    """What tells a repeat of a submitted form by Slack from a new submission."""
+    return f"{view['id']}.{view['hash']}"
 
 
 def post_response(respond: Respond, message: Message, support: BlockSupport, *, is_public: bool = False) -> None:

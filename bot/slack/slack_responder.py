@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import structlog
+from slack_sdk.errors import SlackApiError
 
 from bot.process.block_support import BlockSupport
 from bot.rendering.blocks import blocks
@@ -19,6 +20,8 @@ from core.store.errors import DatabaseBusy
 log = structlog.get_logger()
 
 ACKNOWLEDGE_WITHIN = 2.5  # seconds; Slack's own limit is 3
+_TOO_LATE = frozenset({"expired_trigger_id", "exchanged_trigger_id", "trigger_expired"})
+"""What Slack answers to a form whose button or command is too long ago."""
 
 Payload = Mapping[str, Any]
 Acknowledge = Callable[[Message | None], None]
@@ -78,15 +81,16 @@ class SlackResponder:
         self._timer.start()
         return self
 
-    def respond(self, message: Message | None) -> None:
-        """Send the answer; None only acknowledges (a modal has opened)."""
+    def respond(self, message: Message | None, *, late: Message | None = None) -> None:
+        """Send the answer; None only acknowledges (a modal has opened or closed). `late` is sent instead if it has been
+        said already that it is in progress."""
         self._timer.cancel()
         with self._lock:
             first, self._acknowledged = not self._acknowledged, True
         if first:
             self._acknowledge(message)
-        elif message is not None:
-            self._post_later(message)
+        elif (later := late or message) is not None:
+            self._post_later(later)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
         self._timer.cancel()
@@ -95,6 +99,8 @@ class SlackResponder:
                 return True
             case Refused():
                 self.respond(blocks.build_refusal(error.message, error.hint))
+            case SlackApiError() if error.response.get("error") in _TOO_LATE:
+                self.respond(blocks.build_refusal("The form opened too late: Slack allows 3 seconds.", "Press again."))
             case DatabaseBusy():
                 self.respond(blocks.build_refusal(f"Nothing was done: {error}", "Try again in a moment."))
             case _ if isinstance(error, CONNECTION_ERRORS):

@@ -1,8 +1,10 @@
 """The home tab: what needs this person, in the order of their role, kept up to date while it is open."""
 
+import threading
 from typing import Any
 
 import pytest
+from slack_sdk import WebClient
 
 from bot.sandbox.rules import check_payload
 from bot.sandbox.workspace.workspace import View
@@ -177,6 +179,61 @@ def test_what_slack_refuses_for_a_moment_is_published_at_the_next_refresh(office
     office.sandbox.fail_next("views.publish", "error:internal_error")
     assert tabs.refresh() == 0
     assert tabs.refresh() == 1
+
+
+class SlowFirstClient:
+    """Slack's client, whose first `views_publish` waits for a second one to be over, or for a moment if none comes."""
+
+    def __init__(self, client: WebClient) -> None:
+        self._client = client
+        self.first_waits, self._second_is_over = threading.Event(), threading.Event()
+
+    def views_publish(self, **view: Any) -> None:
+        if not self.first_waits.is_set():
+            self.first_waits.set()
+            self._second_is_over.wait(1)
+            self._client.views_publish(**view)
+        else:
+            self._client.views_publish(**view)
+            self._second_is_over.set()
+
+
+def test_what_was_read_earlier_is_never_shown_after_what_was_read_later(office: Any) -> None:
+    client = SlowFirstClient(office.client)
+    tabs = HomeTabs(office.service, client, office.directory, lambda: office.at)  # type: ignore[arg-type]
+    office.plan()
+    opening = threading.Thread(target=tabs.open, args=("T0SANDBOX1", "", "U0ANA00001"))
+    opening.start()
+    assert client.first_waits.wait(20)
+    assert office.typed("ana", "abandon R-1").acked
+    office.service.load_world()
+    tabs.open("T0SANDBOX1", "", "U0ANA00001")
+    opening.join(20)
+    assert "No rollout is planned or under way." in shown(office.sandbox.home_tab("ana"))
+
+
+def test_a_form_that_slack_no_longer_opens_says_so_in_a_direct_message(office: Any) -> None:
+    office.apply_as_admin(SURFACE)
+    tab = home(office, "sam")
+    office.sandbox.fail_next("views.open", "error:expired_trigger_id", times=2)
+    office.person("sam").click(tab, "Change")
+    with_sam = office.sandbox.workspace.open_direct_message(office.sandbox.workspace.find_person("sam")).id
+    (said,) = office.sandbox.wait_for(lambda: office.sandbox.list_messages(with_sam, "sam"))
+    assert said.text == "The form opened too late: Slack allows 3 seconds. Press again."
+
+
+def test_a_form_that_takes_long_to_save_is_acknowledged_and_says_when_it_is_saved(office: Any) -> None:
+    def wait_for_modal(words: str) -> None:
+        office.sandbox.wait_for(lambda: (top := office.sandbox.top_modal("sam")) and words in str(top.body))
+
+    office.apply_as_admin(SURFACE)
+    sam = office.person("sam")
+    sam.click(home(office, "sam"), "Change")
+    form = office.sandbox.wait_for(lambda: office.sandbox.top_modal("sam"))
+    with office.service.database.writing():
+        assert sam.submit(form, {"What do you follow?": ["support-assistant|support"]}).acked
+        wait_for_modal("working on it")
+    wait_for_modal("your notifications")
 
 
 def test_a_tab_that_was_opened_long_ago_is_left_alone(office: Any) -> None:

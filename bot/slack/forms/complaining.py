@@ -5,10 +5,9 @@ from slack_sdk import WebClient
 
 from bot.commands import request, run_verb
 from bot.commands.verbs import VerbArguments, build_command
-from bot.rendering.blocks.blocks import Message
-from bot.slack import manifest, views
+from bot.slack import manifest
 from bot.slack.forms import complaint_form
-from bot.slack.slack_requests import Body, SlackRequests, parse_origin
+from bot.slack.slack_requests import Body, SlackRequests, build_form_key, parse_origin
 from core.rollout.refusal import Refused
 from core.service import RolloutService
 
@@ -45,22 +44,9 @@ class ComplaintListeners:
         """The complaint; the form stays open and says where it counts."""
         view = body["view"]
         filled = complaint_form.read_form(view)
-        key = f"{view['id']}.{view['hash']}"
 
-        def build_answer(message: Message) -> Body:
-            return views.build_answer_modal(message, "Report AI answer", f"{complaint_form.CALLBACK}.answered")
-
-        def acknowledge(message: Message | None) -> None:
-            if message is None:
-                ack()
-            else:
-                ack(response_action="update", view=build_answer(message))
-
-        def post_later(message: Message) -> None:
-            self._client.views_update(view_id=view["id"], view=build_answer(message))
-
-        with self._requests.build_responder(key, acknowledge, post_later) as responder:
+        with self._requests.build_form_responder(ack, view, "Report AI answer") as responder:
             origin = parse_origin({**body, "channel": {"id": filled.channel_id}})
-            asked = self._requests.build_request(origin, VERB, key)
+            asked = self._requests.build_request(origin, VERB, build_form_key(view))
             reported = VerbArguments(reason=filled.text, unit=filled.unit, message=filled.message)
             responder.respond(run_verb.submit_command(build_command(VERB, reported), filled.rollout, asked))

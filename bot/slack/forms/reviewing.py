@@ -6,10 +6,9 @@ from slack_sdk import WebClient
 from bot.commands import run_verb
 from bot.commands.verbs import VerbArguments, build_command
 from bot.rendering.blocks import buttons
-from bot.rendering.blocks.blocks import Message
 from bot.slack import clicks, views
 from bot.slack.forms import review_form
-from bot.slack.slack_requests import Body, SlackRequests, parse_origin
+from bot.slack.slack_requests import Body, SlackRequests, build_form_key, parse_origin
 from core.report_sources import review_sources
 from core.service import RolloutService
 
@@ -45,22 +44,9 @@ class ReviewListeners:
         """The answers; the form stays open and says that the review is written."""
         view = body["view"]
         rollout, _ = buttons.decode_value(views.read_button_value(view))
-        key = f"{view['id']}.{view['hash']}"
         answers = VerbArguments(answers=review_form.read_answers(view), keeps_baseline=review_form.keeps_baseline(view))
 
-        def build_answer(message: Message) -> Body:
-            return views.build_answer_modal(message, f"Review {rollout}", f"{buttons.WRITE_REVIEW}.answered")
-
-        def acknowledge(message: Message | None) -> None:
-            if message is None:
-                ack()
-            else:
-                ack(response_action="update", view=build_answer(message))
-
-        def post_later(message: Message) -> None:
-            self._client.views_update(view_id=view["id"], view=build_answer(message))
-
-        with self._requests.build_responder(key, acknowledge, post_later) as responder:
+        with self._requests.build_form_responder(ack, view, f"Review {rollout}") as responder:
             origin = parse_origin({**body, "channel": {"id": views.read_channel_id(view)}})
-            asked = self._requests.build_request(origin, VERB, key)
+            asked = self._requests.build_request(origin, VERB, build_form_key(view))
             responder.respond(run_verb.submit_command(build_command(VERB, answers), rollout, asked))
