@@ -4,7 +4,8 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # full-width ones, too: some versions read them alike
+_CONTROL_STARTS = ("\t", "\r", "\n")
 
 
 def format_csv(rows: Iterable[Sequence[object]]) -> str:
@@ -18,4 +19,7 @@ def format_csv(rows: Iterable[Sequence[object]]) -> str:
 
 
 def _defuse(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.lstrip(" ").startswith(_FORMULA_STARTS) else cell
+    if not isinstance(cell, str):
+        return cell
+    is_run = cell.startswith(_CONTROL_STARTS) or cell.lstrip().startswith(_FORMULA_STARTS)
+    return f"'{cell}" if is_run else cell

@@ -262,6 +262,11 @@ def test_a_token_of_another_role_is_said_once(
     assert "f-token" not in caplog.text
 
 
+def test_a_stream_that_a_proxy_ends_at_once_is_opened_less_and_less_often() -> None:
+    assert [follower.count_failures(before, seconds=0.1) for before in (0, 1, 2)] == [1, 2, 3]
+    assert follower.count_failures(3, seconds=follower.STREAM_HOLDS_SECONDS) == 0
+
+
 def test_it_is_used_from_coroutines(running: Any, serve: Any, canary: Any) -> None:
     url = str(serve(running).base_url)
     canary(running)

@@ -119,7 +119,7 @@ def test_the_page_shows_every_number_with_its_rule_and_charts_of_a_year(busy_sho
     assert 'href="/digest/2026-W45"' in page
     assert client.get("/digest/soon").status_code == 422
     table = client.get("/digest.csv").text.splitlines()
-    assert table[0] == "week,shipped,rolled_back,failure_rate,lead_time,time_to_detect,shortcuts"
+    assert table[0] == "\ufeffweek,shipped,rolled_back,failure_rate,lead_time,time_to_detect,shortcuts"
     assert len(table) == 53
 
 

@@ -116,6 +116,7 @@ def test_no_cell_of_the_export_is_a_formula(kept: Any) -> None:
     assert header == ["customer", "version", "first_at", "last_at", "requests"]
     assert sorted(row[0] for row in rows) == sorted("'" + unit if unit[0] in "=+-@" else unit for unit in evil)
     assert format_csv([["\tx", " =1", "a\nb"]]) == "'\tx,' =1,\"a\nb\"\r\n"
+    assert format_csv([["\u00a0=1", "＝1", "\u2003@x", "a=1", 5]]) == "'\u00a0=1,'＝1,'\u2003@x,a=1,5\r\n"
 
 
 def test_a_list_of_ones_own_is_answered_without_kept_ids(running: Any, serve: Any, canary: Any) -> None:

@@ -242,7 +242,7 @@ def test_the_history_of_a_page_is_in_sentences_and_can_be_downloaded(running: An
     table = client.get("/r/R-1/history.csv")
     assert table.headers["content-type"] == "text/csv; charset=utf-8"
     assert table.headers["content-disposition"] == 'attachment; filename="history-R-1.csv"'
-    assert table.text.splitlines()[0] == "position,time,who,what,type"
+    assert table.text.splitlines()[0] == "\ufeffposition,time,who,what,type"
     assert client.get("/r/R-1/history.json").json()["events"][0]["type"] == "rollout.planned"
     assert client.get("/r/R-9/history.csv").status_code == 404
     assert client.get("/r/R-1/history.xml").status_code == 422

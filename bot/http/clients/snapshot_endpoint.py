@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from bot.http.middleware.auth import AccessDenied, TokenAuth, TokenRole
 from bot.http.middleware.bodies import AsgiApp, Receive, Scope, Send
-from bot.http.middleware.etags import matches_etag
+from bot.http.middleware.etags import matches_etag, read_etag
 from bot.http.middleware.problems import build_denial, build_problem
 from bot.process.client_positions import ClientPositions, TooManyClients
 from bot.process.process_state import ProcessStatus
@@ -79,7 +79,7 @@ class SnapshotEndpoint:
         self._clients.record_document(document.etag, snapshot.position)
         known = next((value for name, value in scope["headers"] if name == b"if-none-match"), b"")
         if client := _read_client(scope):
-            held = known.strip().removeprefix(b"W/").strip(b'"')[:_MAX_ETAG].decode("latin-1")
+            held = read_etag(known)[:_MAX_ETAG].decode("latin-1")
             self._clients.record_contact(client, held, document.etag)
         etag = f'W/"{document.etag}"'.encode()  # weak, as the compressed body has it too
         headers = [

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from bot.http.middleware.auth import TokenAuth, TokenRole
+from bot.http.pages.csv_download import build_csv_download
 from bot.http.pages.numbers import MetricChart
 from bot.http.pages.reviews import RenderPage
 from bot.rendering import wording
@@ -37,7 +38,7 @@ def add_to(
         this = week_of(now(), service.load_world().policy.timezone)
         text = year.write_csv(digest_sources.load_year(service, this, now()))
         named = {"Content-Disposition": 'attachment; filename="rollouts-by-week.csv"', "Cache-Control": "no-store"}
-        return Response(text, media_type="text/csv; charset=utf-8", headers=named)
+        return build_csv_download(text, named)
 
     @pages.get("/digest")
     def show_last_week(request: Request) -> Response:

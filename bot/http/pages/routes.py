@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.http.pages import digests, investigations, reviews
+from bot.http.pages.csv_download import build_csv_download
 from bot.http.pages.numbers import build_numbers
 from bot.http.pages.plan_sections import build_plan_sections
 from bot.http.pages.version_page import build_version_page
@@ -113,7 +114,7 @@ def build_router(
         headers = {**HEADERS, "Content-Disposition": f'attachment; filename="history-{rollout.id}.{form}"'}
         if form == "csv":
             text = history_file.format_csv(service.load_entries(rollout.id), world.policy.timezone)
-            return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
+            return build_csv_download(text, headers)
         events = [event_to_json(one) for one in service.load_history(rollout.id)]
         return JSONResponse({"rollout": rollout_to_json(rollout), "events": events}, headers=headers)
 

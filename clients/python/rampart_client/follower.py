@@ -18,6 +18,7 @@ log = logging.getLogger("rampart_client")
 POLL_SECONDS = 5.0
 RETRY_SECONDS = 1.0  # after a poll that failed
 MAX_STREAM_RETRY_SECONDS = 30.0
+STREAM_HOLDS_SECONDS = 10.0  # a proxy that ends every stream sooner is asked less and less often
 
 
 class SnapshotFollower:
@@ -142,16 +143,20 @@ class SnapshotFollower:
     def _listen_repeatedly(self) -> None:
         failures = 0
         while not self._stopping.is_set():
+            began = self._elapsed()
             try:
                 for _ in self._connection.listen():
-                    failures = 0
                     self._wakeup.set()
-                failures = 0
             except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: closed meanwhile
-                failures += 1
                 log.debug("the event stream broke: %s", error)
+            failures = count_failures(failures, self._elapsed() - began)
             longest = min(MAX_STREAM_RETRY_SECONDS, 2.0**failures)
             self._stopping.wait(longest * random.uniform(0.5, 1.0))  # noqa: S311
+
+
+def count_failures(before: int, seconds: float) -> int:
+    """Streams in a row that did not hold, once another has ended after `seconds`, with an error or without one."""
+    return 0 if seconds >= STREAM_HOLDS_SECONDS else before + 1
 
 
 def _call_all(listeners: list[Callable[[], None]]) -> None:
