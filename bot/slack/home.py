@@ -110,9 +110,9 @@ class HomeTabs:
     def _publish(self, user: str, tab: OpenTab) -> bool:
         """Publish the tab unless it shows the same already; False if nothing was published."""
         with tab.publishing:
-            return self._publish_in_turn(user, tab)
+            return self._publish_if_changed(user, tab)
 
-    def _publish_in_turn(self, user: str, tab: OpenTab) -> bool:
+    def _publish_if_changed(self, user: str, tab: OpenTab) -> bool:
         try:
             by = self._directory.resolve_actor(tab.team, user, enterprise=tab.enterprise, moves_forward=False)
         except Refused as refused:
