@@ -13,11 +13,12 @@ from bench.peer import Peer
 from bench.rounds import Effort, medians
 from core.rollout import commands as c
 from core.rollout.state import events as e
+from core.rollout.state.events import NewEvent
 from core.service import RolloutService
 from core.store.coordination import outbox
 from core.store.database.connections import Database, connect
 from core.store.log.answered_commands import CommandAnswer
-from core.store.log.event_log import EventOrigin, NewEvent
+from core.store.log.event_log import EventOrigin
 from core.store.transaction import AppendTransaction, run_append_transaction
 
 TIMES = 200

@@ -9,11 +9,12 @@ from bench.figures import Figure
 from bench.peer import Peer
 from bench.rounds import Effort, medians
 from core.rollout.state import events as e
+from core.rollout.state.events import NewEvent
 from core.service import RolloutService
 from core.store.database.connections import Database, connect
 from core.store.log import event_log
 from core.store.log.answered_commands import CommandAnswer
-from core.store.log.event_log import EventOrigin, NewEvent
+from core.store.log.event_log import EventOrigin
 from core.store.transaction import append_transaction
 from core.store.world import rollout_rows
 

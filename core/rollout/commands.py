@@ -506,4 +506,5 @@ RolloutCommand: TypeAlias = PlanRollout | PersonCommand | EngineCommand
 SubscriptionCommand: TypeAlias = Subscribe | Unsubscribe | ChangeNotifications
 ModelCommand: TypeAlias = ReportOtherModel | TellRetirement
 FreezeCommand: TypeAlias = FreezeChanges | UnfreezeChanges
-Command: TypeAlias = RolloutCommand | ApplySurface | ApplyPolicy | SubscriptionCommand | ModelCommand | FreezeCommand
+WorkspaceCommand: TypeAlias = ApplySurface | ApplyPolicy | SubscriptionCommand | ModelCommand | FreezeCommand
+Command: TypeAlias = RolloutCommand | WorkspaceCommand

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
+from core.rollout.state.events import NewEvent
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
 from core.store.database.append_backend import AppendBackend, AppendRequest, TimerClaim
@@ -14,7 +15,7 @@ from core.store.database.connections import Database
 from core.store.errors import DatabaseBusy, LeaseLost
 from core.store.log import answered_commands, event_log, sealing_keys
 from core.store.log.answered_commands import CommandAnswer
-from core.store.log.event_log import EventOrigin, LogTail, NewEvent, StoredEvent
+from core.store.log.event_log import EventOrigin, LogTail, StoredEvent
 from core.store.world import rollout_rows
 from core.store.world.world_cache import READ_BATCH, LogState, WorldCache
 

@@ -5,9 +5,10 @@ from datetime import timedelta
 from bot import jobs
 from core.rollout.plans.baseline import HourlyComplaints, SurfaceBaseline
 from core.rollout.state import holds
+from core.rollout.state.events import NewEvent
 from core.rollout.state.model import RolloutState
 from core.rollout.state.surface import BaselineRecorded
-from core.store.log.event_log import EventOrigin, NewEvent
+from core.store.log.event_log import EventOrigin
 from core.store.transaction import append_transaction
 from tests.rehearsal import EXAMPLES, SURFACE
 

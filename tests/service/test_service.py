@@ -13,11 +13,12 @@ from core.rollout import commands as c
 from core.rollout.consequences import surface_events_for
 from core.rollout.refusal import Conflict, NotFound, Refused
 from core.rollout.state import events as e
+from core.rollout.state.events import NewEvent
 from core.rollout.state.model import RolloutState
 from core.service import RolloutService
 from core.store.audit import verify
 from core.store.coordination import outbox
-from core.store.log.event_log import EventOrigin, NewEvent
+from core.store.log.event_log import EventOrigin
 from core.store.models import outbox as outbox_table
 from core.store.models import rollout_view
 from core.store.observations import looks, observation_sums

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from core.rollout.state.events import NewEvent
 from core.rollout.state.surface import SurfaceDeclared
 from core.store.database.connections import Database
 from core.store.log.answered_commands import CommandAnswer
-from core.store.log.event_log import EventOrigin, NewEvent, StoredEvent
+from core.store.log.event_log import EventOrigin, StoredEvent
 from core.store.transaction import append_transaction
 from core.store.world.world_cache import WorldCache
 

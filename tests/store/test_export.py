@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from core.rollout.state.events import NewEvent
 from core.store.audit.export import export_events, import_events
 from core.store.audit.verify import verify
 from core.store.database.connections import connect
 from core.store.errors import ImportRefused
 from core.store.log import answered_commands, event_log
-from core.store.log.event_log import NewEvent
 
 
 @pytest.fixture

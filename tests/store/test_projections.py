@@ -7,11 +7,20 @@ import pytest
 from sqlalchemy import text
 
 from core.rollout.plans.plan import Approvals, Plan, Risk, Stage, StageKind
-from core.rollout.state.events import Abandoned, Approved, Paused, Planned, StageEntered, Started, rollout_stream
+from core.rollout.state.events import (
+    Abandoned,
+    Approved,
+    NewEvent,
+    Paused,
+    Planned,
+    StageEntered,
+    Started,
+    rollout_stream,
+)
 from core.rollout.state.evolve import evolve
 from core.store.audit.verify import verify
 from core.store.log import event_log
-from core.store.log.event_log import EventOrigin, NewEvent
+from core.store.log.event_log import EventOrigin
 from core.store.schema import migrations
 from core.store.transaction import append_transaction
 from core.store.world import rollout_rows

@@ -8,6 +8,7 @@ from sqlalchemy import select, text
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.state import events as e
+from core.rollout.state.events import NewEvent
 from core.service import RolloutService
 from core.store.audit.export import export_events, import_events
 from core.store.audit.verify import verify
@@ -15,7 +16,6 @@ from core.store.database.connections import connect
 from core.store.formats import codec
 from core.store.formats.sealing import ERASED, SealingKey
 from core.store.log import event_log
-from core.store.log.event_log import NewEvent
 from core.store.log.sealing_keys import PersonKey
 from core.store.maintenance import erasure
 from core.store.models import person_key

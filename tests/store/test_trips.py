@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from core.rollout import commands as c
 from core.rollout.state import events as e
+from core.rollout.state.events import NewEvent
 from core.rollout.state.model import RolloutState
 from core.service import RolloutService
 from core.store.audit.verify import verify
@@ -22,7 +23,7 @@ from core.store.errors import LeaseLost
 from core.store.formats.sealing import ERASED
 from core.store.log import event_log
 from core.store.log.append_notifications import AppendListener
-from core.store.log.event_log import EventOrigin, NewEvent
+from core.store.log.event_log import EventOrigin
 from core.store.maintenance import erasure
 from core.store.transaction import append_transaction
 from core.store.transaction import run_append_transaction as append

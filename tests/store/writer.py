@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from weakref import WeakKeyDictionary
 
+from core.rollout.state.events import NewEvent
 from core.rollout.state.surface import SurfaceDeclared
 from core.store.coordination import outbox
 from core.store.database.connections import Database, connect
 from core.store.log.answered_commands import CommandAnswer
-from core.store.log.event_log import EventOrigin, NewEvent
+from core.store.log.event_log import EventOrigin
 from core.store.transaction import AppendTransaction
 from core.store.transaction import run_append_transaction as append
 from core.store.world.world_cache import WorldCache

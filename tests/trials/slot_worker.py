@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, select
 
+from core.rollout.state.events import NewEvent
 from core.store.coordination import timers
 from core.store.database.append_backend import TimerClaim
 from core.store.database.connections import Database, connect
 from core.store.errors import LeaseLost
-from core.store.log.event_log import EventOrigin, NewEvent
+from core.store.log.event_log import EventOrigin
 from core.store.models import timer
 from core.store.transaction import append_transaction
 from core.store.world.world_cache import WorldCache

@@ -23,6 +23,7 @@ from core.files.rollout_file import RolloutFile
 from core.files.syntax.problems import FileProblem, UnreadableFile
 from core.report_sources import eval_coverage, traffic_history
 from core.rollout import permission
+from core.rollout.command_events import find_version_authors
 from core.rollout.decisions import gating
 from core.rollout.plans.plan import Plan
 from core.rollout.refusal import NotFound, Refused
@@ -30,7 +31,7 @@ from core.rollout.state.events import ConcernRaised, Planned
 from core.rollout.state.history import HistoryEntry
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
-from core.service import RolloutService, find_version_authors
+from core.service import RolloutService
 
 
 def load_outlook(

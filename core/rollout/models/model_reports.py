@@ -1,11 +1,24 @@
 """What follows when another model answers than configured, or when one that is used will be switched off."""
 
+from typing import assert_never
+
 from core.rollout import commands as c
 from core.rollout.models.called_model import format_model, may_answer
 from core.rollout.state.surface import OtherModelAnswered, RetirementTold, Surface
 
 MAX_OTHER_MODELS = 5
 """Alerts for one version at most: an application that makes up names must not fill the log."""
+
+
+def decide(surface: Surface, command: c.ModelCommand) -> OtherModelAnswered | RetirementTold | None:
+    """The alert or the warning for `command`; None if there is nothing new to say."""
+    match command:
+        case c.ReportOtherModel():
+            return decide_other_model(surface, command)
+        case c.TellRetirement():
+            return decide_retirement(surface, command)
+        case _:
+            assert_never(command)
 
 
 def decide_other_model(surface: Surface, command: c.ReportOtherModel) -> OtherModelAnswered | None:

@@ -717,3 +717,11 @@ POLICY_STREAM = "policy"
 FREEZE_STREAM = "freezes"
 PEOPLE_STREAM = "people"
 CHECKPOINT_STREAM = "checkpoints"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """An event to append, and the stream it belongs to."""
+
+    stream: str
+    event: Event

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from core.rollout.state.events import Event
+from core.rollout.state.events import Event, NewEvent
 from core.store.database.append_queries import EVENT_COLUMNS, SELECT_EVENTS, instant_as_text
 from core.store.database.append_rows import INSERTS_BY_TABLE
 from core.store.database.connections import assert_append_lock_held
@@ -31,14 +31,6 @@ _INSERT_ROWS = 500
 _PAGE_ROWS = 500  # few enough to stay in the processor cache while they are worked on
 # rows of one Postgres query: few enough to be sorted quickly, whatever the query plan
 _POSTGRES_QUERY_ROWS = 5 * _PAGE_ROWS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewEvent:
-    """An event to append, and the stream it belongs to."""
-
-    stream: str
-    event: Event
 
 
 class StoredEvent(NamedTuple):

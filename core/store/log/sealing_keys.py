@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from core.rollout.state.events import NewEvent
 from core.store.formats import codec
 from core.store.formats.sealing import SealingKey
-from core.store.log.event_log import NewEvent
 
 
 class PersonKey:

@@ -3,11 +3,11 @@
 from datetime import datetime
 from hashlib import sha256
 
-from core.rollout.state.events import CHECKPOINT_STREAM, WorldCheckpointed
+from core.rollout.state.events import CHECKPOINT_STREAM, NewEvent, WorldCheckpointed
 from core.store.database.connections import Database
 from core.store.log import event_log
 from core.store.log.answered_commands import CommandAnswer
-from core.store.log.event_log import EventOrigin, NewEvent
+from core.store.log.event_log import EventOrigin
 from core.store.transaction import append_transaction
 from core.store.world import checkpoints
 from core.store.world.world_cache import WorldCache

@@ -6,10 +6,10 @@ from uuid import uuid4
 from sqlalchemy import select
 
 from core.rollout.context import is_same_person
-from core.rollout.state.events import PEOPLE_STREAM, WordsErased
+from core.rollout.state.events import PEOPLE_STREAM, NewEvent, WordsErased
 from core.store.database.connections import Database
 from core.store.log.answered_commands import CommandAnswer
-from core.store.log.event_log import EventOrigin, NewEvent
+from core.store.log.event_log import EventOrigin
 from core.store.models import person_key
 from core.store.transaction import append_transaction
 from core.store.world import checkpoints
