@@ -33,7 +33,7 @@ from bot.http.middleware import bodies
 from bot.http.middleware.head_deadline import Impatient
 from bot.judges.http_judge import HttpJudge
 from bot.outbound.client import OutboundClient
-from bot.process import log_lines
+from bot.process import conversation_ends, log_lines
 from bot.process.answered_models import AnsweredModels
 from bot.process.block_support import BlockSupport
 from bot.process.client_positions import ClientPositions
@@ -70,6 +70,7 @@ TICK_AT_MOST_EVERY = timedelta(seconds=1)
 RELEASE_STUCK_ROWS_EVERY = timedelta(seconds=2)
 DELETE_EXPIRED_KEYS_EVERY = timedelta(minutes=10)
 WATCH_COMPLAINTS_EVERY = timedelta(seconds=10)
+MOVE_CONVERSATIONS_EVERY = timedelta(seconds=5)
 DELETE_CUSTOMERS_EVERY = timedelta(minutes=5)
 DELETE_OLD_DATA_EVERY = timedelta(minutes=15)
 CHECKPOINT_EVERY = timedelta(minutes=1)
@@ -375,6 +376,9 @@ def _schedule_jobs(
     complaint_slots = jobs.SlotTracker()
     scheduler.run_every(
         WATCH_COMPLAINTS_EVERY, lambda: jobs.watch_complaints(service, now(), complaint_slots), "watch complaints"
+    )
+    scheduler.run_every(
+        MOVE_CONVERSATIONS_EVERY, lambda: conversation_ends.move_due(service, now()), "move conversations"
     )
     outbound = build_outbound_client(settings)
     if settings.judge_url:

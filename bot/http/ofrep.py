@@ -11,6 +11,7 @@ from bot.http.middleware import bodies
 from bot.http.middleware.auth import AccessDenied, HeaderItems, TokenAuth, TokenRole
 from bot.http.middleware.bodies import AsgiApp, Receive, Scope, Send
 from bot.http.middleware.etags import matches_etag
+from core.flags.conversations import format_conversation
 from core.flags.evaluation import choose_answer
 from core.flags.snapshot import FlagAnswer, Snapshot, SurfaceFlags
 
@@ -210,6 +211,7 @@ def _encode_evaluation(surface: str, answer: FlagAnswer) -> bytes:
     }
     if answer.exposure:
         metadata["exposure"] = answer.exposure
+    metadata["conversation"] = format_conversation(surface, answer)
     return b'{"key":%b,"value":%b,"variant":%b,"reason":%b,"metadata":%b}' % (
         orjson.dumps(surface),
         answer.version.json,

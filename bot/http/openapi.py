@@ -429,6 +429,11 @@ _EXPOSURE_RULE = _build_object_schema(
     moved=_ANSWER_INDEX,
     moved_back=_build_array_schema({"type": "string", "pattern": "^[0-9a-f]{16}$"}),
 )
+_FINISHING_VERSION = _build_object_schema(
+    ("answer", "served_to"),
+    answer=_ANSWER_INDEX,
+    served_to={"type": ["array", "null"], "items": {"type": "object"}, "description": "null: everybody"},
+)
 _DOCUMENT = _build_object_schema(
     ("format", "surfaces"),
     format={"type": "integer"},
@@ -440,6 +445,7 @@ _DOCUMENT = _build_object_schema(
             answers=_build_array_schema({"type": "object"}),
             live=_ANSWER_INDEX,
             exposure={**_EXPOSURE_RULE, "type": ["object", "null"]},
+            finishing={"type": "object", "additionalProperties": _FINISHING_VERSION},
         ),
     },
 )

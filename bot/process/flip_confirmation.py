@@ -13,7 +13,7 @@ from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.refusal import Conflict
 from core.rollout.serving import driving
-from core.rollout.state.events import Resumed, RolledBack, StageEntered, rollout_stream
+from core.rollout.state.events import ConversationsMoved, Resumed, RolledBack, StageEntered, rollout_stream
 from core.rollout.state.model import Rollout, RolloutState
 from core.service import CommandRequest, RolloutService
 from core.store.coordination import processes
@@ -114,9 +114,10 @@ class FlipConfirmer:
     def _track_switch(self, rollout: Rollout, at: float) -> _PendingSwitch:
         """The switch that this rollout awaits: the one known already, or its newest decision from the log."""
         # A drill that took too long is repeated, and timed anew, once somebody resumes.
-        kind = RolledBack if rollout.state is RolloutState.ROLLED_BACK else StageEntered | Resumed
+        is_rolled_back = rollout.state is RolloutState.ROLLED_BACK
+        kind = RolledBack | ConversationsMoved if is_rolled_back else StageEntered | Resumed
         known = self._pending.get(rollout.id)
-        if known is not None and kind is RolledBack:
+        if known is not None and is_rolled_back and rollout.plan.finish_within is None:
             return known
         with self._service.database.reading() as connection:
             recorded = event_log.read_stream(connection, rollout_stream(rollout.id))
@@ -198,7 +199,7 @@ def _awaits_confirmation(rollout: Rollout, now: datetime) -> bool:
     """Whether a rollback still awaits confirmation; after `GIVE_UP_AFTER` it is left as doubted."""
     if rollout.state is not RolloutState.ROLLED_BACK or rollout.flip is not None or rollout.ended_at is None:
         return False
-    return now - rollout.ended_at < GIVE_UP_AFTER
+    return now - (rollout.conversations_moved_at or rollout.ended_at) < GIVE_UP_AFTER
 
 
 def _list_unconfirmed_flags(rollout: Rollout) -> tuple[str, ...]:

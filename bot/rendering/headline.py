@@ -6,6 +6,7 @@ from typing import assert_never
 from bot.rendering import wording
 from core.rollout.decisions import gating
 from core.rollout.plans.plan import GATE_KINDS, Stage, StageKind
+from core.rollout.serving import conversations
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
 
@@ -36,10 +37,13 @@ def _describe_consequence(rollout: Rollout, zone: str) -> str:
         case RolloutState.PAUSED:
             return f". {_describe_exposure(rollout)} until somebody resumes it."
         case RolloutState.ROLLED_BACK:
-            return (
-                f". Everyone is on {wording.escape(rollout.plan.from_version, 40)} again; "
-                f"{_describe_switch_back(rollout)}."
+            old = wording.escape(rollout.plan.from_version, 40)
+            reach = (
+                f"New conversations get {old}; those under way finish"
+                if conversations.is_finishing(rollout)
+                else f"Everyone is on {old} again"
             )
+            return f". {reach}; {_describe_switch_back(rollout)}."
         case RolloutState.DONE:
             return f". Everyone gets {wording.escape(rollout.plan.to_version, 40)}. You can still roll back."
         case RolloutState.ABANDONED:

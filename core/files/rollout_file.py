@@ -1,5 +1,6 @@
 """The rollout file: only what differs from its template."""
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, PlainValidator, model_validator
@@ -8,6 +9,7 @@ from pydantic import WithJsonSchema as Schema
 from core.files.syntax import times
 from core.files.syntax.drives_terms import DrivesTerms
 from core.files.syntax.fields import (
+    Duration,
     Group,
     MetricKey,
     Name,
@@ -29,6 +31,9 @@ from core.files.syntax.tester_terms import Testers
 from core.files.syntax.units import Unit
 from core.files.templates import DEFAULT_TEMPLATE, TEMPLATES
 from core.rollout.plans.plan import Approvals, BehaviourChange, Expectation, Risk
+
+DEFAULT_FINISH = timedelta(hours=24)
+LONGEST_FINISH = timedelta(days=6)  # an ended rollout is certain to be kept in memory for longer
 
 Day = Annotated[
     str,
@@ -128,6 +133,23 @@ class AssignmentTerms(StrictModel):
     unit: Literal["user", "conversation", "account"] = "user"
     control: Literal["concurrent", "matched"] = "concurrent"
     segments: Literal["all"] | tuple[Name, ...] | None = None
+    conversations: Literal["next_turn", "finish"] = "next_turn"
+    finish_within: Duration | None = None
+
+    @model_validator(mode="after")
+    def _check_finish_within(self) -> "AssignmentTerms":
+        if self.finish_within is None:
+            return self
+        if self.conversations != "finish":
+            raise field_error("finish_within", "conversations change at the next turn: write conversations: finish")
+        if not timedelta(0) < self.finish_within <= LONGEST_FINISH:
+            raise field_error("finish_within", "conversations may finish for at most 6d after the rollout has ended")
+        return self
+
+    @property
+    def conversations_finish_within(self) -> timedelta | None:
+        """How long after the rollout conversations may finish; None if they change at their next turn."""
+        return (self.finish_within or DEFAULT_FINISH) if self.conversations == "finish" else None
 
 
 class ApprovalTerms(StrictModel):

@@ -68,6 +68,7 @@ def _write_plan(plan: Plan) -> dict[str, Any]:
             "unit": plan.unit,
             "control": plan.control,
             "segments": "all" if ALL_SEGMENTS in plan.segments else list(plan.segments),
+            **_write_conversations(plan),
         },
         "approvals": {
             "required": plan.approvals.required,
@@ -154,6 +155,12 @@ def _write_notice(notice: NoticePlan) -> dict[str, Any]:
     return _drop_empty(
         {"channel": notice.channel, "as": notice.audience, "before": before, "acknowledge": notice.acknowledge}
     )
+
+
+def _write_conversations(plan: Plan) -> dict[str, str]:
+    if plan.finish_within is None:
+        return {}
+    return {"conversations": "finish", "finish_within": format_duration(plan.finish_within)}
 
 
 def _write_stages(stages: tuple[Stage, ...]) -> list[dict[str, Any]]:

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from core.flags.snapshot import Exposure, FlagAnswer, Snapshot, SurfaceFlags, Version
+from core.flags.snapshot import (
+    Exposure,
+    FinishingVersion,
+    FlagAnswer,
+    ServedUnits,
+    Snapshot,
+    SurfaceFlags,
+    Version,
+)
 from core.flags.targeting import CohortConditions
 
 FORMAT = 1
@@ -55,13 +63,15 @@ def encode_surface(flags: SurfaceFlags) -> bytes:
 
     live = refer(flags.live)
     exposure = _describe_exposure(flags.exposure, refer) if flags.exposure is not None else None
+    finishing = {name: _describe_finishing(one, refer) for name, one in flags.finishing.items()}
     versions: dict[str, Version] = {answer.version.name: answer.version for answer in answers}
     contents = b",".join(_dump_json(name) + b":" + version.json for name, version in versions.items())
-    return b'{"versions":{%b},"answers":%b,"live":%d,"exposure":%b}' % (
+    return b'{"versions":{%b},"answers":%b,"live":%d,"exposure":%b%b}' % (
         contents,
         _dump_json([_describe_answer(answer) for answer in answers]),
         live,
         _dump_json(exposure),
+        b',"finishing":%b' % _dump_json(finishing) if finishing else b"",
     )
 
 
@@ -98,6 +108,25 @@ def _describe_exposure(exposure: Exposure, refer: Any) -> dict[str, Any]:
         ],
         "moved": refer(exposure.moved),
         "moved_back": [f"{digest:016x}" for digest in sorted(exposure.moved_back)],
+    }
+
+
+def _describe_finishing(finishing: FinishingVersion, refer: Any) -> dict[str, Any]:
+    served = finishing.served_to
+    return {
+        "answer": refer(finishing.answer),
+        "served_to": None if served is None else [_describe_served(one) for one in served],
+    }
+
+
+def _describe_served(served: ServedUnits) -> dict[str, Any]:
+    return {
+        "salt": served.rollout,
+        "shares": [
+            {"where": _describe_conditions(share.where) if share.where is not None else None, "below": share.below}
+            for share in served.shares
+        ],
+        "moved_back": [f"{digest:016x}" for digest in sorted(served.moved_back)],
     }
 
 

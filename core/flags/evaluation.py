@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from core.flags.conversations import CONVERSATION, continue_conversation
 from core.flags.snapshot import FlagAnswer, Reason, Snapshot, SurfaceFlags, Variant
 
 MAX_UNIT_LENGTH = 512
@@ -65,10 +66,17 @@ def evaluate(snapshot: Snapshot, surface: str, unit: str | None, context: Mappin
     flags = snapshot.surfaces.get(surface)
     if flags is None:
         raise UnknownSurface(surface)
+    return _evaluate_surface(flags, unit, context)
+
+
+def _evaluate_surface(flags: SurfaceFlags, unit: str | None, context: Mapping[str, Any]) -> Evaluation:
     bucket = evaluate_bucket(flags, unit)
     if bucket is not None and unit and flags.exposure is not None and flags.exposure.is_moved_back(unit, bucket):
         return Evaluation(flags.exposure.moved, bucket)
-    return Evaluation(_answer_for_bucket(flags, bucket, context), bucket)
+    answer = _answer_for_bucket(flags, bucket, context)
+    if flags.finishing and unit and _can_be_observed(unit):
+        answer = continue_conversation(flags, unit, context, answer)
+    return Evaluation(answer, bucket)
 
 
 def evaluate_bucket(flags: SurfaceFlags, unit: str | None) -> int | None:
@@ -85,6 +93,8 @@ def choose_answer(flags: SurfaceFlags, unit: str | None, context: Mapping[str, A
     """`evaluate` for the hot path: only the answer, which is one of those prepared in the snapshot."""
     # `_can_be_observed` is inlined: a call would cost a tenth of the total time.
     exposure = flags.exposure
+    if flags.finishing and CONVERSATION in context:
+        return _evaluate_surface(flags, unit, context).answer
     if exposure is None or not unit or len(unit) > MAX_UNIT_LENGTH or "\x00" in unit:
         return flags.live
     try:

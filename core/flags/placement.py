@@ -30,6 +30,7 @@ class UncountedReason(StrEnum):
     SETTLING = "settling"  # right after a step: it may have been evaluated before or after it
     UNKNOWN_COHORT = "unknown_cohort"  # a version alone does not tell who is, or was, in a cohort
     MOVED_BACK = "moved_back"  # a person gave the unit the live version again
+    UNKNOWN_CONVERSATION = "unknown_conversation"  # a version alone does not tell whether a conversation went on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,8 @@ def place_observation(
     tracked, span = running
     if tracked.was_moved_back(unit, at):
         return UncountedReason.MOVED_BACK
+    if variant is None and tracked.conversations_finish and span.exposes:
+        return UncountedReason.UNKNOWN_CONVERSATION
     if variant is None:
         assert version is not None
         arm = _arm_from_version(tracked, span, unit, version)
@@ -98,7 +101,8 @@ def place_observation(
 def infer_variant(flags: SurfaceFlags, *, unit: str, at: datetime) -> Variant | UncountedReason:
     """The arm that a unit was assigned to at a time, where neither the evaluation nor a version is known.
 
-    It cannot be told who was in a cohort, nor what another flag system assigned.
+    It cannot be told who was in a cohort, what another flag system assigned, nor whether a conversation went on with
+    the version that it began with.
     """
     running = _find_running(flags, at)
     if running is None or not running[1].exposes:
@@ -106,6 +110,8 @@ def infer_variant(flags: SurfaceFlags, *, unit: str, at: datetime) -> Variant | 
     tracked, span = running
     if tracked.is_externally_driven or any(one.cohort and one.index <= span.index for one in tracked.spans):
         return UncountedReason.UNKNOWN_COHORT
+    if tracked.conversations_finish:
+        return UncountedReason.UNKNOWN_CONVERSATION
     if tracked.was_moved_back(unit, at):
         return UncountedReason.NOT_COMPARED
     bucket = tracked.bucket(unit)

@@ -53,6 +53,11 @@ class FlagAnswer:
     stage: str = ""
     exposure: str = ""  # `format_exposure_token`: applications send it back in observations; empty without a rollout
 
+    @property
+    def origin(self) -> str:
+        """What a conversation that gets this answer began with: the version, and the exposure if there is one."""
+        return f"{self.version.name}/{self.exposure}" if self.exposure else self.version.name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cohort:
@@ -108,6 +113,45 @@ class Exposure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServedShare:
+    """Units that were served a new version: those with a bucket below `below` in a cohort, or (None) of everybody."""
+
+    where: CohortConditions | None
+    below: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ServedUnits:
+    """Whom one rollout has served its new version."""
+
+    rollout: str
+    shares: tuple[ServedShare, ...]
+    moved_back: frozenset[int]  # 64-bit numbers of units that a person moved back
+    digest: Callable[[str], int]
+
+    def includes(self, unit: str, context: Mapping[str, Any]) -> bool:
+        """Whether the unit was served it; False in any doubt, as when it has left its cohort."""
+        try:
+            digest = self.digest(unit)
+        except UnicodeEncodeError:
+            return False
+        if digest in self.moved_back:
+            return False
+        bucket = bucket_of_digest(digest)
+        return any(
+            bucket < share.below and (share.where is None or share.where.matches(context)) for share in self.shares
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FinishingVersion:
+    """A version on which conversations that began with it go on. `served_to` None: everybody may have begun with it."""
+
+    answer: FlagAnswer
+    served_to: tuple[ServedUnits, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageWindow:
     """A stage of a rollout and when it ran.
 
@@ -146,6 +190,7 @@ class TrackedRollout:
     digest: Callable[[str], int]
     flows: tuple[CriticalFlow, ...] = ()
     unit_kind: str = "user"  # what is assigned as a whole: user, conversation or account
+    conversations_finish: bool = False  # conversations under way stay on the version that they began with
 
     def was_moved_back(self, unit: str, at: datetime) -> bool:
         """Whether this unit had been moved back by `at`, and is not compared since."""
@@ -154,13 +199,15 @@ class TrackedRollout:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SurfaceFlags:
-    """One surface: its live answer, the exposure of its current rollout (if any), and the rollouts to count for."""
+    """One surface: its live answer, the exposure of its current rollout (if any), the versions on which conversations
+    finish, and the rollouts to count for."""
 
     name: str
     live: FlagAnswer
     versions: frozenset[str]
     exposure: Exposure | None = None
     tracked: tuple[TrackedRollout, ...] = ()
+    finishing: Mapping[str, FinishingVersion] = field(default_factory=dict)  # by name of the version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -176,7 +223,7 @@ class Snapshot:
         """A copy in which everybody gets the live version, on the surfaces `names` or on all. The fail-safe
         snapshot."""
         alike = {
-            name: replace(surface, exposure=None) if names is None or name in names else surface
+            name: replace(surface, exposure=None, finishing={}) if names is None or name in names else surface
             for name, surface in self.surfaces.items()
         }
         return replace(self, surfaces=alike)

@@ -299,6 +299,11 @@ class DoubtFlip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MoveConversations:
+    """The time is over in which conversations went on with the version that they began with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordPosted:
     """Record where a message was posted in Slack."""
 
@@ -501,6 +506,7 @@ EngineCommand: TypeAlias = (
     | RecordFlagLowered
     | RecordRevert
     | RecordRevertTrouble
+    | MoveConversations
 )
 RolloutCommand: TypeAlias = PlanRollout | PersonCommand | EngineCommand
 SubscriptionCommand: TypeAlias = Subscribe | Unsubscribe | ChangeNotifications

@@ -79,6 +79,7 @@ def surface_events_for(
             | e.RevertRequested()
             | e.RevertNotRequested()
             | e.CodeReverted()
+            | e.ConversationsMoved()
         ):
             return ()
         case _:

@@ -58,6 +58,7 @@ def required_role(command: c.Command) -> str:
             | c.RecordFlagLowered()
             | c.RecordRevert()
             | c.RecordRevertTrouble()
+            | c.MoveConversations()
         ):
             return ""  # only the engine gives these
         case _:

@@ -156,9 +156,12 @@ def _build_item(request: JoinedRequest, flags: SurfaceFlags) -> dict[str, Any] |
     variant = request.variant
     if not variant and not request.version and not request.exposure:
         inferred = infer_variant(flags, unit=request.unit, at=at)
-        if inferred is UncountedReason.UNKNOWN_COHORT:
+        if isinstance(inferred, Variant):
+            variant = inferred.value
+        elif inferred is UncountedReason.NOT_COMPARED:
+            variant = Variant.STABLE.value
+        else:
             return inferred
-        variant = inferred.value if isinstance(inferred, Variant) else Variant.STABLE.value
     texts = {
         "variant": variant,
         "version": request.version,

@@ -1,6 +1,7 @@
 """The vectors that every client is tested with. `python -m tests.clients.vectors` writes them, as Rampart evaluates."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,35 @@ def _build_surface(
     )
 
 
+def _build_finishing(
+    surface: flags.SurfaceFlags, *, shares: tuple[flags.ServedShare, ...] | None, moved_back: tuple[str, ...] = ()
+) -> flags.SurfaceFlags:
+    """The surface with conversations that finish on v42, which everybody had, and on v43, which some were served."""
+    token = "R-1.0.stable" if surface.exposure is not None else ""
+    served = (
+        flags.ServedUnits(
+            rollout="R-1",
+            shares=shares or (),
+            moved_back=frozenset(make_digester("expose", "R-1")(unit) for unit in moved_back),
+            digest=make_digester("expose", "R-1"),
+        ),
+    )
+    finishing = {
+        version.name: flags.FinishingVersion(
+            answer=flags.FlagAnswer(
+                version=version,
+                variant=flags.Variant.STABLE,
+                reason=flags.Reason.TARGETING_MATCH,
+                rollout="R-1" if token else "",
+                exposure=token,
+            ),
+            served_to=None if version is LIVE or shares is None else served,
+        )
+        for version in (LIVE, NEW)
+    }
+    return replace(surface, finishing=finishing)
+
+
 INTERNAL = _build_cohort("internal", 50, email_domain="example.com")
 STAFF = _build_cohort("staff", 100, plan="staff", beta=("true", "yes"))
 SEATS = _build_cohort("seats", 30, seats=("5", "0.5", "0.123457", "1e-07", "2.5e+10", "1234567", "-1.234e-05", "true"))
@@ -125,7 +155,42 @@ SURFACES: dict[str, flags.SurfaceFlags] = {
     "a ramp after a cohort": _build_surface(750_000, past=(INTERNAL,)),
     "a canary that some were moved out of": _build_surface(500_000, past=(INTERNAL,), moved_back=("user-46", "Zoë ☃")),
     "a cohort after a cohort": _build_surface(STAFF.ppm, cohort=STAFF, past=(INTERNAL,)),
+    "conversations that finish during a canary": _build_finishing(
+        _build_surface(50_000), shares=(flags.ServedShare(where=None, below=50_000),)
+    ),
+    "conversations that finish, and somebody who was moved back": _build_finishing(
+        _build_surface(1_000_000, moved_back=("user-46",)), shares=(flags.ServedShare(where=None, below=1_000_000),)
+    ),
+    "conversations that finish after a rollback": _build_finishing(
+        flags.SurfaceFlags(name=SURFACE, live=flags.build_live_answer(LIVE), versions=frozenset({"v42", "v43"})),
+        shares=(
+            flags.ServedShare(where=None, below=PLACE),
+            flags.ServedShare(where=INTERNAL.where, below=PLACE + 1),
+        ),
+        moved_back=("user-46",),
+    ),
+    "conversations that finish after everybody had it": _build_finishing(
+        flags.SurfaceFlags(name=SURFACE, live=flags.build_live_answer(LIVE), versions=frozenset({"v42", "v43"})),
+        shares=None,
+    ),
 }
+CONVERSATIONS: tuple[Any, ...] = (
+    "support-assistant@v42",
+    "support-assistant@v43",
+    "support-assistant@v43/R-1.0.canary",
+    "support-assistant@v42/R-1.0.control",
+    "support-assistant@v43/R-9.9.canary",
+    "support-assistant@v44",
+    "support-assistant@",
+    "support-assistant@constructor",
+    "search@v43",
+    "v43",
+    ["search@v1", "support-assistant@v43"],
+    [None, 7],
+    {"support-assistant": "v43"},
+    43,
+    None,
+)
 
 
 def build_vectors() -> dict[str, Any]:
@@ -150,6 +215,13 @@ def _list_questions(surface: flags.SurfaceFlags) -> list[tuple[str | None, dict[
     """Every unit once; where there are cohorts, every context with two units."""
     units: list[tuple[str | None, dict[str, Any]]] = [(unit, {}) for unit in UNITS]
     exposure = surface.exposure
+    if surface.finishing:
+        return units + [
+            (unit, {"conversation": sent, **context})
+            for sent in CONVERSATIONS
+            for unit in ("user-46", "user-1", "user-2", "nul\x00", "\ud800 alone", None)
+            for context in ({}, {"email": "ana@example.com"})
+        ]
     if exposure is None or not (exposure.cohort or exposure.earlier_cohorts):
         return units
     return units + [(unit, context) for context in CONTEXTS[1:] for unit in ("user-46", "user-1")]

@@ -195,6 +195,8 @@ OF_ROLLOUT: dict[str, tuple[Any, Any]] = {
     "assignment.unit": ("user", "account"),
     "assignment.control": ("concurrent", "matched"),
     "assignment.segments": (["plan"], ["language"]),
+    "assignment.conversations": ("next_turn", "finish"),
+    "assignment.finish_within": ("2h", "3h"),
     "approvals.required": (1, 2),
     "approvals.groups": (["@a"], ["@b"]),
     "approvals.owner_may_approve": (True, False),
@@ -305,6 +307,8 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
     if path.startswith("drives."):
         data["stages"] = [entry for entry in data["stages"] if "cohort" not in entry]
         data["drives"] = {"unleash": dict(DRIVEN)}
+    if path == "assignment.finish_within":
+        data["assignment"] = {"conversations": "finish"}
     if path.startswith("customers."):
         data["customers"] = {"keep": "20d"}
     if path.startswith("judging."):

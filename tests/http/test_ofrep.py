@@ -40,7 +40,13 @@ def test_without_a_rollout_everybody_gets_the_live_version(running: Any, serve: 
         },
         "variant": "stable",
         "reason": "DEFAULT",
-        "metadata": {"rollout": "", "version": "v42", "cohort": "", "stage": ""},
+        "metadata": {
+            "rollout": "",
+            "version": "v42",
+            "cohort": "",
+            "stage": "",
+            "conversation": "support-assistant@v42",
+        },
     }
 
 
@@ -56,6 +62,7 @@ def test_a_canary_divides_units_and_a_rollback_takes_it_back(running: Any, serve
         "cohort": "",
         "stage": "canary",
         "exposure": "R-1.1.canary",
+        "conversation": "support-assistant@v43/R-1.1.canary",
     }
     assert (old["variant"], old["value"]["prompt"]) == ("control", "old.md")
     running.do(c.RollBack(reason="too short"))

@@ -35,6 +35,7 @@ TRACE_OUTCOMES = (
     "several_variants",
     "several_requests",
     "unknown_cohort",
+    "unknown_conversation",
     "unreadable",
 )
 """What may become of a trace, a request or a span in it."""

@@ -7,6 +7,7 @@ from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block
 from core.rollout.commands import ROLLBACK_CAUSES
 from core.rollout.plans.plan import StageKind
+from core.rollout.serving import conversations
 from core.rollout.state.model import Rollout
 
 APPROVE = "approve"
@@ -92,7 +93,10 @@ def go_back(rollout: Rollout) -> Block:
 def roll_back(rollout: Rollout) -> Block:
     """Roll back, after a confirmation that names the version everyone gets again."""
     old = wording.escape(rollout.plan.from_version, 40)
-    text = f"Everyone gets {old} of {wording.escape(rollout.plan.surface, 60)} again, within seconds."
+    whom = "Every new conversation" if conversations.may_finish_after(rollout, findings=False) else "Everyone"
+    text = f"{whom} gets {old} of {wording.escape(rollout.plan.surface, 60)} again, within seconds."
+    if whom != "Everyone":
+        text += f" Those that began on {wording.escape(rollout.plan.to_version, 40)} finish on it."
     if rollout.completed_at is not None:
         text += f" {old} was retired when {rollout.id} was done: check that it still answers."
     stage = rollout.stage

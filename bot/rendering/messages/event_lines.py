@@ -6,7 +6,7 @@ from typing import assert_never
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import decision, glass_broken, rollback_alert
+from bot.rendering.messages import conversation_words, decision, glass_broken, rollback_alert
 from bot.rendering.numbers import blind_spot_words, eval_words, measure_rows, tester_words
 from core.rollout.plans.plan import StageKind
 from core.rollout.state import events as e
@@ -44,6 +44,8 @@ def _suggest_next(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return f"{until}{helps}"
         case e.Completed():
             return "You can still roll back."
+        case e.RolledBack() if conversation_words.has_conversations_on_new(rollout):
+            return f"To change those too: /rollout rollback {rollout.id}"
         case e.FeltOff():
             return "If a second person says so, it goes on hold." if len(rollout.felt_off) < 2 else ""
         case e.BaseChanged() if event.live != rollout.plan.from_version:
@@ -111,10 +113,18 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.RolledBack():
             why = _format_reason(event.reason)
             warning = rollback_alert.warn_if_retired(rollout, event, rollout.ended_at or rollout.planned_at, zone)
-            return (
-                f"Rolled back by {wording.format_actor(event.by)}: {rollout.id}{why}. Everyone is on "
-                f"{_old_version(event)} again.{f' Note: {warning}.' if warning else ''}"
+            old, new = _old_version(event), wording.escape(rollout.plan.to_version, 40)
+            reach = (
+                f"New conversations get {old} again; those under way finish on {new}."
+                if event.finishing
+                else f"Everyone is on {old} again."
             )
+            return (
+                f"Rolled back by {wording.format_actor(event.by)}: {rollout.id}{why}. {reach}"
+                f"{f' Note: {warning}.' if warning else ''}"
+            )
+        case e.ConversationsMoved():
+            return _format_conversations_moved(rollout, event)
         case e.RollbackExplained():
             why = rollback_alert.format_explanation(event)
             return f"Explained by {wording.escape(event.handle, 80)}: {rollout.id} was rolled back because {why}."
@@ -309,6 +319,14 @@ def _describe_next_stage(rollout: Rollout, event: e.StageEntered, zone: str) -> 
     at = headline.min_hold_ends_at(rollout) if rollout.is_under_way else None
     label = headline.next_stage_label(rollout)
     return f"Next: {label} {wording.format_local_time(at, zone)} at the earliest." if at else ""
+
+
+def _format_conversations_moved(rollout: Rollout, event: e.ConversationsMoved) -> str:
+    live = rollout.plan.to_version if rollout.rollback is None else rollout.plan.from_version
+    now = f"those that were still under way get {wording.escape(live, 40)} too"
+    if event.is_due:
+        return f"Conversations: the time to finish after {rollout.id} is over; {now}."
+    return f"Conversations changed at once by {wording.format_actor(event.by)}: {now}{_format_reason(event.reason)}."
 
 
 def _old_version(event: e.RolledBack) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from bot.rendering import difference_words, headline, wording
+from bot.rendering.messages import conversation_words
 from bot.rendering.numbers import blind_spot_words, eval_words, measure_rows, segments, technical_words, unseen_by_evals
 from bot.rendering.numbers.latest_numbers import detection_power
 from core.files.foresight.detection import LimitForesight
@@ -78,8 +79,13 @@ def list_plan_sections(plan: Plan, outlook: PlanOutlook | None, zone: str) -> li
         FactSection(title="What people will notice", lines=tuple(list_noticed(plan)), is_list=True),
         FactSection(title="Limits", lines=tuple(_list_limits(plan, outlook)), is_list=True),
         FactSection(title="Flows that are judged by themselves", lines=tuple(_list_flows(plan))),
+        FactSection(title=conversation_words.TITLE, lines=_list_sentence(conversation_words.describe_plan(plan))),
         FactSection(title="When, at the earliest", lines=tuple(_list_dates(outlook, zone))),
     ]
+
+
+def _list_sentence(text: str) -> tuple[str, ...]:
+    return (text,) if text else ()
 
 
 def describe_change(rollout: Rollout) -> str:

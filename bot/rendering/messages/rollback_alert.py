@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
+from bot.rendering.messages import conversation_words
 from bot.rendering.numbers import blind_spot_words, cause_words, measure_rows
 from core.judging.model.verdict import Finding, Measure
 from core.rollout.plans.plan import changed_parts
@@ -18,7 +19,12 @@ LIMITS_LOCKED = " · cannot be overruled: the limits were set before the start"
 def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirmed | None, zone: str) -> Message:
     """The alert for a rollback decided `at`; `flip` is None while the switch is not confirmed."""
     took = f"it took {wording.format_duration(flip.seconds)}" if flip else "the switch is being confirmed"
-    first = f"Rolled back: {wording.format_subject(rollout)}. Everyone is on the previous version again; {took}."
+    reach = (
+        "New conversations get the previous version again"
+        if conversation_words.has_conversations_on_new(rollout)
+        else "Everyone is on the previous version again"
+    )
+    first = f"Rolled back: {wording.format_subject(rollout)}. {reach}; {took}."
     return blocks.build_message(
         f"{first} {'The code is not reverted yet.' if is_code_pending(rollout) else 'No action needed now.'}",
         blocks.lines_section(
@@ -39,7 +45,9 @@ def _build_ways_on(rollout: Rollout) -> Block | None:
     """What can be done about it now: the evidence, and another attempt; None if nobody had the new version."""
     if not rollout.was_exposed:
         return None
-    return blocks.actions(buttons.get_evidence(rollout), buttons.plan_again(rollout))
+    move = buttons.run_command("Change all conversations", f"rollback {rollout.id}")
+    left = conversation_words.has_conversations_on_new(rollout)
+    return blocks.actions(move if left else None, buttons.get_evidence(rollout), buttons.plan_again(rollout))
 
 
 def _list_facts(
@@ -52,6 +60,7 @@ def _list_facts(
         ("When", _describe_timing(rollout, event, at, zone)),
         ("How fast", _describe_durations(event, flip)),
         ("What flipped", _describe_flip(rollout, event)),
+        ("Conversations", conversation_words.describe_now(rollout, zone)),
         ("Who was hit", _describe_affected(rollout, event)),
         ("Code", describe_code(rollout)),
         ("Old version", warn_if_retired(rollout, event, at, zone)),

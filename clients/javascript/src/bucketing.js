@@ -4,6 +4,7 @@ import { hashSha256 } from './sha256.js';
 
 const MILLION = 1_000_000;
 const TWO_TO_32 = 2 ** 32;
+const MAX_UNIT_LENGTH = 512; // in code points; longer units get the live version
 const SEPARATOR = '\x1f';
 const encoder = new TextEncoder();
 
@@ -26,6 +27,22 @@ export function makeHasher(purpose, salt) {
     if (hasLoneSurrogate(text)) throw new RangeError('The unit is not valid Unicode.');
     return hashSha256(encoder.encode(text)).subarray(0, 2);
   };
+}
+
+/** Whether observations of this unit would be accepted. Nobody gets a new version that cannot be observed. */
+export function isPlaceable(unit) {
+  if (typeof unit !== 'string' || unit === '' || unit.includes('\0')) return false;
+  return unit.length <= MAX_UNIT_LENGTH || (unit.length <= 2 * MAX_UNIT_LENGTH && [...unit].length <= MAX_UNIT_LENGTH);
+}
+
+/** The unit's hash; undefined if the unit is not valid Unicode. */
+export function tryHash(hash, unit) {
+  try {
+    return hash(unit);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }
 
 /** The place that belongs to the first 64 bits of a hash. */

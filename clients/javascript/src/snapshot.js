@@ -1,10 +1,10 @@
 // From the snapshot to one rule for each surface.
 
-import { makeHasher, toHex, toPlace } from './bucketing.js';
+import { isPlaceable, makeHasher, toHex, toPlace, tryHash } from './bucketing.js';
+import { compileFinishing, formatConversation } from './conversations.js';
 import { compileConditions } from './targeting.js';
 
 const FORMAT = 1;
-const MAX_UNIT_LENGTH = 512; // in code points; longer units get the live version
 
 /** The rule of each surface, by name. Throws if the snapshot has a format that this version does not read. */
 export function compileSnapshot(document) {
@@ -16,10 +16,19 @@ export function compileSnapshot(document) {
 
 function compileSurface(name, surface) {
   const answers = surface.answers.map((answer) =>
-    Object.freeze({ surface: name, value: surface.versions[answer.version], ...answer }),
+    Object.freeze({
+      surface: name,
+      value: surface.versions[answer.version],
+      ...answer,
+      conversation: formatConversation({ surface: name, ...answer }),
+    }),
   );
   const live = answers[surface.live];
-  return { live, evaluate: surface.exposure === null ? () => live : compileChoice(surface.exposure, answers, live) };
+  const choose = surface.exposure === null ? () => live : compileChoice(surface.exposure, answers, live);
+  const finishing = surface.finishing ?? {};
+  const finishes = Object.keys(finishing).length > 0;
+  const moved = answers[surface.exposure?.moved];
+  return { live, evaluate: finishes ? compileFinishing(name, finishing, answers, choose, moved) : choose };
 }
 
 function compileChoice(exposure, answers, live) {
@@ -40,20 +49,4 @@ function compileChoice(exposure, answers, live) {
     if (place < exposure.canary_below) return answers[exposure.canary];
     return answers[place >= exposure.control_from ? exposure.control : exposure.stable];
   };
-}
-
-/** Whether observations of this unit would be accepted. Nobody gets a new version that cannot be observed. */
-function isPlaceable(unit) {
-  if (typeof unit !== 'string' || unit === '' || unit.includes('\0')) return false;
-  return unit.length <= MAX_UNIT_LENGTH || (unit.length <= 2 * MAX_UNIT_LENGTH && [...unit].length <= MAX_UNIT_LENGTH);
-}
-
-/** The unit's hash; undefined if the unit is not valid Unicode. */
-function tryHash(hash, unit) {
-  try {
-    return hash(unit);
-  } catch (error) {
-    if (error instanceof RangeError) return undefined;
-    throw error;
-  }
 }

@@ -1,18 +1,17 @@
 """From the snapshot document to one compiled rule for each surface."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any
 
 from rampart_client.bucketing import MAX_UNIT_LENGTH, build_prefix, find_threshold
+from rampart_client.conversations import Choice, compile_finishing
 from rampart_client.evaluation import Evaluation
 from rampart_client.targeting import ContextTest, compile_conditions
 
 FORMAT = 1
-
-Choice: TypeAlias = Callable[[str | None, Mapping[str, Any]], Evaluation]
 
 
 class UnreadableDocument(Exception):
@@ -47,9 +46,10 @@ def _compile_surface(name: str, surface: Mapping[str, Any]) -> SurfaceRule:
     ]
     live = answers[surface["live"]]
     exposure = surface["exposure"]
-    if exposure is None:
-        return SurfaceRule(live, lambda unit, context: live)
-    return SurfaceRule(live, _compile_choice(exposure, answers, live))
+    choose: Choice = (lambda unit, context: live) if exposure is None else _compile_choice(exposure, answers, live)
+    finishing = surface.get("finishing")
+    moved = answers[exposure["moved"]] if exposure is not None else None
+    return SurfaceRule(live, compile_finishing(name, finishing, answers, choose, moved) if finishing else choose)
 
 
 def _compile_choice(exposure: Mapping[str, Any], answers: list[Evaluation], live: Evaluation) -> Choice:

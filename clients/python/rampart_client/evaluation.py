@@ -19,6 +19,7 @@ class Evaluation:
 
     `value` is the version's whole content; do not change it. `variant` is `canary`, `control` or `stable`, `reason`
     `SPLIT`, `TARGETING_MATCH` or `DEFAULT`. `exposure` is sent back in observations; it is empty without a rollout.
+    Keep `conversation` of a conversation's first turn, and send it in the context of the later ones.
     """
 
     surface: str
@@ -30,3 +31,8 @@ class Evaluation:
     cohort: str
     stage: str
     exposure: str
+
+    @property
+    def conversation(self) -> str:
+        """What a conversation began with: the context's attribute `conversation` in all of its later turns."""
+        return f"{self.surface}@{self.version}/{self.exposure}" if self.exposure else f"{self.surface}@{self.version}"

@@ -119,4 +119,5 @@ def _describe(found: Evaluation) -> dict[str, bool | int | float | str]:
     }
     if found.exposure:
         metadata["exposure"] = found.exposure
+    metadata["conversation"] = found.conversation
     return metadata

@@ -8,7 +8,8 @@ from core.rollout.plans.plan import StageKind
 
 
 def check(file: RolloutFile) -> Iterator[FileProblem]:
-    """With `drives`: no cohort, no equal-size control and no fractional percentages. `reverts` belongs to code."""
+    """With `drives`: no cohort, no equal-size control, no fractional percentages, no conversations that finish.
+    `reverts` belongs to code."""
     yield from _check_reverts(file)
     if file.drives is None:
         return
@@ -30,6 +31,12 @@ def check(file: RolloutFile) -> Iterator[FileProblem]:
             "who does not. Write `control: concurrent`"
         )
         yield file.source.problem_at(("assignment", "control"), message)
+    if file.assignment.conversations == "finish":
+        message = (
+            "conversations cannot finish on the version they began with: the flag system assigns it anew at every "
+            "turn. Write `conversations: next_turn`, or remove `drives`"
+        )
+        yield file.source.problem_at(("assignment", "conversations"), message)
 
 
 def _check_reverts(file: RolloutFile) -> Iterator[FileProblem]:

@@ -16,7 +16,7 @@ from core.rollout.decisions.people import (
     planning,
     running,
 )
-from core.rollout.serving import code_reverts, driving
+from core.rollout.serving import code_reverts, conversations, driving
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
 from core.rollout.votes import voting
@@ -104,5 +104,7 @@ def _decide_command(
             return driving.decide(rollout, command)
         case c.RecordRevert() | c.RecordRevertTrouble():
             return code_reverts.decide(rollout, command)
+        case c.MoveConversations():
+            return conversations.move_when_due(rollout, context)
         case _:
             assert_never(command)

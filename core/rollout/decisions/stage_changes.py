@@ -4,6 +4,7 @@ from core.judging.model import verdict as v
 from core.rollout import commands as c
 from core.rollout.context import Context
 from core.rollout.decisions import gating
+from core.rollout.serving import conversations
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout, RolloutState
 
@@ -59,4 +60,5 @@ def build_rolled_back(
         judged_seconds=look.judged_seconds if look else None,
         exposed_requests=look.judgement.exposed_requests if look else (last.canary_requests if last else 0),
         exposed_units=look.judgement.exposed_units if look else (last.canary_units if last else 0),
+        finishing=conversations.may_finish_after(rollout, findings=bool(findings)) or None,
     )

@@ -177,6 +177,11 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             result += _build_notice_edits(after)
             result += _build_reminders(after, position)
             result.append(announce_here(AnnouncementKind.WITNESS, f"witness:{position}"))
+        case e.ConversationsMoved():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            if after.rollback is not None:
+                result.append(announce_here(AnnouncementKind.ALERT_EDIT, ALERT_KEY))
+                result += _build_notice_edits(after)
         case e.RollbackExplained():
             result.append(announce_here(AnnouncementKind.ALERT_EDIT, ALERT_KEY))
         case e.FlipConfirmed():

@@ -214,7 +214,9 @@ class Plan:
     """Everything that is frozen at the start. Approvals are bound to its `fingerprint`."""
 
     # Added when plans were already stored: left out of bytes and fingerprint while unset, so that those stay the same.
-    LATER: ClassVar[tuple[str, ...]] = ("drives", "reverts", "stages.*.terms.by_lower_bound", "flows", "testers")
+    LATER: ClassVar[tuple[str, ...]] = (
+        *("drives", "reverts", "stages.*.terms.by_lower_bound", "flows", "testers", "finish_within"),
+    )
 
     name: str
     surface: str
@@ -242,6 +244,9 @@ class Plan:
     # kinds of requests that are judged by themselves: name -> the segments that tell them
     flows: Mapping[str, Mapping[str, str | tuple[str, ...]]] | None = None
     drives: DrivenFlag | None = None
+    # how long after the rollout conversations under way may go on with the version that they began with; None: they
+    # change at their next turn
+    finish_within: timedelta | None = None
     reverts: tuple[CodeRevert, ...] | None = None  # what reverts the code after a rollback; None: there is none
     testers: tuple[Tester, ...] | None = None  # who is asked how the new version is; None: nobody
 

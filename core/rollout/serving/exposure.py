@@ -9,6 +9,7 @@ from core.flags.flows import CriticalFlow
 from core.flags.targeting import parse_conditions
 from core.judging.model.evidence import exceedance_thresholds
 from core.rollout.plans.plan import Stage, StageKind
+from core.rollout.serving.conversations import build_finishing
 from core.rollout.state.model import Rollout, StageSpan
 from core.rollout.state.surface import Surface
 from core.rollout.state.world import ENDED_KEPT_PER_SURFACE, World
@@ -69,6 +70,7 @@ def _build_surface_flags(surface: Surface, started: list[Rollout]) -> flags.Surf
         versions=frozenset(surface.versions),
         exposure=_build_exposure(under_way[0], live) if under_way else None,
         tracked=tuple(_build_tracked(r) for r in newest),
+        finishing=build_finishing(started, under_way[0] if under_way else None),
     )
 
 
@@ -135,6 +137,7 @@ def _build_tracked(rollout: Rollout) -> flags.TrackedRollout:
         moved_back={int(one, 16): at for one, at in rollout.moved_back.items()},
         digest=bucketing.make_digester("expose", rollout.id),
         unit_kind=rollout.plan.unit,
+        conversations_finish=rollout.plan.finish_within is not None,
     )
 
 

@@ -281,6 +281,7 @@ class RolledBack:
 
     TYPE: ClassVar[str] = "rollout.rolled_back"
     WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
+    LATER: ClassVar[tuple[str, ...]] = ("finishing",)
     by: str
     reason: str
     findings: tuple[Finding, ...]
@@ -290,6 +291,19 @@ class RolledBack:
     judged_seconds: float | None  # real time, from the start of the look to the decision
     exposed_requests: int
     exposed_units: int
+    finishing: bool | None = None  # conversations that began with the new version go on with it, as the plan says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationsMoved:
+    """From this event on, conversations under way get what everyone gets, after a rollout in which they went on with
+    the version that they began with. `is_due`: their time is over; otherwise a person wanted it at once."""
+
+    TYPE: ClassVar[str] = "rollout.conversations_moved"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
+    by: str
+    reason: str
+    is_due: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -692,6 +706,7 @@ RolloutEvent: TypeAlias = (
     | RevertRequested
     | RevertNotRequested
     | CodeReverted
+    | ConversationsMoved
 )
 Event: TypeAlias = (
     RolloutEvent | SurfaceEvent | SubscriptionEvent | FreezeEvent | PolicyApplied | WordsErased | WorldCheckpointed

@@ -199,6 +199,7 @@ def _apply_rolled_back(rollout: Rollout, event: e.RolledBack, at: datetime) -> R
         rollback=event,
         flip=None,
         flip_doubted=False,
+        conversations_moved_at=None,
         flag=None,
         flag_trouble="",
     )
@@ -320,6 +321,12 @@ def _apply_code_reverted(rollout: Rollout, event: e.CodeReverted, _: datetime) -
     return replace(rollout, code_reverted=event)
 
 
+def _apply_conversations_moved(rollout: Rollout, event: e.ConversationsMoved, at: datetime) -> Rollout:
+    moved = replace(rollout, conversations_moved_at=at)
+    # Asked for by a person it is a switch of its own, to be confirmed; if their time was over nobody waits for it.
+    return moved if event.is_due else replace(moved, flip=None, flip_doubted=False)
+
+
 def _keep_unchanged(rollout: Rollout, _event: e.MessageFailed, _: datetime) -> Rollout:
     return rollout
 
@@ -400,4 +407,5 @@ EVENT_HANDLERS: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime],
     e.RevertRequested: _apply_revert_requested,
     e.RevertNotRequested: _apply_revert_not_requested,
     e.CodeReverted: _apply_code_reverted,
+    e.ConversationsMoved: _apply_conversations_moved,
 }

@@ -145,6 +145,7 @@ class Rollout:
     caps: Mapping[str, float] = field(default_factory=dict)  # metric -> the value at which readings are capped
     complaints: Mapping[str, int] = field(default_factory=dict)  # arm (empty: unknown) -> reports by people
     moved_back: Mapping[str, datetime] = field(default_factory=dict)  # hash of a unit -> when a person moved it back
+    conversations_moved_at: datetime | None = None  # since then those under way get what everyone gets
     frozen_until: datetime | None = None  # by a declared freeze; not those of the policy
     broken_glass: GlassBroken | None = None  # the last time that somebody went on although something was missing
     review_due: datetime | None = None  # since it ended; None in logs from before reviews

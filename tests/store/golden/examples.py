@@ -213,6 +213,7 @@ EVAL_REPORT = er.EvalReport(
     covers=("billing", "privacy", "tone", "language=de", "language=en"),
 )
 DRIVING = replace(PLAN, drives=DRIVEN)
+FINISHING = replace(PLAN, finish_within=timedelta(hours=24))
 REVERTING = replace(
     PLAN,
     reverts=(
@@ -269,6 +270,7 @@ _EVENTS: tuple[e.Event, ...] = (
     e.RevertNotRequested(
         index=1, system="https://deploy.example.com/revert", error="the deploy system answers 503", trying=True
     ),
+    e.ConversationsMoved(by="slack:T1/U2", reason="refunds were refused", is_due=False),
     e.CodeReverted(by="slack:T1/U3", note="deployed as 2026-11-24.2"),
     e.FlagNotSet(flag=DRIVEN.title, percent=0.0, error="Unleash says 401 Unauthorized", trying=True),
     e.ApprovalRequested(
@@ -551,6 +553,21 @@ EXAMPLES: dict[str, e.Event] = {
     ),
     "rollout.planned.1.lower_bound": e.Planned(
         rollout="R-7", plan=CERTAIN, fingerprint=CERTAIN.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
+    ),
+    "rollout.planned.1.finishing": e.Planned(
+        rollout="R-7", plan=FINISHING, fingerprint=FINISHING.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
+    ),
+    "rollout.rolled_back.1.finishing": e.RolledBack(
+        by="slack:T1/U2",
+        reason="not now",
+        findings=(),
+        version="v42",
+        after_done=False,
+        verdict_seconds=None,
+        judged_seconds=None,
+        exposed_requests=0,
+        exposed_units=0,
+        finishing=True,
     ),
     "rollout.planned.1.driving": e.Planned(
         rollout="R-7", plan=DRIVING, fingerprint=DRIVING.fingerprint(), from_content=OLD, to_content=NEW, by="U2"

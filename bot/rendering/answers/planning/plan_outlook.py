@@ -6,6 +6,7 @@ from bot.rendering import wording
 from bot.rendering.answers.planning import plan_foresight
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
+from bot.rendering.messages import conversation_words
 from bot.rendering.numbers import unseen_by_evals
 from core import durations
 from core.files.foresight.detection import LimitForesight
@@ -31,12 +32,22 @@ def render(
     what = f"{subject or wording.escape(plan.name, 40)}, {wording.escape(plan.surface, 60)} {change}"
     return blocks.build_message(
         f"Plan: {what}, {plan.risk} risk.",
-        blocks.lines_section([f"What changes: {wording.escape(', '.join(plan.change), 200)}."]),
+        blocks.lines_section(
+            [
+                f"What changes: {wording.escape(', '.join(plan.change), 200)}.",
+                *_list_conversations(plan),
+            ]
+        ),
         blocks.lines_section(_list_dates(outlook, zone)),
         blocks.lines_section(_describe_foresight(outlook)),
         blocks.lines_section(_list_unseen(outlook, evals)),
         blocks.lines_section(_list_warnings(outlook)),
     )
+
+
+def _list_conversations(plan: Plan) -> list[str]:
+    planned = conversation_words.describe_plan(plan)
+    return [f"{conversation_words.TITLE}: {planned}"] if planned else []
 
 
 def _list_dates(outlook: PlanOutlook, zone: str) -> list[str]:

@@ -91,6 +91,8 @@ def _render_switch_back(
 ) -> Message:
     first = f"Switched back: the {name} answers as before again (since {wording.format_local_time(at, zone)})."
     body = [_describe_exposure(event, rollout, at, zone), *_describe_manual_rollback(event)]
+    if event.finishing:
+        body.append("A conversation that had begun with the change goes on with it until it ends; new ones do not.")
     if audience == "marketing":
         body.append("Please don't mention the change in public; what we said you may say no longer holds.")
     elif audience == "support" and event.exposed_units and _describe_fault(event.findings[:1]):

@@ -6,6 +6,7 @@ from datetime import datetime
 from bot.rendering import schedule, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
+from bot.rendering.messages import conversation_words
 from bot.rendering.messages.notices import change_status
 from bot.rendering.schedule import RolloutDates
 from core.metrics.catalogue import CATALOGUE
@@ -83,12 +84,23 @@ def _render_ended(rollout: Rollout, notice: NoticePlan, name: str, others: Seque
         blocks.lines_section(
             [
                 *(["*Announced before, but no longer true*", *announced] if announced else []),
-                "*Who is affected now:* nobody.",
+                f"*Who is affected now:* {_describe_left(rollout)}.",
                 *describe_other_rollouts(others),
             ]
         ),
         blocks.context(_format_footer(rollout, notice)),
     )
+
+
+def _describe_left(rollout: Rollout) -> str:
+    if conversation_words.has_conversations_on_new(rollout):
+        return "only customers in a conversation that had begun with the change, until it ends"
+    return "nobody"
+
+
+def _list_conversations(rollout: Rollout) -> list[str]:
+    told = conversation_words.describe_for_customers(rollout.plan)
+    return [f"*{conversation_words.TITLE}:* {told}"] if told else []
 
 
 def describe_cancellation(name: str, others: Sequence[Rollout]) -> str:
@@ -138,6 +150,7 @@ def _build_support_text(rollout: Rollout, known: RolloutDates, zone: str) -> lis
     if same:
         body.append(f"*Not changing:* {' '.join(same)}")
     body += [
+        *_list_conversations(rollout),
         *change_status.describe_dates(rollout, known, zone),
         f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
         f"*If a customer complains:* once it has started, type "
@@ -161,6 +174,7 @@ def _build_marketing_text(rollout: Rollout, known: RolloutDates, zone: str) -> l
         claims = ", ".join(dict.fromkeys([*_expected_claims(rollout), "smarter"]))
         body.append(f"*Please do not say:* {claims}. None of that has been measured yet.")
     body += [
+        *_list_conversations(rollout),
         *change_status.describe_dates(rollout, known, zone),
         f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
     ]
@@ -184,6 +198,7 @@ def _build_downstream_text(rollout: Rollout, known: RolloutDates, zone: str) -> 
     if noticeable:
         body += ["*What people may notice*", *_format_bullets(noticeable, examples=True)]
     body += [
+        *_list_conversations(rollout),
         *change_status.describe_dates(rollout, known, zone),
         f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
     ]

@@ -5,6 +5,7 @@ from core.rollout.context import Context
 from core.rollout.decisions import preconditions, stage_changes
 from core.rollout.models import way_back
 from core.rollout.refusal import Refused
+from core.rollout.serving import conversations
 from core.rollout.serving.unit_hash import compute_unit_hash
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout, RolloutState
@@ -15,8 +16,10 @@ MOST_MOVED_BACK = 1_000  # units of one rollout that people move back one by one
 def roll_back(rollout: Rollout, command: c.RollBack, context: Context) -> list[e.RolloutEvent]:
     """That everybody gets the previous version again; Refused once nobody can be served it any more."""
     match rollout.state:
-        case RolloutState.ROLLED_BACK | RolloutState.ABANDONED:
-            return []  # already safe: rolling back twice is not an error
+        case RolloutState.ROLLED_BACK:
+            return conversations.move(rollout, context, command.reason.strip())  # twice is no error, but at once
+        case RolloutState.ABANDONED:
+            return []  # already safe
         case RolloutState.PLANNED:
             return [e.Abandoned(by=context.by.id, reason=command.reason.strip() or "rolled back before it started")]
         case RolloutState.DONE:
@@ -49,7 +52,9 @@ def explain_rollback(rollout: Rollout, command: c.ExplainRollback, context: Cont
     known = rollout.explanation
     if known is not None and (known.cause, known.reason) == (command.cause, reason):
         return []
-    return [e.RollbackExplained(by=context.by.id, handle=context.by.name, cause=command.cause, reason=reason)]
+    explained = e.RollbackExplained(by=context.by.id, handle=context.by.name, cause=command.cause, reason=reason)
+    is_harm = command.cause in conversations.HARMFUL_CAUSES
+    return [explained, *(conversations.move(rollout, context) if is_harm else ())]
 
 
 def move_back(rollout: Rollout, command: c.MoveBack, context: Context) -> list[e.RolloutEvent]:
