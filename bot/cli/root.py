@@ -1,5 +1,7 @@
 """All commands of the program. What a command needs is imported when it runs, so that `--help` is fast."""
 
+from typing import Annotated
+
 import typer
 
 from bot.cli import agents, audit, backup, customers, eval_commands, files, processes, simulating, verb_commands
@@ -13,6 +15,16 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"token_normalize_func": str.lower},  # accepts ROLLBACK, too
 )
+
+
+@app.command(name="help")
+def show_help(
+    command: Annotated[list[str] | None, typer.Argument(help="A command; without one, all of them are listed.")] = None,
+) -> None:
+    """Show what a command does, as `--help` after it does."""
+    app([*(command or ()), "--help"], prog_name="rollout")
+
+
 processes.add_to(app)
 files.add_to(app)
 eval_commands.add_to(app)

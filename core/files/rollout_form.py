@@ -245,7 +245,7 @@ def _read_parts(parts: Mapping[str, str], live: Content) -> dict[str, Any]:
         text = parts.get(part, "").strip()
         if not text or text == format_part(live, part).strip():
             continue
-        if part == "prompt":
+        if part == "prompt" and isinstance(live.get(part, ""), str):
             read[part] = text
             continue
         try:

@@ -1,6 +1,7 @@
 """The form that plans a rollout gives a file that passes the checks of files, whatever the template."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -42,6 +43,16 @@ def test_with_the_usual_limits_every_template_gives_a_plan(surface: Surface, tem
     plan = build_plan.build(file, surface, DEFAULT_POLICY, resolve_handle=lambda handle: handle)
     assert dict(plan.change) == {"prompt": "Fix first."}, "what was left as it is does not change"
     assert {limit.metric for limit in LIMITS} <= {limit.metric for limit in plan.limits}
+
+
+def test_a_prompt_that_is_a_list_of_messages_stays_one(surface: Surface) -> None:
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "{question}"}]
+    live = {**surface.live_content, "prompt": messages}
+    shown = rollout_form.format_part(live, "prompt")
+    form = replace(fill_in(surface, "prompt-standard"), parts={"prompt": shown.replace("Be brief.", "Be kind.")})
+    file = parse_file(rollout_form.write_form(form, live), "form")
+    assert isinstance(file, RolloutFile)
+    assert file.change.to.prompt == [{**messages[0], "content": "Be kind."}, messages[1]]
 
 
 def test_the_file_to_fill_in_is_refused_until_something_differs(surface: Surface) -> None:

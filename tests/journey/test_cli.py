@@ -142,6 +142,13 @@ def test_what_is_refused_says_why_and_exits_1(cli: Cli) -> None:
     refused(cli("audit", "export", "--format", "xml"), "jsonl or cloudevents")
 
 
+def test_help_is_a_word_too(cli: Cli) -> None:
+    assert done(cli("help")) == done(cli("--help"))
+    assert done(cli("help", "rollback")) == done(cli("rollback", "--help"))
+    nothing = cli("help", "nothing")
+    assert (nothing.returncode, "No such command 'nothing'" in nothing.stderr) == (2, True)
+
+
 def test_what_cannot_run_says_why_and_exits_2(cli: Cli, tmp_path: Path) -> None:
     refused(cli("apply", "nowhere.yaml"), "nowhere.yaml", status=2)
     refused(cli("status", DATABASE_URL=f"sqlite:///{tmp_path}/new.db"), "rollout migrate", status=2)
