@@ -313,7 +313,9 @@ def test_whoever_approves_reads_which_flag_is_driven(words: Any, story: Any) -> 
 
 def test_support_is_told_what_customers_saw_and_what_to_say(words: Any, story: Any) -> None:
     back = story.running().later(seconds=5882).rolled_back().now
-    told = follow_up.render(back, back.rollback, "support", "Support assistant", story.at, words.zone)
+    told = follow_up.render(
+        back, back.rollback, "support", "Support assistant", story.at, words.zone, keeps_customers=True
+    )
     assert plain_text.render_text(told) == snapshot("""\
 Switched back: the support assistant answers as before again (since Tue 24 Nov 13:38 CET).
 About 430 customers saw the new version between 12:00:00 CET and 13:38:02 CET. It declined too often.
@@ -322,6 +324,8 @@ Nothing else changes until you get a new notice.
 [ Customers affected ]
 Owner: @dana · Questions in thread · R-118\
 """)
+    not_kept = follow_up.render(back, back.rollback, "support", "Support assistant", story.at, words.zone)
+    assert "Customers affected" not in plain_text.render_text(not_kept), "where no ids are kept, none can be listed"
 
 
 def test_marketing_may_speak_once_everyone_has_it(words: Any, story: Any) -> None:

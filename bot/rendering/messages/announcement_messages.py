@@ -55,7 +55,7 @@ def render(
     is what an approver has to know besides, and `find_investigation` what there is to investigate a rollback by.
     """
     rollout = world.get_rollout(announcement.rollout)
-    zone = world.policy.timezone
+    zone, keeps = world.policy.timezone, world.policy.customers is not None
     entry = next((x for x in entries if x.position == position), None)
     match announcement.kind:
         case AnnouncementKind.CARD:
@@ -107,7 +107,9 @@ def render(
             return glass_broken.render(rollout, event, zone, mention)
         case AnnouncementKind.FOLLOW_UP | AnnouncementKind.DIRECT_FOLLOW_UP if isinstance(event, follow_up.FollowedUp):
             title, others = _feature_title(world, rollout), _other_rollouts(world, rollout)
-            told = follow_up.render(rollout, event, announcement.audience, title, entry.at, zone, others)
+            told = follow_up.render(
+                rollout, event, announcement.audience, title, entry.at, zone, others, keeps_customers=keeps
+            )
             if not announcement.is_direct:
                 return told
             reason = subscription_messages.describe_reason(rollout, announcement)
@@ -118,7 +120,9 @@ def render(
             return notice_note.render(before, after, event, name, entry.at, zone)
         case AnnouncementKind.REMINDER if isinstance(event, follow_up.FollowedUp):
             title, others = _feature_title(world, rollout), _other_rollouts(world, rollout)
-            return follow_up.render(rollout, event, announcement.audience, title, entry.at, zone, others)
+            return follow_up.render(
+                rollout, event, announcement.audience, title, entry.at, zone, others, keeps_customers=keeps
+            )
         case (
             AnnouncementKind.LINE
             | AnnouncementKind.SUMMARY

@@ -52,15 +52,23 @@ def render(
     at: datetime,
     zone: str,
     others: Sequence[Rollout] = (),
+    *,
+    keeps_customers: bool = False,
 ) -> Message:
     """One plain message about `event`, which happened `at`.
 
-    `others` are the rollouts that are planned or under way on the same AI feature.
+    `others` are the rollouts that are planned or under way on the same AI feature. `keeps_customers`: the policy keeps
+    the ids of customers, so that those affected can be listed.
     """
     name = wording.title_in_sentence(title)
     match event:
         case e.RolledBack():
-            return _render_switch_back(rollout, event, audience, name, at, zone, others)
+            told = _render_switch_back(rollout, event, audience, name, at, zone, others)
+            is_listed = keeps_customers and audience == "support" and event.exposed_units
+            button = buttons.run_command("Customers affected", f"customers {rollout.id}")
+            return blocks.append_blocks(
+                told, blocks.actions(button) if is_listed else None, blocks.context(_format_footer(rollout))
+            )
         case e.Started():
             known = schedule.estimate_dates(rollout, at)
             all_of_them = schedule.format_completion(known, zone)
@@ -98,13 +106,7 @@ def _render_switch_back(
     elif audience == "support" and event.exposed_units and _describe_fault(event.findings[:1]):
         body.append(_suggest_reply(event.findings[0]))
     body += notice.describe_other_rollouts(others) or ["Nothing else changes until you get a new notice."]
-    listed = audience == "support" and event.exposed_units
-    return blocks.build_message(
-        first,
-        blocks.lines_section(body),
-        blocks.actions(buttons.run_command("Customers affected", f"customers {rollout.id}")) if listed else None,
-        blocks.context(_format_footer(rollout)),
-    )
+    return blocks.build_message(first, blocks.lines_section(body))
 
 
 def _suggest_reply(finding: Finding) -> str:
