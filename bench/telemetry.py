@@ -38,7 +38,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
         service = RolloutService(database)
         rollouts.begin(service)
         run = _Run(service)
-        # As the program does for itself, see `bot.cli` and `bot.app`.
+        # As the program does for itself, see `bot.cli` and `bot.program`.
         thresholds = gc.get_threshold()
         gc.set_threshold(20_000)
         gc.freeze()

@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from bot import app
+from bot.connections import build_handle_resolver
+from bot.program import Program
 from bot.rendering import demo_narration
 from bot.sandbox import traffic
 from bot.sandbox.control import Sandbox
@@ -144,7 +146,7 @@ class Demonstration:
     """Plays the people and users of the demonstration, through the same interfaces that real ones use."""
 
     def __init__(
-        self, program: app.Program, sandbox: Sandbox, scenario: str, clock: FastClock, speed: float, url: str
+        self, program: Program, sandbox: Sandbox, scenario: str, clock: FastClock, speed: float, url: str
     ) -> None:
         self.scenario = scenario
         self.speed = speed
@@ -211,7 +213,7 @@ class Demonstration:
             by=Actor(id="slack:T0SANDBOX1/U0DANA0001", handle="@dana"),
             at=self._clock(),
             command_id=f"demo:{name}",
-            resolve_handle=app.build_handle_resolver(self._program.settings),
+            resolve_handle=build_handle_resolver(self._program.settings),
         )
         return applied.id
 

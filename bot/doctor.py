@@ -16,8 +16,9 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.app import build_web_client, utc_now
+from bot.connections import build_web_client
 from bot.process.flip_confirmation import SERVING_ROLES
+from bot.process.machine_clock import utc_now
 from bot.process.outage import format_reason
 from bot.process.redaction import SecretRedactor
 from bot.settings import DEFAULT_DATABASE_URL, MISSED_LOOKS, Settings

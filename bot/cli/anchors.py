@@ -81,7 +81,7 @@ def _load_from_file(file: Path) -> "list[Anchor]":
 def _load_from_slack(connection: "Connection", channels: Iterable[str]) -> "list[Anchor]":
     from slack_sdk.errors import SlackClientError
 
-    from bot.app import build_web_client
+    from bot.connections import build_web_client
     from bot.settings import SettingsError
     from bot.slack import posted_witnesses as in_slack
     from core.store.audit import anchors

@@ -198,7 +198,7 @@ def apply(
     files: Annotated[list[Path], typer.Argument(help="Surface, policy or rollout files.")], as_json: Json = False
 ) -> None:
     """Apply files in order. Applying the same content again changes nothing."""
-    from bot.app import build_handle_resolver, build_outbound_client
+    from bot.connections import build_handle_resolver, build_outbound_client
     from core import apply_file
     from core.files.syntax import problems
 

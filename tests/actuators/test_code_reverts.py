@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bot.app import open_revert_system
+from bot.connections import open_revert_system
 from bot.delivery import code_reverts
 from bot.outbound.client import OutboundClient
 from bot.rendering.messages import card, rollback_alert

@@ -6,6 +6,7 @@ from datetime import datetime
 import pytest
 
 from bot import app, settings
+from bot.program import Program
 from core.rollout import commands as c
 from core.rollout.state import events as e
 from tests.actuators.house import House
@@ -18,7 +19,7 @@ WITHIN = 30  # seconds; one is promised, but this machine may be busy
 
 @pytest.fixture
 def running(sqlite_url: str, unleash: StandIn) -> Iterator[Callable[..., House]]:
-    programs: list[app.Program] = []
+    programs: list[Program] = []
     houses: list[House] = []
 
     def now() -> datetime:

@@ -12,6 +12,7 @@ import httpx
 
 from bot import app
 from bot.demo import FOREVER, FastClock
+from bot.program import Program
 from bot.sandbox.control import Sandbox
 from bot.sandbox.persona import Persona
 from bot.sandbox.workspace.workspace import SandboxMessage
@@ -69,7 +70,7 @@ class House:
     """A served program, the Slack it talks to, and the people in it."""
 
     sandbox: Sandbox
-    program: app.Program
+    program: Program
     clock: Clock
     url: str
 

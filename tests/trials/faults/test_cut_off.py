@@ -12,6 +12,7 @@ from bot import app
 from bot.process import flip_confirmation, snapshot_server
 from bot.process.flip_confirmation import FlipConfirmer
 from bot.process.snapshot_server import SnapshotServer
+from bot.program import Program
 from bot.settings import Settings
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
@@ -33,7 +34,7 @@ class House:
     """One web whose line to the database can fall silent, and everybody else, whose line is good."""
 
     line: Line
-    web: app.Program
+    web: Program
     url: str
     others: RolloutService
     second: SnapshotServer
