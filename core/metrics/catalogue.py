@@ -166,6 +166,15 @@ FEEDS: Mapping[str, tuple[str, ...]] = {
 }
 """Additional keys of an observation, and the metrics that they feed."""
 
+USER_VOTE = "user_vote"
+"""Key of an observation under which a user said how an answer was."""
+USER_VOTES: Mapping[str, Mapping[str, float]] = {
+    "good": {"thumbs_down_rate": 0.0, "thumbs_up_rate": 1.0},
+    "worse": {"thumbs_down_rate": 1.0, "thumbs_up_rate": 0.0},
+    "cant_tell": {"thumbs_down_rate": 0.0, "thumbs_up_rate": 0.0},
+}
+"""What a user may say, and the readings that follow."""
+
 COUNTED_AT_INTAKE = frozenset({"refused_items", "unplaced_items", "late_items", "duplicate_items"})
 """Metrics of data quality, counted at intake, not reported. Arms that differ in them cannot be compared."""
 
@@ -193,8 +202,10 @@ def parse_readings(key: str, value: object) -> tuple[tuple[str, float], ...]:
         raise ValueError(f'"{key}" is counted as observations arrive: leave it out')
     if key in COUNTED_ELSEWHERE:
         raise ValueError(f'"{key}" is counted by the bot: send the kind of error as "error_category" beside "metrics"')
-    if value is None and (key in FEEDS or key in CATALOGUE):
+    if value is None and (key in FEEDS or key in CATALOGUE or key == USER_VOTE):
         return ()
+    if key == USER_VOTE:
+        return _parse_user_vote(value)
     if key in FEEDS:
         return tuple((metric, _parse_reading(key, CATALOGUE[metric], value)) for metric in FEEDS[key])
     if key not in CATALOGUE:
@@ -206,6 +217,12 @@ def counts_as_request(metrics: Mapping[str, float]) -> bool:
     """Whether an observation with these readings is a request. One that only reports events, such as a complaint, is
     not."""
     return not metrics or any(CATALOGUE[key].kind is not MetricKind.COUNT for key in metrics)
+
+
+def _parse_user_vote(value: object) -> tuple[tuple[str, float], ...]:
+    if not isinstance(value, str) or value not in USER_VOTES:
+        raise ValueError(f'"{USER_VOTE}" is one of {", ".join(USER_VOTES)}')
+    return tuple(USER_VOTES[value].items())
 
 
 def _parse_reading(key: str, metric: Metric, value: object) -> float:

@@ -84,6 +84,7 @@ class ComplaintCount:
     final: FinalMeasure | None
     felt_off: int
     concerns: int
+    doubts: tuple[e.FeltOff, ...] = ()  # what people said who felt that it was off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +127,7 @@ def draft_review(rollout: Rollout, entries: Sequence[HistoryEntry], surface: Sur
         complaints=ComplaintCount(
             final=by_metric.get(COMPLAINT_METRIC),
             felt_off=len(rollout.felt_off),
+            doubts=tuple(entry.event for entry in entries if isinstance(entry.event, e.FeltOff)),
             concerns=sum(isinstance(entry.event, e.ConcernRaised) for entry in entries),
         ),
         shortcuts=find_shortcuts(rollout.plan, entries),

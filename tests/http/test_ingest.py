@@ -406,3 +406,22 @@ def test_a_database_that_cannot_be_written_asks_to_come_again(running: Any, serv
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert answer.json()["code"] == "unavailable"
     assert counted(running, "canary") == (0, 0)
+
+
+def test_a_thumb_in_a_product_counts_for_the_version_that_was_served(serve: Any, running: Any, canary: Any) -> None:
+    client = serve(running)
+    canary(running)
+    answer = sent(
+        client,
+        seen("a", metrics={"user_vote": "worse"}, request=False),
+        seen("b", metrics={"user_vote": "cant_tell"}, request=False),
+        seen("c", variant="control", metrics={"user_vote": "good"}, request=False),
+        seen("d", metrics={"user_vote": "lovely"}, request=False),
+        seen("e", metrics={"user_vote": 1}, request=False),
+    )
+    assert codes(answer) == [(3, "bad_value"), (4, "bad_value")]
+    assert "good, worse, cant_tell" in answer["rejected"][0]["message"]
+    assert counted(running, "canary", "thumbs_down_rate") == (2, 1)
+    assert counted(running, "canary", "thumbs_up_rate") == (2, 0)
+    assert counted(running, "control", "thumbs_up_rate") == (1, 1)
+    assert counted(running, "canary") == (0, 0), "the request was reported before"

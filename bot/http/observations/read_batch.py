@@ -22,7 +22,7 @@ from core.flags.placement import (
 from core.flags.snapshot import Snapshot, SurfaceFlags, Variant
 from core.judging.model.evidence import capped_cell, exceedance_cell
 from core.judging.model.question import ALL_SEGMENTS
-from core.metrics.catalogue import CATALOGUE, FEEDS, UnknownMetric, parse_readings
+from core.metrics.catalogue import CATALOGUE, FEEDS, USER_VOTE, UnknownMetric, parse_readings
 from core.metrics.error_text import group_error_text
 from core.metrics.observation import Observation
 from core.rollout.models.called_model import may_answer
@@ -46,7 +46,7 @@ _FIELDS = (
     "request",
     "model",
 )
-_METRICS = (*CATALOGUE, *FEEDS)
+_METRICS = (*CATALOGUE, *FEEDS, USER_VOTE)
 _METRICS_HINT = " The keys are the catalogue's, latency_ms and ttft_ms."
 _JSON_LINES_TYPES = frozenset(
     {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}

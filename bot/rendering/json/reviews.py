@@ -1,5 +1,7 @@
 """Reviews as JSON."""
 
+from dataclasses import asdict
+from math import exp
 from typing import Any
 
 from bot.rendering.markup import PLAIN
@@ -7,6 +9,8 @@ from bot.rendering.numbers import review_words
 from core.reviews.draft import ExpectationRow, ReviewDraft
 from core.reviews.final_measures import FinalMeasure
 from core.reviews.shortcuts import Shortcut
+from core.rollout.state.model import Rollout
+from core.rollout.votes.tally import count_votes
 
 Json = dict[str, Any]
 
@@ -40,6 +44,7 @@ def review_to_json(draft: ReviewDraft, zone: str) -> Json:
             "felt_off": draft.complaints.felt_off,
             "concerns": draft.complaints.concerns,
         },
+        "testers": [_votes_to_json(rollout, stage) for stage in sorted(rollout.votes)],
         "shortcuts": [shortcut_to_json(shortcut) for shortcut in draft.shortcuts],
         "answers": {
             "by": given.by,
@@ -55,6 +60,12 @@ def review_to_json(draft: ReviewDraft, zone: str) -> Json:
         if given is not None
         else None,
     }
+
+
+def _votes_to_json(rollout: Rollout, stage: int) -> Json:
+    """What testers said in one stage, by arm; `unknown` are those of whom it is not known which version they get."""
+    tally = count_votes(rollout, stage)
+    return {"stage": rollout.plan.stages[stage].name, "e_value": exp(tally.log_e), **asdict(tally)}
 
 
 def shortcut_to_json(shortcut: Shortcut) -> Json:

@@ -6,7 +6,15 @@ from typing import TypeAlias
 
 from bot.rendering import difference_words, headline, wording
 from bot.rendering.messages import conversation_words
-from bot.rendering.numbers import blind_spot_words, eval_words, measure_rows, segments, technical_words, unseen_by_evals
+from bot.rendering.numbers import (
+    blind_spot_words,
+    eval_words,
+    measure_rows,
+    noticed_words,
+    segments,
+    technical_words,
+    unseen_by_evals,
+)
 from bot.rendering.numbers.latest_numbers import detection_power
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.outlook import PlanOutlook
@@ -58,6 +66,9 @@ def list_sections(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[Fac
         FactSection(title="Limits so far", lines=tuple(_list_measured_limits(rollout)), is_list=True),
         FactSection(title="Checks", lines=tuple(_list_checks(rollout)), is_list=True),
         FactSection(title=unseen_by_evals.TITLE, lines=tuple(_list_unseen(rollout, facts.outlook)), is_list=True),
+        FactSection(
+            title=noticed_words.TITLE, lines=tuple(noticed_words.list_lines(rollout, rollout.measures)), is_list=True
+        ),
         FactSection(title="For", lines=tuple(_list_reasons_for(rollout, facts.outlook))),
         FactSection(title="Against", lines=against, is_list=len(against) > 1),
         FactSection(title="If it goes wrong", lines=(_describe_way_back(rollout),)),

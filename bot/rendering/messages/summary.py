@@ -10,7 +10,15 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import charts, svg
 from bot.rendering.messages import notes
-from bot.rendering.numbers import blind_spot_words, cause_words, known_areas, measure_rows, segments, technical_words
+from bot.rendering.numbers import (
+    blind_spot_words,
+    cause_words,
+    known_areas,
+    measure_rows,
+    noticed_words,
+    segments,
+    technical_words,
+)
 from bot.rendering.numbers.latest_numbers import detection_power
 from core.judging.model import verdict as v
 from core.judging.report.series import SeriesPoint
@@ -50,6 +58,7 @@ def render(
         blocks.lines_section(_list_reasons(evidence)),
         blocks.lines_section(notes.format_notes(evidence.notes)),
         chart,
+        blocks.lines_section(_list_noticed(rollout, evidence)),
         blocks.lines_section(
             [
                 x
@@ -70,6 +79,12 @@ def render(
         ),
     )
     return replace(message, pictures=(picture,)) if picture is not None else message
+
+
+def _list_noticed(rollout: Rollout, evidence: EvidenceRecorded) -> list[str]:
+    """What people noticed, under a heading; empty if nothing is known of it."""
+    lines = noticed_words.list_lines(rollout, evidence.measures)
+    return [f"*{noticed_words.TITLE}*", *(f" • {line}" for line in lines)] if lines else []
 
 
 def _list_reasons(evidence: EvidenceRecorded) -> list[str]:

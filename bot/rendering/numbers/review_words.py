@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bot.rendering import wording
 from bot.rendering.markup import Markup
-from bot.rendering.numbers import measure_rows
+from bot.rendering.numbers import measure_rows, tester_words
 from core.judging.model.verdict import Finding, Measure
 from core.metrics.money import rounded_dollars
 from core.reviews.draft import CostChange, ExpectationOutcome, ExpectationRow, ReviewDraft, UnexpectedChange
@@ -15,6 +15,8 @@ from core.rollout.plans.plan import Expectation
 
 MAX_LINES = 8
 """Lines per question; the rest is counted."""
+MAX_DOUBTS = 3
+"""People who felt that it was off and are quoted; all of them are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +111,12 @@ def _describe_unexpected(draft: ReviewDraft, markup: Markup, zone: str) -> list[
     lines = [_describe_change(change, markup, zone) for change in draft.unexpected]
     complaints = draft.complaints
     if complaints.felt_off:
-        lines.append(f"{wording.pluralize(complaints.felt_off, 'person', 'people')} said that it feels off.")
+        said = [
+            f"{markup.escape(doubt.handle)}{f': “{markup.escape(doubt.text)}”' if doubt.text else ''}"
+            for doubt in complaints.doubts
+        ]
+        who = f": {'; '.join(said[:MAX_DOUBTS])}" if said else ""
+        lines.append(f"{wording.pluralize(complaints.felt_off, 'person', 'people')} said that it feels off{who}.")
     if complaints.concerns:
         lines.append(f"{wording.pluralize(complaints.concerns, 'concern')} raised about its notices.")
     return lines or ["Nothing was found automatically."]
@@ -129,7 +136,18 @@ def _describe_behaviour(draft: ReviewDraft, markup: Markup) -> list[str]:
     lines = [markup.escape(_format_final(final.measure)) for final in draft.behaviour]
     if draft.complaints.final is not None:
         lines.append(markup.escape(_format_final(draft.complaints.final.measure)))
+    lines += [markup.escape(line) for line in _describe_votes(draft)]
     return lines or ["Nothing that people do was measured."]
+
+
+def _describe_votes(draft: ReviewDraft) -> list[str]:
+    """What testers said, stage by stage."""
+    rollout = draft.rollout
+    return [
+        f"Testers at {rollout.plan.stages[stage].name}: {said}."
+        for stage in sorted(rollout.votes)
+        if (said := tester_words.describe_votes(rollout, stage))
+    ]
 
 
 def _describe_cost(cost: CostChange | None, markup: Markup) -> list[str]:

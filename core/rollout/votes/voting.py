@@ -23,7 +23,7 @@ def cast_vote(rollout: Rollout, command: c.CastVote, context: Context) -> list[e
         return []
     vote = e.VoteCast(
         by=context.by.id,
-        handle=context.by.name,
+        handle=context.by.name if context.by.from_slack else tester.handle or context.by.name,
         voter=tester.person,
         stage=stage,
         arm=command.arm,
