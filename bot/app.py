@@ -10,11 +10,12 @@ from uuid import uuid4
 
 import structlog
 
-from bot import connections, job_schedule, jobs
+from bot import connections, job_schedule
 from bot.delivery import messages
 from bot.http import app as http_app
 from bot.http.clients.change_streams import ChangeStreams
 from bot.job_schedule import WorkerParts
+from bot.jobs import policy_file
 from bot.log_setup import configure_logging
 from bot.process.answered_models import AnsweredModels
 from bot.process.block_support import BlockSupport
@@ -85,7 +86,7 @@ def build_program(
         log.warning(missing_setting)
     slack = connections.build_web_client(settings)
     directory = SlackDirectory(slack, utc_now) if slack is not None else None
-    policy = jobs.PolicyFileWatcher(settings.policy, service) if settings.policy is not None else None
+    policy = policy_file.PolicyFileWatcher(settings.policy, service) if settings.policy is not None else None
     if policy is not None:
         policy.apply(now())
     bolt, home_tabs, support = None, None, BlockSupport()

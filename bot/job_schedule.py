@@ -7,8 +7,18 @@ from functools import partial
 
 from slack_sdk import WebClient
 
-from bot import connections, jobs
+from bot import connections
 from bot.delivery import code_reverts, driven_flags, messages
+from bot.jobs import (
+    answer_judging,
+    complaint_checks,
+    flag_checks,
+    look_slots,
+    looking,
+    message_edits,
+    upkeep,
+    workspace_messages,
+)
 from bot.judges.http_judge import HttpJudge
 from bot.process import conversation_ends
 from bot.process.block_support import BlockSupport
@@ -69,18 +79,20 @@ def _schedule_looks(scheduler: JobScheduler, parts: WorkerParts) -> None:
     """Looks at the evidence, and what follows a rollback."""
     service, now, speed = parts.service, parts.now, parts.speed
     every = parts.settings.tick
-    slots = jobs.SlotTracker(overdue_after=jobs.OVERDUE_FACTOR * every / speed / timedelta(seconds=1))
-    tick_interval = min(every / speed, max(every / speed / jobs.TICKS_PER_INTERVAL, TICK_AT_MOST_EVERY))
+    slots = look_slots.SlotTracker(overdue_after=look_slots.OVERDUE_FACTOR * every / speed / timedelta(seconds=1))
+    tick_interval = min(every / speed, max(every / speed / look_slots.TICKS_PER_INTERVAL, TICK_AT_MOST_EVERY))
     scheduler.run_every(
         tick_interval,
-        lambda: jobs.tick(service, now(), every, slots, parts.outage.record_failure, parts.settings.blind_after),
+        lambda: looking.tick(service, now(), every, slots, parts.outage.record_failure, parts.settings.blind_after),
         "tick",
     )
     confirmer = FlipConfirmer(service)
     scheduler.run_every(CONFIRM_FLIPS_EVERY, lambda: confirmer.confirm_pending(now()), "confirm")
-    complaint_slots = jobs.SlotTracker()
+    complaint_slots = look_slots.SlotTracker()
     scheduler.run_every(
-        WATCH_COMPLAINTS_EVERY, lambda: jobs.watch_complaints(service, now(), complaint_slots), "watch complaints"
+        WATCH_COMPLAINTS_EVERY,
+        lambda: complaint_checks.watch_complaints(service, now(), complaint_slots),
+        "watch complaints",
     )
     scheduler.run_every(
         MOVE_CONVERSATIONS_EVERY, lambda: conversation_ends.move_due(service, now()), "move conversations"
@@ -91,13 +103,13 @@ def _schedule_upkeep(scheduler: JobScheduler, parts: WorkerParts) -> None:
     """What keeps the database small and quick."""
     service, now, speed = parts.service, parts.now, parts.speed
     scheduler.run_every(
-        RELEASE_STUCK_ROWS_EVERY, lambda: jobs.release_stuck_rows(service, now(), speed), "release stuck"
+        RELEASE_STUCK_ROWS_EVERY, lambda: upkeep.release_stuck_rows(service, now(), speed), "release stuck"
     )
-    scheduler.run_every(DELETE_EXPIRED_KEYS_EVERY, lambda: jobs.delete_expired_keys(service, now()), "forget")
-    scheduler.run_every(DELETE_CUSTOMERS_EVERY, lambda: jobs.delete_old_customers(service, now()), "forget customers")
+    scheduler.run_every(DELETE_EXPIRED_KEYS_EVERY, lambda: upkeep.delete_expired_keys(service, now()), "forget")
+    scheduler.run_every(DELETE_CUSTOMERS_EVERY, lambda: upkeep.delete_old_customers(service, now()), "forget customers")
     if (keep := parts.settings.keep) is not None:
-        scheduler.run_every(DELETE_OLD_DATA_EVERY, lambda: jobs.delete_old_data(service, keep), "delete old")
-    scheduler.run_every(CHECKPOINT_EVERY, lambda: jobs.take_checkpoint(service, now()), "checkpoint")
+        scheduler.run_every(DELETE_OLD_DATA_EVERY, lambda: upkeep.delete_old_data(service, keep), "delete old")
+    scheduler.run_every(CHECKPOINT_EVERY, lambda: upkeep.take_checkpoint(service, now()), "checkpoint")
 
 
 def _schedule_other_systems(scheduler: JobScheduler, parts: WorkerParts) -> None:
@@ -106,7 +118,7 @@ def _schedule_other_systems(scheduler: JobScheduler, parts: WorkerParts) -> None
     outbound = connections.build_outbound_client(settings)
     if settings.judge_url:
         judge = HttpJudge(outbound, url=settings.judge_url, token=settings.judge_token)
-        scheduler.run_every(ASK_JUDGE_EVERY, lambda: jobs.ask_judge(service, judge, now()), "judge answers")
+        scheduler.run_every(ASK_JUDGE_EVERY, lambda: answer_judging.ask_judge(service, judge, now()), "judge answers")
     if settings.retirements:
         watch = RetirementWatch(settings.retirements, outbound, service)
         scheduler.run_every(READ_RETIREMENTS_EVERY, lambda: watch.warn_due(now()), "retirements")
@@ -119,7 +131,7 @@ def _schedule_other_systems(scheduler: JobScheduler, parts: WorkerParts) -> None
         lambda: revert_code() if code_reverts.has_reverts(service.cached_world()) else 0,
         "revert code",
     )
-    flag_slots = jobs.FlagSlotTrackers.for_speed(speed)
+    flag_slots = flag_checks.FlagSlotTrackers.for_speed(speed)
     # Runs without a token, too: the attempt then tells people that the token is missing.
     scheduler.run_every(
         DRIVE_FLAGS_EVERY,
@@ -127,7 +139,7 @@ def _schedule_other_systems(scheduler: JobScheduler, parts: WorkerParts) -> None
         "drive",
     )
     scheduler.run_every(
-        SCHEDULE_FLAG_CHECKS_EVERY, lambda: jobs.queue_flag_checks(service, now(), flag_slots), "check flags"
+        SCHEDULE_FLAG_CHECKS_EVERY, lambda: flag_checks.queue_flag_checks(service, now(), flag_slots), "check flags"
     )
 
 
@@ -150,11 +162,11 @@ def _schedule_messages(
     )
     scheduler.run_every(DELIVER_MESSAGES_EVERY, deliver_messages, "deliver")
     refresh = max(REFRESH_CARDS_EVERY / parts.speed, TICK_AT_MOST_EVERY)
-    scheduler.run_every(refresh, lambda: jobs.refresh_cards(service, now()), "refresh cards")
-    scheduler.run_every(refresh, lambda: jobs.queue_overdue_edits(service, now()), "edit overdue notices")
-    scheduler.run_daily(lambda: jobs.queue_daily_witness(service, now()), "post witness", now)
+    scheduler.run_every(refresh, lambda: message_edits.refresh_cards(service, now()), "refresh cards")
+    scheduler.run_every(refresh, lambda: message_edits.queue_overdue_edits(service, now()), "edit overdue notices")
+    scheduler.run_daily(lambda: workspace_messages.queue_daily_witness(service, now()), "post witness", now)
     scheduler.run_weekly(
-        lambda: jobs.queue_weekly_digest(service, now()),
+        lambda: workspace_messages.queue_weekly_digest(service, now()),
         "post digest",
         now,
         lambda: service.cached_world().policy.timezone,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bot import jobs
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
+from bot.jobs import looking
 from bot.sandbox import traffic
 from core import apply_file
 from core.flags.evaluation import evaluate
@@ -77,7 +77,7 @@ class Rehearsal:
             due = round(self.requests_a_minute * TICK.total_seconds() / 60 * (self.served + 1))
             self._serve(due - self.requests)
             self.at += TICK
-            jobs.tick(self.service, self.at, TICK)
+            looking.tick(self.service, self.at, TICK)
         return self
 
     def _serve(self, count: int) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import Phase, event, example, given, settings
 from hypothesis import strategies as st
 
-from bot import jobs
 from bot.delivery.consumer import LEASE
+from bot.jobs import flag_checks
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
 from core.rollout.serving import driving
@@ -89,7 +89,7 @@ def carry_out(house: House, act: tuple[str, Any]) -> None:
             asleep(house, meanwhile)
         case ("later", seconds):
             house.later(seconds=seconds)
-            jobs.queue_flag_checks(house.service, house.at)
+            flag_checks.queue_flag_checks(house.service, house.at)
 
 
 def one(name: str, values: st.SearchStrategy[Any] | None = None) -> st.SearchStrategy[tuple[str, Any]]:
@@ -130,7 +130,7 @@ def test_whatever_happens_it_ends_at_what_was_decided_last_or_held_below_it(
         house.until_quiet()
         unleash.stale_reads = 0  # else the last look might be the one that is behind
         house.later(minutes=6)
-        jobs.queue_flag_checks(house.service, house.at)
+        flag_checks.queue_flag_checks(house.service, house.at)
         house.until_quiet()
         wanted = driving.desired_percent(house.rollout)
         hold = house.rollout.hold

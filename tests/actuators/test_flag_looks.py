@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot import jobs
+from bot.jobs import flag_checks
 from core.rollout import commands as c
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
@@ -18,7 +18,7 @@ def look(house):
 
     def after(**span):
         house.later(**span)
-        jobs.queue_flag_checks(house.service, house.at)
+        flag_checks.queue_flag_checks(house.service, house.at)
         return house.drive()
 
     return after
@@ -39,10 +39,10 @@ def test_several_workers_look_once(house, second_service):
     house.later(minutes=5)
     other = second_service()
     other.load_world()
-    jobs.queue_flag_checks(house.service, house.at)
-    jobs.queue_flag_checks(other, house.at)
+    flag_checks.queue_flag_checks(house.service, house.at)
+    flag_checks.queue_flag_checks(other, house.at)
     house.drive()
-    jobs.queue_flag_checks(other, house.at)
+    flag_checks.queue_flag_checks(other, house.at)
     assert house.drive() == 0
 
 
@@ -50,14 +50,14 @@ def test_a_clock_that_was_set_back_keeps_nobody_from_looking(house):
     """By it, every slot of the hour that comes again has been looked at."""
     house.begin().drive()
     elapsed = [0.0]
-    slots = jobs.FlagSlotTrackers.for_speed(1.0, lambda: elapsed[0])
+    slots = flag_checks.FlagSlotTrackers.for_speed(1.0, lambda: elapsed[0])
 
     def looks(minutes):
         found = 0
         for _ in range(minutes):
             elapsed[0] += 60
             house.later(minutes=1)
-            jobs.queue_flag_checks(house.service, house.at, slots)
+            flag_checks.queue_flag_checks(house.service, house.at, slots)
             found += house.drive()
         return found
 
@@ -185,13 +185,13 @@ def test_a_flag_that_a_later_rollout_drives_is_not_looked_at_for_an_earlier_one(
     house.begin_another()
     house.until_quiet()
     house.at += timedelta(minutes=5)
-    jobs.queue_flag_checks(house.service, house.at)
+    flag_checks.queue_flag_checks(house.service, house.at)
     assert [x.ordering_key for x in house.rows() if x.state == "pending"] == ["flag:R-2"]
     for _ in range(4):
         house.later(minutes=3).say(c.Advance(reason="enough seen"), rollout="R-2")
         house.until_quiet()
     assert house.service.load_world().rollouts["R-2"].state is RolloutState.DONE
     house.later(minutes=5)
-    jobs.queue_flag_checks(house.service, house.at)
+    flag_checks.queue_flag_checks(house.service, house.at)
     house.until_quiet()
     assert house.unleash.percent == "100", "the rollback could never be confirmed, and is not made up for now"

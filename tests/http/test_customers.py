@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bot import jobs
 from bot.cli.customers import _check_units
 from bot.commands.request import CommandContext
 from bot.http.observations.writer import select_served
+from bot.jobs import upkeep
 from bot.rendering.csv_text import format_csv
 from core.flags.bucketing import compute_bucket
 from core.metrics.observation import Observation
@@ -88,10 +88,10 @@ def test_ids_are_deleted_when_their_time_is_over_and_when_somebody_asks(kept: An
     running, client = kept
     report(client, "cust_1")
     running.wait(days=20)
-    jobs.delete_old_customers(running.service, running.now())
+    upkeep.delete_old_customers(running.service, running.now())
     assert names(client) == ["cust_1"]
     running.wait(days=11)
-    jobs.delete_old_customers(running.service, running.now())
+    upkeep.delete_old_customers(running.service, running.now())
     assert names(client) == []
     with running.service.database.reading() as connection:
         assert fetch_all(connection, "SELECT person FROM person_key WHERE person = 'customers:R-1'", ()) == []
@@ -101,7 +101,7 @@ def test_ids_are_deleted_when_their_time_is_over_and_when_somebody_asks(kept: An
     assert running.service.erase_served_unit("cust_1") == 1
     assert names(client) == ["cust_2"]
     running.apply("version: 1\nkind: policy\n")
-    jobs.delete_old_customers(running.service, running.now())
+    upkeep.delete_old_customers(running.service, running.now())
     assert names(client) == []
 
 

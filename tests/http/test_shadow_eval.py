@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bot import jobs
 from bot.commands import run_verb
 from bot.commands.parsing import grammar
 from bot.commands.request import CommandContext
+from bot.jobs import answer_judging, upkeep
 from bot.judges.http_judge import HttpJudge
 from bot.outbound.client import OutboundClient
 from bot.rendering.charts import plain_text
@@ -185,7 +185,7 @@ def test_texts_are_sealed_and_gone_when_their_time_is_over(judged: Any, serve: A
         assert rows
         assert not any(b"THE ANSWER" in bytes(row) for row in rows)
     judged.wait(days=7, seconds=1)
-    jobs.delete_expired_keys(judged.service, judged.now())
+    upkeep.delete_expired_keys(judged.service, judged.now())
     with judged.service.database.reading() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM shadow_sample").scalar_one() == 0
         keys = "SELECT count(*) FROM person_key WHERE person LIKE 'answers:%%'"
@@ -247,10 +247,10 @@ def test_a_judge_behind_an_address_is_asked_and_one_that_fails_is_asked_again(
     sampled = _hand_in(serve(judged), _answers("canary", 30, BAD))["sampled"]
     for nonsense in (b"", b"grade this as pass", b'{"pass": "true"}'):
         says[0] = nonsense
-        assert jobs.ask_judge(judged.service, judge, judged.now()) == 0
+        assert answer_judging.ask_judge(judged.service, judge, judged.now()) == 0
         judged.wait(minutes=6)
     says[0] = b'{"pass": false, "score": 0.1}'
-    while jobs.ask_judge(judged.service, judge, judged.now()):
+    while answer_judging.ask_judge(judged.service, judge, judged.now()):
         pass
     assert _cells(judged, "eval_pass_rate")["canary"] == (sampled, 0)
     assert {key for one in asked for key in one} == {"task", "judge", "surface", "question", "answer"}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from bot import jobs
+from bot.jobs import upkeep, workspace_messages
 from bot.rendering.messages.workspace import witness
 from core.rollout.state.model import RolloutState
 from core.store.database.connections import connect
@@ -32,8 +32,8 @@ def test_a_rollout_is_told_started_judged_and_taken_back(
     shown = witness.parse_line(house.text(house.said("#ai-rollouts", "Log witness")))
     assert shown is not None
     service = house.program.service
-    jobs.queue_daily_witness(service, house.clock())
-    jobs.delete_expired_keys(service, house.clock() + timedelta(days=30))
+    workspace_messages.queue_daily_witness(service, house.clock())
+    upkeep.delete_expired_keys(service, house.clock() + timedelta(days=30))
     house.until(lambda: house.waiting_to_be_said() == 0, "everything is said")
     assert house.problems_of_the_log() == ()
     assert house.sandbox.violations == []

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from bot import jobs
+from bot.jobs import complaint_checks
 from core.rollout.plans.baseline import HourlyComplaints, SurfaceBaseline
 from core.rollout.state import holds
 from core.rollout.state.events import NewEvent
@@ -40,13 +40,13 @@ def test_more_complaints_than_ever_at_these_hours_hold_a_rollout_that_everybody_
     for _ in range(3):  # a few minutes of every half hour are enough
         told.play(minutes=3).at += timedelta(minutes=27)
     told.play(minutes=1)
-    jobs.watch_complaints(told.service, told.at)
+    complaint_checks.watch_complaints(told.service, told.at)
     assert told.rollout.state is RolloutState.RUNNING, "nobody knows what is normal"
     record_baseline(told, complaints=100)
-    jobs.watch_complaints(told.service, told.at)
+    complaint_checks.watch_complaints(told.service, told.at)
     assert told.rollout.state is RolloutState.RUNNING, "it is normal"
     record_baseline(told, complaints=8)
-    jobs.watch_complaints(told.service, told.at)
+    complaint_checks.watch_complaints(told.service, told.at)
     assert told.rollout.state is RolloutState.ON_HOLD
     assert told.rollout.hold.key == holds.COMPLAINTS
     assert "are normal at these hours of the week" in told.rollout.hold.text

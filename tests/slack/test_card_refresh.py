@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot import jobs
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
+from bot.jobs import looking, message_edits
 from bot.sandbox import traffic
 from core.flags.evaluation import evaluate
 from core.rollout.serving import exposure
@@ -35,8 +35,8 @@ class Users:
             self.office.later(seconds=10)
             if a_tick:
                 self._report(a_tick)
-            jobs.tick(self.office.service, self.office.at, TICK)
-            jobs.refresh_cards(self.office.service, self.office.at)
+            looking.tick(self.office.service, self.office.at, TICK)
+            message_edits.refresh_cards(self.office.service, self.office.at)
             self.office.deliver()
 
     def _report(self, count):
@@ -108,7 +108,7 @@ def test_two_workers_edit_it_no_more_often_than_one(office, users):
     users.pass_by(190)
     began = len(edits(office))
     for _ in range(3):
-        jobs.refresh_cards(office.service, office.at)
+        message_edits.refresh_cards(office.service, office.at)
         office.deliver()
     assert len(edits(office)) == began
 

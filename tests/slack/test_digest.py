@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot import jobs
+from bot.jobs import workspace_messages
 from core.outbox_tasks import MESSAGES
 from core.rollout import commands as c
 from core.service import RolloutService
@@ -23,7 +23,7 @@ NINE = datetime(2026, 11, 30, 8, 0, tzinfo=UTC)  # in Berlin; the office's first
 
 def ask(office: Any, at: datetime) -> None:
     office.at = at
-    jobs.queue_weekly_digest(office.service, at)
+    workspace_messages.queue_weekly_digest(office.service, at)
     office.deliver()
 
 
@@ -59,7 +59,7 @@ def test_leaders_read_one_line(busy: Any) -> None:
 
 def test_it_is_posted_once_however_often_and_by_however_many_it_is_asked_for(busy: Any) -> None:
     for hours in range(3):
-        jobs.queue_weekly_digest(RolloutService(busy.service.database), NINE.replace(hour=8 + hours))
+        workspace_messages.queue_weekly_digest(RolloutService(busy.service.database), NINE.replace(hour=8 + hours))
     ask(busy, NINE.replace(day=30, hour=20))
     assert len(posted(busy, "#ai-rollouts")) == 1
 
@@ -87,7 +87,7 @@ def test_a_week_without_a_rollout_has_no_digest(office: Any) -> None:
 def test_the_witness_of_the_day_goes_to_the_channel_of_the_workspace(office: Any) -> None:
     office.apply_as_admin(POLICY.replace('engineering: "#ai-rollouts"', 'engineering: "#integrations-team"'))
     office.start()
-    jobs.queue_daily_witness(office.service, office.at)
+    workspace_messages.queue_daily_witness(office.service, office.at)
     office.deliver()
     assert len([m for m in office.sandbox.list_messages("#integrations-team") if "Log witness" in m.text]) == 1
 

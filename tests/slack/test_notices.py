@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from bot import jobs
+from bot.jobs import message_edits
 from core.rollout import commands as c
 from core.rollout.state.model import RolloutState
 
@@ -26,7 +26,7 @@ def _thread(office) -> list[str]:
 def _pass(office, **span: float) -> None:
     """Time passes, and the workers do what they do every minute."""
     office.later(**span)
-    jobs.queue_overdue_edits(office.service, office.at)
+    message_edits.queue_overdue_edits(office.service, office.at)
     office.deliver()
 
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import select
 
-from bot import jobs
+from bot.jobs import workspace_messages
 from bot.rendering.messages.workspace import witness
 from core.rollout import commands as c
 from core.service import RolloutService
@@ -48,7 +48,7 @@ def remembered(office):
 
 
 def show_head(office):
-    jobs.queue_daily_witness(office.service, office.at)
+    workspace_messages.queue_daily_witness(office.service, office.at)
     office.deliver()
 
 
@@ -102,7 +102,7 @@ def test_a_day_on_which_the_log_has_grown_shows_its_head_once_however_many_worke
     office.start()
     before = head(office)
     for _ in range(3):
-        jobs.queue_daily_witness(RolloutService(office.service.database), office.at)
+        workspace_messages.queue_daily_witness(RolloutService(office.service.database), office.at)
     office.deliver()
     assert witnesses(office) == [(before[0], before[1].hex(), False)]
     assert head(office) == before, "showing the log must not make it grow"
@@ -127,7 +127,7 @@ def test_of_many_workers_that_ask_at_once_one_is_heard(database):
     with ThreadPoolExecutor(len(workers)) as pool:
         for day in range(3):
             desk.later(days=1).say(c.Resume(reason="looked") if day % 2 else c.Pause(reason="a look"))
-            list(pool.map(lambda service: jobs.queue_daily_witness(service, desk.at), workers))
+            list(pool.map(lambda service: workspace_messages.queue_daily_witness(service, desk.at), workers))
     with database.reading() as connection:
         wanted = select(outbox_table.c.idempotency_key).where(outbox_table.c.idempotency_key.contains("witness"))
         keys = connection.execute(wanted.order_by(outbox_table.c.id)).scalars().all()

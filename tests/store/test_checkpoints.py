@@ -7,7 +7,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from sqlalchemy import delete, select, update
 
-from bot import jobs
+from bot.jobs import upkeep
 from core.rollout import commands as c
 from core.rollout.state.model import RolloutState
 from core.rollout.state.world import World, fold_events
@@ -232,23 +232,23 @@ def test_two_that_are_taken_at_the_same_position_are_one(history):
 
 
 def test_one_is_due_when_the_log_has_grown_enough(history, monkeypatch):
-    jobs.take_checkpoint(history.service, history.at)
+    upkeep.take_checkpoint(history.service, history.at)
     assert history.service.load_world().archived == 0
     monkeypatch.setattr(checkpointing, "CHECKPOINT_INTERVAL", 50)
-    jobs.take_checkpoint(history.service, history.at)
+    upkeep.take_checkpoint(history.service, history.at)
     world = history.service.load_world()
     assert world.archived > 0
-    jobs.take_checkpoint(history.service, history.at)
+    upkeep.take_checkpoint(history.service, history.at)
     assert history.service.load_world().position == world.position
 
 
 @pytest.mark.parametrize("spoil", [spoil_the_saved_world, lose_the_saved_world])
 def test_the_next_one_is_due_at_once_where_the_newest_cannot_be_trusted(history, monkeypatch, spoil):
     monkeypatch.setattr(checkpointing, "CHECKPOINT_INTERVAL", 50)
-    jobs.take_checkpoint(history.service, history.at)
+    upkeep.take_checkpoint(history.service, history.at)
     history.apply(ROLLOUT.replace("support-tone", "one-more").replace("9f2c51e0", "aaaaaaaa"))
     spoil(history.service.database)
-    jobs.take_checkpoint(history.service, history.at)
+    upkeep.take_checkpoint(history.service, history.at)
     read = counted(monkeypatch)
     RolloutService(history.service.database).load_world()
     assert sum(read) <= 2
@@ -260,7 +260,7 @@ def test_one_that_a_shorter_log_does_not_reach_counts_for_nothing(history, monke
     database = history.service.database
     with database.writing_outside_log() as connection:
         checkpoints.save(connection, 1_000_000, checkpoints.pack_world(history.service.load_world()))
-    jobs.take_checkpoint(history.service, history.at)
+    upkeep.take_checkpoint(history.service, history.at)
     assert history.service.load_world().archived > 0
     with database.reading() as connection:
         assert 1_000_000 not in connection.execute(select(checkpoint.c.position)).scalars().all()

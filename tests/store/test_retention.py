@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, insert, select
 from sqlalchemy.exc import DBAPIError
 
-from bot import jobs
+from bot.jobs import upkeep
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
 from core.service import RolloutService
@@ -114,7 +114,7 @@ def test_only_so_much_goes_at_a_time(desk, monkeypatch):
 
 def test_a_worker_deletes_it_and_keeps_what_is_in_memory(desk):
     database = desk.service.database
-    jobs.delete_old_data(desk.service, KEPT)
+    upkeep.delete_old_data(desk.service, KEPT)
     assert list(rollouts_in(database)) == [{"R-1", "R-2", "R-3"}] * 4, "the last eight of a surface are still in memory"
     with database.reading() as connection:
         assert connection.execute(select(commands).where(commands.c.command_id == "refused-long-ago")).first() is None

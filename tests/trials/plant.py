@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot import jobs
 from bot.delivery.consumer import LEASE
 from bot.delivery.messages import deliver_due
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
+from bot.jobs import looking
 from bot.process.flip_confirmation import FlipConfirmer
 from bot.sandbox import traffic
 from core import apply_file
@@ -165,7 +165,7 @@ class Process:
         """What the clock's jobs do, once."""
         position = self.world.position
         processes.report_alive(self.database, self.name, "web", position, self.clock.at)
-        jobs.tick(self.service, self.clock.at, TICK)
+        looking.tick(self.service, self.clock.at, TICK)
         self.confirming.confirm_pending(self.clock.at)
 
     def deliver(self) -> int:

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 from sqlalchemy import select
 
-from bot import jobs
+from bot.jobs import look_slots, looking
 from core.judging.model.verdict import NoData
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
@@ -187,7 +187,7 @@ def test_after_a_time_in_which_nobody_looked_the_first_look_grows_nothing(two: t
     def look() -> int:
         one.clock.at += TICK
         one.serve(100, "healthy", next(_numbers))
-        jobs.tick(one.service, one.clock.at, TICK, unwatched_after=timedelta(minutes=4))
+        looking.tick(one.service, one.clock.at, TICK, unwatched_after=timedelta(minutes=4))
         return one.world.rollouts["R-1"].stage_index
 
     assert look() == 0
@@ -199,14 +199,14 @@ def test_slots_that_come_again_and_again_keep_nobody_from_looking(two: tuple[Pro
     """The clock is set between two times, more often than slots change: by it, every slot has been looked at."""
     one, other = two
     elapsed = [0.0]
-    seen = [jobs.SlotTracker(overdue_after=15, elapsed=lambda: elapsed[0]) for _ in two]
+    seen = [look_slots.SlotTracker(overdue_after=15, elapsed=lambda: elapsed[0]) for _ in two]
     began = one.clock.at
     for second in range(120):
         elapsed[0] += 1
         one.clock.at = began + timedelta(seconds=30 * (second % 2))
         for process, slots_seen in zip((one, other), seen, strict=True):
             process.follow()
-            jobs.tick(process.service, one.clock.at, TICK, slots_seen)
+            looking.tick(process.service, one.clock.at, TICK, slots_seen)
     one.clock.at = began + timedelta(seconds=120)
     assert 120 / 16 - 1 <= looked(one) <= 120 / 10
 
@@ -232,10 +232,10 @@ def test_many_rollouts_are_not_looked_at_in_one_breath(two: tuple[Process, Proce
         one.plan(number, f"plan {number}")
     begun: dict[str, list[int]] = {}
     known = slots(one)
-    seen = jobs.SlotTracker()
+    seen = look_slots.SlotTracker()
     one.clock.at = one.clock.at.replace(second=20, microsecond=0)
     for second in range(20):
-        jobs.tick(one.service, one.clock.at, TICK, seen)
+        looking.tick(one.service, one.clock.at, TICK, seen)
         for rollout in sorted(slots(one) - known):
             begun.setdefault(rollout[0], []).append(second)
         known |= slots(one)

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot import app, jobs
+from bot import app
+from bot.jobs import looking
 from bot.settings import Settings
 from core.rollout.state.model import Rollout, RolloutState
 from core.service import RolloutService
@@ -70,7 +71,7 @@ def test_over_http(new_sqlite: Callable[[], str], plan: str, seed: int) -> None:
             for tick in range(1, round(MINUTES * 60 / TICK.total_seconds()) + 1):
                 crowd.come(round(REQUESTS * TICK.total_seconds() / 60 / MINUTES * tick) - crowd.requests)
                 clock[0] += TICK
-                jobs.tick(program.service, clock[0], TICK)
+                looking.tick(program.service, clock[0], TICK)
             requests = crowd.requests
         rehearsal.intake.close()
         check(rehearsal.rollout, requests)

@@ -8,9 +8,9 @@ from multiprocessing.connection import Connection
 
 from slack_sdk import WebClient
 
-from bot import jobs
 from bot.delivery.messages import deliver_due
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
+from bot.jobs import looking
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.serving import exposure
@@ -78,7 +78,7 @@ def labor(orders: Orders, told: Connection) -> None:
 
     def look() -> None:
         while True:
-            jobs.tick(service, now(), timedelta(milliseconds=100))
+            looking.tick(service, now(), timedelta(milliseconds=100))
             rest.wait(REST)
 
     work = [numbered("concern", concern), numbered("steer", steer), numbered("count", count), deliver, look]

@@ -12,7 +12,7 @@ import bot.app
 import bot.cli
 import bot.delivery.consumer
 import bot.delivery.messages
-import bot.jobs
+import bot.jobs.looking
 import bot.process.flip_confirmation
 import bot.process.snapshot_server
 import core.replay
@@ -84,7 +84,7 @@ def wait_for_the_lock(seconds: float) -> None:
 def hurry() -> None:
     """Leases of seconds, and no rest for channels: what these are in earnest is for other tests."""
     bot.delivery.consumer.LEASE = LEASE
-    bot.jobs._LEASE = LEASE
+    bot.jobs.looking._LEASE = LEASE
     core.store.database.connections.IDLE_TIMEOUT = STANDS_STILL
     for function, how_long in (
         (bot.app.build_program, "channel_pause"),

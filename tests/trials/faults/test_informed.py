@@ -15,8 +15,9 @@ import httpx
 import psycopg
 import pytest
 
-from bot import doctor, jobs
+from bot import doctor
 from bot.doctor import CheckResult
+from bot.jobs import looking
 from bot.settings import Settings
 from core.rollout.state import events as e
 from core.service import RolloutService
@@ -420,7 +421,7 @@ def test_the_doctor_finds_that_nobody_looks(new_sqlite: Callable[[], str]) -> No
     with connect(settings.database_url) as database:
         service, now = RolloutService(database), laborer.now()
         begun_by_hand(service)
-        jobs.tick(service, now, settings.tick)
+        looking.tick(service, now, settings.tick)
 
     def looks(after: float) -> CheckResult:
         return next(

@@ -1,0 +1,58 @@
+"""Answers that wait are rated by the judge."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+
+import structlog
+
+from bot.http.judging.count_results import JudgeResult, count_results
+from bot.judges.http_judge import CallFailed, HttpJudge, InvalidVerdict
+from bot.outbound.errors import PermanentFailure, RetryLater
+from core.rollout.serving import exposure
+from core.service import RolloutService
+from core.shadow_eval.samples import ShadowSample
+from core.store.observations import observation_sums, shadow_samples
+
+log = structlog.get_logger()
+
+ANSWERS_AT_ONCE = 20  # answers that are judged in one go
+JUDGE_CALLS = 4  # at the same time
+
+
+def ask_judge(service: RolloutService, judge: HttpJudge, now: datetime) -> int:
+    """Have the judge rate answers that wait, and count what it says; how many it rated.
+
+    An answer whose verdict makes no sense is asked about again, a few times. While the judge does not answer at all,
+    nothing is lost: the answers wait.
+    """
+    with service.database.writing_outside_log() as connection:
+        tasks = shadow_samples.lease_samples(connection, now, ANSWERS_AT_ONCE)
+    if not tasks:
+        return 0
+    with ThreadPoolExecutor(JUDGE_CALLS, thread_name_prefix="judge") as calls:
+        verdicts = list(calls.map(partial(_ask_about, judge), tasks))
+    unasked = [task.id for task, verdict in zip(tasks, verdicts, strict=True) if isinstance(verdict, CallFailed)]
+    reasons = {verdict.reason for verdict in verdicts if isinstance(verdict, CallFailed | InvalidVerdict)}
+    for reason in sorted(reasons):
+        log.warning("answers could not be judged", why=reason)
+    results = [verdict for verdict in verdicts if isinstance(verdict, JudgeResult)]
+    snapshot = exposure.build_snapshot(service.load_world())
+    with service.database.writing_outside_log() as connection:
+        shadow_samples.return_samples(connection, unasked)
+        checked = count_results(connection, results, snapshot, now)
+        placed = [taken.placed for taken in checked.accepted if taken.placed is not None]
+        observation_sums.add_observations(connection, placed)
+    return len(results)
+
+
+def _ask_about(judge: HttpJudge, task: ShadowSample) -> JudgeResult | InvalidVerdict | CallFailed:
+    try:
+        passed, score = judge.judge(
+            task=task.id, judge=task.judge, surface=task.surface, question=task.question, answer=task.answer
+        )
+    except InvalidVerdict as invalid:
+        return invalid
+    except (PermanentFailure, RetryLater) as failure:
+        return CallFailed(reason=str(failure))
+    return JudgeResult(task=task.id, judge=task.judge, passed=passed, score=score)

@@ -1,0 +1,77 @@
+"""Checks whether driven flags still have the value that was decided."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from bot.jobs.look_slots import OVERDUE_FACTOR, SlotTracker
+from bot.process.flip_confirmation import GIVE_UP_AFTER
+from core.outbox_tasks import FlagTask
+from core.rollout.serving import driving
+from core.rollout.state.model import Rollout, RolloutState
+from core.rollout.state.world import World
+from core.service import RolloutService
+from core.store.coordination import outbox
+
+CHECK_UNSETTLED_FLAG_EVERY = timedelta(minutes=1)  # for a driven flag that does not have its decided value yet
+CHECK_SETTLED_FLAG_EVERY = timedelta(minutes=5)
+STOP_CHECKING_FLAG_AFTER = timedelta(minutes=15)  # after a rollback, once the flag is settled
+
+
+@dataclass(frozen=True, slots=True)
+class FlagSlotTrackers:
+    """Slot trackers for checks of driven flags: unsettled flags are checked more often than settled ones."""
+
+    unsettled: SlotTracker = field(default_factory=SlotTracker)
+    settled: SlotTracker = field(default_factory=SlotTracker)
+
+    @classmethod
+    def for_speed(cls, speed: float, elapsed: Callable[[], float] = time.monotonic) -> "FlagSlotTrackers":
+        """Trackers for a rollouts' clock that runs `speed` times as fast as real time."""
+        found = (
+            SlotTracker(OVERDUE_FACTOR * every.total_seconds() / speed, elapsed)
+            for every in (CHECK_UNSETTLED_FLAG_EVERY, CHECK_SETTLED_FLAG_EVERY)
+        )
+        return cls(*found)
+
+
+def queue_flag_checks(service: RolloutService, now: datetime, slots: FlagSlotTrackers | None = None) -> None:
+    """Queue a check of each driven flag: it may have been changed by hand, or an earlier failure may be gone."""
+    world, slots = service.cached_world(), slots or FlagSlotTrackers()
+    for rollout in world.rollouts.values():
+        if not _needs_flag_check(rollout, world, now):
+            continue
+        settled = driving.is_settled(rollout)
+        every, tracker = (
+            (CHECK_SETTLED_FLAG_EVERY, slots.settled) if settled else (CHECK_UNSETTLED_FLAG_EVERY, slots.unsettled)
+        )
+        slot_start = datetime.fromtimestamp(now.timestamp() // every.seconds * every.seconds, UTC)
+        task = FlagTask(rollout=rollout.id, is_check=True)
+        slot_key = f"{task.destination}:look:{every.seconds}:{int(now.timestamp()) // every.seconds}"
+        with service.database.reading() as connection:
+            if outbox.has_unsent_rows(connection, task.destination):
+                continue
+            looked_at = outbox.find_by_key(connection, slot_key) is not None
+        if looked_at and not tracker.is_overdue(rollout.id, 0):
+            tracker.record_slot(rollout.id, slot_start, 0, is_finished=True)
+            continue
+        tracker.record_slot(rollout.id, slot_start, 0, is_finished=True, claimed_here=True)
+        if looked_at:  # the clock was set back, so this slot repeats
+            slot_key = f"{slot_key}:{uuid4().hex}"
+        row = task.build_row(now, world.position, idempotency_key=slot_key, is_urgent=not rollout.is_under_way)
+        with service.database.writing_outside_log() as connection:
+            outbox.insert_row(connection, row)
+
+
+def _needs_flag_check(rollout: Rollout, world: World, now: datetime) -> bool:
+    """Whether this rollout's flag must be checked: while under way, and after a rollback until it is settled and a
+    while longer. Then the flag belongs to its owners again, or to a later rollout that drives it."""
+    if driving.desired_percent(rollout) is None or rollout.state is RolloutState.DONE:
+        return False
+    if rollout.is_under_way or rollout.ended_at is None:
+        return True
+    if driving.find_competing_rollouts(rollout, world.rollouts.values()):
+        return False
+    return now - rollout.ended_at < (STOP_CHECKING_FLAG_AFTER if driving.is_settled(rollout) else GIVE_UP_AFTER)
