@@ -19,6 +19,7 @@ from bot.jobs import (
     upkeep,
     workspace_messages,
 )
+from bot.jobs.source_pulls import SourcePuller
 from bot.judges.http_judge import HttpJudge
 from bot.process import conversation_ends
 from bot.process.block_support import BlockSupport
@@ -32,6 +33,7 @@ from core.service import RolloutService
 
 CONFIRM_FLIPS_EVERY = timedelta(seconds=0.2)
 ASK_JUDGE_EVERY = timedelta(seconds=2)
+PULL_SOURCES_EVERY = timedelta(seconds=2)
 DELIVER_MESSAGES_EVERY = timedelta(seconds=0.25)
 DRIVE_FLAGS_EVERY = timedelta(seconds=0.25)
 SCHEDULE_FLAG_CHECKS_EVERY = timedelta(seconds=5)
@@ -113,12 +115,14 @@ def _schedule_upkeep(scheduler: JobScheduler, parts: WorkerParts) -> None:
 
 
 def _schedule_other_systems(scheduler: JobScheduler, parts: WorkerParts) -> None:
-    """What is asked of judges, retirement lists, flag systems and code hosts."""
+    """What is asked of judges, sources of metrics, retirement lists, flag systems and code hosts."""
     settings, service, now, speed = parts.settings, parts.service, parts.now, parts.speed
     outbound = connections.build_outbound_client(settings)
     if settings.judge_url:
         judge = HttpJudge(outbound, url=settings.judge_url, token=settings.judge_token)
         scheduler.run_every(ASK_JUDGE_EVERY, lambda: answer_judging.ask_judge(service, judge, now()), "judge answers")
+    puller = SourcePuller(service, dict(settings.source_urls), settings.private_hosts, speed=speed)
+    scheduler.run_every(PULL_SOURCES_EVERY, lambda: puller.pull_due(now()), "pull sources")
     if settings.retirements:
         watch = RetirementWatch(settings.retirements, outbound, service)
         scheduler.run_every(READ_RETIREMENTS_EVERY, lambda: watch.warn_due(now()), "retirements")

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -62,6 +62,7 @@ _SECRET_VARIABLES = (
     "DEPLOY_WEBHOOK_SECRET",
 )
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_SOURCE_VARIABLE = re.compile(r"SOURCE_[A-Z0-9_]{1,60}")
 _SLACK_USER_ID = re.compile(r"[UW][A-Z0-9]{5,}")
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 _STANDARD_SECRET = re.compile(r"whsec_(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
@@ -102,6 +103,7 @@ class Settings:
     unleash_token: str = field(default="", repr=False)
     judge_url: str = ""  # where workers have sampled answers judged; empty if judges fetch their work
     judge_token: str = field(default="", repr=False)
+    source_urls: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (SOURCE_…, address with its password)
     private_hosts: frozenset[str] = frozenset()  # hosts of the internal network that may be called
     host: str = "127.0.0.1"
     port: int = 8300
@@ -112,7 +114,7 @@ class Settings:
     def secrets(self) -> tuple[str, ...]:
         """Every value that must never be shown."""
         return _list_secrets(
-            self.database_url,
+            (self.database_url, *(url for _, url in self.source_urls)),
             self.slack_bot_token,
             self.slack_app_token,
             self.slack_signing_secret,
@@ -174,6 +176,7 @@ def read_settings(environ: Mapping[str, str], *, listens: bool = True) -> Settin
         unleash_token=given.get("UNLEASH_TOKEN", ""),
         judge_url=_parse_address("JUDGE_URL", given, problems),
         judge_token=given.get("JUDGE_TOKEN", ""),
+        source_urls=_read_source_urls(environ, problems),
         private_hosts=_parse_hosts(given.get("ALLOW_PRIVATE_HOSTS", ""), problems),
         host=given.get("HOST", "127.0.0.1"),
         port=_parse_port(given.get("PORT", "8300"), problems),
@@ -210,15 +213,26 @@ def read_secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
     tokens = (part.strip().rpartition(":")[2] for part in listed)
     lists = {"DATABASE_URL", "ROLLOUT_TOKENS", "ROLLOUT_HELP_DESKS"}
     named = (given[name] for name in _SECRET_VARIABLES if name not in lists)
-    return _list_secrets(given["DATABASE_URL"], *named, *tokens)
+    addresses = (given["DATABASE_URL"], *(url for _, url in _read_source_urls(environ, ignored)))
+    return _list_secrets(addresses, *named, *tokens)
 
 
-def _list_secrets(database_url: str, *others: str) -> tuple[str, ...]:
-    try:
-        password = urlsplit(database_url).password or ""
-    except ValueError:  # not a URL, so treat all of it as secret
-        password = database_url
-    return tuple(secret for secret in (password, unquote(password), *others) if secret)
+def _read_source_urls(environ: Mapping[str, str], problems: list[str]) -> tuple[tuple[str, str], ...]:
+    """(variable, address) of every source, each from a variable that begins with SOURCE_, or from its file."""
+    names = sorted({name.removesuffix("_FILE") for name in environ if _SOURCE_VARIABLE.fullmatch(name)})
+    return tuple((name, url) for name in names if (url := _read_variable(environ, name, problems)))
+
+
+def _list_secrets(addresses: Iterable[str], *others: str) -> tuple[str, ...]:
+    """The passwords in database addresses, and the others, where there is one."""
+    passwords: list[str] = []
+    for address in addresses:
+        try:
+            found = urlsplit(address).password or ""
+        except ValueError:  # not a URL, so treat all of it as secret
+            found = address
+        passwords += [found, unquote(found)]
+    return tuple(secret for secret in (*passwords, *others) if secret)
 
 
 def is_loopback(host: str) -> bool:

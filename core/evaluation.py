@@ -29,6 +29,7 @@ from core.rollout.decisions import gating
 from core.rollout.judging_question import build_question
 from core.rollout.plans.policy import Policy
 from core.rollout.state.model import Rollout
+from core.rollout.state.sources import longest_arrival
 from core.service import CommandOutcome, CommandRequest, RolloutService
 from core.store.coordination import timers
 from core.store.database.append_backend import TimerClaim
@@ -81,7 +82,9 @@ def evaluate_rollout(
     world = service.load_world()
     rollout = world.get_rollout(rollout_id)
     unwatched = rollout.is_looked_at and _time_since_newest_look(service, rollout, at) > unwatched_after
-    look = _take_look(service, rollout, at, every, world.policy) if rollout.is_looked_at else None
+    surface = world.surfaces[rollout.plan.surface]
+    pulled_within = longest_arrival(surface.sources or ())
+    look = _take_look(service, rollout, at, every, world.policy, pulled_within) if rollout.is_looked_at else None
     result: c.LookResult | None = None
     if look is not None:
         result = replace(look.result, judged_seconds=time.perf_counter() - began, unwatched=unwatched)
@@ -184,9 +187,16 @@ class _TakenLook:
             raise LeaseLost(f"Another worker has looked at {rollout} at the same moment.") from error
 
 
-def _take_look(service: RolloutService, rollout: Rollout, at: datetime, every: timedelta, policy: Policy) -> _TakenLook:
+def _take_look(
+    service: RolloutService,
+    rollout: Rollout,
+    at: datetime,
+    every: timedelta,
+    policy: Policy,
+    pulled_within: timedelta,
+) -> _TakenLook:
     """Read the sums, judge them from the state of the look before, and prepare the record. Stores nothing."""
-    question = build_question(rollout, every)
+    question = build_question(rollout, every, pulled_within)
     with service.database.reading() as connection:
         before = _parse_previous_look(looks.load_latest_state(connection, rollout.id), rollout)
         sums = observation_sums.load_sums(connection, rollout.id, segments=are_segments_due(question, before.state, at))

@@ -3,7 +3,7 @@
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -35,6 +35,28 @@ def resolve_host(host: str, port: int) -> Sequence[str]:
     """The addresses that this machine resolves a host to; decimal and octal notations are resolved, too."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def find_allowed_addresses(
+    host: str, port: int, private_hosts: Collection[str], resolve: ResolveHost = resolve_host
+) -> Sequence[str]:
+    """The addresses of a host, resolved once: all are public, or the host is one of `private_hosts` (lower case).
+
+    Raises `CallRefused` or `HostUnresolved`.
+    """
+    try:
+        found = resolve(host, port)
+    except (OSError, UnicodeError) as error:
+        raise HostUnresolved(f"the address of {host} cannot be found: {error}") from error
+    if not found:
+        raise HostUnresolved(f"{host} has no address")
+    closed = [address for address in found if not is_public(address)]
+    if closed and host.lower() not in private_hosts:
+        raise CallRefused(
+            f"{host} is {closed[0]}, which is not a public internet address: if that is intended, name the host in "
+            "ALLOW_PRIVATE_HOSTS"
+        )
+    return found
 
 
 class GuardedTransport(httpx.BaseTransport):
@@ -97,19 +119,9 @@ class GuardedTransport(httpx.BaseTransport):
             raise CallRefused(
                 f"{host} would be called over {url.scheme or 'nothing'}: write https, or name it in ALLOW_PRIVATE_HOSTS"
             )
-        try:
-            found = self._resolve(host, url.port or (443 if url.scheme == "https" else 80))
-        except (OSError, UnicodeError) as error:
-            raise HostUnresolved(f"the address of {host} cannot be found: {error}") from error
-        if not found:
-            raise HostUnresolved(f"{host} has no address")
-        closed = [address for address in found if not is_public(address)]
-        if closed and host not in self._private_hosts:
-            raise CallRefused(
-                f"{host} is {closed[0]}, which is not a public internet address: if that is intended, name the host in "
-                "ALLOW_PRIVATE_HOSTS"
-            )
-        return found
+        return find_allowed_addresses(
+            host, url.port or (443 if url.scheme == "https" else 80), self._private_hosts, self._resolve
+        )
 
 
 class _BoundedStream(httpx.SyncByteStream):

@@ -17,6 +17,7 @@ from core.files.syntax.fields import (
     WrittenFile,
     field_error,
 )
+from core.files.syntax.source_terms import SourceFields
 from core.files.syntax.tester_terms import Testers
 from core.rollout.state.surface import JudgingTerms, SurfaceDeclared
 
@@ -70,6 +71,7 @@ class SurfaceFile(WrittenFile):
     judging: JudgingFields | None = None
     flows: Annotated[dict[Name, Where], Field(max_length=20)] = Field(default_factory=dict)
     testers: Testers = ()
+    sources: Annotated[tuple[SourceFields, ...], Field(max_length=10)] = ()
 
 
 def surface_from_file(file: SurfaceFile) -> SurfaceDeclared:
@@ -86,4 +88,5 @@ def surface_from_file(file: SurfaceFile) -> SurfaceDeclared:
         flows=file.flows or None,
         judging=file.judging.to_terms() if file.judging is not None else None,
         testers=tuple(terms.to_tester() for terms in file.testers) or None,
+        sources=tuple(source.to_terms() for source in file.sources) or None,
     )

@@ -189,6 +189,7 @@ class TrackedRollout:
     moved_back: Mapping[int, datetime]  # 64-bit number of a unit -> when a person moved it back
     digest: Callable[[str], int]
     flows: tuple[CriticalFlow, ...] = ()
+    pulled: Mapping[str, str] = field(default_factory=dict)  # metric (or `requests`) -> the source that counts it
     unit_kind: str = "user"  # what is assigned as a whole: user, conversation or account
     conversations_finish: bool = False  # conversations under way stay on the version that they began with
 

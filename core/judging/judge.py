@@ -75,7 +75,8 @@ def _decide_verdict(
     if findings := limit_findings.find_discoveries(question, scored, LimitRole.HOLD):
         return Hold(findings=findings)
     unknown = (
-        health.find_silent_arm(question, look, state)
+        health.find_unread_source(question, look)
+        or health.find_silent_arm(question, look, state)
         or health.find_broken_source(question, look, state)
         or health.check_too_early(question, state)
     )

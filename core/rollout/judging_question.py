@@ -15,10 +15,11 @@ SEGMENTS_EVERY = timedelta(seconds=50)
 _DIRECTIONS: Mapping[str, Direction] = {"up": "up", "down": "down", "same": "same"}
 
 
-def build_question(rollout: Rollout, tick: timedelta) -> Question:
+def build_question(rollout: Rollout, tick: timedelta, pulled_within: timedelta = timedelta(0)) -> Question:
     """The question for a look in the current stage. `tick` is the time between two looks.
 
     Silence counts as "no data" after 15 minutes; in a shorter stage after three times its hold, or after three ticks.
+    Where rows are pulled, as much longer as they may take to arrive.
     """
     entered = {span.index for span in rollout.spans}
     stages = tuple(
@@ -38,7 +39,7 @@ def build_question(rollout: Rollout, tick: timedelta) -> Question:
         caps=rollout.caps,
         stages=stages,
         current=rollout.stage_index,
-        no_data_after=silence,
+        no_data_after=silence + pulled_within,
         segments_every=min(SEGMENTS_EVERY, hold / 4) if hold else SEGMENTS_EVERY,
         splits_set_aside=sum(holds.is_split_key(key) for key in rollout.overridden),
     )

@@ -276,6 +276,51 @@ exposure_count = Table(
     sqlite_strict=True,
 )
 
+# Sums that a source computed of its own rows. Stages that are read again are replaced, so nothing is ever added twice.
+pulled_cell = Table(
+    "pulled_cell",
+    metadata,
+    Column("rollout", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("stage", Integer, primary_key=True),
+    Column("arm", Text, primary_key=True),
+    Column("segment", Text, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("buckets", LargeBinary, nullable=False),
+    Column("histogram", LargeBinary),
+    sqlite_strict=True,
+)
+
+pulled_exposure_count = Table(
+    "pulled_exposure_count",
+    metadata,
+    Column("rollout", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("stage", Integer, primary_key=True),
+    Column("arm", Text, primary_key=True),
+    Column("units", _BIG, nullable=False),
+    sqlite_strict=True,
+)
+
+# How the newest pull of a source went. `memory` is what the next one needs; `metrics` are those that it feeds.
+source_pull = Table(
+    "source_pull",
+    metadata,
+    Column("rollout", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("metrics", Text, nullable=False),
+    Column("memory", Text, nullable=False),
+    Column("pulled_at", Instant),  # the newest pull that succeeded, and the moment up to which it read
+    Column("upto", Instant),
+    Column("newest_row", Instant),
+    Column("read_rows", _BIG, nullable=False),
+    Column("counted_rows", _BIG, nullable=False),
+    Column("failing_since", Instant),  # the first failure since then; empty while it works
+    Column("holds_from", Instant),  # when looks begin to hold because of it
+    Column("failure", Text, nullable=False),
+    sqlite_strict=True,
+)
+
 intake_batch = Table(
     "intake_batch",
     metadata,

@@ -220,6 +220,37 @@ TESTERS: dict[str, tuple[Any, Any]] = {
     "testers.unit": ("user-1", "user-2"),
 }
 OF_ROLLOUT |= TESTERS
+SOURCE: dict[str, Any] = {
+    "name": "warehouse",
+    "sql": {
+        "url": "SOURCE_A_URL",
+        "table": "requests",
+        "rows": "requests",
+        "unit": "user_id",
+        "at": "at",
+        "exposure": "exposure",
+        "metrics": {"latency_ms": "duration"},
+    },
+}
+SOURCES: dict[str, tuple[Any, Any]] = {
+    "sources.name": ("a", "b"),
+    "sources.every": ("5m", "6m"),
+    "sources.delay": ("1m", "2m"),
+    "sources.late": ("1h", "2h"),
+    "sources.timeout": ("20s", "40s"),
+    "sources.sql.url": ("SOURCE_A_URL", "SOURCE_B_URL"),
+    "sources.sql.table": ("requests", "analytics.requests"),
+    "sources.sql.select": ("SELECT * FROM a", "SELECT * FROM b"),
+    "sources.sql.rows": ("requests", "readings"),
+    "sources.sql.unit": ("a", "b"),
+    "sources.sql.at": ("a", "b"),
+    "sources.sql.exposure": ("a", "b"),
+    "sources.sql.variant": ("a", "b"),
+    "sources.sql.version": ("a", "b"),
+    "sources.sql.id": ("a", "b"),
+    "sources.sql.segments": ({"language": "a"}, {"language": "b"}),
+    "sources.sql.metrics": ({"latency_ms": "a"}, {"latency_ms": "b"}),
+}
 OF_SURFACE: dict[str, tuple[Any, Any]] = {
     "version": (1, 2),
     "kind": ("surface", "rollout"),
@@ -235,6 +266,7 @@ OF_SURFACE: dict[str, tuple[Any, Any]] = {
     **under("notify", NOTICE),
     "flows": ({"refunds": {"intent": "refund"}}, {"refunds": {"intent": "return"}}),
     **TESTERS,
+    **SOURCES,
 }
 OF_POLICY: dict[str, tuple[Any, Any]] = {
     "version": (1, 2),
@@ -316,6 +348,10 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
     if path.startswith("reverts."):
         data["change"]["to"]["code"] = "build-77"
         data["reverts"] = deepcopy(REVERTING)
+    if path.startswith("sources."):
+        data["sources"] = [deepcopy(SOURCE)]
+    if path == "sources.sql.select":
+        del data["sources"][0]["sql"]["table"]
     if path.startswith("testers."):
         data["testers"] = [{} if path == "testers.channel" else {"person": "@kim"}]
     at: Any = data
@@ -328,7 +364,7 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
             at = next(entry for entry in at if step in entry)
         at = at.setdefault(step, {})
         at = at["output_tokens"] if step == "expectations" else at
-        at = at[0] if step in {"behaviour_changes", "notify", "freeze", "testers"} else at
+        at = at[0] if step in {"behaviour_changes", "notify", "freeze", "testers", "sources"} else at
     if value is None:
         at.pop(last, None)
     else:

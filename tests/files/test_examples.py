@@ -17,6 +17,7 @@ from core.rollout.plans.policy import DEFAULT_POLICY
 from core.rollout.state.surface import evolve
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+SURFACES = ("surface.yaml", "surface-with-sources.yaml")
 ROLLOUTS = ("first-rollout.yaml", "prompt-change.yaml", "model-upgrade.yaml")
 
 
@@ -30,10 +31,10 @@ def shop():
 
 
 def test_each_file_is_one_of_these():
-    assert {path.name for path in EXAMPLES.glob("*.yaml")} == {*ROLLOUTS, "surface.yaml", "policy.yaml"}
+    assert {path.name for path in EXAMPLES.glob("*.yaml")} == {*ROLLOUTS, *SURFACES, "policy.yaml"}
 
 
-@pytest.mark.parametrize("name", [*ROLLOUTS, "surface.yaml", "policy.yaml"])
+@pytest.mark.parametrize("name", [*ROLLOUTS, *SURFACES, "policy.yaml"])
 def test_it_has_neither_errors_nor_warnings(name, shop, now):
     assert render_text(check(example(name), shop, DEFAULT_POLICY, now)) == ""
 

@@ -1,7 +1,7 @@
 """Parses a batch of observations and assigns each to its rollout, stage and arm; bad items are rejected by index."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
@@ -20,7 +20,7 @@ from core.flags.placement import (
     place_observation,
 )
 from core.flags.snapshot import Snapshot, SurfaceFlags, Variant
-from core.judging.model.evidence import capped_cell, exceedance_cell
+from core.judging.model.evidence import REQUESTS, capped_cell, exceedance_cell
 from core.judging.model.question import ALL_SEGMENTS
 from core.metrics.catalogue import CATALOGUE, FEEDS, USER_VOTE, UnknownMetric, parse_readings
 from core.metrics.error_text import group_error_text
@@ -28,6 +28,8 @@ from core.metrics.observation import Observation
 from core.rollout.models.called_model import may_answer
 from core.store.observations.observation_sums import PlacedObservation
 
+PULLED = "pulled_metric"
+"""The code of a part that a source counts. It tells nothing of the quality of what is sent."""
 MAX_CLOCK_LEAD = timedelta(minutes=1)
 MAX_ITEMS = 10_000
 MAX_HINTS = 20  # per batch
@@ -142,7 +144,7 @@ def check_items(items: Sequence[Any], snapshot: Snapshot, now: datetime) -> Chec
             flawed += build_flaw_events(item, snapshot, now, _FLAW_METRICS.get(bad.code, "refused_items"))
             continue
         good.append(taken)
-        if taken.rejected_parts:
+        if any(part.code != PULLED for part in taken.rejected_parts):
             flawed += build_flaw_events(item, snapshot, now, "refused_items")
     return CheckedBatch(accepted=good, rejected=rejected, flaw_events=flawed)
 
@@ -250,14 +252,33 @@ def _check_item(
         surface=surface,
         id=identity,
         placed=build_placed_observation(arm_place, observation),
-        rejected_parts=parts,
+        rejected_parts=(*parts, *_refuse_pulled(arm_place.tracked.pulled, observation, index)),
         other_model=other_model,
     )
 
 
+def _refuse_pulled(pulled: Mapping[str, str], observation: Observation, index: int) -> Iterator[RejectedItem]:
+    """What another source counts on this surface; the rest of the observation counts."""
+    if not pulled:
+        return
+    if REQUESTS in pulled and observation.is_request:
+        message = f'requests are counted by the source "{pulled[REQUESTS]}": write "request": false'
+        yield RejectedItem(index=index, code=PULLED, message=message)
+    for metric in sorted(observation.readings.keys() & pulled.keys()):
+        message = f'"{metric}" comes from the source "{pulled[metric]}", and counts only once: leave it out'
+        yield RejectedItem(index=index, code=PULLED, message=message)
+
+
 def build_placed_observation(arm_place: Placement, observation: Observation) -> PlacedObservation:
-    """The observation at its place, with the segments and counters that its rollout tracks."""
-    judged = arm_place.tracked.segments
+    """The observation at its place, with the segments and counters that its rollout tracks, and without what a source
+    counts."""
+    judged, pulled = arm_place.tracked.segments, arm_place.tracked.pulled
+    if pulled:
+        observation = replace(
+            observation,
+            readings={metric: value for metric, value in observation.readings.items() if metric not in pulled},
+            is_request=observation.is_request and REQUESTS not in pulled,
+        )
     flow = find_flow(arm_place.tracked.flows, observation.segments)
     if flow is not None:
         observation = replace(observation, segments={**observation.segments, FLOW: flow})

@@ -128,6 +128,11 @@ def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -
             version = "new" if arm == "canary" else "current"
             silent = f"no requests on the {version} version {ago}"
             return f"Cannot judge: {subject}, {silent}. Growth is stopped; check ingestion."
+        case v.BrokenSource(source=source, why=why, since=since) if source:
+            return (
+                f"Cannot judge: {subject}, the source {wording.escape(source, 40)} cannot be read since "
+                f"{wording.format_local_time(since, zone)}: {wording.escape(why or '', 200)}. Growth is stopped."
+            )
         case v.BrokenSource(metric=metric, title=title, arm=arm, since=since):
             version = "new" if arm == "canary" else "current"
             what = f"{measure_rows.title_in_sentence(metric, title)} on the {version} version stopped arriving"

@@ -12,6 +12,7 @@ from core.files.checks import (
     drives_checks,
     limit_checks,
     notice_checks,
+    source_checks,
     stage_checks,
 )
 from core.files.choose_template import with_chosen_template
@@ -155,6 +156,7 @@ def _check_surface(file: SurfaceFile) -> Iterator[FileProblem]:
         message = 'no channel is notified "as: engineering", so rollouts of this surface would have no card'
         yield file.source.problem_at(("notify",), message, at_key=True)
     yield from notice_checks.check_duplicates(file.source, file.notify)
+    yield from source_checks.check(file)
     if "model" in file.live.model_fields_set:
         for problem in _check_model(file, ("live", "model"), file.live.model, strict=False):
             # it is already live, and refusing the file would not change that

@@ -22,6 +22,7 @@ from core.judging.model.evidence import (
     EVERYONE,
     REQUESTS,
     EvidenceSums,
+    UnreadSource,
     capped_cell,
     exceedance_cell,
 )
@@ -80,7 +81,8 @@ class Look:
     """One look at the evidence.
 
     `steps` are the new counts; `standings`, `readings` (of the current stage) and `exposures` describe the present.
-    `slots` are all segments judged so far, None if this look did not look at segments.
+    `slots` are all segments judged so far, None if this look did not look at segments. `unread` are the sources that
+    have not been readable for too long.
     """
 
     at: datetime
@@ -95,6 +97,7 @@ class Look:
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     slots: tuple[str, ...] | None = None
     left_out: int = 0
+    unread: tuple[UnreadSource, ...] = ()
 
     def find_comparison(self, cell: str, since: int, segment: str = EVERYONE) -> ArmComparison | None:
         """The comparison of a cell since a stage; None if nothing came in."""
@@ -144,6 +147,7 @@ def take_look(question: Question, sums: EvidenceSums, before: JudgingState, at: 
         baselines={metric: past[metric] for metric in sorted(past) if metric not in before.baselines},
         slots=slots if due else None,
         left_out=left_out,
+        unread=tuple(one for one in sums.unread if one.holds_from <= at),
     )
 
 

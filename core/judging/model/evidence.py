@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -45,18 +46,30 @@ class BucketSums:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadSource:
+    """A source that cannot be read, and the metrics that it feeds. Looks hold because of it from `holds_from` on."""
+
+    source: str
+    metrics: tuple[str, ...]
+    why: str
+    since: datetime
+    holds_from: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceSums:
     """Everything counted for one rollout.
 
     `histograms` are log-histograms (`core.stats.quantile`) of quantile metrics. `first_exposures` are distinct units by
     (stage, arm of the first exposure). `moved` is, per stage, the number of units last seen in the canary minus the
-    number first seen there.
+    number first seen there. `unread` are sources whose newest pulls failed.
     """
 
     cells: Mapping[CellKey, BucketSums] = field(default_factory=dict)
     histograms: Mapping[CellKey, Mapping[int, int]] = field(default_factory=dict)
     first_exposures: Mapping[tuple[int, str], int] = field(default_factory=dict)
     moved: Mapping[int, int] = field(default_factory=dict)
+    unread: tuple[UnreadSource, ...] = ()
 
 
 def exceedance_cell(metric: str, threshold: float) -> str:

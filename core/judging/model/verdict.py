@@ -68,12 +68,18 @@ class NoData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenSource:
-    """Requests continue, but the readings of a limit's metric have stopped. `since` is the time of the last one."""
+    """Requests continue, but the readings of a limit's metric have stopped. `since` is the time of the last one.
+
+    If a source that is pulled cannot be read, `source` is its name and `why` says what is wrong; `since` is then the
+    time of the last pull.
+    """
 
     metric: str
     title: str
     arm: str
     since: datetime
+    source: str | None = None
+    why: str | None = None
     name: Literal["broken_source"] = "broken_source"
 
 

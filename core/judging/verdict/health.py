@@ -166,6 +166,21 @@ def _are_requests_missing(question: Question, look: Look, state: JudgingState, a
     return together * ((look.at - last) / max(last - began, SHORTEST_PACE)) >= MISSED_BY_BOTH
 
 
+def find_unread_source(question: Question, look: Look) -> BrokenSource | None:
+    """A source that cannot be read, and that feeds a limit that can act or counts the requests."""
+    if not question.current_stage.exposes:
+        return None
+    acting = [limit.metric for limit in question.limits if limit.can_act]
+    for one in look.unread:
+        for metric in (*dict.fromkeys(acting), REQUESTS):
+            if metric in one.metrics:
+                title = CATALOGUE[metric].title if metric in CATALOGUE else "Requests"
+                return BrokenSource(
+                    metric=metric, title=title, arm=CANARY, since=one.since, source=one.source, why=one.why
+                )
+    return None
+
+
 def find_broken_source(question: Question, look: Look, state: JudgingState) -> BrokenSource | None:
     """A limit's metric whose readings have stopped in an arm while requests continue."""
     if question.current_stage.compared and question.current_stage.control_left:

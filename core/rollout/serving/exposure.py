@@ -11,6 +11,7 @@ from core.judging.model.evidence import exceedance_thresholds
 from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.serving.conversations import build_finishing
 from core.rollout.state.model import Rollout, StageSpan
+from core.rollout.state.sources import map_owners
 from core.rollout.state.surface import Surface
 from core.rollout.state.world import ENDED_KEPT_PER_SURFACE, World
 
@@ -69,7 +70,7 @@ def _build_surface_flags(surface: Surface, started: list[Rollout]) -> flags.Surf
         live=flags.build_live_answer(live),
         versions=frozenset(surface.versions),
         exposure=_build_exposure(under_way[0], live) if under_way else None,
-        tracked=tuple(_build_tracked(r) for r in newest),
+        tracked=tuple(_build_tracked(r, surface) for r in newest),
         finishing=build_finishing(started, under_way[0] if under_way else None),
     )
 
@@ -119,7 +120,7 @@ def _find_counting_start(rollout: Rollout, span: StageSpan) -> datetime | None:
     return span.driven_since + SETTLES_WITHIN if span.driven_since is not None else None
 
 
-def _build_tracked(rollout: Rollout) -> flags.TrackedRollout:
+def _build_tracked(rollout: Rollout, surface: Surface) -> flags.TrackedRollout:
     return flags.TrackedRollout(
         rollout=rollout.id,
         from_version=rollout.plan.from_version,
@@ -136,6 +137,7 @@ def _build_tracked(rollout: Rollout) -> flags.TrackedRollout:
         caps=rollout.caps,
         moved_back={int(one, 16): at for one, at in rollout.moved_back.items()},
         digest=bucketing.make_digester("expose", rollout.id),
+        pulled=map_owners(surface.sources or ()),
         unit_kind=rollout.plan.unit,
         conversations_finish=rollout.plan.finish_within is not None,
     )

@@ -159,7 +159,7 @@ class EvidenceRecorded:
     """The evidence behind a verdict, a step or a summary, with everything needed to compute the verdict again."""
 
     TYPE: ClassVar[str] = "rollout.evidence_recorded"
-    LATER: ClassVar[tuple[str, ...]] = ("verdict.number", "blind", "causes")
+    LATER: ClassVar[tuple[str, ...]] = ("verdict.number", "verdict.source", "verdict.why", "blind", "causes")
     number: int
     reason: str  # verdict | step | summary | hold | rollback
     verdict: Verdict

@@ -64,6 +64,8 @@ def _describe_missing_evidence(verdict: v.Skewed | v.BrokenSource | v.NoData) ->
     match verdict:
         case v.Skewed(expected_share=expected, observed_share=observed):
             return f"the traffic split is wrong: {observed:.1%} on the new version instead of {expected:.1%}"
+        case v.BrokenSource(metric=metric, source=source, why=why) if source:
+            return f"{metric} cannot be read from the source {source}: {why}"
         case v.BrokenSource(metric=metric, arm=arm):
             return f"{metric} of the {_label_arm(arm)} version has stopped arriving"
         case v.NoData(arm=arm):

@@ -7,6 +7,7 @@ from typing import ClassVar, TypeAlias, assert_never
 
 from core.rollout.plans.baseline import SurfaceBaseline
 from core.rollout.plans.plan import Content, NoticePlan, Tester, content_hash
+from core.rollout.state.sources import SourceTerms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class SurfaceDeclared:
     """A surface file was applied. It sets the live version only the first time; later only rollouts do."""
 
     TYPE: ClassVar[str] = "surface.declared"
-    LATER: ClassVar[tuple[str, ...]] = ("judging", "flows", "testers")
+    LATER: ClassVar[tuple[str, ...]] = ("judging", "flows", "testers", "sources")
     surface: str
     title: str
     owner: str
@@ -37,6 +38,7 @@ class SurfaceDeclared:
     judging: JudgingTerms | None = None
     flows: Mapping[str, Mapping[str, str | tuple[str, ...]]] | None = None
     testers: tuple[Tester, ...] | None = None
+    sources: tuple[SourceTerms, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +148,7 @@ class Surface:
     judging: JudgingTerms | None = None
     flows: Mapping[str, Mapping[str, str | tuple[str, ...]]] | None = None
     testers: tuple[Tester, ...] | None = None  # as written; each plan looks them up
+    sources: tuple[SourceTerms, ...] | None = None
     other_models: tuple[OtherModelAnswered, ...] = ()
     retirements: tuple[RetirementTold, ...] = ()
 
@@ -176,6 +179,7 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
                 judging=event.judging,
                 flows=event.flows,
                 testers=event.testers,
+                sources=event.sources,
             )
         return replace(
             surface,
@@ -187,6 +191,7 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
             judging=event.judging,
             flows=event.flows,
             testers=event.testers,
+            sources=event.sources,
         )
     assert surface is not None, "a surface begins by being declared"
     match event:

@@ -4,6 +4,7 @@ from core.rollout import commands as c
 from core.rollout.plans.plan import content_hash
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
+from core.rollout.state.sources import map_owners
 from core.rollout.state.surface import Surface, SurfaceDeclared, is_version_taken
 
 
@@ -32,6 +33,14 @@ def decide_surface(known: Surface | None, declared: SurfaceDeclared) -> list[Sur
         raise Refused(
             f"{running} is under way on {known.name}, and its answers are judged by one judge throughout.",
             hint="Apply this file once it has ended, or leave `judging` as it was.",
+            code="conflict",
+        )
+    if known.running and map_owners(known.sources or ()) != map_owners(declared.sources or ()):
+        raise Refused(
+            f"{', '.join(known.running)} is under way on {known.name}, and each of its metrics comes from one place "
+            "throughout.",
+            hint="Apply this file once it has ended, or let each source count what it counted before: its columns, "
+            "query and times may change.",
             code="conflict",
         )
     return [declared]

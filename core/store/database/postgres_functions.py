@@ -128,12 +128,16 @@ BEGIN
       WHERE v.ended_at IS NOT NULL AND e.recorded_at < before AND v.id <> ALL (kept)
       AND (EXISTS (SELECT 1 FROM look WHERE rollout = v.id) OR EXISTS (SELECT 1 FROM cell WHERE rollout = v.id)
         OR EXISTS (SELECT 1 FROM exposure WHERE rollout = v.id)
-        OR EXISTS (SELECT 1 FROM exposure_count WHERE rollout = v.id))
+        OR EXISTS (SELECT 1 FROM exposure_count WHERE rollout = v.id)
+        OR EXISTS (SELECT 1 FROM source_pull WHERE rollout = v.id))
       LIMIT most_rollouts) AS ended;
   DELETE FROM look WHERE rollout = ANY (chosen);
   DELETE FROM cell WHERE rollout = ANY (chosen);
   DELETE FROM exposure WHERE rollout = ANY (chosen);
   DELETE FROM exposure_count WHERE rollout = ANY (chosen);
+  DELETE FROM pulled_cell WHERE rollout = ANY (chosen);
+  DELETE FROM pulled_exposure_count WHERE rollout = ANY (chosen);
+  DELETE FROM source_pull WHERE rollout = ANY (chosen);
   rollouts := cardinality(chosen);
   DELETE FROM outbox WHERE id IN (
     SELECT o.id FROM outbox o JOIN events e USING (position) WHERE o.state IN ('done', 'dead')

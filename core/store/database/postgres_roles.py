@@ -29,9 +29,12 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
     "person_key": (_SELECT, _INSERT, _DELETE),
     "process": (_SELECT, _INSERT, _UPDATE, _DELETE),
     "projection": (_SELECT,),
+    "pulled_cell": (_SELECT, _INSERT, _UPDATE, _DELETE),
+    "pulled_exposure_count": (_SELECT, _INSERT, _UPDATE, _DELETE),
     "rollout_view": (_SELECT, _INSERT, _UPDATE),
     "served_unit": (_SELECT, _INSERT, _UPDATE, _DELETE),
     "shadow_sample": (_SELECT, _INSERT, _UPDATE, _DELETE),
+    "source_pull": (_SELECT, _INSERT, _UPDATE, _DELETE),
     "timer": (_SELECT, _INSERT, _UPDATE, _DELETE),
     "trace_part": (_SELECT, _INSERT, _DELETE),
 }

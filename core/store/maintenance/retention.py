@@ -9,11 +9,31 @@ from sqlalchemy import Connection, Table, delete, exists, func, or_, select
 
 from core.store.database import postgres_functions
 from core.store.database.driver import fetch_all
-from core.store.models import cell, commands, events, exposure, exposure_count, look, outbox, rollout_view
+from core.store.models import (
+    cell,
+    commands,
+    events,
+    exposure,
+    exposure_count,
+    look,
+    outbox,
+    pulled_cell,
+    pulled_exposure_count,
+    rollout_view,
+    source_pull,
+)
 
 MAX_ROLLOUTS, MAX_ROWS = 20, 5_000
 """At most this many per call, so that other writers do not wait long."""
-_ROLLOUT_TABLES: tuple[Table, ...] = (look, cell, exposure, exposure_count)
+_ROLLOUT_TABLES: tuple[Table, ...] = (
+    look,
+    cell,
+    exposure,
+    exposure_count,
+    pulled_cell,
+    pulled_exposure_count,
+    source_pull,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

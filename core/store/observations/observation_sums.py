@@ -27,10 +27,11 @@ from core.stats.quantile import bin_index
 from core.store.database.append_rows import format_array
 from core.store.database.driver import fetch_all
 from core.store.models import cell, exposure_count
+from core.store.observations import pulled_sums
 from core.store.observations.segment_names import ERROR_DIMENSION, SegmentVocabulary
 from core.store.observations.unit_caps import UnitCaps
 
-SET_ASIDE = "set_aside"
+SET_ASIDE = pulled_sums.SET_ASIDE
 """The metric under which observations beyond a unit's cap are counted."""
 _ROWS = 100
 _MOVED_ARM = "moved"
@@ -103,7 +104,8 @@ def count_requests(connection: Connection, rollout: str, stages: Collection[int]
 
 
 def load_sums(connection: Connection, rollout: str, *, segments: bool = True) -> EvidenceSums:
-    """The sums of a rollout so far, cumulative within each stage; with `segments=False` only the overall cells."""
+    """The sums of a rollout so far, pushed and pulled, cumulative within each stage; with `segments=False` only the
+    overall cells."""
     cells: dict[CellKey, BucketSums] = {}
     histograms: dict[CellKey, Mapping[int, int]] = {}
     columns = (cell.c.stage, cell.c.arm, cell.c.segment, cell.c.metric, cell.c.buckets, cell.c.histogram)
@@ -118,12 +120,13 @@ def load_sums(connection: Connection, rollout: str, *, segments: bool = True) ->
             histograms[key] = dict(_unpack_bins(histogram))
     counted = select(exposure_count).where(exposure_count.c.rollout == rollout)
     units = {(row.stage, row.arm): row.units for row in connection.execute(counted)}
-    return EvidenceSums(
+    pushed = EvidenceSums(
         cells=cells,
         histograms=histograms,
         first_exposures={key: number for key, number in units.items() if key[1] != _MOVED_ARM},
         moved={stage: number for (stage, arm), number in units.items() if arm == _MOVED_ARM},
     )
+    return pulled_sums.add_pulled(connection, rollout, pushed, segments=segments)
 
 
 def _drop_earlier_cohorts(

@@ -11,6 +11,7 @@ from core.rollout.plans import baseline, policy
 from core.rollout.plans import plan as p
 from core.rollout.state import events as e
 from core.rollout.state import surface
+from core.rollout.state.sources import SourceColumns, SourceTerms, SqlRows
 from core.rollout.workspace import freezes, subscriptions
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -470,6 +471,43 @@ EXAMPLES: dict[str, e.Event] = {
         notices=(NOTICE,),
         fingerprint="77b0a2",
         testers=(p.Tester(person="@kim", handle="@kim", unit="user-81"), p.Tester(channel="#beta-testers")),
+    ),
+    "surface.declared.1.sources": surface.SurfaceDeclared(
+        surface="support-assistant",
+        title="Support assistant",
+        owner="@dana",
+        version="v42",
+        content=OLD,
+        daily_requests=2_880_000,
+        notices=(NOTICE,),
+        fingerprint="77b0a3",
+        sources=(
+            SourceTerms(
+                name="warehouse",
+                every=timedelta(minutes=5),
+                delay=timedelta(minutes=2),
+                late=timedelta(hours=1),
+                timeout=timedelta(seconds=30),
+                sql=SqlRows(
+                    url="SOURCE_WAREHOUSE_URL",
+                    rows="requests",
+                    columns=SourceColumns(unit="user_id", at="served_at", exposure="exposure", id="request_id"),
+                    metrics={"latency_ms": "duration_ms", "refusal_rate": "refused"},
+                    segments={"language": "language"},
+                    table="analytics.requests",
+                ),
+            ),
+        ),
+    ),
+    "rollout.evidence_recorded.1.unread_source": _evidence(
+        verdict.BrokenSource(
+            metric="refusal_rate",
+            title="Declined to answer",
+            arm="canary",
+            since=NOON,
+            source="warehouse",
+            why='it refuses the query: column "refused" does not exist',
+        )
     ),
     "rollout.planned.1.testers": e.Planned(
         rollout="R-7",

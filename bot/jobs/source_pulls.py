@@ -1,0 +1,166 @@
+"""Pulls the metrics that a surface has in a source of its own, for every rollout that rows may still arrive for."""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import structlog
+
+from bot.outbound.transport import ResolveHost, resolve_host
+from bot.sources.errors import SourceFailure
+from bot.sources.sql.connection import open_source
+from bot.sources.sql.placing import StageRange, find_open_range
+from bot.sources.sql.pull import Pulled, pull_sums, reach
+from core.rollout.serving import exposure
+from core.rollout.state.sources import SourceTerms
+from core.service import RolloutService
+from core.store.coordination import timers
+from core.store.database.connections import Database
+from core.store.observations import pulled_sums
+from core.store.observations.pulled_sums import PullState, RowsChanged
+
+log = structlog.get_logger()
+
+PULLS_AT_ONCE = 4
+PATIENCE = 3
+"""How many pulls in a row may fail, as when the network is down for a while, before looks hold because of it."""
+_SPARE = timedelta(seconds=30)  # of a lease, beyond the time that a pull may take
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuePull:
+    """A pull that is to be made now: these stages of a rollout, from a source of its surface."""
+
+    terms: SourceTerms
+    window: StageRange
+    slot: datetime
+
+    @property
+    def rollout(self) -> str:
+        """The id of the rollout."""
+        return self.window.tracked.rollout
+
+    @property
+    def timer(self) -> str:
+        """Names what is due, so that one worker does it."""
+        return f"pull:{self.rollout}:{self.terms.name}"
+
+
+@dataclass(slots=True)
+class SourcePuller:
+    """Pulls what is due; call `pull_due` often. `urls` are the addresses of the sources by the variable's name."""
+
+    service: RolloutService
+    urls: Mapping[str, str]
+    private_hosts: frozenset[str] = frozenset()
+    resolve: ResolveHost = resolve_host
+    speed: float = 1.0  # of the rollouts' clock, relative to real time
+    _done: dict[str, datetime] = field(default_factory=dict, init=False)
+
+    def pull_due(self, now: datetime) -> int:
+        """Make every pull that is due and that no other worker makes; how many were made."""
+        due = [one for one in self._find_due(now) if self._done.get(one.timer) != one.slot]
+        if not due:
+            return 0
+        with ThreadPoolExecutor(PULLS_AT_ONCE, thread_name_prefix="pull") as pulls:
+            return sum(pulls.map(partial(self._pull_if_free, now), due))
+
+    def _find_due(self, now: datetime) -> Iterator[DuePull]:
+        world = self.service.cached_world()
+        for surface in world.surfaces.values():
+            if not surface.sources:
+                continue
+            flags = exposure.build_surface_flags(world, surface.name)
+            for terms in surface.sources:
+                slot = datetime.fromtimestamp(
+                    now.timestamp() // terms.every.total_seconds() * terms.every.total_seconds(), UTC
+                )
+                for tracked in flags.tracked:
+                    window = find_open_range(tracked, reach(terms, now), terms.late)
+                    if window is not None:
+                        yield DuePull(terms=terms, window=window, slot=slot)
+
+    def _pull_if_free(self, now: datetime, due: DuePull) -> bool:
+        lease = due.terms.timeout * self.speed + _SPARE * self.speed
+        token = timers.claim(self.service.database, due.timer, due.slot, now, lease)
+        if token is None:
+            self._done[due.timer] = due.slot  # done, or another worker is at it
+            return False
+        with self.service.database.reading() as connection:
+            before = pulled_sums.load_state(connection, due.rollout, due.terms.name)
+        pulled: Pulled | None = None
+        failure: SourceFailure | None = None
+        try:
+            pulled = self._ask(due, before)
+        except SourceFailure as failed:
+            failure = failed
+        if not self._store(due, before, pulled, failure, now, token):
+            return False
+        self._done[due.timer] = due.slot
+        return True
+
+    def _ask(self, due: DuePull, before: PullState) -> Pulled:
+        variable = due.terms.sql.url
+        address = self.urls.get(variable, "")
+        if not address:
+            raise SourceFailure(f"{variable} is not set where the worker runs", is_lasting=True)
+        with open_source(address, self.private_hosts, due.terms.timeout.total_seconds(), self.resolve) as source:
+            return pull_sums(source, due.terms, due.window, before.memory, before.upto)
+
+    def _store(
+        self,
+        due: DuePull,
+        before: PullState,
+        pulled: Pulled | None,
+        failure: SourceFailure | None,
+        now: datetime,
+        token: str,
+    ) -> bool:
+        """Store what a pull found, or why it failed, and finish its slot. False if another worker has taken it over."""
+        if pulled is not None:
+            state = replace(
+                before,
+                memory=pulled.memory,
+                pulled_at=now,
+                upto=due.window.upto,
+                newest_row=pulled.census.newest,
+                read_rows=pulled.census.rows,
+                counted_rows=pulled.census.placed,
+                failing_since=None,
+                holds_from=None,
+                failure="",
+            )
+            try:
+                stored = _write(self.service.database, due, state, pulled, token)
+            except RowsChanged as changed:
+                failure = SourceFailure(str(changed), is_lasting=True)
+            else:
+                if stored and before.failing_since is not None:
+                    log.info("a source can be read again", source=due.terms.name, rollout=due.rollout)
+                return stored
+        assert failure is not None
+        state = note_failure(before, failure, due.terms, now)
+        if before.failure != state.failure:
+            log.warning("a source cannot be read", source=due.terms.name, rollout=due.rollout, why=state.failure)
+        return _write(self.service.database, due, state, None, token)
+
+
+def note_failure(before: PullState, failure: SourceFailure, terms: SourceTerms, now: datetime) -> PullState:
+    """The state after a pull that failed. What lasts holds at once, everything else after `PATIENCE` pulls."""
+    since = before.failing_since or now
+    holds_from = now if failure.is_lasting else since + PATIENCE * terms.every
+    if before.holds_from is not None:
+        holds_from = min(holds_from, before.holds_from)
+    return replace(before, failing_since=since, holds_from=holds_from, failure=str(failure))
+
+
+def _write(database: Database, due: DuePull, state: PullState, pulled: Pulled | None, token: str) -> bool:
+    with database.writing_outside_log() as connection:
+        if not timers.finish(connection, due.timer, due.slot, token):
+            return False
+        if pulled is not None:
+            pulled_sums.replace_stages(connection, due.rollout, due.terms.name, pulled.sums)
+        pulled_sums.save_state(connection, due.rollout, due.terms.name, due.terms.owned, state)
+    return True

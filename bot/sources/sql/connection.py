@@ -1,0 +1,227 @@
+"""Opens a source to be read only: one transaction that cannot write, with a deadline, to an address that is allowed."""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from math import ceil, log
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from bot.outbound.addresses import is_public
+from bot.outbound.transport import CallRefused, HostUnresolved, ResolveHost, find_allowed_addresses, resolve_host
+from bot.sources.errors import SourceFailure
+from bot.sources.sql.engines import DUCKDB, POSTGRES, SQLITE, SqlEngine, to_microseconds
+from bot.sources.sql.statements import Statement
+
+CONNECT_TIMEOUT = 10  # seconds
+LOCAL = "localhost"
+"""The name under which ALLOW_PRIVATE_HOSTS allows a socket of this machine."""
+_POSTGRES_OPTIONS = frozenset({"sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "host"})
+_ENCRYPTED = frozenset({"require", "verify-ca", "verify-full"})
+
+
+class SourceConnection:
+    """A read-only transaction of a source. Everything that is asked shares one deadline."""
+
+    def __init__(self, connection: Connection, engine: SqlEngine, timeout: float) -> None:
+        self.engine = engine
+        self._connection = connection
+        self._deadline = time.monotonic() + timeout
+
+    def fetch(self, statement: Statement, most: int) -> Sequence[Any]:
+        """All rows of a statement, at most `most`; `SourceFailure` otherwise, or if the deadline passes."""
+        with self._in_time():
+            found = self._connection.execute(statement).fetchmany(most + 1)
+        if len(found) > most:
+            raise SourceFailure(f"it answers with more than {most:,} rows: do the columns mean what they should?")
+        return found
+
+    def describe(self, statement: Statement) -> Sequence[tuple[str, Any]]:
+        """(name, the driver's type) of each column of a statement's rows. `SourceFailure` if it cannot be run."""
+        with self._in_time():
+            result = self._connection.execute(statement)
+            described = result.cursor.description if result.cursor is not None else ()
+            result.close()
+        return [(column[0], column[1]) for column in described]
+
+    def explain(self, statement: Statement) -> Sequence[str]:
+        """The engine's own plan of a statement, as lines."""
+        compiled = statement.compile(dialect=self._connection.dialect, compile_kwargs={"literal_binds": True})
+        prefix = "EXPLAIN QUERY PLAN " if self.engine is SQLITE else "EXPLAIN "
+        with self._in_time():
+            rows = self._connection.exec_driver_sql(f"{prefix}{compiled}".replace("%", "%%")).fetchall()
+        return [line for row in rows for line in str(row[-1]).splitlines()]
+
+    def render(self, statement: Statement) -> str:
+        """The statement as the engine gets it, with its values."""
+        return str(statement.compile(dialect=self._connection.dialect, compile_kwargs={"literal_binds": True}))
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise SourceFailure("it takes longer than its timeout")
+        began = time.monotonic()
+        raw = self._connection.connection.dbapi_connection
+        interrupt: Callable[[], object] | None = getattr(raw, "interrupt", None)
+        if self.engine is DUCKDB:
+            interrupt = getattr(getattr(raw, "_ConnectionWrapper__c", raw), "interrupt", None)
+        watchdog = threading.Timer(left, interrupt) if interrupt is not None else None
+        try:
+            if self.engine is POSTGRES:
+                self._connection.exec_driver_sql(f"SET LOCAL statement_timeout = {ceil(left * 1000)}")
+            if watchdog is not None:
+                watchdog.start()
+            yield
+        except DBAPIError as error:
+            if time.monotonic() - began >= left or getattr(error.orig, "sqlstate", "") == "57014":
+                raise SourceFailure("it takes longer than its timeout") from None
+            raise explain_failure(error) from None
+        finally:
+            if watchdog is not None:
+                watchdog.cancel()
+
+
+def explain_failure(error: DBAPIError) -> SourceFailure:
+    """What went wrong, without what a row holds. What is missing or forbidden lasts."""
+    original = error.orig
+    state = getattr(original, "sqlstate", None) or ""
+    kind = type(original).__name__
+    first = str(original).strip().splitlines()[0] if str(original).strip() else kind
+    # 42: unknown tables and columns, types that do not fit, missing rights. Their texts name columns, never values.
+    if state.startswith("42") or kind in ("BinderException", "CatalogException", "ParserException"):
+        return SourceFailure(f"it refuses the query: {first}", is_lasting=True)
+    if kind == "OperationalError" and first.startswith(("no such ", "near ")):
+        return SourceFailure(f"it refuses the query: {first}", is_lasting=True)
+    if state == "25006":
+        return SourceFailure("its query would write, and it is only ever read", is_lasting=True)
+    if state.startswith("22") or kind in ("ConversionException", "InvalidInputException", "OutOfRangeException"):
+        return SourceFailure(f"a value cannot be read as what its column should be ({kind})", is_lasting=True)
+    if error.connection_invalidated or state.startswith(("08", "57")):
+        return SourceFailure(f"the connection was lost ({kind})")
+    return SourceFailure(f"the query failed ({kind}{f', {state}' if state else ''})")
+
+
+@contextmanager
+def open_source(
+    address: str,
+    private_hosts: Collection[str],
+    timeout: float,
+    resolve: ResolveHost = resolve_host,
+) -> Iterator[SourceConnection]:
+    """A connection to the database at `address`, closed afterwards. `SourceFailure` if it cannot be opened."""
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        raise SourceFailure("its address is no database URL, such as postgresql://…", is_lasting=True) from None
+    opened, kind = _create_engine(url, private_hosts, timeout, resolve)
+    try:
+        with opened.connect() as connection:
+            _prepare(connection, kind)
+            source = SourceConnection(connection, kind, timeout)
+            try:
+                yield source
+            finally:
+                connection.rollback()
+    except DBAPIError as error:
+        text = str(error.orig).strip()
+        if getattr(error.orig, "sqlstate", "") in ("28000", "28P01") or "authentication failed" in text:
+            raise SourceFailure("it refuses the user or the password", is_lasting=True) from None
+        raise SourceFailure(f"it cannot be reached ({type(error.orig).__name__})") from None
+    finally:
+        opened.dispose()
+
+
+def _create_engine(
+    url: URL, private_hosts: Collection[str], timeout: float, resolve: ResolveHost
+) -> tuple[Engine, SqlEngine]:
+    backend = url.get_backend_name()
+    try:
+        match backend:
+            case "postgres" | "postgresql":
+                arguments = _guard_postgres(url, private_hosts, timeout, resolve)
+                plain = url.set(drivername="postgresql+psycopg", host=None, port=None, query={})
+                return create_engine(plain, poolclass=NullPool, connect_args=arguments), POSTGRES
+            case "duckdb":
+                options: Mapping[str, Any] = {
+                    "read_only": True,
+                    "config": {"enable_external_access": False, "autoinstall_known_extensions": False},
+                }
+                path = _find_file(url)
+                address = URL.create("duckdb", database=str(path))
+                return create_engine(address, poolclass=NullPool, connect_args=options), DUCKDB
+            case "sqlite":
+                path = _find_file(url)
+                file = f"sqlite+pysqlite:///file:{path}?mode=ro&uri=true"
+                return create_engine(file, poolclass=NullPool, connect_args={"check_same_thread": False}), SQLITE
+    except (NoSuchModuleError, ImportError):
+        raise SourceFailure(
+            f"the driver of {backend} is not installed: pip install 'rampart[{backend}]'", is_lasting=True
+        ) from None
+    raise SourceFailure(f"{backend} is no engine that can be pulled from", is_lasting=True)
+
+
+def _guard_postgres(url: URL, private_hosts: Collection[str], timeout: float, resolve: ResolveHost) -> dict[str, Any]:
+    """The arguments of a connection that goes to a checked address only, encrypted if it is a public one."""
+    query = {key: value if isinstance(value, str) else ",".join(value) for key, value in url.query.items()}
+    if unknown := sorted(query.keys() - _POSTGRES_OPTIONS):
+        raise SourceFailure(f"its address has the option {unknown[0]}, which is not known here", is_lasting=True)
+    host = query.pop("host", "") or url.host or ""
+    found: dict[str, Any] = {**query, "connect_timeout": min(CONNECT_TIMEOUT, max(2, ceil(timeout)))}
+    if not host or host.startswith("/"):
+        if LOCAL not in private_hosts:
+            raise SourceFailure(
+                f"it is a socket of this machine: if that is intended, name {LOCAL} in ALLOW_PRIVATE_HOSTS",
+                is_lasting=True,
+            )
+        return {**found, **({"host": host} if host else {}), **({"port": url.port} if url.port else {})}
+    port = url.port or 5432
+    try:
+        addresses = find_allowed_addresses(host, port, private_hosts, resolve)
+    except CallRefused as refused:
+        raise SourceFailure(str(refused), is_lasting=True) from None
+    except HostUnresolved as unresolved:
+        raise SourceFailure(str(unresolved)) from None
+    if any(is_public(one) for one in addresses):
+        if query.get("sslmode", "require") not in _ENCRYPTED:
+            raise SourceFailure(f"{host} is public: its address needs sslmode=require or stricter", is_lasting=True)
+        found["sslmode"] = query.get("sslmode", "require")
+    named = ",".join([host] * len(addresses))
+    return {**found, "host": named, "hostaddr": ",".join(addresses), "port": port}
+
+
+def _find_file(url: URL) -> Path:
+    path = Path(url.database or "").absolute()
+    if url.host or url.query or not url.database or not path.is_file():
+        raise SourceFailure(
+            f"its address names no file of this machine, as in {url.get_backend_name()}:////data/requests.db",
+            is_lasting=True,
+        )
+    return path
+
+
+def _prepare(connection: Connection, kind: SqlEngine) -> None:
+    """Begin a transaction that cannot write and sees one state of the rows, in UTC."""
+    if kind is POSTGRES:
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        connection.exec_driver_sql("SET LOCAL TIME ZONE 'UTC'")
+    elif kind is DUCKDB:
+        connection.exec_driver_sql("SET TimeZone = 'UTC'")
+        connection.exec_driver_sql("SET lock_configuration = true")
+    elif kind is SQLITE:
+        raw = connection.connection.dbapi_connection
+        assert raw is not None
+        raw.create_function("rampart_sha256", 1, _hash_text, deterministic=True)
+        raw.create_function("rampart_ln", 1, log, deterministic=True)
+        raw.create_function("rampart_moment", 1, to_microseconds, deterministic=True)
+        raw.create_function("ceil", 1, ceil, deterministic=True)
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+
+
+def _hash_text(text: str | None) -> str | None:
+    return None if text is None else sha256(text.encode()).hexdigest()

@@ -1,0 +1,214 @@
+"""Places rows in SQL as `core.flags.placement` places observations: the stage and the arm of each."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, false, func, literal, not_, or_, true
+from sqlalchemy.sql.expression import ColumnElement
+
+from bot.sources.sql.engines import Expression, SqlEngine
+from core.flags.bucketing import MILLION, SCHEME
+from core.flags.placement import COMPARED_VARIANTS, MAX_LATENESS
+from core.flags.snapshot import StageWindow, TrackedRollout, Variant, format_exposure_token
+from core.judging.model.evidence import CANARY
+
+Condition = ColumnElement[bool]
+_NUMBERS = 1 << 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """Where rows count: a stage and an arm. `counts_for_split` is as in `Placement`."""
+
+    stage: int
+    arm: str
+    counts_for_split: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowSide:
+    """What a row says about itself. Columns that the source does not name are None."""
+
+    unit: Expression
+    at: Expression
+    exposure: Expression | None = None
+    variant: Expression | None = None
+    version: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRange:
+    """The stages of a rollout that are read together, and the rows that may belong to them: [since, upto)."""
+
+    tracked: TrackedRollout
+    stages: frozenset[int]
+    since: datetime
+    upto: datetime
+
+    @property
+    def spans(self) -> Sequence[StageWindow]:
+        """The windows of these stages, in order."""
+        return [span for span in self.tracked.spans if span.index in self.stages]
+
+
+def find_open_range(tracked: TrackedRollout, upto: datetime, late: timedelta) -> StageRange | None:
+    """The stages to read again: those in which a row may still arrive; None if there is none.
+
+    A stage that is read is read as a whole, so that what it holds is replaced and never added twice. Once cohorts were
+    let in, all stages are read, since nobody who was compared in a cohort is compared again.
+    """
+    exposing = [span for span in tracked.spans if span.exposes and span.since < upto]
+    is_open = [span for span in exposing if span.until is None or upto <= span.until + MAX_LATENESS + late]
+    if not is_open:
+        return None
+    chosen = exposing if any(span.cohort for span in exposing) else is_open
+    indices = frozenset(span.index for span in chosen)
+    since = min(span.since for span in exposing if span.index in indices)
+    return StageRange(tracked=tracked, stages=indices, since=since, upto=upto)
+
+
+@dataclass(slots=True)
+class RowPlacer:
+    """Builds the conditions under which a row belongs to a slot."""
+
+    engine: SqlEngine
+    window: StageRange
+    row: RowSide
+    _place: Expression | None = field(default=None, init=False)
+
+    def list_slots(self) -> Iterator[tuple[Condition, Slot]]:
+        """Each slot with its condition. The first that holds decides."""
+        tracked, row = self.window.tracked, self.row
+        counted = not_(self._was_moved_back())
+        if row.exposure is not None:
+            for span in self.window.spans:
+                for arm in COMPARED_VARIANTS:
+                    if (in_time := self._is_counted_by_token(span, arm)) is not None:
+                        token = format_exposure_token(tracked.rollout, span.index, arm)
+                        agrees = and_(self._names_version(arm), self._names_variant(arm))
+                        yield and_(row.exposure == token, in_time, agrees, counted), _slot(span, arm)
+        without = or_(row.exposure.is_(None), row.exposure == "") if row.exposure is not None else true()
+        for span in self.window.spans:
+            for arm in COMPARED_VARIANTS:
+                if row.variant is not None:
+                    named = and_(row.variant == arm.value, self._names_version(arm))
+                    for condition, slot in self._list_timed(span, arm, by_variant=True):
+                        yield and_(without, named, condition, counted), slot
+                if row.version is not None and (by_version := self._arm_from_version(span, arm)) is not None:
+                    unnamed = or_(row.variant.is_(None), row.variant == "") if row.variant is not None else true()
+                    for condition, slot in self._list_timed(span, arm, by_variant=False):
+                        yield and_(without, unnamed, by_version, condition, counted), slot
+
+    def names_no_side(self) -> Condition:
+        """The row names neither an exposure nor a variant nor a version."""
+        named = [one for one in (self.row.exposure, self.row.variant, self.row.version) if one is not None]
+        return and_(*(or_(one.is_(None), one == "") for one in named))
+
+    def names_unknown_side(self) -> Condition:
+        """What the row names was never served: another variant, another version than both of the rollout."""
+        row, tracked = self.row, self.window.tracked
+        unknown: list[Condition] = []
+        if row.variant is not None:
+            unknown.append(and_(row.variant != "", row.variant.not_in([one.value for one in Variant])))
+        if row.version is not None:
+            unknown.append(and_(row.version != "", row.version.not_in([tracked.from_version, tracked.to_version])))
+        if row.exposure is not None:
+            unknown.append(and_(row.exposure != "", not_(row.exposure.like("R-%.%.%"))))
+        return or_(*unknown)
+
+    def _is_counted_by_token(self, span: StageWindow, arm: Variant) -> Condition | None:
+        if span.counted_from is None or not _compares(span, arm):
+            return None
+        terms: list[Condition] = [true()]
+        if span.since < span.counted_from:
+            terms.append(self._at_least(span.counted_from))
+        if span.until is not None:
+            terms.append(self._before(span.until + MAX_LATENESS + timedelta(microseconds=1)))
+        return and_(*terms)
+
+    def _list_timed(self, span: StageWindow, arm: Variant, *, by_variant: bool) -> Iterator[tuple[Condition, Slot]]:
+        """Rows of an arm by their time: in the stage and, right after its step, only of units that stayed."""
+        if span.counted_from is None or not _compares(span, arm):
+            return
+        begins = max(span.counted_from, span.since)
+        inside = [self._at_least(begins), *([] if span.until is None else [self._before(span.until)])]
+        tracked = self.window.tracked
+        if tracked.is_externally_driven:
+            yield and_(*inside), _slot(span, arm)
+            return
+        yield and_(*inside, self._at_least(span.settles_until)), _slot(span, arm)
+        settling = and_(*inside, self._before(span.settles_until))
+        order = tracked.spans.index(span)
+        before = tracked.spans[order - 1] if order else None
+        if before is None or not before.exposes:
+            yield settling, _slot(span, arm, counts_for_split=by_variant)
+            return
+        match arm:
+            case Variant.CANARY:
+                low, high = sorted((before.canary_below, span.canary_below))
+                moved = and_(not_(self._is_below(low)), self._is_below(high))
+            case _:
+                low, high = sorted((before.control_from, span.control_from))
+                moved = and_(self._is_below(high), not_(self._is_below(low)))
+        yield and_(settling, not_(moved)), _slot(span, arm, counts_for_split=False)
+
+    def _arm_from_version(self, span: StageWindow, arm: Variant) -> Condition | None:
+        """As `core.flags.placement` finds the arm of a row that only names its version; None if it cannot."""
+        tracked, version = self.window.tracked, self.row.version
+        assert version is not None
+        named = version == (tracked.to_version if arm is Variant.CANARY else tracked.from_version)
+        if tracked.is_externally_driven:
+            return named
+        if any(one.cohort and one.index < span.index for one in tracked.spans) or (span.cohort and span.control_left):
+            return None
+        if arm is Variant.CANARY:
+            return named
+        if span.cohort:
+            return None
+        return named if span.control_from == span.canary_below else and_(named, not_(self._is_below(span.control_from)))
+
+    def _names_version(self, arm: Variant) -> Condition:
+        """The row's version, if it names one, is that of the arm."""
+        version, tracked = self.row.version, self.window.tracked
+        if version is None:
+            return true()
+        expected = tracked.to_version if arm is Variant.CANARY else tracked.from_version
+        return or_(version.is_(None), version.in_(["", expected]))
+
+    def _names_variant(self, arm: Variant) -> Condition:
+        variant = self.row.variant
+        return true() if variant is None else or_(variant.is_(None), variant.in_(["", arm.value]))
+
+    def _was_moved_back(self) -> Condition:
+        moved: Mapping[int, datetime] = self.window.tracked.moved_back
+        if not moved:
+            return false()
+        digits = self._digits()
+        return or_(*(and_(digits == f"{unit:016x}", self._at_least(at)) for unit, at in sorted(moved.items())))
+
+    def _is_below(self, ppm: int) -> Condition:
+        """Whether the unit's place in bucketing v1 lies below `ppm`."""
+        first_not_below = -(-ppm * _NUMBERS // MILLION)
+        return true() if first_not_below >= _NUMBERS else self._digits() < f"{first_not_below:016x}"
+
+    def _digits(self) -> Expression:
+        """The first 16 hex digits of the unit's hash for bucketing."""
+        if self._place is None:
+            prefix = "\x1f".join((SCHEME, "expose", self.window.tracked.rollout, ""))
+            self._place = func.substr(self.engine.hash_text(literal(prefix).concat(self.row.unit)), 1, 16)
+        return self._place
+
+    def _at_least(self, moment: datetime) -> Condition:
+        return self.engine.to_moment(self.row.at) >= self.engine.bind_moment(moment)
+
+    def _before(self, moment: datetime) -> Condition:
+        return self.engine.to_moment(self.row.at) < self.engine.bind_moment(moment)
+
+
+def _compares(span: StageWindow, arm: Variant) -> bool:
+    return span.exposes and (arm == CANARY or span.control_left)
+
+
+def _slot(span: StageWindow, arm: Variant, *, counts_for_split: bool = True) -> Slot:
+    return Slot(stage=span.index, arm=arm.value, counts_for_split=counts_for_split)

@@ -1,0 +1,73 @@
+"""What a source sums of its rows is what Rampart sums of the same rows when they come over HTTP."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from core.judging.model.evidence import BucketSums, EvidenceSums
+from core.rollout import commands as c
+from tests.http.conftest import ROLLOUT, Running
+from tests.sources.conftest import Crowd, Warehouse, build_terms, pull, pushed, to_item
+
+SIDES = [("exposure",), ("variant",), ("version",), ("exposure", "variant", "version")]
+
+
+def send(client: httpx.Client, rows: list[dict[str, Any]]) -> None:
+    """Send rows as an application does, in batches, in order of their time."""
+    for start in range(0, len(rows), 100):
+        items = [to_item(row) for row in rows[start : start + 100]]
+        answer = client.post("/api/v1/observations", json={"observations": items})
+        assert answer.status_code == 200, answer.text
+
+
+def play(running: Running, client: httpx.Client, warehouse: Warehouse, crowd: Crowd, rollout: str) -> None:
+    """A canary and the step after it; every row both sent and written down."""
+    running.apply(rollout)
+    running.do(c.Start())
+    for step in range(3):
+        for _ in range(2):
+            running.wait(seconds=40)
+            rows = crowd.use(300, 39)
+            warehouse.insert(rows)
+            send(client, rows)
+        again = crowd.written[-5:]  # the same rows once more: they count once
+        warehouse.insert(again)
+        send(client, again)
+        if step < 2:
+            running.do(c.Advance(reason="on"))
+
+
+def assert_equal(found: EvidenceSums, expected: EvidenceSums) -> None:
+    assert found.cells.keys() == expected.cells.keys()
+    for key in sorted(found.cells):
+        np.testing.assert_array_equal(found.cells[key].weight, expected.cells[key].weight, str(key))
+        np.testing.assert_allclose(found.cells[key].value, expected.cells[key].value, 1e-12, 0, err_msg=str(key))
+    assert found.histograms == expected.histograms
+    assert found.first_exposures == expected.first_exposures
+    assert {k: v for k, v in found.moved.items() if v} == {k: v for k, v in expected.moved.items() if v}
+
+
+WITHOUT_COHORT = ROLLOUT.replace(
+    "  - cohort: {name: internal, where: {email_domain: example.com}, hold: 1m, percent: 50}\n", ""
+).replace("steps: [50%, 100%]", "steps: [25%, 50%, 100%]")
+
+
+@pytest.mark.parametrize("side", SIDES, ids="+".join)
+def test_the_same_rows_give_the_same_cells(
+    running: Running, serve: Callable[..., httpx.Client], warehouse: Warehouse, side: tuple[str, ...]
+) -> None:
+    client = serve(running)
+    play(running, client, warehouse, Crowd(running, side), WITHOUT_COHORT)
+    pulled = pull(running, warehouse, build_terms(warehouse.table, side))
+    expected = pushed(running)
+    assert len(expected.cells) > 50
+    found = EvidenceSums(
+        cells={key: BucketSums(weight=sums[0], value=sums[1]) for key, sums in pulled.sums.cells.items()},
+        histograms=pulled.sums.histograms,
+        first_exposures=pulled.sums.units,
+        moved=pulled.sums.moved,
+    )
+    assert_equal(found, expected)
