@@ -158,6 +158,8 @@ class RowPlacer:
         tracked, version = self.window.tracked, self.row.version
         assert version is not None
         named = version == (tracked.to_version if arm is Variant.CANARY else tracked.from_version)
+        if tracked.conversations_finish:
+            return None
         if tracked.is_externally_driven:
             return named
         if any(one.cohort and one.index < span.index for one in tracked.spans) or (span.cohort and span.control_left):
