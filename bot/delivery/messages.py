@@ -8,9 +8,9 @@ from typing import Any, assert_never
 import structlog
 from slack_sdk import WebClient
 
-from bot.commands.answers import plan_queries
 from bot.delivery import message_lookup
 from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
+from bot.delivery.message_renderer import MessageRenderer, load_row_event
 from bot.delivery.picture_upload import upload_pictures
 from bot.delivery.slack_api import SlackApi
 from bot.outbound.errors import PermanentFailure, RetryLater
@@ -18,30 +18,21 @@ from bot.process.block_support import BlockSupport
 from bot.rendering import wording
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.charts import fallback
-from bot.rendering.messages import announcement_messages, card, undelivered
-from bot.rendering.messages.plan_facts import DecisionFacts, ListMembers
-from bot.rendering.messages.workspace import digest, model_messages, witness
-from core import evaluation
-from core.digests.digest import Digest
-from core.digests.week import parse_week
-from core.judging.report.series import SeriesPoint
+from bot.rendering.messages import undelivered
+from bot.rendering.messages.plan_facts import ListMembers
+from bot.rendering.messages.workspace import witness
 from core.outbox_tasks import MESSAGES, MessageTask, WorkspaceMessageTask, channel_destination, parse_message_task
-from core.report_sources import digest_sources, investigation_sources
-from core.reviews.investigation import Investigation
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.notifications.announcements import CARD_KEY, SURFACE_KINDS, Announcement, AnnouncementKind
 from core.rollout.notifications.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.rollout.state.model import Rollout
-from core.rollout.state.surface import OtherModelAnswered, RetirementTold
 from core.rollout.state.world import World
 from core.service import CommandRequest, RolloutService
 from core.store.audit import anchors
 from core.store.coordination import outbox
 from core.store.coordination.outbox import OutboxRow
 from core.store.database.connections import Database
-from core.store.log import event_log
-from core.store.log.event_log import StoredEvent
 
 log = structlog.get_logger()
 
@@ -132,8 +123,7 @@ class _MessageSender:
         self._slack = SlackApi(slack)
         self._now = now
         self._consumer = consumer
-        self._mention = mention
-        self._members = members
+        self._renderer = MessageRenderer(service, now, mention, members)
         self._speed = speed
         self._channel_pause = channel_pause
         self._client = slack
@@ -171,7 +161,7 @@ class _MessageSender:
 
     def _post_to_workspace(self, row: OutboxRow, told: WorkspaceMessage) -> Mapping[str, Any]:
         """Post a message that concerns the whole workspace."""
-        message = self._render_workspace_message(row, told)
+        message = self._renderer.render_for_workspace(row, told)
         metadata = self._build_metadata(row, is_witness=told.kind is WorkspaceMessageKind.DAILY_WITNESS)
         found = self._find_posted(row, told.channel, None, ("",), metadata) if row.attempt > 1 else None
         response = found
@@ -182,22 +172,6 @@ class _MessageSender:
         if told.kind is WorkspaceMessageKind.DAILY_WITNESS:
             self._save_anchor(row, response)
         return response
-
-    def _render_workspace_message(self, row: OutboxRow, told: WorkspaceMessage) -> Message:
-        zone = self._service.load_world().policy.timezone
-
-        def load_digest() -> Digest:
-            return digest_sources.load_digest(self._service, parse_week(told.subject, self._now(), zone), self._now())
-
-        match told.kind:
-            case WorkspaceMessageKind.DAILY_WITNESS:
-                return witness.render(row.position, self._get_event(row).hash)
-            case WorkspaceMessageKind.DIGEST:
-                return digest.render(load_digest(), zone)
-            case WorkspaceMessageKind.DIGEST_LINE:
-                return digest.render_line(load_digest())
-            case _:
-                assert_never(told.kind)
 
     def _respect_rate_limit(self, channel: str) -> None:
         """Raise RetryLater while Slack rate-limits this channel; a limit on one lane holds for all of them."""
@@ -231,7 +205,7 @@ class _MessageSender:
             return {"skipped": "there is nothing to edit"}
         if posted is not None and announcement.kind not in _UPDATED_KINDS:
             return {"skipped": "it was posted before", "ts": posted.ts}
-        message = self._render_message(row, announcement, world)
+        message = self._renderer.render_announcement(row, announcement, world)
         if message is None:
             return {"skipped": "it is no longer needed"}
         if posted is not None:
@@ -248,55 +222,14 @@ class _MessageSender:
 
     def _post_about_surface(self, row: OutboxRow, announcement: Announcement, world: World) -> Mapping[str, Any]:
         """Post what concerns an AI feature and no rollout. Where an answer of Slack was lost it may come twice."""
-        surface = world.surfaces[announcement.key.rpartition(":")[0]]
-        today = world.policy.to_local_time(self._now()).date()
-        match self._get_event(row).event:
-            case OtherModelAnswered() as answered:
-                message = model_messages.render_other_model(surface, answered)
-            case RetirementTold() as told:
-                message = model_messages.render_retirement(world, surface, told, today)
-            case _:
-                return {"skipped": "it is no longer needed"}
+        message = self._renderer.render_about_surface(row, announcement, world)
+        if message is None:
+            return {"skipped": "it is no longer needed"}
         arguments = {"channel": announcement.channel, "unfurl_links": False, "unfurl_media": False}
         answer = self._send_with_fallback(
             row, "chat.postMessage", message, metadata=self._build_metadata(row), **arguments
         )
         return {"channel": answer["channel"], "ts": answer["ts"], "posted": True}
-
-    def _render_message(self, row: OutboxRow, announcement: Announcement, world: World) -> Message | None:
-        """The message as of now; None if it is no longer needed."""
-        if announcement.kind is AnnouncementKind.WITNESS:
-            return witness.render(row.position, self._get_event(row).hash)
-        entries = self._service.load_entries(announcement.rollout)
-
-        def format_group(group: str) -> str:
-            return self._mention(group) or wording.escape(group)
-
-        def load_trend(metric: str) -> tuple[SeriesPoint, ...]:
-            return evaluation.load_trend(self._service, world.get_rollout(announcement.rollout), metric)
-
-        def newer() -> card.Newer:
-            return evaluation.newest(self._service, world.get_rollout(announcement.rollout))
-
-        def load_facts() -> DecisionFacts:
-            rollout = world.get_rollout(announcement.rollout)
-            return plan_queries.load_decision_facts(self._service, rollout, entries, self._now(), self._members)
-
-        def find_investigation() -> Investigation | None:
-            return investigation_sources.find_investigation(self._service, world.get_rollout(announcement.rollout))
-
-        return announcement_messages.render(
-            announcement,
-            MessageTask.parse(row.request).position,
-            world,
-            entries,
-            self._now(),
-            format_group,
-            load_trend,
-            newer,
-            load_facts,
-            find_investigation,
-        )
 
     def _post_message(
         self, row: OutboxRow, announcement: Announcement, rollout: Rollout, message: Message
@@ -343,7 +276,7 @@ class _MessageSender:
         outcome = self._submit_command(command, rollout.id, f"outbox:{row.id}:{response['ts']}")
         if announcement.kind is AnnouncementKind.ALERT:
             # The flip may have been confirmed while the alert was being posted, too early for an edit of its own.
-            now = self._render_message(row, announcement, outcome)
+            now = self._renderer.render_announcement(row, announcement, outcome)
             if now is not None and now != message:
                 self._edit_message(row, response["channel"], response["ts"], now)
         return response
@@ -352,7 +285,7 @@ class _MessageSender:
         """Record where a witness was posted, not as an event: a witness must not make the log grow."""
         place = f"slack:{response['channel']}/{response['ts']}"
         with self._database.writing_outside_log() as connection:
-            anchors.save_anchor(connection, row.position, self._get_event(row).hash, place, self._now())
+            anchors.save_anchor(connection, row.position, load_row_event(self._database, row).hash, place, self._now())
 
     def _find_earlier_attempt(
         self, row: OutboxRow, announcement: Announcement, rollout: Rollout
@@ -374,7 +307,7 @@ class _MessageSender:
         def call_slack(method: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
             return self._call_slack(row, method, arguments)
 
-        since = self._get_event(row).recorded_at
+        since = load_row_event(self._database, row).recorded_at
         try:
             channel = channel_id or message_lookup.find_channel_id(call_slack, name)
             ts = message_lookup.find_message(call_slack, channel, threads, mark, since) if channel else None
@@ -386,17 +319,12 @@ class _MessageSender:
 
     def _build_metadata(self, row: OutboxRow, *, is_witness: bool = False) -> dict[str, Any]:
         """Metadata to find the message by; the event's time distinguishes rows of different databases."""
-        event = self._get_event(row)
+        event = load_row_event(self._database, row)
         payload = {"outbox": row.id, "recorded": event.recorded_at.isoformat()}
         if is_witness:
             shown = witness.metadata_payload(event.position, event.hash)
             return {"event_type": witness.EVENT_TYPE, "event_payload": {**payload, **shown}}
         return {"event_type": EVENT_TYPE, "event_payload": payload}
-
-    def _get_event(self, row: OutboxRow) -> StoredEvent:
-        """The event that this row was written with."""
-        with self._database.reading() as connection:
-            return event_log.read_after(connection, row.position - 1, limit=1)[0]
 
     def _send_with_fallback(self, row: OutboxRow, method: str, message: Message, **arguments: Any) -> Mapping[str, Any]:
         """Call Slack with the message's blocks, and with simpler ones while Slack rejects them."""
@@ -462,7 +390,10 @@ class _MessageSender:
         if key in rollout.messages and not announcement.is_urgent:
             return
         message = undelivered.render(
-            rollout, announcement.channel, error, self._render_message(row, announcement, world)
+            rollout,
+            announcement.channel,
+            error,
+            self._renderer.render_announcement(row, announcement, world),
         )
         owner = wording.slack_user_id(rollout.plan.owner) or ""  # an empty id makes Slack answer channel_not_found
         try:
