@@ -4,7 +4,18 @@ from typing import Annotated
 
 import typer
 
-from bot.cli import agents, audit, backup, customers, eval_commands, files, processes, simulating, verb_commands
+from bot.cli import (
+    agents,
+    audit,
+    backup,
+    customers,
+    eval_commands,
+    files,
+    processes,
+    simulating,
+    sources,
+    verb_commands,
+)
 
 app = typer.Typer(
     name="rollout",
@@ -28,6 +39,7 @@ def show_help(
 processes.add_to(app)
 files.add_to(app)
 eval_commands.add_to(app)
+sources.add_to(app)
 simulating.add_to(app)
 audit.add_to(app)
 backup.add_to(app)

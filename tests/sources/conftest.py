@@ -172,7 +172,9 @@ class Crowd:
         for number in range(count):
             unit = f"user-{self.dice.randrange(150)}" if number % 9 else f"Zoë-{self.dice.randrange(20)} ☃"
             place = flags.exposure.bucket(unit)
-            arm = "canary" if place < flags.exposure.canary_below else "control"
+            arms = ("canary", "control") if place < flags.exposure.canary_below else ("control", "canary")
+            # A client that kept its arm across a step: the other one for a while.
+            arm = arms[(sum(unit.encode()) + len(self.written) // 300) % 7 == 0]
             at = self.running.now() - timedelta(seconds=seconds * (count - number) / count)
             row = {
                 "user_id": unit,

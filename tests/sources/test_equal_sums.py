@@ -9,10 +9,11 @@ import pytest
 
 from core.judging.model.evidence import BucketSums, EvidenceSums
 from core.rollout import commands as c
-from tests.http.conftest import ROLLOUT, Running
+from tests.http.conftest import ROLLOUT, SURFACE, Running
 from tests.sources.conftest import Crowd, Warehouse, build_terms, pull, pushed, to_item
 
 SIDES = [("exposure",), ("variant",), ("version",), ("exposure", "variant", "version")]
+FLOWS = "flows: {paying: {plan: pro, language: [de, fr]}, others: {plan: free}}\n"
 
 
 def send(client: httpx.Client, rows: list[dict[str, Any]]) -> None:
@@ -50,6 +51,7 @@ def assert_equal(found: EvidenceSums, expected: EvidenceSums) -> None:
     assert {k: v for k, v in found.moved.items() if v} == {k: v for k, v in expected.moved.items() if v}
 
 
+WITH_FLOWS = SURFACE + FLOWS
 WITHOUT_COHORT = ROLLOUT.replace(
     "  - cohort: {name: internal, where: {email_domain: example.com}, hold: 1m, percent: 50}\n", ""
 ).replace("steps: [50%, 100%]", "steps: [25%, 50%, 100%]")
@@ -61,6 +63,26 @@ def test_the_same_rows_give_the_same_cells(
 ) -> None:
     client = serve(running)
     play(running, client, warehouse, Crowd(running, side), WITHOUT_COHORT)
+    assert_pulled_equal(running, warehouse, side)
+
+
+@pytest.mark.parametrize("side", [("exposure",), ("variant",)], ids="+".join)
+def test_flows_and_people_of_an_earlier_cohort_are_told_apart_alike(
+    running: Running, serve: Callable[..., httpx.Client], warehouse: Warehouse, side: tuple[str, ...]
+) -> None:
+    client = serve(running)
+    running.apply(WITH_FLOWS)
+    play(running, client, warehouse, Crowd(running, side), ROLLOUT)
+    expected = pushed(running)
+    assert {key.segment for key in expected.cells} > {"flow=paying", "flow=others", "language=de"}
+    by_stage = {stage: sum(n for (s, _), n in expected.first_exposures.items() if s == stage) for stage in range(3)}
+    assert by_stage[0] > 100
+    assert by_stage[1] < 60  # whoever was met in the cohort is not compared again
+    assert_pulled_equal(running, warehouse, side)
+
+
+def assert_pulled_equal(running: Running, warehouse: Warehouse, side: tuple[str, ...]) -> None:
+    """What is pulled is what was pushed."""
     pulled = pull(running, warehouse, build_terms(warehouse.table, side))
     expected = pushed(running)
     assert len(expected.cells) > 50

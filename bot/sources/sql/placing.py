@@ -106,12 +106,13 @@ class RowPlacer:
         return and_(*(or_(one.is_(None), one == "") for one in named))
 
     def names_unknown_side(self) -> Condition:
-        """What the row names was never served: another variant, another version than both of the rollout."""
+        """What the row names was never served: another variant, another version than both of the rollout, if they are
+        known."""
         row, tracked = self.row, self.window.tracked
         unknown: list[Condition] = []
         if row.variant is not None:
             unknown.append(and_(row.variant != "", row.variant.not_in([one.value for one in Variant])))
-        if row.version is not None:
+        if row.version is not None and tracked.from_version:
             unknown.append(and_(row.version != "", row.version.not_in([tracked.from_version, tracked.to_version])))
         if row.exposure is not None:
             unknown.append(and_(row.exposure != "", not_(row.exposure.like("R-%.%.%"))))

@@ -119,6 +119,22 @@ class PullStatements:
             counted.append(func.sum(case((self._is_bad(number, one), 1), else_=0)).label(f"bad{number}"))
         return select(*counted)
 
+    def build_versions(self, limit: int) -> Statement:
+        """(value, rows): the most frequent versions, or else variants, that rows name; NULL for none."""
+        raw = self._raw
+        side = next(raw.c[name] for name in ("version", "variant", "exposure") if name in raw.c)
+        return self._list_values(side, limit)
+
+    def build_values(self, number: int, limit: int) -> Statement:
+        """(value, rows): the most frequent values of the column of a segment, wherever the rows count."""
+        value = self._raw.c[f"d{number}"]
+        return self._list_values(value, limit).where(value.is_not(None), value != "")
+
+    def _list_values(self, value: Expression, limit: int) -> Statement:
+        counted = func.count()
+        asked = select(value.label("value"), counted.label("rows")).group_by(value)
+        return asked.order_by(counted.desc(), value).limit(limit)
+
     def build_names(self, dimension: int, limit: int) -> Statement:
         """(value, rows) of the most frequent values of a dimension."""
         counted = self._counted({})

@@ -1,0 +1,210 @@
+"""Commands on sources of metrics: try those of a surface file, and say how the pulls go."""
+
+import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bot.cli import prompt_files, session
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from bot.sources.sql.check_source import SourceReport
+    from core.files.surface_file import SurfaceFile
+    from core.rollout.state.sources import SourceTerms
+    from core.store.observations.pulled_sums import PullState
+
+sources = typer.Typer(help="Metrics that are pulled from where they are.", no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    app.add_typer(sources, name="sources")
+
+
+@sources.command(name="check")
+def check_sources(
+    file: Annotated[Path, typer.Argument(help="A surface file.")],
+    since: Annotated[str, typer.Option(help="How far back to read, as in 24h.")] = "24h",
+    query: Annotated[bool, typer.Option("--query", help="Show the whole statement, too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check the sources of a surface file and try each: rows, lag, gaps, unknown sides, time and cost. Writes
+    nothing."""
+    from bot.sources.sql.check_source import check_source
+    from core.files.syntax.units import parse_duration
+
+    written = _read_surface_file(file)
+    try:
+        reach = parse_duration(since)
+    except ValueError as error:
+        print(f"--since: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    settings, now = session.load_settings(), session.current_time()
+    addresses = dict(settings.source_urls)
+    reports = []
+    for source in written.sources:
+        terms = source.to_terms()
+        address = addresses.get(terms.sql.url, "")
+        upto = now - terms.delay
+        reports.append((terms, check_source(terms, address, settings.private_hosts, since=upto - reach, upto=upto)))
+    if as_json:
+        print(json.dumps([_to_json(report, now, query=query) for _, report in reports], indent=2))
+    else:
+        for terms, report in reports:
+            print("\n".join(_describe(terms, report, now, reach, query=query)))
+    raise SystemExit(1 if any(_has_problem(report) for _, report in reports) else 0)
+
+
+@sources.command(name="status")
+def show_status(as_json: Json = False) -> None:
+    """Show, for every rollout under way, how the pulls of its sources go."""
+    from core.store.observations import pulled_sums
+
+    now = session.current_time()
+    rows: list[tuple[str, str, PullState]] = []
+    with session.open_service() as service:
+        for rollout in service.load_world().open_rollouts:
+            with service.database.reading() as connection:
+                states = pulled_sums.load_states(connection, rollout.id)
+            rows += [(rollout.id, name, state) for name, state in states.items()]
+    if as_json:
+        print(json.dumps([_state_to_json(*row) for row in rows], indent=2))
+    for rollout_id, name, state in () if as_json else rows:
+        counted = f"{state.counted_rows:,} of {state.read_rows:,} rows count"
+        newest = f", newest {_ago(state.newest_row, now)}" if state.newest_row else ""
+        read = f"read {_ago(state.pulled_at, now)}, {counted}{newest}" if state.pulled_at else "not read yet"
+        print(f"{rollout_id} {name}: {read}")
+        if state.failure:
+            print(f"  ! {state.failure}")
+    if not rows and not as_json:
+        print("No rollout under way has a source that was read.")
+    raise SystemExit(1 if any(state.failure for _, _, state in rows) else 0)
+
+
+def _read_surface_file(path: Path) -> "SurfaceFile":
+    """The surface file at `path`, with at least one source. Exits if there is none, after printing why."""
+    from core.files.checks import check_files
+    from core.files.read_file import parse_file
+    from core.files.surface_file import SurfaceFile
+    from core.files.syntax import problems
+    from core.rollout.plans.policy import DEFAULT_POLICY
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"{path} cannot be read: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    try:
+        written = parse_file(text, str(path), prompt_files.read_beside(path))
+        found = check_files.check(written, None, DEFAULT_POLICY, None)
+    except problems.UnreadableFile as unreadable:
+        print(problems.render_text(unreadable.problems), file=sys.stderr)
+        raise SystemExit(1) from None
+    if errors := problems.select_errors(found):
+        print(problems.render_text(errors), file=sys.stderr)
+        raise SystemExit(1)
+    if not isinstance(written, SurfaceFile) or not written.sources:
+        print(f"{path} has no sources: they stand in a surface file, under sources.", file=sys.stderr)
+        raise SystemExit(1)
+    return written
+
+
+def _has_problem(report: "SourceReport") -> bool:
+    seen = report.census
+    lost = seen.bad_unit + seen.no_side + seen.unknown_side + seen.refused
+    return bool(report.failure) or seen.rows == 0 or lost > 0 or any(one.nulls == seen.rows for one in report.columns)
+
+
+def _describe(
+    terms: "SourceTerms", report: "SourceReport", now: "datetime", reach: timedelta, *, query: bool
+) -> list[str]:
+    from core.durations import format_exact
+
+    if report.failure:
+        return [f"{report.name}: cannot be read", f"  ! {report.failure}"]
+    seen = report.census
+    lines = [f"{report.name} ({report.engine}), every {format_exact(terms.every)}"]
+    if seen.rows == 0:
+        return [*lines, f"  ! no rows in the last {format_exact(reach)}"]
+    newest = f"; the newest is {_ago(seen.newest, now)}" if seen.newest else ""
+    lines.append(f"  {seen.rows:,} rows in the last {format_exact(reach)}{newest}")
+    lines.append(f"  a pull took {report.seconds:.2f} s and gave {report.sums:,} cells of 256 buckets")
+    if report.cost:
+        lines.append(f"  cost: {report.cost.strip()}")
+    said = {
+        "have no unit that can be used (empty, or over 512 characters)": seen.bad_unit,
+        "name no exposure, variant or version": seen.no_side,
+        "name an exposure or a variant that no evaluation returns": seen.unknown_side,
+        "hold a value that its metric cannot have": seen.refused,
+        "are there more than once": seen.repeated,
+    }
+    lines += [f"  ! {number:,} rows {what}" for what, number in said.items() if number]
+    for one in report.columns:
+        share = one.nulls / seen.rows
+        bad = f", {one.bad:,} not valid" if one.bad else ""
+        mark = "! " if one.nulls == seen.rows else ""
+        lines.append(f"  {mark}{one.metric}: {one.column}, {share:.0%} NULL{bad}")
+    sides = ", ".join(f"{name or 'NULL'} {number:,}" for name, number in report.versions)
+    lines.append(f"  sides: {sides}")
+    lines += [
+        f"  segment {name}: {', '.join(f'{value} {number:,}' for value, number in values) or 'no value'}"
+        for name, values in report.segments.items()
+    ]
+    return [*lines, *(["", report.query] if query else [])]
+
+
+def _to_json(report: "SourceReport", now: "datetime", *, query: bool) -> dict[str, Any]:
+    seen = report.census
+    return {
+        "source": report.name,
+        "engine": report.engine,
+        "failure": report.failure,
+        "rows": seen.rows,
+        "newest": seen.newest.isoformat() if seen.newest else None,
+        "lag_seconds": (now - seen.newest).total_seconds() if seen.newest else None,
+        "bad_unit": seen.bad_unit,
+        "no_side": seen.no_side,
+        "unknown_side": seen.unknown_side,
+        "refused": seen.refused,
+        "repeated": seen.repeated,
+        "columns": [
+            {"column": one.column, "metric": one.metric, "nulls": one.nulls, "bad": one.bad} for one in report.columns
+        ],
+        "sides": dict(report.versions),
+        "segments": {name: dict(values) for name, values in report.segments.items()},
+        "cells": report.sums,
+        "seconds": round(report.seconds, 3),
+        "cost": report.cost,
+        **({"query": report.query} if query else {}),
+    }
+
+
+def _state_to_json(rollout: str, source: str, state: "PullState") -> dict[str, Any]:
+    def moment(at: "datetime | None") -> str | None:
+        return at.isoformat() if at is not None else None
+
+    return {
+        "rollout": rollout,
+        "source": source,
+        "read_at": moment(state.pulled_at),
+        "newest_row": moment(state.newest_row),
+        "rows": state.read_rows,
+        "counted": state.counted_rows,
+        "failing_since": moment(state.failing_since),
+        "failure": state.failure,
+    }
+
+
+def _ago(moment: "datetime | None", now: "datetime") -> str:
+    from core.durations import format_rounded
+
+    if moment is None:
+        return "unknown"
+    seconds = (now - moment).total_seconds()
+    return f"{format_rounded(timedelta(seconds=max(0, round(seconds))))} old"

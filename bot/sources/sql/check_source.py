@@ -1,0 +1,141 @@
+"""Tries a source before anything depends on it: what it holds, how late it is, what cannot be counted, and its cost."""
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from bot.outbound.transport import ResolveHost, resolve_host
+from bot.sources.errors import SourceFailure
+from bot.sources.sql.connection import SourceConnection, open_source
+from bot.sources.sql.engines import POSTGRES
+from bot.sources.sql.placing import StageRange
+from bot.sources.sql.pull import RowCensus, pull_sums, read_census, read_columns
+from bot.sources.sql.statements import PullStatements
+from core.flags.bucketing import MILLION, make_bucketer, make_digester
+from core.flags.snapshot import StageWindow, TrackedRollout
+from core.judging.model.question import ALL_SEGMENTS
+from core.rollout.state.sources import SourceTerms
+from core.store.observations.pulled_sums import PullMemory
+
+MAX_LISTED = 8  # versions, and values of a segment
+_TRIAL = "R-0"
+"""The id under which sums are tried; no rollout has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnReport:
+    """A metric column: how many rows hold NULL, and how many a value that the metric cannot have."""
+
+    column: str
+    metric: str
+    nulls: int
+    bad: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceReport:
+    """What a try of one source found; `failure` is empty if everything could be asked. A pull took `seconds`."""
+
+    name: str
+    engine: str = ""
+    failure: str = ""
+    census: RowCensus = field(default_factory=RowCensus)
+    columns: tuple[ColumnReport, ...] = ()
+    versions: tuple[tuple[str, int], ...] = ()
+    segments: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    sums: int = 0
+    seconds: float = 0.0
+    query: str = ""
+    cost: str = ""
+
+
+def check_source(
+    terms: SourceTerms,
+    address: str,
+    private_hosts: Collection[str],
+    *,
+    since: datetime,
+    upto: datetime,
+    resolve: ResolveHost = resolve_host,
+    elapsed: Callable[[], float] = time.monotonic,
+) -> SourceReport:
+    """Try a source on its rows of [since, upto), as one stage of a rollout that gives half of the units the canary."""
+    if not address:
+        return SourceReport(name=terms.name, failure=f"{terms.sql.url} is not set here")
+    try:
+        with open_source(address, private_hosts, terms.timeout.total_seconds(), resolve) as source:
+            return _try_source(source, terms, since, upto, elapsed)
+    except SourceFailure as failure:
+        return SourceReport(name=terms.name, failure=str(failure))
+
+
+def _try_source(
+    source: SourceConnection, terms: SourceTerms, since: datetime, upto: datetime, elapsed: Callable[[], float]
+) -> SourceReport:
+    window = StageRange(tracked=_build_trial(since), stages=frozenset({0}), since=since, upto=upto)
+    statements = PullStatements(source.engine, terms.sql, read_columns(source, terms), window)
+    census = read_census(source.fetch(statements.build_census(), 10))
+    began = elapsed()
+    pulled = pull_sums(source, terms, window, PullMemory(), None)
+    seconds = elapsed() - began
+    query = statements.build_sums((), {}, {})
+    gaps = source.fetch(statements.build_gaps(), 1)[0]
+    keys = {column: key for key, column in terms.sql.metrics.items()}
+    return SourceReport(
+        name=terms.name,
+        engine=source.engine.name,
+        census=census,
+        columns=tuple(
+            ColumnReport(
+                column=one.name,
+                metric=keys[one.name] if len(keys) == len(terms.sql.metrics) else one.metrics[0],
+                nulls=int(getattr(gaps, f"null{number}") or 0),
+                bad=int(getattr(gaps, f"bad{number}") or 0),
+            )
+            for number, one in enumerate(statements.columns)
+        ),
+        versions=tuple(
+            (row.value or "", row.rows) for row in source.fetch(statements.build_versions(MAX_LISTED), MAX_LISTED)
+        ),
+        segments={
+            dimension: tuple(
+                (row.value, row.rows) for row in source.fetch(statements.build_values(number, MAX_LISTED), MAX_LISTED)
+            )
+            for number, dimension in enumerate(terms.sql.segments)
+        },
+        sums=len(pulled.sums.cells),
+        seconds=seconds,
+        query=source.render(query),
+        cost=source.explain(query)[0] if source.engine is POSTGRES else "",
+    )
+
+
+def _build_trial(since: datetime) -> TrackedRollout:
+    """A rollout of one stage that began at `since`, whose versions are not known."""
+    stage = StageWindow(
+        index=0,
+        name="canary",
+        since=since,
+        until=None,
+        counted_from=since,
+        settles_until=since - timedelta(seconds=1),
+        exposes=True,
+        control_left=True,
+        cohort=False,
+        canary_below=MILLION // 2,
+        control_from=MILLION // 2,
+    )
+    return TrackedRollout(
+        rollout=_TRIAL,
+        from_version="",
+        to_version="",
+        spans=(stage,),
+        is_externally_driven=False,
+        bucket=make_bucketer("expose", _TRIAL),
+        segments=(ALL_SEGMENTS,),
+        thresholds={},
+        caps={},
+        moved_back={},
+        digest=make_digester("expose", _TRIAL),
+    )

@@ -1,0 +1,177 @@
+"""`rollout sources check` tries the sources of a file, and `status` says how the pulls go."""
+
+import json
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from bot.cli.root import app
+from core.store.database.connections import connect
+from tests.http.conftest import SURFACE, running_on
+from tests.sources.conftest import Warehouse
+from tests.sources.test_pulling import SOURCES, begin
+
+
+@pytest.fixture
+def rollout(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
+    """Runs a command of the program; (exit status, what it prints)."""
+
+    def run(*words: str, **environ: str) -> tuple[int, str]:
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        found = CliRunner().invoke(app, words)
+        return found.exit_code, found.output
+
+    return run
+
+
+def rows(count: int) -> list[dict[str, Any]]:
+    dice = random.Random(5)
+    now = datetime.now(UTC)
+    return [
+        {
+            "user_id": f"user-{dice.randrange(90)}",
+            "at": now - timedelta(minutes=3 + number / 60),
+            "exposure": f"R-4.1.{dice.choice(['canary', 'control'])}",
+            "request_id": f"id-{number}",
+            "language": dice.choice(["de", "fr"]),
+            "plan": "free",
+            "duration_ms": 900.0,
+            "cost_usd": 0.25 if number % 2 else None,
+            "refused": False,
+            "clicked": 1.0,
+        }
+        for number in range(count)
+    ]
+
+
+@pytest.fixture
+def file(warehouse: Warehouse, tmp_path: Path) -> Path:
+    path = tmp_path / "surface.yaml"
+    path.write_text(SURFACE + SOURCES.format(table=warehouse.table), encoding="utf-8")
+    return path
+
+
+def test_a_source_that_works_is_told_with_its_rows_lag_gaps_sides_and_query(
+    rollout: Callable[..., tuple[int, str]], warehouse: Warehouse, file: Path
+) -> None:
+    warehouse.insert(rows(200))
+    status, said = rollout(
+        "sources", "check", str(file), "--query",
+        SOURCE_WAREHOUSE_URL=warehouse.address, ALLOW_PRIVATE_HOSTS="localhost",
+    )  # fmt: skip
+    assert status == 0, said
+    assert f"warehouse ({'postgresql' if warehouse.engine == 'postgres' else warehouse.engine}), every 30 s" in said
+    assert "200 rows in the last 24 h; the newest is 3 min old" in said
+    assert "cost_per_request: cost_usd, 50% NULL" in said
+    assert "refusal_rate: refused, 0% NULL" in said
+    assert "segment language: " in said
+    assert "R-4.1.canary" in said
+    assert "SELECT" in said
+    assert "user-1" not in said
+    assert ("cost: " in said) == (warehouse.engine == "postgres")
+
+
+def test_what_cannot_be_counted_is_told_and_fails(
+    rollout: Callable[..., tuple[int, str]], warehouse: Warehouse, file: Path
+) -> None:
+    good = rows(20)
+    warehouse.insert(
+        [
+            *good[:-1],
+            good[0],
+            {**good[1], "user_id": None, "request_id": "a"},
+            {**good[1], "user_id": "x" * 600, "request_id": "b"},
+            {**good[1], "exposure": None, "request_id": "c"},
+            {**good[1], "exposure": "blue", "request_id": "d"},
+            {**good[1], "cost_usd": -1, "request_id": "e"},
+        ]
+    )
+    environ = {"SOURCE_WAREHOUSE_URL": warehouse.address, "ALLOW_PRIVATE_HOSTS": "localhost"}
+    status, said = rollout("sources", "check", str(file), "--json", **environ)
+    (found,) = json.loads(said)
+    assert status == 1
+    assert found["rows"] == 25
+    assert {name: found[name] for name in ("bad_unit", "no_side", "unknown_side", "refused", "repeated")} == {
+        "bad_unit": 2, "no_side": 1, "unknown_side": 1, "refused": 1, "repeated": 1,
+    }  # fmt: skip
+    assert 0 < found["lag_seconds"] < 600
+    assert next(one for one in found["columns"] if one["metric"] == "cost_per_request")["bad"] == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "why"),
+    [
+        ({}, "SOURCE_WAREHOUSE_URL is not set here"),
+        ({"SOURCE_WAREHOUSE_URL": "postgresql://reader:hush@127.0.0.1/x"}, "is not a public internet address"),
+        ({"SOURCE_WAREHOUSE_URL": "sqlite:////nowhere.db"}, "its address names no file of this machine"),
+    ],
+)
+def test_a_source_that_cannot_be_read_is_told_why(
+    rollout: Callable[..., tuple[int, str]], tmp_path: Path, environ: dict[str, str], why: str
+) -> None:
+    path = tmp_path / "surface.yaml"
+    path.write_text(SURFACE + SOURCES.format(table="requests"), encoding="utf-8")
+    status, said = rollout("sources", "check", str(path), **environ)
+    assert (status, why in said, "hush" in said) == (1, True, False), said
+
+
+def test_a_file_that_counts_a_metric_twice_is_refused_with_its_line(
+    rollout: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    again = SOURCES.format(table="requests").replace("sources:\n", "").replace("name: warehouse", "name: lake")
+    path = tmp_path / "surface.yaml"
+    path.write_text(SURFACE + SOURCES.format(table="requests") + again.lstrip("\n"), encoding="utf-8")
+    for command in (["sources", "check"], ["lint"]):
+        status, said = rollout(*command, str(path))
+        assert status == 1
+        assert "refusal_rate comes from warehouse already: a metric has one source" in said
+        assert "warehouse counts the requests already: write readings" in said
+
+
+@pytest.mark.parametrize(
+    ("metric", "why"),
+    [
+        ("complaint_rate", "counts at most once an hour for each person"),
+        ("late_items", "is counted as rows are read"),
+        ("latency_p59", 'Did you mean "latency_p95"?'),
+    ],
+)
+def test_a_metric_that_no_source_can_count_is_refused(
+    rollout: Callable[..., tuple[int, str]], tmp_path: Path, metric: str, why: str
+) -> None:
+    path = tmp_path / "surface.yaml"
+    text = SOURCES.format(table="requests").replace("latency_ms:", f"{metric}:")
+    path.write_text(SURFACE + text, encoding="utf-8")
+    status, said = rollout("lint", str(path))
+    assert (status, why in said) == (1, True), said
+
+
+def test_status_tells_how_the_pulls_go(
+    rollout: Callable[..., tuple[int, str]], sqlite_url: str, build_warehouse: Callable[[str], Warehouse]
+) -> None:
+    postgres = build_warehouse("postgres")
+    with connect(sqlite_url) as database:
+        running = running_on(database)
+        puller = begin(running, postgres)
+        at = running.now() - timedelta(seconds=5)
+        postgres.insert([{**row, "at": at, "exposure": row["exposure"].replace("R-4.1", "R-1.0")} for row in rows(30)])
+        puller.pull_due(running.now())
+    status, said = rollout("sources", "status", DATABASE_URL=sqlite_url)
+    assert status == 0
+    assert "R-1 warehouse: read " in said
+    assert "30 of 30 rows count" in said
+    with connect(sqlite_url) as database:
+        running.wait(seconds=30)
+        puller.service = type(running.service)(database)
+        puller.service.load_world()
+        puller.urls = {}
+        puller.pull_due(running.now())
+    status, said = rollout("sources", "status", "--json", DATABASE_URL=sqlite_url)
+    assert status == 1
+    assert json.loads(said)[0]["failure"] == "SOURCE_WAREHOUSE_URL is not set where the worker runs"
