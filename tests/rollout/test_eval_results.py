@@ -12,6 +12,7 @@ from core.evals.eval_run import EvalCase, EvalRun, UnreadableEvals
 from core.evals.read_run import read_run
 from core.rollout.commands import RecordEval
 from core.rollout.decisions.eval_command import build_eval_command, find_waiting_rollout
+from core.rollout.decisions.stage_gates import find_gate
 from core.rollout.plans.plan import Approvals, EvalTerms, NoticePlan, Plan, Risk, Stage, StageKind
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout, RolloutState
@@ -163,6 +164,22 @@ def test_the_gate_is_found_by_its_suite() -> None:
     rollout = rollout_with()
     assert build_eval_command(rollout, "", read_text(HEAD + "a,b,true\n")).suite == "support.yaml"
     assert build_eval_command(replace(rollout), "other.yaml", read_text(HEAD + "a,b,true\n")).suite == "other.yaml"
+
+
+def test_gates_without_names_take_results_in_their_order() -> None:
+    gates = (StageKind.EVAL, StageKind.SAFETY, StageKind.COST_LATENCY)
+    unnamed = tuple(Stage(kind=kind, name=kind.value, terms=EvalTerms()) for kind in gates)
+    named = replace(unnamed[0], terms=EvalTerms(suite="support.yaml"))
+    for suite in ("", "anything.yaml"):
+        assert [find_gate(unnamed, suite, "R-1", current) for current in (0, 1, 2)] == [0, 1, 2]
+    assert find_gate((named, *unnamed[1:]), "support.yaml", "R-1", current=1) == 0, "a name leads to its own gate only"
+    assert find_gate((named, *unnamed[1:]), "anything.yaml", "R-1", current=0) == 1
+    again = (
+        unnamed[0],
+        replace(unnamed[1], terms=EvalTerms(suite="x")),
+        replace(unnamed[2], terms=EvalTerms(suite="x")),
+    )
+    assert [find_gate(again, "x", "R-1", current) for current in (0, 1, 2)] == [1, 1, 2]
 
 
 def test_a_gate_that_asks_nothing_asks_for_what_is_built_in() -> None:

@@ -23,7 +23,8 @@ def is_gate_passed(rollout: Rollout) -> bool:
 
 
 def find_gate_index(rollout: Rollout, suite: str) -> int:
-    """The index of the offline gate that asks for `suite`; any name fits if there is only one gate.
+    """The index of the offline gate that asks for `suite`: the current one, or the next. A gate that names no suite
+    takes any, and so does the only one.
 
     Raises `Refused` if there is none.
     """
@@ -33,11 +34,10 @@ def find_gate_index(rollout: Rollout, suite: str) -> int:
 def find_gate(stages: Sequence[Stage], suite: str, title: str, current: int = 0) -> int:
     """As `find_gate_index`, for the stages of what is called `title`; `current` is the index of the current stage."""
     asking = [i for i, stage in enumerate(stages) if stage.terms is not None]
-    named = [i for i in asking if (terms := stages[i].terms) is not None and terms.suite == suite]
-    if named:
-        return named[0]
-    if len(asking) == 1 or (asking and not suite):
-        return next((i for i in asking if i >= current), asking[-1])
+    named = [i for i in asking if (terms := stages[i].terms) is not None and suite and terms.suite == suite]
+    unnamed = [i for i in asking if (terms := stages[i].terms) is not None and not terms.suite]
+    if fitting := named or (asking if not suite or len(asking) == 1 else unnamed):
+        return next((i for i in fitting if i >= current), fitting[-1])
     suites = ", ".join(terms.suite or stages[i].name for i in asking if (terms := stages[i].terms))
     raise Refused(
         f"No gate of {title} expects {suite or 'eval results'}.",

@@ -1,0 +1,282 @@
+"""A company at work: many AI features, every template, people who come late, freezes, clock changes, and harm."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from bot.http.observations import read_batch
+from bot.jobs import workspace_messages
+from bot.process.flip_confirmation import FlipConfirmer
+from core import apply_file, evaluation
+from core.evals.read_run import read_with_baseline
+from core.files.templates import TEMPLATES
+from core.flags.evaluation import choose_answer
+from core.flags.snapshot import FlagAnswer, Variant
+from core.outbox_tasks import MESSAGES, MessageTask
+from core.rollout import commands as c
+from core.rollout.context import ENGINE, Actor
+from core.rollout.decisions.eval_command import build_eval_command
+from core.rollout.plans.plan import DEFAULT_EVAL_TERMS
+from core.rollout.refusal import Refused
+from core.rollout.serving import exposure
+from core.rollout.state.model import Rollout, RolloutState
+from core.service import CommandRequest, RolloutService
+from core.store.coordination import outbox, processes
+from core.store.observations import observation_sums
+
+ZONE = "Europe/Berlin"
+STEP = timedelta(hours=1)
+REAL_TIME = datetime(2027, 1, 1, tzinfo=UTC)  # what the machine's own clock says all along: durations of flips use it
+POLICY = f"""\
+version: 1
+kind: policy
+timezone: {ZONE}
+channels: {{engineering: "#ai", leadership: "#leads"}}
+freeze:
+  - {{name: weekend, from: "Fri 16:00", to: "Mon 08:00"}}
+quiet_hours: {{from: "20:00", to: "08:00", applies_to: [advance, summary], never_applies_to: [rollback, alert]}}
+"""
+LIMITS = [
+    {"metric": "eval_pass_rate", "drops_by": "3pp"},
+    {"metric": "refusal_rate", "rises_by": "2pp"},
+    {"metric": "cost_per_request", "rises_by": "25%"},
+    {"metric": "latency_p95", "exceeds": "6000ms"},
+]
+REQUESTS = 150  # an hour, of those who are compared
+PEOPLE = tuple(
+    (f"user-{n}", {"targetingKey": f"user-{n}", "internal": n % 50 == 0, "opt_in": n % 10 == 1}) for n in range(4_000)
+)
+DANA = Actor(id="slack:T1/U2", handle="@dana")
+LEADS = tuple(Actor(id=f"slack:T1/U{n}", handle=f"@lead{n}") for n in (3, 4))
+SUPPORT = Actor(id="slack:T1/U5", handle="@sam")
+HANDLES = {"@dana": "U2"}
+
+
+@dataclass(slots=True)
+class Tried:
+    """One rollout of the year: its template, whether its new version does harm, and who is slow about it."""
+
+    template: str
+    is_harmful: bool
+    patience: dict[str, datetime] = field(default_factory=dict)  # when somebody gets round to something
+
+
+class WorkingYear:
+    """The company. `work(until)` lets time pass by hours; everything comes from the seed."""
+
+    def __init__(self, service: RolloutService, *, surfaces: int, begins: datetime, seed: int) -> None:
+        self.service, self.at = service, begins
+        self.chance = np.random.default_rng(seed)
+        self.surfaces = [f"feature-{number}" for number in range(surfaces)]
+        self.tried: dict[str, Tried] = {}
+        self.digests: list[str] = []
+        self.refusals: list[str] = []
+        self._sent = 0
+        self._compared: dict[tuple[str, int], list[tuple[str, FlagAnswer]]] = {}  # who is, in the stage served last
+        self._confirmer = FlipConfirmer(service, elapsed=lambda: 0.0)
+        self._apply(POLICY)
+        for name in self.surfaces:
+            self._apply(_write_surface(name))
+
+    def work(self, until: datetime) -> None:
+        """Hours of work until a moment."""
+        while self.at < until:
+            self.at += STEP
+            self._plan_something()
+            for rollout in self.service.load_world().open_rollouts:
+                self._attend(rollout.id)
+            self._confirm()
+            workspace_messages.queue_weekly_digest(self.service, self.at)
+            self._deliver()
+
+    def _plan_something(self) -> None:
+        """On working days somebody has something to change now and then."""
+        local = self.at.astimezone(ZoneInfo(ZONE))
+        if local.weekday() > 4 or not 9 <= local.hour < 17:
+            return
+        busy = {one.plan.surface for one in self.service.load_world().open_rollouts}
+        for name in self.surfaces:
+            if name in busy or self.chance.random() > 0.15:
+                continue
+            template = str(self.chance.choice([*TEMPLATES]))
+            is_harmful = bool(self.chance.random() < 0.3)
+            applied = self._apply(self._write_rollout(name, template))
+            self.tried[applied] = Tried(template, is_harmful)
+
+    def _attend(self, rollout_id: str) -> None:
+        """What people, users and the program do about one open rollout in this hour."""
+        rollout, tried = self._find(rollout_id), self.tried[rollout_id]
+        if rollout.request is not None and self._gets_round(tried, f"approve {rollout.request.request}", hours=20):
+            for lead in LEADS:
+                self._say(c.Approve(), rollout_id, lead)
+        if rollout.state is RolloutState.PLANNED:
+            if self._gets_round(tried, "acknowledge", hours=10):
+                for notice in rollout.plan.stakeholder_notices:
+                    if notice.acknowledge:
+                        self._say(c.AcknowledgeNotice(notice=notice.key), rollout_id, SUPPORT)
+            self._say(c.Start(), rollout_id)
+        if self._find(rollout_id).state is RolloutState.ON_HOLD:
+            self._decide_hold(rollout_id, tried)
+        self._pass_gate(rollout_id)
+        self._serve(rollout_id, tried)
+        evaluation.evaluate_rollout(self.service, rollout_id, self.at, every=STEP)
+        rollout = self._find(rollout_id)
+        index = rollout.stage_index
+        if (
+            index in rollout.comparisons
+            and index not in rollout.decisions
+            and self._gets_round(tried, "decide", hours=30)
+        ):
+            self._say(c.Decide(keep=not tried.is_harmful, reason="it is as good on what matters"), rollout_id)
+        if self.chance.random() < 0.002:
+            self._say(c.RollBack(reason="a customer found something odd"), rollout_id, SUPPORT)
+
+    def _decide_hold(self, rollout_id: str, tried: Tried) -> None:
+        """The owner looks into a hold within a day, takes a harmful version back, and lets a good one go on."""
+        hold = self._find(rollout_id).hold
+        if hold is None or not self._gets_round(tried, f"hold {hold.key}", hours=24):
+            return
+        if tried.is_harmful:
+            self._say(c.RollBack(reason="what it is on hold for is true"), rollout_id)
+        else:
+            self._say(c.Resume(reason="looked into it: nothing is wrong"), rollout_id)
+
+    def _pass_gate(self, rollout_id: str) -> None:
+        """Results of the offline run that the current gate asks for."""
+        rollout = self._find(rollout_id)
+        if rollout.state is not RolloutState.RUNNING:
+            return
+        stage = rollout.current_stage
+        if stage.kind in DEFAULT_EVAL_TERMS:
+            suite = stage.terms.suite if stage.terms is not None else ""
+            new, old = _write_results(cost=0.0105, latency_ms=1050.0), _write_results(cost=0.010, latency_ms=1000.0)
+            self._say(build_eval_command(rollout, suite, read_with_baseline(new, old)), rollout_id)
+
+    def _confirm(self) -> None:
+        """The only process has read everything within two seconds, so each flip and each drill is confirmed."""
+        position = self.service.load_world().position
+        processes.report_alive(self.service.database, "web-1", "web", position, REAL_TIME + timedelta(seconds=2))
+        self._confirmer.confirm_pending(self.at)
+
+    def _serve(self, rollout_id: str, tried: Tried) -> None:
+        """An hour of requests of those who are compared, reported as an application does it."""
+        rollout = self._find(rollout_id)
+        if not rollout.percent:
+            return
+        snapshot = exposure.build_snapshot(self.service.load_world())
+        flags = snapshot.surfaces[rollout.plan.surface]
+        if (stage := (rollout_id, rollout.stage_index)) not in self._compared:
+            answers = [(unit, choose_answer(flags, unit, context)) for unit, context in PEOPLE]
+            self._compared = {stage: [one for one in answers if one[1].variant is not Variant.STABLE]}
+        compared = self._compared[stage]
+        items = []
+        for index in self.chance.integers(0, len(compared), REQUESTS).tolist():
+            unit, answer = compared[index]
+            harm = tried.is_harmful and answer.version.name == rollout.plan.to_version
+            draw = self.chance.random
+            items.append(
+                {
+                    "surface": rollout.plan.surface,
+                    "unit": unit,
+                    "exposure": answer.exposure,
+                    "metrics": {
+                        "eval_pass_rate": bool(draw() < (0.75 if harm else 0.93)),
+                        "refusal_rate": bool(draw() < (0.12 if harm else 0.01)),
+                        "cost_per_request": 0.01 * float(self.chance.lognormal(0, 0.2)),
+                        "latency_ms": 1000 * float(self.chance.lognormal(0, 0.3)),
+                        "hard_error_rate": bool(draw() < 0.003),
+                        "tool_error_rate": False,
+                        "llm_calls_per_request": 1.0,
+                    },
+                }
+            )
+        checked = read_batch.check_items(items, snapshot, self.at)
+        placed = [one.placed for one in checked.accepted if one.placed is not None]
+        with self.service.database.writing_outside_log() as connection:
+            observation_sums.add_observations(connection, placed)
+
+    def _deliver(self) -> None:
+        """What is due in the outbox is posted at once."""
+        while (row := outbox.claim(self.service.database, self.at, kind=MESSAGES, lease=STEP)) is not None:
+            if "announcement" in row.request:
+                told = MessageTask.parse(row.request).announcement
+                if told.key not in self._find(told.rollout).messages:  # what is there already is edited
+                    posted = c.RecordPosted(key=told.key, channel="C1", ts=f"{row.id}.0")
+                    self._say(posted, told.rollout, ENGINE)
+            else:
+                self.digests.append(row.idempotency_key)
+            with self.service.database.writing_outside_log() as connection:
+                outbox.finish(connection, row, None)
+
+    def _gets_round(self, tried: Tried, what: str, *, hours: float) -> bool:
+        """Whether the time has come that somebody needs until they do this."""
+        due = tried.patience.setdefault(what, self.at + timedelta(hours=float(self.chance.exponential(hours))))
+        return self.at >= due
+
+    def _find(self, rollout_id: str) -> Rollout:
+        return self.service.load_world().get_rollout(rollout_id)
+
+    def _say(self, command: c.Command, rollout: str, by: Actor = DANA) -> None:
+        self._sent += 1
+        request = CommandRequest(command=command, command_id=f"y{self._sent}", by=by, at=self.at, rollout=rollout)
+        try:
+            self.service.handle(request)
+        except Refused as refused:
+            self.refusals.append(f"{type(command).__name__}: {refused.message}")
+
+    def _apply(self, text: str) -> str:
+        self._sent += 1
+        applied = apply_file.apply_text(
+            self.service,
+            text,
+            "file.yaml",
+            by=DANA,
+            at=self.at,
+            command_id=f"y{self._sent}",
+            resolve_handle=lambda handle: HANDLES.get(handle, handle),
+        )
+        return applied.id
+
+    def _write_rollout(self, surface: str, template: str) -> str:
+        live = self.service.load_world().surfaces[surface].live
+        number = len(self.tried) + 1
+        return json.dumps(
+            {
+                "version": 1,
+                "rollout": f"change-{number}",
+                "surface": surface,
+                "owner": "@dana",
+                "template": template,
+                "change": {
+                    "from": live,
+                    "to": {"prompt": f"prompt {number}", "model": {"name": f"m{number}", "snapshot": "2026-11-30"}},
+                    "why": "it answers sooner",
+                },
+                "behaviour_changes": [{"audience": ["support"], "text": "Answers start with the fix."}],
+                "assignment": {"control": "matched"},  # so that few requests are needed to compare
+                "rollback_when": LIMITS,
+            }
+        )
+
+
+def _write_surface(name: str) -> str:
+    return json.dumps(
+        {
+            "version": 1,
+            "kind": "surface",
+            "surface": name,
+            "title": name.title(),
+            "owner": "@dana",
+            "live": {"version": "v1", "prompt": "first", "model": {"name": "m0", "snapshot": "2026-01-01"}},
+            "daily_requests": 24_000,
+            "notify": [{"channel": "#ai", "as": "engineering"}, {"channel": "#support", "as": "support"}],
+        }
+    )
+
+
+def _write_results(**amounts: float) -> bytes:
+    rows = [{"case": f"c{n}", "category": "refund", "pass": True, **amounts} for n in range(200)]
+    return "\n".join(json.dumps(row) for row in rows).encode()
