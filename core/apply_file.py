@@ -7,12 +7,14 @@ from typing import Literal, NoReturn, TypeAlias
 
 from core.files import build_plan
 from core.files.checks import check_files
+from core.files.checks.metric_checks import check_metrics_in_force
 from core.files.policy_file import PolicyFile, policy_from_file
 from core.files.prompt_files import ReadPrompt, refuse_prompt_file
 from core.files.read_file import parse_file
 from core.files.rollout_file import RolloutFile
 from core.files.surface_file import SurfaceFile, surface_from_file
 from core.files.syntax.problems import FieldPath, FileProblem, UnreadableFile, select_errors
+from core.metrics.catalogue import Metric
 from core.rollout import commands as c
 from core.rollout.context import Actor, is_slack_user_id
 from core.rollout.plans.plan import Plan
@@ -65,14 +67,16 @@ def apply_text(
     `NotFound` for an unknown surface, `Refused` from the decider.
     """
     world = service.load_world()
-    file = parse_file(text, filename, read_prompt)
+    file = parse_file(text, filename, read_prompt, world.own_metrics)
     command: c.Command
     match file:
         case SurfaceFile():
-            warnings = _raise_on_errors(check_files.check(file, None, world.policy, at))
+            found = check_files.check(file, None, world.policy, at)
+            warnings = _raise_on_errors((*found, *check_metrics_in_force(file, world)))
             command, kind, name = c.ApplySurface(declared=surface_from_file(file)), "surface", file.surface
         case PolicyFile():
-            warnings = _raise_on_errors(check_files.check(file, None, world.policy, at))
+            found = check_files.check(file, None, world.policy, at)
+            warnings = _raise_on_errors((*found, *check_metrics_in_force(file, world)))
             policy = policy_from_file(file)
             command, kind, name = c.ApplyPolicy(policy=policy, fingerprint=policy.fingerprint()), "policy", "policy"
         case RolloutFile():
@@ -206,10 +210,12 @@ def _build_or_reuse_plan(
         )
     known_as = _unless_abandoned(world.find_named(file.rollout))
     if known_as is not None:
+        # What has started is judged by what was agreed, whatever the definitions say since.
+        agreed = (known_as.plan.metrics or ()) if known_as.started_at is not None else None
         then = replace(surface, live=known_as.plan.from_version)
         keep_owner = _keep_frozen_owner(known_as, resolve_handle)
         keep_testers = _keep_frozen_testers(known_as, resolve_tester)
-        same = _try_build_plan(file, then, world, keep_owner, keep_testers, known_as.plan)
+        same = _try_build_plan(file, then, world, keep_owner, keep_testers, known_as.plan, agreed)
         if same is not None and same.fingerprint() == known_as.fingerprint:
             return same, ()
     warnings = _raise_on_errors(check_files.check(file, surface, world.policy_for(surface.name), at))
@@ -257,6 +263,7 @@ def _try_build_plan(
     resolve_handle: ResolveHandle,
     resolve_tester: ResolveHandle,
     known: Plan,
+    metrics: tuple[Metric, ...] | None,
 ) -> Plan | None:
     """The plan as it would be under the version name and with the sample sizes of a `known` one."""
     try:
@@ -268,6 +275,7 @@ def _try_build_plan(
             resolve_tester=resolve_tester,
             to_version=known.to_version,
             sample_sizes={stage.name: stage.min_samples for stage in known.stages},
+            metrics=metrics,
         )
     except UnreadableFile:
         return None  # the file describes another plan; the checks that follow report what is wrong with it

@@ -170,7 +170,13 @@ class _RolloutReplay:
         self._question = question
         plan = self._rollout.plan
         foreseen = build_expectations(plan)
-        agreed = (plan.limits, derive_default_limits(plan.limits, foreseen), foreseen, plan.segments, 0.05)
+        agreed = (
+            plan.limits,
+            derive_default_limits(plan.limits, foreseen, plan.metrics or ()),
+            foreseen,
+            plan.segments,
+            0.05,
+        )
         asked = (question.limits, question.implied, question.expectations, question.cuts, question.alpha)
         if asked != agreed:
             self._add_mismatch(None, number, "its question is not the one that the plan agreed on")

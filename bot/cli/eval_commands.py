@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, assert_never
 
 import typer
 
-from bot.cli import session
+from bot.cli import files, session
 from core.rollout.refusal import Refused
 
 if TYPE_CHECKING:
@@ -85,6 +85,9 @@ def import_results(
 def check_results(
     file: Results,
     plan: Annotated[Path, typer.Option(help="The rollout file whose gate they have to pass.")],
+    surface: Annotated[
+        Path | None, typer.Option(help="Its surface file, if it names metrics that are defined there.")
+    ] = None,
     baseline: Baseline = None,
     suite: Suite = "",
     scorer: Scorer = "",
@@ -102,7 +105,8 @@ def check_results(
     from core.rollout.decisions.eval_command import GateSubject, judge_run
 
     try:
-        parsed = parse_file(plan.read_text(encoding="utf-8"), str(plan))
+        own = files.collect_own_metrics([surface] if surface is not None else [])
+        parsed = parse_file(plan.read_text(encoding="utf-8"), str(plan), own_metrics=own)
     except problems.UnreadableFile as unreadable:
         print(problems.render_text(unreadable.problems), file=sys.stderr)
         raise SystemExit(1) from None

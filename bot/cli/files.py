@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from core.files.read_file import AnyFile
     from core.files.rollout_file import RolloutFile
     from core.files.syntax.problems import FileProblem, UnreadableFile
+    from core.metrics.catalogue import Metric
+    from core.metrics.own_metrics import OwnMetrics
     from core.rollout.plans.plan import Plan
     from core.rollout.state.world import World
 
@@ -49,9 +52,10 @@ def lint(
 
     found: list[FileProblem] = []
     written: list[AnyFile] = []
+    own_metrics = collect_own_metrics(files)
     for path in files:
         try:
-            written.append(parse_file(_read_text(path), str(path), prompt_files.read_beside(path)))
+            written.append(parse_file(_read_text(path), str(path), prompt_files.read_beside(path), own_metrics))
             found += check_files.check(written[-1], None, DEFAULT_POLICY, None)
         except problems.UnreadableFile as unreadable:
             found += unreadable.problems
@@ -66,6 +70,31 @@ def lint(
                 problems.render_text(found) if found else f"{wording.pluralize(len(files), 'file')}, no problems found."
             )
     raise SystemExit(1 if problems.select_errors(found) else 0)
+
+
+def collect_own_metrics(files: "Sequence[Path]") -> "OwnMetrics | None":
+    """What the surface and policy files among these define; None if there are none. Problems in them are not told."""
+    from core.files.policy_file import PolicyFile
+    from core.files.read_file import parse_file
+    from core.files.surface_file import SurfaceFile
+    from core.files.syntax.problems import UnreadableFile
+    from core.metrics.own_metrics import OwnMetrics
+
+    everywhere: list[Metric] = []
+    by_surface: dict[str, tuple[Metric, ...]] = {}
+    found = False
+    for path in files:
+        with suppress(UnreadableFile):
+            file = parse_file(_read_text(path), str(path), prompt_files.read_beside(path))
+            defined = () if file.kind == "rollout" else tuple(terms.to_metric() for terms in file.metrics)
+            match file:
+                case SurfaceFile():
+                    found, by_surface[file.surface] = True, defined
+                case PolicyFile():
+                    found, everywhere = True, [*everywhere, *defined]
+                case _:
+                    continue
+    return OwnMetrics(everywhere=tuple(everywhere), by_surface=by_surface) if found else None
 
 
 def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json: Json = False) -> None:
@@ -85,7 +114,7 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
     try:
         with session.open_service() as service:
             world, now = service.load_world(), session.current_time()
-            written = _read_rollout_file(file)
+            written = _read_rollout_file(file, world)
             plan, warnings = _build_plan(written, world, now)
             known = traffic_history.load_known_traffic(service, world.surfaces[plan.surface], world, now)
             planned = world.find_rollout(plan.name)
@@ -129,7 +158,7 @@ def load_plan(path: Path, world: "World", now: "datetime") -> "tuple[Plan, tuple
 
     Exits if the file cannot be read, after printing why. `Refused` is left to the caller.
     """
-    return _build_plan(_read_rollout_file(path), world, now)
+    return _build_plan(_read_rollout_file(path, world), world, now)
 
 
 def _build_plan(file: "RolloutFile", world: "World", now: "datetime") -> "tuple[Plan, tuple[FileProblem, ...]]":
@@ -142,14 +171,14 @@ def _build_plan(file: "RolloutFile", world: "World", now: "datetime") -> "tuple[
         _exit_unreadable(unreadable)
 
 
-def _read_rollout_file(path: Path) -> "RolloutFile":
+def _read_rollout_file(path: Path, world: "World") -> "RolloutFile":
     """The rollout file at `path`. Exits if it cannot be read, after printing why."""
     from core.files.read_file import parse_file
     from core.files.rollout_file import RolloutFile
     from core.files.syntax import problems
 
     try:
-        written = parse_file(_read_text(path), str(path), prompt_files.read_beside(path))
+        written = parse_file(_read_text(path), str(path), prompt_files.read_beside(path), world.own_metrics)
         if not isinstance(written, RolloutFile):
             print(f"{path} is not a rollout file; only those have a plan.", file=sys.stderr)
             raise SystemExit(1)

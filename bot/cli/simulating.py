@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +16,9 @@ from bot.cli import files, progress, session
 from core.rollout.refusal import Refused
 
 if TYPE_CHECKING:
+    from core.metrics.catalogue import Metric
     from core.metrics.observation import Observation
+    from core.rollout.plans.plan import Plan
     from core.simulation.recorded import Recording
     from core.simulation.run import SimulatedRun
     from core.simulation.study import Study, StudyTask
@@ -61,12 +63,12 @@ def simulate(
             plan, warnings = files.load_plan(file, world, now)
             known = traffic_history.load_known_traffic(service, world.surfaces[plan.surface], world, now)
         del warnings  # shown by `plan` and `apply`
-        recording = _load_recording(recorded, plan.surface) if recorded is not None else None
+        recording = _load_recording(recorded, plan) if recorded is not None else None
         if recording is not None:
             known = recorded_traffic.known_from_recording(known, recording)
         if traffic:
             known = known.with_pace(_parse_pace(traffic), "--traffic")
-        asked = tuple(harms.parse_harm(text, known) for text in harm or ())
+        asked = tuple(harms.parse_harm(text, known, plan.metrics or ()) for text in harm or ())
     except Refused as refused:
         session.exit_refused(refused)
     except ValueError as error:
@@ -125,19 +127,20 @@ def _parse_pace(text: str) -> float:
     return number * _A_DAY[found[2]]
 
 
-def _load_recording(path: Path, surface: str) -> "Recording":
+def _load_recording(path: Path, plan: "Plan") -> "Recording":
     from core.simulation.recorded import build_recording
 
-    observations = list(_read_observations(path, surface))
+    own = {metric.key: metric for metric in plan.metrics or ()}
+    observations = list(_read_observations(path, plan.surface, own))
     if not observations:
-        raise ValueError(f"{path}: no observation of {surface}")
-    return build_recording(observations)
+        raise ValueError(f"{path}: no observation of {plan.surface}")
+    return build_recording(observations, own.values())
 
 
-def _read_observations(path: Path, surface: str) -> "Iterator[Observation]":
-    """The observations of one surface, in the form of `POST /api/v1/observations`; `surface` may be left out.
+def _read_observations(path: Path, surface: str, own: "Mapping[str, Metric]") -> "Iterator[Observation]":
+    """The observations of one surface, with its `own` metrics, as `POST /api/v1/observations` takes them.
 
-    Raises ValueError that names the invalid observation.
+    `surface` may be left out. Raises ValueError that names the invalid observation.
     """
     from core.metrics.catalogue import parse_readings
     from core.metrics.observation import Observation
@@ -151,7 +154,7 @@ def _read_observations(path: Path, surface: str) -> "Iterator[Observation]":
             metrics, segments = item.get("metrics") or {}, item.get("segments") or {}
             if not isinstance(metrics, dict) or not isinstance(segments, dict):
                 raise ValueError('"metrics" and "segments" are objects')  # noqa: TRY004, TRY301
-            found = [pair for key, value in metrics.items() for pair in parse_readings(key, value)]
+            found = [pair for key, value in metrics.items() for pair in parse_readings(key, value, own)]
             yield Observation(
                 surface=surface,
                 unit=item["unit"],

@@ -55,7 +55,7 @@ def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
 
     with session.open_service(urgent=TYPED_VERBS[_SPELLINGS.get(verb, verb)].is_urgent) as service:
         context = build_context(service)
-        parsed = grammar.parse(_to_typed_line(verb, args))
+        parsed = grammar.parse(_to_typed_line(verb, args), service.load_world().own_metric_names)
         try:
             if as_json and isinstance(parsed, grammar.ParsedCommand) and _has_json_answer(parsed):
                 print(json.dumps(json_answers.answer_as_json(parsed, context), indent=2))

@@ -70,7 +70,7 @@ def perform(parsed: ParseResult, context: CommandContext) -> Message:
 
 def _suggest_choices(meant: Misunderstood, context: CommandContext) -> tuple[tuple[str, str], ...]:
     """What may have been meant. A rollback always names its rollout, so that one press is enough."""
-    parsed = grammar.parse(meant.suggestion)
+    parsed = grammar.parse(meant.suggestion, context.service.cached_world().own_metric_names)
     if not isinstance(parsed, ParsedCommand) or parsed.verb != "rollback":
         return ((meant.suggestion, meant.suggestion),) if meant.suggestion else ()
     found = resolve.find_in_line(

@@ -14,7 +14,6 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.commands import run_verb
-from bot.commands.parsing import grammar
 from bot.commands.parsing.grammar import ParsedCommand, ParseResult
 from bot.process.block_support import BlockSupport
 from bot.rendering.blocks import blocks, buttons
@@ -54,7 +53,7 @@ class SlackListeners:
 
     def handle_command(self, ack: Ack, body: Body, respond: Respond) -> None:
         """Run a slash command; the answer comes with the acknowledgement."""
-        parsed = grammar.parse(html.unescape(body.get("text") or ""))
+        parsed = self._requests.parse_line(html.unescape(body.get("text") or ""))
         public = isinstance(parsed, ParsedCommand) and "public" in parsed.flags
 
         def acknowledge(message: Message | None) -> None:
@@ -73,7 +72,7 @@ class SlackListeners:
 
     def handle_suggestion(self, ack: Ack, body: Body, respond: Respond) -> None:
         """Run a suggested command whose button was pressed, as if it had been typed."""
-        parsed = grammar.parse(body["actions"][0]["value"])
+        parsed = self._requests.parse_line(body["actions"][0]["value"])
         public = isinstance(parsed, ParsedCommand) and "public" in parsed.flags
         with self._requests.build_click_responder(ack, body, respond, is_public=public) as responder:
             responder.respond(
@@ -143,7 +142,7 @@ class SlackListeners:
 
         with self._requests.build_responder(body["event_id"], post_answer, post_answer) as responder:
             installation = _find_installation(body)
-            parsed = grammar.parse(
+            parsed = self._requests.parse_line(
                 _strip_mention(html.unescape(event.get("text", "")), installation.get("user_id") or "")
             )
             origin = SlackOrigin(

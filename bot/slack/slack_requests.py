@@ -10,6 +10,8 @@ from slack_bolt import Ack, Respond
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
+from bot.commands.parsing import grammar
+from bot.commands.parsing.grammar import ParseResult
 from bot.commands.request import CommandContext
 from bot.commands.verbs import VERBS
 from bot.process.block_support import BlockSupport
@@ -79,6 +81,10 @@ class SlackRequests:
         self._now = now
         self._acknowledge_within = acknowledge_within
         self.block_support = block_support or BlockSupport()
+
+    def parse_line(self, line: str) -> ParseResult:
+        """A typed line, with the names that metrics have in this workspace."""
+        return grammar.parse(line, self._service.cached_world().own_metric_names)
 
     def build_request(self, origin: SlackOrigin, verb: str, key: str, *, thread_ts: str = "") -> CommandContext:
         """The request of the person behind `origin` for `verb`; `key` tells a repeat by Slack from a new request."""

@@ -18,6 +18,7 @@ from core.flags.flows import FLOW
 from core.judging.model.limits import Limit, LimitRole
 from core.judging.model.question import ALL_SEGMENTS
 from core.judging.report.horizon import has_fixed_test
+from core.metrics.catalogue import Metric
 from core.rollout.plans.plan import NoticePlan, Plan, Risk, Stage, StageKind, Tester
 from core.rollout.plans.policy import Policy
 from core.rollout.state.surface import Surface, is_version_taken, next_version
@@ -32,13 +33,15 @@ def build(
     resolve_tester: Callable[[str], str] | None = None,
     to_version: str | None = None,
     sample_sizes: Mapping[str, int] | None = None,
+    metrics: tuple[Metric, ...] | None = None,
 ) -> Plan:
     """The plan of `file` on `surface`. Where the file leaves the stages to its template, the baseline of the surface
     fills in the sample sizes, or `sample_sizes` does, by name of the stage.
 
     `resolve_handle` returns the Slack user id of an @handle, or the handle itself. `to_version` names the new version
     if the file does not (for a file that is applied again), unless that name has another content by now.
-    `resolve_tester` is `resolve_handle` for testers, if it differs.
+    `resolve_tester` is `resolve_handle` for testers, if it differs. `metrics` are the own ones that the plan freezes;
+    None: those that surface and policy define today.
 
     Raises UnreadableFile if no plan is possible. What is merely unwise is reported by `checks`.
     """
@@ -67,6 +70,7 @@ def build(
         control=file.assignment.control,
         segments=(*select_segments(file), *((FLOW,) if surface.flows else ())),
         flows=surface.flows,
+        metrics=(*(policy.metrics or ()), *(surface.metrics or ())) or None if metrics is None else metrics or None,
         approvals=file.approvals.to_approvals(policy.risk[risk].approvals),
         limits=build_limits(file),
         notices=_add_engineering_notices(file, surface),
@@ -132,8 +136,8 @@ def build_stages(file: RolloutFile) -> tuple[Stage, ...]:
 
 def _choose_deciding_metrics(file: RolloutFile) -> tuple[str, ...]:
     limits = [limit for limit in build_limits(file) if limit.role is LimitRole.ROLLBACK and limit.can_act]
-    compared = [limit.metric for limit in limits if not (limit.is_absolute or limit.is_per_category)]
-    return tuple(dict.fromkeys(metric for metric in compared if has_fixed_test(metric)))
+    compared = [limit for limit in limits if not (limit.is_absolute or limit.is_per_category)]
+    return tuple(dict.fromkeys(limit.metric for limit in compared if has_fixed_test(limit.entry)))
 
 
 def select_segments(file: RolloutFile) -> tuple[str, ...]:

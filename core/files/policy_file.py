@@ -20,6 +20,7 @@ from core.files.syntax.fields import (
     field_error,
     only_value,
 )
+from core.files.syntax.metric_terms import MetricList
 from core.rollout.plans import policy as values
 from core.rollout.plans.plan import Risk, StageKind
 from core.rollout.plans.policy import DEFAULT_POLICY, Freeze, GrowOn, Policy, QuietHours, RiskClass, Unwatched
@@ -226,6 +227,7 @@ class PolicyFile(WrittenFile):
     when_unwatched: Unwatched | None = None
     channels: ChannelTerms | None = None
     customers: CustomerTerms | None = None
+    metrics: MetricList = ()
 
 
 def policy_from_file(file: PolicyFile) -> Policy:
@@ -257,6 +259,7 @@ def policy_from_file(file: PolicyFile) -> Policy:
         customers=None
         if file.customers is None
         else values.CustomerRecords(keep=file.customers.keep, channels=file.customers.channels),
+        metrics=tuple(terms.to_metric() for terms in file.metrics) or None,
     )
 
 

@@ -11,8 +11,10 @@ from core.files.policy_file import PolicyFile
 from core.files.prompt_files import ReadPrompt, insert_prompts, refuse_prompt_file
 from core.files.rollout_file import RolloutFile
 from core.files.surface_file import SurfaceFile
+from core.files.syntax.fields import KnownMetrics
 from core.files.syntax.problems import FieldPath, FileProblem, UnreadableFile
 from core.files.syntax.yaml_with_lines import SourceFile, parse_yaml
+from core.metrics.own_metrics import OwnMetrics
 
 AnyFile: TypeAlias = RolloutFile | SurfaceFile | PolicyFile
 MODELS_BY_KIND: Mapping[str, type[AnyFile]] = {"rollout": RolloutFile, "surface": SurfaceFile, "policy": PolicyFile}
@@ -25,10 +27,13 @@ _MISSING = {
 }
 
 
-def parse_file(text: str, filename: str, read_prompt: ReadPrompt = refuse_prompt_file) -> AnyFile:
+def parse_file(
+    text: str, filename: str, read_prompt: ReadPrompt = refuse_prompt_file, own_metrics: OwnMetrics | None = None
+) -> AnyFile:
     """The parsed file; its kind follows from `kind`, or else from the fields it has.
 
-    `read_prompt` reads a prompt that stands in a file beside it. Raises UnreadableFile with every problem.
+    `read_prompt` reads a prompt that stands in a file beside it. A rollout file may name the `own_metrics` of its
+    surface; None: it is not known what surfaces there are. Raises UnreadableFile with every problem.
     """
     source = insert_prompts(parse_yaml(text, filename), read_prompt)
     model = _choose_model(source)
@@ -39,7 +44,7 @@ def parse_file(text: str, filename: str, read_prompt: ReadPrompt = refuse_prompt
     ]:
         raise UnreadableFile(lost)
     try:
-        file = model.model_validate(source.data)
+        file = model.model_validate(source.data, context=_find_known_metrics(source, own_metrics))
     except ValidationError as error:
         found = error.errors(include_url=False)
         raise UnreadableFile(
@@ -47,6 +52,14 @@ def parse_file(text: str, filename: str, read_prompt: ReadPrompt = refuse_prompt
         ) from error
     file.attach_source(source)
     return file
+
+
+def _find_known_metrics(source: SourceFile, own_metrics: OwnMetrics | None) -> KnownMetrics:
+    """The own metrics that the file may name, by the surface that it says it is about."""
+    surface = source.data.get("surface") if isinstance(source.data, dict) else None
+    if own_metrics is None or not isinstance(surface, str):
+        return KnownMetrics()
+    return KnownMetrics(surface=surface, own=own_metrics.of_surface(surface), defined=own_metrics)
 
 
 def _shortened_number_problem(source: SourceFile, path: FieldPath, written: str) -> FileProblem:

@@ -1,9 +1,10 @@
 """The rollout file: only what differs from its template."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, PlainValidator, model_validator
+from pydantic import BaseModel, Field, PlainValidator, PrivateAttr, ValidationInfo, model_validator
 from pydantic import WithJsonSchema as Schema
 
 from core.files.syntax import times
@@ -22,6 +23,7 @@ from core.files.syntax.fields import (
     WrittenAmount,
     WrittenFile,
     field_error,
+    known_metrics,
     one_of,
 )
 from core.files.syntax.limit_terms import LimitTerms
@@ -30,6 +32,7 @@ from core.files.syntax.stage_terms import StageEntry
 from core.files.syntax.tester_terms import Testers
 from core.files.syntax.units import Unit
 from core.files.templates import DEFAULT_TEMPLATE, TEMPLATES
+from core.metrics.catalogue import CATALOGUE, Metric
 from core.rollout.plans.plan import Approvals, BehaviourChange, Expectation, Risk
 
 DEFAULT_FINISH = timedelta(hours=24)
@@ -190,10 +193,21 @@ class RolloutFile(WrittenFile):
     reverts: RevertsTerms | None = None
     testers: Testers | None = None
 
+    _own_metrics: Mapping[str, Metric] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _keep_own_metrics(self, info: ValidationInfo) -> "RolloutFile":
+        self._own_metrics = known_metrics(info).own
+        return self
+
     @property
     def effective_risk(self) -> Risk:
         """The risk class of the file, or else of its template."""
         return self.risk or TEMPLATES[self.template].risk
+
+    def entry_of(self, metric: str) -> Metric:
+        """The metric that this file means by a name: one of its surface's own, or the catalogue's."""
+        return self._own_metrics.get(metric) or CATALOGUE[metric]
 
     @property
     def is_noticeable(self) -> bool:

@@ -17,6 +17,7 @@ from core.files.syntax.fields import (
     WrittenFile,
     field_error,
 )
+from core.files.syntax.metric_terms import MetricList
 from core.files.syntax.source_terms import SourceFields
 from core.files.syntax.tester_terms import Testers
 from core.rollout.state.surface import JudgingTerms, SurfaceDeclared
@@ -72,6 +73,7 @@ class SurfaceFile(WrittenFile):
     flows: Annotated[dict[Name, Where], Field(max_length=20)] = Field(default_factory=dict)
     testers: Testers = ()
     sources: Annotated[tuple[SourceFields, ...], Field(max_length=10)] = ()
+    metrics: MetricList = ()
 
 
 def surface_from_file(file: SurfaceFile) -> SurfaceDeclared:
@@ -86,6 +88,7 @@ def surface_from_file(file: SurfaceFile) -> SurfaceDeclared:
         notices=tuple(notice.to_notice_plan() for notice in file.notify),
         fingerprint=file.fingerprint,
         flows=file.flows or None,
+        metrics=tuple(terms.to_metric() for terms in file.metrics) or None,
         judging=file.judging.to_terms() if file.judging is not None else None,
         testers=tuple(terms.to_tester() for terms in file.testers) or None,
         sources=tuple(source.to_terms() for source in file.sources) or None,

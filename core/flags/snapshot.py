@@ -10,6 +10,7 @@ from typing import Any
 from core.flags.bucketing import MILLION, bucket_of_digest, make_bucketer, make_digester
 from core.flags.flows import CriticalFlow
 from core.flags.targeting import CohortConditions
+from core.metrics.catalogue import Metric
 
 
 class Variant(StrEnum):
@@ -190,6 +191,7 @@ class TrackedRollout:
     digest: Callable[[str], int]
     flows: tuple[CriticalFlow, ...] = ()
     pulled: Mapping[str, str] = field(default_factory=dict)  # metric (or `requests`) -> the source that counts it
+    metrics: Mapping[str, Metric] = field(default_factory=dict)  # the surface's own that this rollout counts, by name
     unit_kind: str = "user"  # what is assigned as a whole: user, conversation or account
     conversations_finish: bool = False  # conversations under way stay on the version that they began with
 
@@ -209,6 +211,7 @@ class SurfaceFlags:
     exposure: Exposure | None = None
     tracked: tuple[TrackedRollout, ...] = ()
     finishing: Mapping[str, FinishingVersion] = field(default_factory=dict)  # by name of the version
+    metrics: Mapping[str, Metric] = field(default_factory=dict)  # its own, as they are defined today
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

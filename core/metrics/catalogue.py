@@ -1,4 +1,4 @@
-"""The catalogue of built-in metrics, and how reported values become readings."""
+"""What a metric is, the catalogue of built-in ones, and how reported values become readings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +11,15 @@ class MetricKind(StrEnum):
     """How a metric's values are aggregated."""
 
     PROPORTION = "proportion"  # 0 or 1 per request
-    RATIO = "ratio"  # between 0 and 1 per request
+    SHARE = "share"  # between 0 and 1 per request
+    RATIO = "ratio"  # the sum of all numerators over the sum of all denominators
     MEAN = "mean"
     QUANTILE = "quantile"
     COUNT = "count"  # events over all requests
+
+
+AVERAGES = frozenset({MetricKind.MEAN, MetricKind.RATIO})
+"""Kinds that are judged by the normal approximation of an average over units."""
 
 
 class DesiredDirection(StrEnum):
@@ -61,7 +66,12 @@ SIGNALS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """One metric of the catalogue. `default_margin` is positive, in units of `margin_scale`; None for no margin."""
+    """A metric: a built-in one, or a team's own.
+
+    `default_margin` is positive, in units of `margin_scale`; None for none. Own metrics also say which quantile they
+    are (`probability`, such as 0.95), the level that is normal for them (`usual`) and the value at which a mean's
+    readings are capped (`cap`), both in their own unit, and whether they show what people do (`signal`).
+    """
 
     key: str
     title: str
@@ -71,11 +81,17 @@ class Metric:
     default_margin: float | None
     margin_scale: MarginScale
     role: DefaultRole
+    probability: float | None = None
+    usual: float | None = None
+    cap: float | None = None
+    signal: bool = False
 
     @property
     def quantile(self) -> float | None:
         """The probability of the quantile that this metric is, such as 0.95; None for other kinds."""
-        return int(self.key.rsplit("_p", 1)[1]) / 100 if self.kind is MetricKind.QUANTILE else None
+        if self.kind is not MetricKind.QUANTILE:
+            return None
+        return self.probability if self.probability is not None else int(self.key.rsplit("_p", 1)[1]) / 100
 
     def require_quantile(self) -> float:
         """The quantile of a metric that is one; ValueError for other kinds."""
@@ -86,15 +102,25 @@ class Metric:
     @property
     def is_signal(self) -> bool:
         """Whether it shows what people do: a shift has many causes, so by default it holds and never rolls back."""
-        return self.key in SIGNALS
+        return self.signal or self.key in SIGNALS
 
     @property
     def is_binary(self) -> bool:
         """Whether the exact kernel applies: every reading lies between 0 and 1 and counts one trial."""
-        return self.kind in (MetricKind.PROPORTION, MetricKind.RATIO)
+        return self.kind in (MetricKind.PROPORTION, MetricKind.SHARE)
+
+    @property
+    def is_average(self) -> bool:
+        """Whether it is judged by the normal approximation of an average over units: a mean, or a ratio of sums."""
+        return self.kind in AVERAGES
+
+    @property
+    def has_amounts(self) -> bool:
+        """Whether single readings are amounts, not 0/1 outcomes or events."""
+        return self.is_average or self.kind is MetricKind.QUANTILE
 
 
-_P, _R, _M, _Q, _C = MetricKind.PROPORTION, MetricKind.RATIO, MetricKind.MEAN, MetricKind.QUANTILE, MetricKind.COUNT
+_P, _S, _M, _Q, _C = MetricKind.PROPORTION, MetricKind.SHARE, MetricKind.MEAN, MetricKind.QUANTILE, MetricKind.COUNT
 _UP, _DOWN, _SAME, _NONE = (
     DesiredDirection.UP,
     DesiredDirection.DOWN,
@@ -109,9 +135,9 @@ _ROWS: tuple[tuple[str, str, MetricKind, DesiredDirection, str, float | None, Ma
     ("critical_fail_rate", "Serious failures", _P, _DOWN, "%", 0.002, _PP, _RB),
     ("eval_score", "Average quality score", _M, _UP, "0–1", 0.02, _ABS, _W),
     ("groundedness_rate", "Answers backed by sources", _P, _UP, "%", 0.02, _PP, _W),
-    ("suggestion_ctr", "Suggestions clicked", _R, _UP, "%", 0.05, _REL, _H),
-    ("accept_rate", "Suggestions used (copied, inserted)", _R, _UP, "%", 0.05, _REL, _H),
-    ("retry_rate", "People asking again", _R, _DOWN, "%", 0.01, _PP, _H),
+    ("suggestion_ctr", "Suggestions clicked", _S, _UP, "%", 0.05, _REL, _H),
+    ("accept_rate", "Suggestions used (copied, inserted)", _S, _UP, "%", 0.05, _REL, _H),
+    ("retry_rate", "People asking again", _S, _DOWN, "%", 0.01, _PP, _H),
     ("edit_distance", "How much people rewrite the answer", _M, _DOWN, "0–1", 0.03, _ABS, _W),
     ("conversation_turns", "Messages per conversation", _M, _SAME, "turns", 0.08, _REL, _H),
     ("abandonment_rate", "Conversations given up", _P, _DOWN, "%", 0.01, _PP, _H),
@@ -124,7 +150,7 @@ _ROWS: tuple[tuple[str, str, MetricKind, DesiredDirection, str, float | None, Ma
     ("input_tokens", "Text sent to the model", _M, _SAME, "tokens", 0.2, _REL, _W),
     ("output_tokens", "Answer length", _M, _SAME, "tokens", 0.2, _REL, _W),
     ("llm_calls_per_request", "Model calls per request", _M, _DOWN, "calls", 0.1, _REL, _H),
-    ("cache_hit_rate", "Prompt cache use", _R, _UP, "% of tokens", 0.05, _PP, _W),
+    ("cache_hit_rate", "Prompt cache use", _S, _UP, "% of tokens", 0.05, _PP, _W),
     ("latency_p50", "Typical response time", _Q, _DOWN, "ms", 0.1, _REL, _H),
     ("latency_p95", "Slow responses (slowest 5 %)", _Q, _DOWN, "ms", 0.15, _REL, _RB),
     ("ttft_p95", "Wait until the first word", _Q, _DOWN, "ms", 0.15, _REL, _W),
@@ -133,7 +159,7 @@ _ROWS: tuple[tuple[str, str, MetricKind, DesiredDirection, str, float | None, Ma
     ("refusal_rate", "Declined to answer", _P, _SAME, "%", 0.01, _PP, _RB),
     ("fallback_rate", "Fell back to a backup answer", _P, _DOWN, "%", 0.005, _PP, _H),
     ("truncation_rate", "Answers cut off", _P, _DOWN, "%", 0.005, _PP, _H),
-    ("tool_error_rate", "Tool calls that failed", _R, _DOWN, "% of calls", 0.01, _PP, _H),
+    ("tool_error_rate", "Tool calls that failed", _S, _DOWN, "% of calls", 0.01, _PP, _H),
     ("schema_invalid_rate", "Wrong format", _P, _DOWN, "%", 0.005, _PP, _H),
     ("moderation_flag_rate", "Flagged as unsafe", _P, _SAME, "%", 0.001, _PP, _RB),
     ("abuse_signal_rate", "Signs of misuse", _P, _SAME, "%", 0.001, _PP, _H),
@@ -193,11 +219,25 @@ class UnknownMetric(ValueError):
         self.key = key
 
 
-def parse_readings(key: str, value: object) -> tuple[tuple[str, float], ...]:
+DENOMINATOR = "/denominator"
+
+
+def denominator_key(metric: str) -> str:
+    """Under which name the denominators of a ratio are counted; the metric's own name counts its numerators."""
+    return f"{metric}{DENOMINATOR}"
+
+
+def parse_readings(
+    key: str, value: object, own: Mapping[str, Metric] = MappingProxyType({})
+) -> tuple[tuple[str, float], ...]:
     """Parse a reported value into (metric key, reading) for each metric that the key feeds.
 
-    None means not measured and gives no reading. Raises ValueError (`UnknownMetric` for an unknown key).
+    `own` are the metrics that the surface defines itself, by name. None means not measured and gives no reading. A
+    ratio is an object with its numerator and denominator, and gives two readings. Raises ValueError (`UnknownMetric`
+    for an unknown key).
     """
+    if (defined := own.get(key)) is not None:
+        return () if value is None else _parse_own(defined, value)
     if key in COUNTED_AT_INTAKE:
         raise ValueError(f'"{key}" is counted as observations arrive: leave it out')
     if key in COUNTED_ELSEWHERE:
@@ -216,7 +256,18 @@ def parse_readings(key: str, value: object) -> tuple[tuple[str, float], ...]:
 def counts_as_request(metrics: Mapping[str, float]) -> bool:
     """Whether an observation with these readings is a request. One that only reports events, such as a complaint, is
     not."""
-    return not metrics or any(CATALOGUE[key].kind is not MetricKind.COUNT for key in metrics)
+    return not metrics or any(key not in CATALOGUE or CATALOGUE[key].kind is not MetricKind.COUNT for key in metrics)
+
+
+def _parse_own(metric: Metric, value: object) -> tuple[tuple[str, float], ...]:
+    if metric.kind is not MetricKind.RATIO:
+        return ((metric.key, _parse_reading(metric.key, metric, value)),)
+    if not isinstance(value, dict) or value.keys() != {"numerator", "denominator"}:
+        raise ValueError(f'"{metric.key}" is a ratio: send {{"numerator": 3, "denominator": 4}}')
+    top, bottom = (_parse_reading(metric.key, metric, value[part]) for part in ("numerator", "denominator"))
+    if top > 0 and bottom == 0:
+        raise ValueError(f'"{metric.key}" has a numerator of {top:g} over a denominator of 0')
+    return ((metric.key, top), (denominator_key(metric.key), bottom)) if bottom else ()
 
 
 def _parse_user_vote(value: object) -> tuple[tuple[str, float], ...]:
@@ -227,7 +278,7 @@ def _parse_user_vote(value: object) -> tuple[tuple[str, float], ...]:
 
 def _parse_reading(key: str, metric: Metric, value: object) -> float:
     if isinstance(value, bool):
-        if metric.kind in (MetricKind.MEAN, MetricKind.QUANTILE):
+        if metric.has_amounts:
             raise ValueError(f'"{key}" is a number ({metric.unit}), not {str(value).lower()}')
         return float(value)
     if not isinstance(value, int | float):
@@ -244,6 +295,6 @@ def _parse_reading(key: str, metric: Metric, value: object) -> float:
         raise ValueError(f'"{key}" must be at least 0, not {number:g}')
     if metric.kind is MetricKind.PROPORTION and number not in (0.0, 1.0):
         raise ValueError(f'"{key}" is true/false or 0/1 for each request, not {number:g}')
-    if metric.kind is MetricKind.RATIO and number > 1:
+    if metric.kind is MetricKind.SHARE and number > 1:
         raise ValueError(f'"{key}" lies between 0 and 1 for each request, not {number:g}')
     return number

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.catalogue import Metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,18 @@ TYPICAL: Mapping[str, MetricLevel] = MappingProxyType(
 )
 
 
-def has_amounts(metric: str) -> bool:
-    """Whether single readings are amounts (means and quantiles), not 0/1 outcomes or events."""
-    return CATALOGUE[metric].kind in {MetricKind.MEAN, MetricKind.QUANTILE}
+ASSUMED_RATE = 0.5
+"""The rate at which a change is hardest to notice."""
+ASSUMED_SPREAD = 0.8
+
+
+def assume_level(metric: Metric) -> MetricLevel:
+    """The typical level of a metric; of a team's own, what its definition says is usual.
+
+    Where it does not say, a rate is assumed to be where changes are hardest to notice, and amounts to vary as costs do.
+    """
+    if (known := TYPICAL.get(metric.key)) is not None:
+        return known
+    if metric.is_binary:
+        return MetricLevel(level=ASSUMED_RATE if metric.usual is None else metric.usual)
+    return MetricLevel(level=metric.usual or 1.0, spread=ASSUMED_SPREAD)

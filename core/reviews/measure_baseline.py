@@ -10,8 +10,8 @@ from core.judging.look import bucket_sums
 from core.judging.look.arm_comparison import ArmComparison
 from core.judging.look.look import Look
 from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, REQUESTS, Arm, EvidenceSums
-from core.metrics.catalogue import CATALOGUE, MetricKind
-from core.metrics.typical_levels import MetricLevel, has_amounts
+from core.metrics.catalogue import CATALOGUE, Metric, MetricKind
+from core.metrics.typical_levels import MetricLevel
 from core.reviews.draft import COMPLAINT_METRIC
 from core.rollout.plans.baseline import BaselineLevel, HourlyComplaints, SurfaceBaseline
 from core.rollout.state.model import Rollout, RolloutState
@@ -41,7 +41,8 @@ def measure_baseline(rollout: Rollout, sums: EvidenceSums, looks: Iterable[Look]
     measured = _choose_arm(rollout)
     if rollout.ended_at is None or measured.version != live:
         return None
-    levels = tuple(_measure_levels(sums, measured, EVERYONE))
+    metrics = (*CATALOGUE.values(), *(rollout.plan.metrics or ()))
+    levels = tuple(_measure_levels(sums, measured, metrics, EVERYONE))
     if not levels:
         return None
     return SurfaceBaseline(
@@ -53,7 +54,7 @@ def measure_baseline(rollout: Rollout, sums: EvidenceSums, looks: Iterable[Look]
         segments=tuple(
             level
             for segment in _list_largest_segments(sums, measured)
-            for level in _measure_levels(sums, measured, segment)
+            for level in _measure_levels(sums, measured, metrics, segment)
         ),
         complaints_by_hour=count_complaints(looks, measured.arm),
     )
@@ -73,14 +74,16 @@ def _choose_arm(rollout: Rollout) -> _MeasuredArm:
     )
 
 
-def _measure_levels(sums: EvidenceSums, measured: _MeasuredArm, segment: str) -> Iterator[BaselineLevel]:
-    for metric in CATALOGUE:
+def _measure_levels(
+    sums: EvidenceSums, measured: _MeasuredArm, metrics: Iterable[Metric], segment: str
+) -> Iterator[BaselineLevel]:
+    for metric in metrics:
         level = known_traffic.measure_level(sums, measured.stages, metric, measured.arm, segment)
         if level is None:
             continue
-        arrays = bucket_sums.read_bucket_sums(sums, measured.stages, measured.arm, metric, (segment,))[0]
+        arrays = bucket_sums.read_bucket_sums(sums, measured.stages, measured.arm, metric.key, (segment,))[0]
         yield BaselineLevel(
-            metric=metric,
+            metric=metric.key,
             level=level.level,
             spread=level.spread,
             share=level.share,
@@ -90,9 +93,9 @@ def _measure_levels(sums: EvidenceSums, measured: _MeasuredArm, segment: str) ->
         )
 
 
-def _measure_design_effect(arrays: bucket_sums.Array, metric: str, level: MetricLevel) -> float:
+def _measure_design_effect(arrays: bucket_sums.Array, metric: Metric, level: MetricLevel) -> float:
     """The design effect of single readings; for a mean, against the variance of a log-normal with this spread."""
-    if CATALOGUE[metric].kind is not MetricKind.MEAN or not has_amounts(metric):
+    if metric.kind is not MetricKind.MEAN:
         return level.design_effect
     return clustering.design_effect_of_mean(arrays, level.level**2 * expm1(level.spread**2))
 

@@ -33,16 +33,22 @@ def build_question(rollout: Rollout, tick: timedelta, pulled_within: timedelta =
     silence = min(NO_DATA_AFTER, max(3 * hold, 3 * tick))
     return Question(
         limits=plan.limits,
-        implied=derive_default_limits(plan.limits, expectations),
+        implied=derive_default_limits(plan.limits, expectations, plan.metrics or ()),
         expectations=expectations,
         cuts=plan.segments,
-        caps=rollout.caps,
+        caps=agree_caps(rollout),
         stages=stages,
         current=rollout.stage_index,
         no_data_after=silence + pulled_within,
         segments_every=min(SEGMENTS_EVERY, hold / 4) if hold else SEGMENTS_EVERY,
         splits_set_aside=sum(holds.is_split_key(key) for key in rollout.overridden),
     )
+
+
+def agree_caps(rollout: Rollout) -> Mapping[str, float]:
+    """The values at which readings of means are capped, by metric: those of the plan, and those frozen since."""
+    agreed = {metric.key: metric.cap for metric in rollout.plan.metrics or () if metric.cap is not None}
+    return {**agreed, **rollout.caps}
 
 
 def build_expectations(plan: Plan) -> tuple[ExpectedChange, ...]:

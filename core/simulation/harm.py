@@ -1,6 +1,6 @@
 """Simulated harm: how a new version changes a metric, in points, relative to its level, or to a fixed level."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from core.files.foresight.known_traffic import KnownTraffic
 from core.files.syntax.units import Unit, parse_amount
 from core.judging.model.limits import NEW_CATEGORY_METRIC, Limit, LimitKind, LimitRole, LimitScale
-from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.catalogue import CATALOGUE, Metric, MetricKind
 from core.stats.input_checks import Array
 
 HARM_MULTIPLE = 2.0
@@ -33,19 +33,20 @@ class SimulatedHarm:
         return np.clip(rates * self.ratio + self.shift, LOWEST, HIGHEST)
 
 
-def parse_harm(text: str, known: KnownTraffic) -> SimulatedHarm:
+def parse_harm(text: str, known: KnownTraffic, own: Iterable[Metric] = ()) -> SimulatedHarm:
     """Parse `refusal_rate=+6pp`, `cost_per_request=+50%` or `latency_p95=8000ms`. ValueError says what to write.
 
-    With a sign the value is a change; without one it is the new level of the metric.
+    `own` are the surface's own metrics. With a sign the value is a change; without one it is the metric's new level.
     """
     metric, equals, change = (part.strip() for part in text.partition("="))
     if not equals:
         raise ValueError(f'"{text}" is not a change: write refusal_rate=+6pp or cost_per_request=+50%')
-    if metric not in CATALOGUE:
+    entry = {**CATALOGUE, **{one.key: one for one in own}}.get(metric)
+    if entry is None:
         raise ValueError(f'there is no metric "{metric}"; use the keys of a rollout file')
-    found, entry, level = parse_amount(change), CATALOGUE[metric], known.level_of(metric).level
+    found, level = parse_amount(change), known.level_of(entry).level
     signed = change[:1] in "+-"
-    shown = f"{CATALOGUE[metric].key} {change}"
+    shown = f"{metric} {change}"
     rate = entry.is_binary or metric == NEW_CATEGORY_METRIC
     if found.unit is Unit.POINTS:
         if not rate:
@@ -79,12 +80,12 @@ def _harms_breaking(limit: Limit, known: KnownTraffic) -> Iterator[SimulatedHarm
     if limit.is_per_category:
         yield SimulatedHarm(metric=metric, text=f"{metric} {size * 100:g} % of requests", shift=size)
     elif limit.is_absolute:
-        level = known.level_of(metric).level
-        if CATALOGUE[metric].is_binary:
+        level = known.level_of(limit.entry).level
+        if limit.entry.is_binary:
             yield SimulatedHarm(metric=metric, text=f"{metric} at {size * 100:g} %", shift=size - level)
         elif level > 0:
             yield SimulatedHarm(
-                metric=metric, text=f"{metric} at {size:g} {_quantile_unit(metric)}".strip(), ratio=size / level
+                metric=metric, text=f"{metric} at {size:g} {_quantile_unit(limit.entry)}".strip(), ratio=size / level
             )
     else:
         up = limit.kind is not LimitKind.DROPS_BY
@@ -94,7 +95,7 @@ def _harms_breaking(limit: Limit, known: KnownTraffic) -> Iterator[SimulatedHarm
         elif limit.scale is LimitScale.RELATIVE:
             yield _build_ratio_harm(metric, f"{metric} {sign * size * 100:+g} %", max(1 + sign * size, 0.0))
         else:
-            level = known.level_of(metric).level
+            level = known.level_of(limit.entry).level
             yield _build_ratio_harm(metric, f"{metric} {sign * size:+g}", max(1 + sign * size / level, 0.0))
 
 
@@ -104,6 +105,5 @@ def _build_ratio_harm(metric: str, text: str, ratio: float) -> SimulatedHarm:
     return SimulatedHarm(metric=metric, text=text, ratio=ratio)
 
 
-def _quantile_unit(metric: str) -> str:
-    entry = CATALOGUE[metric]
+def _quantile_unit(entry: Metric) -> str:
     return entry.unit if entry.kind is MetricKind.QUANTILE else ""

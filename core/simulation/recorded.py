@@ -12,9 +12,8 @@ from core.files.foresight.known_traffic import KnownTraffic
 from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY_PREFIX, CONTROL, REQUESTS
 from core.judging.model.limits import NEW_CATEGORY_METRIC
 from core.judging.model.question import ALL_SEGMENTS
-from core.metrics.catalogue import CATALOGUE, MetricKind, counts_as_request
+from core.metrics.catalogue import CATALOGUE, Metric, MetricKind, counts_as_request, denominator_key
 from core.metrics.observation import Observation
-from core.metrics.typical_levels import has_amounts
 from core.rollout.plans.plan import Stage
 from core.simulation.harm import SimulatedHarm
 from core.simulation.population import COHORT_SHARE, Population
@@ -31,12 +30,14 @@ class Recording:
     """Recorded observations as columns, with rows sorted by unit.
 
     `begins`, shape (units + 1,), holds the first row of each unit and the end. `columns` are readings by metric, NaN if
-    a row has none. `request` marks rows that are requests. `category` is an index into `categories`, -1 without an
-    error. `segments` are by row. `daily_requests` is None if all rows have the same time.
+    a row has none; `metrics` are their definitions, of which the denominators of ratios have none. `request` marks rows
+    that are requests. `category` is an index into `categories`, -1 without an error. `segments` are by row.
+    `daily_requests` is None if all rows have the same time.
     """
 
     begins: NDArray[np.int64]
     columns: Mapping[str, Array]
+    metrics: Mapping[str, Metric]
     request: NDArray[np.bool_]
     category: NDArray[np.int64]
     categories: tuple[str, ...]
@@ -54,18 +55,24 @@ class Recording:
         return int(self.begins[-1])
 
 
-def build_recording(observations: Iterable[Observation]) -> Recording:
-    """Build a recording from the observations of one surface, whatever their arm. ValueError if there are too few."""
+def build_recording(observations: Iterable[Observation], own: Iterable[Metric] = ()) -> Recording:
+    """Build a recording from the observations of one surface, with its `own` metrics, whatever their arm.
+
+    ValueError if there are too few.
+    """
     rows = sorted(observations, key=lambda one: one.unit)
     requests = [counts_as_request(row.readings) or row.error_category is not None for row in rows]
     if sum(requests) < 2 or len({row.unit for row in rows}) < 2:
         raise ValueError("a recording needs requests of at least two units")
-    metrics = [key for key in CATALOGUE if any(key in row.readings for row in rows)]
+    read = {key for row in rows for key in row.readings}
+    metrics = {key: one for key, one in {**CATALOGUE, **{one.key: one for one in own}}.items() if key in read}
+    columns = [*metrics, *sorted(read - metrics.keys())]
     names = sorted({row.error_category for row in rows if row.error_category is not None})
     starts = [i for i, row in enumerate(rows) if i == 0 or row.unit != rows[i - 1].unit]
     return Recording(
         begins=np.array([*starts, len(rows)], dtype=np.int64),
-        columns={key: np.array([row.readings.get(key, np.nan) for row in rows], dtype=np.float64) for key in metrics},
+        columns={key: np.array([row.readings.get(key, np.nan) for row in rows], dtype=np.float64) for key in columns},
+        metrics=metrics,
         request=np.array(requests),
         category=np.array([names.index(row.error_category) if row.error_category else -1 for row in rows]),
         categories=tuple(names),
@@ -77,13 +84,16 @@ def build_recording(observations: Iterable[Observation]) -> Recording:
 def known_from_recording(known: KnownTraffic, recording: Recording) -> KnownTraffic:
     """Known traffic with the levels and, if it has a time span, the pace of a recording."""
     found = {}
-    for metric, column in recording.columns.items():
-        entry, have = CATALOGUE[metric], column[~np.isnan(column)]
+    for metric, entry in recording.metrics.items():
+        column = recording.columns[metric]
+        have = column[~np.isnan(column)]
         level = float(np.quantile(have, entry.quantile) if entry.quantile is not None else have.mean())
         if entry.kind is MetricKind.COUNT:
             level = float(have.sum()) / max(int(recording.request.sum()), 1)
+        if entry.kind is MetricKind.RATIO:
+            level = float(have.sum() / np.nansum(recording.columns[denominator_key(metric)]))
         if level > 0:
-            found[metric] = replace(known.level_of(metric), level=level)
+            found[metric] = replace(known.level_of(entry), level=level)
     known = replace(known, levels={**known.levels, **found}, measured="the recording", metrics=frozenset(found))
     pace = recording.daily_requests
     return known if pace is None else known.with_pace(pace, "the recording's own pace")
@@ -155,9 +165,10 @@ class RecordedTraffic:
             known = ~np.isnan(values)
             values, at = values[known], place[known]
             if harm is not None and harm.metric == metric:
-                values, at = self._apply_harm(metric, harm, values, at)
-            if has_amounts(metric):
-                tally.add_values(stage, arm, metric, at, values)
+                values, at = self._apply_harm(recording.metrics[metric], harm, values, at)
+            entry = recording.metrics.get(metric)
+            if entry is not None and entry.has_amounts and entry.kind is not MetricKind.RATIO:
+                tally.add_values(stage, arm, entry, at, values)
             else:
                 weight = np.bincount(at, minlength=places).astype(float)
                 tally.add(stage, arm, metric, weight, np.bincount(at, values, places).astype(float))
@@ -169,14 +180,14 @@ class RecordedTraffic:
             tally.add(stage, arm, CATEGORY_PREFIX + NEW_ERROR, failed, failed)
 
     def _apply_harm(
-        self, metric: str, harm: SimulatedHarm, values: Array, place: NDArray[np.int64]
+        self, entry: Metric, harm: SimulatedHarm, values: Array, place: NDArray[np.int64]
     ) -> tuple[Array, NDArray[np.int64]]:
-        if has_amounts(metric):
+        if entry.has_amounts:
             return values * harm.ratio, place
-        if CATALOGUE[metric].kind is MetricKind.COUNT:
+        if entry.kind is MetricKind.COUNT:
             times = self._chance.poisson(harm.ratio, len(values))
             return np.repeat(values, times), np.repeat(place, times)
-        level = float(np.nanmean(self._recording.columns[metric]))
+        level = float(np.nanmean(self._recording.columns[entry.key]))
         goal = float(harm.apply_to_rates(np.array(level)))
         if goal >= level:
             return values + (1 - values) * (

@@ -8,8 +8,7 @@ import numpy as np
 from core.files.foresight.known_traffic import KnownTraffic
 from core.judging.model.evidence import exceedance_thresholds
 from core.judging.model.limits import LimitRole
-from core.metrics.catalogue import CATALOGUE
-from core.metrics.typical_levels import TYPICAL
+from core.metrics.catalogue import CATALOGUE, Metric
 from core.rollout.plans.plan import Plan
 from core.rollout.plans.policy import DEFAULT_POLICY, Policy
 from core.simulation import report
@@ -77,14 +76,15 @@ def run_task(study: Study, task: StudyTask) -> SimulatedRun:
     return simulate_rollout(study.plan, source, tally, looks=study.looks, policy=study.policy)
 
 
-def list_reported_metrics(study: Study) -> tuple[str, ...]:
+def list_reported_metrics(study: Study) -> tuple[Metric, ...]:
     """Metrics that the simulated applications report: those of limits, expectations and harms, and measured ones."""
     named = [limit.metric for limit in study.plan.limits] + [one.metric for one in study.plan.expectations]
     named += [metric for stage in study.plan.stages for metric in stage.decide_on]
     named += [harm.metric for harm in study.harms] + sorted(study.known.metrics)
     # A new error category is only new compared with the usual ones, which failed requests provide.
     named += ["hard_error_rate"] if "new_error_category" in named else []
-    return tuple(metric for metric in CATALOGUE if metric in named and metric in TYPICAL)
+    own = study.plan.metrics or ()
+    return tuple(metric for metric in (*CATALOGUE.values(), *own) if metric.key in named)
 
 
 def summarise_study(study: Study, runs: Iterable[tuple[StudyTask, SimulatedRun]]) -> StudyResult:

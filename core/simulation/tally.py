@@ -18,7 +18,7 @@ from core.judging.model.evidence import (
     capped_cell,
     exceedance_cell,
 )
-from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.catalogue import Metric, MetricKind
 from core.stats import quantile
 from core.stats.input_checks import Array
 
@@ -55,10 +55,11 @@ class Tally:
             have = self._cells.get(key)
             self._cells[key] = added if have is None else have + added
 
-    def add_values(self, stage: int, arm: str, metric: str, place: Ints, values: Array) -> None:
+    def add_values(self, stage: int, arm: str, entry: Metric, place: Ints, values: Array) -> None:
         """Add single readings of a mean or quantile, each with its place: raw, capped, as exceedances and in bins."""
         if len(values) == 0:
             return
+        metric = entry.key
         weight = self._sum_by_place(place)
         self.add(stage, arm, metric, weight, self._sum_by_place(place, values))
         for threshold in self._thresholds.get(metric, ()):
@@ -69,7 +70,7 @@ class Tally:
         if cap is not None:
             self.add(stage, arm, capped_cell(metric, cap), weight, self._sum_by_place(place, np.minimum(values, cap)))
             self.add(stage, arm, exceedance_cell(metric, cap), weight, self._sum_by_place(place, values > cap))
-        if CATALOGUE[metric].kind is MetricKind.QUANTILE:
+        if entry.kind is MetricKind.QUANTILE:
             self._add_to_histograms(stage, arm, metric, place, values, self._segments)
         elif cap is None:
             self._add_to_histograms(stage, arm, metric, place, values, self._segments[:1])

@@ -14,8 +14,8 @@ from numpy.random import Generator
 from core.files.foresight.known_traffic import KnownTraffic
 from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY_PREFIX, CONTROL, REQUESTS
 from core.judging.model.limits import NEW_CATEGORY_METRIC
-from core.metrics.catalogue import CATALOGUE, FEEDS, MetricKind
-from core.metrics.typical_levels import MetricLevel, has_amounts
+from core.metrics.catalogue import CATALOGUE, FEEDS, Metric, MetricKind, denominator_key
+from core.metrics.typical_levels import MetricLevel
 from core.rollout.plans.plan import Stage
 from core.simulation.harm import SimulatedHarm
 from core.simulation.population import Bools, Population
@@ -34,7 +34,7 @@ NEW_ERROR = "NeverSeenBefore"
 class _Signal:
     """Log-normal amounts that feed one or more metrics, in the metric's unit."""
 
-    metrics: tuple[str, ...]
+    metrics: tuple[Metric, ...]
     median: float
     spread: float
     share: float
@@ -62,7 +62,7 @@ class SyntheticTraffic:
     def __init__(
         self,
         known: KnownTraffic,
-        metrics: Sequence[str],
+        metrics: Sequence[Metric],
         population: Population,
         harm: SimulatedHarm | None,
         chance: Generator,
@@ -77,11 +77,11 @@ class SyntheticTraffic:
             chance,
         )
         self._icc = icc / population.people_per_user
-        reported = [metric for metric in metrics if metric != NEW_CATEGORY_METRIC]
-        self._rates = [metric for metric in reported if CATALOGUE[metric].is_binary]
-        self._counts = [metric for metric in reported if CATALOGUE[metric].kind is MetricKind.COUNT]
+        reported = [metric for metric in metrics if metric.key != NEW_CATEGORY_METRIC]
+        self._rates = [metric for metric in reported if metric.is_binary]
+        self._counts = [metric for metric in reported if metric.kind is MetricKind.COUNT]
         self._signals = _build_signals(reported, known)
-        self._user_rates = {metric: self._draw_user_rates(known.level_of(metric)) for metric in self._rates}
+        self._user_rates = {metric.key: self._draw_user_rates(known.level_of(metric)) for metric in self._rates}
         # Users with slow requests also have expensive ones.
         self._user_normal = chance.standard_normal(population.size)
         self._crowds: tuple[_ArmUsers, ...] = ()
@@ -129,26 +129,31 @@ class SyntheticTraffic:
         tally.add(stage, arm, REQUESTS, served.astype(float), served.astype(float))
         harm = self._harm if arm == CANARY else None
         for metric in self._rates:
-            rates = crowd.rates[metric]
-            if harm is not None and harm.metric == metric:
+            rates = crowd.rates[metric.key]
+            if harm is not None and harm.metric == metric.key:
                 rates = harm.apply_to_rates(rates)
             read = self._draw_readings(served, self._known.level_of(metric).share)
             events = chance.binomial(read, rates)
-            tally.add(stage, arm, metric, read.astype(float), events.astype(float))
-            if metric == "hard_error_rate":
+            tally.add(stage, arm, metric.key, read.astype(float), events.astype(float))
+            if metric.key == "hard_error_rate":
                 self._name_errors(tally, arm, events)
         for metric in self._counts:
-            ratio = harm.ratio if harm is not None and harm.metric == metric else 1.0
+            ratio = harm.ratio if harm is not None and harm.metric == metric.key else 1.0
             came = chance.poisson(served * self._known.level_of(metric).level * ratio).astype(float)
-            tally.add(stage, arm, metric, came, came)
+            tally.add(stage, arm, metric.key, came, came)
         for signal in self._signals:
-            ratio = harm.ratio if harm is not None and harm.metric in signal.metrics else 1.0
+            ratio = harm.ratio if harm is not None and harm.metric in {one.key for one in signal.metrics} else 1.0
             read = self._draw_readings(served, signal.share)
             place = np.repeat(np.arange(len(read)), read)
             normal = crowd.shift[place] + crowd.scale[place] * chance.standard_normal(len(place))
             values = signal.median * ratio * np.exp(signal.spread * normal)
             for metric in signal.metrics:
-                tally.add_values(stage, arm, metric, place, values)
+                if metric.kind is MetricKind.RATIO:  # the denominators of simulated requests are all 1
+                    ones = np.bincount(place, minlength=len(read)).astype(float)
+                    tally.add(stage, arm, metric.key, ones, np.bincount(place, values, len(read)).astype(float))
+                    tally.add(stage, arm, denominator_key(metric.key), ones, ones)
+                else:
+                    tally.add_values(stage, arm, metric, place, values)
         if harm is not None and harm.metric == NEW_CATEGORY_METRIC:
             failed = chance.binomial(served, min(harm.shift, 1.0)).astype(float)
             tally.add(stage, arm, CATEGORY_PREFIX + NEW_ERROR, failed, failed)
@@ -189,15 +194,17 @@ class SyntheticTraffic:
         )
 
 
-def _build_signals(metrics: Sequence[str], known: KnownTraffic) -> list[_Signal]:
+def _build_signals(metrics: Sequence[Metric], known: KnownTraffic) -> list[_Signal]:
     found: dict[tuple[str, ...], _Signal] = {}
     for metric in metrics:
-        if not has_amounts(metric):
+        if not metric.has_amounts:
             continue
-        fed = next((fed for fed in FEEDS.values() if metric in fed), (metric,))
-        level, q = known.level_of(metric), CATALOGUE[metric].quantile
+        fed = next((fed for fed in FEEDS.values() if metric.key in fed), (metric.key,))
+        level, q = known.level_of(metric), metric.quantile
         above = level.spread**2 / 2 if q is None else NormalDist().inv_cdf(q) * level.spread
-        signal = _Signal(metrics=fed, median=level.level / float(np.exp(above)), spread=level.spread, share=level.share)
+        measured = tuple(CATALOGUE.get(key, metric) for key in fed)
+        median = level.level / float(np.exp(above))
+        signal = _Signal(metrics=measured, median=median, spread=level.spread, share=level.share)
         # The tail of a distribution says more about it than its middle.
         if fed not in found or (q or 0) > 0.5:
             found[fed] = signal

@@ -8,6 +8,7 @@ from typing import Any
 
 from core.flags.placement import UncountedReason, infer_variant
 from core.flags.snapshot import SurfaceFlags, Variant
+from core.metrics.catalogue import Metric
 from core.telemetry.attribution import list_mentions
 from core.telemetry.join_request import JoinedRequest, collect_trace, join_trace
 from core.telemetry.measure_request import summarize_evaluations
@@ -54,7 +55,9 @@ def count_trace(
     if not any(part.spans for part in parts):
         return _count_events_alone(events, surfaces)
     find_unit_kind = partial(_find_unit_kind, surfaces)
-    joined = join_trace(collect_trace(parts, find_unit_kind), find_unit_kind, prices)
+    joined = join_trace(
+        collect_trace(parts, find_unit_kind), find_unit_kind, prices, lambda surface: surfaces[surface].metrics
+    )
     problems = list(joined.problems)
     items = []
     for request in joined.requests:
@@ -89,10 +92,11 @@ def _count_more(parts: Sequence[TracePart], known: CountedTrace, surfaces: Mappi
     problems: list[str] = []
     told = [event.facts for event in new_events.values()] + [span.facts for span in new_spans]
     for facts in told:
-        metrics = _read_results(facts)
+        identity = _find_identity(facts, known, surfaces)
+        flags = surfaces.get(identity["surface"]) if identity is not None else None
+        metrics = _read_results(facts, flags.metrics if flags is not None else {})
         if not metrics:
             continue
-        identity = _find_identity(facts, known, surfaces)
         if identity is None:
             problems.append("several_requests")
         else:
@@ -117,10 +121,10 @@ def _count_events_alone(events: Sequence[ReportedEvent], surfaces: Mapping[str, 
     items: list[dict[str, Any]] = []
     problems: list[str] = []
     for event in {event.event_id: event for event in events}.values():
-        metrics = _read_results(event.facts)
+        mentions = list_mentions(event.facts, partial(_find_unit_kind, surfaces))
+        metrics = _read_results(event.facts, surfaces[mentions[0].surface].metrics if len(mentions) == 1 else {})
         if not metrics:
             continue
-        mentions = list_mentions(event.facts, partial(_find_unit_kind, surfaces))
         unit = event.facts.get("unit", "")
         if len(mentions) != 1 or not unit:
             problems.append("no_unit" if mentions else "no_surface")
@@ -145,9 +149,9 @@ def _count_events_alone(events: Sequence[ReportedEvent], surfaces: Mapping[str, 
     return TraceOutcome(items=tuple(items), counted=counted if items else None, problems=tuple(problems))
 
 
-def _read_results(facts: Facts) -> dict[str, float | bool]:
+def _read_results(facts: Facts, own: Mapping[str, Metric]) -> dict[str, float | bool]:
     """What a judge or the application says in an event."""
-    return {**summarize_evaluations(facts.get("evaluations", ())), **facts.get("metrics", {})}
+    return {**summarize_evaluations(facts.get("evaluations", ()), own), **facts.get("metrics", {})}
 
 
 def _build_item(request: JoinedRequest, flags: SurfaceFlags) -> dict[str, Any] | UncountedReason:

@@ -1,8 +1,10 @@
 """Joins the spans of one trace to the requests in it: who was served, which side, and what it took."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
+from core.metrics.catalogue import Metric
 from core.telemetry.attribution import (
     FindUnitKind,
     FlagMention,
@@ -15,6 +17,9 @@ from core.telemetry.attribution import (
 from core.telemetry.measure_request import RequestSpans, measure_request
 from core.telemetry.prices import PriceTable
 from core.telemetry.span import Facts, ReportedSpan, TracePart
+
+FindOwnMetrics: TypeAlias = Callable[[str], Mapping[str, Metric]]
+"""The own metrics of a surface, by name."""
 
 _STEPS = frozenset({"model", "tool", "agent"})
 
@@ -70,7 +75,9 @@ def collect_trace(parts: Sequence[TracePart], find_unit_kind: FindUnitKind) -> T
     return Trace(spans, outside, [part.resource for part in parts if part.resource], mentions)
 
 
-def join_trace(trace: Trace, find_unit_kind: FindUnitKind, prices: PriceTable) -> JoinedTrace:
+def join_trace(
+    trace: Trace, find_unit_kind: FindUnitKind, prices: PriceTable, find_own: FindOwnMetrics = lambda _: {}
+) -> JoinedTrace:
     """The requests in a trace: one for each unit and surface that a model, tool or agent worked for, or that the
     application measured. Spans of other work only connect these."""
     members: dict[tuple[str, str], list[tuple[ReportedSpan, FlagMention]]] = {}
@@ -100,7 +107,9 @@ def join_trace(trace: Trace, find_unit_kind: FindUnitKind, prices: PriceTable) -
             if any(mention.surface == surface and mention.unit in ("", unit) for mention in mentions)
         ]
         outside = trace.outside if len(members) == 1 else ()
-        measured = measure_request(RequestSpans(trace, [span for span, _ in some], others, outside), prices)
+        measured = measure_request(
+            RequestSpans(trace, [span for span, _ in some], others, outside), prices, find_own(surface)
+        )
         unpriced |= measured.unpriced
         requests.append(
             JoinedRequest(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from core.metrics.catalogue import Metric, MetricKind
 from core.telemetry.attribution import Trace
 from core.telemetry.prices import PriceTable
 from core.telemetry.span import Facts, ReportedSpan
@@ -44,8 +45,11 @@ class MeasuredRequest:
     unpriced: frozenset[str]
 
 
-def measure_request(spans: RequestSpans, prices: PriceTable) -> MeasuredRequest:
-    """Measure one request. An application's own readings count before what follows from spans."""
+def measure_request(spans: RequestSpans, prices: PriceTable, own: Mapping[str, Metric]) -> MeasuredRequest:
+    """Measure one request of a surface with these `own` metrics.
+
+    An application's own readings count before what follows from spans.
+    """
     all_of_it = {span.span_id: span for span in (*spans.steps, *spans.mentioning)}
     outermost = _find_outermost(all_of_it, spans.trace)
     calls = _find_calls(spans)
@@ -69,7 +73,7 @@ def measure_request(spans: RequestSpans, prices: PriceTable) -> MeasuredRequest:
         metrics["tool_error_rate"] = sum(_has_failed(span) for span in tools) / len(tools)
     told = [*(span.facts for span in all_of_it.values()), *spans.outside]
     if results := [one for facts in told if "evaluations" in facts for one in facts["evaluations"]]:
-        metrics |= summarize_evaluations(results)
+        metrics |= summarize_evaluations(results, own)
     for facts in told:
         if "metrics" in facts:
             metrics |= facts["metrics"]
@@ -82,9 +86,17 @@ def measure_request(spans: RequestSpans, prices: PriceTable) -> MeasuredRequest:
     )
 
 
-def summarize_evaluations(results: Sequence[Mapping[str, Any]]) -> dict[str, float | bool]:
-    """What judges said of one answer: it passes if every label that is clear says so; scores are averaged."""
+def summarize_evaluations(results: Sequence[Mapping[str, Any]], own: Mapping[str, Metric]) -> dict[str, float | bool]:
+    """What judges said of one answer: it passes if every label that is clear says so; scores are averaged.
+
+    A result with the name of one of the surface's `own` metrics is a reading of that one, and nothing else.
+    """
     metrics: dict[str, float | bool] = {}
+    for name in dict.fromkeys(str(one["name"]) for one in results if one.get("name") in own):
+        reading = _read_own([one for one in results if one.get("name") == name], own[name])
+        if reading is not None:
+            metrics[name] = reading
+    results = [one for one in results if one.get("name") not in own]
     for key, wanted in (("groundedness_rate", True), ("eval_pass_rate", False)):
         labels = [str(one.get("label", "")).lower() for one in results if _is_about_sources(one) is wanted]
         if clear := [label in _PASSED for label in labels if label in _PASSED | _FAILED]:
@@ -93,6 +105,16 @@ def summarize_evaluations(results: Sequence[Mapping[str, Any]]) -> dict[str, flo
     if scores:
         metrics["eval_score"] = sum(scores) / len(scores)
     return metrics
+
+
+def _read_own(results: Sequence[Mapping[str, Any]], metric: Metric) -> float | bool | None:
+    """The reading of an own metric from its results: whether all passed, or the average score; None if they say
+    neither."""
+    labels = [str(one.get("label", "")).lower() for one in results]
+    if metric.is_binary and (clear := [label in _PASSED for label in labels if label in _PASSED | _FAILED]):
+        return all(clear)
+    scores = [one["score"] for one in results if "score" in one]
+    return sum(scores) / len(scores) if scores and metric.kind is not MetricKind.RATIO else None
 
 
 def _is_about_sources(result: Mapping[str, Any]) -> bool:

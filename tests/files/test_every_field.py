@@ -251,6 +251,17 @@ SOURCES: dict[str, tuple[Any, Any]] = {
     "sources.sql.segments": ({"language": "a"}, {"language": "b"}),
     "sources.sql.metrics": ({"latency_ms": "a"}, {"latency_ms": "b"}),
 }
+METRICS: dict[str, tuple[Any, Any]] = {
+    "metrics.name": ("answer_words", "answer_letters"),
+    "metrics.kind": ("mean", "ratio"),
+    "metrics.direction": ("up", "same"),
+    "metrics.title": ("Length", "Size"),
+    "metrics.unit": ("words", "letters"),
+    "metrics.quantile": ("95%", "99%"),
+    "metrics.class": ("limit", "signal"),
+    "metrics.usual": (120, 130),
+    "metrics.cap": (800, 900),
+}
 OF_SURFACE: dict[str, tuple[Any, Any]] = {
     "version": (1, 2),
     "kind": ("surface", "rollout"),
@@ -267,6 +278,7 @@ OF_SURFACE: dict[str, tuple[Any, Any]] = {
     "flows": ({"refunds": {"intent": "refund"}}, {"refunds": {"intent": "return"}}),
     **TESTERS,
     **SOURCES,
+    **METRICS,
 }
 OF_POLICY: dict[str, tuple[Any, Any]] = {
     "version": (1, 2),
@@ -302,6 +314,7 @@ OF_POLICY: dict[str, tuple[Any, Any]] = {
     "when_unwatched": ("keep", "withdraw"),
     "channels.engineering": ("#ai-rollouts", "#ai-changes"),
     "channels.leadership": ("#leadership", "#heads"),
+    **METRICS,
 }
 FILES = ((RolloutFile, ROLLOUT, OF_ROLLOUT), (SurfaceFile, SURFACE, OF_SURFACE), (PolicyFile, POLICY, OF_POLICY))
 CASES = [
@@ -354,6 +367,9 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
         del data["sources"][0]["sql"]["table"]
     if path.startswith("testers."):
         data["testers"] = [{} if path == "testers.channel" else {"person": "@kim"}]
+    if path.startswith("metrics."):
+        kind = "quantile" if path == "metrics.quantile" else "mean"
+        data["metrics"] = [{"name": "answer_words", "kind": kind, "direction": "same", "unit": "words"}]
     at: Any = data
     *around, last = path.split(".")
     if around in (["rollback_when"], ["hold_when"]):
@@ -364,7 +380,7 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
             at = next(entry for entry in at if step in entry)
         at = at.setdefault(step, {})
         at = at["output_tokens"] if step == "expectations" else at
-        at = at[0] if step in {"behaviour_changes", "notify", "freeze", "testers", "sources"} else at
+        at = at[0] if step in {"behaviour_changes", "notify", "freeze", "testers", "sources", "metrics"} else at
     if value is None:
         at.pop(last, None)
     else:

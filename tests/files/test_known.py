@@ -10,7 +10,7 @@ import pytest
 from core.files.foresight.known_traffic import assume_traffic, measure_traffic
 from core.judging.model.evidence import BUCKETS, REQUESTS, BucketSums, CellKey, EvidenceSums
 from core.metrics.catalogue import CATALOGUE
-from core.metrics.typical_levels import TYPICAL, has_amounts
+from core.metrics.typical_levels import TYPICAL
 from core.rollout.state.model import Rollout, RolloutState, StageSpan
 from core.stats import quantile
 
@@ -21,7 +21,7 @@ def test_every_metric_has_a_typical_level():
     assert set(TYPICAL) == set(CATALOGUE)
     for key, level in TYPICAL.items():
         assert 0 < level.share <= 1
-        assert (level.spread > 0) == has_amounts(key)
+        assert (level.spread > 0) == CATALOGUE[key].has_amounts
         assert level.level < 1 or not (CATALOGUE[key].is_binary)
 
 
@@ -68,13 +68,13 @@ def test_levels_are_those_of_the_control(surface, rollout, now):
     known = measure_traffic(surface, rollout, sums(), now)
     assert known.levels_from == "as measured in R-3"
     assert known.metrics == {"refusal_rate", "eval_pass_rate", "latency_p95"}
-    assert known.level_of("refusal_rate").level == pytest.approx(0.01, rel=0.01)
-    assert known.level_of("eval_pass_rate").level == pytest.approx(0.9, rel=0.01)
-    assert known.level_of("eval_pass_rate").share == pytest.approx(0.1)
-    assert known.level_of("latency_p95").level == pytest.approx(2000, rel=0.02)
+    assert known.level_of(CATALOGUE["refusal_rate"]).level == pytest.approx(0.01, rel=0.01)
+    assert known.level_of(CATALOGUE["eval_pass_rate"]).level == pytest.approx(0.9, rel=0.01)
+    assert known.level_of(CATALOGUE["eval_pass_rate"]).share == pytest.approx(0.1)
+    assert known.level_of(CATALOGUE["latency_p95"]).level == pytest.approx(2000, rel=0.02)
     # a tenth lies at four times the rest: ln 4 * sqrt(.1 * .9)
-    assert known.level_of("latency_p95").spread == pytest.approx(1.3863 * 0.3, rel=0.02)
-    assert known.level_of("retry_rate") == TYPICAL["retry_rate"]  # a hundred readings are too few
+    assert known.level_of(CATALOGUE["latency_p95"]).spread == pytest.approx(1.3863 * 0.3, rel=0.02)
+    assert known.level_of(CATALOGUE["retry_rate"]) == TYPICAL["retry_rate"]  # a hundred readings are too few
 
 
 def test_the_pace_is_the_surface_files_or_else_the_rollouts(surface, rollout, now):

@@ -17,7 +17,9 @@ def test_it_names_the_fields_as_they_are_written():
     limit = build_schema()["$defs"]["LimitTerms"]
     assert "for" in limit["properties"]
     assert "lasting" not in limit["properties"]
-    assert limit["properties"]["metric"]["enum"] == list(CATALOGUE)
+    built_in, own = limit["properties"]["metric"]["anyOf"]
+    assert built_in["enum"] == list(CATALOGUE)
+    assert own["pattern"] == "^[a-z][a-z0-9_]+$"  # which names a surface defines, a schema cannot know
 
 
 @pytest.mark.parametrize("name", ["prompt-change.yaml", "model-upgrade.yaml", "policy.yaml", "surface.yaml"])
@@ -29,7 +31,7 @@ def test_it_accepts_the_good_files(accepts, files, name):
     ("old", "new"),
     [
         ("drops_by", "drop_by"),
-        ("eval_pass_rate", "eval_pas_rate"),
+        ("eval_pass_rate", "eval-pass-rate"),
         ("hold: 2h", "hold: 2 fortnights"),
         ("template: prompt-standard ", "template: prompt-standrd "),
         ("rollback_when:", "rollback_wen:"),

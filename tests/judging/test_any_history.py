@@ -63,7 +63,7 @@ def of_kind(metric, value):
     match CATALOGUE[metric].kind:
         case MetricKind.PROPORTION:
             return float(value >= 1)
-        case MetricKind.RATIO:
+        case MetricKind.SHARE:
             return min(value, 1.0)
         case _:
             return value

@@ -8,6 +8,7 @@ import pytest
 
 from core.judging.model.verdict import Measure
 from core.judging.report.power import Power, estimate_power, harm_direction
+from core.metrics.catalogue import CATALOGUE
 from core.stats import planning
 
 RATE = Measure(
@@ -52,7 +53,7 @@ HOUR = timedelta(hours=1)
 
 def seen(measure: Measure, **changes: object) -> Power:
     given = {"canary_share": 0.05, "elapsed": 6 * HOUR, **changes}
-    return estimate_power(measure, **given)  # type: ignore[arg-type]
+    return estimate_power(measure, CATALOGUE.get(measure.metric), **given)  # type: ignore[arg-type]
 
 
 def test_a_rate_is_planned_with_what_its_requests_are_worth_and_with_its_own_bar() -> None:

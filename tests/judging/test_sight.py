@@ -95,7 +95,9 @@ class World:
         known = KnownTraffic(daily_requests=daily, pace_from="")
         metrics = [one.metric for one in limits] + ["hard_error_rate"] if reported is None else reported
         population = draw_population(daily, (), chance)
-        self.source = SyntheticTraffic(known, [key for key in CATALOGUE if key in metrics], population, harm, chance)
+        self.source = SyntheticTraffic(
+            known, [CATALOGUE[key] for key in CATALOGUE if key in metrics], population, harm, chance
+        )
         self.source.enter_stage(0, stage, "concurrent")
         self.tally = Tally(population.profiles, exceedance_thresholds(plan.limits))
         self.rollout = Rollout(

@@ -41,7 +41,7 @@ def test_nine_of_them_roll_back_by_default():
     ("key", "kind", "good", "margin", "scale"),
     [
         ("eval_pass_rate", MetricKind.PROPORTION, DesiredDirection.UP, 0.02, MarginScale.POINTS),
-        ("suggestion_ctr", MetricKind.RATIO, DesiredDirection.UP, 0.05, MarginScale.RELATIVE),
+        ("suggestion_ctr", MetricKind.SHARE, DesiredDirection.UP, 0.05, MarginScale.RELATIVE),
         ("conversation_turns", MetricKind.MEAN, DesiredDirection.UNCHANGED, 0.08, MarginScale.RELATIVE),
         ("complaint_rate", MetricKind.COUNT, DesiredDirection.DOWN, 0.5, MarginScale.RELATIVE),
         ("thumbs_up_rate", MetricKind.PROPORTION, DesiredDirection.UNKNOWN, None, MarginScale.POINTS),

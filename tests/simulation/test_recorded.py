@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from core.judging.model.evidence import CANARY, CATEGORY_PREFIX, CONTROL, REQUESTS, CellKey
+from core.metrics.catalogue import CATALOGUE
 from core.metrics.observation import Observation
 from core.simulation.harm import SimulatedHarm
 from core.simulation.recorded import RecordedTraffic, build_recording, known_from_recording
@@ -55,9 +56,9 @@ def test_what_a_recording_tells(known):
     assert (seen.units, seen.rows, seen.categories) == (200, 1000, ("Timeout",))
     told = known_from_recording(known, seen)
     assert told.daily_requests == pytest.approx(1000, rel=0.01)
-    assert told.level_of("refusal_rate").level == pytest.approx(0.15)  # 3 of 5 of a quarter
-    assert told.level_of("latency_p95").level == pytest.approx(100 + 189, abs=1.5)
-    assert told.level_of("cost_per_request") == known.level_of("cost_per_request")
+    assert told.level_of(CATALOGUE["refusal_rate"]).level == pytest.approx(0.15)  # 3 of 5 of a quarter
+    assert told.level_of(CATALOGUE["latency_p95"]).level == pytest.approx(100 + 189, abs=1.5)
+    assert told.level_of(CATALOGUE["cost_per_request"]) == known.level_of(CATALOGUE["cost_per_request"])
 
 
 def test_both_arms_get_the_recorded_version(replayed):

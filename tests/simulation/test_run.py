@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.metrics.catalogue import CATALOGUE
 from core.rollout.plans.plan import Risk
 from core.simulation.harm import SimulatedHarm
 from core.simulation.population import draw_population
@@ -77,7 +78,7 @@ def test_large_values_are_cut_once_control_has_shown_enough(plan, known):
         role=LimitRole.ROLLBACK,
     )
     chance = np.random.default_rng(1)
-    source = SyntheticTraffic(known, ("cost_per_request",), draw_population(20_000, (), chance), None, chance)
+    source = SyntheticTraffic(known, [CATALOGUE["cost_per_request"]], draw_population(20_000, (), chance), None, chance)
     tally = Tally(source.population.profiles, {})
     simulate_rollout(plan(limits=(dear,)), source, tally, looks=12)
     cap = tally.caps["cost_per_request"]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from core.judging.model.evidence import CANARY, CONTROL, CellKey
+from core.metrics.catalogue import CATALOGUE
 from core.simulation.tally import Tally
 from core.stats import quantile
 
@@ -22,10 +23,10 @@ def total(tally, metric, segment="", arm=CANARY):
 
 
 def test_a_mean_is_cut_from_when_its_cap_is_known(tally):
-    tally.add_values(2, CANARY, "cost_per_request", PLACES, VALUES)
+    tally.add_values(2, CANARY, CATALOGUE["cost_per_request"], PLACES, VALUES)
     assert set(tally.sums.histograms) == {CellKey(stage=2, arm=CANARY, segment="", metric="cost_per_request")}
     tally.caps = {"cost_per_request": 2.0}
-    tally.add_values(2, CANARY, "cost_per_request", PLACES, VALUES)
+    tally.add_values(2, CANARY, CATALOGUE["cost_per_request"], PLACES, VALUES)
     assert total(tally, "cost_per_request") == (6, 28)
     assert total(tally, "cost_per_request~2") == (3, 5)
     assert total(tally, "cost_per_request>2") == (3, 2)
@@ -34,7 +35,7 @@ def test_a_mean_is_cut_from_when_its_cap_is_known(tally):
 
 
 def test_a_quantile_has_bins_and_counters_in_every_segment(tally):
-    tally.add_values(2, CONTROL, "latency_p95", PLACES, VALUES)
+    tally.add_values(2, CONTROL, CATALOGUE["latency_p95"], PLACES, VALUES)
     assert total(tally, "latency_p95>4", arm=CONTROL) == (3, 1)
     assert total(tally, "latency_p95>4", "language=de", CONTROL) == (2, 0)
     bins = {

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from core.judging.model.evidence import CANARY, CONTROL, REQUESTS, CellKey
+from core.metrics.catalogue import CATALOGUE
 from core.metrics.typical_levels import TYPICAL, MetricLevel
 from core.simulation.harm import SimulatedHarm
 from core.simulation.population import COHORT_SHARE, draw_population
@@ -25,7 +26,7 @@ def served(known, canary):
         chance = np.random.default_rng(seed)
         here = replace(known, **{"levels": {**TYPICAL, "complaint_rate": MetricLevel(level=0.01)}, **pace})
         population = draw_population(here.daily_requests, cuts, chance)
-        traffic = SyntheticTraffic(here, METRICS, population, harm, chance, icc)
+        traffic = SyntheticTraffic(here, [CATALOGUE[key] for key in METRICS], population, harm, chance, icc)
         tally = Tally(population.profiles, {"latency_p95": (4000.0,)})
         traffic.enter_stage(0, stage or canary(), control)
         for _ in range(10):

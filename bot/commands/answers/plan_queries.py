@@ -136,7 +136,7 @@ def _answer_plan(parsed: ParsedCommand, context: CommandContext) -> Message:
 def _answer_pasted_file(text: str, context: CommandContext, world: World) -> Message:
     """The plan that a pasted rollout file gives, or what is wrong with it. Nothing is planned."""
     try:
-        file = parse_file(typed_line.unwrap_mentions(text), "pasted")
+        file = parse_file(typed_line.unwrap_mentions(text), "pasted", own_metrics=world.own_metrics)
         if not isinstance(file, RolloutFile):
             raise Refused("Only a rollout file has a plan.", hint="Apply this one: rollout apply FILE.")
         plan, warnings = apply_file.plan_from_file(file, world, context.at, lambda handle: handle)

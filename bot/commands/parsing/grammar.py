@@ -1,7 +1,7 @@
 """Parse what was typed after `/rollout`: a verb with its parts, or what was not understood."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TypeAlias
@@ -75,11 +75,11 @@ class _Token:
 ParseResult: TypeAlias = ParsedCommand | Misunderstood
 
 
-def parse(line: str) -> ParseResult:
-    """Parse one line. Nothing is guessed: what is not understood gets a suggestion and is never run.
+def parse(line: str, own_metrics: Collection[str] = ()) -> ParseResult:
+    """Parse one line, which may name `own_metrics` beside the catalogue's.
 
-    A rollback has no syntax: a line that asks for one is understood whatever else it contains, and for one that only
-    mentions it the person is asked back.
+    Nothing is guessed: what is not understood gets a suggestion and is never run. A rollback has no syntax: a line that
+    asks for one is understood whatever else it contains, and for one that only mentions it the person is asked back.
     """
     line = re.sub(r"^/?rollout\s+(?=\S)", "", typed_line.strip_invisible(line), flags=re.IGNORECASE)
     if (rest_of_line := rollback_intent.find_rollback_request(line)) is not None:
@@ -88,7 +88,7 @@ def parse(line: str) -> ParseResult:
             if rollback_intent.is_only_mention(rest_of_line)
             else _parse_free_text("rollback", rest_of_line)
         )
-    answer = _parse_verb(line)
+    answer = _parse_verb(line, own_metrics)
     mentions_rollback = rollback_intent.may_mean_rollback(line)
     if isinstance(answer, Misunderstood):
         mistyped = answer.suggestion.startswith("rollback")
@@ -109,7 +109,7 @@ def _ask_whether_to_roll_back(line: str) -> Misunderstood:
     )
 
 
-def _parse_verb(line: str) -> ParseResult:
+def _parse_verb(line: str, own_metrics: Collection[str]) -> ParseResult:
     first = line.split(maxsplit=1)[0] if line else ""
     rest_of_line = line[len(first) :].strip()
     name = typed_line.normalize_characters(first).lower().strip("!.,:;`*\"'")
@@ -127,7 +127,7 @@ def _parse_verb(line: str) -> ParseResult:
     if (line.count('"') - line.count('\\"')) % 2:
         return Misunderstood(hint='A quote is not closed. Put the text in "…".', suggestion=f'{line}"')
     flags, rest, wrong = _parse_flags(verb, tokens[1:])
-    return wrong or _parse_arguments(verb, rest, flags)
+    return wrong or _parse_arguments(verb, rest, flags, own_metrics)
 
 
 def _parse_free_text(verb: str, rest_of_line: str) -> ParseResult:
@@ -208,7 +208,9 @@ def _parse_flags(verb: str, tokens: list[_Token]) -> tuple[dict[str, str], list[
     return flags, rest, None
 
 
-def _parse_arguments(verb: str, tokens: list[_Token], flags: dict[str, str]) -> ParseResult:
+def _parse_arguments(
+    verb: str, tokens: list[_Token], flags: dict[str, str], own_metrics: Collection[str]
+) -> ParseResult:
     texts = [t.text for t in tokens if t.quoted]
     words = [t.text for t in tokens if not t.quoted]
     if texts and TYPED_VERBS[verb].text is FreeTextForm.NONE and verb != "whois":
@@ -230,7 +232,7 @@ def _parse_arguments(verb: str, tokens: list[_Token], flags: dict[str, str]) -> 
         case "move-back":
             return _parse_move_back(words, text, flags)
         case "metrics" | "explain":
-            return _parse_metrics(verb, words, flags)
+            return _parse_metrics(verb, words, flags, [*CATALOGUE, *own_metrics])
         case "notice":
             return _parse_notice(words, flags)
         case "digest":
@@ -347,17 +349,17 @@ def _parse_move_back(words: list[str], text: str, flags: dict[str, str]) -> Pars
     return ParsedCommand(verb="move-back", rollout=rollout, args=(unit,), text=text, flags=flags)
 
 
-def _parse_metrics(verb: str, words: list[str], flags: dict[str, str]) -> ParseResult:
-    names = [w for w in words if w.lower() in CATALOGUE]
-    others = [w for w in words if w.lower() not in CATALOGUE]
+def _parse_metrics(verb: str, words: list[str], flags: dict[str, str], metrics: list[str]) -> ParseResult:
+    names = [w for w in words if w.lower() in metrics]
+    others = [w for w in words if w.lower() not in metrics]
     if len(others) > 1:
-        close = get_close_matches(others[1].lower(), list(CATALOGUE), n=1)
+        close = get_close_matches(others[1].lower(), metrics, n=1)
         hint = f'There is no metric "{others[1]}".' + (f" Did you mean {close[0]}?" if close else "")
         return Misunderstood(hint=hint, suggestion=f"{verb} {others[0]} {close[0]}" if close else "")
     if len(names) > 1:
         return _report_leftover(verb, names[1], format_command(verb, *others, names[0]))
     if verb == "explain" and not names:
-        return _ask_which_metric(others)
+        return _ask_which_metric(others, metrics)
     if "segment" in flags and not all(flags["segment"].partition("=")):
         hint = f'"{flags["segment"]}" is not a segment, such as language=de. Usage: {TYPED_VERBS[verb].usage}'
         return Misunderstood(hint=hint, suggestion=format_command("segments", *others))
@@ -366,8 +368,8 @@ def _parse_metrics(verb: str, words: list[str], flags: dict[str, str]) -> ParseR
     )
 
 
-def _ask_which_metric(others: list[str]) -> Misunderstood:
-    close = get_close_matches(others[0].lower(), list(CATALOGUE), n=1) if others else []
+def _ask_which_metric(others: list[str], metrics: list[str]) -> Misunderstood:
+    close = get_close_matches(others[0].lower(), metrics, n=1) if others else []
     if close:
         hint = f'There is no metric "{others[0]}". Did you mean {close[0]}?'
         return Misunderstood(hint=hint, suggestion=f"explain {close[0]}")

@@ -191,7 +191,8 @@ def _apply_file_text(
     explain_undrivable: Callable[[str], str],
 ) -> JSONResponse:
     try:
-        if isinstance(parse_file(text, name), SurfaceFile | PolicyFile) and not caller.has_role(TokenRole.ADMIN):
+        file = parse_file(text, name, own_metrics=service.load_world().own_metrics)
+        if isinstance(file, SurfaceFile | PolicyFile) and not caller.has_role(TokenRole.ADMIN):
             return build_problem(
                 403, "forbidden", "Surfaces and policies are applied with an admin token.", "Ask an admin."
             )

@@ -22,7 +22,15 @@ from core.flags.placement import (
 from core.flags.snapshot import Snapshot, SurfaceFlags, Variant
 from core.judging.model.evidence import REQUESTS, capped_cell, exceedance_cell
 from core.judging.model.question import ALL_SEGMENTS
-from core.metrics.catalogue import CATALOGUE, FEEDS, USER_VOTE, UnknownMetric, parse_readings
+from core.metrics.catalogue import (
+    CATALOGUE,
+    DENOMINATOR,
+    FEEDS,
+    USER_VOTE,
+    Metric,
+    UnknownMetric,
+    parse_readings,
+)
 from core.metrics.error_text import group_error_text
 from core.metrics.observation import Observation
 from core.rollout.models.called_model import may_answer
@@ -49,7 +57,7 @@ _FIELDS = (
     "model",
 )
 _METRICS = (*CATALOGUE, *FEEDS, USER_VOTE)
-_METRICS_HINT = " The keys are the catalogue's, latency_ms and ttft_ms."
+_METRICS_HINT = " The keys are the catalogue's, latency_ms, ttft_ms, and what the surface file defines under metrics."
 _JSON_LINES_TYPES = frozenset(
     {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
 )
@@ -219,6 +227,8 @@ def _check_item(
     identity = _parse_text(item, "id")
     unit, exposure = _parse_text(item, "unit", required=True) or "", _parse_text(item, "exposure")
     variant, version = _parse_text(item, "variant"), _parse_text(item, "version")
+    arm_place = place_observation(flags, unit=unit, at=at, variant=variant, version=version, exposure=exposure)
+    counted = arm_place.tracked.metrics if isinstance(arm_place, Placement) else {}
     parts: list[RejectedItem] = []
     observation = Observation(
         surface=surface,
@@ -228,11 +238,10 @@ def _check_item(
         at=at,
         id=identity,
         segments=_parse_segments(item.get("segments"), index, parts),
-        readings=_parse_readings(item.get("metrics"), index, parts, hints),
+        readings=_parse_readings(item.get("metrics"), {**flags.metrics, **counted}, index, parts, hints),
         error_category=_parse_category(item, index, parts),
         is_request=_parse_request_flag(item.get("request")),
     )
-    arm_place = place_observation(flags, unit=unit, at=at, variant=variant, version=version, exposure=exposure)
     if parts and not observation.readings and observation.error_category is None:
         raise _InvalidItem(parts[0].code, parts[0].message)  # nothing is left to count
     answered = _parse_text(item, "model") or observation.segments.get("model")
@@ -270,8 +279,8 @@ def _refuse_pulled(pulled: Mapping[str, str], observation: Observation, index: i
 
 
 def build_placed_observation(arm_place: Placement, observation: Observation) -> PlacedObservation:
-    """The observation at its place, with the segments and counters that its rollout tracks, and without what a source
-    counts."""
+    """The observation at its place, with the segments, own metrics and counters that its rollout tracks, and without
+    what a source counts."""
     judged, pulled = arm_place.tracked.segments, arm_place.tracked.pulled
     if pulled:
         observation = replace(
@@ -279,6 +288,9 @@ def build_placed_observation(arm_place: Placement, observation: Observation) -> 
             readings={metric: value for metric, value in observation.readings.items() if metric not in pulled},
             is_request=observation.is_request and REQUESTS not in pulled,
         )
+    readings = _select_tracked(observation.readings, arm_place.tracked.metrics)
+    if len(readings) < len(observation.readings):
+        observation = replace(observation, readings=readings)
     flow = find_flow(arm_place.tracked.flows, observation.segments)
     if flow is not None:
         observation = replace(observation, segments={**observation.segments, FLOW: flow})
@@ -294,9 +306,15 @@ def build_placed_observation(arm_place: Placement, observation: Observation) -> 
         unit=observation.unit,
         observation=observation if kept == observation.segments else replace(observation, segments=kept),
         counters=_count_threshold_passes(arm_place, observation.readings),
+        metrics=arm_place.tracked.metrics,
         counts_for_split=arm_place.counts_for_split,
         earlier_cohorts=arm_place.earlier_cohorts,
     )
+
+
+def _select_tracked(readings: Mapping[str, float], own: Mapping[str, Metric]) -> Mapping[str, float]:
+    """The readings without those of own metrics that the rollout's plan does not have, as they are newer than it."""
+    return {key: value for key, value in readings.items() if key in CATALOGUE or key.removesuffix(DENOMINATOR) in own}
 
 
 def _count_threshold_passes(arm_place: Placement, values: Mapping[str, float]) -> Mapping[str, float]:
@@ -315,9 +333,12 @@ def _count_threshold_passes(arm_place: Placement, values: Mapping[str, float]) -
 
 
 def _parse_readings(
-    metrics: Any, index: int, parts: list[RejectedItem], hints: "_SpellingHints"
+    metrics: Any, own: Mapping[str, Metric], index: int, parts: list[RejectedItem], hints: "_SpellingHints"
 ) -> Mapping[str, float]:
-    """The valid readings; null means "not measured". Invalid ones are added to `parts`."""
+    """The valid readings, of built-in metrics and of the surface's `own`; null means "not measured".
+
+    Invalid ones are added to `parts`.
+    """
     if metrics is None:
         return {}
     if not isinstance(metrics, dict):
@@ -327,9 +348,10 @@ def _parse_readings(
     found: dict[str, float] = {}
     for key, value in metrics.items():
         try:
-            found.update(parse_readings(key, value))
+            found.update(parse_readings(key, value, own))
         except UnknownMetric as error:
-            message = f"{error}{hints.suggest(error.key, _METRICS) or _METRICS_HINT}"
+            known = (*_METRICS, *own) if own else _METRICS
+            message = f"{error}{hints.suggest(error.key, known) or _METRICS_HINT}"
             parts.append(RejectedItem(index=index, code="unknown_metric", message=message))
         except ValueError as error:
             parts.append(RejectedItem(index=index, code="bad_value", message=str(error)))

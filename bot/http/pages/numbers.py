@@ -10,7 +10,6 @@ from bot.rendering.numbers import measure_rows, segments, technical_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core import evaluation
 from core.judging.model.verdict import Finding, Measure
-from core.metrics.catalogue import CATALOGUE
 from core.rollout.state.model import Rollout
 from core.service import RolloutService
 
@@ -80,8 +79,9 @@ def build_numbers(service: RolloutService, rollout: Rollout, latest: LatestNumbe
 def _build_row(rollout: Rollout, measure: Measure, latest: LatestNumbers) -> MeasureRow:
     power = detection_power(rollout, measure, latest.at)
     cells = measure_rows.build_row(measure)
+    metric = rollout.plan.find_metric(measure.metric)
     remarks = [
-        "signal: what people do" if measure.metric in CATALOGUE and CATALOGUE[measure.metric].is_signal else "",
+        "signal: what people do" if metric is not None and metric.is_signal else "",
         "against the past: no control is left" if measure.weaker else "",
         "shown to be within the limit" if measure.cleared else "",
         f"expected: {measure.expected}"

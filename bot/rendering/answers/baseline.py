@@ -5,9 +5,8 @@ from typing import Any
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.numbers import measure_rows
 from core.files.rollout_form import LIMITS, SuggestedLimits
-from core.metrics.catalogue import CATALOGUE
+from core.metrics.own_metrics import find_metric
 from core.rollout.plans.baseline import BaselineLevel, HourlyComplaints, SurfaceBaseline
 from core.rollout.plans.policy import WEEKDAYS
 from core.rollout.state.surface import Surface
@@ -35,7 +34,9 @@ def render(surface: Surface, suggested: SuggestedLimits, zone: str) -> Message:
     return blocks.build_message(
         f"Baseline: {name} {wording.escape(baseline.version, 40)}, from {wording.escape(baseline.rollout, 40)}.",
         blocks.table(
-            _HEADER, [_build_row(level) for level in baseline.levels[:MAX_ROWS]], numeric=frozenset(range(1, 6))
+            _HEADER,
+            [_build_row(surface, level) for level in baseline.levels[:MAX_ROWS]],
+            numeric=frozenset(range(1, 6)),
         ),
         blocks.lines_section(_describe_more(baseline)),
         blocks.lines_section(_list_suggestions(suggested)),
@@ -79,11 +80,11 @@ def _explain_absence(surface: Surface) -> str:
     return "The review of a rollout can keep what it measured. Until then, plans use the last rollout's levels."
 
 
-def _build_row(level: BaselineLevel) -> tuple[str, ...]:
-    unit = CATALOGUE[level.metric].unit if level.metric in CATALOGUE else ""
+def _build_row(surface: Surface, level: BaselineLevel) -> tuple[str, ...]:
+    known = find_metric(level.metric, surface.metrics)
     return (
-        measure_rows.metric_title(level.metric),
-        wording.format_value(level.level, unit),
+        known.title if known is not None else level.metric,
+        wording.format_value(level.level, known.unit if known is not None else ""),
         f"{level.spread:.2f}" if level.spread else "–",
         wording.format_percent(round(level.share * 100, 1)),
         f"{level.design_effect:.2f}",

@@ -12,7 +12,6 @@ from core.judging.model.causes import DifferenceCauses
 from core.judging.model.verdict import Measure
 from core.judging.report.power import harm_direction
 from core.judging.report.series import SeriesPoint
-from core.metrics.catalogue import CATALOGUE
 from core.reviews.usual_complaints import UsualComparison
 from core.rollout.state.model import Rollout
 
@@ -55,13 +54,15 @@ def render_technical(
         blocks.lines_section(cause_words.list_causes(causes, metric)),
         blocks.section(describe_usual(usual)) if usual is not None else None,
         charts.build_chart(trend, rows[0], zone),
-        blocks.context(f"`{wording.escape(metric, 60)}`{_label_signal(metric)} · as of {as_of} · {rollout.id}"),
+        blocks.context(
+            f"`{wording.escape(metric, 60)}`{_label_signal(rollout, metric)} · as of {as_of} · {rollout.id}"
+        ),
     )
 
 
-def _label_signal(metric: str) -> str:
-    is_signal = metric in CATALOGUE and CATALOGUE[metric].is_signal
-    return " · signal: what people do, which has many causes" if is_signal else ""
+def _label_signal(rollout: Rollout, metric: str) -> str:
+    found = rollout.plan.find_metric(metric)
+    return " · signal: what people do, which has many causes" if found is not None and found.is_signal else ""
 
 
 def render_plain(rollout: Rollout, latest: LatestNumbers, metric: str, as_of: str) -> Message:
@@ -151,7 +152,8 @@ def _format_first_line(rollout: Rollout, rows: Sequence[Measure]) -> str:
 
 
 def _render_no_data(rollout: Rollout, metric: str) -> Message:
-    what = f"{measure_rows.escaped_title(metric)} in {wording.format_subject(rollout)}"
+    title = measure_rows.escaped_title(metric, measure_rows.find_title(rollout, metric))
+    what = f"{title} in {wording.format_subject(rollout)}"
     return blocks.build_message(
         f"No data: {what} has no limit and no expectation, or nothing has been measured yet.",
         blocks.section(f"See what is measured: `/rollout metrics {rollout.id}`"),

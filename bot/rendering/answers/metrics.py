@@ -91,11 +91,8 @@ def _format_details(rollout: Rollout, chosen: tuple[Measure, ...], metric: str, 
 
 
 def _render_no_data(rollout: Rollout, latest: LatestNumbers, metric: str, segment: str) -> Message:
-    what = (
-        f"{measure_rows.escaped_title(metric)} of {wording.format_subject(rollout)}"
-        if metric
-        else wording.format_subject(rollout)
-    )
+    title = measure_rows.escaped_title(metric, measure_rows.find_title(rollout, metric))
+    what = f"{title} of {wording.format_subject(rollout)}" if metric else wording.format_subject(rollout)
     if not segment:
         return blocks.build_message(f"Not enough data: nothing has been measured yet for {what}.")
     there = segments.segment_names(latest.segments)

@@ -249,7 +249,12 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             kept = "What was measured is the new normal." if event.keeps_baseline else "No baseline was kept."
             return f"Reviewed by {by}: {rollout.id}. {kept}"
         case e.TailsFrozen():
-            metrics = wording.join_limited([measure_rows.title_in_sentence(metric) for metric in event.caps])
+            metrics = wording.join_limited(
+                [
+                    measure_rows.title_in_sentence(metric, measure_rows.find_title(rollout, metric))
+                    for metric in event.caps
+                ]
+            )
             return f"Capped: {rollout.id}. From now on extreme readings count as the cap: {metrics}."
         case _:
             assert_never(event)

@@ -143,7 +143,8 @@ def _list_limits(plan: Plan, outlook: PlanOutlook | None) -> list[str]:
 
 
 def _describe_limit(limit: Limit, foreseen: LimitForesight | None) -> str:
-    name = f"{measure_rows.escaped_title(limit.metric)} ({wording.escape(limits.format_limit(limit), 100)})"
+    title = measure_rows.escaped_title(limit.metric, limit.entry.title)
+    name = f"{title} ({wording.escape(limits.format_limit(limit), 100)})"
     does = (
         "is only reported"
         if not limit.can_act
@@ -259,7 +260,7 @@ def _list_reasons_against(rollout: Rollout, facts: DecisionFacts) -> list[str]:
     elif facts.outlook is not None and facts.outlook.foreseen:
         late = [one for one in facts.outlook.foreseen[0] if not one.is_noticed_in_time]
         if late:
-            names = wording.join_limited([measure_rows.title_in_sentence(one.limit.metric) for one in late], 4)
+            names = wording.join_limited([wording.title_in_sentence(one.limit.entry.title) for one in late], 4)
             stage = wording.escape(late[0].stage, 40)
             reasons.append(f"{stage} may be too short to notice a change as large as the limit: {names}")
     reasons += [

@@ -212,7 +212,12 @@ def _explain_verdict(rollout: Rollout, evidence: EvidenceRecorded, at: datetime)
         names = wording.join_limited([measure_rows.title_in_sentence(m.metric, m.title) for m in unknown])
         parts.append(f"too little data to judge: {names}")
     if isinstance(evidence.verdict, v.Cleared) and evidence.verdict.watched:
-        rare = wording.join_limited([measure_rows.title_in_sentence(metric) for metric in evidence.verdict.watched])
+        rare = wording.join_limited(
+            [
+                measure_rows.title_in_sentence(metric, measure_rows.find_title(rollout, metric))
+                for metric in evidence.verdict.watched
+            ]
+        )
         parts.append(f"too rare to be shown, only watched: {rare}")
     if rollout.stage is not None and rollout.stage.min_samples:
         parts.append(

@@ -47,6 +47,6 @@ def detection_power(rollout: Rollout, measure: Measure, at: datetime | None) -> 
     if at is None or stage is None or since is None:
         return Power(noticeable=None, could_still_be=None, decided_in=None)
     share = judging_question.canary_share(rollout.plan, stage) or 0.0
-    found = estimate_power(measure, canary_share=share, elapsed=at - since)
+    found = estimate_power(measure, rollout.plan.find_metric(measure.metric), canary_share=share, elapsed=at - since)
     # A rollout that has ended gets no more data, so there is no time to a decision.
     return found if rollout.is_under_way or not found.decided_in else replace(found, decided_in=None)

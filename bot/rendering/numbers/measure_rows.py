@@ -7,6 +7,7 @@ from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block
 from core.judging.model.verdict import Finding, Measure
 from core.metrics.catalogue import CATALOGUE
+from core.rollout.state.model import Rollout
 
 HEADER = ("What", "Verdict", "New", "Now", "Difference (95 % range)")
 MAX_ROWS = 9
@@ -32,6 +33,12 @@ def metric_title(metric: str, given: str = "") -> str:
         return given
     known = CATALOGUE.get(metric)
     return known.title if known else metric
+
+
+def find_title(rollout: Rollout, metric: str) -> str:
+    """The title of a metric as the plan of a rollout has it; empty if it is unknown."""
+    found = rollout.plan.find_metric(metric)
+    return found.title if found is not None else ""
 
 
 def escaped_title(metric: str, given: str = "") -> str:

@@ -79,7 +79,7 @@ def format_expectation(stated: Expectation) -> str:
 
 def format_row(row: ExpectationRow) -> str:
     """One metric against its expectation: `Cost per request: -11.0 % (expected lower, -20 … -5 %): met`."""
-    title = measure_rows.metric_title(row.metric)
+    title = measure_rows.metric_title(row.metric, row.final.measure.title if row.final is not None else "")
     moved = _format_move(row.final.measure) if row.final is not None else "not measured"
     if row.expectation is None:
         return f"{title}: {moved}, no expectation stated"

@@ -42,7 +42,9 @@ def format_limit(measure: Measure) -> str:
 
 def is_improvement_watch(measure: Measure) -> bool:
     """Whether this implied limit watches for an improvement, which only results in a note."""
-    good = CATALOGUE[measure.metric].good if measure.metric in CATALOGUE else None
+    if measure.metric not in CATALOGUE:
+        return measure.implied and measure.role == "watch"  # of a metric of the surface's own, only that is watched
+    good = CATALOGUE[measure.metric].good
     return measure.implied and (good, harm_direction(measure)) in {
         (DesiredDirection.DOWN, "less"),
         (DesiredDirection.UP, "more"),

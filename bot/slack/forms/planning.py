@@ -156,7 +156,7 @@ class PlanningListeners:
         if surface is None:
             raise NotFound(f"There is no AI feature called {form.surface} any more.", hint="Open the form again.")
         text = rollout_form.write_form(form, surface.live_content)
-        file = parse_file(text, _FILENAME)
+        file = parse_file(text, _FILENAME, own_metrics=world.own_metrics)
         assert isinstance(file, RolloutFile)
         if world.find_named(form.name.strip()) is not None:
             raise UnusableForm({rollout_form.NAME: f"There is a rollout called {form.name.strip()}. Use another name."})
@@ -210,7 +210,8 @@ class PlanningListeners:
         """Send the rollout file of a modal to the person, as a file in a direct message."""
         ack()
         file, _ = plan_preview.read_file(body["view"])
-        name = str(parse_file(file, _FILENAME).source.data["rollout"])
+        own = self._service.load_world().own_metrics
+        name = str(parse_file(file, _FILENAME, own_metrics=own).source.data["rollout"])
         first = f"The file of {wording.escape(name, 100)}. `rollout apply` takes it."
         said = blocks.build_message(first)
         posted = self._client.chat_postMessage(channel=body["user"]["id"], text=said.text, blocks=list(said.blocks))

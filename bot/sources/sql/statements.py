@@ -323,7 +323,7 @@ class PullStatements:
         match one.kind:
             case MetricKind.PROPORTION:
                 return or_(value == 0, value == 1)
-            case MetricKind.RATIO:
+            case MetricKind.SHARE:
                 return and_(value >= 0, value <= 1)
             case _:
                 return and_(value >= 0, value <= MAX_READING)

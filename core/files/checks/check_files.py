@@ -21,6 +21,7 @@ from core.files.policy_file import PolicyFile
 from core.files.read_file import AnyFile
 from core.files.rollout_file import RolloutFile
 from core.files.surface_file import SurfaceFile, surface_from_file
+from core.files.syntax import metric_terms
 from core.files.syntax.problems import FileProblem, UnreadableFile
 from core.files.templates import TEMPLATES
 from core.rollout.plans.plan import Risk, content_hash
@@ -51,9 +52,9 @@ def check(file: AnyFile, surface: Surface | None, policy: Policy, now: datetime 
                 *_check_unit(file),
             ]
         case SurfaceFile():
-            found = [*_check_surface(file)]
+            found = [*_check_surface(file), *metric_terms.check_metrics(file.source, file.metrics)]
         case PolicyFile():
-            found = [*_check_policy(file)]
+            found = [*_check_policy(file), *metric_terms.check_metrics(file.source, file.metrics)]
         case _:
             assert_never(file)
     return tuple(sorted(found, key=lambda problem: (problem.line, problem.column)))

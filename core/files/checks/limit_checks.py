@@ -7,7 +7,6 @@ from core.files.rollout_file import RolloutFile
 from core.files.syntax.limit_terms import LimitTerms
 from core.files.syntax.problems import FieldPath, FileProblem
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
-from core.metrics.catalogue import CATALOGUE
 from core.rollout.plans.plan import Expectation, Risk
 
 WATCHED_METRICS = {
@@ -44,7 +43,7 @@ def _check_duplicates(file: RolloutFile, name: str, terms: Sequence[LimitTerms])
 
 def _check_signals(file: RolloutFile) -> Iterator[FileProblem]:
     for number, limit in enumerate(file.rollback_when):
-        if CATALOGUE[limit.metric].is_signal and limit.to_limit(LimitRole.ROLLBACK).can_act:
+        if limit.entry.is_signal and limit.to_limit(LimitRole.ROLLBACK).can_act:
             yield file.source.problem_at(
                 ("rollback_when", number, "metric"),
                 f"{limit.metric} is a signal: what people do has many causes, so a shift usually holds a rollout for "

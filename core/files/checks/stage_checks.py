@@ -100,7 +100,7 @@ def _check_comparison(file: RolloutFile) -> Iterator[FileProblem]:
             )
             yield file.source.problem_at(("stages", number, "ab", "days"), message, severity="warning")
         for place, metric in enumerate(entry.terms.decide_on):
-            if not has_fixed_test(metric):
+            if not has_fixed_test(file.entry_of(metric)):
                 message = (
                     f"a comparison cannot be decided on {metric}, which has no average to compare: leave it out; "
                     "a limit on it is watched all the time"

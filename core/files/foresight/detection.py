@@ -11,7 +11,6 @@ from math import exp, inf
 from core.files.foresight.known_traffic import KnownTraffic
 from core.files.foresight.readings_needed import evidence_needed, readings_to_clear, readings_to_notice
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
-from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.metrics.typical_levels import JUDGED_METRICS, MetricLevel
 from core.rollout.plans.plan import Plan, Risk, Stage
 from core.rollout.plans.policy import DEFAULT_POLICY, GrowOn, Policy
@@ -149,7 +148,7 @@ def foresee_limits(design: DetectionDesign, stage: Stage, known: KnownTraffic) -
 
 def _time_until_seen(design: DetectionDesign, stage: Stage, known: KnownTraffic, limit: Limit) -> timedelta | None:
     """When harm of twice the limit is detected with 80 % power; None if never."""
-    level, size = known.level_of(limit.metric), SIGHT_FACTOR * limit.amount
+    level, size = known.level_of(limit.entry), SIGHT_FACTOR * limit.amount
     if limit.is_absolute or limit.is_per_category:
         size = SIGHT_FACTOR - 1.0
     alpha = exp(-evidence_needed(design.limits, limit, segments=design.segments))
@@ -178,7 +177,7 @@ def usual_time_in_stage(stage: Stage, known: KnownTraffic) -> timedelta:
 def _foresee_limit(
     design: DetectionDesign, stage: Stage, known: KnownTraffic, limit: Limit, usual: timedelta
 ) -> LimitForesight:
-    level, within = known.level_of(limit.metric), design.longest_time_in(stage)
+    level, within = known.level_of(limit.entry), design.longest_time_in(stage)
     alpha = exp(-evidence_needed(design.limits, limit, segments=design.segments))
     size = _change_sought(limit)
 
@@ -196,9 +195,8 @@ def _foresee_limit(
     share = _canary_share(design, stage.percent)
     clear_hours = readings_to_clear(limit, level, canary_share=share) / _readings_per_hour(known, level, stage.percent)
     cleared = _to_span(clear_hours)
-    kind = CATALOGUE[limit.metric].kind
     too_late = cleared is None or cleared > within
-    countable = kind not in {MetricKind.MEAN, MetricKind.QUANTILE} and not limit.is_absolute
+    countable = not limit.entry.has_amounts and not limit.is_absolute
     ways = None
     if not hours <= limit_hours:
         percent = _find_least(lambda x: hours_until_noticed(x, size) <= limit_hours, stage.percent, LARGEST_PERCENT)
@@ -253,7 +251,7 @@ def _size_range(limit: Limit, level: MetricLevel) -> tuple[float, float]:
         return 0.001, 100.0
     if limit.scale is LimitScale.RELATIVE:
         return limit.amount / 50, 0.999 if limit.kind is LimitKind.DROPS_BY else 100.0
-    if CATALOGUE[limit.metric].is_binary:
+    if limit.entry.is_binary:
         room = level.level if limit.kind is LimitKind.DROPS_BY else 1 - level.level
         return limit.amount / 50, room * 0.999
     return limit.amount / 50, level.level * 100

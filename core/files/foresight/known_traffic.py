@@ -8,8 +8,9 @@ import numpy as np
 
 from core.judging.look import bucket_sums
 from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, REQUESTS, EvidenceSums
-from core.metrics.catalogue import CATALOGUE, MetricKind
-from core.metrics.typical_levels import TYPICAL, MetricLevel, has_amounts
+from core.judging.model.limits import NEW_CATEGORY_METRIC
+from core.metrics.catalogue import CATALOGUE, Metric, MetricKind
+from core.metrics.typical_levels import TYPICAL, MetricLevel, assume_level
 from core.rollout.state.model import Rollout
 from core.rollout.state.surface import Surface
 from core.stats import clustering, quantile
@@ -34,9 +35,12 @@ class KnownTraffic:
     metrics: frozenset[str] = frozenset()
     is_baseline: bool = False
 
-    def level_of(self, metric: str) -> MetricLevel:
+    def level_of(self, metric: Metric) -> MetricLevel:
         """The measured level of a metric, or else the typical one."""
-        return self.levels.get(metric, TYPICAL[metric])
+        found = self.levels.get(metric.key)
+        if found is None or (metric.key not in TYPICAL and (found.spread > 0) != metric.has_amounts):
+            return assume_level(metric)  # not measured, or measured while this name meant another kind of metric
+        return found
 
     @property
     def levels_from(self) -> str:
@@ -71,7 +75,6 @@ def recall_traffic(surface: Surface) -> KnownTraffic | None:
     found = {
         one.metric: MetricLevel(level=one.level, spread=one.spread, share=one.share, design_effect=one.design_effect)
         for one in baseline.levels
-        if one.metric in TYPICAL
     }
     return replace(
         known,
@@ -88,7 +91,8 @@ def measure_traffic(surface: Surface, rollout: Rollout, sums: EvidenceSums, now:
     The surface file's pace takes precedence over the measured one.
     """
     stages = [span.index for span in rollout.spans if rollout.plan.stages[span.index].is_compared]
-    found = {key: level for key in CATALOGUE if (level := measure_level(sums, stages, key)) is not None}
+    metrics = (*CATALOGUE.values(), *(rollout.plan.metrics or ()))
+    found = {one.key: level for one in metrics if (level := measure_level(sums, stages, one)) is not None}
     known = assume_traffic(surface)
     if known.daily_requests is None and (pace := measure_pace(rollout, sums, now)) is not None:
         known = known.with_pace(pace, f"the pace of {rollout.id}")
@@ -98,23 +102,25 @@ def measure_traffic(surface: Surface, rollout: Rollout, sums: EvidenceSums, now:
 
 
 def measure_level(
-    sums: EvidenceSums, stages: Sequence[int], metric: str, arm: str = CONTROL, segment: str = EVERYONE
+    sums: EvidenceSums, stages: Sequence[int], entry: Metric, arm: str = CONTROL, segment: str = EVERYONE
 ) -> MetricLevel | None:
     """The level of a metric in one arm over these stages; None if there are too few readings."""
-    arrays = bucket_sums.read_bucket_sums(sums, stages, arm, metric, (segment,))[0]
+    arrays = bucket_sums.read_bucket_sums(sums, stages, arm, entry.key, (segment,))[0]
     weight, value = float(arrays[..., 0].sum()), float(arrays[..., 1].sum())
     requests = float(bucket_sums.read_bucket_sums(sums, stages, arm, REQUESTS, (segment,))[..., 0].sum())
-    entry = CATALOGUE[metric]
-    if weight < ENOUGH_READINGS or requests <= 0 or metric not in TYPICAL or metric == "new_error_category":
+    if weight < ENOUGH_READINGS or requests <= 0 or entry.key == NEW_CATEGORY_METRIC:
         return None
     if entry.kind is MetricKind.COUNT:
         return MetricLevel(level=(value + 0.5) / (requests + 1)) if value > 0 else None
     share = min(weight / requests, 1.0)
-    if not has_amounts(metric):
+    if not entry.has_amounts:
         return MetricLevel(
             level=(value + 0.5) / (weight + 1), share=share, design_effect=float(clustering.design_effect(arrays))
         )
-    counted = bucket_sums.merge_histograms(sums, stages, arm, metric, segment)
+    if entry.kind is MetricKind.RATIO:
+        arrays = bucket_sums.read_metric_sums(sums, stages, arm, entry, entry.key, (segment,))[0]
+        weight = float(arrays[..., 0].sum())
+    counted = bucket_sums.merge_histograms(sums, stages, arm, entry.key, segment)
     # Once the cap of a mean is frozen, its histogram is no longer stored; the buckets' spread is a good substitute.
     spread = (
         _measure_spread(counted) if sum(counted.values()) >= ENOUGH_READINGS else _estimate_spread_from_buckets(arrays)

@@ -33,8 +33,8 @@ def suggest_amount(limit: Limit, design: DetectionDesign, stage: Stage, known: K
     if limit.metric not in known.metrics or limit.is_per_category:
         return None
     if limit.is_absolute:
-        margin = CATALOGUE[limit.metric].default_margin
-        level = known.level_of(limit.metric).level
+        margin = limit.entry.default_margin
+        level = known.level_of(limit.entry).level
         return round_up(level * (1 + LEVEL_FACTOR * margin)) if margin is not None else None
     foreseen = detection.foresee_limits(replace(design, limits=(limit,)), stage, known)
     smallest = foreseen[0].smallest if foreseen else None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core.judging.model import alpha_shares
 from core.judging.model.hypothesis import build_harm_hypotheses, build_noninferiority_hypotheses
 from core.judging.model.limits import Limit, LimitKind, LimitScale
-from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.catalogue import MetricKind
 from core.metrics.typical_levels import MetricLevel
 from core.stats import noninferiority_planning as clearing_stats
 from core.stats import planning
@@ -30,7 +30,7 @@ def evidence_needed(limits: Sequence[Limit], limit: Limit, *, segments: bool) ->
     if not limit.is_per_category:
         share *= alpha_shares.OVERALL_SHARE if segments else 1.0
         share *= alpha_shares.stage_share(1, absolute=limit.is_absolute)
-    if CATALOGUE[limit.metric].kind is MetricKind.MEAN:
+    if limit.entry.kind is MetricKind.MEAN:
         share *= alpha_shares.CAPPED + (
             alpha_shares.TAIL if limit.kind is LimitKind.DROPS_BY or limit.is_absolute else 0.0
         )
@@ -40,7 +40,7 @@ def evidence_needed(limits: Sequence[Limit], limit: Limit, *, segments: bool) ->
 @lru_cache(maxsize=8192)  # a file is checked several times, and each check repeats the same searches in every stage
 def readings_to_notice(limit: Limit, level: MetricLevel, size: float, *, canary_share: float, alpha: float) -> float:
     """Expected canary readings until a change of this size is noticed; infinite if it never is."""
-    metric = CATALOGUE[limit.metric]
+    metric = limit.entry
     if size <= 0 or not 0 < canary_share < 1:
         return inf
     if limit.is_absolute or limit.is_per_category:
@@ -51,7 +51,7 @@ def readings_to_notice(limit: Limit, level: MetricLevel, size: float, *, canary_
     beyond = size - limit.amount if limit.strict else size
     if beyond <= 0:
         return inf
-    if metric.kind is MetricKind.MEAN:
+    if metric.is_average:
         deviation = level.level * _coefficient_of_variation(level.spread)
         return float(
             planning.canary_units(
@@ -71,11 +71,11 @@ def readings_to_notice(limit: Limit, level: MetricLevel, size: float, *, canary_
 
 def readings_to_clear(limit: Limit, level: MetricLevel, *, canary_share: float) -> float:
     """Expected canary readings until an unchanged version is shown to keep the limit; infinite if it never is."""
-    metric = CATALOGUE[limit.metric]
+    metric = limit.entry
     if limit.is_per_category or not 0 < canary_share < 1:
         return inf
     if limit.is_absolute:
-        if metric.kind is MetricKind.MEAN:
+        if metric.is_average:
             margin = limit.amount - level.level
             return _canary_units(level, margin, CANARY_ONLY_SHARE) if margin > 0 else inf
         bound = _clip_rate(
@@ -87,7 +87,7 @@ def readings_to_clear(limit: Limit, level: MetricLevel, *, canary_share: float) 
             else _share_above(metric.quantile or 0.5, level, limit.amount)
         )
         return clearing_stats.noninferiority_trials_against(rate, bound=bound)
-    if metric.kind is MetricKind.MEAN:
+    if metric.is_average:
         return _canary_units(level, _to_absolute_change(limit, level, limit.amount), canary_share)
     if metric.quantile is not None:
         # canary readings are compared with a threshold shifted by the limit: fewer should exceed it
@@ -109,7 +109,7 @@ def _to_absolute_change(limit: Limit, level: MetricLevel, size: float) -> float:
 
 def _rate_after_change(limit: Limit, level: MetricLevel, change: float) -> float:
     """The rate that the test sees after a change; for a quantile, the share of values above control's quantile."""
-    q = CATALOGUE[limit.metric].quantile
+    q = limit.entry.quantile
     if q is not None:
         factor = 1 + change if limit.scale is LimitScale.RELATIVE else 1 + change / level.level
         return _clip_rate(1 - _NORMAL.cdf(_NORMAL.inv_cdf(q) - log(max(factor, 1e-9)) / max(level.spread, 1e-3)))
@@ -118,7 +118,7 @@ def _rate_after_change(limit: Limit, level: MetricLevel, change: float) -> float
 
 def _bound_and_rate(limit: Limit, level: MetricLevel, size: float) -> tuple[float, float]:
     """(bound, rate) for a limit without a control, with a level that is this much above it."""
-    metric = CATALOGUE[limit.metric]
+    metric = limit.entry
     if metric.quantile is None:
         return _clip_rate(limit.amount), _clip_rate(limit.amount * (1 + size))
     there = replace(level, level=limit.amount * (1 + size))

@@ -1,8 +1,10 @@
 """The base models of all files, and the field types that several of them share."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import (
@@ -14,13 +16,15 @@ from pydantic import (
     JsonValue,
     PlainValidator,
     PrivateAttr,
+    ValidationInfo,
 )
 from pydantic import WithJsonSchema as Schema
 from pydantic_core import PydanticCustomError
 
 from core.files.syntax import units
 from core.files.syntax.yaml_with_lines import SourceFile
-from core.metrics.catalogue import CATALOGUE
+from core.metrics.catalogue import CATALOGUE, Metric
+from core.metrics.own_metrics import OwnMetrics
 from core.rollout.plans.plan import NoticePlan
 
 PART_NAMES = ("prompt", "model", "params", "tools", "routing")
@@ -82,6 +86,37 @@ def one_of(what: str, choices: Iterable[str]) -> AfterValidator:
     return AfterValidator(check_choice)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownMetrics:
+    """The metrics besides the catalogue's that a rollout file may name: those of its surface, in `own` by name.
+
+    `defined` are all that are known; None where no surface is, as when a file is checked alone.
+    """
+
+    surface: str = ""
+    own: Mapping[str, Metric] = field(default_factory=dict)
+    defined: OwnMetrics | None = None
+
+
+def known_metrics(info: ValidationInfo) -> KnownMetrics:
+    """The own metrics that the file being read may name."""
+    return info.context if isinstance(info.context, KnownMetrics) else KnownMetrics()
+
+
+def _check_metric(name: str, info: ValidationInfo) -> str:
+    known = known_metrics(info)
+    names = [*CATALOGUE, *known.own]
+    if name in names:
+        return name
+    message = f'unknown metric "{name}"'
+    owners = known.defined.find_owners(name) if known.defined is not None else ()
+    if owners:
+        message = f'"{name}" is a metric of {", ".join(owners)}, not of {known.surface}: define it there too'
+    elif known.defined is None and not get_close_matches(name.lower(), names, n=1):
+        message += ": if it is the surface's own, check the surface file along with this one"
+    raise PydanticCustomError("unknown", "{message}", {"message": message, "given": name, "choices": names})
+
+
 def _matching_pattern(pattern: str, message: str) -> AfterValidator:
     def check_pattern(text: str) -> str:
         if re.fullmatch(pattern, text) is None:
@@ -128,7 +163,11 @@ WrittenAmount: TypeAlias = Annotated[
     PlainValidator(units.parse_amount),
     Schema({"type": ["string", "number"], "examples": ["2pp", "15%", "4000ms"]}),
 ]
-MetricKey: TypeAlias = Annotated[str, one_of("metric", CATALOGUE), Schema({"type": "string", "enum": list(CATALOGUE)})]
+MetricKey: TypeAlias = Annotated[
+    str,
+    AfterValidator(_check_metric),
+    Schema({"type": "string", "anyOf": [{"enum": list(CATALOGUE)}, {"pattern": "^[a-z][a-z0-9_]+$"}]}),
+]
 Name: TypeAlias = Annotated[
     str,
     _matching_pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "is not a name: letters, digits, dots, dashes, at most 100"),

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, assert_never
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, model_validator
 
-from core.files.syntax.fields import Duration, MetricKey, StrictModel, WrittenAmount, field_error
+from core.files.syntax.fields import Duration, MetricKey, StrictModel, WrittenAmount, field_error, known_metrics
 from core.files.syntax.units import Amount, Unit, explain_bare_rate, format_amount, format_duration
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.catalogue import CATALOGUE, Metric, MetricKind
@@ -27,8 +27,11 @@ class LimitTerms(StrictModel):
     confidence: Literal["any_harm", "strict"] = "any_harm"
     mode: Literal["act", "dry_run"] = "act"
 
+    _own: Metric | None = PrivateAttr(default=None)
+
     @model_validator(mode="after")
-    def _check_terms(self) -> "LimitTerms":
+    def _check_terms(self, info: ValidationInfo) -> "LimitTerms":
+        self._own = known_metrics(info).own.get(self.metric)
         given = [kind for kind in _KINDS if getattr(self, kind) is not None]
         if not given:
             raise field_error("metric", f"a limit needs one of {', '.join(_KINDS)}")
@@ -43,6 +46,11 @@ class LimitTerms(StrictModel):
         if self.min_events is not None and self.kind is not LimitKind.RATE_ABOVE:
             raise field_error("min_events", "min_events goes with rate_above only")
         return self
+
+    @property
+    def entry(self) -> Metric:
+        """The metric that is limited."""
+        return self._own or CATALOGUE[self.metric]
 
     @property
     def kind(self) -> LimitKind:
@@ -62,11 +70,12 @@ class LimitTerms(StrictModel):
             min_events=self.min_events,
             strict=self.confidence == "strict",
             dry_run=self.mode == "dry_run",
+            definition=self._own,
         )
 
     def _scaled_amount(self) -> tuple[float, LimitScale]:
         kind = self.kind
-        return scale_amount(CATALOGUE[self.metric], kind, getattr(self, kind.value))
+        return scale_amount(self.entry, kind, getattr(self, kind.value))
 
 
 def scale_amount(metric: Metric, kind: LimitKind, amount: Amount) -> tuple[float, LimitScale]:
@@ -79,7 +88,7 @@ def scale_amount(metric: Metric, kind: LimitKind, amount: Amount) -> tuple[float
         raise ValueError(f"new_error_category has no {kind.value}: write rate_above: 0.2%")
     match kind:
         case LimitKind.EXCEEDS:
-            return _scale_level(metric, amount), LimitScale.ABSOLUTE
+            return scale_level(metric, amount), LimitScale.ABSOLUTE
         case LimitKind.RATE_ABOVE:
             return _scale_fraction(amount, "0.2%"), LimitScale.ABSOLUTE
         case LimitKind.EXCEEDS_NORMAL_BY:
@@ -92,7 +101,7 @@ def scale_amount(metric: Metric, kind: LimitKind, amount: Amount) -> tuple[float
 
 def format_limit(limit: Limit) -> dict[str, str | int]:
     """The terms that parse back to exactly this limit, without its role."""
-    metric = CATALOGUE[limit.metric]
+    metric = limit.entry
     match limit.scale:
         case LimitScale.POINTS:
             unit = Unit.POINTS
@@ -153,7 +162,8 @@ def _level_unit(metric: Metric) -> Unit:
     return {"ms": Unit.MILLISECONDS, "US$": Unit.DOLLARS}.get(metric.unit, Unit.NONE)
 
 
-def _scale_level(metric: Metric, amount: Amount) -> float:
+def scale_level(metric: Metric, amount: Amount) -> float:
+    """A level in the metric's own unit; rates as fractions. Raises ValueError that says what to write."""
     unit, text = _level_unit(metric), format_amount(amount)
     if unit is Unit.PERCENT:
         return _scale_fraction(amount, "5%")

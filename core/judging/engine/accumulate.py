@@ -21,7 +21,6 @@ from core.judging.model.state import (
     build_total_key,
     is_overall_key,
 )
-from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.stats import proportion
 
 GATE_REQUESTS = 100
@@ -189,7 +188,7 @@ def _freeze_taus(question: Question, look: Look, before: JudgingState) -> Mappin
     """
     taus = dict(before.taus)
     for position, limit in enumerate(question.criteria):
-        if str(position) in taus or CATALOGUE[limit.metric].kind is not MetricKind.MEAN:
+        if str(position) in taus or not limit.entry.is_average:
             continue
         cell = question.comparison_cell(limit.metric)
         for since in question.exposed_stages:

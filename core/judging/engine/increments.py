@@ -14,7 +14,7 @@ from core.judging.model.limits import Limit, LimitScale
 from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question
 from core.judging.model.state import CountTotals, EProcessKind, JudgingState
-from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.catalogue import MetricKind
 from core.stats import proportion, rate
 from core.stats.input_checks import Array, Side
 
@@ -101,7 +101,7 @@ def _build_kernel_calls(
                 continue
             if (job := _build_harm_call(question, position, limit, hypothesis, step, before, current)) is not None:
                 yield job
-    if question.is_default_limit(position) or not limit.can_act or CATALOGUE[limit.metric].kind is MetricKind.MEAN:
+    if question.is_default_limit(position) or not limit.can_act or limit.entry.is_average:
         return
     for hypothesis in build_noninferiority_hypotheses(limit):
         crossed = quantile_crossing.compares_quantiles(limit)
@@ -124,11 +124,11 @@ def _build_harm_call(
     before: JudgingState,
     current: JudgingState,
 ) -> _KernelCall | None:
-    entry, side = CATALOGUE[limit.metric], hypothesis.side
-    if limit.is_absolute and entry.kind is not MetricKind.MEAN:
+    entry, side = limit.entry, hypothesis.side
+    if limit.is_absolute and not entry.is_average:
         bound = 1 - entry.quantile if entry.quantile is not None else limit.amount
         return _build_one_sample_call(position, side, "fixed", new_counts, bound)
-    if entry.kind is MetricKind.MEAN:
+    if entry.is_average:
         # More readings above the cap are harm. If less is harm, capping cannot hide it, so there is no tail test.
         if side == "less" or new_counts.stage not in question.compared_stages:
             return None
@@ -158,7 +158,7 @@ def _build_noninferiority_call(
     before: JudgingState,
     current: JudgingState,
 ) -> _KernelCall | None:
-    quantile = CATALOGUE[limit.metric].quantile
+    quantile = limit.entry.quantile
     if limit.is_absolute:
         bound = 1 - quantile if quantile is not None else limit.amount
         return _build_one_sample_call(position, hypothesis.side, "clear", new_counts, bound)
@@ -200,7 +200,7 @@ def _build_two_sample_call(
     before: JudgingState,
     current: JudgingState,
 ) -> _KernelCall | None:
-    if CATALOGUE[limit.metric].kind is MetricKind.COUNT:
+    if limit.entry.kind is MetricKind.COUNT:
         # Events may arrive later than their requests, so the exposure is all requests of the stage so far.
         served = current.get_total(new_counts.stage, REQUESTS, new_counts.segment)
         if new_counts.canary_events + new_counts.control_events == 0:

@@ -34,7 +34,7 @@ from core.judging.model.hypothesis import Hypothesis, build_harm_hypotheses, is_
 from core.judging.model.limits import Limit
 from core.judging.model.question import Question
 from core.judging.model.state import Baseline, CountTotals, EProcessKind, JudgingState
-from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.catalogue import MetricKind
 from core.stats import mean, proportion
 from core.stats.heaviest_bucket import kl_divergence
 from core.stats.input_checks import Side
@@ -98,7 +98,7 @@ class EvidenceIndex:
         self, position: int, hypothesis: Hypothesis, since: int, segment: str, share: float
     ) -> Iterator[MixtureTerm]:
         limit = self._question.criteria[position]
-        if CATALOGUE[limit.metric].kind is MetricKind.MEAN:
+        if limit.entry.is_average:
             yield from self._mean_terms(position, hypothesis, since, segment, share)
             return
         standing = self._comparisons.get((limit.metric, since, segment))
@@ -120,7 +120,7 @@ class EvidenceIndex:
         """(log e-value, whether it is beyond the limit) against a fixed number. A quantile is tested by the share of
         values above that number."""
         limit = self._question.criteria[position]
-        level, quantile = standing.level, CATALOGUE[limit.metric].quantile
+        level, quantile = standing.level, limit.entry.quantile
         enough = level is not None and level * standing.level_weight >= (limit.min_events or 0)
         beyond = level is not None and level > limit.amount and enough
         bound = 1 - quantile if quantile is not None else limit.amount
@@ -145,8 +145,9 @@ class EvidenceIndex:
         if plain is not None:
             log_e = self._mean_log_e(position, hypothesis, plain)
             beyond = _is_robustly_beyond(limit, hypothesis, plain)
+            part = 1.0 if limit.entry.kind is MetricKind.RATIO else UNCAPPED  # a ratio has no cap
             yield MixtureTerm(
-                log_weight=log(share * UNCAPPED), log_e=log_e, is_beyond_limit=beyond, estimate=plain.paired_estimate
+                log_weight=log(share * part), log_e=log_e, is_beyond_limit=beyond, estimate=plain.paired_estimate
             )
         if cap is None:
             return
@@ -201,7 +202,7 @@ class EvidenceIndex:
     def _onset_terms(self, position: int, hypothesis: Hypothesis) -> Iterator[MixtureTerm]:
         """The term for harm with an unknown onset, with the recent estimate."""
         question, limit = self._question, self._question.criteria[position]
-        if CATALOGUE[limit.metric].kind is MetricKind.MEAN and (hypothesis.side == "less" or limit.is_absolute):
+        if limit.entry.is_average and (hypothesis.side == "less" or limit.is_absolute):
             return
         components = self._components.get((position, hypothesis.side, "onset", -1, EVERYONE))
         if components is None:
@@ -228,11 +229,7 @@ class EvidenceIndex:
             rest = canary - loudest / recent.canary_trials
             reference = control or 0.0
             if limit.is_absolute:
-                reference = (
-                    limit.amount
-                    if CATALOGUE[limit.metric].quantile is None
-                    else 1 - CATALOGUE[limit.metric].require_quantile()
-                )
+                reference = limit.amount if limit.entry.quantile is None else 1 - limit.entry.require_quantile()
             part = (rest - reference) / (canary - reference) if canary != reference else 0.0
             log_e = robust_log_e(components, 1.0, LeaveOneOut(), part)
             beyond = self._is_recently_beyond(position, hypothesis, rest, control)
@@ -262,7 +259,7 @@ class EvidenceIndex:
         self, limit: Limit, recent: CountTotals, canary: float, control: float | None
     ) -> Estimate | None:
         """The recent estimate of a rate or count; otherwise the stage's estimate with the recent exceedance as note."""
-        entry = CATALOGUE[limit.metric]
+        entry = limit.entry
         if entry.is_binary or entry.kind is MetricKind.COUNT:
             return Estimate(
                 canary=canary,
@@ -283,14 +280,14 @@ class EvidenceIndex:
 
     def _is_recently_beyond(self, position: int, hypothesis: Hypothesis, canary: float, control: float | None) -> bool:
         limit = self._question.criteria[position]
-        entry = CATALOGUE[limit.metric]
+        entry = limit.entry
         if entry.quantile is not None and limit.is_absolute:
             return canary > 1 - entry.quantile
         if limit.is_absolute:
             return canary > limit.amount
         if quantile_crossing.compares_quantiles(limit):
             return control is not None and hypothesis.sign * (canary - control) > 0
-        if entry.kind is MetricKind.MEAN:
+        if entry.is_average:
             return control is not None and canary > 2 * control
         return is_beyond_limit(limit, hypothesis.side, canary, control)
 
@@ -306,12 +303,12 @@ class EvidenceIndex:
             return
         error = _combine_errors(standing.level_error, hypothesis, baseline)
         left = standing.without_loudest_bucket(hypothesis.side)
-        entry, tau = CATALOGUE[limit.metric], self._state.taus.get(str(position))
+        entry, tau = limit.entry, self._state.taus.get(str(position))
         components = self._components.get((position, hypothesis.side, "alone", since, EVERYONE))
         bound = hypothesis.bound_ratio * baseline.least_harmful_level(hypothesis.side) + hypothesis.bound_shift
         if entry.quantile is not None:
             left = None  # histograms have no buckets to leave out
-        if entry.kind is MetricKind.MEAN:
+        if entry.is_average:
             ready = is_gate_open(self._look, standing.metric, since)
             log_e = _log_e_against_past(hypothesis, standing.level, bound, error, tau) if ready else 0.0
             if left is not None:
@@ -397,7 +394,7 @@ def _is_robustly_beyond(limit: Limit, hypothesis: Hypothesis, standing: ArmCompa
         return all(level is not None and level > limit.amount for level in levels)
     if not is_beyond_limit(limit, hypothesis.side, standing.canary, standing.control):
         return False
-    if left is None or CATALOGUE[limit.metric].quantile is not None:
+    if left is None or limit.entry.quantile is not None:
         return True
     levels = (left.canary,) if left.drawn_in is None else (left.canary, left.drawn_in)
     return all(is_beyond_limit(limit, hypothesis.side, level, left.control) for level in levels)

@@ -14,7 +14,7 @@ from core.judging.model.hypothesis import build_harm_hypotheses, is_beyond_limit
 from core.judging.model.limits import Limit
 from core.judging.model.question import Question
 from core.judging.model.state import Baseline
-from core.metrics.catalogue import CATALOGUE, Metric, MetricKind
+from core.metrics.catalogue import Metric, MetricKind
 from core.stats import clustering, mean, proportion, quantile
 from core.stats.input_checks import Side
 
@@ -101,11 +101,23 @@ def draft_comparisons(
 
     `cell` is the metric's own cell, its capped one, or the one that counts readings above a threshold.
     """
-    entry = CATALOGUE[key] if ">" not in cell else replace(CATALOGUE[key], kind=MetricKind.PROPORTION)
+    entry = question.entry_of(key)
+    if ">" in cell:
+        entry = replace(entry, kind=MetricKind.PROPORTION)
     everywhere = [stage for stage in question.exposed_stages if stage >= since]
     paired = [stage for stage in question.compared_stages if stage >= since]
-    canary, control = (bucket_sums.read_bucket_sums(sums, paired, arm, cell, segments) for arm in (CANARY, CONTROL))
-    alone = canary if paired == everywhere else bucket_sums.read_bucket_sums(sums, everywhere, CANARY, cell, segments)
+    canary, control = (
+        bucket_sums.read_metric_sums(sums, paired, arm, entry, cell, segments) for arm in (CANARY, CONTROL)
+    )
+    alone = (
+        canary
+        if paired == everywhere
+        else bucket_sums.read_metric_sums(sums, everywhere, CANARY, entry, cell, segments)
+    )
+    counts = [
+        _count_readings(sums, stages, arm, cell, segments) if entry.kind is MetricKind.RATIO else of[..., 0].sum((1, 2))
+        for stages, arm, of in ((paired, CANARY, canary), (paired, CONTROL, control), (everywhere, CANARY, alone))
+    ]
     level, level_error = mean.pooled_level(alone)
     sides = _ArmLevels(len(segments)) if not paired else _ArmLevels.from_arms(canary, control)
     effects = compute_design_effects(entry.kind, *((canary, control) if paired else (alone,)))
@@ -139,14 +151,16 @@ def draft_comparisons(
             segment=segment,
             canary=_finite_or_none(left),
             control=_finite_or_none(right),
-            error=None if entry.quantile is not None else floor_error(entry, sides.error[i], spread, canary[i]),
-            canary_weight=float(canary[i, ..., 0].sum()),
-            control_weight=float(control[i, ..., 0].sum()),
+            error=None
+            if entry.quantile is not None
+            else floor_error(entry, sides.error[i], spread, float(counts[0][i])),
+            canary_weight=float(counts[0][i]),
+            control_weight=float(counts[1][i]),
             level=_finite_or_none(own),
             level_error=None
             if entry.quantile is not None
-            else floor_error(entry, float(level_error[i]), abs(float(level[i])), alone[i]),
-            level_weight=float(alone[i, ..., 0].sum()),
+            else floor_error(entry, float(level_error[i]), abs(float(level[i])), float(counts[2][i])),
+            level_weight=float(counts[2][i]),
             design_effect=effect,
         )
         both = fixed or (segment == EVERYONE and since == question.current)
@@ -222,26 +236,29 @@ def _apply_error_floor(draft: ComparisonDraft, leave_one_out_result: LeaveOneOut
     entry = draft.entry
     if entry.kind is MetricKind.QUANTILE:
         return replace(leave_one_out_result, design_effect=draft.comparison.design_effect)
-    if entry.kind is not MetricKind.MEAN:
+    if not entry.is_average:
         return leave_one_out_result
     return replace(
         leave_one_out_result,
         error=_floor_error_at_levels(
-            entry, leave_one_out_result.error, (leave_one_out_result.canary, leave_one_out_result.control), draft.canary
+            entry,
+            leave_one_out_result.error,
+            (leave_one_out_result.canary, leave_one_out_result.control),
+            draft.comparison.canary_weight,
         ),
         level_error=_floor_error_at_levels(
-            entry, leave_one_out_result.level_error, (leave_one_out_result.level,), draft.canary_alone
+            entry, leave_one_out_result.level_error, (leave_one_out_result.level,), draft.comparison.level_weight
         ),
     )
 
 
 def _floor_error_at_levels(
-    entry: Metric, error: float | None, levels: tuple[float | None, ...], arm: bucket_sums.Array
+    entry: Metric, error: float | None, levels: tuple[float | None, ...], readings: float
 ) -> float | None:
     known = [abs(level) for level in levels if level is not None]
     if error is None or len(known) < len(levels):
         return None
-    return floor_error(entry, error, max(known), arm)
+    return floor_error(entry, error, max(known), readings)
 
 
 def _design_effect_of_values(
@@ -256,7 +273,9 @@ def _design_effect_of_values(
 def build_baselines(question: Question, sums: EvidenceSums, metrics: Sequence[str]) -> Mapping[str, Baseline]:
     """Control's level over all stages that had one, by metric."""
     found = (
-        (metric, _build_baseline(question, sums, CATALOGUE[metric])) for metric in metrics if question.compared_stages
+        (metric, _build_baseline(question, sums, question.entry_of(metric)))
+        for metric in metrics
+        if question.compared_stages
     )
     return {metric: baseline for metric, baseline in found if baseline is not None}
 
@@ -271,13 +290,15 @@ def _build_baseline(question: Question, sums: EvidenceSums, entry: Metric) -> Ba
             quantile.estimate_quantile(counted, q) for q in _rate_bounds(entry.quantile, sum(counted.values()))
         )
         return Baseline(value=value, error=None, low=low, high=high)
-    arm = bucket_sums.read_bucket_sums(sums, question.compared_stages, CONTROL, question.comparison_cell(entry.key))
+    cell = question.comparison_cell(entry.key)
+    arm = bucket_sums.read_metric_sums(sums, question.compared_stages, CONTROL, entry, cell)
+    readings = float(_count_readings(sums, question.compared_stages, CONTROL, cell, (EVERYONE,))[0])
     levels, errors = mean.pooled_level(arm)
     level = float(levels[0])
     if not isfinite(level):
         return None
-    error = floor_error(entry, float(errors[0]), level, arm)
-    if entry.kind is MetricKind.MEAN:
+    error = floor_error(entry, float(errors[0]), level, readings)
+    if entry.is_average:
         return Baseline(value=level, error=error)
     low, high = _rate_bounds(level, float(arm[..., 0].sum()) / float(compute_design_effects(entry.kind, arm)[0]))
     return Baseline(value=level, error=error, low=low, high=high)
@@ -293,24 +314,31 @@ def compute_margin_error(question: Question, sums: EvidenceSums, metric: str, si
     paired = [stage for stage in question.compared_stages if stage >= since]
     if not paired:
         return None
-    canary, control = (
-        bucket_sums.read_bucket_sums(sums, paired, arm, question.comparison_cell(metric)) for arm in (CANARY, CONTROL)
-    )
+    entry, cell = question.entry_of(metric), question.comparison_cell(metric)
+    canary, control = (bucket_sums.read_metric_sums(sums, paired, arm, entry, cell) for arm in (CANARY, CONTROL))
+    readings = float(_count_readings(sums, paired, CANARY, cell, (EVERYONE,))[0])
     levels = mean.stratify_levels(canary, control)
     larger = float(np.maximum(np.abs(levels.canary), np.abs(levels.control))[0])
-    return floor_error(CATALOGUE[metric], float(levels.standard_error(ratio)[0]), larger, canary[0])
+    return floor_error(entry, float(levels.standard_error(ratio)[0]), larger, readings)
 
 
-def floor_error(entry: Metric, error: float, level: float, arm: bucket_sums.Array) -> float | None:
-    """The error, raised for a mean to that of values that vary by `MIN_RELATIVE_SPREAD`.
+def floor_error(entry: Metric, error: float, level: float, readings: float) -> float | None:
+    """The error, raised for a mean or ratio to that of `readings` values that vary by `MIN_RELATIVE_SPREAD`.
 
     None when it is unknown; 0 when it is too small to be squared.
     """
     if not isfinite(error):
         return None
-    if entry.kind is MetricKind.MEAN and isfinite(level):
-        error = max(error, MIN_RELATIVE_SPREAD * level / sqrt(float(arm[..., 0].sum())))
+    if entry.is_average and isfinite(level):
+        error = max(error, MIN_RELATIVE_SPREAD * level / sqrt(readings))
     return error if error > NEGLIGIBLE_ERROR else 0.0
+
+
+def _count_readings(
+    sums: EvidenceSums, stages: Sequence[int], arm: str, cell: str, segments: Sequence[str]
+) -> bucket_sums.Array:
+    """Readings of one arm over these stages, by segment."""
+    return np.asarray(bucket_sums.read_bucket_sums(sums, stages, arm, cell, segments)[..., 0].sum((1, 2)))
 
 
 class _ArmLevels:

@@ -7,7 +7,7 @@ import numpy as np
 
 from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY_PREFIX, EVERYONE, REQUESTS, CellKey, EvidenceSums
 from core.judging.model.question import ALL_SEGMENTS
-from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.catalogue import CATALOGUE, Metric, MetricKind, denominator_key
 from core.stats.input_checks import Array as Array
 
 
@@ -29,6 +29,21 @@ def read_bucket_sums(
                 cell = sums.cells.get(CellKey(stage=stage, arm=arm, segment=segment, metric=weighed))
             if cell is not None:
                 found[i, j, :, 0] = cell.weight
+    return found
+
+
+def read_metric_sums(
+    sums: EvidenceSums,
+    indices: Sequence[int],
+    arm: str,
+    entry: Metric,
+    cell: str,
+    segments: Sequence[str] = (EVERYONE,),
+) -> Array:
+    """As `read_bucket_sums`, except that the weight of a ratio is the sum of its denominators, not its readings."""
+    found = read_bucket_sums(sums, indices, arm, cell, segments)
+    if entry.kind is MetricKind.RATIO:
+        found[..., 0] = read_bucket_sums(sums, indices, arm, denominator_key(cell), segments)[..., 1]
     return found
 
 

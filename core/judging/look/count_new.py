@@ -18,7 +18,7 @@ from core.judging.model.limits import Limit
 from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
-from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.catalogue import MetricKind
 
 LEARNING_BUCKETS = BUCKETS // 2
 """Control buckets that only estimate the base rate in a stage's first look, so that a single batch can be judged."""
@@ -26,7 +26,7 @@ LEARNING_BUCKETS = BUCKETS // 2
 
 def rests_on_readings(limit: Limit) -> bool:
     """Whether a limit's metric has a reading per request, instead of counting events that may arrive at any time."""
-    return not limit.is_per_category and CATALOGUE[limit.metric].kind is not MetricKind.COUNT
+    return not limit.is_per_category and limit.entry.kind is not MetricKind.COUNT
 
 
 def exact_kernel_cell(question: Question, limit: Limit) -> str | None:
@@ -34,12 +34,12 @@ def exact_kernel_cell(question: Question, limit: Limit) -> str | None:
 
     None if quantile crossings or error categories feed it, or if a mean has no cap yet.
     """
-    entry = CATALOGUE[limit.metric]
+    entry = limit.entry
     if limit.is_per_category:
         return None
     if entry.kind is MetricKind.QUANTILE:
         return exceedance_cell(limit.metric, limit.amount) if limit.is_absolute else None
-    if entry.kind is MetricKind.MEAN:
+    if entry.is_average:
         cap = question.caps.get(limit.metric)
         return None if cap is None else exceedance_cell(limit.metric, cap)
     return limit.metric

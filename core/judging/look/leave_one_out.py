@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.judging.look import bucket_sums
-from core.metrics.catalogue import MetricKind
+from core.metrics.catalogue import AVERAGES, MetricKind
 from core.stats import clustering, heaviest_bucket, mean, proportion
 from core.stats.input_checks import Side
 
@@ -21,7 +21,7 @@ MIN_OUTLIER_BUCKETS = 3
 """Outlier buckets to allow for at least."""
 # counted events are too rare to winsorise
 _WINSORISED_KINDS = frozenset(MetricKind) - {
-    MetricKind.MEAN,
+    *AVERAGES,
     MetricKind.QUANTILE,
     MetricKind.COUNT,
 }
@@ -85,7 +85,7 @@ def compare_without_loudest_bucket(
             control=_finite_or_none(levels.control[i]),
             canary_weight=float(left[i, ..., 0].sum()),
             drawn_in=_finite_or_none(drawn_in[i]) if drawn_in is not None else None,
-            error=_finite_or_none(errors[i]) if kind is MetricKind.MEAN else None,
+            error=_finite_or_none(errors[i]) if kind in AVERAGES else None,
             share=float(shares[i]),
             design_effect=float(effects[i]),
         )
@@ -141,7 +141,7 @@ def _count_outlier_buckets(units: Ints) -> Ints:
 def compute_design_effects(kind: MetricKind, *arms: bucket_sums.Array) -> bucket_sums.Array:
     """The larger one of the arms' design effects, shape (cells,); 1 for means and quantiles."""
     segments = arms[0].shape[0]
-    if kind in {MetricKind.MEAN, MetricKind.QUANTILE}:
+    if kind in AVERAGES or kind is MetricKind.QUANTILE:
         return np.ones(segments)
     found = [np.ones(segments)]
     for arm in arms:
@@ -204,7 +204,7 @@ def _remaining_shares(
 
     A quantile's share is estimated from the mean of its values, since histograms have no buckets.
     """
-    if kind is MetricKind.MEAN:
+    if kind in AVERAGES:
         return np.zeros(canary.shape[0])
     if kind is not MetricKind.QUANTILE:
         return _bounded_ratio(

@@ -30,7 +30,7 @@ from core.judging.model.hypothesis import build_harm_hypotheses, build_noninferi
 from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question
 from core.judging.model.state import Baseline, JudgingState, Threshold
-from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.catalogue import MetricKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +184,7 @@ def _reference_levels(question: Question, past: Mapping[str, Baseline]) -> Mappi
     found: dict[str, float] = {}
     for limit in question.criteria:
         if limit.is_absolute:
-            quantile = CATALOGUE[limit.metric].quantile
+            quantile = limit.entry.quantile
             cell = limit.metric if quantile is None else exceedance_cell(limit.metric, limit.amount)
             found[cell] = min(limit.amount if quantile is None else 1 - quantile, found.get(cell, 1.0))
     return {**found, **{metric: baseline.value for metric, baseline in past.items()}}
@@ -194,7 +194,7 @@ def _cells_of_metric(question: Question, metric: str) -> Iterator[str]:
     """All cells of a metric: its own; for a mean with a cap also the capped one and its exceedances; for a quantile
     with absolute limits also the exceedances of each."""
     yield metric
-    if CATALOGUE[metric].kind is MetricKind.QUANTILE:
+    if question.entry_of(metric).kind is MetricKind.QUANTILE:
         amounts = {one.amount for one in question.criteria if one.metric == metric and one.is_absolute}
         yield from (exceedance_cell(metric, amount) for amount in sorted(amounts))
     if (cap := question.caps.get(metric)) is not None:
@@ -204,7 +204,7 @@ def _cells_of_metric(question: Question, metric: str) -> Iterator[str]:
 
 def _build_margin_errors(question: Question, sums: EvidenceSums) -> Iterator[MarginError]:
     for position, limit in enumerate(question.limits):
-        if limit.is_absolute or CATALOGUE[limit.metric].kind is not MetricKind.MEAN:
+        if limit.is_absolute or not limit.entry.is_average:
             continue
         sides = [(one, question.compared_stages) for one in build_harm_hypotheses(limit) if limit.strict]
         if question.current in question.compared_stages:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from core.judging.look import bucket_sums
 from core.judging.model.evidence import CONTROL, EvidenceSums
 from core.judging.model.question import Question
-from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.catalogue import MetricKind
 from core.stats import quantile
 
 MIN_READINGS = 200  # control's readings in one stage
@@ -20,7 +20,7 @@ def freeze_caps(question: Question, sums: EvidenceSums) -> Mapping[str, float]:
     """
     found: dict[str, float] = {}
     for metric in sorted({limit.metric for limit in question.criteria}):
-        if CATALOGUE[metric].kind is not MetricKind.MEAN or metric in question.caps:
+        if question.entry_of(metric).kind is not MetricKind.MEAN or metric in question.caps:
             continue
         counted = bucket_sums.merge_histograms(sums, question.compared_stages, CONTROL, metric)
         if sum(counted.values()) < MIN_READINGS:

@@ -9,7 +9,7 @@ from core.judging.model.limits import Limit
 from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question
 from core.judging.model.state import Baseline, Threshold
-from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.catalogue import MetricKind
 from core.stats import quantile
 
 MIN_CONTROL_VALUES = 50  # control values needed before its quantile becomes a threshold
@@ -17,7 +17,7 @@ MIN_CONTROL_VALUES = 50  # control values needed before its quantile becomes a t
 
 def compares_quantiles(limit: Limit) -> bool:
     """Whether a limit compares a quantile of the canary with control's."""
-    return CATALOGUE[limit.metric].kind is MetricKind.QUANTILE and not limit.is_absolute
+    return limit.entry.kind is MetricKind.QUANTILE and not limit.is_absolute
 
 
 def crossing_name(position: int, side: str, *, clear: bool = False) -> str:
@@ -101,7 +101,7 @@ def _threshold_values(
     """(threshold for the canary, threshold for control); None if there is no quantile to set them by."""
     paired = stage in question.compared_stages
     if paired:
-        q = CATALOGUE[limit.metric].require_quantile()
+        q = limit.entry.require_quantile()
         control = bucket_sums.merge_histograms(sums, (stage,), CONTROL, limit.metric)
         base = quantile.estimate_quantile(control, q) if sum(control.values()) >= MIN_CONTROL_VALUES else None
     elif stage in question.stages_without_control and limit.metric in known and not clear:

@@ -33,17 +33,19 @@ class ExpectedChange:
 
 
 @lru_cache(maxsize=256)
-def derive_default_limits(limits: tuple[Limit, ...], expectations: tuple[ExpectedChange, ...]) -> tuple[Limit, ...]:
-    """Default limits for every metric and direction without a limit in the file, in catalogue order.
+def derive_default_limits(
+    limits: tuple[Limit, ...], expectations: tuple[ExpectedChange, ...], own: tuple[Metric, ...] = ()
+) -> tuple[Limit, ...]:
+    """Default limits for every metric and direction without a limit in the file: the catalogue's in order, then `own`.
 
     Each uses the metric's default margin. Harm holds the rollout if the catalogue gives the metric the role hold or
     rollback; everything else is only reported. In a direction that the owner expects, the limit lies at the far end of
     the expectation.
     """
-    expected = {one.metric: one for one in expectations}
+    expected, names = {one.metric: one for one in expectations}, {one.key for one in own}
     return tuple(
         limit
-        for entry in CATALOGUE.values()
+        for entry in (*(one for one in CATALOGUE.values() if one.key not in names), *own)
         if entry.key != NEW_CATEGORY_METRIC
         for limit in _derive_for_metric(entry, [x for x in limits if x.metric == entry.key], expected.get(entry.key))
     )
@@ -75,7 +77,12 @@ def _build_limit(entry: Metric, kind: LimitKind, expected: ExpectedChange | None
             return None  # a change of any size is expected
         amount, scale = abs(far), LimitScale.POINTS if expected.points else LimitScale.RELATIVE
     return Limit(
-        metric=entry.key, kind=kind, amount=amount, scale=scale, role=_choose_role(entry, up=up, expected=foreseen)
+        metric=entry.key,
+        kind=kind,
+        amount=amount,
+        scale=scale,
+        role=_choose_role(entry, up=up, expected=foreseen),
+        definition=None if entry is CATALOGUE.get(entry.key) else entry,
     )
 
 

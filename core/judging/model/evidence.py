@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.judging.model.limits import Limit, LimitKind
-from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.catalogue import MetricKind
 
 Arm: TypeAlias = Literal["canary", "control"]
 
@@ -86,6 +86,6 @@ def exceedance_thresholds(limits: Iterable[Limit]) -> Mapping[str, tuple[float, 
     """Thresholds by metric for which intake keeps an `exceedance_cell` in addition to the metric itself."""
     thresholds: dict[str, set[float]] = {}
     for limit in limits:
-        if limit.kind is LimitKind.EXCEEDS and CATALOGUE[limit.metric].kind is MetricKind.QUANTILE:
+        if limit.kind is LimitKind.EXCEEDS and limit.entry.kind is MetricKind.QUANTILE:
             thresholds.setdefault(limit.metric, set()).add(limit.amount)
     return {metric: tuple(sorted(values)) for metric, values in sorted(thresholds.items())}

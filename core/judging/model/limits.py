@@ -5,7 +5,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from core.durations import split_exact
-from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.catalogue import CATALOGUE, Metric, MetricKind
 from core.metrics.money import dollars
 
 NEW_CATEGORY_METRIC = "new_error_category"
@@ -46,6 +46,7 @@ class Limit:
     """One limit on one metric. `lasting` is how long the estimate must stay beyond the limit before it counts.
 
     `amount` by `scale`: 2pp is 0.02 points, 15% is 0.15 relative, 4000ms is 4000 absolute, a rate of 0.2% is 0.002.
+    `definition` is that of a metric of the surface's own; None for a built-in one.
     """
 
     metric: str
@@ -57,6 +58,12 @@ class Limit:
     min_events: int | None = None
     strict: bool = False
     dry_run: bool = False
+    definition: Metric | None = None
+
+    @property
+    def entry(self) -> Metric:
+        """The metric that is limited: as it was defined when the plan was agreed, or the catalogue's."""
+        return self.definition or CATALOGUE[self.metric]
 
     @property
     def is_absolute(self) -> bool:
@@ -100,7 +107,7 @@ def format_limit(limit: Limit) -> str:
 
 def format_rounded(limit: Limit, size: float) -> str:
     """A size in the limit's scale, rounded to two or three digits: `2.4 pp`, `15 %`, `5,000 ms`."""
-    metric = CATALOGUE[limit.metric]
+    metric = limit.entry
     if limit.scale is LimitScale.RELATIVE:
         return f"{size * 100:,.3g} %" if size < 10 else f"{size * 100:,.0f} %"
     if limit.scale is LimitScale.POINTS:
@@ -115,7 +122,7 @@ def format_rounded(limit: Limit, size: float) -> str:
 
 
 def _format_amount(limit: Limit) -> str:
-    metric = CATALOGUE[limit.metric]
+    metric = limit.entry
     if limit.scale is LimitScale.POINTS:
         return f"{limit.amount * 100:g} pp"
     if limit.scale is LimitScale.RELATIVE or limit.kind is LimitKind.RATE_ABOVE or metric.is_binary:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from core.judging.model.default_limits import ExpectedChange
 from core.judging.model.evidence import capped_cell
 from core.judging.model.limits import Limit, LimitRole
+from core.metrics.catalogue import CATALOGUE, Metric
 
 ALL_SEGMENTS = "*"
 """Among the dimensions of segments: every one that is reported."""
@@ -75,6 +76,11 @@ class Question:
         """Whether this criterion is also judged in segments. Default limits that are only reported are not."""
         limit = self.criteria[position]
         return not limit.is_per_category and (not self.is_default_limit(position) or limit.role is LimitRole.HOLD)
+
+    def entry_of(self, metric: str) -> Metric:
+        """The metric of this name that is judged: the surface's own, or the catalogue's."""
+        limited = next((limit for limit in self.criteria if limit.metric == metric), None)
+        return limited.entry if limited is not None else CATALOGUE[metric]
 
     def comparison_cell(self, metric: str) -> str:
         """Name of the cell by which a metric is compared: the capped one once its cap is known."""

@@ -12,7 +12,7 @@ from core.judging.model.comparison import CourseDay, MetricCourse, Trend
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.limits import Limit
 from core.judging.model.question import Question
-from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.catalogue import Metric, MetricKind
 
 EARLY_DAYS = 3
 """The first days of a comparison, in which people react to what is new."""
@@ -70,13 +70,14 @@ def build_course(question: Question, looks: Sequence[Look | None], metric: str) 
     `looks` has the last look of each day in order, None for a day without any. A day in which an arm had no reading
     has no difference. Quantiles have no sums, so that only their name is known.
     """
-    if CATALOGUE[metric].kind is MetricKind.QUANTILE:
+    entry = question.entry_of(metric)
+    if entry.kind is MetricKind.QUANTILE:
         return MetricCourse(metric=metric)
     ends = list(_read_standings(question, looks, metric))
     limit = next((one for one in question.criteria if one.metric == metric and not one.is_absolute), None)
-    days = tuple(_build_days(limit, metric, ends))
+    days = tuple(_build_days(limit, entry, ends))
     known = [day.since(before) for before, day in zip((_NOTHING, *ends), ends, strict=False)]
-    early, late, is_novelty = _compare_early(limit, metric, ends)
+    early, late, is_novelty = _compare_early(limit, entry, ends)
     return MetricCourse(
         metric=metric, days=days, early=early, late=late, is_novelty=is_novelty, trend=_find_trend(known)
     )
@@ -108,7 +109,7 @@ def _to_standing(found: ArmComparison | None) -> _Standing | None:
     )
 
 
-def _build_days(limit: Limit | None, metric: str, ends: Sequence[_Standing]) -> Iterator[CourseDay]:
+def _build_days(limit: Limit | None, entry: Metric, ends: Sequence[_Standing]) -> Iterator[CourseDay]:
     for number, (before, end) in enumerate(zip((_NOTHING, *ends), ends, strict=False), start=1):
         day = end.since(before)
         canary = day.canary / day.canary_weight if day.canary_weight > 0 else None
@@ -117,13 +118,13 @@ def _build_days(limit: Limit | None, metric: str, ends: Sequence[_Standing]) -> 
             number=number,
             canary=canary,
             control=control,
-            difference=_compute_difference(limit, metric, canary, control),
+            difference=_compute_difference(limit, entry, canary, control),
             requests=round(max(day.canary_weight, 0) + max(day.control_weight, 0)),
         )
 
 
 def _compare_early(
-    limit: Limit | None, metric: str, ends: Sequence[_Standing]
+    limit: Limit | None, entry: Metric, ends: Sequence[_Standing]
 ) -> tuple[float | None, float | None, bool | None]:
     """(difference over the first days, difference over the others, whether they differ)."""
     if len(ends) <= EARLY_DAYS:
@@ -133,8 +134,8 @@ def _compare_early(
         return None, None, None
     error = sqrt(early.variance + late.variance)
     return (
-        _compute_difference(limit, metric, *_levels(early)),
-        _compute_difference(limit, metric, *_levels(late)),
+        _compute_difference(limit, entry, *_levels(early)),
+        _compute_difference(limit, entry, *_levels(late)),
         abs(early.difference - late.difference) > _CERTAIN * error,
     )
 
@@ -161,6 +162,8 @@ def _levels(standing: _Standing) -> tuple[float, float]:
     return standing.canary / standing.canary_weight, standing.control / standing.control_weight
 
 
-def _compute_difference(limit: Limit | None, metric: str, canary: float | None, control: float | None) -> float | None:
+def _compute_difference(
+    limit: Limit | None, entry: Metric, canary: float | None, control: float | None
+) -> float | None:
     seen = Estimate(canary=canary, control=control, error=None, n_canary=0.0, n_control=0.0)
-    return confidence_range.compute_difference(limit, CATALOGUE[metric], seen)
+    return confidence_range.compute_difference(limit, entry, seen)

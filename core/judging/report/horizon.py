@@ -13,7 +13,7 @@ from core.judging.model.limits import NEW_CATEGORY_METRIC, LimitKind, LimitScale
 from core.judging.model.question import Question
 from core.judging.model.verdict import HarmDirection, Measure, MeasureLabel
 from core.judging.report.measures import ONE_BUCKET_NOTE
-from core.metrics.catalogue import CATALOGUE, DesiredDirection, MarginScale, MetricKind
+from core.metrics.catalogue import DesiredDirection, MarginScale, Metric, MetricKind
 from core.stats.horizon import fixed_interval
 
 ALPHA = 0.05
@@ -46,31 +46,30 @@ def compare_at_horizon(
     return HorizonComparison(advice=_advise(rows), measures=rows, courses=courses)
 
 
-def has_fixed_test(metric: str) -> bool:
+def has_fixed_test(metric: Metric) -> bool:
     """Whether a long comparison can be decided on this metric: it has a level per arm with an error."""
-    return metric != NEW_CATEGORY_METRIC and CATALOGUE[metric].kind is not MetricKind.QUANTILE
+    return metric.key != NEW_CATEGORY_METRIC and metric.kind is not MetricKind.QUANTILE
 
 
 def _judge_metric(question: Question, look: Look, measures: Sequence[Measure], metric: str, alpha: float) -> Measure:
     standing = look.find_comparison(question.comparison_cell(metric), question.current)
     row = next((one for one in measures if one.metric == metric and not one.segment and not one.absolute), None)
     if row is None:
-        row = _build_row(metric, standing)
+        row = _build_row(question.entry_of(metric), standing)
     if standing is None or row.canary is None or row.control is None:
         return replace(row, word="No data")
     if ONE_BUCKET_NOTE in row.note:
         return row
-    row = _narrow_range(row, standing, alpha)
+    row = _narrow_range(row, question.entry_of(metric), standing, alpha)
     return replace(row, word=_choose_label(question, row))
 
 
-def _build_row(metric: str, standing: ArmComparison | None) -> Measure:
+def _build_row(entry: Metric, standing: ArmComparison | None) -> Measure:
     """The row of a metric of which nothing came in, or that the file holds only against a fixed number."""
-    entry = CATALOGUE[metric]
     seen = standing.paired_estimate if standing is not None else _NOTHING
     low, high = confidence_range.compute_range(None, entry, seen)
     return Measure(
-        metric=metric,
+        metric=entry.key,
         title=entry.title,
         limit_text=None,
         canary=seen.canary,
@@ -91,10 +90,10 @@ def _build_row(metric: str, standing: ArmComparison | None) -> Measure:
     )
 
 
-def _narrow_range(row: Measure, standing: ArmComparison, alpha: float) -> Measure:
+def _narrow_range(row: Measure, entry: Metric, standing: ArmComparison, alpha: float) -> Measure:
     """The row with the range for one look; unchanged where a normal approximation does not hold."""
     canary, control = standing.canary, standing.control
-    if canary is None or control is None or not standing.error or not _is_normal(row, standing):
+    if canary is None or control is None or not standing.error or not _is_normal(entry, standing):
         return row
     low, high = fixed_interval(canary - control, standing.error, alpha=alpha, degrees_of_freedom=BUCKETS - 1)
     if not row.relative:
@@ -107,15 +106,14 @@ def _narrow_range(row: Measure, standing: ArmComparison, alpha: float) -> Measur
     return replace(row, low=max(middle - half, -1.0), high=middle + half)
 
 
-def _is_normal(row: Measure, standing: ArmComparison) -> bool:
-    kind = CATALOGUE[row.metric].kind
-    if kind is MetricKind.QUANTILE or min(standing.canary_weight, standing.control_weight) < MIN_REQUESTS:
+def _is_normal(entry: Metric, standing: ArmComparison) -> bool:
+    if entry.kind is MetricKind.QUANTILE or min(standing.canary_weight, standing.control_weight) < MIN_REQUESTS:
         return False
-    if kind is MetricKind.MEAN:
+    if entry.is_average:
         return True
     for level, weight in ((standing.canary, standing.canary_weight), (standing.control, standing.control_weight)):
         assert level is not None
-        rarer = min(level, 1 - level) if CATALOGUE[row.metric].is_binary else level
+        rarer = min(level, 1 - level) if entry.is_binary else level
         if rarer * weight / standing.design_effect < MIN_EVENTS:
             return False
     return True
@@ -123,7 +121,8 @@ def _is_normal(row: Measure, standing: ArmComparison) -> bool:
 
 def _choose_label(question: Question, row: Measure) -> MeasureLabel:
     """The label by the range: within the margin for certain, beyond zero for certain, or neither."""
-    direction = _find_harm_direction(row)
+    entry = question.entry_of(row.metric)
+    direction = _find_harm_direction(row, entry)
     low, high, margin = row.low, row.high, _find_margin(question, row, direction)
     if low is None or high is None:
         return "Not enough data"
@@ -139,11 +138,11 @@ def _choose_label(question: Question, row: Measure) -> MeasureLabel:
     return "Worse" if best > 0 else "Not enough data"
 
 
-def _find_harm_direction(row: Measure) -> HarmDirection:
-    """The harmful direction: that of the file's limit, else the one against the catalogue's desired direction."""
+def _find_harm_direction(row: Measure, entry: Metric) -> HarmDirection:
+    """The harmful direction: that of the file's limit, else the one against the metric's desired direction."""
     if not row.implied:
         return row.harm
-    match CATALOGUE[row.metric].good:
+    match entry.good:
         case DesiredDirection.UP:
             return "less"
         case DesiredDirection.DOWN:
@@ -154,12 +153,12 @@ def _find_harm_direction(row: Measure) -> HarmDirection:
 
 def _find_margin(question: Question, row: Measure, direction: HarmDirection) -> float:
     """The change that counts as too large, in the unit of the row's difference: the first limit on that side, else the
-    catalogue's margin; 0 if there is none in this unit."""
+    metric's margin; 0 if there is none in this unit."""
     kinds = _KINDS[direction]
     for limit in question.criteria:
         if limit.metric == row.metric and limit.kind in kinds and (limit.scale is LimitScale.RELATIVE) == row.relative:
             return limit.amount
-    entry = CATALOGUE[row.metric]
+    entry = question.entry_of(row.metric)
     same = (entry.margin_scale is MarginScale.RELATIVE) == row.relative
     return entry.default_margin or 0.0 if same else 0.0
 

@@ -129,7 +129,7 @@ def _build_row(question: Question, look: Look, state: JudgingState, position: in
 
 def _rests_on_one_bucket(limit: Limit, standing: ArmComparison, row: Measure) -> bool:
     """Whether the row would be beyond the limit, or no longer better, without the most favourable bucket."""
-    if limit.is_absolute or limit.is_per_category or CATALOGUE[limit.metric].quantile is not None:
+    if limit.is_absolute or limit.is_per_category or limit.entry.quantile is not None:
         return False
     for hypothesis in build_harm_hypotheses(limit):
         left = standing.without_loudest_bucket("less" if hypothesis.side == "greater" else "greater")
@@ -154,7 +154,7 @@ def _build_measure(
     silent: bool,
 ) -> Measure:
     limit, implied = question.criteria[position], question.is_default_limit(position)
-    entry = CATALOGUE[limit.metric]
+    entry = limit.entry
     difference = confidence_range.compute_difference(limit, entry, estimate)
     low, high = confidence_range.compute_range(limit, entry, estimate)
     expected = next((one for one in question.expectations if one.metric == limit.metric), None)

@@ -8,7 +8,7 @@ from typing import assert_never
 from core.judging.model.confidence_range import MIN_REQUESTS_FOR_RANGE
 from core.judging.model.limits import NEW_CATEGORY_METRIC
 from core.judging.model.verdict import HarmDirection, Measure
-from core.metrics.catalogue import CATALOGUE, DesiredDirection, MetricKind
+from core.metrics.catalogue import CATALOGUE, DesiredDirection, Metric, MetricKind
 from core.stats import planning
 from core.stats.input_checks import Side
 
@@ -31,17 +31,20 @@ class Power:
     decided_in: timedelta | None
 
 
-def estimate_power(measure: Measure, *, canary_share: float, elapsed: timedelta, alpha: float = 0.05) -> Power:
+def estimate_power(
+    measure: Measure, entry: Metric | None, *, canary_share: float, elapsed: timedelta, alpha: float = 0.05
+) -> Power:
     """Estimate what this measure could have shown since the stage began, `elapsed` ago.
 
-    `canary_share` is the canary's share of both arms' traffic, 0 to 1. Times are expectations, not promises; a strict
-    limit takes longer. The power for quantiles is unknown, since a measure does not hold the density around one.
+    `entry` is its metric, None if this program does not know it. `canary_share` is the canary's share of both arms'
+    traffic, 0 to 1. Times are expectations, not promises; a strict limit takes longer. The power for quantiles is
+    unknown, since a measure does not hold the density around one.
     """
     bar = exp(-measure.needed) if measure.needed > 0 else alpha
     return Power(
-        noticeable=_smallest_noticeable(measure, canary_share, bar),
+        noticeable=_smallest_noticeable(measure, entry, canary_share, bar),
         could_still_be=_worst_remaining(measure),
-        decided_in=_decided_in(measure, canary_share, elapsed, bar),
+        decided_in=_decided_in(measure, entry, canary_share, elapsed, bar),
     )
 
 
@@ -61,12 +64,11 @@ def harm_direction(measure: Measure) -> HarmDirection:
             assert_never(entry.good)
 
 
-def _smallest_noticeable(measure: Measure, share: float, alpha: float) -> float | None:
-    if not _is_comparable(measure, share):
+def _smallest_noticeable(measure: Measure, entry: Metric | None, share: float, alpha: float) -> float | None:
+    if entry is None or not _is_comparable(measure, entry, share):
         return None
-    kind = CATALOGUE[measure.metric].kind
-    if kind is MetricKind.MEAN:
-        typical = _typical_harm(measure)
+    if entry.is_average:
+        typical = _typical_harm(measure, entry)
         if measure.error is None or measure.error <= 0 or typical is None or measure.n_canary < MIN_REQUESTS_FOR_RANGE:
             return None
         found = float(planning.smallest_noticeable_mean(measure.error, tau=2 * typical, alpha=alpha))
@@ -87,11 +89,15 @@ def _noticeable_points(measure: Measure, side: Side, trials: float, share: float
     return found if isfinite(found) else float("inf")
 
 
-def _decided_in(measure: Measure, share: float, elapsed: timedelta, alpha: float) -> timedelta | None:
+def _decided_in(
+    measure: Measure, entry: Metric | None, share: float, elapsed: timedelta, alpha: float
+) -> timedelta | None:
     amount = _to_own_unit(measure, measure.amount)
-    if not amount or _has_fixed_limit(measure) or not _is_comparable(measure, share) or measure.n_canary == 0:
+    if entry is None or not amount or _has_fixed_limit(measure) or measure.n_canary == 0:
         return None
-    if CATALOGUE[measure.metric].kind is MetricKind.MEAN:
+    if not _is_comparable(measure, entry, share):
+        return None
+    if entry.is_average:
         if measure.error is None or measure.error <= 0 or measure.n_canary < MIN_REQUESTS_FOR_RANGE:
             return None
         wanted = float(planning.error_needed(amount, tau=2 * amount, alpha=alpha))
@@ -120,13 +126,12 @@ def _worst_remaining(measure: Measure) -> float | None:
             return max(ends, key=abs, default=None)
 
 
-def _is_comparable(measure: Measure, share: float) -> bool:
+def _is_comparable(measure: Measure, entry: Metric, share: float) -> bool:
     """Whether there is something to compare with and the metric's noise is known."""
-    entry = CATALOGUE.get(measure.metric)
-    if entry is None or measure.weaker or entry.kind is MetricKind.QUANTILE:
+    if measure.weaker or entry.kind is MetricKind.QUANTILE:
         return False
     if _has_fixed_limit(measure):
-        return entry.kind is not MetricKind.MEAN and measure.amount is not None and 0 < measure.amount < 1
+        return not entry.is_average and measure.amount is not None and 0 < measure.amount < 1
     return 0 < share < 1 and measure.control is not None and measure.n_control > 0
 
 
@@ -150,9 +155,8 @@ def _control_rate(measure: Measure) -> float:
     return _clip_rate((control * trials + 0.5) / (trials + 1) if control <= 0 or control >= 1 else control)
 
 
-def _typical_harm(measure: Measure) -> float | None:
+def _typical_harm(measure: Measure, entry: Metric) -> float | None:
     """Typical harm of a mean in its own unit; it tunes the mixture."""
-    entry = CATALOGUE[measure.metric]
     amount = measure.amount if measure.amount and not measure.absolute else entry.default_margin or TYPICAL_HARM
     return _to_own_unit(measure, amount) or None
 

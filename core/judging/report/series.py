@@ -7,7 +7,6 @@ from datetime import datetime
 from core.judging.look.look import Look
 from core.judging.model import confidence_range
 from core.judging.model.question import Question
-from core.metrics.catalogue import CATALOGUE
 
 MAX_POINTS = 200
 """Looks that a chart shows at most."""
@@ -39,7 +38,7 @@ def _build_point(question: Question, look: Look, metric: str) -> SeriesPoint | N
     standing = next((one for cell in cells if (one := look.find_comparison(cell, look.stage)) is not None), None)
     if standing is None or standing.canary is None or standing.control is None:
         return None
-    entry = CATALOGUE[metric]
+    entry = question.entry_of(metric)
     limit = next((one for one in question.criteria if one.metric == metric), None)
     low, high = confidence_range.compute_range(limit, entry, standing.paired_estimate)
     difference = confidence_range.compute_difference(limit, entry, standing.paired_estimate)

@@ -21,7 +21,7 @@ from core.judging.model.limits import CATEGORY_UNIT, Limit, LimitKind, LimitRole
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import BlindSpot, HarmDirection
-from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.catalogue import MetricKind
 from core.stats import mean, proportion, rate
 from core.stats.input_checks import Array
 
@@ -118,7 +118,7 @@ def _find_blind_spot(
 
 
 def _build_blind_spot(limit: Limit) -> BlindSpot:
-    entry = CATALOGUE[limit.metric]
+    entry = limit.entry
     harm: HarmDirection = (
         "either" if limit.kind is LimitKind.CHANGES_BY else "less" if limit.kind is LimitKind.DROPS_BY else "more"
     )
@@ -164,19 +164,26 @@ def _weight_share(limit: Limit, hypothesis: Hypothesis) -> float:
     if limit.is_per_category:
         return infinite_series_share(1)
     share = stage_share(1, absolute=limit.is_absolute) * hypothesis.share
-    if CATALOGUE[limit.metric].kind is MetricKind.MEAN:
-        share *= CAPPED + (TAIL if hypothesis.side == "less" or limit.is_absolute else 0.0)
+    if limit.entry.is_average:
+        share *= _average_share(limit, hypothesis)
     return share
+
+
+def _average_share(limit: Limit, hypothesis: Hypothesis) -> float:
+    """Share of an average's weight that the forecast rests on: of a mean the capped readings, of a ratio all."""
+    if limit.entry.kind is MetricKind.RATIO:
+        return 1.0
+    return CAPPED + (TAIL if hypothesis.side == "less" or limit.is_absolute else 0.0)
 
 
 def _forecast_evidence(
     question: Question, look: Look, state: JudgingState, position: int, hypothesis: Hypothesis
 ) -> _Forecast:
     limit = question.limits[position]
-    entry = CATALOGUE[limit.metric]
+    entry = limit.entry
     if limit.is_per_category:
         return _forecast_category(question, look, state, limit)
-    if entry.kind is MetricKind.MEAN:
+    if entry.is_average:
         return _forecast_mean(question, look, state, position, hypothesis)
     if limit.is_absolute:
         return _forecast_fixed_limit(question, look, limit)
@@ -216,7 +223,7 @@ def _forecast_two_sample(
     part, effect = _stratified_share(question, state), standing.design_effect
     if part <= 0:  # no stage has had both arms yet
         return _Forecast(readings=standing.canary_weight, evidence=None)
-    crossed, entry = quantile_crossing.compares_quantiles(limit), CATALOGUE[limit.metric]
+    crossed, entry = quantile_crossing.compares_quantiles(limit), limit.entry
     units = count_canary_units(look, question.compared_stages[0])
 
     def log_evidence(times: Array) -> Array:
@@ -336,7 +343,7 @@ def _forecast_category(question: Question, look: Look, state: JudgingState, limi
 
 def _forecast_fixed_limit(question: Question, look: Look, limit: Limit) -> _Forecast:
     """Forecast for a level compared with a fixed number; for a quantile, the share of values above it."""
-    quantile, first = CATALOGUE[limit.metric].quantile, question.exposed_stages[0]
+    quantile, first = limit.entry.quantile, question.exposed_stages[0]
     name = limit.metric if quantile is None else exceedance_cell(limit.metric, limit.amount)
     standing = look.find_comparison(name, first) or look.find_comparison(limit.metric, first)
     if standing is None or standing.level_weight == 0:

@@ -17,7 +17,7 @@ from core.judging.model.limits import CATEGORY_UNIT, Limit, LimitKind, LimitRole
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState, SegmentScore
 from core.judging.model.verdict import Finding
-from core.metrics.catalogue import CATALOGUE, DesiredDirection
+from core.metrics.catalogue import DesiredDirection
 from core.stats import multiplicity
 
 MIN_REPORTS = 3
@@ -141,7 +141,7 @@ def _build_violation_finding(question: Question, violation: _Violation, threshol
 
 def _explain_discovery(limit: Limit) -> str:
     """Why a finding is reported although the file sets no limit for it."""
-    entry = CATALOGUE[limit.metric]
+    entry = limit.entry
     rises = limit.kind is LimitKind.RISES_BY
     if entry.good in {DesiredDirection.UP, DesiredDirection.DOWN} and (entry.good is DesiredDirection.UP) == rises:
         return "better than expected: check for leakage, truncation or a filter that is off"
@@ -153,7 +153,7 @@ def _explain_discovery(limit: Limit) -> str:
 def _build_finding(
     limit: Limit, estimate: Estimate, log_e: float, threshold: float, segment: str, note: str
 ) -> Finding:
-    entry = CATALOGUE[limit.metric]
+    entry = limit.entry
     relative = limit.scale is LimitScale.RELATIVE
     difference = None
     if estimate.canary is not None and estimate.control is not None and (not relative or estimate.control > 0):

@@ -13,7 +13,6 @@ from core.judging.model.evidence import CANARY, CONTROL, REQUESTS, Arm
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState, SplitCheck
 from core.judging.model.verdict import BrokenSource, NoData, Skewed, TooEarly
-from core.metrics.catalogue import CATALOGUE
 from core.stats import split
 
 SKEW_LOG_THRESHOLD = log(1000)
@@ -174,7 +173,7 @@ def find_unread_source(question: Question, look: Look) -> BrokenSource | None:
     for one in look.unread:
         for metric in (*dict.fromkeys(acting), REQUESTS):
             if metric in one.metrics:
-                title = CATALOGUE[metric].title if metric in CATALOGUE else "Requests"
+                title = "Requests" if metric == REQUESTS else question.entry_of(metric).title
                 return BrokenSource(
                     metric=metric, title=title, arm=CANARY, since=one.since, source=one.source, why=one.why
                 )
@@ -202,7 +201,9 @@ def find_broken_source(question: Question, look: Look, state: JudgingState) -> B
             if last is None or look.at - last.at < METRIC_PATIENCE * question.no_data_after:
                 continue
             if (served - last.requests) * max(shares, default=0.0) >= EXPECTED_READINGS:
-                return BrokenSource(metric=one.metric, title=CATALOGUE[one.metric].title, arm=arm, since=last.at)
+                return BrokenSource(
+                    metric=one.metric, title=question.entry_of(one.metric).title, arm=arm, since=last.at
+                )
     return None
 
 

@@ -22,7 +22,6 @@ from core.judging.model.hypothesis import Hypothesis, build_noninferiority_hypot
 from core.judging.model.limits import Limit
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
-from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.stats import mean
 from core.stats import noninferiority_planning as planning
 
@@ -77,7 +76,7 @@ def _assess_limit(question: Question, look: Look, state: JudgingState, position:
     standing = look.find_comparison(question.comparison_cell(limit.metric), question.current)
     if standing is None:  # no data yet, or none since the mean's cap was set
         return Noninferiority(log_e=None, kept=position in state.kept)
-    if CATALOGUE[limit.metric].kind is MetricKind.MEAN:
+    if limit.entry.is_average:
         found = list(_mean_log_e_values(question, look, state, position, standing))
     else:
         found = list(_exact_log_e_values(question, look, state, position, standing))
@@ -92,7 +91,7 @@ def _exact_log_e_values(
     question: Question, look: Look, state: JudgingState, position: int, standing: ArmComparison
 ) -> Iterator[float]:
     limit = question.limits[position]
-    quantile = CATALOGUE[limit.metric].quantile
+    quantile = limit.entry.quantile
     counted = standing
     if quantile is not None and limit.is_absolute:
         cell = exceedance_cell(limit.metric, limit.amount)
@@ -181,8 +180,8 @@ def _find_margin_error(look: Look, position: int, hypothesis: Hypothesis, standi
 def _is_too_rare(question: Question, look: Look, state: JudgingState, limit: Limit, standing: ArmComparison) -> bool:
     """Whether showing it at equal rates would need more canary trials than the stage can have by its end."""
     stage, began = question.current_stage, state.stage_seen
-    entry = CATALOGUE[limit.metric]
-    if stage.ends is None or began is None or look.at <= began or entry.kind in {MetricKind.MEAN, MetricKind.QUANTILE}:
+    entry = limit.entry
+    if stage.ends is None or began is None or look.at <= began or entry.has_amounts:
         return False
     whole = (stage.ends - began) / (look.at - began)
     expected = standing.canary_weight * max(whole, 1.0) / standing.design_effect

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from core.judging.model.limits import Limit
+from core.metrics.catalogue import Metric
+from core.metrics.own_metrics import find_metric
 
 Content = Mapping[str, Any]  # the whole content of a version: prompt, model, params, tools, routing
 
@@ -216,6 +218,7 @@ class Plan:
     # Added when plans were already stored: left out of bytes and fingerprint while unset, so that those stay the same.
     LATER: ClassVar[tuple[str, ...]] = (
         *("drives", "reverts", "stages.*.terms.by_lower_bound", "flows", "testers", "finish_within"),
+        *("metrics", "limits.*.definition"),
     )
 
     name: str
@@ -243,6 +246,7 @@ class Plan:
     start: datetime | None = None
     # kinds of requests that are judged by themselves: name -> the segments that tell them
     flows: Mapping[str, Mapping[str, str | tuple[str, ...]]] | None = None
+    metrics: tuple[Metric, ...] | None = None  # the surface's own, as they were defined when this was agreed
     drives: DrivenFlag | None = None
     # how long after the rollout conversations under way may go on with the version that they began with; None: they
     # change at their next turn
@@ -265,6 +269,10 @@ class Plan:
         """Whether anybody has to approve, at the start or at a later gate."""
         later = any(stage.advance is AdvanceMode.APPROVE for stage in self.stages)
         return bool(self.approvals.needed) or later or self.risk is Risk.HIGH
+
+    def find_metric(self, name: str) -> Metric | None:
+        """The metric of this name, as the plan has it or the catalogue; None if there is none."""
+        return find_metric(name, self.metrics)
 
     def fingerprint(self) -> str:
         """Sixteen hex digits over every field: equal plans have the same fingerprint, a changed plan has another."""

@@ -8,6 +8,7 @@ from core.flags import snapshot as flags
 from core.flags.flows import CriticalFlow
 from core.flags.targeting import parse_conditions
 from core.judging.model.evidence import exceedance_thresholds
+from core.rollout.judging_question import agree_caps
 from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.serving.conversations import build_finishing
 from core.rollout.state.model import Rollout, StageSpan
@@ -48,19 +49,20 @@ def build_snapshot(world: World, before: CachedSnapshot | None = None) -> flags.
     surfaces: dict[str, flags.SurfaceFlags] = {}
     for name, surface in world.surfaces.items():
         of_it = started.get(name, [])
-        if before is not None and _is_unchanged(before.world, surface, of_it):
+        if before is not None and _is_unchanged(before.world, world, surface, of_it):
             surfaces[name] = before.snapshot.surfaces[name]
         else:
-            surfaces[name] = _build_surface_flags(surface, of_it)
+            surfaces[name] = _build_surface_flags(surface, of_it, world)
     return flags.Snapshot(position=world.position, surfaces=surfaces, keeps_units=world.policy.customers is not None)
 
 
-def _is_unchanged(before: World, surface: Surface, started: list[Rollout]) -> bool:
+def _is_unchanged(before: World, world: World, surface: Surface, started: list[Rollout]) -> bool:
     """Whether nothing changed; whatever an event changes is another object afterwards."""
-    return before.surfaces.get(surface.name) is surface and all(before.rollouts.get(r.id) is r for r in started)
+    same = before.surfaces.get(surface.name) is surface and before.policy.metrics == world.policy.metrics
+    return same and all(before.rollouts.get(r.id) is r for r in started)
 
 
-def _build_surface_flags(surface: Surface, started: list[Rollout]) -> flags.SurfaceFlags:
+def _build_surface_flags(surface: Surface, started: list[Rollout], world: World) -> flags.SurfaceFlags:
     live = flags.Version(surface.live, surface.live_content)
     under_way = [r for r in started if r.is_under_way]
     # Newest first: the running rollout, then those that ended last.
@@ -72,13 +74,14 @@ def _build_surface_flags(surface: Surface, started: list[Rollout]) -> flags.Surf
         exposure=_build_exposure(under_way[0], live) if under_way else None,
         tracked=tuple(_build_tracked(r, surface) for r in newest),
         finishing=build_finishing(started, under_way[0] if under_way else None),
+        metrics=world.own_metrics.of_surface(surface.name),
     )
 
 
 def build_surface_flags(world: World, surface: str) -> flags.SurfaceFlags:
     """What evaluations and observations of one surface need. KeyError if there is no such surface."""
     started = [rollout for rollout in world.rollouts.values() if rollout.plan.surface == surface and rollout.spans]
-    return _build_surface_flags(world.surfaces[surface], started)
+    return _build_surface_flags(world.surfaces[surface], started, world)
 
 
 def _build_exposure(rollout: Rollout, live: flags.Version) -> flags.Exposure:
@@ -134,7 +137,8 @@ def _build_tracked(rollout: Rollout, surface: Surface) -> flags.TrackedRollout:
             for name, where in (rollout.plan.flows or {}).items()
         ),
         thresholds=exceedance_thresholds(rollout.plan.limits),
-        caps=rollout.caps,
+        caps=agree_caps(rollout),
+        metrics={metric.key: metric for metric in rollout.plan.metrics or ()},
         moved_back={int(one, 16): at for one, at in rollout.moved_back.items()},
         digest=bucketing.make_digester("expose", rollout.id),
         pulled=map_owners(surface.sources or ()),

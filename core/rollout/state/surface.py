@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import ClassVar, TypeAlias, assert_never
 
+from core.metrics.catalogue import Metric
 from core.rollout.plans.baseline import SurfaceBaseline
 from core.rollout.plans.plan import Content, NoticePlan, Tester, content_hash
 from core.rollout.state.sources import SourceTerms
@@ -26,7 +27,7 @@ class SurfaceDeclared:
     """A surface file was applied. It sets the live version only the first time; later only rollouts do."""
 
     TYPE: ClassVar[str] = "surface.declared"
-    LATER: ClassVar[tuple[str, ...]] = ("judging", "flows", "testers", "sources")
+    LATER: ClassVar[tuple[str, ...]] = ("judging", "flows", "testers", "sources", "metrics")
     surface: str
     title: str
     owner: str
@@ -39,6 +40,7 @@ class SurfaceDeclared:
     flows: Mapping[str, Mapping[str, str | tuple[str, ...]]] | None = None
     testers: tuple[Tester, ...] | None = None
     sources: tuple[SourceTerms, ...] | None = None
+    metrics: tuple[Metric, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +151,7 @@ class Surface:
     flows: Mapping[str, Mapping[str, str | tuple[str, ...]]] | None = None
     testers: tuple[Tester, ...] | None = None  # as written; each plan looks them up
     sources: tuple[SourceTerms, ...] | None = None
+    metrics: tuple[Metric, ...] | None = None  # of its own, as its file defines them today
     other_models: tuple[OtherModelAnswered, ...] = ()
     retirements: tuple[RetirementTold, ...] = ()
 
@@ -180,6 +183,7 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
                 flows=event.flows,
                 testers=event.testers,
                 sources=event.sources,
+                metrics=event.metrics,
             )
         return replace(
             surface,
@@ -192,6 +196,7 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
             flows=event.flows,
             testers=event.testers,
             sources=event.sources,
+            metrics=event.metrics,
         )
     assert surface is not None, "a surface begins by being declared"
     match event:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from core.metrics.own_metrics import OwnMetrics
 from core.rollout.plans.policy import DEFAULT_POLICY, Policy
 from core.rollout.state import surface as surfaces
 from core.rollout.state.events import Event, Planned, PolicyApplied, WordsErased, WorldCheckpointed
@@ -72,6 +73,21 @@ class World:
     def policy_for(self, surface: str) -> Policy:
         """The policy with the freezes that were declared for this surface."""
         return freezes.extend_policy(self.policy, self.declared_freezes, surface)
+
+    @property
+    def own_metrics(self) -> OwnMetrics:
+        """The metrics that teams define themselves, as their files say today."""
+        return OwnMetrics(
+            everywhere=self.policy.metrics or (),
+            by_surface={name: surface.metrics for name, surface in self.surfaces.items() if surface.metrics},
+        )
+
+    @property
+    def own_metric_names(self) -> frozenset[str]:
+        """Every name that a file defines, or that the plan of a rollout in memory has."""
+        defined = (self.policy.metrics, *(surface.metrics for surface in self.surfaces.values()))
+        planned = (rollout.plan.metrics for rollout in self.rollouts.values())
+        return frozenset(metric.key for found in (*defined, *planned) for metric in found or ())
 
     @property
     def open_rollouts(self) -> tuple[Rollout, ...]:

@@ -21,7 +21,7 @@ from core.judging.model.evidence import (
     CellKey,
     EvidenceSums,
 )
-from core.metrics.catalogue import CATALOGUE, MetricKind, counts_as_request
+from core.metrics.catalogue import CATALOGUE, Metric, MetricKind, counts_as_request
 from core.metrics.observation import Observation
 from core.stats.quantile import bin_index
 from core.store.database.append_rows import format_array
@@ -38,8 +38,6 @@ _MOVED_ARM = "moved"
 """Stored in place of an arm: how many more units were last seen in the canary than were first seen there."""
 _UNIT_TYPES = ("text", "int", "bigint", "text")
 _KEY_TYPES = ("text", "int", "text", "text", "text")
-_QUANTILES = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is MetricKind.QUANTILE)
-_MEANS = frozenset(key for key, metric in CATALOGUE.items() if metric.kind is MetricKind.MEAN)
 
 _Key: TypeAlias = tuple[str, int, str, str, str]  # rollout, stage, arm, segment, metric
 _T = TypeVar("_T")
@@ -49,6 +47,8 @@ _Histogram: TypeAlias = dict[int, int]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedObservation:
     """An observation and the cell it belongs to. `counters` are derived readings, such as `latency_p95>4000` (0 or 1).
+
+    `metrics` are the surface's own ones that its rollout counts, by name.
 
     `counts_for_split`: whether the unit's first exposure counts in the sample-ratio check. Units that were exposed in
     one of `earlier_cohorts` (stages of the same rollout), in either arm, are not counted.
@@ -60,6 +60,7 @@ class PlacedObservation:
     unit: str
     observation: Observation
     counters: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
     counts_for_split: bool = True
     earlier_cohorts: tuple[int, ...] = ()
 
@@ -197,12 +198,17 @@ class _ObservationBatch:
             entries.append(
                 (CATEGORY_PREFIX + self._segments.category_label(placed.rollout, seen.error_category), 1.0, 1.0)
             )
-        bins = [(metric, bin_index(value)) for metric, value in seen.readings.items() if metric in _QUANTILES]
+        kinds = {metric: _find_kind(placed, metric) for metric in seen.readings}
+        bins = [
+            (metric, bin_index(value))
+            for metric, value in seen.readings.items()
+            if kinds[metric] is MetricKind.QUANTILE
+        ]
         # The histogram of a mean only serves to choose its cap.
         uncut = [
             (metric, bin_index(value))
             for metric, value in seen.readings.items()
-            if metric in _MEANS and not any(name.startswith(f"{metric}~") for name in placed.counters)
+            if kinds[metric] is MetricKind.MEAN and not any(name.startswith(f"{metric}~") for name in placed.counters)
         ]
         named = (self._segments.segment_label(placed.rollout, name, value) for name, value in seen.segments.items())
         for segment in (EVERYONE, *named):
@@ -232,6 +238,12 @@ class _ObservationBatch:
         weights = np.bincount(self._slots, self._weights, size)
         values = np.bincount(self._slots, self._values, size)
         return np.stack([weights.reshape(-1, BUCKETS), values.reshape(-1, BUCKETS)], axis=1)
+
+
+def _find_kind(placed: PlacedObservation, key: str) -> MetricKind | None:
+    """The kind of the metric that a reading is of; None for the denominator of a ratio."""
+    entry = placed.metrics.get(key) or CATALOGUE.get(key)
+    return entry.kind if entry is not None else None
 
 
 def hash_unit(rollout: str, unit: str) -> tuple[int, int]:

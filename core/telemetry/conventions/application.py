@@ -8,14 +8,22 @@ from core.telemetry.conventions.readers import MAX_TEXT
 PREFIX = "rampart."
 OBSERVATION_EVENT = "rampart.observation"
 _METRIC, _SEGMENT = "rampart.metric.", "rampart.segment."
+_RATIO_PARTS = frozenset({"numerator", "denominator"})
 _MAX_NAMES = 100  # of metrics, and of segments, in one span
 
 
 def read_prefixed(facts: dict[str, Any], name: str, value: Any) -> None:
-    """Keep `rampart.metric.<key>` and `rampart.segment.<name>`; whether a metric is known is checked at intake."""
+    """Keep `rampart.metric.<key>` and `rampart.segment.<name>`; whether a metric is known is checked at intake.
+
+    A ratio comes as two attributes, `rampart.metric.<key>.numerator` and `.denominator`.
+    """
     if name.startswith(_METRIC):
-        if isinstance(value, bool | int | float):
-            _keep(facts, "metrics", name.removeprefix(_METRIC), value)
+        key, _, part = name.removeprefix(_METRIC).partition(".")
+        if isinstance(value, bool | int | float) and not part:
+            _keep(facts, "metrics", key, value)
+        elif isinstance(value, int | float) and not isinstance(value, bool) and part in _RATIO_PARTS:
+            known = facts.get("metrics", {}).get(key)
+            _keep(facts, "metrics", key, {**(known if isinstance(known, dict) else {}), part: value})
     elif name.startswith(_SEGMENT) and isinstance(value, bool | int | float | str):
         text = value if isinstance(value, str) else str(value).lower()
         _keep(facts, "segments", name.removeprefix(_SEGMENT), text)
@@ -23,7 +31,7 @@ def read_prefixed(facts: dict[str, Any], name: str, value: Any) -> None:
 
 def _keep(facts: dict[str, Any], fact: str, name: str, value: Any) -> None:
     named = facts.setdefault(fact, {})
-    if 0 < len(name) <= MAX_TEXT and len(named) < _MAX_NAMES:
+    if 0 < len(name) <= MAX_TEXT and (name in named or len(named) < _MAX_NAMES):
         named[name] = value
 
 

@@ -7,6 +7,7 @@ from core.evals import eval_report as er
 from core.evals.repeats import FlakyCase
 from core.judging.model import comparison, limits, verdict
 from core.judging.model.causes import Cause, DifferenceCauses
+from core.metrics.own_metrics import define_metric
 from core.rollout.plans import baseline, policy
 from core.rollout.plans import plan as p
 from core.rollout.state import events as e
@@ -23,6 +24,12 @@ OLD = {
     "routing": {"de": "eu-1"},
 }
 NEW = {**OLD, "prompt": "prompts/system.md@sha256:9f2c51e0"}
+OWN_METRICS = (
+    replace(define_metric("resolution_rate", "rate", "up", title="Solved without a person"), usual=0.62),
+    replace(define_metric("answer_words", "mean", "same", unit="words"), usual=120.0, cap=800.0),
+    define_metric("lookup_wait", "quantile", "down", unit="ms", probability=0.9),
+    define_metric("cited_claims", "ratio", "up", unit="per claim", is_signal=True),
+)
 BLIND_SPOT = verdict.BlindSpot(
     metric="eval_pass_rate",
     kind="drops_by",
@@ -519,6 +526,42 @@ EXAMPLES: dict[str, e.Event] = {
         from_content=OLD,
         to_content=NEW,
         by="slack:T1/U2",
+    ),
+    "surface.declared.1.own_metrics": surface.SurfaceDeclared(
+        surface="support-assistant",
+        title="Support assistant",
+        owner="@dana",
+        version="v42",
+        content=OLD,
+        daily_requests=2_880_000,
+        notices=(NOTICE,),
+        fingerprint="77b0a3",
+        metrics=OWN_METRICS,
+    ),
+    "rollout.planned.1.own_metrics": e.Planned(
+        rollout="R-7",
+        plan=replace(
+            PLAN,
+            metrics=OWN_METRICS,
+            limits=(
+                limits.Limit(
+                    metric="resolution_rate",
+                    kind=limits.LimitKind.DROPS_BY,
+                    amount=0.02,
+                    scale=limits.LimitScale.POINTS,
+                    role=limits.LimitRole.ROLLBACK,
+                    definition=OWN_METRICS[0],
+                ),
+                *PLAN.limits,
+            ),
+        ),
+        fingerprint="3f9a1d",
+        from_content=OLD,
+        to_content=NEW,
+        by="slack:T1/U2",
+    ),
+    "workspace.policy_applied.1.own_metrics": e.PolicyApplied(
+        policy=replace(POLICY, metrics=OWN_METRICS), fingerprint="b2c1", by="slack:T1/U1"
     ),
     "rollout.approval_requested.1.skipping_by": e.ApprovalRequested(
         request="R-7.3",

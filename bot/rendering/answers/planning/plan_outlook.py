@@ -13,7 +13,6 @@ from core.files.foresight.detection import LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
 from core.files.foresight.outlook import PlanOutlook
 from core.files.foresight.timeline import TimelineRow
-from core.metrics.catalogue import CATALOGUE
 from core.rollout.plans.plan import Plan
 from core.rollout.state.events import EvalRecorded
 
@@ -87,7 +86,7 @@ def _list_unseen(outlook: PlanOutlook, evals: Mapping[int, EvalRecorded]) -> lis
 
 def _describe_detection(one: LimitForesight) -> str:
     """`Cost per request: 15 % more is noticed after about 3 h`."""
-    title = CATALOGUE[one.limit.metric].title
+    title = one.limit.entry.title
     size = plan_foresight.format_amount(one.limit, one.size)
     if one.noticed is None:
         return f"{title}: {size} would not be noticed at this traffic"

@@ -103,7 +103,7 @@ def _render_switch_back(
         body.append("A conversation that had begun with the change goes on with it until it ends; new ones do not.")
     if audience == "marketing":
         body.append("Please don't mention the change in public; what we said you may say no longer holds.")
-    elif audience == "support" and event.exposed_units and _describe_fault(event.findings[:1]):
+    elif audience == "support" and event.exposed_units and _describe_fault(rollout, event.findings[:1]):
         body.append(_suggest_reply(event.findings[0]))
     body += notice.describe_other_rollouts(others) or ["Nothing else changes until you get a new notice."]
     return blocks.build_message(first, blocks.lines_section(body))
@@ -122,10 +122,11 @@ def _describe_manual_rollback(event: e.RolledBack) -> list[str]:
     return [f"{wording.format_actor(event.by)} switched it back{why}"]
 
 
-def _describe_fault(findings: Sequence[Finding]) -> str:
+def _describe_fault(rollout: Rollout, findings: Sequence[Finding]) -> str:
     """What customers could have noticed, as a verb phrase; empty if nothing."""
     for finding in findings:
-        usual = CATALOGUE[finding.metric].good if finding.metric in CATALOGUE else DesiredDirection.DOWN
+        metric = rollout.plan.find_metric(finding.metric)
+        usual = metric.good if metric is not None else DesiredDirection.DOWN
         if usual is DesiredDirection.UNCHANGED and (finding.difference or 0) < 0:
             return "did not behave as agreed"
         if finding.metric in _FAULT_WORDS:
@@ -140,10 +141,12 @@ def _describe_exposure(event: e.RolledBack, rollout: Rollout, at: datetime, zone
     span = f" between {_format_moment(began, at, zone)} and {_format_moment(at, began, zone)}" if began else ""
     if not event.findings:
         return f"{people} the new version{span}."
-    finding, fault = event.findings[0], _describe_fault(event.findings[:1])
+    finding, fault = event.findings[0], _describe_fault(rollout, event.findings[:1])
     if not fault:
         what = measure_rows.title_in_sentence(finding.metric, finding.title)
         explanation = f"They will not have noticed anything wrong: we switched back because of its {what}"
+        if finding.metric not in CATALOGUE:  # it is not known what a metric of the surface's own shows
+            explanation = f"We switched back because of its {what}"
         return f"{people} the new version{span}. {explanation}."
     counts = _format_counts(rollout, finding)
     if finding.segment:

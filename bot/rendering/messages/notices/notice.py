@@ -9,8 +9,7 @@ from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import conversation_words
 from bot.rendering.messages.notices import change_status
 from bot.rendering.schedule import RolloutDates
-from core.metrics.catalogue import CATALOGUE
-from core.rollout.plans.plan import BehaviourChange, Expectation, NoticePlan, changed_parts
+from core.rollout.plans.plan import BehaviourChange, Expectation, NoticePlan, Plan, changed_parts
 from core.rollout.state.model import Rollout, RolloutState
 
 _IF_IT_GOES_WRONG = "*If it goes wrong* we switch back within seconds and tell you here."
@@ -193,7 +192,7 @@ def _build_downstream_text(rollout: Rollout, known: RolloutDates, zone: str) -> 
     body = ["*What your code may see*"]
     body += [f" • {_format_part_change(part, before.get(part), after.get(part))}" for part in changed]
     body += [f" • {wording.escape(part, 40)}: unchanged" for part in sorted(set(before) - set(changed))]
-    body += [f" • {_format_expectation(e)}" for e in rollout.plan.expectations if e.direction != "same"]
+    body += [f" • {_format_expectation(rollout.plan, e)}" for e in rollout.plan.expectations if e.direction != "same"]
     noticeable = [b for b in changes_for_audiences(rollout, "downstream") if not b.unchanged]
     if noticeable:
         body += ["*What people may notice*", *_format_bullets(noticeable, examples=True)]
@@ -229,8 +228,9 @@ def _format_part_value(value: object) -> str:
     return "none" if value is None else wording.escape(str(value), 60)
 
 
-def _format_expectation(expectation: Expectation) -> str:
-    title = CATALOGUE[expectation.metric].title if expectation.metric in CATALOGUE else expectation.metric
+def _format_expectation(plan: Plan, expectation: Expectation) -> str:
+    found = plan.find_metric(expectation.metric)
+    title = found.title if found is not None else expectation.metric
     way = {"up": "higher", "down": "lower"}.get(expectation.direction, expectation.direction)
     if expectation.low is None or expectation.high is None:
         return f"{wording.escape(title, 60)}: expected {way}"
