@@ -5,7 +5,14 @@ from dataclasses import replace
 from typing import assert_never
 
 from bot.commands import complaints, dry_runs, freeze_verbs, help_pages, json_answers, request, subscription_verbs
-from bot.commands.answers import evidence_queries, metric_queries, plan_queries, review_queries, version_queries
+from bot.commands.answers import (
+    evidence_queries,
+    metric_queries,
+    plan_queries,
+    review_queries,
+    strata_query,
+    version_queries,
+)
 from bot.commands.answers import rollout_queries as queries
 from bot.commands.parsing import grammar, resolve, rollback_intent, typed_times, typed_vote
 from bot.commands.parsing.grammar import Misunderstood, ParsedCommand, ParseResult
@@ -18,6 +25,7 @@ from bot.rendering.messages import event_lines, feedback, rollback_alert
 from core.report_sources import review_sources
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
+from core.rollout.serving import strata
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
 from core.rollout.votes.testers import find_voter
@@ -46,6 +54,8 @@ def perform(parsed: ParseResult, context: CommandContext) -> Message:
             return plan_queries.VERBS[verb](parsed, context)
         case ParsedCommand(verb=verb) if verb in freeze_verbs.VERBS:
             return freeze_verbs.VERBS[verb](parsed, context)
+        case ParsedCommand(verb=verb) if verb in strata_query.VERBS:
+            return strata_query.VERBS[verb](parsed, context)
         case ParsedCommand(verb=verb) if verb in evidence_queries.VERBS:
             return evidence_queries.VERBS[verb](parsed, context)
         case ParsedCommand(verb=verb) if verb in version_queries.VERBS:
@@ -87,9 +97,9 @@ def _run_free_text_verb(parsed: ParsedCommand, context: CommandContext) -> Messa
     only_running = parsed.verb == "rollback"
     found = resolve.find_in_line(parsed.rest_of_line, world, thread_ts=context.thread_ts, only_running=only_running)
     if isinstance(found, resolve.Unclear):
-        raise request.build_clarification(
-            found, _retry_with_text(parsed.verb, resolve.extract_text(parsed.rest_of_line))
-        )
+        text = resolve.extract_text(parsed.rest_of_line)
+        named = f'--stratum "{parsed.flags["stratum"]}" ' if "stratum" in parsed.flags else ""
+        raise request.build_clarification(found, _retry_with_text(parsed.verb, f"{named}{text}".strip()))
     parsed = replace(parsed, rollout=found.rollout.id, text=found.text)
     if only_running:
         found = replace(found, others=found.others or resolve.others_still_running(found.rollout, world))
@@ -104,6 +114,8 @@ def _add_remarks(answer: Message, parsed: ParsedCommand, found: resolve.RolloutM
     """The answer with remarks on what else the line contained."""
     verb, others = parsed.verb, found.others if parsed.verb in {"rollback", "pause"} else ()
     remarks = [f"`{verb}` has no {wording.escape(flag, 40)}; it was ignored." for flag in parsed.unknown]
+    if "stratum" in parsed.flags and (remark := _explain_stratum(found.rollout, parsed.flags["stratum"])):
+        remarks.append(remark)
     remarks += [f"{other.id} {wording.escape(other.plan.name, 60)} continues." for other in others]
     offered = list(request.build_choices(others, f"{verb} {{id}}"))
     if verb == "pause":
@@ -113,6 +125,15 @@ def _add_remarks(answer: Message, parsed: ParsedCommand, found: resolve.RolloutM
             offered += request.build_choices((found.rollout,), "rollback {id}")
     pressed = [buttons.run_command(label, command, i) for i, (label, command) in enumerate(offered[:5])]
     return blocks.append_blocks(answer, blocks.lines_section(remarks), blocks.actions(*pressed))
+
+
+def _explain_stratum(rollout: Rollout, name: str) -> str:
+    """That a rollback went back as a whole because the plan does not know the stratum; empty if it does."""
+    if strata.find_stratum(rollout.plan, name) is not None:
+        return ""
+    known = ", ".join(wording.escape(one.name, 100) for one in strata.list_strata(rollout.plan)) or "none"
+    said = f"{rollout.id} has no stratum “{wording.escape(name, 80)}”" if name else "No stratum was named"
+    return f"{said}, so everyone was rolled back. Its strata: {known}."
 
 
 def _retry_with_text(verb: str, text: str) -> str:
@@ -169,6 +190,7 @@ def _command_from_line(parsed: ParsedCommand, context: CommandContext, zone: str
         then=typed_times.parse_moment(at, context.at, typed_times.resolve_zone(context.by, zone)) if at else None,
         answers={field: parsed.flags[flag] for flag, field in REVIEW_FLAGS.items() if flag in parsed.flags},
         keeps_baseline="not-normal" not in parsed.flags,
+        stratum=parsed.flags.get("stratum", ""),
     )
     return build_command(parsed.verb, arguments)
 

@@ -32,6 +32,7 @@ class VerbArguments:
     message: str = ""  # a message in Slack, as channel/ts
     answers: Mapping[str, str] = field(default_factory=dict)  # of a review: field of `SubmitReview` -> text
     keeps_baseline: bool = True
+    stratum: str = ""  # of a rollback: the only audience that goes back
     stage: int | None = None  # index of the stage that a vote is about
 
 
@@ -199,13 +200,14 @@ VERBS: Mapping[str, Verb] = {
     ),
     "rollback": Verb(
         group="Stop",
-        usage="rollback [id|surface] [why]",
+        usage="rollback [id|surface] [--stratum NAME] [why]",
         brief="rollback <id>   (every full member can; takes seconds)",
-        does="Everyone gets the previous version again, in seconds. Every full member can, in any state, in any words.",
+        does="Everyone gets the previous version again, in seconds. Every full member can, in any state, in any words. "
+        "`--stratum` rolls back one audience of the plan alone; one that it does not have means everyone.",
         example="rollback R-118 answers are wrong",
         aliases=("roll-back",),
         text=FreeTextForm.REST,
-        build=lambda a: c.RollBack(reason=a.reason),
+        build=lambda a: c.RollBack(reason=a.reason, stratum=a.stratum),
         is_urgent=True,
     ),
     "explain-rollback": Verb(
@@ -312,6 +314,13 @@ VERBS: Mapping[str, Verb] = {
         does="Whether it is worse for some people than for others: every segment, worst first.",
         example="segments R-118",
         has_json=True,
+    ),
+    "strata": Verb(
+        group="See",
+        usage="strata <id>",
+        brief="strata <id>",
+        does="Each audience of a rollout in one table, compared within itself, and which was rolled back alone.",
+        example="strata R-118",
     ),
     "checks": Verb(
         group="See",

@@ -13,11 +13,20 @@ from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.refusal import Conflict
 from core.rollout.serving import driving
-from core.rollout.state.events import ConversationsMoved, Resumed, RolledBack, StageEntered, rollout_stream
+from core.rollout.state.events import (
+    ConversationsMoved,
+    Event,
+    Resumed,
+    RolledBack,
+    StageEntered,
+    StratumRolledBack,
+    rollout_stream,
+)
 from core.rollout.state.model import Rollout, RolloutState
 from core.service import CommandRequest, RolloutService
 from core.store.coordination import processes
 from core.store.log import event_log
+from core.store.log.event_log import StoredEvent
 from core.store.models import ProcessReport
 
 SILENCE_MARGIN = 4.0  # seconds beyond `processes.SERVING_SECONDS` until a silent process no longer counts as serving
@@ -85,17 +94,23 @@ class FlipConfirmer:
         before = self._elapsed()
         world = self._service.cached_world()
         awaiting = [r for r in world.rollouts.values() if _awaits_confirmation(r, now) or driving.is_drilling(r)]
-        if not awaiting and before - self._reports_read_at < READ_REPORTS_EVERY:
+        strata = [(r, name) for r in world.rollouts.values() for name in _list_unconfirmed_strata(r, now)]
+        if not (awaiting or strata) and before - self._reports_read_at < READ_REPORTS_EVERY:
             self._previous_round = (world.position, before)
             return
         self._read_reports()
-        self._pending = {r.id: self._track_switch(r, before) for r in awaiting}
+        self._pending = {
+            **{r.id: self._track_switch(r, before) for r in awaiting},
+            **{_stratum_key(r, name): self._track_stratum(r, name, before) for r, name in strata},
+        }
         self._previous_round = (world.position, before)
         for rollout in awaiting:
             if rollout.state is RolloutState.ROLLED_BACK:
                 self._confirm_flip(rollout, self._pending[rollout.id], now, before)
             else:
                 self._confirm_drill(rollout, self._pending[rollout.id], now, before)
+        for rollout, name in strata:
+            self._confirm_stratum(rollout, name, self._pending[_stratum_key(rollout, name)], now, before)
 
     def _read_reports(self) -> None:
         """Read the serving processes' reports from the primary database; forget long silent ones."""
@@ -119,11 +134,26 @@ class FlipConfirmer:
         known = self._pending.get(rollout.id)
         if known is not None and is_rolled_back and rollout.plan.finish_within is None:
             return known
-        with self._service.database.reading() as connection:
-            recorded = event_log.read_stream(connection, rollout_stream(rollout.id))
-        decided = next(r for r in reversed(recorded) if isinstance(r.event, kind))
+        decided = self._find_newest(rollout, lambda event: isinstance(event, kind))
         if known is not None and known.position == decided.position:
             return known
+        return self._begin_switch(decided, at)
+
+    def _track_stratum(self, rollout: Rollout, stratum: str, at: float) -> _PendingSwitch:
+        """The switch of a stratum that was rolled back alone: the one known already, or as the log has it."""
+        known = self._pending.get(_stratum_key(rollout, stratum))
+        if known is not None:
+            return known
+        return self._begin_switch(
+            self._find_newest(rollout, lambda x: isinstance(x, StratumRolledBack) and x.stratum == stratum), at
+        )
+
+    def _find_newest(self, rollout: Rollout, is_wanted: Callable[[Event], bool]) -> StoredEvent:
+        with self._service.database.reading() as connection:
+            recorded = event_log.read_stream(connection, rollout_stream(rollout.id))
+        return next(r for r in reversed(recorded) if is_wanted(r.event))
+
+    def _begin_switch(self, decided: StoredEvent, at: float) -> _PendingSwitch:
         witnessed = self._previous_round is not None and self._previous_round[0] < decided.position
         began = self._previous_round[1] if witnessed and self._previous_round is not None else at
         return _PendingSwitch(
@@ -165,6 +195,26 @@ class FlipConfirmer:
             return
         self._submit_command(rollout, command, f"flip:{switch.position}:{type(command).__name__}", now)
 
+    def _confirm_stratum(
+        self, rollout: Rollout, stratum: str, switch: _PendingSwitch, now: datetime, at: float
+    ) -> None:
+        """Confirm that a stratum was switched back alone once all processes have; doubt it after `DOUBT_AFTER`."""
+        reached, missing, unheard = self._classify_processes(switch.position, switch.started_at, at)
+        living = [p for p in reached if self._is_alive(p, at)]
+        waited = at - switch.started_at
+        command: c.Command
+        if living and not missing:
+            seconds = waited if unheard else self._measure_seconds(reached, switch, waited)
+            command = c.ConfirmFlip(
+                seconds=seconds, processes=len(living), unheard=tuple(unheard) or None, stratum=stratum
+            )
+        elif waited > DOUBT_AFTER and not rollout.strata_back[stratum].flip_doubted:
+            names = missing if living or missing else ("no process that serves versions is alive",)
+            command = c.DoubtFlip(seconds=waited, missing=tuple(names), stratum=stratum)
+        else:
+            return
+        self._submit_command(rollout, command, f"flip:{switch.position}:{type(command).__name__}", now)
+
     def _confirm_drill(self, rollout: Rollout, switch: _PendingSwitch, now: datetime, at: float) -> None:
         """Record a rollback drill once all processes have switched and the driven flag was written and read back."""
         reached, missing, unheard = self._classify_processes(switch.position, switch.started_at, at)
@@ -200,6 +250,17 @@ def _awaits_confirmation(rollout: Rollout, now: datetime) -> bool:
     if rollout.state is not RolloutState.ROLLED_BACK or rollout.flip is not None or rollout.ended_at is None:
         return False
     return now - (rollout.conversations_moved_at or rollout.ended_at) < GIVE_UP_AFTER
+
+
+def _list_unconfirmed_strata(rollout: Rollout, now: datetime) -> list[str]:
+    """Strata that were rolled back alone and still await confirmation."""
+    if not rollout.is_under_way:
+        return []
+    return [name for name, back in rollout.strata_back.items() if back.flip is None and now - back.at < GIVE_UP_AFTER]
+
+
+def _stratum_key(rollout: Rollout, stratum: str) -> str:
+    return f"{rollout.id}:{stratum}"
 
 
 def _list_unconfirmed_flags(rollout: Rollout) -> tuple[str, ...]:

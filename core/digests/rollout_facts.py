@@ -186,7 +186,7 @@ class _FactFold:
                 self.abandoned = here
             case e.RolledBack() as decided:
                 self.rollback = self._build_rollback(decided, here)
-            case e.FlipConfirmed() as flip if self.rollback is not None:
+            case e.FlipConfirmed(stratum=None) as flip if self.rollback is not None:
                 self.rollback = replace(self.rollback, flip=here, flip_seconds=flip.seconds)
             case e.ReviewRequested() as requested:
                 self.review_requested, self.review_due = here, requested.due_at

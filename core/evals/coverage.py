@@ -11,11 +11,17 @@ SMALLEST_SHARE = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentTraffic:
-    """How live traffic was divided in a rollout: named segment (`language=tr`) -> its share of `requests`, 0 to 1."""
+    """How live traffic was divided in a rollout: named segment (`language=tr`) -> its share of `requests`, 0 to 1.
+
+    `unnamed` are the dimensions of which some values were counted together, without their names. `elsewhere` are
+    segments that were seen in stages for selected people; who was selected is missing from the shares.
+    """
 
     rollout: str
     requests: int
     shares: Mapping[str, float]
+    unnamed: frozenset[str] = frozenset()
+    elsewhere: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

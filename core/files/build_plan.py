@@ -76,6 +76,7 @@ def build(
         notices=_add_engineering_notices(file, surface),
         start=_require_start(file, policy),
         drives=file.drives.to_driven_flag() if file.drives is not None else None,
+        strata=file.assignment.strata or None,
         finish_within=file.assignment.conversations_finish_within,
         reverts=file.reverts.to_reverts() if file.reverts is not None else None,
         testers=build_testers(select_testers(file, surface), resolve_tester or resolve_handle),

@@ -20,6 +20,7 @@ from core.files.syntax.fields import (
     Prose,
     StrictModel,
     VersionParts,
+    Where,
     WrittenAmount,
     WrittenFile,
     field_error,
@@ -136,6 +137,7 @@ class AssignmentTerms(StrictModel):
     unit: Literal["user", "conversation", "account"] = "user"
     control: Literal["concurrent", "matched"] = "concurrent"
     segments: Literal["all"] | tuple[Name, ...] | None = None
+    strata: dict[Name, Where] | None = None
     conversations: Literal["next_turn", "finish"] = "next_turn"
     finish_within: Duration | None = None
 

@@ -1,5 +1,6 @@
 """Write a plan back as a file, with everything spelled out, so that it parses to the same plan."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -69,6 +70,7 @@ def _write_plan(plan: Plan) -> dict[str, Any]:
             "control": plan.control,
             "segments": "all" if ALL_SEGMENTS in plan.segments else list(plan.segments),
             **_write_conversations(plan),
+            **({"strata": _write_strata(plan.strata)} if plan.strata else {}),
         },
         "approvals": {
             "required": plan.approvals.required,
@@ -157,6 +159,14 @@ def _write_notice(notice: NoticePlan) -> dict[str, Any]:
     )
 
 
+def _write_strata(strata: Mapping[str, Mapping[str, str | tuple[str, ...]]]) -> dict[str, Any]:
+    return {name: _write_where(where) for name, where in strata.items()}
+
+
+def _write_where(where: Mapping[str, str | tuple[str, ...]]) -> dict[str, str | list[str]]:
+    return {key: value if isinstance(value, str) else list(value) for key, value in where.items()}
+
+
 def _write_conversations(plan: Plan) -> dict[str, str]:
     if plan.finish_within is None:
         return {}
@@ -192,9 +202,7 @@ def _write_stage_terms(stage: Stage) -> dict[str, Any]:
         case StageKind.ROLLBACK_DRILL:
             return {"within": format_duration(stage.drill_within)} if stage.drill_within is not None else {}
         case StageKind.COHORT:
-            where = {
-                key: value if isinstance(value, str) else list(value) for key, value in (stage.where or {}).items()
-            }
+            where = _write_where(stage.where or {})
             return {"name": stage.name, "where": where, "percent": percent, "hold": hold, **common}
         case StageKind.CANARY:
             return {"percent": percent, "min_hold": hold, **common}

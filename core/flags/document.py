@@ -127,6 +127,7 @@ def _describe_served(served: ServedUnits) -> dict[str, Any]:
             for share in served.shares
         ],
         "moved_back": [f"{digest:016x}" for digest in sorted(served.moved_back)],
+        "taken_back": [_describe_conditions(where) for where in served.taken_back],
     }
 
 

@@ -85,7 +85,7 @@ def place_observation(
         return UncountedReason.UNKNOWN_CONVERSATION
     if variant is None:
         assert version is not None
-        arm = _arm_from_version(tracked, span, unit, version)
+        arm = _arm_from_version(tracked, span, unit, version, at)
         if isinstance(arm, UncountedReason):
             return arm
     else:
@@ -108,7 +108,8 @@ def infer_variant(flags: SurfaceFlags, *, unit: str, at: datetime) -> Variant | 
     if running is None or not running[1].exposes:
         return UncountedReason.NOT_COMPARED
     tracked, span = running
-    if tracked.is_externally_driven or any(one.cohort and one.index <= span.index for one in tracked.spans):
+    has_cohort = tracked.has_cohort_back(at) or any(one.cohort and one.index <= span.index for one in tracked.spans)
+    if tracked.is_externally_driven or has_cohort:
         return UncountedReason.UNKNOWN_COHORT
     if tracked.conversations_finish:
         return UncountedReason.UNKNOWN_CONVERSATION
@@ -212,13 +213,15 @@ def _check_version(tracked: TrackedRollout, span: StageWindow, arm: Variant, ver
         )
 
 
-def _arm_from_version(tracked: TrackedRollout, span: StageWindow, unit: str, version: str) -> Variant | UncountedReason:
+def _arm_from_version(
+    tracked: TrackedRollout, span: StageWindow, unit: str, version: str, at: datetime
+) -> Variant | UncountedReason:
     """The arm that follows from the version alone."""
     if tracked.is_externally_driven:
         return {tracked.to_version: Variant.CANARY, tracked.from_version: Variant.CONTROL}.get(version, Variant.STABLE)
     if version not in {tracked.to_version, tracked.from_version}:
         return Variant.STABLE
-    if any(one.cohort and one.index < span.index for one in tracked.spans):
+    if any(one.cohort and one.index < span.index for one in tracked.spans) or tracked.has_cohort_back(at):
         return UncountedReason.UNKNOWN_COHORT
     if span.cohort and span.control_left:
         # Units with the new version are in the cohort, but units with the old one may be outside of it: of those that

@@ -62,11 +62,13 @@ class FlagAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cohort:
-    """An audience that was let in. `ppm` of it get the new version and keep it in later stages."""
+    """An audience that was let in. `ppm` of it get the new version and keep it in later stages; `is_back`: it was
+    rolled back alone, and all of it get the live version."""
 
     name: str
     where: CohortConditions
     ppm: int
+    is_back: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -128,6 +130,7 @@ class ServedUnits:
     rollout: str
     shares: tuple[ServedShare, ...]
     moved_back: frozenset[int]  # 64-bit numbers of units that a person moved back
+    taken_back: tuple[CohortConditions, ...]  # of cohorts that were rolled back alone
     digest: Callable[[str], int]
 
     def includes(self, unit: str, context: Mapping[str, Any]) -> bool:
@@ -136,7 +139,7 @@ class ServedUnits:
             digest = self.digest(unit)
         except UnicodeEncodeError:
             return False
-        if digest in self.moved_back:
+        if digest in self.moved_back or any(where.matches(context) for where in self.taken_back):
             return False
         bucket = bucket_of_digest(digest)
         return any(
@@ -192,8 +195,13 @@ class TrackedRollout:
     flows: tuple[CriticalFlow, ...] = ()
     pulled: Mapping[str, str] = field(default_factory=dict)  # metric (or `requests`) -> the source that counts it
     metrics: Mapping[str, Metric] = field(default_factory=dict)  # the surface's own that this rollout counts, by name
+    cohort_back_at: datetime | None = None  # when the first cohort was rolled back alone
     unit_kind: str = "user"  # what is assigned as a whole: user, conversation or account
     conversations_finish: bool = False  # conversations under way stay on the version that they began with
+
+    def has_cohort_back(self, at: datetime) -> bool:
+        """Whether a cohort had been rolled back alone by `at`, so that a version alone tells no arm."""
+        return self.cohort_back_at is not None and self.cohort_back_at <= at
 
     def was_moved_back(self, unit: str, at: datetime) -> bool:
         """Whether this unit had been moved back by `at`, and is not compared since."""
@@ -274,7 +282,7 @@ def build_exposure(
     earlier = tuple(
         EarlierCohort(
             cohort=one,
-            below=max(one.ppm, reached),
+            below=0 if one.is_back else max(one.ppm, reached),
             new=build_answer(to_version, Variant.STABLE, Reason.TARGETING_MATCH, one.name),
             live=build_answer(live_version, Variant.STABLE, Reason.TARGETING_MATCH, one.name),
         )

@@ -23,9 +23,19 @@ def load_coverage(
     `evals` are the results for this plan. Without any, the newest results of the same suites on the surface tell what
     they hold: that does not depend on the version.
     """
-    on_surface = [r for r in reversed([*world.rollouts.values()]) if r.plan.surface == plan.surface]
+    on_surface = _list_on_surface(plan, world)
     covers, suite_from = _find_covered(plan, evals, on_surface)
     return find_coverage(_load_traffic(service, on_surface), covers, suite_from)
+
+
+def load_segment_traffic(service: RolloutService, plan: Plan, world: World) -> SegmentTraffic | None:
+    """How the traffic of the plan's surface was divided in the newest rollout that saw enough; None if none did."""
+    return _load_traffic(service, _list_on_surface(plan, world))
+
+
+def _list_on_surface(plan: Plan, world: World) -> list[Rollout]:
+    """The rollouts of the plan's surface, newest first."""
+    return [r for r in reversed([*world.rollouts.values()]) if r.plan.surface == plan.surface]
 
 
 def _find_covered(
@@ -53,6 +63,8 @@ def _load_traffic(service: RolloutService, on_surface: Iterable[Rollout]) -> Seg
             continue
         with service.database.reading() as connection:
             counted = observation_sums.count_requests(connection, rollout.id, stages)
+            selected = {span.index for span in rollout.spans} - stages
+            elsewhere = observation_sums.count_requests(connection, rollout.id, selected) if selected else {}
         total = counted.pop(EVERYONE, 0.0)
         if total >= ENOUGH_REQUESTS and counted:
             return SegmentTraffic(
@@ -63,6 +75,10 @@ def _load_traffic(service: RolloutService, on_surface: Iterable[Rollout]) -> Seg
                     for name, count in sorted(counted.items())
                     if name.partition("=")[2] != OTHER_NAME
                 },
+                unnamed=frozenset(
+                    name.partition("=")[0] for name in (*counted, *elsewhere) if name.partition("=")[2] == OTHER_NAME
+                ),
+                elsewhere=frozenset(elsewhere) - {EVERYONE},
             )
     return None
 

@@ -84,9 +84,10 @@ class Resume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollBack:
-    """Give everyone the previous version."""
+    """Give everyone the previous version; with `stratum`, if the plan has it, only its members."""
 
     reason: str = ""
+    stratum: str = ""
 
 
 ROLLBACK_CAUSES = ("answers", "slow", "cost", "errors", "complaints", "test", "other")
@@ -288,6 +289,7 @@ class ConfirmFlip:
     seconds: float
     processes: int
     unheard: tuple[str, ...] | None = None
+    stratum: str = ""  # that was rolled back alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +298,7 @@ class DoubtFlip:
 
     seconds: float
     missing: tuple[str, ...]
+    stratum: str = ""  # that was rolled back alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,7 @@ def surface_events_for(
             | e.RevertNotRequested()
             | e.CodeReverted()
             | e.ConversationsMoved()
+            | e.StratumRolledBack()
         ):
             return ()
         case _:

@@ -9,7 +9,7 @@ from core.flags import snapshot as flags
 from core.flags.bucketing import compute_bucket, make_digester, percent_to_ppm
 from core.flags.document import encode_surface
 from core.flags.evaluation import choose_answer
-from core.flags.targeting import parse_conditions
+from core.flags.targeting import CohortConditions, parse_conditions
 
 PATH = Path(__file__).parents[2] / "clients" / "vectors.json"
 SURFACE = "support-assistant"
@@ -104,7 +104,11 @@ def _build_surface(
 
 
 def _build_finishing(
-    surface: flags.SurfaceFlags, *, shares: tuple[flags.ServedShare, ...] | None, moved_back: tuple[str, ...] = ()
+    surface: flags.SurfaceFlags,
+    *,
+    shares: tuple[flags.ServedShare, ...] | None,
+    moved_back: tuple[str, ...] = (),
+    taken_back: tuple[CohortConditions, ...] = (),
 ) -> flags.SurfaceFlags:
     """The surface with conversations that finish on v42, which everybody had, and on v43, which some were served."""
     token = "R-1.0.stable" if surface.exposure is not None else ""
@@ -113,6 +117,7 @@ def _build_finishing(
             rollout="R-1",
             shares=shares or (),
             moved_back=frozenset(make_digester("expose", "R-1")(unit) for unit in moved_back),
+            taken_back=taken_back,
             digest=make_digester("expose", "R-1"),
         ),
     )
@@ -154,6 +159,12 @@ SURFACES: dict[str, flags.SurfaceFlags] = {
     "a canary after two cohorts": _build_surface(50_000, past=(INTERNAL, BETA)),
     "a ramp after a cohort": _build_surface(750_000, past=(INTERNAL,)),
     "a canary that some were moved out of": _build_surface(500_000, past=(INTERNAL,), moved_back=("user-46", "Zoë ☃")),
+    "a ramp after a cohort that was rolled back alone": _build_surface(
+        750_000, past=(replace(INTERNAL, is_back=True), BETA)
+    ),
+    "a cohort that was rolled back alone in its stage": _build_surface(
+        INTERNAL.ppm, cohort=INTERNAL, past=(replace(INTERNAL, is_back=True),)
+    ),
     "a cohort after a cohort": _build_surface(STAFF.ppm, cohort=STAFF, past=(INTERNAL,)),
     "conversations that finish during a canary": _build_finishing(
         _build_surface(50_000), shares=(flags.ServedShare(where=None, below=50_000),)
@@ -168,6 +179,11 @@ SURFACES: dict[str, flags.SurfaceFlags] = {
             flags.ServedShare(where=INTERNAL.where, below=PLACE + 1),
         ),
         moved_back=("user-46",),
+    ),
+    "conversations that finish, and a cohort that was rolled back alone": _build_finishing(
+        _build_surface(1_000_000, past=(replace(INTERNAL, is_back=True),)),
+        shares=(flags.ServedShare(where=None, below=1_000_000),),
+        taken_back=(INTERNAL.where,),
     ),
     "conversations that finish after everybody had it": _build_finishing(
         flags.SurfaceFlags(name=SURFACE, live=flags.build_live_answer(LIVE), versions=frozenset({"v42", "v43"})),

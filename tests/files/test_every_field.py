@@ -195,6 +195,7 @@ OF_ROLLOUT: dict[str, tuple[Any, Any]] = {
     "assignment.unit": ("user", "account"),
     "assignment.control": ("concurrent", "matched"),
     "assignment.segments": (["plan"], ["language"]),
+    "assignment.strata": ({"free": {"plan": "free"}}, {"free": {"plan": "trial"}}),
     "assignment.conversations": ("next_turn", "finish"),
     "assignment.finish_within": ("2h", "3h"),
     "approvals.required": (1, 2),

@@ -48,6 +48,7 @@ def load_outlook(
         now,
         warnings=[w.message for w in warnings if not w.message.startswith(detection.TOO_LATE_PREFIX)],
         coverage=eval_coverage.load_coverage(service, plan, world),
+        traffic=eval_coverage.load_segment_traffic(service, plan, world),
     )
 
 
@@ -60,7 +61,14 @@ def load_rollout_outlook(service: RolloutService, rollout: Rollout, now: datetim
     known = traffic_history.load_known_traffic(service, surface, world, now)
     coverage = eval_coverage.load_coverage(service, rollout.plan, world, rollout.evals)
     return build_outlook(
-        rollout.plan, surface, world.policy_for(surface.name), known, now, begin=begin, coverage=coverage
+        rollout.plan,
+        surface,
+        world.policy_for(surface.name),
+        known,
+        now,
+        begin=begin,
+        coverage=coverage,
+        traffic=eval_coverage.load_segment_traffic(service, rollout.plan, world),
     )
 
 

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TypeAlias
 
-from bot.commands.parsing import free_text, resolve, rollback_intent, typed_line
+from bot.commands.parsing import free_text, resolve, rollback_intent, typed_line, typed_stratum
 from bot.commands.verbs import TYPED_VERBS, VERB_ALIASES, FreeTextForm, takes_rest_of_line
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.state.model import RolloutState
@@ -131,6 +131,12 @@ def _parse_verb(line: str, own_metrics: Collection[str]) -> ParseResult:
 
 
 def _parse_free_text(verb: str, rest_of_line: str) -> ParseResult:
+    stratum = typed_stratum.take_stratum(rest_of_line) if verb == "rollback" else None
+    if stratum is not None:
+        parsed = _parse_free_text("rollback", stratum.line)
+        if not isinstance(parsed, ParsedCommand):
+            return parsed
+        return replace(parsed, flags={**parsed.flags, "stratum": stratum.name})
     read = free_text.split_flags(rest_of_line, _flags_of(verb))
     if any(flag.lstrip("-—–").lower() in free_text.DRY_RUN_FLAGS for flag in read.unknown):
         flag = next(f for f in read.unknown if f.lstrip("-—–").lower() in free_text.DRY_RUN_FLAGS)

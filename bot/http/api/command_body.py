@@ -10,13 +10,14 @@ from urllib.parse import parse_qsl
 from fastapi.exceptions import RequestValidationError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from bot.commands.parsing import free_text, resolve, rollback_intent
+from bot.commands.parsing import free_text, resolve, rollback_intent, typed_stratum
 from bot.commands.verbs import HTTP_VERBS, VERB_ALIASES, VerbArguments, build_command
 from core.flags.evaluation import MAX_UNIT_LENGTH
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
 
 MAX_REASON_LENGTH = 2000  # characters
+MAX_STRATUM_LENGTH = 100
 
 
 class ReviewAnswers(BaseModel):
@@ -47,6 +48,9 @@ class CommandBody(BaseModel):
     notice: str = Field("", description="acknowledge, concern: which notice, as support:#support")
     unit: str = Field(
         "", max_length=MAX_UNIT_LENGTH, description="move_back, complaint: the customer, as in targetingKey"
+    )
+    stratum: str = Field(
+        "", max_length=MAX_STRATUM_LENGTH, description="rollback: the only audience of the plan that goes back"
     )
     answers: ReviewAnswers | None = Field(None, description="review: the answers to its questions")
     stage: int | None = Field(None, ge=0, description="vote: the index of the stage that is meant")
@@ -94,7 +98,9 @@ def _parse_rollback(sent: Mapping[str, object]) -> SentCommand | None:
     beside = rollback_intent.find_rollback_request(asked[: 2 * MAX_REASON_LENGTH]) if isinstance(asked, str) else None
     if beside is None or rollback_intent.is_only_mention(beside):
         return None
-    line = free_text.split_flags(beside, ())
+    typed = typed_stratum.take_stratum(beside)
+    stratum = sent.get("stratum") if isinstance(sent.get("stratum"), str) else typed.name if typed is not None else ""
+    line = free_text.split_flags(typed.line if typed is not None else beside, ())
     flags = {flag.lstrip("-") for flag in line.unknown}
     flags |= {str(name).lower().replace("_", "-") for name, value in sent.items() if value}
     if not free_text.DRY_RUN_FLAGS.isdisjoint(flags):
@@ -105,8 +111,10 @@ def _parse_rollback(sent: Mapping[str, object]) -> SentCommand | None:
         )
     given = sent.get("reason")
     reason = resolve.extract_text(line.text) if given in (None, "") else str(given)
-    ignored = tuple(str(name)[:100] for name in sent if name not in ("command", "reason"))[:20]
-    return SentCommand(command=c.RollBack(reason=reason[:MAX_REASON_LENGTH]), ignored=ignored)
+    known = ("command", "reason", *(("stratum",) if isinstance(sent.get("stratum"), str) else ()))
+    ignored = tuple(str(name)[:100] for name in sent if name not in known)[:20]
+    command = c.RollBack(reason=reason[:MAX_REASON_LENGTH], stratum=str(stratum)[:MAX_STRATUM_LENGTH])
+    return SentCommand(command=command, ignored=ignored)
 
 
 def _command_from_body(body: CommandBody) -> c.PersonCommand:
@@ -130,6 +138,7 @@ def _command_from_body(body: CommandBody) -> c.PersonCommand:
         answers=body.answers.model_dump() if body.answers is not None else {},
         keeps_baseline=body.keeps_baseline,
         choice=body.choice,
+        stratum=body.stratum,
         stage=body.stage,
     )
     return build_command(verb, arguments)

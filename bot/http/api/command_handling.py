@@ -10,6 +10,7 @@ from bot.http.middleware.auth import Caller
 from core.report_sources import review_sources
 from core.rollout import commands as c
 from core.rollout.refusal import NotFound
+from core.rollout.serving import strata
 from core.rollout.state.model import Rollout
 from core.service import CommandOutcome, CommandRequest, RolloutService
 
@@ -53,6 +54,13 @@ def handle_command(
             source="http",
         )
     )
+
+
+def list_unknown_strata(command: c.PersonCommand, rollout: Rollout | None) -> tuple[str, ...]:
+    """`stratum`, if a rollback named one that the plan does not have, so that everyone went back; else nothing."""
+    if not isinstance(command, c.RollBack) or not command.stratum or rollout is None:
+        return ()
+    return ("stratum",) if strata.find_stratum(rollout.plan, command.stratum) is None else ()
 
 
 def outcome_to_json(outcome: CommandOutcome) -> dict[str, Any]:

@@ -145,8 +145,10 @@ def build_router(
                 service, caller, sent.command, name, command_handling.build_command_id(caller, key, "commands"), now()
             )
 
-        shown = command_handling.outcome_to_json(await run_in_threadpool(carry_out))
-        return JSONResponse({**shown, "ignored": list(sent.ignored)} if sent.ignored else shown)
+        outcome = await run_in_threadpool(carry_out)
+        shown = command_handling.outcome_to_json(outcome)
+        ignored = (*sent.ignored, *command_handling.list_unknown_strata(sent.command, outcome.rollout))
+        return JSONResponse({**shown, "ignored": list(ignored)} if ignored else shown)
 
     @api.post("/files", tags=["files"], responses=openapi.APPLIED, openapi_extra=openapi.FILE_BODY)
     async def apply_file(

@@ -101,8 +101,10 @@ def render(
             shown = _rollout_at(entries, position) if event.reason == "step" and rollout.request is None else rollout
             return summary.render(shown, event, entry.at, zone, trend)
         case AnnouncementKind.NOT_CONFIRMED if isinstance(event, e.FlipUnconfirmed):
-            decided = next((x.at for x in reversed(entries) if isinstance(x.event, e.RolledBack)), None)
-            return rollback_alert.render_unconfirmed(rollout, event, decided, zone) if rollout.flip is None else None
+            kind = e.RolledBack if event.stratum is None else e.StratumRolledBack
+            decided = next((x.at for x in reversed(entries) if isinstance(x.event, kind)), None)
+            confirmed = rollout.flip if event.stratum is None else rollout.strata_back[event.stratum].flip
+            return rollback_alert.render_unconfirmed(rollout, event, decided, zone) if confirmed is None else None
         case AnnouncementKind.GLASS_BROKEN if isinstance(event, e.GlassBroken):
             return glass_broken.render(rollout, event, zone, mention)
         case AnnouncementKind.FOLLOW_UP | AnnouncementKind.DIRECT_FOLLOW_UP if isinstance(event, follow_up.FollowedUp):

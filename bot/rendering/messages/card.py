@@ -6,7 +6,7 @@ from typing import TypeAlias, assert_never
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
-from bot.rendering.messages import conversation_words, event_lines, rollback_alert
+from bot.rendering.messages import conversation_words, event_lines, rollback_alert, stratum_words
 from bot.rendering.numbers import blind_spot_words, eval_words, known_areas, segments, tester_words
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Cleared, Continue, NoControl
@@ -70,6 +70,7 @@ def _format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> lis
         lines.append(f"{conversation_words.TITLE}: {finishing}{'' if finishing.endswith('`') else '.'}")
     elif rollout.state is RolloutState.PLANNED and (planned := conversation_words.describe_plan(rollout.plan)):
         lines.append(f"{conversation_words.TITLE}: {planned}")
+    lines += stratum_words.list_lines(rollout)
     if rollout.moved_back and rollout.is_under_way:
         lines.append(event_lines.format_moved_back(rollout))
     lines += blind_spot_words.list_accepted_risks(rollout)

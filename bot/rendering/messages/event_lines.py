@@ -6,7 +6,7 @@ from typing import assert_never
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import conversation_words, decision, glass_broken, rollback_alert
+from bot.rendering.messages import conversation_words, decision, glass_broken, rollback_alert, stratum_words
 from bot.rendering.numbers import blind_spot_words, eval_words, measure_rows, tester_words
 from core.rollout.plans.plan import StageKind
 from core.rollout.state import events as e
@@ -128,6 +128,10 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.RollbackExplained():
             why = rollback_alert.format_explanation(event)
             return f"Explained by {wording.escape(event.handle, 80)}: {rollout.id} was rolled back because {why}."
+        case e.StratumRolledBack():
+            return stratum_words.describe_event(rollout, event)
+        case e.FlipConfirmed(stratum=str()):
+            return f"{stratum_words.describe_flip(rollout, event)}{rollback_alert.format_silent_processes(event)}."
         case e.FlipConfirmed():
             took = wording.format_duration(event.seconds)
             return (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from bot.rendering import difference_words, headline, wording
-from bot.rendering.messages import conversation_words
+from bot.rendering.messages import conversation_words, stratum_words
 from bot.rendering.numbers import (
     blind_spot_words,
     eval_words,
@@ -263,6 +263,7 @@ def _list_reasons_against(rollout: Rollout, facts: DecisionFacts) -> list[str]:
             names = wording.join_limited([wording.title_in_sentence(one.limit.entry.title) for one in late], 4)
             stage = wording.escape(late[0].stage, 40)
             reasons.append(f"{stage} may be too short to notice a change as large as the limit: {names}")
+    reasons += stratum_words.list_empty(facts.outlook.strata) if facts.outlook is not None else []
     reasons += [
         f"{wording.escape(one.handle, 80)} has a concern: “{wording.escape(one.text, 300)}”" for one in facts.concerns
     ]

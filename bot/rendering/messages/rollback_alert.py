@@ -267,11 +267,14 @@ def render_unconfirmed(rollout: Rollout, event: FlipUnconfirmed, decided_at: dat
     decided = f" at {wording.format_clock_time(decided_at, zone)}" if decided_at else ""
     missing = wording.join_limited([wording.escape(m, 60) for m in event.missing])
     old = wording.escape(rollout.plan.from_version, 40)
+    subject = wording.format_subject(rollout)
+    if event.stratum is not None:
+        subject += f" for {wording.escape(event.stratum, 100)} alone"
     driven = rollout.plan.drives.title if rollout.plan.drives is not None else ""
     flag = wording.escape(driven, 200) if driven in event.missing else ""
     processes = [name for name in event.missing if name != driven]
     first = (
-        f"ROLLBACK NOT CONFIRMED: {wording.format_subject(rollout)} was told to switch{decided}, but after "
+        f"ROLLBACK NOT CONFIRMED: {subject} was told to switch{decided}, but after "
         f"{wording.format_duration(event.seconds)} "
         + (f"not every process serves {old}." if processes else f"{flag} does not read 0 %.")
     )

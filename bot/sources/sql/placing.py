@@ -161,6 +161,8 @@ class RowPlacer:
         named = version == (tracked.to_version if arm is Variant.CANARY else tracked.from_version)
         if tracked.conversations_finish:
             return None
+        if tracked.cohort_back_at is not None:
+            named = and_(named, self._before(tracked.cohort_back_at))
         if tracked.is_externally_driven:
             return named
         if any(one.cohort and one.index < span.index for one in tracked.spans) or (span.cohort and span.control_left):

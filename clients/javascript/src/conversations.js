@@ -39,9 +39,10 @@ function findOrigin(prefix, sent) {
   return (Array.isArray(sent) ? sent : [sent]).find((one) => typeof one === 'string' && one.startsWith(prefix));
 }
 
-function compileServed({ salt, shares, moved_back: movedBack }) {
+function compileServed({ salt, shares, moved_back: movedBack, taken_back: takenBack }) {
   const hash = makeHasher('expose', salt);
   const moved = new Set(movedBack);
+  const wasTakenBack = takenBack.map(compileConditions);
   const compiled = shares.map(({ where, below }) => ({
     below,
     isMember: where === null ? () => true : compileConditions(where),
@@ -49,7 +50,7 @@ function compileServed({ salt, shares, moved_back: movedBack }) {
 
   return (unit, context) => {
     const words = tryHash(hash, unit);
-    if (words === undefined || moved.has(toHex(words))) return false;
+    if (words === undefined || moved.has(toHex(words)) || wasTakenBack.some((test) => test(context))) return false;
     const place = toPlace(words);
     return compiled.some(({ below, isMember }) => place < below && isMember(context));
   };

@@ -60,6 +60,7 @@ def _is_placeable(unit: str | None) -> bool:
 def _compile_served(served: Mapping[str, Any]) -> WasServed:
     prefix = build_prefix("expose", served["salt"])
     moved_back = frozenset(bytes.fromhex(number) for number in served["moved_back"])
+    taken_back = tuple(compile_conditions(where) for where in served["taken_back"])
     shares: Sequence[tuple[ContextTest | None, bytes]] = tuple(
         (compile_conditions(share["where"]) if share["where"] is not None else None, find_threshold(share["below"]))
         for share in served["shares"]
@@ -70,7 +71,7 @@ def _compile_served(served: Mapping[str, Any]) -> WasServed:
             digest = sha256(prefix + unit.encode()).digest()
         except UnicodeEncodeError:
             return False
-        if digest[:8] in moved_back:
+        if digest[:8] in moved_back or any(is_member(context) for is_member in taken_back):
             return False
         return any(digest < below and (is_member is None or is_member(context)) for is_member, below in shares)
 

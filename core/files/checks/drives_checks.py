@@ -31,6 +31,12 @@ def check(file: RolloutFile) -> Iterator[FileProblem]:
             "who does not. Write `control: concurrent`"
         )
         yield file.source.problem_at(("assignment", "control"), message)
+    if file.assignment.strata:
+        message = (
+            "a stratum cannot be rolled back alone where another flag system assigns the versions: it has no `where`. "
+            "Remove this, or remove `drives`"
+        )
+        yield file.source.problem_at(("assignment", "strata"), message, at_key=True)
     if file.assignment.conversations == "finish":
         message = (
             "conversations cannot finish on the version they began with: the flag system assigns it anew at every "

@@ -28,6 +28,7 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy) -> Iterato
     yield from _check_trial_first(file, policy)
     yield from _check_omitted_kinds(file, policy)
     yield from _check_canary(file, policy)
+    yield from _check_strata(file)
     yield from _check_comparison(file)
     if surface is not None and surface.daily_requests is not None:
         yield from _check_samples_reachable(file, surface.daily_requests)
@@ -60,6 +61,24 @@ def _check_order(file: RolloutFile) -> Iterator[FileProblem]:
                 seen[stage.name] = kind
         furthest = max(furthest, kind, key=STAGE_ORDER.index)
         number_of.setdefault(kind, number)
+
+
+def _check_strata(file: RolloutFile) -> Iterator[FileProblem]:
+    """A stratum that the file only names has a name of its own: that of a cohort stage is one already."""
+    cohorts = {
+        stage.name.casefold()
+        for entry in file.stage_entries
+        if entry.kind is StageKind.COHORT
+        for stage in entry.to_stages()
+    }
+    seen: set[str] = set()
+    for name in file.assignment.strata or {}:
+        if name.casefold() in cohorts:
+            message = f'"{name}" is a cohort stage and so a stratum already: leave it out here'
+            yield file.source.problem_at(("assignment", "strata", name), message, at_key=True)
+        elif name.casefold() in seen:
+            yield file.source.problem_at(("assignment", "strata", name), f'two strata are called "{name}"', at_key=True)
+        seen.add(name.casefold())
 
 
 def _check_growth(file: RolloutFile) -> Iterator[FileProblem]:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.evals.coverage import EvalCoverage
+from core.evals.coverage import EvalCoverage, SegmentTraffic
 from core.files.foresight import detection, timeline
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
+from core.files.foresight.strata_traffic import StratumTraffic, estimate_strata
 from core.files.foresight.timeline import TimelineRow
 from core.rollout.plans.plan import Plan
 from core.rollout.plans.policy import Policy
@@ -24,6 +25,7 @@ class PlanOutlook:
     known: KnownTraffic
     warnings: Sequence[str] = ()  # what the checks of files say
     coverage: EvalCoverage | None = None  # what the evals leave out of live traffic; None: nobody has looked it up
+    strata: Sequence[StratumTraffic] = ()  # how much of the traffic each has
 
 
 def build_outlook(
@@ -36,6 +38,7 @@ def build_outlook(
     begin: datetime | None = None,
     warnings: Sequence[str] = (),
     coverage: EvalCoverage | None = None,
+    traffic: SegmentTraffic | None = None,
 ) -> PlanOutlook:
     """The outlook of a plan; `begin` is the earliest start if it is known, else it follows from the notices."""
     design = detection.design_from_plan(plan, policy)
@@ -46,4 +49,5 @@ def build_outlook(
         known=known,
         warnings=warnings,
         coverage=coverage,
+        strata=estimate_strata(plan, traffic),
     )

@@ -13,6 +13,7 @@ from core.rollout.models import way_back
 from core.rollout.plans.plan import GATE_KINDS, Stage, StageKind
 from core.rollout.plans.policy import Policy
 from core.rollout.refusal import Refused
+from core.rollout.serving import strata
 from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
@@ -50,6 +51,8 @@ def _decide_on_look(rollout: Rollout, look: c.LookResult | None, context: Contex
             return holding
     if (doubted := voting.find_hold(rollout)) is not None:
         return [doubted]
+    if (empty := strata.hold_for_empty_stage(rollout)) is not None:
+        return [empty]
     events = _decide_steps(rollout, look, context)
     if look is None or any(isinstance(x, e.EvidenceRecorded) for x in events):
         return events

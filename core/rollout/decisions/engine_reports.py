@@ -22,6 +22,18 @@ def hold_for_complaints(rollout: Rollout, command: c.DoubtComplaints) -> list[e.
 
 def confirm_flip(rollout: Rollout, command: c.ConfirmFlip) -> list[e.RolloutEvent]:
     """That every process serves the previous version after a rollback; nothing if that is known."""
+    if command.stratum:
+        back = rollout.strata_back.get(command.stratum)
+        if back is None or back.flip is not None:
+            return []
+        return [
+            e.FlipConfirmed(
+                seconds=command.seconds,
+                processes=command.processes,
+                unheard=command.unheard,
+                stratum=command.stratum,
+            )
+        ]
     if rollout.state is not RolloutState.ROLLED_BACK or rollout.flip is not None:
         return []
     return [e.FlipConfirmed(seconds=command.seconds, processes=command.processes, unheard=command.unheard)]
@@ -29,6 +41,11 @@ def confirm_flip(rollout: Rollout, command: c.ConfirmFlip) -> list[e.RolloutEven
 
 def doubt_flip(rollout: Rollout, command: c.DoubtFlip) -> list[e.RolloutEvent]:
     """That some process has not confirmed a rollback in time; recorded once."""
+    if command.stratum:
+        back = rollout.strata_back.get(command.stratum)
+        if back is None or back.flip is not None or back.flip_doubted:
+            return []
+        return [e.FlipUnconfirmed(seconds=command.seconds, missing=command.missing, stratum=command.stratum)]
     if rollout.state is not RolloutState.ROLLED_BACK or rollout.flip is not None or rollout.flip_doubted:
         return []
     return [e.FlipUnconfirmed(seconds=command.seconds, missing=command.missing)]

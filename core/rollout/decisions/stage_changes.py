@@ -4,7 +4,7 @@ from core.judging.model import verdict as v
 from core.rollout import commands as c
 from core.rollout.context import Context
 from core.rollout.decisions import gating
-from core.rollout.serving import conversations
+from core.rollout.serving import conversations, strata
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout, RolloutState
 
@@ -29,6 +29,8 @@ def leave_stage(
     """Leave the current stage: enter the next one (or `to`), ask for its approval, or complete the rollout."""
     index = rollout.stage_index + 1 if to is None else to
     if index >= len(rollout.plan.stages):
+        if (held := strata.hold_at_end(rollout)) is not None:
+            return [held]
         return [e.Completed(version=rollout.plan.to_version, retired=rollout.plan.from_version)]
     stage = rollout.plan.stages[index]
     needed = gating.count_approvals_needed(rollout, stage)

@@ -184,6 +184,12 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
                 result += _build_notice_edits(after)
         case e.RollbackExplained():
             result.append(announce_here(AnnouncementKind.ALERT_EDIT, ALERT_KEY))
+        case e.FlipConfirmed(stratum=str()):
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+        case e.StratumRolledBack():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result += _build_notice_edits(after)
+            result += _build_notice_notes(after, position)
         case e.FlipConfirmed():
             result.append(announce_here(AnnouncementKind.ALERT_EDIT, ALERT_KEY))
         case e.FlipUnconfirmed():

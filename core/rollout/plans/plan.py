@@ -217,7 +217,7 @@ class Plan:
 
     # Added when plans were already stored: left out of bytes and fingerprint while unset, so that those stay the same.
     LATER: ClassVar[tuple[str, ...]] = (
-        *("drives", "reverts", "stages.*.terms.by_lower_bound", "flows", "testers", "finish_within"),
+        *("drives", "reverts", "stages.*.terms.by_lower_bound", "flows", "testers", "finish_within", "strata"),
         *("metrics", "limits.*.definition"),
     )
 
@@ -251,6 +251,8 @@ class Plan:
     # how long after the rollout conversations under way may go on with the version that they began with; None: they
     # change at their next turn
     finish_within: timedelta | None = None
+    # audiences without a stage of their own that can be rolled back alone: name -> conditions on the context, in order
+    strata: Mapping[str, Mapping[str, str | tuple[str, ...]]] | None = None
     reverts: tuple[CodeRevert, ...] | None = None  # what reverts the code after a rollback; None: there is none
     testers: tuple[Tester, ...] | None = None  # who is asked how the new version is; None: nobody
 

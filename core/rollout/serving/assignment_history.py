@@ -21,6 +21,7 @@ DECIDING_EVENTS: tuple[type[e.RolloutEvent], ...] = (
     e.Completed,
     e.Abandoned,
     e.UnitMovedBack,
+    e.StratumRolledBack,
 )
 """The events of a rollout on which it depends who gets what; no other is needed for a history."""
 

@@ -8,6 +8,7 @@ from core.flags import snapshot as flags
 from core.flags.targeting import parse_conditions
 from core.rollout.context import Context
 from core.rollout.plans.plan import StageKind
+from core.rollout.serving import strata
 from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
@@ -76,7 +77,7 @@ def build_finishing(rollouts: Iterable[Rollout], current: Rollout | None) -> Map
         contents.setdefault(new, rollout.to_content)
         served[old] = None
         known = served.get(new, ())
-        served[new] = None if known is None or rollout.completed_at is not None else (*known, _build_served(rollout))
+        served[new] = None if known is None or _had_everybody(rollout) else (*known, _build_served(rollout))
     tried = current.plan.to_version if current is not None else ""
     harmful = {r.plan.to_version for r in rollouts if _was_taken_back(r) and r.plan.to_version != tried}
     return {
@@ -86,6 +87,11 @@ def build_finishing(rollouts: Iterable[Rollout], current: Rollout | None) -> Map
         for name in served
         if name not in harmful
     }
+
+
+def _had_everybody(rollout: Rollout) -> bool:
+    """Whether everybody got the new version at its end, without any exception."""
+    return rollout.completed_at is not None and not rollout.strata_back
 
 
 def _was_taken_back(rollout: Rollout) -> bool:
@@ -109,6 +115,11 @@ def _build_served(rollout: Rollout) -> flags.ServedUnits:
         rollout=rollout.id,
         shares=(*largest, *(share for share in shares if share.where is not None)),
         moved_back=frozenset(int(one, 16) for one in rollout.moved_back),
+        taken_back=tuple(
+            parse_conditions(stratum.where)
+            for stratum in strata.list_strata(rollout.plan)
+            if strata.is_back(rollout, stratum.name)
+        ),
         digest=bucketing.make_digester("expose", rollout.id),
     )
 

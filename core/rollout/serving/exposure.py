@@ -10,6 +10,7 @@ from core.flags.targeting import parse_conditions
 from core.judging.model.evidence import exceedance_thresholds
 from core.rollout.judging_question import agree_caps
 from core.rollout.plans.plan import Stage, StageKind
+from core.rollout.serving import strata
 from core.rollout.serving.conversations import build_finishing
 from core.rollout.state.model import Rollout, StageSpan
 from core.rollout.state.sources import map_owners
@@ -86,8 +87,6 @@ def build_surface_flags(world: World, surface: str) -> flags.SurfaceFlags:
 
 def _build_exposure(rollout: Rollout, live: flags.Version) -> flags.Exposure:
     stage = rollout.current_stage
-    entered = {span.index for span in rollout.spans[:-1]}
-    past = (_build_cohort(s) for i, s in enumerate(rollout.plan.stages) if i in entered and i != rollout.stage_index)
     return flags.build_exposure(
         rollout=rollout.id,
         live_version=live,
@@ -97,8 +96,24 @@ def _build_exposure(rollout: Rollout, live: flags.Version) -> flags.Exposure:
         canary=bucketing.percent_to_ppm(stage.percent),
         matched=rollout.plan.control == "matched",
         cohort=_build_cohort(stage),
-        past_cohorts=tuple(c for c in past if c is not None),
+        past_cohorts=_build_past_cohorts(rollout),
         moved_back=tuple(int(one, 16) for one in rollout.moved_back),
+    )
+
+
+def _build_past_cohorts(rollout: Rollout) -> tuple[flags.Cohort, ...]:
+    """The cohorts of the stages before, and all that were rolled back alone, in the order of the plan."""
+    entered = {rollout.plan.stages[span.index].name for span in rollout.spans[:-1]} - {rollout.current_stage.name}
+    percents = {stage.name: stage.percent for stage in rollout.plan.stages}
+    return tuple(
+        flags.Cohort(
+            name=stratum.name,
+            where=targeting.parse_conditions(stratum.where),
+            ppm=bucketing.percent_to_ppm(percents.get(stratum.name, 0.0)),
+            is_back=strata.is_back(rollout, stratum.name),
+        )
+        for stratum in strata.list_strata(rollout.plan)
+        if stratum.name in entered or strata.is_back(rollout, stratum.name)
     )
 
 
@@ -142,6 +157,7 @@ def _build_tracked(rollout: Rollout, surface: Surface) -> flags.TrackedRollout:
         moved_back={int(one, 16): at for one, at in rollout.moved_back.items()},
         digest=bucketing.make_digester("expose", rollout.id),
         pulled=map_owners(surface.sources or ()),
+        cohort_back_at=min((one.at for one in rollout.strata_back.values()), default=None),
         unit_kind=rollout.plan.unit,
         conversations_finish=rollout.plan.finish_within is not None,
     )

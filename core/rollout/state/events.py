@@ -307,6 +307,18 @@ class ConversationsMoved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StratumRolledBack:
+    """From this event on, one stratum gets the previous version, and is not compared; the others stay."""
+
+    TYPE: ClassVar[str] = "rollout.stratum_rolled_back"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
+    by: str
+    reason: str
+    stratum: str
+    version: str  # the version its members get now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackExplained:
     """A person said afterwards why it was rolled back. `cause` is one of `commands.ROLLBACK_CAUSES`; `reason` may add
     words to it."""
@@ -328,10 +340,11 @@ class FlipConfirmed:
     """
 
     TYPE: ClassVar[str] = "rollout.flip_confirmed"
-    LATER: ClassVar[tuple[str, ...]] = ("unheard",)
+    LATER: ClassVar[tuple[str, ...]] = ("unheard", "stratum")
     seconds: float
     processes: int
     unheard: tuple[str, ...] | None = None  # names of processes; None if all of them reported
+    stratum: str | None = None  # the stratum that was rolled back; None: everyone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,8 +352,10 @@ class FlipUnconfirmed:
     """The rollback could not be confirmed in time; `missing` names the processes that did not report."""
 
     TYPE: ClassVar[str] = "rollout.flip_unconfirmed"
+    LATER: ClassVar[tuple[str, ...]] = ("stratum",)
     seconds: float
     missing: tuple[str, ...]
+    stratum: str | None = None  # the stratum that was rolled back; None: everyone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -707,6 +722,7 @@ RolloutEvent: TypeAlias = (
     | RevertNotRequested
     | CodeReverted
     | ConversationsMoved
+    | StratumRolledBack
 )
 Event: TypeAlias = (
     RolloutEvent | SurfaceEvent | SubscriptionEvent | FreezeEvent | PolicyApplied | WordsErased | WorldCheckpointed

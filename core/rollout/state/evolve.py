@@ -8,7 +8,15 @@ from core.rollout.plans.plan import StageKind
 from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.fast_replace import replace
-from core.rollout.state.model import ActiveHold, PostedMessage, Rollout, RolloutState, SkippedWait, StageSpan
+from core.rollout.state.model import (
+    ActiveHold,
+    PostedMessage,
+    Rollout,
+    RolloutState,
+    SkippedWait,
+    StageSpan,
+    StratumRollback,
+)
 
 
 def evolve(rollout: Rollout | None, event: e.RolloutEvent, at: datetime) -> Rollout:
@@ -210,11 +218,21 @@ def _apply_rollback_explained(rollout: Rollout, event: e.RollbackExplained, _: d
 
 
 def _apply_flip_confirmed(rollout: Rollout, event: e.FlipConfirmed, _: datetime) -> Rollout:
-    return replace(rollout, flip=event)
+    if event.stratum is None:
+        return replace(rollout, flip=event)
+    back = StratumRollback(at=rollout.strata_back[event.stratum].at, flip=event)
+    return replace(rollout, strata_back={**rollout.strata_back, event.stratum: back})
 
 
-def _apply_flip_unconfirmed(rollout: Rollout, _event: e.FlipUnconfirmed, _: datetime) -> Rollout:
-    return replace(rollout, flip_doubted=True)
+def _apply_flip_unconfirmed(rollout: Rollout, event: e.FlipUnconfirmed, _: datetime) -> Rollout:
+    if event.stratum is None:
+        return replace(rollout, flip_doubted=True)
+    back = StratumRollback(at=rollout.strata_back[event.stratum].at, flip_doubted=True)
+    return replace(rollout, strata_back={**rollout.strata_back, event.stratum: back})
+
+
+def _apply_stratum_rolled_back(rollout: Rollout, event: e.StratumRolledBack, at: datetime) -> Rollout:
+    return replace(rollout, strata_back={**rollout.strata_back, event.stratum: StratumRollback(at=at)})
 
 
 def _apply_completed(rollout: Rollout, _: e.Completed, at: datetime) -> Rollout:
@@ -408,4 +426,5 @@ EVENT_HANDLERS: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime],
     e.RevertNotRequested: _apply_revert_not_requested,
     e.CodeReverted: _apply_code_reverted,
     e.ConversationsMoved: _apply_conversations_moved,
+    e.StratumRolledBack: _apply_stratum_rolled_back,
 }

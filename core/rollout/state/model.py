@@ -82,6 +82,15 @@ class PostedMessage:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StratumRollback:
+    """A stratum that was rolled back alone: since when, and how long the switch took, once that is confirmed."""
+
+    at: datetime
+    flip: FlipConfirmed | None = None
+    flip_doubted: bool = False
+
+
 # Without slots, because `replacing.replace` needs `__dict__`.
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
@@ -145,6 +154,7 @@ class Rollout:
     caps: Mapping[str, float] = field(default_factory=dict)  # metric -> the value at which readings are capped
     complaints: Mapping[str, int] = field(default_factory=dict)  # arm (empty: unknown) -> reports by people
     moved_back: Mapping[str, datetime] = field(default_factory=dict)  # hash of a unit -> when a person moved it back
+    strata_back: Mapping[str, StratumRollback] = field(default_factory=dict)  # by name: those that went back alone
     conversations_moved_at: datetime | None = None  # since then those under way get what everyone gets
     frozen_until: datetime | None = None  # by a declared freeze; not those of the policy
     broken_glass: GlassBroken | None = None  # the last time that somebody went on although something was missing

@@ -222,6 +222,7 @@ EVAL_REPORT = er.EvalReport(
 )
 DRIVING = replace(PLAN, drives=DRIVEN)
 FINISHING = replace(PLAN, finish_within=timedelta(hours=24))
+STRATIFIED = replace(PLAN, strata={"free": {"plan": "free"}, "paid": {"plan": ("pro", "enterprise")}})
 REVERTING = replace(
     PLAN,
     reverts=(
@@ -278,6 +279,7 @@ _EVENTS: tuple[e.Event, ...] = (
     e.RevertNotRequested(
         index=1, system="https://deploy.example.com/revert", error="the deploy system answers 503", trying=True
     ),
+    e.StratumRolledBack(by="slack:T1/U2", reason="refunds were refused", stratum="free", version="v42"),
     e.ConversationsMoved(by="slack:T1/U2", reason="refunds were refused", is_due=False),
     e.CodeReverted(by="slack:T1/U3", note="deployed as 2026-11-24.2"),
     e.FlagNotSet(flag=DRIVEN.title, percent=0.0, error="Unleash says 401 Unauthorized", trying=True),
@@ -635,6 +637,11 @@ EXAMPLES: dict[str, e.Event] = {
     "rollout.planned.1.lower_bound": e.Planned(
         rollout="R-7", plan=CERTAIN, fingerprint=CERTAIN.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
     ),
+    "rollout.planned.1.strata": e.Planned(
+        rollout="R-7", plan=STRATIFIED, fingerprint=STRATIFIED.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
+    ),
+    "rollout.flip_confirmed.1.stratum": e.FlipConfirmed(seconds=0.38, processes=3, stratum="free"),
+    "rollout.flip_unconfirmed.1.stratum": e.FlipUnconfirmed(seconds=60.2, missing=("web-2:811:9f00",), stratum="free"),
     "rollout.planned.1.finishing": e.Planned(
         rollout="R-7", plan=FINISHING, fingerprint=FINISHING.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
     ),

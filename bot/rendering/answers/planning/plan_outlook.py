@@ -6,7 +6,7 @@ from bot.rendering import wording
 from bot.rendering.answers.planning import plan_foresight
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import conversation_words
+from bot.rendering.messages import conversation_words, stratum_words
 from bot.rendering.numbers import unseen_by_evals
 from core import durations
 from core.files.foresight.detection import LimitForesight
@@ -38,6 +38,7 @@ def render(
             ]
         ),
         blocks.lines_section(_list_dates(outlook, zone)),
+        blocks.lines_section(_list_strata(outlook)),
         blocks.lines_section(_describe_foresight(outlook)),
         blocks.lines_section(_list_unseen(outlook, evals)),
         blocks.lines_section(_list_warnings(outlook)),
@@ -47,6 +48,11 @@ def render(
 def _list_conversations(plan: Plan) -> list[str]:
     planned = conversation_words.describe_plan(plan)
     return [f"{conversation_words.TITLE}: {planned}"] if planned else []
+
+
+def _list_strata(outlook: PlanOutlook) -> list[str]:
+    lines = stratum_words.list_planned(outlook.strata)
+    return ["*Who gets it first, and can go back alone*", *(f" • {line}" for line in lines)] if lines else []
 
 
 def _list_dates(outlook: PlanOutlook, zone: str) -> list[str]:
@@ -105,9 +111,10 @@ def _list_warnings(outlook: PlanOutlook) -> list[str]:
     found = list(outlook.warnings)
     if outlook.foreseen and outlook.foreseen[0]:
         found += plan_foresight.render_warnings(outlook.foreseen[0], outlook.plan.risk, outlook.foreseen[1:])
-    if not found:
+    empty = [f" • {text}." for text in stratum_words.list_empty(outlook.strata)]
+    if not found and not empty:
         return []
-    shown = [f" • {wording.escape(text, _WARNING_LIMIT)}" for text in found[:MAX_WARNINGS]]
+    shown = [*empty, *(f" • {wording.escape(text, _WARNING_LIMIT)}" for text in found[:MAX_WARNINGS])]
     left = [wording.format_remainder(len(found) - MAX_WARNINGS)] if len(found) > MAX_WARNINGS else []
     return ["*Think about this before you start*", *shown, *left]
 

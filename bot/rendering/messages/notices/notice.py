@@ -97,6 +97,11 @@ def _describe_left(rollout: Rollout) -> str:
     return "nobody"
 
 
+def _list_switched_back(rollout: Rollout) -> list[str]:
+    names = wording.join_limited([wording.escape(name, 100) for name in rollout.strata_back])
+    return [f"*Switched back for:* {names}; they get the previous version again."] if names else []
+
+
 def _list_conversations(rollout: Rollout) -> list[str]:
     told = conversation_words.describe_for_customers(rollout.plan)
     return [f"*{conversation_words.TITLE}:* {told}"] if told else []
@@ -152,6 +157,7 @@ def _build_support_text(rollout: Rollout, known: RolloutDates, zone: str) -> lis
         *_list_conversations(rollout),
         *change_status.describe_dates(rollout, known, zone),
         f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
+        *_list_switched_back(rollout),
         f"*If a customer complains:* once it has started, type "
         f'/rollout complaint "what happened" --user &lt;customer id&gt; --id {rollout.id}, or ask in this thread.',
         f'*If answers look wrong to you:* /rollout feels-off {rollout.id} "what you saw". If two people say so, '
@@ -176,6 +182,7 @@ def _build_marketing_text(rollout: Rollout, known: RolloutDates, zone: str) -> l
         *_list_conversations(rollout),
         *change_status.describe_dates(rollout, known, zone),
         f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
+        *_list_switched_back(rollout),
     ]
     if rollout.state is not RolloutState.DONE:
         body.append("We will post here when it reaches everyone, or if we roll it back (that takes seconds).")
@@ -200,6 +207,7 @@ def _build_downstream_text(rollout: Rollout, known: RolloutDates, zone: str) -> 
         *_list_conversations(rollout),
         *change_status.describe_dates(rollout, known, zone),
         f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
+        *_list_switched_back(rollout),
     ]
     if rollout.state is not RolloutState.DONE:
         body.append(_IF_IT_GOES_WRONG)

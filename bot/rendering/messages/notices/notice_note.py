@@ -6,13 +6,21 @@ from typing import TypeAlias
 from bot.rendering import schedule, wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
+from bot.rendering.messages import stratum_words
 from bot.rendering.messages.notices import change_status
 from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
 
 NotedEvent: TypeAlias = (
-    e.StageEntered | e.StartScheduled | e.BaseChanged | e.Held | e.Paused | e.Resumed | e.ConcernsAnswered
+    e.StageEntered
+    | e.StartScheduled
+    | e.BaseChanged
+    | e.Held
+    | e.Paused
+    | e.Resumed
+    | e.ConcernsAnswered
+    | e.StratumRolledBack
 )
 """The events that a note tells of."""
 
@@ -43,6 +51,8 @@ def render(before: Rollout, after: Rollout, event: NotedEvent, name: str, at: da
         case e.Resumed():
             told = before.hold is None or not holds.clears_itself(before.hold.key)
             text = "Continuing: more customers will get it, step by step." if told else ""
+        case e.StratumRolledBack():
+            text = f"Switched back for some: {stratum_words.describe_for_customers(after, name)}."
         case e.ConcernsAnswered():
             who = wording.format_actor(event.by, event.handle)
             text = f"Answered: {who} answered your concern: “{wording.escape(event.text)}”"

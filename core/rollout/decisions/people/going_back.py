@@ -5,7 +5,7 @@ from core.rollout.context import Context
 from core.rollout.decisions import preconditions, stage_changes
 from core.rollout.models import way_back
 from core.rollout.refusal import Refused
-from core.rollout.serving import conversations
+from core.rollout.serving import conversations, strata
 from core.rollout.serving.unit_hash import compute_unit_hash
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout, RolloutState
@@ -14,7 +14,13 @@ MOST_MOVED_BACK = 1_000  # units of one rollout that people move back one by one
 
 
 def roll_back(rollout: Rollout, command: c.RollBack, context: Context) -> list[e.RolloutEvent]:
-    """That everybody gets the previous version again; Refused once nobody can be served it any more."""
+    """That everybody gets the previous version again; Refused once nobody can be served it any more.
+
+    A stratum that the plan has goes back alone; any other name means everybody, as one is sure to be safe by that.
+    """
+    if (stratum := strata.find_stratum(rollout.plan, command.stratum)) is not None:
+        _require_way_back(rollout, context)
+        return strata.roll_back_stratum(rollout, stratum, context, command.reason.strip())
     match rollout.state:
         case RolloutState.ROLLED_BACK:
             return conversations.move(rollout, context, command.reason.strip())  # twice is no error, but at once
@@ -29,13 +35,18 @@ def roll_back(rollout: Rollout, command: c.RollBack, context: Context) -> list[e
                     f"{surface.live} ({surface.live_by or 'applied'}) went live on {surface.name} after {rollout.id}.",
                     hint=f"Roll back {surface.live_by} instead." if surface.live_by else "",
                 )
+    _require_way_back(rollout, context)
+    return [stage_changes.build_rolled_back(rollout, context, reason=command.reason.strip(), findings=())]
+
+
+def _require_way_back(rollout: Rollout, context: Context) -> None:
+    """Refuse if the previous version can no longer be called by anybody."""
     if rollout.percent and way_back.is_way_back_closed(rollout.plan, context.policy, context.at):
         raise Refused(
             f"{way_back.explain_closed_way_back(rollout.plan)}. Nothing was changed.",
             hint=way_back.suggest_way_back(rollout, context.surface),
             code="conflict",
         )
-    return [stage_changes.build_rolled_back(rollout, context, reason=command.reason.strip(), findings=())]
 
 
 def explain_rollback(rollout: Rollout, command: c.ExplainRollback, context: Context) -> list[e.RolloutEvent]:

@@ -7,6 +7,7 @@ from core.rollout.context import Context
 from core.rollout.decisions import gating, preconditions, stage_changes
 from core.rollout.decisions.people import blind_spots
 from core.rollout.refusal import Refused
+from core.rollout.serving import strata
 from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
@@ -64,6 +65,8 @@ def resume_rollout(rollout: Rollout, command: c.Resume, context: Context) -> lis
             )
         reason = preconditions.require_reason(command.reason, "resuming after a hold")
         resumed = e.Resumed(by=context.by.id, reason=reason, overrides=rollout.hold.key)
+        if rollout.hold.key.startswith(strata.EMPTY_STAGE):
+            return [resumed, *stage_changes.leave_stage(rollout, context)]
         if rollout.hold.key != holds.UNREAD and not rollout.hold.key.startswith(holds.UNDECIDED):
             return [resumed]
         spots = gating.find_blocking_blind_spots(rollout, gating.current_blind_spots(rollout), context.policy)
