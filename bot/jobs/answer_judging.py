@@ -9,7 +9,9 @@ import structlog
 from bot.http.judging.count_results import JudgeResult, count_results
 from bot.judges.http_judge import CallFailed, HttpJudge, InvalidVerdict
 from bot.outbound.errors import PermanentFailure, RetryLater
+from core.rollout.rubrics import find_criteria
 from core.rollout.serving import exposure
+from core.rollout.state.world import World
 from core.service import RolloutService
 from core.shadow_eval.samples import ShadowSample
 from core.store.observations import observation_sums, shadow_samples
@@ -30,29 +32,35 @@ def ask_judge(service: RolloutService, judge: HttpJudge, now: datetime) -> int:
         tasks = shadow_samples.lease_samples(connection, now, ANSWERS_AT_ONCE)
     if not tasks:
         return 0
+    world = service.load_world()
     with ThreadPoolExecutor(JUDGE_CALLS, thread_name_prefix="judge") as calls:
-        verdicts = list(calls.map(partial(_ask_about, judge), tasks))
+        verdicts = list(calls.map(partial(_ask_about, judge, world), tasks))
     unasked = [task.id for task, verdict in zip(tasks, verdicts, strict=True) if isinstance(verdict, CallFailed)]
     reasons = {verdict.reason for verdict in verdicts if isinstance(verdict, CallFailed | InvalidVerdict)}
     for reason in sorted(reasons):
         log.warning("answers could not be judged", why=reason)
     results = [verdict for verdict in verdicts if isinstance(verdict, JudgeResult)]
-    snapshot = exposure.build_snapshot(service.load_world())
+    world = service.load_world()
     with service.database.writing_outside_log() as connection:
         shadow_samples.return_samples(connection, unasked)
-        checked = count_results(connection, results, snapshot, now)
+        checked = count_results(connection, results, world, exposure.build_snapshot(world), now)
         placed = [taken.placed for taken in checked.accepted if taken.placed is not None]
         observation_sums.add_observations(connection, placed)
     return len(results)
 
 
-def _ask_about(judge: HttpJudge, task: ShadowSample) -> JudgeResult | InvalidVerdict | CallFailed:
+def _ask_about(judge: HttpJudge, world: World, task: ShadowSample) -> JudgeResult | InvalidVerdict | CallFailed:
     try:
-        passed, score = judge.judge(
-            task=task.id, judge=task.judge, surface=task.surface, question=task.question, answer=task.answer
+        said = judge.judge(
+            task=task.id,
+            judge=task.judge,
+            surface=task.surface,
+            question=task.question,
+            answer=task.answer,
+            criteria=find_criteria(world, task.rollout),
         )
     except InvalidVerdict as invalid:
         return invalid
     except (PermanentFailure, RetryLater) as failure:
         return CallFailed(reason=str(failure))
-    return JudgeResult(task=task.id, judge=task.judge, passed=passed, score=score)
+    return JudgeResult(task=task.id, judge=task.judge, passed=said.passed, score=said.score, criteria=said.criteria)

@@ -1,11 +1,13 @@
 """A judge behind an address: it gets one question and one answer, and says whether the answer passes."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bot.outbound.client import OutboundClient
 from bot.outbound.errors import PermanentFailure, RetryLater
+from core.shadow_eval.rubric import JudgingCriterion, describe_criteria, read_scores
 
 
 class InvalidVerdict(ValueError):
@@ -14,6 +16,18 @@ class InvalidVerdict(ValueError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpVerdict:
+    """What a judge says of one answer: whether it passes, its score from 0 to 1, and a score by criterion.
+
+    None means that the judge gave none, or cannot tell.
+    """
+
+    passed: bool
+    score: float | None
+    criteria: Mapping[str, float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +45,30 @@ class HttpJudge:
         self._url = url
         self._token = token
 
-    def judge(self, *, task: str, judge: str, surface: str, question: str, answer: str) -> tuple[bool, float | None]:
-        """(whether the answer passes, its score from 0 to 1 or None).
+    def judge(
+        self,
+        *,
+        task: str,
+        judge: str,
+        surface: str,
+        question: str,
+        answer: str,
+        criteria: Sequence[JudgingCriterion] = (),
+    ) -> HttpVerdict:
+        """What the judge says of one answer, and by each of `criteria`.
 
         `RetryLater` or `PermanentFailure` if it could not be asked, `InvalidVerdict` if it says anything else. Question
         and answer are data in fields of their own: what stands in them is for the judge to grade, not to follow.
         """
-        asked = {"task": task, "judge": judge, "surface": surface, "question": question, "answer": answer}
+        asked: dict[str, Any] = {
+            "task": task,
+            "judge": judge,
+            "surface": surface,
+            "question": question,
+            "answer": answer,
+        }
+        if criteria:
+            asked["criteria"] = describe_criteria(criteria)
         headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "rampart"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
@@ -46,10 +77,10 @@ class HttpJudge:
             raise PermanentFailure(f"the judge refuses the token ({response.status}): set JUDGE_TOKEN")
         if response.status != 200:
             raise RetryLater(f"the judge answered with status {response.status}")
-        return _parse_verdict(response.body)
+        return _parse_verdict(response.body, criteria)
 
 
-def _parse_verdict(body: bytes) -> tuple[bool, float | None]:
+def _parse_verdict(body: bytes, criteria: Sequence[JudgingCriterion]) -> HttpVerdict:
     try:
         found: Any = json.loads(body)
     except ValueError:
@@ -57,8 +88,25 @@ def _parse_verdict(body: bytes) -> tuple[bool, float | None]:
     if not isinstance(found, dict) or not isinstance(found.get("pass"), bool):
         raise InvalidVerdict('the judge must answer {"pass": true or false, "score": 0 to 1}')
     score = found.get("score")
-    if score is None:
-        return found["pass"], None
-    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+    if score is not None and (not _is_number(score) or not 0 <= score <= 1):
         raise InvalidVerdict("the score of the judge must lie between 0 and 1")
-    return found["pass"], float(score)
+    scores = _parse_scores(found.get("criteria"), criteria)
+    return HttpVerdict(passed=found["pass"], score=None if score is None else float(score), criteria=scores)
+
+
+def _parse_scores(said: Any, criteria: Sequence[JudgingCriterion]) -> Mapping[str, float | None]:
+    if said is None:
+        return {}
+    if not isinstance(said, dict) or not all(score is None or _is_number(score) for score in said.values()):
+        raise InvalidVerdict(
+            'the judge must answer the criteria as {"criteria": {"tone": 4}}, or null where it cannot tell'
+        )
+    try:
+        read_scores(criteria, said)
+    except ValueError as wrong:
+        raise InvalidVerdict(str(wrong)) from None
+    return said
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from core.files.syntax.criterion_terms import Criteria
 from core.files.syntax.fields import (
     Duration,
     Name,
@@ -20,7 +21,9 @@ from core.files.syntax.fields import (
 from core.files.syntax.metric_terms import MetricList
 from core.files.syntax.source_terms import SourceFields
 from core.files.syntax.tester_terms import Testers
+from core.metrics.catalogue import Metric
 from core.rollout.state.surface import JudgingTerms, SurfaceDeclared
+from core.shadow_eval.rubric import build_metric
 
 MAX_KEEP = timedelta(days=30)
 
@@ -44,6 +47,7 @@ class JudgingFields(StrictModel):
     share: Share = 0.1
     keep: Duration = timedelta(days=7)
     most: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    criteria: Criteria = ()
 
     @model_validator(mode="after")
     def _check_limits(self) -> "JudgingFields":
@@ -51,11 +55,20 @@ class JudgingFields(StrictModel):
             raise field_error("share", "a share of the answers lies above 0 % and at most at 100 %")
         if not timedelta(hours=1) <= self.keep <= MAX_KEEP:
             raise field_error("keep", "texts are kept for 1h at least and 30d at most")
+        names = [terms.name for terms in self.criteria]
+        if twice := next((name for name in names if names.count(name) > 1), ""):
+            raise field_error("criteria", f'"{twice}" is there twice')
         return self
 
     def to_terms(self) -> JudgingTerms:
         """The terms as events store them."""
-        return JudgingTerms(judge=self.judge, share=self.share, keep=self.keep, most=self.most)
+        return JudgingTerms(
+            judge=self.judge,
+            share=self.share,
+            keep=self.keep,
+            most=self.most,
+            criteria=tuple(terms.to_criterion() for terms in self.criteria) or None,
+        )
 
 
 class SurfaceFile(WrittenFile):
@@ -88,8 +101,17 @@ def surface_from_file(file: SurfaceFile) -> SurfaceDeclared:
         notices=tuple(notice.to_notice_plan() for notice in file.notify),
         fingerprint=file.fingerprint,
         flows=file.flows or None,
-        metrics=tuple(terms.to_metric() for terms in file.metrics) or None,
+        metrics=_list_metrics(file) or None,
         judging=file.judging.to_terms() if file.judging is not None else None,
         testers=tuple(terms.to_tester() for terms in file.testers) or None,
         sources=tuple(source.to_terms() for source in file.sources) or None,
+    )
+
+
+def _list_metrics(file: SurfaceFile) -> tuple[Metric, ...]:
+    """The surface's own metrics: those that it defines, and one for each criterion of its judge."""
+    criteria = file.judging.criteria if file.judging is not None else ()
+    return (
+        *(terms.to_metric() for terms in file.metrics),
+        *(build_metric(terms.to_criterion()) for terms in criteria),
     )

@@ -22,6 +22,8 @@ MOST = 50
 """Own metrics in one file at most. Each is judged, so each makes changes of the others harder to tell from chance."""
 RESERVED = frozenset({"requests", "set_aside"})
 """Names under which something else is counted."""
+JUDGED_PREFIX = "judge_"
+"""How the metrics of a judge's criteria begin, and no others."""
 
 _KINDS: Mapping[OwnKind, MetricKind] = {
     "rate": MetricKind.PROPORTION,
@@ -86,7 +88,8 @@ def define_metric(
 
 def is_name_taken(name: str) -> bool:
     """Whether Rampart itself counts something under this name."""
-    return name in CATALOGUE or name in FEEDS or name == USER_VOTE or name in RESERVED
+    taken = name in CATALOGUE or name in FEEDS or name == USER_VOTE or name in RESERVED
+    return taken or name.startswith(JUDGED_PREFIX)
 
 
 def find_metric(name: str, own: tuple[Metric, ...] | None) -> Metric | None:

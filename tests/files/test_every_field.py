@@ -275,6 +275,9 @@ OF_SURFACE: dict[str, tuple[Any, Any]] = {
     "judging.share": ("10%", "20%"),
     "judging.keep": ("7d", "8d"),
     "judging.most": (100, 200),
+    "judging.criteria.name": ("tone", "directness"),
+    "judging.criteria.title": ("Tone", "Manner"),
+    "judging.criteria.asks": ("Is it kind?", "Is it brief?"),
     **under("notify", NOTICE),
     "flows": ({"refunds": {"intent": "refund"}}, {"refunds": {"intent": "return"}}),
     **TESTERS,
@@ -359,6 +362,8 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
         data["customers"] = {"keep": "20d"}
     if path.startswith("judging."):
         data["judging"] = {"judge": "careful"}
+    if path.startswith("judging.criteria."):
+        data["judging"]["criteria"] = [{"name": "tone"}]
     if path.startswith("reverts."):
         data["change"]["to"]["code"] = "build-77"
         data["reverts"] = deepcopy(REVERTING)
@@ -381,7 +386,8 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
             at = next(entry for entry in at if step in entry)
         at = at.setdefault(step, {})
         at = at["output_tokens"] if step == "expectations" else at
-        at = at[0] if step in {"behaviour_changes", "notify", "freeze", "testers", "sources", "metrics"} else at
+        listed = {"behaviour_changes", "notify", "freeze", "testers", "sources", "metrics", "criteria"}
+        at = at[0] if step in listed else at
     if value is None:
         at.pop(last, None)
     else:

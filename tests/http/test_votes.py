@@ -55,6 +55,8 @@ def test_a_token_of_a_tester_votes_and_the_arm_is_what_applications_reported(ser
     assert [(vote.voter, vote.choice, vote.text, vote.arm, vote.stage) for vote in votes(trial)] == [
         (MIA, "worse", "too short", "canary", 1)
     ]
+    evidence = client.get("/api/v1/rollouts/R-1/evidence", headers={"Authorization": "Bearer of-nobody"}).json()
+    assert [(one["stage"], one["canary"]["worse"]) for one in evidence["testers"]] == [("canary", 1)]
     assert say(client, "of-mia", choice="withdraw").status_code == 200
     assert count_votes(trial.service.load_world().rollouts["R-1"], 1).total == 0
 

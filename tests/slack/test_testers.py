@@ -157,6 +157,7 @@ def test_each_stage_asks_once_and_closes_the_question_before(office: Any) -> Non
     start(office)
     stale = direct(office, "mia")[0]
     office.click("mia", stale, "Worse")
+    office.deliver()
     office.later(minutes=3).say(c.Tick(look=look(Continue())))
     assert office.rollout.stage_index == 1
     office.deliver()
@@ -198,3 +199,10 @@ def test_testers_of_the_surface_are_asked_unless_the_rollout_names_its_own(offic
 def test_a_tester_whom_slack_does_not_know_is_a_warning_at_their_line(office: Any) -> None:
     plan(office, '  - {person: "@nobody-here"}\n  - {person: "@mia"}\n')
     assert [t.person.startswith("U") for t in office.rollout.plan.testers] == [False, True]
+
+
+def test_who_will_be_asked_stands_in_the_approval_request(office: Any) -> None:
+    plan(office, '  - {person: "@mia", unit: user-1}\n  - {channel: "#support"}\n')
+    request = next(line for line in office.thread() if line.startswith("Approval needed"))
+    assert "Who is asked how it is  @mia, #support" in request
+    assert "user-1" not in request

@@ -1,7 +1,7 @@
 """Counts what a judge said as readings of the answers' own stage and arm, in one transaction."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -10,6 +10,9 @@ from bot.http.observations.read_batch import AcceptedItem, CheckedBatch, Rejecte
 from core.flags.placement import MAX_LATENESS, Placement
 from core.flags.snapshot import Snapshot, Variant
 from core.metrics.observation import Observation
+from core.rollout.rubrics import find_criteria
+from core.rollout.state.world import World
+from core.shadow_eval.rubric import UnknownCriterion, read_scores
 from core.shadow_eval.samples import ShadowSample
 from core.store.observations import shadow_samples
 
@@ -22,15 +25,17 @@ class JudgeResult:
     judge: str
     passed: bool
     score: float | None = None
+    criteria: Mapping[str, float | None] = field(default_factory=dict)  # name -> score; None: the judge cannot tell
 
 
 def count_results(
-    connection: Connection, results: Sequence[JudgeResult], snapshot: Snapshot, now: datetime
+    connection: Connection, results: Sequence[JudgeResult], world: World, snapshot: Snapshot, now: datetime
 ) -> CheckedBatch:
     """Record results in a writing transaction, and return what is to be counted.
 
     Rejected by index: a task that is unknown, judged already or expired, another judge than the answer was sampled
-    for, and answers of a stage that ended too long ago. A second opinion is recorded and not counted.
+    for, a criterion that its rubric does not have, and answers of a stage that ended too long ago. A second opinion is
+    recorded and not counted.
     """
     known = shadow_samples.find_samples(connection, [result.task for result in results])
     accepted: list[AcceptedItem] = []
@@ -45,6 +50,11 @@ def count_results(
             message = f'this answer is judged by "{sample.judge}", not by "{result.judge[:80]}"'
             rejected.append(RejectedItem(index=index, code="wrong_judge", message=message))
             continue
+        try:
+            scores = read_scores(find_criteria(world, sample.rollout), result.criteria)
+        except UnknownCriterion as unknown:
+            rejected.append(RejectedItem(index=index, code="unknown_criterion", message=str(unknown)))
+            continue
         is_first = shadow_samples.record_result(connection, sample, result.passed, result.score)
         del known[result.task]  # a task that comes twice in one batch is judged once
         placement = _find_placement(sample, snapshot, now) if is_first else None
@@ -52,7 +62,7 @@ def count_results(
             message = "the stage of this answer ended more than an hour ago and was judged without it"
             rejected.append(RejectedItem(index=index, code="too_old", message=message))
             continue
-        placed = build_placed_observation(placement, _build_observation(sample, result)) if placement else None
+        placed = build_placed_observation(placement, _build_observation(sample, result, scores)) if placement else None
         accepted.append(AcceptedItem(index=index, surface=sample.surface, id=None, placed=placed))
     return CheckedBatch(accepted=accepted, rejected=rejected)
 
@@ -67,8 +77,8 @@ def _find_placement(sample: ShadowSample, snapshot: Snapshot, now: datetime) -> 
     return Placement(tracked=tracked, stage=sample.stage, arm=Variant(sample.arm), counts_for_split=False)
 
 
-def _build_observation(sample: ShadowSample, result: JudgeResult) -> Observation:
-    readings = {"eval_pass_rate": float(result.passed)}
+def _build_observation(sample: ShadowSample, result: JudgeResult, scores: Mapping[str, float]) -> Observation:
+    readings = {"eval_pass_rate": float(result.passed), **scores}
     if result.score is not None:
         readings["eval_score"] = result.score
     return Observation(

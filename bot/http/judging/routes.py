@@ -1,9 +1,9 @@
 """The routes of shadow evaluation: `POST /api/v1/answers`, and `GET` and `POST /api/v1/judging`."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,10 +17,16 @@ from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.http.middleware.problems import build_problem
 from bot.http.observations.writer import ObservationWriter, TooManyBatches, TransactionWork
 from core.flags.snapshot import Snapshot
+from core.rollout.rubrics import find_criteria
 from core.service import RolloutService
+from core.shadow_eval.rubric import HIGHEST, LOWEST, MOST_CRITERIA, JudgingCriterion, describe_criteria
 from core.store.observations import shadow_samples
 
 MAX_TASKS = 100  # handed out, or judged, in one request
+
+
+CriterionScore = Annotated[float, Field(ge=LOWEST, le=HIGHEST, allow_inf_nan=False, strict=True)]
+"""What a judge says of one criterion; null in its place means that it cannot tell."""
 
 
 class ReportedResult(BaseModel):
@@ -31,6 +37,7 @@ class ReportedResult(BaseModel):
     task: str = Field(min_length=1, max_length=100)
     passed: bool = Field(alias="pass", strict=True)
     score: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    criteria: dict[str, CriterionScore | None] = Field(default_factory=dict, max_length=MOST_CRITERIA)
 
 
 class ResultBatch(BaseModel):
@@ -69,6 +76,7 @@ def build_router(
     ) -> dict[str, Any]:
         """Lease answers to a judge for five minutes. Which version gave an answer is not said."""
         auth.authorize_person(request.headers.raw, TokenRole.JUDGE)
+        world = service.cached_world()
         with service.database.writing_outside_log() as connection:
             leased = shadow_samples.lease_samples(connection, now(), limit, {surface} if surface else None)
         return {
@@ -79,6 +87,7 @@ def build_router(
                     "surface": sample.surface,
                     "question": sample.question,
                     "answer": sample.answer,
+                    **_build_rubric(find_criteria(world, sample.rollout)),
                 }
                 for sample in leased
             ]
@@ -89,11 +98,18 @@ def build_router(
         """Count what a judge says. An answer that is judged twice counts once."""
         auth.authorize_person(request.headers.raw, TokenRole.JUDGE)
         results = [
-            JudgeResult(task=result.task, judge=batch.judge, passed=result.passed, score=result.score)
+            JudgeResult(
+                task=result.task,
+                judge=batch.judge,
+                passed=result.passed,
+                score=result.score,
+                criteria=result.criteria,
+            )
             for result in batch.results
         ]
         work = TransactionWork(
-            run=lambda connection, flags, at: count_results(connection, results, flags, at), size=200 * len(results)
+            run=lambda connection, flags, at: count_results(connection, results, service.cached_world(), flags, at),
+            size=200 * len(results),
         )
         try:
             answer = await asyncio.wrap_future(await run_in_threadpool(writer.submit_work, work))
@@ -102,3 +118,8 @@ def build_router(
         return Response(answer, media_type="application/json")
 
     return api
+
+
+def _build_rubric(criteria: Sequence[JudgingCriterion]) -> dict[str, Any]:
+    """The criteria of a task as JSON; nothing if there are none."""
+    return {"criteria": describe_criteria(criteria)} if criteria else {}

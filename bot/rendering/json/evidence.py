@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from bot.rendering.json.votes import votes_to_json
 from bot.rendering.numbers import measure_rows
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power, select_latest
 from core.judging.model.judgement import Judgement
@@ -35,6 +36,7 @@ def evidence_to_json(rollout: Rollout, judgement: Judgement | None, at: datetime
         "metrics": [measure_to_json(rollout, m, now.at) for m in current.measures] if current else [],
         "segments": segments_to_json(rollout, now)["segments"],
         "segments_checked": now.segments_checked,
+        "testers": votes_to_json(rollout),
         "notes": [_note_to_json(n) for n in now.notes],
     }
 

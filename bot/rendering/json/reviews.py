@@ -1,16 +1,13 @@
 """Reviews as JSON."""
 
-from dataclasses import asdict
-from math import exp
 from typing import Any
 
+from bot.rendering.json.votes import votes_to_json
 from bot.rendering.markup import PLAIN
 from bot.rendering.numbers import review_words
 from core.reviews.draft import ExpectationRow, ReviewDraft
 from core.reviews.final_measures import FinalMeasure
 from core.reviews.shortcuts import Shortcut
-from core.rollout.state.model import Rollout
-from core.rollout.votes.tally import count_votes
 
 Json = dict[str, Any]
 
@@ -44,7 +41,7 @@ def review_to_json(draft: ReviewDraft, zone: str) -> Json:
             "felt_off": draft.complaints.felt_off,
             "concerns": draft.complaints.concerns,
         },
-        "testers": [_votes_to_json(rollout, stage) for stage in sorted(rollout.votes)],
+        "testers": votes_to_json(rollout),
         "shortcuts": [shortcut_to_json(shortcut) for shortcut in draft.shortcuts],
         "answers": {
             "by": given.by,
@@ -60,12 +57,6 @@ def review_to_json(draft: ReviewDraft, zone: str) -> Json:
         if given is not None
         else None,
     }
-
-
-def _votes_to_json(rollout: Rollout, stage: int) -> Json:
-    """What testers said in one stage, by arm; `unknown` are those of whom it is not known which version they get."""
-    tally = count_votes(rollout, stage)
-    return {"stage": rollout.plan.stages[stage].name, "e_value": exp(tally.log_e), **asdict(tally)}
 
 
 def shortcut_to_json(shortcut: Shortcut) -> Json:

@@ -88,6 +88,7 @@ def list_plan_sections(plan: Plan, outlook: PlanOutlook | None, zone: str) -> li
     """What follows from the plan and its outlook alone: what people notice, its limits, its dates."""
     return [
         FactSection(title="What people will notice", lines=tuple(list_noticed(plan)), is_list=True),
+        FactSection(title="Who is asked how it is", lines=tuple(_list_testers(plan))),
         FactSection(title="Limits", lines=tuple(_list_limits(plan, outlook)), is_list=True),
         FactSection(title="Flows that are judged by themselves", lines=tuple(_list_flows(plan))),
         FactSection(title=conversation_words.TITLE, lines=_list_sentence(conversation_words.describe_plan(plan))),
@@ -97,6 +98,12 @@ def list_plan_sections(plan: Plan, outlook: PlanOutlook | None, zone: str) -> li
 
 def _list_sentence(text: str) -> tuple[str, ...]:
     return (text,) if text else ()
+
+
+def _list_testers(plan: Plan) -> list[str]:
+    """The testers in one line; empty if there are none."""
+    names = [wording.escape(tester.channel or tester.handle, 80) for tester in plan.testers or ()]
+    return [wording.join_limited(names, MAX_NAMES)] if names else []
 
 
 def describe_change(rollout: Rollout) -> str:

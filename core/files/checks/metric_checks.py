@@ -6,7 +6,7 @@ from core.files.policy_file import PolicyFile
 from core.files.surface_file import SurfaceFile
 from core.files.syntax.problems import FieldPath, FileProblem
 from core.metrics.catalogue import Metric
-from core.metrics.own_metrics import describe_change
+from core.metrics.own_metrics import JUDGED_PREFIX, describe_change
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
 
@@ -21,8 +21,8 @@ def check_metrics_in_force(file: SurfaceFile | PolicyFile, world: World) -> Iter
     places: dict[str, FieldPath] = {terms.name: ("metrics", number) for number, terms in enumerate(file.metrics)}
     for rollout in _list_judged(file, world):
         for before in rollout.plan.metrics or ():
-            if before not in _metrics_of_level(file, world):
-                continue
+            if before not in _metrics_of_level(file, world) or before.key.startswith(JUDGED_PREFIX):
+                continue  # a rubric stays as it is for another reason: a rollout has one judge throughout
             after = defined.get(before.key)
             if after is None:
                 yield file.source.problem_at(

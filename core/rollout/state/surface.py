@@ -9,6 +9,7 @@ from core.metrics.catalogue import Metric
 from core.rollout.plans.baseline import SurfaceBaseline
 from core.rollout.plans.plan import Content, NoticePlan, Tester, content_hash
 from core.rollout.state.sources import SourceTerms
+from core.shadow_eval.rubric import JudgingCriterion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class JudgingTerms:
     share: float
     keep: timedelta  # how long the texts are kept
     most: int  # answers of one rollout that are kept at a time
+    criteria: tuple[JudgingCriterion, ...] | None = None  # what it scores besides; None: nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,7 @@ class SurfaceDeclared:
     """A surface file was applied. It sets the live version only the first time; later only rollouts do."""
 
     TYPE: ClassVar[str] = "surface.declared"
-    LATER: ClassVar[tuple[str, ...]] = ("judging", "flows", "testers", "sources", "metrics")
+    LATER: ClassVar[tuple[str, ...]] = ("judging", "flows", "testers", "sources", "metrics", "judging.criteria")
     surface: str
     title: str
     owner: str

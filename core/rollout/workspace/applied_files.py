@@ -31,7 +31,8 @@ def decide_surface(known: Surface | None, declared: SurfaceDeclared) -> list[Sur
     if known.running and _has_other_judge(known, declared):
         running = ", ".join(known.running)
         raise Refused(
-            f"{running} is under way on {known.name}, and its answers are judged by one judge throughout.",
+            f"{running} is under way on {known.name}, and its answers are judged by one judge and one rubric "
+            "throughout.",
             hint="Apply this file once it has ended, or leave `judging` as it was.",
             code="conflict",
         )
@@ -55,4 +56,4 @@ def decide_policy(known_fingerprint: str, command: c.ApplyPolicy, by: str) -> li
 
 def _has_other_judge(known: Surface, declared: SurfaceDeclared) -> bool:
     before, after = known.judging, declared.judging
-    return before is not None and (after is None or after.judge != before.judge)
+    return before is not None and (after is None or (after.judge, after.criteria) != (before.judge, before.criteria))

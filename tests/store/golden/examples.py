@@ -14,6 +14,7 @@ from core.rollout.state import events as e
 from core.rollout.state import surface
 from core.rollout.state.sources import SourceColumns, SourceTerms, SqlRows
 from core.rollout.workspace import freezes, subscriptions
+from core.shadow_eval import rubric
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=UTC)
 OLD = {
@@ -469,6 +470,23 @@ EXAMPLES: dict[str, e.Event] = {
         fingerprint="77b0a1",
         flows={"refunds": {"intent": "refund"}, "enterprise": {"plan": ("enterprise", "government")}},
         judging=surface.JudgingTerms(judge="support-judge-v3", share=0.1, keep=timedelta(days=7), most=20_000),
+    ),
+    "surface.declared.1.rubric": surface.SurfaceDeclared(
+        surface="support-assistant",
+        title="Support assistant",
+        owner="@dana",
+        version="v42",
+        content=OLD,
+        daily_requests=2_880_000,
+        notices=(NOTICE,),
+        fingerprint="77b0a3",
+        judging=surface.JudgingTerms(
+            judge="support-judge-v4",
+            share=0.1,
+            keep=timedelta(days=7),
+            most=20_000,
+            criteria=(rubric.JudgingCriterion(name="tone", title="Tone", asks="Is the tone friendly?"),),
+        ),
     ),
     "surface.declared.1.testers": surface.SurfaceDeclared(
         surface="support-assistant",
