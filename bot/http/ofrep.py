@@ -211,6 +211,8 @@ def _encode_evaluation(surface: str, answer: FlagAnswer) -> bytes:
     }
     if answer.exposure:
         metadata["exposure"] = answer.exposure
+    if answer.stratum:
+        metadata["stratum"] = answer.stratum
     metadata["conversation"] = format_conversation(surface, answer)
     return b'{"key":%b,"value":%b,"variant":%b,"reason":%b,"metadata":%b}' % (
         orjson.dumps(surface),

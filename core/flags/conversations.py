@@ -27,6 +27,8 @@ def continue_conversation(
     if not unit or origin is None or origin == answer.origin:
         return answer
     version = origin.partition("/")[0]
+    if flags.exposure is not None and flags.exposure.is_final(answer):
+        return answer
     finishing = flags.finishing.get(version)
     if finishing is None or (version == answer.version.name and answer.variant is Variant.STABLE):
         return answer

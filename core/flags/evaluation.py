@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from core.flags.conversations import CONVERSATION, continue_conversation
-from core.flags.snapshot import FlagAnswer, Reason, Snapshot, SurfaceFlags, Variant
+from core.flags.snapshot import Exposure, FlagAnswer, Reason, Snapshot, SurfaceFlags, Variant
+from core.flags.sticky_strata import STRATUM, find_stratum
 
 MAX_UNIT_LENGTH = 512
 """Longest unit in characters; observations of longer ones are refused."""
@@ -115,11 +116,17 @@ def _answer_for_bucket(flags: SurfaceFlags, bucket: int | None, context: Mapping
     exposure = flags.exposure
     if exposure is None or bucket is None:
         return flags.live
+    if exposure.strata and STRATUM in context and (known := find_stratum(exposure, context[STRATUM])) is not False:
+        return _choose_arm(exposure, bucket) if known is None else known.new if bucket < known.below else known.live
     for earlier in exposure.earlier_cohorts:
         if earlier.cohort.where.matches(context):
             return earlier.new if bucket < earlier.below else earlier.live
     if exposure.cohort is not None and not exposure.cohort.where.matches(context):
         return exposure.outside
+    return _choose_arm(exposure, bucket)
+
+
+def _choose_arm(exposure: Exposure, bucket: int) -> FlagAnswer:
     if bucket < exposure.canary_below:
         return exposure.canary
     return exposure.control if bucket >= exposure.control_from else exposure.stable

@@ -59,6 +59,13 @@ class FlagAnswer:
         """What a conversation that gets this answer began with: the version, and the exposure if there is one."""
         return f"{self.version.name}/{self.exposure}" if self.exposure else self.version.name
 
+    @property
+    def stratum(self) -> str:
+        """In which audience of which rollout this answer was given; empty where it belongs to none."""
+        if not self.cohort and self.variant is Variant.STABLE:
+            return ""
+        return f"{self.rollout}/{self.cohort}" if self.cohort else self.rollout
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cohort:
@@ -109,6 +116,11 @@ class Exposure:
     moved_back: frozenset[int]
     moved_buckets: frozenset[int]
     digest: Callable[[str], int]
+    strata: Mapping[str, EarlierCohort | None]  # what applications send back -> its cohort; None: the stage's own arms
+
+    def is_final(self, answer: FlagAnswer) -> bool:
+        """Whether this answer holds in every conversation, as that of a cohort that was rolled back alone does."""
+        return any(answer is one.live and not one.below for one in self.earlier_cohorts)
 
     def is_moved_back(self, unit: str, bucket: int) -> bool:
         """Whether a person moved this unit, whose bucket is `bucket`, back to the live version."""
@@ -288,6 +300,7 @@ def build_exposure(
         )
         for one in past_cohorts
     )
+    own = rollout if cohort is None else f"{rollout}/{cohort.name}"
     return Exposure(
         rollout=rollout,
         to_version=to_version,
@@ -307,6 +320,7 @@ def build_exposure(
         moved_back=frozenset(moved_back),
         moved_buckets=frozenset(bucket_of_digest(one) for one in moved_back),
         digest=make_digester("expose", rollout),
+        strata={own: None, **{one.live.stratum: one for one in earlier}} if earlier or cohort else {},
     )
 
 

@@ -190,6 +190,24 @@ SURFACES: dict[str, flags.SurfaceFlags] = {
         shares=None,
     ),
 }
+STRATA_CONTEXTS: tuple[dict[str, Any], ...] = tuple(
+    {"stratum": sent, **more}
+    for sent in (
+        *(
+            "R-1",
+            "R-1/internal",
+            "R-1/beta",
+            "R-1/staff",
+            "R-1/none",
+            "R-2/internal",
+            "R-1/",
+            "internal",
+            "constructor",
+        ),
+        *(["R-9", "R-1/internal"], ["R-2"], [], None, 7, True, {"R-1": "internal"}),
+    )
+    for more in ({}, {"beta": True}, {"email": "ana@example.com"})
+)
 CONVERSATIONS: tuple[Any, ...] = (
     "support-assistant@v42",
     "support-assistant@v43",
@@ -236,11 +254,13 @@ def _list_questions(surface: flags.SurfaceFlags) -> list[tuple[str | None, dict[
             (unit, {"conversation": sent, **context})
             for sent in CONVERSATIONS
             for unit in ("user-46", "user-1", "user-2", "nul\x00", "\ud800 alone", None)
-            for context in ({}, {"email": "ana@example.com"})
+            for context in ({}, {"email": "ana@example.com"}, {"stratum": "R-1/internal"})
         ]
     if exposure is None or not (exposure.cohort or exposure.earlier_cohorts):
         return units
-    return units + [(unit, context) for context in CONTEXTS[1:] for unit in ("user-46", "user-1")]
+    return units + [
+        (unit, context) for context in (*CONTEXTS[1:], *STRATA_CONTEXTS) for unit in ("user-46", "user-1", "user-2")
+    ]
 
 
 def _build_case(surface: flags.SurfaceFlags, unit: str | None, context: dict[str, Any]) -> dict[str, Any]:

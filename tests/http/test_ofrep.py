@@ -62,6 +62,7 @@ def test_a_canary_divides_units_and_a_rollback_takes_it_back(running: Any, serve
         "cohort": "",
         "stage": "canary",
         "exposure": "R-1.1.canary",
+        "stratum": "R-1",
         "conversation": "support-assistant@v43/R-1.1.canary",
     }
     assert (old["variant"], old["value"]["prompt"]) == ("control", "old.md")
@@ -77,7 +78,9 @@ def test_a_cohort_is_let_in_and_keeps_the_new_version_later(running: Any, serve:
     half = unit_at(200_000, 500_000)
     staff = asked(client, half, email="ana@example.com")
     assert (staff["variant"], staff["reason"]) == ("canary", "TARGETING_MATCH")
-    assert staff["metadata"]["cohort"] == "internal"
+    assert (staff["metadata"]["cohort"], staff["metadata"]["stratum"]) == ("internal", "R-1/internal")
+    left = asked(client, half, email="ana@elsewhere.com", stratum=staff["metadata"]["stratum"])
+    assert left == staff, "who leaves the company keeps what they had"
     assert asked(client, half, email="ana@elsewhere.com")["variant"] == "stable"
     running.wait(minutes=2)
     running.do(c.Advance(reason="on"))

@@ -80,6 +80,12 @@ def answer(story: Any, unit: str, **context: object) -> FlagAnswer:
     return found
 
 
+def told(story: Any, unit: str, **context: object) -> tuple[str, ...]:
+    """The answer as an application sees it."""
+    found = answer(story, unit, **context)
+    return (found.version.name, found.variant, found.cohort, found.exposure, found.stratum)
+
+
 def version(story: Any, unit: str, **context: object) -> str:
     return answer(story, unit, **context).version.name
 
@@ -232,3 +238,52 @@ def test_each_stratum_has_its_own_verdict_in_one_table(staged: Callable[..., Any
 def test_strata_are_listed_in_the_order_in_which_they_are_tried(words: Any) -> None:
     plan = words.plan(stages=STAGES, strata={"trial": {"plan": "trial"}})
     assert [one.name for one in strata.list_strata(plan)] == ["internal", "free", "paid", "trial"]
+
+
+def test_who_changes_plan_keeps_what_they_had(staged: Callable[..., Any]) -> None:
+    story = staged(FREE)
+    first = answer(story, IN, plan="free")
+    assert (first.variant, first.stratum) == ("canary", "R-1/free")
+    assert version(story, IN, plan="pro") == "v42", "by the plan alone they would lose it"
+    moved = {"plan": "pro", "stratum": first.stratum}
+    assert told(story, IN, **moved) == told(story, IN, plan="free"), "and they stay compared where they were"
+    enter(story, PAID)
+    assert answer(story, IN, **moved).version.name == "v43"
+    assert answer(story, OUT, plan="free", stratum="R-1/free").version.name == "v42"
+    assert answer(story, OUT, plan="pro", stratum="R-1/free").variant == "stable"
+    story.when(c.RollBack(stratum="free"))
+    assert version(story, IN, **moved) == "v42", "and go back with their like"
+
+
+def test_so_does_who_moves_into_an_audience_that_came_before(staged: Callable[..., Any]) -> None:
+    story = staged(HALF)
+    first = answer(story, OUT, plan="other")
+    assert (first.variant, first.stratum) == ("control", "R-1")
+    assert answer(story, OUT, email="ana@example.com").version.name == "v43"
+    assert told(story, OUT, email="ana@example.com", stratum=first.stratum) == told(story, OUT, plan="other")
+
+
+def test_what_belongs_to_no_audience_says_none(staged: Callable[..., Any]) -> None:
+    story = staged(FREE)
+    assert answer(story, IN, plan="pro").stratum == ""
+    assert answer(staged(FREE).happen(e.Completed(version="v43", retired="v42")), IN, plan="free").stratum == ""
+
+
+@pytest.mark.parametrize(
+    "sent",
+    ["R-2/free", "R-1/paid", "R-1/nobody", "R-1", "free", "R-1/", "", None, 7, [], ["R-0/free"], {"R-1": "free"}],
+)
+def test_a_name_that_was_not_let_in_changes_nothing(staged: Callable[..., Any], sent: object) -> None:
+    story = staged(FREE)
+    assert told(story, IN, plan="pro", stratum=sent) == told(story, IN, plan="pro")
+    assert told(story, IN, plan="free", stratum=sent) == told(story, IN, plan="free")
+
+
+def test_a_conversation_of_somebody_who_moved_out_of_a_stratum_that_went_back_does_not_go_on(
+    staged: Callable[..., Any],
+) -> None:
+    story = staged(ALL, finish_within=timedelta(hours=24))
+    begun = "support-assistant@v43/R-1.1.canary"
+    assert version(story, IN, plan="pro", stratum="R-1/free", conversation=begun) == "v43"
+    story.when(c.RollBack(stratum="free"))
+    assert version(story, IN, plan="pro", stratum="R-1/free", conversation=begun) == "v42"

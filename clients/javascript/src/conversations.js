@@ -10,9 +10,9 @@ export function formatConversation({ surface, version, exposure }) {
 
 /**
  * `choose`, and for a conversation under way the version that it began with, if that version still finishes and was
- * served to the unit. Who gets `moved` was moved back by a person, in every conversation.
+ * served to the unit. `final` are answers that hold in every conversation.
  */
-export function compileFinishing(surface, finishing, answers, choose, moved) {
+export function compileFinishing(surface, finishing, answers, choose, final) {
   const prefix = `${surface}@`;
   const versions = new Map(
     Object.entries(finishing).map(([name, { answer, served_to: servedTo }]) => [
@@ -24,7 +24,7 @@ export function compileFinishing(surface, finishing, answers, choose, moved) {
   return (unit, context = {}) => {
     const answer = choose(unit, context);
     const origin = findOrigin(prefix, Object.hasOwn(context, 'conversation') ? context.conversation : undefined);
-    if (origin === undefined || answer === moved) return answer;
+    if (origin === undefined || final.has(answer)) return answer;
     if (origin === answer.conversation || !isPlaceable(unit)) return answer;
     const found = versions.get(origin.slice(prefix.length).split('/', 1)[0]);
     if (found === undefined) return answer;

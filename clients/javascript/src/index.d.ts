@@ -11,6 +11,8 @@ export interface Evaluation {
   readonly stage: string;
   /** Sent back in observations; empty without a rollout. */
   readonly exposure: string;
+  /** Sent back as `stratum` in the context of later evaluations; keep the one before where it is empty. */
+  readonly stratum: string;
   /** Kept of a conversation's first turn, and sent as `conversation` in the context of the later ones. */
   readonly conversation: string;
 }

@@ -20,6 +20,7 @@ function compileSurface(name, surface) {
       surface: name,
       value: surface.versions[answer.version],
       ...answer,
+      stratum: formatStratum(answer),
       conversation: formatConversation({ surface: name, ...answer }),
     }),
   );
@@ -27,8 +28,20 @@ function compileSurface(name, surface) {
   const choose = surface.exposure === null ? () => live : compileChoice(surface.exposure, answers, live);
   const finishing = surface.finishing ?? {};
   const finishes = Object.keys(finishing).length > 0;
-  const moved = answers[surface.exposure?.moved];
-  return { live, evaluate: finishes ? compileFinishing(name, finishing, answers, choose, moved) : choose };
+  const final = new Set(listFinal(surface.exposure).map((index) => answers[index]));
+  return { live, evaluate: finishes ? compileFinishing(name, finishing, answers, choose, final) : choose };
+}
+
+/** The answers that hold in every conversation: of who was moved back, and of cohorts that were rolled back. */
+function listFinal(exposure) {
+  if (exposure === null) return [];
+  return [exposure.moved, ...exposure.earlier_cohorts.filter(({ below }) => below === 0).map(({ live }) => live)];
+}
+
+/** In which audience of which rollout this answer is given; empty where it belongs to none. */
+function formatStratum({ rollout, cohort, variant }) {
+  if (cohort === '' && variant === 'stable') return '';
+  return cohort === '' ? rollout : `${rollout}/${cohort}`;
 }
 
 function compileChoice(exposure, answers, live) {
@@ -36,17 +49,34 @@ function compileChoice(exposure, answers, live) {
   const movedBack = new Set(exposure.moved_back);
   const isInCohort = exposure.cohort === null ? () => true : compileConditions(exposure.cohort);
   const earlier = exposure.earlier_cohorts.map((cohort) => ({ ...cohort, isMember: compileConditions(cohort.where) }));
+  const strata = listStrata(exposure, answers, earlier);
+  const chooseArm = (place) => {
+    if (place < exposure.canary_below) return answers[exposure.canary];
+    return answers[place >= exposure.control_from ? exposure.control : exposure.stable];
+  };
+  const chooseIn = (cohort, place) => answers[place < cohort.below ? cohort.new : cohort.live];
 
   return (unit, context = {}) => {
     const words = isPlaceable(unit) ? tryHash(hash, unit) : undefined;
     if (words === undefined) return live;
     if (movedBack.size > 0 && movedBack.has(toHex(words))) return answers[exposure.moved];
     const place = toPlace(words);
-    for (const cohort of earlier) {
-      if (cohort.isMember(context)) return answers[place < cohort.below ? cohort.new : cohort.live];
-    }
-    if (!isInCohort(context)) return answers[exposure.outside];
-    if (place < exposure.canary_below) return answers[exposure.canary];
-    return answers[place >= exposure.control_from ? exposure.control : exposure.stable];
+    const known = findStratum(strata, Object.hasOwn(context, 'stratum') ? context.stratum : undefined);
+    if (known !== undefined) return known === null ? chooseArm(place) : chooseIn(known, place);
+    const cohort = earlier.find(({ isMember }) => isMember(context));
+    if (cohort !== undefined) return chooseIn(cohort, place);
+    return isInCohort(context) ? chooseArm(place) : answers[exposure.outside];
   };
+}
+
+/** What applications send back of an earlier evaluation, with its cohort; null for the arms of the stage itself. */
+function listStrata(exposure, answers, earlier) {
+  if (earlier.length === 0 && exposure.cohort === null) return new Map();
+  const own = exposure.cohort === null ? exposure.salt : `${exposure.salt}/${answers[exposure.canary].cohort}`;
+  return new Map([[own, null], ...earlier.map((cohort) => [answers[cohort.live].stratum, cohort])]);
+}
+
+function findStratum(strata, sent) {
+  const found = (Array.isArray(sent) ? sent : [sent]).find((one) => typeof one === 'string' && strata.has(one));
+  return found === undefined ? undefined : strata.get(found);
 }

@@ -15,10 +15,10 @@ Choice: TypeAlias = Callable[[str | None, Mapping[str, Any]], Evaluation]
 
 
 def compile_finishing(
-    surface: str, finishing: Mapping[str, Any], answers: list[Evaluation], choose: Choice, moved: Evaluation | None
+    surface: str, finishing: Mapping[str, Any], answers: list[Evaluation], choose: Choice, final: frozenset[Evaluation]
 ) -> Choice:
     """`choose`, and for a conversation under way the version that it began with, if that version still finishes and
-    was served to the unit. Who gets `moved` was moved back by a person, in every conversation."""
+    was served to the unit. `final` are answers that hold in every conversation."""
     prefix = f"{surface}@"
     versions: dict[str, tuple[Evaluation, tuple[WasServed, ...] | None]] = {
         name: (
@@ -31,7 +31,7 @@ def compile_finishing(
     def choose_in_conversation(unit: str | None, context: Mapping[str, Any]) -> Evaluation:
         answer = choose(unit, context)
         origin = _find_origin(prefix, context.get(CONVERSATION))
-        if origin is None or answer is moved or not _is_placeable(unit) or origin == answer.conversation:
+        if origin is None or answer in final or not _is_placeable(unit) or origin == answer.conversation:
             return answer
         found = versions.get(origin[len(prefix) :].partition("/")[0])
         if found is None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeAlias
 
 from rampart_client.bucketing import MAX_UNIT_LENGTH, build_prefix, find_threshold
 from rampart_client.conversations import Choice, compile_finishing
@@ -12,6 +12,9 @@ from rampart_client.evaluation import Evaluation
 from rampart_client.targeting import ContextTest, compile_conditions
 
 FORMAT = 1
+
+
+_Sticky: TypeAlias = tuple[bytes, Evaluation, Evaluation] | tuple[()]
 
 
 class UnreadableDocument(Exception):
@@ -48,8 +51,8 @@ def _compile_surface(name: str, surface: Mapping[str, Any]) -> SurfaceRule:
     exposure = surface["exposure"]
     choose: Choice = (lambda unit, context: live) if exposure is None else _compile_choice(exposure, answers, live)
     finishing = surface.get("finishing")
-    moved = answers[exposure["moved"]] if exposure is not None else None
-    return SurfaceRule(live, compile_finishing(name, finishing, answers, choose, moved) if finishing else choose)
+    final = _list_final(exposure, answers) if exposure is not None else frozenset()
+    return SurfaceRule(live, compile_finishing(name, finishing, answers, choose, final) if finishing else choose)
 
 
 def _compile_choice(exposure: Mapping[str, Any], answers: list[Evaluation], live: Evaluation) -> Choice:
@@ -74,6 +77,8 @@ def _compile_choice(exposure: Mapping[str, Any], answers: list[Evaluation], live
         for cohort in exposure["earlier_cohorts"]
     ]
 
+    strata = _list_strata(exposure, answers, earlier)
+
     def choose(unit: str | None, context: Mapping[str, Any]) -> Evaluation:
         if not unit or len(unit) > MAX_UNIT_LENGTH or "\x00" in unit:
             return live
@@ -83,6 +88,11 @@ def _compile_choice(exposure: Mapping[str, Any], answers: list[Evaluation], live
             return live
         if moved_back and digest[:8] in moved_back:
             return moved
+        if strata and "stratum" in context and (found := _find_stratum(strata, context["stratum"])) is not None:
+            if not found:
+                return canary if digest < canary_below else control if digest >= control_from else stable
+            below, new, kept = found
+            return new if digest < below else kept
         for is_member, below, new, kept in earlier:
             if is_member(context):
                 return new if digest < below else kept
@@ -93,3 +103,29 @@ def _compile_choice(exposure: Mapping[str, Any], answers: list[Evaluation], live
         return control if digest >= control_from else stable
 
     return choose
+
+
+def _list_final(exposure: Mapping[str, Any], answers: list[Evaluation]) -> frozenset[Evaluation]:
+    """The answers that hold in every conversation: of who was moved back, and of cohorts that were rolled back."""
+    back = [cohort["live"] for cohort in exposure["earlier_cohorts"] if cohort["below"] == 0]
+    return frozenset(answers[index] for index in (exposure["moved"], *back))
+
+
+def _list_strata(
+    exposure: Mapping[str, Any],
+    answers: list[Evaluation],
+    earlier: list[tuple[ContextTest, bytes, Evaluation, Evaluation]],
+) -> dict[str, _Sticky]:
+    """What applications send back of an earlier evaluation -> its cohort; an empty one for the arms of the stage."""
+    if not earlier and exposure["cohort"] is None:
+        return {}
+    salt, name = exposure["salt"], answers[exposure["canary"]].cohort
+    own = f"{salt}/{name}" if exposure["cohort"] is not None else salt
+    return {own: (), **{kept.stratum: (below, new, kept) for _, below, new, kept in earlier}}
+
+
+def _find_stratum(strata: Mapping[str, _Sticky], sent: object) -> _Sticky | None:
+    for one in sent if isinstance(sent, list | tuple) else (sent,):
+        if isinstance(one, str) and one in strata:
+            return strata[one]
+    return None

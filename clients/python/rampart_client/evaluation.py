@@ -33,6 +33,14 @@ class Evaluation:
     exposure: str
 
     @property
+    def stratum(self) -> str:
+        """In which audience of which rollout this was served: the context's attribute `stratum` in later evaluations.
+        Empty where it belongs to none; keep the one before then."""
+        if not self.cohort and self.variant == "stable":
+            return ""
+        return f"{self.rollout}/{self.cohort}" if self.cohort else self.rollout
+
+    @property
     def conversation(self) -> str:
         """What a conversation began with: the context's attribute `conversation` in all of its later turns."""
         return f"{self.surface}@{self.version}/{self.exposure}" if self.exposure else f"{self.surface}@{self.version}"

@@ -119,5 +119,7 @@ def _describe(found: Evaluation) -> dict[str, bool | int | float | str]:
     }
     if found.exposure:
         metadata["exposure"] = found.exposure
+    if found.stratum:
+        metadata["stratum"] = found.stratum
     metadata["conversation"] = found.conversation
     return metadata
