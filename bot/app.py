@@ -47,13 +47,13 @@ def build_program(
     role: ProcessRole,
     *,
     now: Callable[[], datetime] = utc_now,
-    speed: float = 1.0,
+    speed: Callable[[], float] = lambda: 1.0,
     channel_pause: timedelta = messages.CHANNEL_PAUSE,
 ) -> Program:
     """Build a process in one of three roles, without starting it.
 
-    `now` is the rollouts' clock and `speed` how many times faster than real time it runs. `channel_pause` is the least
-    time between two messages to one Slack channel; zero for tests whose clock stands still.
+    `now` is the rollouts' clock and `speed` how many times as fast as real time it runs at the moment. `channel_pause`
+    is the least time between two messages to one Slack channel; zero for tests whose clock stands still.
     """
     configure_logging(settings)
     database = connect(settings.database_url)
@@ -114,7 +114,7 @@ def build_program(
             explain_undrivable=connections.build_outbound_client(settings).explain_refusal,
             process_status=serving,
             report_outage=outage.record_failure,
-            tick=settings.tick / speed,
+            tick=lambda: settings.tick / speed(),
             encoder=encoder,
             clients=clients,
             streams=streams,

@@ -54,15 +54,15 @@ RELOAD_POLICY_EVERY = timedelta(seconds=2)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerParts:
-    """What the jobs of a worker use. `now` is the rollouts' clock, `speed` how many times faster than real time it
-    runs, `channel_pause` the least time between two messages to one Slack channel."""
+    """What the jobs of a worker use. `now` is the rollouts' clock, `speed` how many times as fast as real time it runs
+    at the moment, `channel_pause` the least time between two messages to one Slack channel."""
 
     settings: Settings
     service: RolloutService
     slack: WebClient | None
     directory: SlackDirectory | None
     now: Callable[[], datetime]
-    speed: float
+    speed: Callable[[], float]
     channel_pause: timedelta
     outage: DatabaseOutage
     support: BlockSupport
@@ -81,10 +81,14 @@ def _schedule_looks(scheduler: JobScheduler, parts: WorkerParts) -> None:
     """Looks at the evidence, and what follows a rollback."""
     service, now, speed = parts.service, parts.now, parts.speed
     every = parts.settings.tick
-    slots = look_slots.SlotTracker(overdue_after=look_slots.OVERDUE_FACTOR * every / speed / timedelta(seconds=1))
-    tick_interval = min(every / speed, max(every / speed / look_slots.TICKS_PER_INTERVAL, TICK_AT_MOST_EVERY))
+    slots = look_slots.SlotTracker(overdue_after=lambda: look_slots.OVERDUE_FACTOR * every.total_seconds() / speed())
+
+    def choose_tick_interval() -> timedelta:
+        interval = every / speed()
+        return min(interval, max(interval / look_slots.TICKS_PER_INTERVAL, TICK_AT_MOST_EVERY))
+
     scheduler.run_every(
-        tick_interval,
+        choose_tick_interval,
         lambda: looking.tick(service, now(), every, slots, parts.outage.record_failure, parts.settings.blind_after),
         "tick",
     )
@@ -105,7 +109,7 @@ def _schedule_upkeep(scheduler: JobScheduler, parts: WorkerParts) -> None:
     """What keeps the database small and quick."""
     service, now, speed = parts.service, parts.now, parts.speed
     scheduler.run_every(
-        RELEASE_STUCK_ROWS_EVERY, lambda: upkeep.release_stuck_rows(service, now(), speed), "release stuck"
+        RELEASE_STUCK_ROWS_EVERY, lambda: upkeep.release_stuck_rows(service, now(), speed()), "release stuck"
     )
     scheduler.run_every(DELETE_EXPIRED_KEYS_EVERY, lambda: upkeep.delete_expired_keys(service, now()), "forget")
     scheduler.run_every(DELETE_CUSTOMERS_EVERY, lambda: upkeep.delete_old_customers(service, now()), "forget customers")
@@ -127,19 +131,19 @@ def _schedule_other_systems(scheduler: JobScheduler, parts: WorkerParts) -> None
         watch = RetirementWatch(settings.retirements, outbound, service)
         scheduler.run_every(READ_RETIREMENTS_EVERY, lambda: watch.warn_due(now()), "retirements")
     open_flag = partial(connections.open_flag_system, settings, outbound)
-    deliver_flags = partial(driven_flags.deliver_due, service.database, service, open_flag, now, speed=speed)
+    deliver_flags = partial(driven_flags.deliver_due, service.database, service, open_flag, now)
     open_revert = partial(connections.open_revert_system, settings, outbound)
-    revert_code = partial(code_reverts.deliver_due, service.database, service, open_revert, now, speed=speed)
+    revert_code = partial(code_reverts.deliver_due, service.database, service, open_revert, now)
     scheduler.run_every(
         DRIVE_FLAGS_EVERY,
-        lambda: revert_code() if code_reverts.has_reverts(service.cached_world()) else 0,
+        lambda: revert_code(speed=speed()) if code_reverts.has_reverts(service.cached_world()) else 0,
         "revert code",
     )
     flag_slots = flag_checks.FlagSlotTrackers.for_speed(speed)
     # Runs without a token, too: the attempt then tells people that the token is missing.
     scheduler.run_every(
         DRIVE_FLAGS_EVERY,
-        lambda: deliver_flags() if driven_flags.has_driven_flags(service.cached_world()) else 0,
+        lambda: deliver_flags(speed=speed()) if driven_flags.has_driven_flags(service.cached_world()) else 0,
         "drive",
     )
     scheduler.run_every(
@@ -160,12 +164,14 @@ def _schedule_messages(
         now,
         mention=directory.format_mention,
         members=directory.list_members,
-        speed=parts.speed,
         channel_pause=parts.channel_pause,
         support=parts.support,
     )
-    scheduler.run_every(DELIVER_MESSAGES_EVERY, deliver_messages, "deliver")
-    refresh = max(REFRESH_CARDS_EVERY / parts.speed, TICK_AT_MOST_EVERY)
+    scheduler.run_every(DELIVER_MESSAGES_EVERY, lambda: deliver_messages(speed=parts.speed()), "deliver")
+
+    def refresh() -> timedelta:
+        return max(REFRESH_CARDS_EVERY / parts.speed(), TICK_AT_MOST_EVERY)
+
     scheduler.run_every(refresh, lambda: message_edits.refresh_cards(service, now()), "refresh cards")
     scheduler.run_every(refresh, lambda: message_edits.queue_overdue_edits(service, now()), "edit overdue notices")
     scheduler.run_daily(lambda: workspace_messages.queue_daily_witness(service, now()), "post witness", now)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from apscheduler.triggers.cron import CronTrigger
 
 _WALL_CLOCK_CHECK_SECONDS = 5.0  # seconds of real time between two checks of the wall clock
+_INTERVAL_CHECK_SECONDS = 1.0  # seconds of real time between two readings of an interval
 
 
 class JobScheduler:
@@ -31,9 +32,10 @@ class JobScheduler:
             None  # closing the second one wakes every thread that waits on the first
         )
 
-    def run_every(self, interval: timedelta, job: Callable[[], object], name: str) -> None:
-        """Call `job` every `interval` of real time."""
-        self._add_thread(lambda: self._run_at_interval(interval.total_seconds(), job, name), name)
+    def run_every(self, interval: timedelta | Callable[[], timedelta], job: Callable[[], object], name: str) -> None:
+        """Call `job` every `interval` of real time. An interval that changes is a function, read once a second."""
+        read = (lambda: interval) if isinstance(interval, timedelta) else interval
+        self._add_thread(lambda: self._run_at_interval(read, job, name), name)
 
     def run_daily(self, job: Callable[[], object], name: str, now: Callable[[], datetime]) -> None:
         """Call `job` at the start and at the beginning of each UTC day by `now`; retried every 5 s while it raises."""
@@ -77,12 +79,16 @@ class JobScheduler:
         if self._is_running:
             thread.start()
 
-    def _run_at_interval(self, interval: float, job: Callable[[], object], name: str) -> None:
-        """Call the job every `interval` seconds until stopped; missed intervals are skipped."""
-        due = time.monotonic() + interval
-        while not self._was_stopped_while_waiting(due):
-            self._call_job(job, name)
-            due = max(due + interval, time.monotonic())
+    def _run_at_interval(self, interval: Callable[[], timedelta], job: Callable[[], object], name: str) -> None:
+        """Call the job every `interval` until stopped; missed intervals are skipped."""
+        began = time.monotonic()
+        while True:
+            due = began + interval().total_seconds()
+            if self._was_stopped_while_waiting(min(due, time.monotonic() + _INTERVAL_CHECK_SECONDS)):
+                return
+            if time.monotonic() >= due:
+                self._call_job(job, name)
+                began = max(due, time.monotonic() - interval().total_seconds())
 
     def _run_when_due(
         self,

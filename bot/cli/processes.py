@@ -98,11 +98,11 @@ def demo(
     port: Annotated[int, typer.Option(help="Port of the page with the sandbox Slack.")] = 8300,
 ) -> None:
     """Watch a rollout happen, with a Slack for the laptop, the bot, and an AI feature with simulated users."""
-    from bot import demo as demonstration
+    from bot.demo import play
 
     try:
-        ended_well = demonstration.run_scenario(scenario, headless=headless, speed=speed, port=port)
-    except demonstration.UnknownScenario as unknown:
+        ended_well = play.run_scenario(scenario, headless=headless, speed=speed, port=port)
+    except play.UnknownScenario as unknown:
         print(unknown, file=sys.stderr)
         raise SystemExit(2) from None
     raise SystemExit(0 if ended_well else 1)

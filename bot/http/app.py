@@ -69,7 +69,7 @@ def build_asgi_app(
     explain_undrivable: Callable[[str], str] = lambda url: "",
     process_status: ProcessStatus | None = None,
     report_outage: Callable[[Exception], object] = lambda _: None,
-    tick: timedelta = timedelta(seconds=10),
+    tick: Callable[[], timedelta] = lambda: timedelta(seconds=10),
     encoder: DocumentEncoder | None = None,
     clients: ClientPositions | None = None,
     streams: ChangeStreams | None = None,

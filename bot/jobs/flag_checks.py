@@ -28,13 +28,13 @@ class FlagSlotTrackers:
     settled: SlotTracker = field(default_factory=SlotTracker)
 
     @classmethod
-    def for_speed(cls, speed: float, elapsed: Callable[[], float] = time.monotonic) -> "FlagSlotTrackers":
+    def for_speed(cls, speed: Callable[[], float], elapsed: Callable[[], float] = time.monotonic) -> "FlagSlotTrackers":
         """Trackers for a rollouts' clock that runs `speed` times as fast as real time."""
-        found = (
-            SlotTracker(OVERDUE_FACTOR * every.total_seconds() / speed, elapsed)
-            for every in (CHECK_UNSETTLED_FLAG_EVERY, CHECK_SETTLED_FLAG_EVERY)
-        )
-        return cls(*found)
+
+        def track(every: timedelta) -> SlotTracker:
+            return SlotTracker(lambda: OVERDUE_FACTOR * every.total_seconds() / speed(), elapsed)
+
+        return cls(track(CHECK_UNSETTLED_FLAG_EVERY), track(CHECK_SETTLED_FLAG_EVERY))
 
 
 def queue_flag_checks(service: RolloutService, now: datetime, slots: FlagSlotTrackers | None = None) -> None:

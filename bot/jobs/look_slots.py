@@ -1,5 +1,6 @@
 """Look slots: when each rollout has its turn, which slots are done, and which rollouts are overdue."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ class SlotTracker:
     for long; so a rollout without progress for `overdue_after` real seconds is looked at whatever the clock says.
     """
 
-    def __init__(self, overdue_after: float = float("inf"), elapsed: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, overdue_after: Callable[[], float] = lambda: math.inf, elapsed: Callable[[], float] = time.monotonic
+    ) -> None:
         self._overdue_after = overdue_after
         self._elapsed = elapsed
         self._progress: dict[str, _SlotProgress] = {}
@@ -43,7 +46,7 @@ class SlotTracker:
         return (
             seen is not None
             and look_count == seen.look_count
-            and self._elapsed() - seen.advanced_at > self._overdue_after
+            and self._elapsed() - seen.advanced_at > self._overdue_after()
         )
 
     def record_slot(

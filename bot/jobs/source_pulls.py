@@ -1,6 +1,6 @@
 """Pulls the metrics that a surface has in a source of its own, for every rollout that rows may still arrive for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -56,7 +56,7 @@ class SourcePuller:
     urls: Mapping[str, str]
     private_hosts: frozenset[str] = frozenset()
     resolve: ResolveHost = resolve_host
-    speed: float = 1.0  # of the rollouts' clock, relative to real time
+    speed: Callable[[], float] = lambda: 1.0  # of the rollouts' clock, relative to real time
     _done: dict[str, datetime] = field(default_factory=dict, init=False)
 
     def pull_due(self, now: datetime) -> int:
@@ -83,7 +83,7 @@ class SourcePuller:
                         yield DuePull(terms=terms, window=window, slot=slot)
 
     def _pull_if_free(self, now: datetime, due: DuePull) -> bool:
-        lease = due.terms.timeout * self.speed + _SPARE * self.speed
+        lease = (due.terms.timeout + _SPARE) * self.speed()
         token = timers.claim(self.service.database, due.timer, due.slot, now, lease)
         if token is None:
             self._done[due.timer] = due.slot  # done, or another worker is at it

@@ -56,10 +56,11 @@ def take_checkpoint(
 
 
 def release_stuck_rows(service: RolloutService, now: datetime, speed: float) -> None:
-    """If the clock was set back, make outbox rows due that would otherwise wait for as long as it was set back."""
+    """If the clock was set back or slowed down to `speed`, make outbox rows due that would otherwise wait for it."""
+    lease, longest_delay = LEASE * speed, timedelta(seconds=MAX_BACKOFF * speed)
     with service.database.reading() as connection:
-        if not outbox.has_stuck_rows(connection, now, LEASE * speed, timedelta(seconds=MAX_BACKOFF * speed)):
+        if not outbox.has_stuck_rows(connection, now, lease, longest_delay):
             return
     with service.database.writing_outside_log() as connection:
-        freed = outbox.release_stuck_rows(connection, now, LEASE * speed, timedelta(seconds=MAX_BACKOFF * speed))
-    log.warning("the clock was set back: messages that would have waited for it are due now", messages=freed)
+        freed = outbox.release_stuck_rows(connection, now, lease, longest_delay)
+    log.warning("messages that a clock set back or slowed down would have kept waiting are due now", messages=freed)

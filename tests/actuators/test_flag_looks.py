@@ -50,7 +50,7 @@ def test_a_clock_that_was_set_back_keeps_nobody_from_looking(house):
     """By it, every slot of the hour that comes again has been looked at."""
     house.begin().drive()
     elapsed = [0.0]
-    slots = flag_checks.FlagSlotTrackers.for_speed(1.0, lambda: elapsed[0])
+    slots = flag_checks.FlagSlotTrackers.for_speed(lambda: 1.0, lambda: elapsed[0])
 
     def looks(minutes):
         found = 0

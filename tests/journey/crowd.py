@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from bot.demo import FastClock
+from bot.demo.fast_clock import FastClock
 from bot.sandbox import traffic
 
 SURFACE = "support-assistant"

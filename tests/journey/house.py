@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from bot import app
-from bot.demo import FOREVER, FastClock
+from bot.demo.fast_clock import FOREVER, FastClock
 from bot.program import Program
 from bot.sandbox.control import Sandbox
 from bot.sandbox.persona import Persona
@@ -91,7 +91,7 @@ class House:
             tick=TICK,
             port=0,
         )
-        program = app.build_program(settings, "serve", now=clock, speed=pace, channel_pause=timedelta(0))
+        program = app.build_program(settings, "serve", now=clock, speed=lambda: pace, channel_pause=timedelta(0))
         house = cls(sandbox=sandbox, program=program, clock=clock, url=program.serve_in_thread())
         program.start()
         if transport == "http":

@@ -75,7 +75,7 @@ def demonstration() -> Iterator[str]:
 
 
 def plays(scenario: str) -> str:
-    told = run("demo", "--headless", "--scenario", scenario, "--speed", "60")  # time waits for the users
+    told = run("demo", "--headless", "--scenario", scenario, "--speed", "600")  # time waits for the users
     assert told.returncode == 0, told.stdout + told.stderr
     assert "Traceback" not in told.stderr
     return told.stdout

@@ -43,6 +43,23 @@ def test_a_job_that_hangs_keeps_no_other_and_is_not_called_twice_at_once() -> No
     clock.stop(SOON)
 
 
+def test_an_interval_that_gets_shorter_counts_for_a_job_that_waits_already() -> None:
+    interval, waits, called = [timedelta(hours=1)], threading.Event(), threading.Event()
+
+    def read() -> timedelta:
+        waits.set()
+        return interval[0]
+
+    clock = JobScheduler(lambda *_: None)
+    clock.run_every(read, called.set, "tick")
+    clock.start()
+    assert waits.wait(SOON)
+    assert not called.is_set()
+    interval[0] = timedelta(milliseconds=1)
+    assert called.wait(SOON)
+    clock.stop(SOON)
+
+
 def test_it_stops_while_every_job_waits_for_its_turn() -> None:
     clock = JobScheduler(lambda *_: None)
     clock.run_every(timedelta(hours=1), lambda: None, "rare")

@@ -199,7 +199,7 @@ def test_slots_that_come_again_and_again_keep_nobody_from_looking(two: tuple[Pro
     """The clock is set between two times, more often than slots change: by it, every slot has been looked at."""
     one, other = two
     elapsed = [0.0]
-    seen = [look_slots.SlotTracker(overdue_after=15, elapsed=lambda: elapsed[0]) for _ in two]
+    seen = [look_slots.SlotTracker(overdue_after=lambda: 15, elapsed=lambda: elapsed[0]) for _ in two]
     began = one.clock.at
     for second in range(120):
         elapsed[0] += 1

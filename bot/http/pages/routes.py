@@ -47,7 +47,7 @@ def build_router(
     auth: TokenAuth,
     now: Callable[[], datetime],
     process_status: ProcessStatus,
-    tick: timedelta,
+    tick: Callable[[], timedelta],
 ) -> APIRouter:
     """The routes `/`, `/r/{id}`, its review, `/e/{rollout}.{number}`, `/v/{surface}/{version}` and `/digest`.
 
@@ -63,7 +63,7 @@ def build_router(
             now(),
             blind=process_status.failsafe_reason,
             look_ages=ages,
-            late={rollout for rollout, age in ages.items() if age > LATE_LOOKS * tick},
+            late={rollout for rollout, age in ages.items() if age > LATE_LOOKS * tick()},
             unwatched=process_status.unwatched_rollouts,
             **values,
         )

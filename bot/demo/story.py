@@ -1,0 +1,198 @@
+"""The story of a demonstration: the people who act in it, and what is told of it."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from bot.connections import build_handle_resolver
+from bot.demo.fast_clock import FastClock
+from bot.demo.users import SURFACE, Round, SimulatedUsers
+from bot.program import Program
+from bot.rendering import demo_narration
+from bot.sandbox import traffic
+from bot.sandbox.control import Sandbox
+from bot.sandbox.page_banner import Narration, Way
+from bot.sandbox.workspace.workspace import SandboxMessage
+from core import apply_file
+from core.rollout.context import Actor
+from core.rollout.decisions import gating
+from core.rollout.notifications.announcements import CARD_KEY
+from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
+from core.store.coordination import outbox
+
+GIVE_UP_AFTER = timedelta(hours=4)  # of the rollout's clock
+FILE = "first-rollout.yaml"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+T = TypeVar("T")
+
+
+class _Stopped(Exception):
+    """The story was stopped, or what it waited for did not happen; then it does not end as it should."""
+
+
+class Demonstration:
+    """Plays the people and users of the demonstration, through the same interfaces that real ones use."""
+
+    def __init__(self, program: Program, sandbox: Sandbox, scenario: str, clock: FastClock, url: str) -> None:
+        self.scenario = scenario
+        self.url = url
+        self._program = program
+        self._sandbox = sandbox
+        self._clock = clock
+        self._finished = threading.Event()
+        self._round = Round(rollout="R-1", scenario=scenario, old_version="v42")
+
+    def play_and_report(self) -> bool:
+        """Play it and print the transcript; returns whether it ended as expected."""
+        began, began_at = time.monotonic(), self._clock()
+        self.play(threading.Event())
+        print(self._sandbox.render_transcript())
+        rollout = self._get_rollout()
+        wanted = RolloutState.DONE if self.scenario in traffic.HARMLESS_SCENARIOS else RolloutState.ROLLED_BACK
+        live = self._program.service.load_world().surfaces[SURFACE].live
+        seconds, minutes = time.monotonic() - began, (self._clock() - began_at) / timedelta(minutes=1)
+        print(f"\n{rollout.id} is {rollout.state}; everyone gets {live}. {minutes:.0f} min took {seconds:.0f} s here.")
+        if rollout.state is not wanted:
+            print(f"This scenario should have ended differently: {wanted} was expected.", file=sys.stderr)
+        return rollout.state is wanted
+
+    def play(self, stop: threading.Event, *, stay: bool = False) -> None:
+        """From applying the files to the end of the rollout, with user traffic all the while. With `stay`, leave
+        another rollout to whoever is at the page, until `stop` is set."""
+        users = SimulatedUsers(self.url, self._clock, lambda: self._round)
+        threads = [
+            threading.Thread(target=self._narrate, name="narrator", daemon=True),
+            threading.Thread(target=users.send_until, args=(self._finished,), name="users", daemon=True),
+        ]
+        try:
+            self._apply_files("surface.yaml", (EXAMPLES / "surface.yaml").read_text(encoding="utf-8"))
+            self._sandbox.act_as("mia").type_command(f"/rollout subscribe {SURFACE} as marketing", "#marketing")
+            self._apply_files(FILE, (EXAMPLES / FILE).read_text(encoding="utf-8"))
+            for thread in threads:
+                thread.start()
+            self._act_for_people(stop)
+            self._wait_until(lambda: self._get_rollout().state in TERMINAL_STATES, stop)
+            self._wait_until(self._is_settled, stop)
+            if stay:
+                self._begin_another()
+                stop.wait()
+        except _Stopped:
+            return
+        finally:
+            self._finished.set()
+            for thread in threads:
+                if thread.is_alive():
+                    thread.join()
+
+    def _apply_files(self, name: str, text: str) -> str:
+        """Hand in a file as Dana; the name of what it is about."""
+        applied = apply_file.apply_text(
+            self._program.service,
+            text,
+            name,
+            by=Actor(id="slack:T0SANDBOX1/U0DANA0001", handle="@dana"),
+            at=self._clock(),
+            command_id=f"demo:{name}",
+            resolve_handle=build_handle_resolver(self._program.settings),
+        )
+        return applied.id
+
+    def _begin_another(self) -> None:
+        """Leave a rollout to whoever is at the page: harmless after a harmful one, and the other way round."""
+        state = self._get_rollout().state.replace("_", " ")
+        print(f"  {self._round.rollout} is {state}. Users and Slack keep going; the next rollout is yours to approve.")
+        print("  Or try your own file:")
+        print(f"  curl --data-binary @rollout.yaml {self.url}/api/v1/files\n", flush=True)
+        live = self._program.service.load_world().surfaces[SURFACE].live
+        text = another_file((EXAMPLES / FILE).read_text(encoding="utf-8"), live)
+        rollout = self._apply_files("another-rollout.yaml", text)
+        scenario = "refusals" if self.scenario in traffic.HARMLESS_SCENARIOS else "healthy"
+        self._round = Round(rollout=rollout, scenario=scenario, old_version=live, yours=True)
+
+    def _narrate(self) -> None:
+        """Say over the page what happens, from the rollout as it is, until all is over."""
+        while not self._finished.wait(0.2):
+            told, rollout = self._round, self._program.service.cached_world().rollouts.get(self._round.rollout)
+            if rollout is not None:
+                now, following = demo_narration.tell(rollout, self._clock(), pace=self._clock.speed, yours=told.yours)
+                self._sandbox.narrator.tell(Narration(now=now, next=following, way=_way(rollout, told)))
+
+    def _act_for_people(self, stop: threading.Event) -> None:
+        approval = self._wait_until(lambda: self._find_message("#ai-rollouts", "Approval needed"), stop)
+        notice = self._wait_until(lambda: self._find_message("#support", "support assistant"), stop)
+        self._sandbox.act_as("sam").click(notice, "Got it")
+        self._sandbox.act_as("lee").click(approval, "Approve")
+        self._wait_until(lambda: gating.is_approved(self._get_rollout()), stop)
+        self._wait_until(lambda: self._find_message("#marketing", "support assistant"), stop)
+        self._sandbox.act_as("ana").type_command(f"/rollout start {self._round.rollout}")
+        # The lead time of the notices is probably not over yet: then start once it is.
+        early = self._wait_until(lambda: self._is_started() or self._find_ephemeral("ana", "Start then"), stop)
+        if isinstance(early, SandboxMessage):
+            self._sandbox.act_as("ana").click(early, "Start then")
+
+    def _find_message(self, channel: str, words: str) -> SandboxMessage | None:
+        messages = self._sandbox.list_messages(channel)
+        return next((m for m in messages if words in self._sandbox.render_text(m)), None)
+
+    def _find_ephemeral(self, person: str, words: str) -> SandboxMessage | None:
+        messages = self._sandbox.list_ephemerals(person)
+        return next((m for m in messages if words in self._sandbox.render_text(m)), None)
+
+    def _is_started(self) -> bool:
+        rollout = self._get_rollout()
+        return rollout.state is not RolloutState.PLANNED or rollout.start is not None
+
+    def _get_rollout(self) -> Rollout:
+        return self._program.service.cached_world().rollouts[self._round.rollout]
+
+    def _is_settled(self) -> bool:
+        rollout = self._get_rollout()
+        if rollout.state is RolloutState.ROLLED_BACK and rollout.flip is None and not rollout.flip_doubted:
+            return False
+        with self._program.database.reading() as connection:
+            unsent = outbox.measure_backlog(connection)
+        return unsent.pending + unsent.leased == 0
+
+    def _wait_until(self, condition: Callable[[], T | None], stop: threading.Event) -> T:
+        """Wait until the condition holds, and return its value.
+
+        How long is measured by the rollout's clock, which waits for the users: a busy machine only takes longer.
+        """
+        give_up = self._clock() + GIVE_UP_AFTER
+        while not (value := condition()):
+            if stop.wait(0.05) or self._clock() > give_up:
+                raise _Stopped
+        return value
+
+
+def another_file(text: str, live: str) -> str:
+    """The file of the next rollout: another instruction, beginning at what is live now."""
+    changed = {
+        "rollout: fix-first": "rollout: fix-only",
+        f"from: {SURFACE}@v42": f"from: {SURFACE}@{live}",
+        "steps to fix it first, then the cause in one sentence.": "steps to fix it, and nothing else.",
+        "replies bury the fix": "replies are still too long",
+        "Answers start with the fix and are about a third shorter.": "Answers are the steps of the fix alone.",
+    }
+    for old, new in changed.items():
+        text = text.replace(old, new)
+    return text
+
+
+def _way(rollout: Rollout, story: Round) -> Way | None:
+    """Where somebody who is to act themselves finds the button."""
+    card = rollout.messages.get(CARD_KEY)
+    if not story.yours or card is None or rollout.state in TERMINAL_STATES:
+        return None
+    asked = (
+        rollout.state in {RolloutState.PLANNED, RolloutState.WAITING}
+        and rollout.request is not None
+        and not gating.is_approved(rollout)
+    )
+    if asked:
+        return Way(label="Be Lee, in its thread", person="lee", channel="ai-rollouts", thread=card.ts)
+    return Way(label="Be Ana, at its card", person="ana", channel="ai-rollouts")
