@@ -13,7 +13,7 @@ RUNS ?= 4000
 LOOKS ?= 1000
 HISTORIES ?= 400
 
-.PHONY: demo test trial setup check check-static format bench bench-peers calibrate field lock
+.PHONY: demo test test-clickhouse trial setup check check-static format bench bench-peers calibrate field lock
 
 setup: $(STAMP)
 
@@ -36,6 +36,11 @@ test: setup
 # What has a short form in `make test` in its long one (hours): every call fails, thousands of histories, 100,000 events.
 trial: setup
 	TRIAL=long $(PYTEST) $(TRIALS) $(ARGS)
+
+# The tests of pulling on ClickHouse, which is too large to be installed for every run of the others.
+test-clickhouse: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/clickhouse.lock
+	$(BIN)/python -m pytest --inline-snapshot disable tests/sources -k clickhouse $(ARGS)
 
 check: check-static test
 

@@ -1,10 +1,13 @@
 """Rows of requests in real databases of other people, and a service that takes the same rows over HTTP."""
 
 import random
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,6 +15,7 @@ from uuid import uuid4
 import duckdb
 import psycopg
 import pytest
+from sqlalchemy import Connection, create_engine
 
 from bot.sources.sql.connection import open_source
 from bot.sources.sql.placing import find_open_range
@@ -25,10 +29,12 @@ from core.store.observations.pulled_sums import PullMemory
 from tests.http import conftest as over_http
 from tests.http.conftest import Running
 
-ENGINES = ("postgres", "duckdb", "sqlite")
+ENGINES = ("postgres", "duckdb", "sqlite", *(("clickhouse",) if find_spec("chdb") else ()))
 LOCAL = frozenset({"localhost"})
 serve = over_http.serve
 
+MOVED_BACK = ("user-7", "user-90", "Zoë-3 ☃")
+"""Units that a test may move back to the live version."""
 _COLUMNS: Mapping[str, str] = {
     "user_id": "text",
     "at": "timestamp with time zone",
@@ -43,7 +49,18 @@ _COLUMNS: Mapping[str, str] = {
     "refused": "boolean",
     "clicked": "double precision",
 }
-_TYPES = {"sqlite": {"timestamp with time zone": "text", "numeric(12, 6)": "real"}, "duckdb": {}, "postgres": {}}
+_TYPES: Mapping[str, Mapping[str, str]] = {
+    "clickhouse": {
+        "text": "Nullable(String)",
+        "timestamp with time zone": "DateTime64(6, 'UTC')",
+        "double precision": "Nullable(Float64)",
+        "numeric(12, 6)": "Nullable(Decimal(12, 6))",
+        "boolean": "Nullable(Bool)",
+    },
+    "sqlite": {"timestamp with time zone": "text", "numeric(12, 6)": "real"},
+    "duckdb": {},
+    "postgres": {},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +81,40 @@ class Warehouse:
             if self.engine == "sqlite":
                 values = [v.isoformat() if isinstance(v, datetime) else v for v in values]
             self.run(f"INSERT INTO {self.table} VALUES {', '.join([one] * len(some))}", values)
+
+    def change(self, statement: str, where: str) -> None:
+        """Change rows that are there already: an UPDATE or a DELETE of `{table}`."""
+        if self.engine == "clickhouse":
+            what = f"{statement.split()[0]} {statement.partition('SET ')[2]}"
+            self.run(f"ALTER TABLE {self.table} {what} WHERE {where} SETTINGS mutations_sync = 2", ())
+        else:
+            self.run(f"{statement.format(table=self.table)} WHERE {where}", ())
+
+
+def _run_clickhouse(text: str, values: Sequence[Any]) -> Any:
+    """Run a statement in the ClickHouse of this process, which takes values as literals."""
+
+    def quote(value: Any) -> str:
+        match value:
+            case None:
+                return "NULL"
+            case bool():
+                return str(value).lower()
+            case datetime():
+                return f"'{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}'"
+            case str():
+                return "'" + value.replace("'", "''") + "'"
+        return repr(value)
+
+    given = iter(values)
+    filled = re.sub(r"\?", lambda _: quote(next(given)), text)
+    return _open_clickhouse().exec_driver_sql(filled.replace("%", "%%")).fetchall()
+
+
+@cache
+def _open_clickhouse() -> Connection:
+    """Kept open: with the last connection the engine forgets its tables."""
+    return create_engine("clickhousedb:///?interface=chdb").connect()
 
 
 @pytest.fixture
@@ -89,6 +140,13 @@ def build_warehouse(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[
                     # Another process would hold the file open: each statement opens and closes it.
                     with duckdb.connect(str(path)) as writer:
                         return writer.execute(text, values).fetchall()
+            case "clickhouse":
+                address = f"clickhousedb:///{name}?interface=chdb"
+                run = _run_clickhouse
+                run(f"CREATE DATABASE {name}", ())
+                run(f"CREATE TABLE {name}.{name} ({columns}) ENGINE = MergeTree ORDER BY tuple()", ())
+                yielded = f"{name}.{name}"
+                return Warehouse(engine=engine, address=address, table=yielded, run=run)
             case _:
                 path = tmp_path / f"{name}.db"
                 address = f"sqlite:///{path}"
@@ -161,6 +219,7 @@ class Crowd:
 
     running: Running
     side: Sequence[str]
+    changes_arms: bool = False
     dice: random.Random = field(default_factory=lambda: random.Random(11))
     written: list[dict[str, Any]] = field(default_factory=list)
 
@@ -174,7 +233,7 @@ class Crowd:
             place = flags.exposure.bucket(unit)
             arms = ("canary", "control") if place < flags.exposure.canary_below else ("control", "canary")
             # A client that kept its arm across a step: the other one for a while.
-            arm = arms[(sum(unit.encode()) + len(self.written) // 300) % 7 == 0]
+            arm = arms[self.changes_arms and (sum(unit.encode()) + len(self.written) // 300) % 7 == 0]
             at = self.running.now() - timedelta(seconds=seconds * (count - number) / count)
             row = {
                 "user_id": unit,
@@ -190,6 +249,8 @@ class Crowd:
                 "refused": self.dice.choice([True, False, False, None]),
                 "clicked": self.dice.choice([0.0, 1.0, 0.5, None, 1.5 if number % 40 == 7 else 0.25]),
             }
+            if unit in MOVED_BACK:  # of whom what is refused is counted only where it is sent
+                row |= {"duration_ms": 3.25, "clicked": 0.25}
             rows.append({key: value for key, value in row.items() if key not in _SIDES or key in self.side})
         self.written += rows
         return rows

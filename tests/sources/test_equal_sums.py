@@ -10,7 +10,7 @@ import pytest
 from core.judging.model.evidence import BucketSums, EvidenceSums
 from core.rollout import commands as c
 from tests.http.conftest import ROLLOUT, SURFACE, Running
-from tests.sources.conftest import Crowd, Warehouse, build_terms, pull, pushed, to_item
+from tests.sources.conftest import MOVED_BACK, Crowd, Warehouse, build_terms, pull, pushed, to_item
 
 SIDES = [("exposure",), ("variant",), ("version",), ("exposure", "variant", "version")]
 FLOWS = "flows: {paying: {plan: pro, language: [de, fr]}, others: {plan: free}}\n"
@@ -36,6 +36,9 @@ def play(
             rows = crowd.use(300, 39)
             warehouse.insert(rows)
             send(client, rows)
+        if step == 1:
+            for unit in MOVED_BACK:
+                running.do(c.MoveBack(unit=unit))
         again = crowd.written[-5:]  # the same rows once more: they count once
         warehouse.insert(again)
         send(client, again)
@@ -69,7 +72,7 @@ def test_the_same_rows_give_the_same_cells(
     running: Running, serve: Callable[..., httpx.Client], warehouse: Warehouse, side: tuple[str, ...]
 ) -> None:
     client = serve(running)
-    play(running, client, warehouse, Crowd(running, side), WITHOUT_COHORT)
+    play(running, client, warehouse, Crowd(running, side, changes_arms=True), WITHOUT_COHORT)
     assert_pulled_equal(running, warehouse, side)
 
 
@@ -79,7 +82,7 @@ def test_flows_and_people_of_an_earlier_cohort_are_told_apart_alike(
 ) -> None:
     client = serve(running)
     running.apply(WITH_FLOWS)
-    play(running, client, warehouse, Crowd(running, side), ROLLOUT)
+    play(running, client, warehouse, Crowd(running, side, changes_arms=True), ROLLOUT)
     expected = pushed(running)
     assert {key.segment for key in expected.cells} > {"flow=paying", "flow=others", "language=de"}
     by_stage = {stage: sum(n for (s, _), n in expected.first_exposures.items() if s == stage) for stage in range(3)}
@@ -93,6 +96,7 @@ def assert_pulled_equal(running: Running, warehouse: Warehouse, side: tuple[str,
     pulled = pull(running, warehouse, build_terms(warehouse.table, side))
     expected = pushed(running)
     assert len(expected.cells) > 50
+    assert any(expected.moved.values()) or side == ("version",)
     found = EvidenceSums(
         cells={key: BucketSums(weight=sums[0], value=sums[1]) for key, sums in pulled.sums.cells.items()},
         histograms=pulled.sums.histograms,

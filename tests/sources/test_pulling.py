@@ -172,16 +172,16 @@ def test_a_column_that_goes_holds_and_one_that_comes_back_lets_go(running: Runni
 
 
 @pytest.mark.parametrize(
-    "change", ["DELETE FROM {table} WHERE plan = 'pro'", "UPDATE {table} SET refused = NOT refused"]
+    ("change", "where"), [("DELETE FROM {table}", "plan = 'pro'"), ("UPDATE {table} SET refused = NOT refused", "TRUE")]
 )
 def test_rows_that_change_after_they_were_counted_hold_and_change_nothing(
-    running: Running, warehouse: Warehouse, change: str
+    running: Running, warehouse: Warehouse, change: str, where: str
 ) -> None:
     puller = begin(running, warehouse)
     warehouse.insert(Crowd(running, ("exposure",)).use(400, 50))
     puller.pull_due(running.now())
     counted = pushed(running)
-    warehouse.run(change.format(table=warehouse.table), ())
+    warehouse.change(change, where)
     running.wait(seconds=30)
     puller.pull_due(running.now())
     assert state(running).failure.startswith("rows that were counted have changed or gone: ")
@@ -197,7 +197,7 @@ def test_a_value_that_is_filled_in_later_is_no_change_of_a_row(running: Running,
     puller.pull_due(running.now())
     before = pushed(running)
     truth = 1 if warehouse.engine == "sqlite" else "TRUE"
-    warehouse.run(f"UPDATE {warehouse.table} SET refused = {truth} WHERE refused IS NULL", ())
+    warehouse.change(f"UPDATE {{table}} SET refused = {truth}", "refused IS NULL")
     running.wait(seconds=30)
     puller.pull_due(running.now())
     after = pushed(running)

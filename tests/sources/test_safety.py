@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Double, cast, column, select, text
+from sqlalchemy import Double, cast, column, make_url, select, text
 
 from bot.settings import read_secrets, read_settings
 from bot.sources.errors import SourceFailure
-from bot.sources.sql.connection import open_source
+from bot.sources.sql.connection import _guard_clickhouse, open_source
 from bot.sources.sql.statements import build_probe
 from core.files.read_file import parse_file
 from core.files.syntax.problems import UnreadableFile
@@ -66,9 +66,23 @@ def test_an_address_of_nothing_that_can_be_read_is_refused(address: str) -> None
     assert reached(address)
 
 
+def test_clickhouse_goes_to_the_checked_address_and_in_the_clear_only_to_a_private_host() -> None:
+    url = "clickhousedb://reader:hush@db.example.com/x"
+    assert "db.example.com is 10.0.0.7" in reached(url, found=("10.0.0.7",))
+    assert "cannot say secure=false" in reached(f"{url}?secure=false", found=("1.1.1.1",))
+    assert "which is not known here" in reached(f"{url}?http_proxy=http://10.0.0.7", found=("1.1.1.1",))
+    assert "name localhost in ALLOW_PRIVATE_HOSTS" in reached("clickhousedb:///?interface=chdb")
+    public = _guard_clickhouse(make_url(url), frozenset(), 9.5, lambda host, port: ("1.1.1.1",))
+    assert (public.host, public.port, public.query["interface"]) == ("1.1.1.1", 8443, "https")
+    assert public.query["server_host_name"] == "db.example.com"
+    inside = make_url(f"{url}?secure=false")
+    private = _guard_clickhouse(inside, frozenset({"db.example.com"}), 9.5, lambda host, port: ("10.0.0.7",))
+    assert (private.host, private.port, private.query["interface"]) == ("10.0.0.7", 8123, "http")
+
+
 def test_nothing_can_be_written(warehouse: Warehouse) -> None:
     with open_source(warehouse.address, LOCAL, 30) as source, pytest.raises(Exception, match=r"(?i)read.?only"):
-        source._connection.exec_driver_sql(f"DELETE FROM {warehouse.table}")
+        source._connection.exec_driver_sql(f"DROP TABLE {warehouse.table}")
 
 
 def test_a_function_that_writes_is_refused(build_warehouse: Callable[[str], Warehouse]) -> None:

@@ -1,5 +1,6 @@
 """Opens a source to be read only: one transaction that cannot write, with a deadline, to an address that is allowed."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -15,13 +16,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from bot.outbound.addresses import is_public
 from bot.outbound.transport import CallRefused, HostUnresolved, ResolveHost, find_allowed_addresses, resolve_host
 from bot.sources.errors import SourceFailure
-from bot.sources.sql.engines import DUCKDB, POSTGRES, SQLITE, SqlEngine, to_microseconds
+from bot.sources.sql.engines import CLICKHOUSE, DUCKDB, POSTGRES, SQLITE, SqlEngine, to_microseconds
 from bot.sources.sql.statements import Statement
 
 CONNECT_TIMEOUT = 10  # seconds
 LOCAL = "localhost"
 """The name under which ALLOW_PRIVATE_HOSTS allows a socket of this machine."""
 _POSTGRES_OPTIONS = frozenset({"sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "host"})
+_EXTRAS = {"clickhousedb": "clickhouse"}
 _ENCRYPTED = frozenset({"require", "verify-ca", "verify-full"})
 
 
@@ -98,6 +100,8 @@ def explain_failure(error: DBAPIError) -> SourceFailure:
         return SourceFailure(f"it refuses the query: {first}", is_lasting=True)
     if kind == "OperationalError" and first.startswith(("no such ", "near ")):
         return SourceFailure(f"it refuses the query: {first}", is_lasting=True)
+    if kind == "DatabaseError" and (code := re.match(r"Code: (\d+)", first)):
+        return _explain_clickhouse(int(code[1]), first)
     if state == "25006":
         return SourceFailure("its query would write, and it is only ever read", is_lasting=True)
     if state.startswith("22") or kind in ("ConversionException", "InvalidInputException", "OutOfRangeException"):
@@ -105,6 +109,21 @@ def explain_failure(error: DBAPIError) -> SourceFailure:
     if error.connection_invalidated or state.startswith(("08", "57")):
         return SourceFailure(f"the connection was lost ({kind})")
     return SourceFailure(f"the query failed ({kind}{f', {state}' if state else ''})")
+
+
+def _explain_clickhouse(code: int, first: str) -> SourceFailure:
+    """By ClickHouse's own code. What names columns and rights may be told; what quotes values may not."""
+    match code:
+        case 159:
+            return SourceFailure("it takes longer than its timeout")
+        case 164:
+            return SourceFailure("its query would write, and it is only ever read", is_lasting=True)
+        case 16 | 36 | 42 | 43 | 46 | 47 | 60 | 62 | 81 | 497:
+            return SourceFailure(f"it refuses the query: {first}", is_lasting=True)
+        case 192 | 193 | 194 | 516:
+            return SourceFailure("it refuses the user or the password", is_lasting=True)
+        case _:
+            return SourceFailure(f"the query failed (code {code})")
 
 
 @contextmanager
@@ -122,7 +141,7 @@ def open_source(
     opened, kind = _create_engine(url, private_hosts, timeout, resolve)
     try:
         with opened.connect() as connection:
-            _prepare(connection, kind)
+            _prepare(connection, kind, timeout)
             source = SourceConnection(connection, kind, timeout)
             try:
                 yield source
@@ -146,7 +165,9 @@ def _create_engine(
             case "postgres" | "postgresql":
                 arguments = _guard_postgres(url, private_hosts, timeout, resolve)
                 plain = url.set(drivername="postgresql+psycopg", host=None, port=None, query={})
-                return create_engine(plain, poolclass=NullPool, connect_args=arguments), POSTGRES
+                return create_engine(
+                    plain, poolclass=NullPool, enable_from_linting=False, connect_args=arguments
+                ), POSTGRES
             case "duckdb":
                 options: Mapping[str, Any] = {
                     "read_only": True,
@@ -154,14 +175,25 @@ def _create_engine(
                 }
                 path = _find_file(url)
                 address = URL.create("duckdb", database=str(path))
-                return create_engine(address, poolclass=NullPool, connect_args=options), DUCKDB
+                return create_engine(
+                    address, poolclass=NullPool, enable_from_linting=False, connect_args=options
+                ), DUCKDB
+            case "clickhouse" | "clickhousedb":
+                return create_engine(
+                    _guard_clickhouse(url, private_hosts, timeout, resolve),
+                    poolclass=NullPool,
+                    enable_from_linting=False,
+                ), CLICKHOUSE
             case "sqlite":
                 path = _find_file(url)
                 file = f"sqlite+pysqlite:///file:{path}?mode=ro&uri=true"
-                return create_engine(file, poolclass=NullPool, connect_args={"check_same_thread": False}), SQLITE
+                return create_engine(
+                    file, poolclass=NullPool, enable_from_linting=False, connect_args={"check_same_thread": False}
+                ), SQLITE
     except (NoSuchModuleError, ImportError):
         raise SourceFailure(
-            f"the driver of {backend} is not installed: pip install 'rampart[{backend}]'", is_lasting=True
+            f"the driver of {backend} is not installed: pip install 'rampart[{_EXTRAS.get(backend, backend)}]'",
+            is_lasting=True,
         ) from None
     raise SourceFailure(f"{backend} is no engine that can be pulled from", is_lasting=True)
 
@@ -181,18 +213,50 @@ def _guard_postgres(url: URL, private_hosts: Collection[str], timeout: float, re
             )
         return {**found, **({"host": host} if host else {}), **({"port": url.port} if url.port else {})}
     port = url.port or 5432
-    try:
-        addresses = find_allowed_addresses(host, port, private_hosts, resolve)
-    except CallRefused as refused:
-        raise SourceFailure(str(refused), is_lasting=True) from None
-    except HostUnresolved as unresolved:
-        raise SourceFailure(str(unresolved)) from None
+    addresses = _find_addresses(host, port, private_hosts, resolve)
     if any(is_public(one) for one in addresses):
         if query.get("sslmode", "require") not in _ENCRYPTED:
             raise SourceFailure(f"{host} is public: its address needs sslmode=require or stricter", is_lasting=True)
         found["sslmode"] = query.get("sslmode", "require")
     named = ",".join([host] * len(addresses))
     return {**found, "host": named, "hostaddr": ",".join(addresses), "port": port}
+
+
+def _guard_clickhouse(url: URL, private_hosts: Collection[str], timeout: float, resolve: ResolveHost) -> URL:
+    """The address with the host checked and pinned: a public one over HTTPS, and without what the URL may ask for."""
+    query = dict(url.query)
+    if query.get("interface") == "chdb":  # the engine itself, in this process
+        if LOCAL not in private_hosts or query.keys() != {"interface"}:
+            raise SourceFailure(
+                f"it runs here: if that is intended, name {LOCAL} in ALLOW_PRIVATE_HOSTS", is_lasting=True
+            )
+        return url.set(drivername="clickhousedb")
+    if unknown := sorted(query.keys() - {"secure"}):
+        raise SourceFailure(f"its address has the option {unknown[0]}, which is not known here", is_lasting=True)
+    host = url.host or ""
+    addresses = _find_addresses(host, url.port or 8443, private_hosts, resolve)
+    is_secure = query.get("secure", "true") == "true"
+    if not is_secure and any(is_public(one) for one in addresses):
+        raise SourceFailure(f"{host} is public: its address cannot say secure=false", is_lasting=True)
+    pinned = {
+        "interface": "https" if is_secure else "http",
+        "server_host_name": host,
+        "connect_timeout": str(min(CONNECT_TIMEOUT, max(2, ceil(timeout)))),
+        "send_receive_timeout": str(ceil(timeout)),
+        "query_retries": "0",
+    }
+    return url.set(
+        drivername="clickhousedb", host=addresses[0], port=url.port or (8443 if is_secure else 8123), query=pinned
+    )
+
+
+def _find_addresses(host: str, port: int, private_hosts: Collection[str], resolve: ResolveHost) -> Sequence[str]:
+    try:
+        return find_allowed_addresses(host, port, private_hosts, resolve)
+    except CallRefused as refused:
+        raise SourceFailure(str(refused), is_lasting=True) from None
+    except HostUnresolved as unresolved:
+        raise SourceFailure(str(unresolved)) from None
 
 
 def _find_file(url: URL) -> Path:
@@ -205,7 +269,7 @@ def _find_file(url: URL) -> Path:
     return path
 
 
-def _prepare(connection: Connection, kind: SqlEngine) -> None:
+def _prepare(connection: Connection, kind: SqlEngine, timeout: float) -> None:
     """Begin a transaction that cannot write and sees one state of the rows, in UTC."""
     if kind is POSTGRES:
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -213,6 +277,11 @@ def _prepare(connection: Connection, kind: SqlEngine) -> None:
     elif kind is DUCKDB:
         connection.exec_driver_sql("SET TimeZone = 'UTC'")
         connection.exec_driver_sql("SET lock_configuration = true")
+    elif kind is CLICKHOUSE:
+        client = getattr(connection.connection.dbapi_connection, "client")  # noqa: B009 - the driver's own
+        # The lock comes last: once it is set, no statement changes a setting, not even this one.
+        for setting, value in (("max_execution_time", ceil(timeout)), ("readonly", 1)):
+            client.set_client_setting(setting, value)
     elif kind is SQLITE:
         raw = connection.connection.dbapi_connection
         assert raw is not None

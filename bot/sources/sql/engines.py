@@ -117,3 +117,22 @@ SQLITE = SqlEngine(
     is_boolean=lambda _: False,
     holds_nul=lambda text: func.instr(text, func.char(0)) > 0,
 )
+
+
+def _bind_clickhouse(moment: datetime) -> Expression:
+    """As a number: a moment that a driver formats would be read in the server's zone."""
+    return func.fromUnixTimestamp64Micro(func.toInt64(literal(to_microseconds(moment.isoformat()), BigInteger)), "UTC")
+
+
+CLICKHOUSE = SqlEngine(
+    name="clickhouse",
+    hash_text=lambda text: func.lower(func.hex(func.SHA256(text))),
+    to_text=func.toString,
+    to_number=lambda value, _: func.toFloat64(value),
+    to_moment=_as_is,
+    bind_moment=_bind_clickhouse,
+    count_characters=func.lengthUTF8,
+    natural_log=func.log,
+    is_boolean=lambda kind: "Bool" in str(kind),
+    holds_nul=lambda text: func.position(text, func.char(0)) > 0,
+)
