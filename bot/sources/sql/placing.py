@@ -159,6 +159,8 @@ class RowPlacer:
         tracked, version = self.window.tracked, self.row.version
         assert version is not None
         named = version == (tracked.to_version if arm is Variant.CANARY else tracked.from_version)
+        if tracked.cohort_back_at is not None and not tracked.is_externally_driven:
+            named = and_(named, self._before(tracked.cohort_back_at))
         if tracked.conversations_finish:
             return None
         if tracked.cohort_back_at is not None:
