@@ -19,9 +19,10 @@ from core.judging.model.causes import DifferenceCauses
 from core.judging.model.comparison import HorizonComparison, MetricCourse
 from core.judging.model.judgement import Judgement
 from core.judging.model.question import Question
+from core.judging.model.soft_errors import SoftErrorCounts
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import RollBack, Verdict
-from core.judging.report import causes, course, horizon, measures, series
+from core.judging.report import causes, course, horizon, measures, series, soft_errors
 from core.judging.verdict import find_blind_spots
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
@@ -119,6 +120,16 @@ def load_causes(service: RolloutService, rollout: Rollout) -> tuple[DifferenceCa
     with service.database.reading() as connection:
         sums = observation_sums.load_sums(connection, rollout.id, segments=False)
     return causes.explain_differences(sums, rollout.stage_index)
+
+
+def load_soft_errors(service: RolloutService, rollout: Rollout) -> tuple[SoftErrorCounts, ...]:
+    """How often each soft error came in both arms, in the current stage so far; as recorded for one that has ended."""
+    if not rollout.is_looked_at:
+        return (rollout.evidence.soft_errors if rollout.evidence is not None else None) or ()
+    with service.database.reading() as connection:
+        sums = observation_sums.load_sums(connection, rollout.id, segments=False)
+    compared = build_question(rollout, timedelta(0)).compared_stages
+    return soft_errors.count_soft_errors(sums, rollout.stage_index, compared)
 
 
 def newest(service: RolloutService, rollout: Rollout) -> tuple[Judgement, datetime] | None:
@@ -228,6 +239,7 @@ def _take_look(
         if isinstance(judgement.verdict, RollBack)
         else find_blind_spots.find_blind_spots(question, look, judgement.state),
         causes=causes.select_changed(causes.explain_differences(sums, question.current), judgement.measures),
+        soft_errors=soft_errors.count_soft_errors(sums, question.current, question.compared_stages),
         comparison=ended[0] if ended is not None else None,
         weekdays=ended[1] if ended is not None else (),
     )

@@ -64,7 +64,12 @@ def answer_as_json(parsed: ParsedCommand, context: CommandContext) -> dict[str, 
         case "segments":
             return evidence.segments_to_json(rollout, _load_latest(rollout, context))
         case _:
-            found = evidence.evidence_to_json(rollout, evaluation.load_newest_judgement(service, rollout), context.at)
+            found = evidence.evidence_to_json(
+                rollout,
+                evaluation.load_newest_judgement(service, rollout),
+                context.at,
+                evaluation.load_soft_errors(service, rollout),
+            )
             return evidence.filter_evidence(
                 found, parsed.args[0] if parsed.args else "", parsed.flags.get("segment", "")
             )

@@ -79,10 +79,15 @@ _OBSERVATION = _build_object_schema(
     segments={"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}},
     metrics={
         "type": "object",
-        "additionalProperties": {"type": ["number", "boolean", "null"]},
-        "description": "null: not measured",
+        "additionalProperties": {"type": ["number", "boolean", "null", "string", "object"]},
+        "description": "null: not measured; a ratio is {numerator, denominator}",
     },
     error_category=_TEXT,
+    soft_errors={
+        "type": ["array", "string", "null"],
+        "items": {"type": "string"},
+        "description": "what is wrong with an answer that came without an error",
+    },
     model={"type": ["string", "null"], "description": "the model that answered, as the provider's response names it"},
     request={"type": "boolean", "description": "false: more readings of a request that was reported before"},
 )

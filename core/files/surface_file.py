@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from core.files.syntax.criterion_terms import Criteria
 from core.files.syntax.fields import (
@@ -19,10 +19,11 @@ from core.files.syntax.fields import (
     field_error,
 )
 from core.files.syntax.metric_terms import MetricList
+from core.files.syntax.soft_error_terms import AnswerLanguage, SoftErrorName, find_schema_problem
 from core.files.syntax.source_terms import SourceFields
 from core.files.syntax.tester_terms import Testers
 from core.metrics.catalogue import Metric
-from core.rollout.state.surface import JudgingTerms, SurfaceDeclared
+from core.rollout.state.surface import JudgingTerms, SoftErrorTerms, SurfaceDeclared
 from core.shadow_eval.rubric import build_metric
 
 MAX_KEEP = timedelta(days=30)
@@ -71,6 +72,26 @@ class JudgingFields(StrictModel):
         )
 
 
+class SoftErrorFields(StrictModel):
+    """Soft errors that the applications of a surface report, and what its answers are held against."""
+
+    own: Annotated[tuple[SoftErrorName, ...], Field(max_length=30)] = ()
+    language: AnswerLanguage = ""
+    json_schema: dict[str, JsonValue] | None = Field(default=None, alias="schema")
+
+    @model_validator(mode="after")
+    def _check_fields(self) -> "SoftErrorFields":
+        if len(set(self.own)) < len(self.own):
+            raise field_error("own", "a category is written twice")
+        if self.json_schema is not None and (problem := find_schema_problem(self.json_schema)):
+            raise field_error("schema", f"this is no JSON Schema: {problem}")
+        return self
+
+    def to_terms(self) -> SoftErrorTerms:
+        """The terms as events store them."""
+        return SoftErrorTerms(own=self.own, language=self.language, schema=self.json_schema)
+
+
 class SurfaceFile(WrittenFile):
     """One AI feature."""
 
@@ -87,6 +108,7 @@ class SurfaceFile(WrittenFile):
     testers: Testers = ()
     sources: Annotated[tuple[SourceFields, ...], Field(max_length=10)] = ()
     metrics: MetricList = ()
+    soft_errors: SoftErrorFields | None = None
 
 
 def surface_from_file(file: SurfaceFile) -> SurfaceDeclared:
@@ -102,6 +124,7 @@ def surface_from_file(file: SurfaceFile) -> SurfaceDeclared:
         fingerprint=file.fingerprint,
         flows=file.flows or None,
         metrics=_list_metrics(file) or None,
+        soft_errors=file.soft_errors.to_terms() if file.soft_errors is not None else None,
         judging=file.judging.to_terms() if file.judging is not None else None,
         testers=tuple(terms.to_tester() for terms in file.testers) or None,
         sources=tuple(source.to_terms() for source in file.sources) or None,

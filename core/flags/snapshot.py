@@ -232,6 +232,7 @@ class SurfaceFlags:
     tracked: tuple[TrackedRollout, ...] = ()
     finishing: Mapping[str, FinishingVersion] = field(default_factory=dict)  # by name of the version
     metrics: Mapping[str, Metric] = field(default_factory=dict)  # its own, as they are defined today
+    soft_errors: frozenset[str] = frozenset()  # categories of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -10,7 +10,8 @@ class Observation:
     """What one unit's request showed. `at` is timezone-aware.
 
     `readings` are by metric key (see `core.metrics.catalogue.parse_readings`). `variant` is the arm and `version` the
-    version that was served. If `is_request` is False, the readings are of a request that is counted already.
+    version that was served. `soft_errors` are categories of `core.metrics.soft_errors`, each once. If `is_request` is
+    False, the readings are of a request that is counted already.
     """
 
     surface: str
@@ -22,4 +23,5 @@ class Observation:
     segments: Mapping[str, str] = field(default_factory=dict)
     readings: Mapping[str, float] = field(default_factory=dict)
     error_category: str | None = None
+    soft_errors: tuple[str, ...] = ()
     is_request: bool = True

@@ -9,6 +9,7 @@ from core.evals.eval_report import EvalReport
 from core.judging.model.causes import DifferenceCauses
 from core.judging.model.comparison import HorizonComparison
 from core.judging.model.judgement import Judgement
+from core.judging.model.soft_errors import SoftErrorCounts
 from core.judging.model.verdict import BlindSpot, Verdict
 from core.rollout.plans.baseline import SurfaceBaseline
 from core.rollout.plans.plan import Plan
@@ -239,6 +240,7 @@ class LookResult:
     blind: tuple[BlindSpot, ...] = ()  # rollback limits whose violation could still have been missed
     caps: Mapping[str, float] = field(default_factory=dict)  # caps that became known with this look, to be frozen
     causes: tuple[DifferenceCauses, ...] = field(default=(), repr=False)  # of the metrics that changed
+    soft_errors: tuple[SoftErrorCounts, ...] = field(default=(), repr=False)  # in the current stage
     unwatched: bool = False  # the previous look is so old that the rollout must not grow on this one
     comparison: HorizonComparison | None = None  # at the horizon of a long comparison, and only there
     weekdays: tuple[int, ...] = ()  # of that comparison, as in `ComparisonEnded`

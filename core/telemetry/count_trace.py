@@ -177,6 +177,7 @@ def _build_item(request: JoinedRequest, flags: SurfaceFlags) -> dict[str, Any] |
         "unit": request.unit,
         "at": at.isoformat(),
         **{key: text for key, text in texts.items() if text},
+        **({"soft_errors": list(request.soft_errors)} if request.soft_errors else {}),
         "segments": dict(request.segments),
         "metrics": dict(request.metrics),
     }

@@ -40,6 +40,7 @@ class JoinedRequest:
     metrics: Mapping[str, float | bool] = field(default_factory=dict)
     segments: Mapping[str, str] = field(default_factory=dict)
     error_category: str = ""
+    soft_errors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +123,7 @@ def join_trace(
                 metrics=measured.metrics,
                 segments=measured.segments,
                 error_category=measured.error_category,
+                soft_errors=measured.soft_errors,
             )
         )
     return JoinedTrace(requests=tuple(requests), problems=tuple(dict.fromkeys(problems)), unpriced=frozenset(unpriced))

@@ -20,6 +20,7 @@ _TELLS_REFUSALS = frozenset({"anthropic", "aws.bedrock"})
 """Providers that say so among the finish reasons. Of others a refusal is known only if the answer was sent along."""
 _PASSED, _FAILED = frozenset({"pass", "passed", "true", "yes"}), frozenset({"fail", "failed", "false", "no"})
 _USE = frozenset({"input_tokens", "output_tokens", "cached_tokens", "cache_written_tokens", "cost"})
+_SOFT_ERRORS = {"truncation_rate": "truncated", "refusal_rate": "refusal"}
 _GROUNDED = ("grounded", "faithful")
 
 
@@ -42,6 +43,7 @@ class MeasuredRequest:
     metrics: Mapping[str, float | bool]
     segments: Mapping[str, str]
     error_category: str
+    soft_errors: tuple[str, ...]
     unpriced: frozenset[str]
 
 
@@ -82,8 +84,15 @@ def measure_request(spans: RequestSpans, prices: PriceTable, own: Mapping[str, M
         metrics=metrics,
         segments=_collect_segments(calls, told, spans.trace.resources),
         error_category=error_category,
+        soft_errors=_list_soft_errors(metrics, told),
         unpriced=unpriced,
     )
+
+
+def _list_soft_errors(metrics: Mapping[str, float | bool], told: Iterable[Facts]) -> tuple[str, ...]:
+    """The soft errors of a request: how its last call ended, and what the application says."""
+    seen = [name for metric, name in _SOFT_ERRORS.items() if metrics.get(metric)]
+    return tuple(dict.fromkeys((*seen, *(name for facts in told for name in facts.get("soft_errors", ())))))
 
 
 def summarize_evaluations(results: Sequence[Mapping[str, Any]], own: Mapping[str, Metric]) -> dict[str, float | bool]:

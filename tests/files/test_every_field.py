@@ -283,6 +283,9 @@ OF_SURFACE: dict[str, tuple[Any, Any]] = {
     **TESTERS,
     **SOURCES,
     **METRICS,
+    "soft_errors.own": (["rude_tone"], ["wrong_price"]),
+    "soft_errors.language": ("de", "segment"),
+    "soft_errors.schema": ({"type": "object"}, {"type": "array"}),
 }
 OF_POLICY: dict[str, tuple[Any, Any]] = {
     "version": (1, 2),

@@ -21,7 +21,7 @@ from bot.rendering.json.evidence import evidence_to_json
 from bot.rendering.json.reviews import review_to_json
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
 from core.apply_file import apply_text
-from core.evaluation import load_newest_judgement
+from core.evaluation import load_newest_judgement, load_soft_errors
 from core.files.policy_file import PolicyFile
 from core.files.read_file import parse_file
 from core.files.rollout_form import suggest_limits
@@ -80,7 +80,8 @@ def build_router(
         """What the engine knows, at most one tick old: both arms; per metric its estimate, bound, limit and verdict."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         rollout = command_handling.find_rollout(service, rollout_id)
-        return JSONResponse(evidence_to_json(rollout, load_newest_judgement(service, rollout), now()))
+        judgement, errors = load_newest_judgement(service, rollout), load_soft_errors(service, rollout)
+        return JSONResponse(evidence_to_json(rollout, judgement, now(), errors))
 
     @api.get("/rollouts/{rollout_id}/review", tags=["rollouts"], responses=openapi.REVIEW)
     def show_review(request: Request, rollout_id: str) -> JSONResponse:

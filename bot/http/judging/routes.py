@@ -12,11 +12,13 @@ from starlette.responses import Response
 
 from bot.http import openapi
 from bot.http.judging.count_results import JudgeResult, count_results
+from bot.http.judging.detect_errors import count_errors, find_errors
 from bot.http.judging.take_answers import AnswerBatch, take_answers
 from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.http.middleware.problems import build_problem
 from bot.http.observations.writer import ObservationWriter, TooManyBatches, TransactionWork
 from core.flags.snapshot import Snapshot
+from core.rollout.refusal import Refused
 from core.rollout.rubrics import find_criteria
 from core.service import RolloutService
 from core.shadow_eval.rubric import HIGHEST, LOWEST, MOST_CRITERIA, JudgingCriterion, describe_criteria
@@ -61,10 +63,27 @@ def build_router(
 
     @api.post("/api/v1/answers")
     def receive_answers(request: Request, batch: AnswerBatch) -> dict[str, Any]:
-        """Take answers. Those that are sampled are kept, sealed, until they expire; the others are not kept."""
+        """Take answers. Those that are sampled are kept, sealed, until they expire; the others are not kept.
+
+        Where the surface file says so, rules look for soft errors in all of them.
+        """
         auth.authorize_person(request.headers.raw, TokenRole.INGEST)
-        taken = take_answers(batch.answers, service.database, snapshot(), service.cached_world().surfaces, now())
+        surfaces = service.cached_world().surfaces
+        taken = take_answers(batch.answers, service.database, snapshot(), surfaces, now())
+        wrong = {index for index, _ in taken.rejected}
+        found = find_errors([one for index, one in enumerate(batch.answers) if index not in wrong], surfaces)
+        if found:
+            work = TransactionWork(
+                run=lambda connection, flags, at: count_errors(connection, found, flags, at), size=200 * len(found)
+            )
+            try:
+                writer.submit_work(work).result()
+            except TooManyBatches:
+                raise Refused(
+                    "Too much is waiting to be written.", hint="Send the answers again.", code="unavailable"
+                ) from None
         return {
+            "soft_errors": len(found),
             "accepted": taken.accepted,
             "sampled": taken.sampled,
             "rejected": [{"index": index, "message": message} for index, message in taken.rejected],

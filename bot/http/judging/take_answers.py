@@ -39,6 +39,7 @@ class ReportedAnswer(BaseModel):
     question: str = Field("", max_length=MAX_TEXT)
     answer: str = Field(max_length=MAX_TEXT)
     segments: dict[Label, Label] = Field(default_factory=dict, max_length=50)
+    finish_reason: Label | None = Field(None, description="how the model ended the answer, as its provider says")
 
 
 class AnswerBatch(BaseModel):
@@ -91,6 +92,8 @@ def _choose(
     if flags is None or surface is None:
         raise ValueError(f'unknown surface "{answer.surface}"')
     terms = surface.judging
+    if terms is None and surface.soft_errors is not None:
+        return None  # its answers are checked by rules alone
     if terms is None:
         raise ValueError(f"{surface.name} names no judge: add `judging:` to its file and apply it")
     at = answer.at or now

@@ -33,6 +33,7 @@ from core.metrics.catalogue import (
 )
 from core.metrics.error_text import group_error_text
 from core.metrics.observation import Observation
+from core.metrics.soft_errors import OTHER, SOFT_ERRORS
 from core.rollout.models.called_model import may_answer
 from core.store.observations.observation_sums import PlacedObservation
 
@@ -41,6 +42,7 @@ PULLED = "pulled_metric"
 MAX_CLOCK_LEAD = timedelta(minutes=1)
 MAX_ITEMS = 10_000
 MAX_HINTS = 20  # per batch
+UNKNOWN_SOFT_ERROR = "unknown_soft_error"
 MAX_TEXT_LENGTH = MAX_UNIT_LENGTH  # characters of a unit, an id, a segment or a category
 _FIELDS = (
     "surface",
@@ -53,6 +55,7 @@ _FIELDS = (
     "segments",
     "metrics",
     "error_category",
+    "soft_errors",
     "request",
     "model",
 )
@@ -152,7 +155,8 @@ def check_items(items: Sequence[Any], snapshot: Snapshot, now: datetime) -> Chec
             flawed += build_flaw_events(item, snapshot, now, _FLAW_METRICS.get(bad.code, "refused_items"))
             continue
         good.append(taken)
-        if any(part.code != PULLED for part in taken.rejected_parts):
+        # what a source counts is no flaw, and an unknown soft error is counted, only not under its name
+        if any(part.code not in {PULLED, UNKNOWN_SOFT_ERROR} for part in taken.rejected_parts):
             flawed += build_flaw_events(item, snapshot, now, "refused_items")
     return CheckedBatch(accepted=good, rejected=rejected, flaw_events=flawed)
 
@@ -240,9 +244,11 @@ def _check_item(
         segments=_parse_segments(item.get("segments"), index, parts),
         readings=_parse_readings(item.get("metrics"), {**flags.metrics, **counted}, index, parts, hints),
         error_category=_parse_category(item, index, parts),
+        soft_errors=_parse_soft_errors(item.get("soft_errors"), flags, index, parts, hints),
         is_request=_parse_request_flag(item.get("request")),
     )
-    if parts and not observation.readings and observation.error_category is None:
+    holds_anything = observation.readings or observation.soft_errors or observation.error_category is not None
+    if parts and not holds_anything:
         raise _InvalidItem(parts[0].code, parts[0].message)  # nothing is left to count
     answered = _parse_text(item, "model") or observation.segments.get("model")
     other_model = models.find_other(flags, observation, arm_place, answered) if answered else None
@@ -393,6 +399,28 @@ def _parse_category(item: Mapping[str, Any], index: int, parts: list[RejectedIte
     return None if text is None else group_error_text(text)
 
 
+def _parse_soft_errors(
+    given: Any, flags: SurfaceFlags, index: int, parts: list[RejectedItem], hints: "_SpellingHints"
+) -> tuple[str, ...]:
+    """The soft errors of an answer, each once. Unknown ones are counted as other, and named once for each batch."""
+    if given is None:
+        return ()
+    named = [given] if isinstance(given, str) else given
+    if not isinstance(named, list) or not all(isinstance(one, str) and _is_storable_text(one) for one in named):
+        message = '"soft_errors" is a list of categories, such as ["refusal"]'
+        parts.append(RejectedItem(index=index, code="bad_value", message=message))
+        return ()
+    known = SOFT_ERRORS.keys() | flags.soft_errors | {OTHER}
+    for unknown in dict.fromkeys(one for one in named if one not in known):
+        if hints.is_first(unknown):
+            message = (
+                f'"{unknown}" is no soft error of {flags.name}, so it counts as other.'
+                f"{hints.suggest(unknown, sorted(known))} The surface file names its own under soft_errors."
+            )
+            parts.append(RejectedItem(index=index, code=UNKNOWN_SOFT_ERROR, message=message))
+    return tuple(dict.fromkeys(one if one in known else OTHER for one in named))
+
+
 def _parse_request_flag(value: Any) -> bool:
     """Whether the item is a request, which it is unless it says no; raises _InvalidItem."""
     if value is None or isinstance(value, bool):
@@ -532,6 +560,13 @@ class _SpellingHints:
 
     def __init__(self) -> None:
         self._suggestions: dict[str, str] = {}
+        self._soft_errors: set[str] = set()
+
+    def is_first(self, soft_error: str) -> bool:
+        """Whether this unknown soft error has not been named in this batch yet, and there is room to name it."""
+        first = soft_error not in self._soft_errors and len(self._soft_errors) < MAX_HINTS
+        self._soft_errors.add(soft_error)
+        return first
 
     def suggest(self, word: str, known: Iterable[str]) -> str:
         """A sentence with the nearest known name, or an empty text."""

@@ -21,6 +21,7 @@ from bot.rendering import wording
 from bot.rendering.answers import history
 from bot.rendering.documents import history_file
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
+from bot.rendering.numbers import soft_error_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core import evaluation
 from core.rollout.refusal import NotFound
@@ -100,6 +101,7 @@ def build_router(
             delivered=history.count_left_out(entries),
             zone=zone,
             numbers=build_numbers(service, rollout, select_latest(rollout, judgement, now())),
+            soft_errors=soft_error_words.list_rows(evaluation.load_soft_errors(service, rollout)),
             facts=build_plan_sections(service, rollout, entries, now()) if rollout.started_at is None else (),
         )
 
@@ -150,6 +152,7 @@ def build_router(
                     seen=event,
                     word=wording.verdict_word(event.verdict),
                     numbers=build_numbers(service, then, seen),
+                    soft_errors=soft_error_words.list_rows(event.soft_errors or ()),
                 )
         raise NotFound(f"There is no evidence {evidence_id[:80]}.", hint="Evidence is listed on its rollout's page.")
 

@@ -1,12 +1,14 @@
 """Evidence as JSON: verdict, arms, metrics with their detection power, segments, notes."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from bot.rendering.json.votes import votes_to_json
-from bot.rendering.numbers import measure_rows
+from bot.rendering.numbers import measure_rows, soft_error_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power, select_latest
 from core.judging.model.judgement import Judgement
+from core.judging.model.soft_errors import SoftErrorCounts
 from core.judging.model.verdict import Finding, Measure
 from core.judging.report.series import SeriesPoint
 from core.rollout.state.model import Rollout
@@ -14,7 +16,9 @@ from core.rollout.state.model import Rollout
 Json = dict[str, Any]
 
 
-def evidence_to_json(rollout: Rollout, judgement: Judgement | None, at: datetime) -> Json:
+def evidence_to_json(
+    rollout: Rollout, judgement: Judgement | None, at: datetime, soft_errors: Sequence[SoftErrorCounts] = ()
+) -> Json:
     """A rollout's latest judgement; before the first look the verdict is null and the lists are empty."""
     current = judgement
     now = select_latest(rollout, judgement, at)
@@ -38,6 +42,7 @@ def evidence_to_json(rollout: Rollout, judgement: Judgement | None, at: datetime
         "segments_checked": now.segments_checked,
         "testers": votes_to_json(rollout),
         "notes": [_note_to_json(n) for n in now.notes],
+        "soft_errors": soft_error_words.soft_errors_to_json(soft_errors),
     }
 
 

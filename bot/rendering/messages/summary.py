@@ -17,6 +17,7 @@ from bot.rendering.numbers import (
     measure_rows,
     noticed_words,
     segments,
+    soft_error_words,
     technical_words,
 )
 from bot.rendering.numbers.latest_numbers import detection_power
@@ -51,6 +52,7 @@ def render(
                     left_out,
                     segments.describe_flows(rollout, evidence.segments),
                     segments.format_summary(evidence.segments, evidence.segments_checked),
+                    soft_error_words.format_line(evidence.soft_errors or ()),
                 )
                 if x
             ]

@@ -120,6 +120,7 @@ def _build_evidence(rollout: Rollout, look: c.LookResult, reason: str) -> e.Evid
         segments_checked=found.segments_checked,
         blind=look.blind or None,
         causes=look.causes or None,
+        soft_errors=look.soft_errors or None,
     )
 
 

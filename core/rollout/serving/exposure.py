@@ -76,6 +76,7 @@ def _build_surface_flags(surface: Surface, started: list[Rollout], world: World)
         tracked=tuple(_build_tracked(r, surface) for r in newest),
         finishing=build_finishing(started, under_way[0] if under_way else None),
         metrics=world.own_metrics.of_surface(surface.name),
+        soft_errors=frozenset(surface.soft_errors.own if surface.soft_errors is not None else ()),
     )
 
 

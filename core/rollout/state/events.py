@@ -12,6 +12,7 @@ from typing import ClassVar, TypeAlias
 from core.evals.eval_report import EvalReport
 from core.judging.model.causes import DifferenceCauses
 from core.judging.model.comparison import Advice, MetricCourse
+from core.judging.model.soft_errors import SoftErrorCounts
 from core.judging.model.verdict import BlindSpot, Finding, Measure, Verdict
 from core.rollout.plans.plan import Content, Plan
 from core.rollout.plans.policy import Policy
@@ -159,7 +160,14 @@ class EvidenceRecorded:
     """The evidence behind a verdict, a step or a summary, with everything needed to compute the verdict again."""
 
     TYPE: ClassVar[str] = "rollout.evidence_recorded"
-    LATER: ClassVar[tuple[str, ...]] = ("verdict.number", "verdict.source", "verdict.why", "blind", "causes")
+    LATER: ClassVar[tuple[str, ...]] = (
+        "verdict.number",
+        "verdict.source",
+        "verdict.why",
+        "blind",
+        "causes",
+        "soft_errors",
+    )
     number: int
     reason: str  # verdict | step | summary | hold | rollback
     verdict: Verdict
@@ -180,6 +188,7 @@ class EvidenceRecorded:
         None  # limits whose violation could still have been missed; None if there are none
     )
     causes: tuple[DifferenceCauses, ...] | None = None  # of metrics that changed; None if nothing is to be explained
+    soft_errors: tuple[SoftErrorCounts, ...] | None = None  # in this stage; None if there were none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import ClassVar, TypeAlias, assert_never
+from typing import Any, ClassVar, TypeAlias, assert_never
 
 from core.metrics.catalogue import Metric
 from core.rollout.plans.baseline import SurfaceBaseline
@@ -25,11 +25,27 @@ class JudgingTerms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SoftErrorTerms:
+    """Categories of soft errors of a surface's own, and what its answers are held against.
+
+    `language` is a language code, or `segment` for the segment `language` of each answer; empty if any will do.
+    `schema` is the JSON Schema of an answer; None if it is no JSON.
+    """
+
+    own: tuple[str, ...] = ()
+    language: str = ""
+    schema: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SurfaceDeclared:
     """A surface file was applied. It sets the live version only the first time; later only rollouts do."""
 
     TYPE: ClassVar[str] = "surface.declared"
-    LATER: ClassVar[tuple[str, ...]] = ("judging", "flows", "testers", "sources", "metrics", "judging.criteria")
+    LATER: ClassVar[tuple[str, ...]] = (
+        *("judging", "flows", "testers", "sources", "metrics", "judging.criteria"),
+        "soft_errors",
+    )
     surface: str
     title: str
     owner: str
@@ -43,6 +59,7 @@ class SurfaceDeclared:
     testers: tuple[Tester, ...] | None = None
     sources: tuple[SourceTerms, ...] | None = None
     metrics: tuple[Metric, ...] | None = None
+    soft_errors: SoftErrorTerms | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +171,7 @@ class Surface:
     testers: tuple[Tester, ...] | None = None  # as written; each plan looks them up
     sources: tuple[SourceTerms, ...] | None = None
     metrics: tuple[Metric, ...] | None = None  # of its own, as its file defines them today
+    soft_errors: SoftErrorTerms | None = None
     other_models: tuple[OtherModelAnswered, ...] = ()
     retirements: tuple[RetirementTold, ...] = ()
 
@@ -186,6 +204,7 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
                 testers=event.testers,
                 sources=event.sources,
                 metrics=event.metrics,
+                soft_errors=event.soft_errors,
             )
         return replace(
             surface,
@@ -199,6 +218,7 @@ def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
             testers=event.testers,
             sources=event.sources,
             metrics=event.metrics,
+            soft_errors=event.soft_errors,
         )
     assert surface is not None, "a surface begins by being declared"
     match event:

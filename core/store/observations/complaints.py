@@ -49,6 +49,6 @@ def _without_repeats(placed: PlacedObservation, number: int, fresh: set[tuple[in
         return placed
     kept = {key: value for key, value in seen.readings.items() if key not in reported}
     kept |= {metric: 1.0 for metric in sorted(reported) if (number, metric) in fresh}
-    if not kept and seen.error_category is None:
+    if not kept and seen.error_category is None and not seen.soft_errors:
         return None
     return replace(placed, observation=replace(seen, readings=kept))

@@ -1,7 +1,7 @@
 """Sums of observations per stage, arm, segment and metric, in 256 hash buckets of the unit."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, TypeAlias, TypeVar
@@ -23,6 +23,7 @@ from core.judging.model.evidence import (
 )
 from core.metrics.catalogue import CATALOGUE, Metric, MetricKind, counts_as_request
 from core.metrics.observation import Observation
+from core.metrics.soft_errors import to_error_category
 from core.stats.quantile import bin_index
 from core.store.database.append_rows import format_array
 from core.store.database.driver import fetch_all
@@ -168,8 +169,8 @@ def _collect_names(observations: Sequence[PlacedObservation]) -> Mapping[str, Co
     for each in observations:
         names = met.setdefault(each.rollout, Counter())
         names.update(f"{name}={value}" for name, value in each.observation.segments.items())
-        if each.observation.error_category is not None:
-            names[f"{ERROR_DIMENSION}={each.observation.error_category}"] += 1
+        for category in _list_categories(each.observation):
+            names[f"{ERROR_DIMENSION}={category}"] += 1
     return met
 
 
@@ -194,10 +195,10 @@ class _ObservationBatch:
             entries.append((REQUESTS, 1.0, 1.0))
             if placed.counts_for_split:
                 self.exposed.setdefault((placed.rollout, placed.stage, unit_hash), placed.arm)
-        if seen.error_category is not None:
-            entries.append(
-                (CATEGORY_PREFIX + self._segments.category_label(placed.rollout, seen.error_category), 1.0, 1.0)
-            )
+        entries += [
+            (CATEGORY_PREFIX + self._segments.category_label(placed.rollout, category), 1.0, 1.0)
+            for category in _list_categories(seen)
+        ]
         kinds = {metric: _find_kind(placed, metric) for metric in seen.readings}
         bins = [
             (metric, bin_index(value))
@@ -238,6 +239,13 @@ class _ObservationBatch:
         weights = np.bincount(self._slots, self._weights, size)
         values = np.bincount(self._slots, self._values, size)
         return np.stack([weights.reshape(-1, BUCKETS), values.reshape(-1, BUCKETS)], axis=1)
+
+
+def _list_categories(seen: Observation) -> Iterator[str]:
+    """The error categories that an observation counts for: its error, and its soft errors."""
+    if seen.error_category is not None:
+        yield seen.error_category
+    yield from (to_error_category(one) for one in seen.soft_errors)
 
 
 def _find_kind(placed: PlacedObservation, key: str) -> MetricKind | None:

@@ -17,8 +17,11 @@ import core.evals.repeats
 import core.judging.model.causes
 import core.judging.model.comparison
 import core.judging.model.limits
+import core.judging.model.soft_errors
 import core.judging.model.verdict
+import core.metrics.catalogue
 import core.rollout
+import core.shadow_eval.rubric
 from core.rollout.plans.policy import Policy
 from core.rollout.state.events import CHECKPOINT_STREAM, PEOPLE_STREAM, WorldCheckpointed
 from core.rollout.state.model import Rollout
@@ -41,7 +44,10 @@ SAVED_MODULES = (
     core.judging.model.causes,
     core.judging.model.comparison,
     core.judging.model.limits,
+    core.judging.model.soft_errors,
     core.judging.model.verdict,
+    core.metrics.catalogue,
+    core.shadow_eval.rubric,
 )
 """Where classes of a saved world are defined, besides `core.rollout` and this file."""
 _SELECT_NEWEST = f"{SELECT_EVENTS} WHERE stream = ? ORDER BY version DESC LIMIT ?"

@@ -7,6 +7,7 @@ from core.telemetry.conventions.readers import MAX_TEXT
 
 PREFIX = "rampart."
 OBSERVATION_EVENT = "rampart.observation"
+_SOFT_ERROR = "rampart.soft_error"
 _METRIC, _SEGMENT = "rampart.metric.", "rampart.segment."
 _RATIO_PARTS = frozenset({"numerator", "denominator"})
 _MAX_NAMES = 100  # of metrics, and of segments, in one span
@@ -24,6 +25,9 @@ def read_prefixed(facts: dict[str, Any], name: str, value: Any) -> None:
         elif isinstance(value, int | float) and not isinstance(value, bool) and part in _RATIO_PARTS:
             known = facts.get("metrics", {}).get(key)
             _keep(facts, "metrics", key, {**(known if isinstance(known, dict) else {}), part: value})
+    elif name == _SOFT_ERROR and isinstance(value, str | list):
+        said = [value] if isinstance(value, str) else value
+        facts["soft_errors"] = [one for one in said[:_MAX_NAMES] if isinstance(one, str) and 0 < len(one) <= MAX_TEXT]
     elif name.startswith(_SEGMENT) and isinstance(value, bool | int | float | str):
         text = value if isinstance(value, str) else str(value).lower()
         _keep(facts, "segments", name.removeprefix(_SEGMENT), text)

@@ -7,6 +7,7 @@ from core.evals import eval_report as er
 from core.evals.repeats import FlakyCase
 from core.judging.model import comparison, limits, verdict
 from core.judging.model.causes import Cause, DifferenceCauses
+from core.judging.model.soft_errors import SoftErrorCounts
 from core.metrics.own_metrics import define_metric
 from core.rollout.plans import baseline, policy
 from core.rollout.plans import plan as p
@@ -557,6 +558,27 @@ EXAMPLES: dict[str, e.Event] = {
         notices=(NOTICE,),
         fingerprint="77b0a3",
         metrics=OWN_METRICS,
+    ),
+    "surface.declared.1.soft_errors": surface.SurfaceDeclared(
+        surface="support-assistant",
+        title="Support assistant",
+        owner="@dana",
+        version="v42",
+        content=OLD,
+        daily_requests=2_880_000,
+        notices=(NOTICE,),
+        fingerprint="77b0a5",
+        soft_errors=surface.SoftErrorTerms(
+            own=("rude_tone",), language="segment", schema={"type": "object", "required": ["answer"]}
+        ),
+    ),
+    "rollout.evidence_recorded.1.soft_errors": replace(
+        _evidence(verdict.Continue()),
+        soft_errors=(
+            SoftErrorCounts(
+                category="loop", canary=4, control=0, canary_requests=912, control_requests=17_300, is_new=True
+            ),
+        ),
     ),
     "rollout.planned.1.own_metrics": e.Planned(
         rollout="R-7",
