@@ -285,8 +285,8 @@ def technical_state(rollout: Rollout) -> str:
     stage = rollout.stage
     if rollout.state is not RolloutState.RUNNING or stage is None:
         return state_word(rollout)
-    name = (
-        stage.name if stage.kind in GATE_KINDS or stage.kind in {StageKind.COHORT, StageKind.BAKE} else str(stage.kind)
+    name = stage.audience or (
+        stage.name if stage.kind in GATE_KINDS or stage.kind is StageKind.BAKE else str(stage.kind)
     )
     exposed = f" {format_percent(stage.percent)}" if stage.has_exposure else ""
     return f"{stage_word(stage)} ({escape(name, 40)}{exposed})"

@@ -177,11 +177,10 @@ def _write_stages(stages: tuple[Stage, ...]) -> list[dict[str, Any]]:
     written: list[dict[str, Any]] = []
     for stage in stages:
         terms = _write_stage_terms(stage)
-        if stage.kind is StageKind.RAMP and written and "ramp" in written[-1]:
-            before = written[-1]["ramp"]
-            if {**before, "steps": terms["steps"]} == terms:
-                before["steps"] += terms["steps"]
-                continue
+        before = written[-1].get(stage.kind.value) if written else None
+        if before is not None and "steps" in before and {**before, "steps": terms.get("steps")} == terms:
+            before["steps"] += terms["steps"]
+            continue
         written.append({stage.kind.value: terms})
     return written
 
@@ -203,7 +202,8 @@ def _write_stage_terms(stage: Stage) -> dict[str, Any]:
             return {"within": format_duration(stage.drill_within)} if stage.drill_within is not None else {}
         case StageKind.COHORT:
             where = _write_where(stage.where or {})
-            return {"name": stage.name, "where": where, "percent": percent, "hold": hold, **common}
+            share = {"percent": percent} if stage.stratum is None else {"steps": [percent]}
+            return {"name": stage.audience, "where": where, **share, "hold": hold, **common}
         case StageKind.CANARY:
             return {"percent": percent, "min_hold": hold, **common}
         case StageKind.AB:

@@ -48,8 +48,10 @@ class Placement:
 
     @property
     def earlier_cohorts(self) -> tuple[int, ...]:
-        """Indices of the other cohort stages; their members, in either arm, are not compared again."""
-        return tuple(dict.fromkeys(s.index for s in self.tracked.spans if s.cohort and s.index != self.stage))
+        """Indices of the stages of other cohorts; their members, in either arm, are not compared again."""
+        own = next((s.audience for s in self.tracked.spans if s.index == self.stage), "")
+        others = (s for s in self.tracked.spans if s.cohort and s.index != self.stage)
+        return tuple(dict.fromkeys(s.index for s in others if not own or s.audience != own))
 
 
 def place_observation(

@@ -187,6 +187,7 @@ class StageWindow:
     cohort: bool
     canary_below: int
     control_from: int
+    audience: str = ""  # the name of the cohort, which its stages have in common
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -51,7 +51,10 @@ def build_verdicts(
             seen[index] = event
     if newest is not None and rollout.is_under_way:
         seen[rollout.stage_index] = newest
-    stages = {stage.name: i for i, stage in enumerate(rollout.plan.stages) if stage.kind is StageKind.COHORT}
+    entered = [span.index for span in rollout.spans]
+    # The newest stage of each audience; of one that was not reached, the first.
+    stages = {stage.audience: i for i, stage in reversed([*enumerate(rollout.plan.stages)]) if stage.audience}
+    stages |= {rollout.plan.stages[i].audience: i for i in entered if rollout.plan.stages[i].audience}
     rows = [_build(rollout, one.name, stages.get(one.name), seen) for one in strata.list_strata(rollout.plan)]
     return (*rows, _build_everyone_else(rollout, seen))
 

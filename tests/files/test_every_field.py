@@ -176,6 +176,7 @@ OF_ROLLOUT: dict[str, tuple[Any, Any]] = {
     "stages.cohort.name": ("internal", "friends"),
     "stages.cohort.where": ({"internal": True}, {"plan": "beta"}),
     "stages.cohort.percent": (50, 40),
+    "stages.cohort.steps": (["10%", "50%"], ["20%", "50%"]),
     "stages.cohort.hold": ("2h", "3h"),
     **under("stages.canary", HELD),
     "stages.canary.percent": (5, 4),

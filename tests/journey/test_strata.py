@@ -15,7 +15,7 @@ from tests.journey.house import POLICY, ROLLOUT, House
 
 BY_TIME = f"{POLICY}risk: {{standard: {{approvals: 1, may_skip: [cohort], grow_on: time}}}}\n"
 CANARY = "  - canary: {percent: 20, min_hold: 1m, max_hold: 3h, min_samples: 100}\n"
-COHORT = "  - cohort: {name: free, where: {plan: free}, hold: 1m, min_samples: 50}\n"
+COHORT = "  - cohort: {name: free, where: {plan: free}, steps: [20%, 50%], hold: 30s, min_samples: 50}\n"
 STRATIFIED = ROLLOUT.replace(CANARY, COHORT + CANARY.replace("min_hold: 1m", "min_hold: 2h")) + (
     "assignment: {segments: [plan], strata: "
     "{paid: {plan: paid}, gone: {plan: platinum}, staff: {email_domain: example.com}}}\n"

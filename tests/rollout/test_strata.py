@@ -1,6 +1,7 @@
 """Audiences that get the new version one after the other: each is compared within itself and can go back alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -287,3 +288,55 @@ def test_a_conversation_of_somebody_who_moved_out_of_a_stratum_that_went_back_do
     assert version(story, IN, plan="pro", stratum="R-1/free", conversation=begun) == "v43"
     story.when(c.RollBack(stratum="free"))
     assert version(story, IN, plan="pro", stratum="R-1/free", conversation=begun) == "v42"
+
+
+STEPPED = (
+    replace(cohort("free 5%", 5, plan="free"), stratum="free"),
+    replace(cohort("free 50%", 50, plan="free"), stratum="free"),
+    *STAGES[PAID:],
+)
+
+
+def test_a_stratum_grows_in_steps_before_the_next_one_comes(staged: Callable[..., Any]) -> None:
+    few, half = unit_at(0, 50_000), unit_at(50_000, 500_000)
+    story = staged(0, stages=STEPPED)
+    assert [one.name for one in strata.list_strata(story.now.plan)] == ["free", "paid"]
+    assert (version(story, few, plan="free"), version(story, half, plan="free")) == ("v43", "v42")
+    enter(story, 1)
+    assert (version(story, few, plan="free"), version(story, half, plan="free")) == ("v43", "v43")
+    assert answer(story, half, plan="free").stratum == "R-1/free"
+    enter(story, 2)
+    assert (version(story, half, plan="free"), version(story, OUT, plan="free")) == ("v43", "v42")
+    assert answer(story, half, plan="free").variant == "stable", "those are not compared again"
+    assert answer(story, half, plan="pro").variant == "canary"
+
+
+def test_its_members_are_compared_in_each_of_its_steps_and_in_no_other_stage(staged: Callable[..., Any]) -> None:
+    story = staged(1, stages=STEPPED)
+
+    def place(**context: str) -> Placement:
+        token = answer(story, IN, **context).exposure
+        found = place_observation(flags_of(story), unit=IN, at=story.at + timedelta(hours=1), exposure=token)
+        assert isinstance(found, Placement)
+        return found
+
+    assert place(plan="free").earlier_cohorts == ()
+    enter(story, 2)
+    assert place(plan="pro").earlier_cohorts == (0, 1)
+
+
+def test_resuming_leaves_out_the_steps_that_are_left_of_a_stratum_that_went_back(
+    staged: Callable[..., Any], words: Any
+) -> None:
+    story = staged(0, stages=STEPPED).when(c.RollBack(stratum="free"))
+    story.later(minutes=1).tick(words.look(Continue(), requests=0))
+    story.when(c.Resume(reason="paid is different")).then(e.Resumed, e.StageEntered)
+    assert story.now.current_stage.name == "paid"
+    assert version(story, IN, plan="free") == "v42"
+
+
+def test_a_stratum_with_steps_has_one_row_with_its_newest_step(staged: Callable[..., Any]) -> None:
+    rows = {row.name: row for row in build_verdicts(staged(1, stages=STEPPED).now, [])}
+    assert [*rows] == ["free", "paid", ""]
+    assert (rows["free"].state, rows["free"].percent) == (StratumState.COMPARED, 50)
+    assert rows["paid"].state is StratumState.AHEAD

@@ -371,10 +371,14 @@ class PullStatements:
         """The unit was not compared in another cohort's stage that began before."""
         tracked = self._window.tracked
         began = {span.index: span.since for span in reversed(self._window.spans)}
-        cohorts = {span.index for span in tracked.spans if span.cohort and span.index in began}
+        cohorts = {span.index: span.audience for span in tracked.spans if span.cohort and span.index in began}
         terms: list[Condition] = []
         for index in sorted(began):
-            earlier = {one for one in cohorts if one != index and began[one] < began[index]}
+            earlier = {
+                one
+                for one, audience in cohorts.items()
+                if one != index and began[one] < began[index] and audience != cohorts.get(index)
+            }
             slots = [n for n, slot in enumerate(self.slots) if slot.stage in earlier and slot.counts_for_split]
             if slots:
                 other = self._flagged.alias(f"earlier_{index}")

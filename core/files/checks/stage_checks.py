@@ -6,7 +6,7 @@ from datetime import timedelta
 from core import durations
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.problems import FieldPath, FileProblem, Severity
-from core.files.syntax.stage_terms import AbStage, RampStage
+from core.files.syntax.stage_terms import AbStage, CohortStage, RampStage
 from core.files.syntax.units import LONGEST_DURATION, format_duration
 from core.files.templates import TEMPLATES
 from core.judging.report.horizon import has_fixed_test
@@ -64,9 +64,17 @@ def _check_order(file: RolloutFile) -> Iterator[FileProblem]:
 
 
 def _check_strata(file: RolloutFile) -> Iterator[FileProblem]:
-    """A stratum that the file only names has a name of its own: that of a cohort stage is one already."""
+    """Every stratum has a name of its own: of a cohort, of all of its steps; a cohort is not named once more."""
+    growing: dict[str, bool] = {}
+    for number, entry in enumerate(file.stages or ()):
+        if isinstance(entry.terms, CohortStage):
+            name, grows = entry.terms.name.casefold(), entry.terms.steps is not None
+            if name in growing and (grows or growing[name]):
+                message = f'two cohorts are called "{entry.terms.name}": write its steps in one'
+                yield file.source.problem_at(("stages", number, "cohort", "name"), message)
+            growing[name] = grows
     cohorts = {
-        stage.name.casefold()
+        stage.audience.casefold()
         for entry in file.stage_entries
         if entry.kind is StageKind.COHORT
         for stage in entry.to_stages()

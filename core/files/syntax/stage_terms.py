@@ -1,6 +1,7 @@
 """The stages as written, one model per kind, and the stages of the plan that each stands for."""
 
 from datetime import timedelta
+from itertools import pairwise
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -21,6 +22,7 @@ from core.files.syntax.fields import (
 from core.rollout.plans.plan import AdvanceMode, EvalTerms, Stage, StageKind
 
 Samples = Annotated[int, Field(ge=0, le=10**12)]
+DEFAULT_COHORT_PERCENT = 50.0
 Steps = Annotated[tuple[Percent, ...], Field(min_length=1)]
 
 
@@ -109,11 +111,13 @@ class ExposedStage(StrictModel):
 
 
 class CohortStage(ExposedStage):
-    """Chosen people first: half of them get the new version, and the other half is their control."""
+    """Chosen people first: half of them get the new version, and the other half is their control. With `steps` it
+    grows among them before it goes on."""
 
     name: Name
     where: Where
-    percent: Percent = 50.0
+    percent: Percent | None = None
+    steps: Steps | None = None
     hold: Duration = timedelta(0)
 
     @model_validator(mode="after")
@@ -121,19 +125,32 @@ class CohortStage(ExposedStage):
         self.check_holds(self.hold)
         return self
 
+    @model_validator(mode="after")
+    def _check_steps(self) -> "CohortStage":
+        if self.steps is None:
+            return self
+        if self.percent is not None:
+            raise field_error("steps", "write percent, or the steps in which it grows, not both")
+        if any(later <= earlier for earlier, later in pairwise(self.steps)):
+            raise field_error("steps", "percentages must grow")
+        return self
+
     def to_stages(self, kind: StageKind) -> tuple[Stage, ...]:
-        """The one stage of the plan."""
-        return (
+        """The one stage of the plan, or one per step."""
+        percents = self.steps or (DEFAULT_COHORT_PERCENT if self.percent is None else self.percent,)
+        return tuple(
             Stage(
                 kind=kind,
-                name=self.name,
-                percent=self.percent,
+                name=f"{self.name} {percent:g}%" if self.steps else self.name,
+                stratum=self.name if self.steps else None,
+                percent=percent,
                 where=self.where,
                 min_hold=self.hold,
                 max_hold=self.max_hold,
                 min_samples=self.min_samples,
                 advance=self.advance,
-            ),
+            )
+            for percent in percents
         )
 
 

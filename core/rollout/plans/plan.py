@@ -85,7 +85,13 @@ class Stage:
     advance: AdvanceMode = AdvanceMode.AUTO  # how this stage is entered: automatically or after approval
     terms: EvalTerms | None = None
     drill_within: timedelta | None = None
+    stratum: str | None = None  # cohort: the audience, if it has several stages; None: the stage is named after it
     decide_on: tuple[str, ...] = ()  # ab: the metrics on which a person decides when the stage is over
+
+    @property
+    def audience(self) -> str:
+        """The name of a cohort, which all of its stages have in common; empty for a stage that is open to everybody."""
+        return (self.stratum or self.name) if self.kind is StageKind.COHORT else ""
 
     @property
     def longest_hold(self) -> timedelta:
@@ -217,7 +223,16 @@ class Plan:
 
     # Added when plans were already stored: left out of bytes and fingerprint while unset, so that those stay the same.
     LATER: ClassVar[tuple[str, ...]] = (
-        *("drives", "reverts", "stages.*.terms.by_lower_bound", "flows", "testers", "finish_within", "strata"),
+        *(
+            "drives",
+            "reverts",
+            "stages.*.terms.by_lower_bound",
+            "flows",
+            "testers",
+            "finish_within",
+            "strata",
+            "stages.*.stratum",
+        ),
         *("metrics", "limits.*.definition"),
     )
 

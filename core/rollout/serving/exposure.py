@@ -104,13 +104,16 @@ def _build_exposure(rollout: Rollout, live: flags.Version) -> flags.Exposure:
 
 def _build_past_cohorts(rollout: Rollout) -> tuple[flags.Cohort, ...]:
     """The cohorts of the stages before, and all that were rolled back alone, in the order of the plan."""
-    entered = {rollout.plan.stages[span.index].name for span in rollout.spans[:-1]} - {rollout.current_stage.name}
-    percents = {stage.name: stage.percent for stage in rollout.plan.stages}
+    reached: dict[str, float] = {}
+    for span in rollout.spans[:-1]:
+        stage = rollout.plan.stages[span.index]
+        reached[stage.audience] = max(reached.get(stage.audience, 0.0), stage.percent)
+    entered = reached.keys() - {rollout.current_stage.audience}
     return tuple(
         flags.Cohort(
             name=stratum.name,
             where=targeting.parse_conditions(stratum.where),
-            ppm=bucketing.percent_to_ppm(percents.get(stratum.name, 0.0)),
+            ppm=bucketing.percent_to_ppm(reached.get(stratum.name, 0.0)),
             is_back=strata.is_back(rollout, stratum.name),
         )
         for stratum in strata.list_strata(rollout.plan)
@@ -122,7 +125,7 @@ def _build_cohort(stage: Stage) -> flags.Cohort | None:
     if stage.kind is not StageKind.COHORT:
         return None
     return flags.Cohort(
-        name=stage.name,
+        name=stage.audience,
         where=targeting.parse_conditions(stage.where or {}),
         ppm=bucketing.percent_to_ppm(stage.percent),
     )
@@ -177,6 +180,7 @@ def _build_span(rollout: Rollout, span: StageSpan) -> flags.StageWindow:
         exposes=stage.has_exposure,
         control_left=stage.is_compared,
         cohort=stage.kind is StageKind.COHORT,
+        audience=stage.audience,
         canary_below=canary,
         control_from=flags.control_start(canary, matched=rollout.plan.control == "matched"),
     )

@@ -23,10 +23,12 @@ class Stratum:
 
 def list_strata(plan: Plan) -> tuple[Stratum, ...]:
     """The strata in order: those that have a stage, as their stages come, then those that the plan only names."""
-    staged = [
-        Stratum(name=stage.name, where=stage.where or {}) for stage in plan.stages if stage.kind is StageKind.COHORT
-    ]
-    return (*staged, *(Stratum(name=name, where=where) for name, where in (plan.strata or {}).items()))
+    staged = {
+        stage.audience: Stratum(name=stage.audience, where=stage.where or {})
+        for stage in plan.stages
+        if stage.kind is StageKind.COHORT
+    }
+    return (*staged.values(), *(Stratum(name=name, where=where) for name, where in (plan.strata or {}).items()))
 
 
 def find_stratum(plan: Plan, name: str) -> Stratum | None:
@@ -62,14 +64,21 @@ def roll_back_stratum(rollout: Rollout, stratum: Stratum, context: Context, reas
 def hold_for_empty_stage(rollout: Rollout) -> e.Held | None:
     """The hold of a stage whose only audience has gone back: nobody can be compared in it; None otherwise."""
     stage = rollout.stage
-    if stage is None or stage.kind is not StageKind.COHORT or not is_back(rollout, stage.name):
+    if stage is None or stage.kind is not StageKind.COHORT or not is_back(rollout, stage.audience):
         return None
-    key = f"{EMPTY_STAGE}{stage.name}"
+    key = f"{EMPTY_STAGE}{stage.audience}"
     if rollout.state not in {RolloutState.RUNNING, RolloutState.WAITING} or key in rollout.overridden:
         return None
-    following = rollout.next_stage
-    then = f"goes on to {following.name}" if following is not None else "ends it"
-    return e.Held(key=key, text=f"{stage.name} was rolled back alone; resuming {then} without it")
+    following = find_stage_after(rollout)
+    then = f"goes on to {rollout.plan.stages[following].name}" if following < len(rollout.plan.stages) else "ends it"
+    return e.Held(key=key, text=f"{stage.audience} was rolled back alone; resuming {then} without it")
+
+
+def find_stage_after(rollout: Rollout) -> int:
+    """The index of the first stage after those of the audience under way; one too many if there is none."""
+    stages, audience = rollout.plan.stages, rollout.current_stage.audience
+    later = range(rollout.stage_index + 1, len(stages))
+    return next((index for index in later if stages[index].audience != audience), len(stages))
 
 
 def hold_at_end(rollout: Rollout) -> e.Held | None:

@@ -224,6 +224,7 @@ EVAL_REPORT = er.EvalReport(
 )
 DRIVING = replace(PLAN, drives=DRIVEN)
 FINISHING = replace(PLAN, finish_within=timedelta(hours=24))
+STEPPED = replace(PLAN, stages=(replace(PLAN.stages[0], stratum="free"), *PLAN.stages[1:]))
 STRATIFIED = replace(PLAN, strata={"free": {"plan": "free"}, "paid": {"plan": ("pro", "enterprise")}})
 REVERTING = replace(
     PLAN,
@@ -676,6 +677,9 @@ EXAMPLES: dict[str, e.Event] = {
     ),
     "rollout.planned.1.lower_bound": e.Planned(
         rollout="R-7", plan=CERTAIN, fingerprint=CERTAIN.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
+    ),
+    "rollout.planned.1.steps": e.Planned(
+        rollout="R-7", plan=STEPPED, fingerprint=STEPPED.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
     ),
     "rollout.planned.1.strata": e.Planned(
         rollout="R-7", plan=STRATIFIED, fingerprint=STRATIFIED.fingerprint(), from_content=OLD, to_content=NEW, by="U2"

@@ -66,7 +66,7 @@ def resume_rollout(rollout: Rollout, command: c.Resume, context: Context) -> lis
         reason = preconditions.require_reason(command.reason, "resuming after a hold")
         resumed = e.Resumed(by=context.by.id, reason=reason, overrides=rollout.hold.key)
         if rollout.hold.key.startswith(strata.EMPTY_STAGE):
-            return [resumed, *stage_changes.leave_stage(rollout, context)]
+            return [resumed, *stage_changes.leave_stage(rollout, context, to=strata.find_stage_after(rollout))]
         if rollout.hold.key != holds.UNREAD and not rollout.hold.key.startswith(holds.UNDECIDED):
             return [resumed]
         spots = gating.find_blocking_blind_spots(rollout, gating.current_blind_spots(rollout), context.policy)
