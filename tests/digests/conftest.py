@@ -113,6 +113,7 @@ def _cost(expected: str) -> Measure:
 
     return replace(
         measure_of("cost_per_request"),
+        title="Cost per request",
         canary=0.012,
         control=0.014,
         difference=-0.14,
