@@ -179,6 +179,7 @@ def test_a_limit_on_an_own_metric_that_does_not_suit_it_points_at_its_line(
 def test_a_file_that_is_checked_alone_asks_for_its_surface(
     small: Callable[..., str], refused: Callable[..., str]
 ) -> None:
+    assert "check the surface file" in refused(small(_limits("{metric: resolution_rate, drops_by: 2%}")))
     said = refused(small(_limits("{metric: words_of_the_answer, drops_by: 2%}")))
     assert (
         'unknown metric "words_of_the_answer": if it is the surface\'s own, check the surface file along with' in said

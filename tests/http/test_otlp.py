@@ -244,6 +244,39 @@ def test_a_judges_result_counts_whenever_it_comes_and_as_no_request(application:
     assert counted(application.running) == (1, 1)
 
 
+def test_own_metrics_and_soft_errors_come_with_spans_and_with_judges(
+    running: Any, serve: Any, canary: Any, surface_file: str
+) -> None:
+    running.apply(
+        f"{surface_file}metrics:\n"
+        "  - {name: resolution_rate, kind: rate, direction: up}\n"
+        "  - {name: tone, kind: mean, unit: points, direction: up}\n"
+        "  - {name: cited_claims, kind: ratio, unit: per claim, direction: up}\n"
+    )
+    app = start(running, serve, canary)
+    said = {
+        "rampart.metric.cited_claims.numerator": 3,
+        "rampart.metric.cited_claims.denominator": 4,
+        "rampart.soft_error": ["loop"],
+    }
+    cut_off = {**CHAT, "gen_ai.response.finish_reasons": ["length"]}
+    with app.span("POST /ask", **FLAG, **said) as request, app.span("chat", request, **cut_off):
+        for name, result in (
+            ("resolution_rate", {"label": "pass"}),
+            ("tone", {"value": 7.0}),
+            ("rude", {"label": "pass"}),
+        ):
+            values = {f"gen_ai.evaluation.score.{key}": value for key, value in result.items()}
+            request.add_event("gen_ai.evaluation.result", {"gen_ai.evaluation.name": name, **values})
+    settle(running, app.client)
+    assert counted(running, "resolution_rate") == (1, 1)
+    assert counted(running, "tone") == (1, 7)
+    assert (counted(running, "cited_claims"), counted(running, "cited_claims/denominator")) == ((1, 3), (1, 4))
+    assert counted(running, "eval_pass_rate") == (1, 1), "only of the result that no own metric is called after"
+    assert counted(running, "error_category:soft:loop") == (1, 1)
+    assert counted(running, "error_category:soft:truncated") == (1, 1)
+
+
 def test_a_span_that_comes_after_its_request_was_counted_is_late_and_shown(application: Any) -> None:
     with application.span("POST /ask", **FLAG) as request, application.span("chat", request, **CHAT):
         pass

@@ -96,7 +96,7 @@ class Uneven(SyntheticTraffic):
 
 def test_a_skewed_split_holds_and_is_set_aside(plan, known, canary):
     chance = np.random.default_rng(1)
-    source = Uneven(known, ("refusal_rate",), draw_population(20_000, (), chance), None, chance)
+    source = Uneven(known, [CATALOGUE["refusal_rate"]], draw_population(20_000, (), chance), None, chance)
     run = simulate_rollout(plan(stages=(canary(),)), source, Tally(source.population.profiles, {}), looks=12)
     assert run.held is not None
     assert run.held.metric == "split:1"

@@ -27,6 +27,7 @@ from core.metrics.catalogue import CATALOGUE, Metric
 from core.metrics.own_metrics import OwnMetrics
 from core.rollout.plans.plan import NoticePlan
 
+_SAME_WORD = 0.85  # of two names so alike one is the other, misspelt
 PART_NAMES = ("prompt", "model", "params", "tools", "routing")
 CODE = "code"  # a commit or a build: a part of a version that no form asks for
 
@@ -112,7 +113,7 @@ def _check_metric(name: str, info: ValidationInfo) -> str:
     owners = known.defined.find_owners(name) if known.defined is not None else ()
     if owners:
         message = f'"{name}" is a metric of {", ".join(owners)}, not of {known.surface}: define it there too'
-    elif known.defined is None and not get_close_matches(name.lower(), names, n=1):
+    elif known.defined is None and not get_close_matches(name.lower(), names, n=1, cutoff=_SAME_WORD):
         message += ": if it is the surface's own, check the surface file along with this one"
     raise PydanticCustomError("unknown", "{message}", {"message": message, "given": name, "choices": names})
 
