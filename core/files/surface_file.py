@@ -19,7 +19,7 @@ from core.files.syntax.fields import (
     field_error,
 )
 from core.files.syntax.metric_terms import MetricList
-from core.files.syntax.soft_error_terms import AnswerLanguage, SoftErrorName, find_schema_problem
+from core.files.syntax.soft_error_terms import AnswerLanguage, AnswerReading, SoftErrorName, find_schema_problem
 from core.files.syntax.source_terms import SourceFields
 from core.files.syntax.tester_terms import Testers
 from core.metrics.catalogue import Metric
@@ -78,6 +78,7 @@ class SoftErrorFields(StrictModel):
     own: Annotated[tuple[SoftErrorName, ...], Field(max_length=30)] = ()
     language: AnswerLanguage = ""
     json_schema: dict[str, JsonValue] | None = Field(default=None, alias="schema")
+    measure: dict[str, AnswerReading] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check_fields(self) -> "SoftErrorFields":
@@ -89,7 +90,9 @@ class SoftErrorFields(StrictModel):
 
     def to_terms(self) -> SoftErrorTerms:
         """The terms as events store them."""
-        return SoftErrorTerms(own=self.own, language=self.language, schema=self.json_schema)
+        return SoftErrorTerms(
+            own=self.own, language=self.language, schema=self.json_schema, measure=self.measure or None
+        )
 
 
 class SurfaceFile(WrittenFile):

@@ -18,6 +18,8 @@ _CJK_GRAM = 12  # characters of one, in texts without spaces
 _MIN_REPEATS = 4
 _MIN_SHARE = 0.4  # of the text that the repeats of one run cover
 
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_LINK = re.compile(r"https?://\S", re.IGNORECASE)
 _QUOTES = re.compile(r"“[^”]*”|„[^“]*“|«[^»]*»|\"[^\"]*\"")  # what others say
 _CANNOT = r"can['’]?t|cannot|can not|won['’]?t|am not able to|am unable to|am not able|am unable"
 _REFUSALS = re.compile(
@@ -78,6 +80,12 @@ def detect_soft_errors(answer: str, checks: AnswerChecks, finish_reasons: Sequen
         ("loop", repeats_itself(answer)),
     )
     return tuple(category for category, is_found in found if is_found)
+
+
+def read_answer(answer: str, soft_errors: Sequence[str], measure: Mapping[str, str]) -> dict[str, float]:
+    """Readings of one answer by metric: 0 or 1 for a soft error, else the number of its words or links."""
+    numbers = {"words": float(len(_WORD.findall(answer))), "links": float(len(_LINK.findall(answer)))}
+    return {metric: numbers.get(what, float(what in soft_errors)) for metric, what in measure.items()}
 
 
 def repeats_itself(text: str) -> bool:

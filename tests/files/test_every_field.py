@@ -286,6 +286,7 @@ OF_SURFACE: dict[str, tuple[Any, Any]] = {
     **METRICS,
     "soft_errors.own": (["rude_tone"], ["wrong_price"]),
     "soft_errors.language": ("de", "segment"),
+    "soft_errors.measure": ({"answer_words": "words"}, {"answer_words": "links"}),
     "soft_errors.schema": ({"type": "object"}, {"type": "array"}),
 }
 OF_POLICY: dict[str, tuple[Any, Any]] = {

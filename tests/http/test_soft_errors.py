@@ -214,3 +214,69 @@ def test_a_wrong_block_points_at_its_line(running: Any, surface_file: str, block
         running.apply(text)
     assert said in str(refusal.value)
     assert f":{len(text.splitlines())}:" in str(refusal.value)
+
+
+MEASURED = """
+metrics:
+  - {name: declined, kind: rate, direction: down}
+  - {name: answer_words, kind: mean, unit: words, direction: same}
+soft_errors:
+  measure: {declined: refusal, answer_words: words}
+"""
+
+
+def test_rules_measure_own_metrics_which_roll_back_without_a_model(
+    running: Any, serve: Any, surface_file: str, rollout_file: str
+) -> None:
+    running.apply(surface_file + MEASURED)
+    head, rest = rollout_file.split("stages:")
+    stages = """stages:
+  - canary: {percent: 5, min_hold: 1m, max_hold: 6h, min_samples: 10}
+  - ramp: {steps: [50%, 100%], hold: 6h}
+"""
+    text = f"{head}{stages}assignment:{rest.split('assignment:')[1]}"
+    running.apply(text.replace("rollback_when:\n", "rollback_when:\n  - {metric: declined, rises_by: 2pp}\n"))
+    running.do(c.Start())
+    running.wait(minutes=2)
+    http = serve(running)
+    for number in range(6):
+        units = [(arm, f"{arm}-{number}-{i}") for arm in ("canary", "control") for i in range(400)]
+        observed = [{"surface": "support-assistant", "unit": unit, "variant": arm} for arm, unit in units]
+        http.post("/api/v1/observations", json={"observations": observed})
+        for arm in ("canary", "control"):
+            refused = "I'm sorry, but I can't help with that."
+            answers = [
+                {
+                    "surface": "support-assistant",
+                    "unit": unit,
+                    "variant": arm,
+                    "id": unit,
+                    "answer": refused if arm == "canary" and i % 5 == 0 else "Press Sync now.",
+                }
+                for i, (side, unit) in enumerate(units)
+                if side == arm
+            ]
+            assert http.post("/api/v1/answers", json={"answers": answers}).json()["accepted"] == 400
+        _look(running)
+        if _rollout(running).state is RolloutState.ROLLED_BACK:
+            break
+    assert _rollout(running).rollback.findings[0].metric == "declined"
+    words = next(one for one in _rollout(running).evidence.measures if one.metric == "answer_words")
+    assert words.control == pytest.approx(3, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("measure", "said"),
+    [
+        ("{mood: refusal}", "mood is not among the metrics of this file"),
+        ("{answer_words: refusal}", "refusal is for a rate, and answer_words is a mean"),
+        ("{declined: words}", "words is for a mean, and declined is a rate"),
+        ("{declined: tone}", "Input should be"),
+    ],
+)
+def test_what_rules_cannot_measure_points_at_its_line(running: Any, surface_file: str, measure: str, said: str) -> None:
+    text = surface_file + MEASURED.replace("{declined: refusal, answer_words: words}", measure)
+    with pytest.raises(UnreadableFile) as refusal:
+        running.apply(text)
+    assert said in str(refusal.value)
+    assert f":{len(text.splitlines())}:" in str(refusal.value)

@@ -12,7 +12,7 @@ from core.flags.placement import MisplacedObservation, Placement, UncountedReaso
 from core.flags.snapshot import Snapshot
 from core.metrics.observation import Observation
 from core.rollout.state.surface import SoftErrorTerms, Surface
-from core.shadow_eval.detect_soft_errors import AnswerChecks, detect_soft_errors
+from core.shadow_eval.detect_soft_errors import AnswerChecks, detect_soft_errors, read_answer
 from core.store.observations import deduplication
 
 _SEGMENT = "language"
@@ -20,14 +20,15 @@ _SEGMENT = "language"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerWithErrors:
-    """An answer in which rules found soft errors."""
+    """An answer with the soft errors that rules found in it, and what they read off it."""
 
     answer: ReportedAnswer
     soft_errors: tuple[str, ...]
+    readings: Mapping[str, float]
 
 
 def find_errors(batch: Sequence[ReportedAnswer], surfaces: Mapping[str, Surface]) -> tuple[AnswerWithErrors, ...]:
-    """The answers with soft errors, of surfaces whose file says that answers are checked."""
+    """The answers with soft errors or readings, of surfaces whose file says that answers are checked."""
     found: list[AnswerWithErrors] = []
     for answer in batch:
         surface = surfaces.get(answer.surface)
@@ -35,8 +36,9 @@ def find_errors(batch: Sequence[ReportedAnswer], surfaces: Mapping[str, Surface]
             continue
         reasons = (answer.finish_reason,) if answer.finish_reason is not None else ()
         errors = detect_soft_errors(answer.answer, _build_checks(surface.soft_errors, answer), reasons)
-        if errors:
-            found.append(AnswerWithErrors(answer=answer, soft_errors=errors))
+        readings = read_answer(answer.answer, errors, surface.soft_errors.measure or {})
+        if errors or readings:
+            found.append(AnswerWithErrors(answer=answer, soft_errors=errors, readings=readings))
     return tuple(found)
 
 
@@ -62,6 +64,7 @@ def count_errors(
             at=one.answer.at or now,
             segments=one.answer.segments,
             soft_errors=one.soft_errors,
+            readings=one.readings,
             is_request=False,
         )
         accepted.append(

@@ -83,7 +83,7 @@ def build_router(
                     "Too much is waiting to be written.", hint="Send the answers again.", code="unavailable"
                 ) from None
         return {
-            "soft_errors": len(found),
+            "soft_errors": sum(bool(one.soft_errors) for one in found),
             "accepted": taken.accepted,
             "sampled": taken.sampled,
             "rejected": [{"index": index, "message": message} for index, message in taken.rejected],

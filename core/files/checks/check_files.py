@@ -52,7 +52,11 @@ def check(file: AnyFile, surface: Surface | None, policy: Policy, now: datetime 
                 *_check_unit(file),
             ]
         case SurfaceFile():
-            found = [*_check_surface(file), *metric_terms.check_metrics(file.source, file.metrics)]
+            found = [
+                *_check_surface(file),
+                *_check_measured(file),
+                *metric_terms.check_metrics(file.source, file.metrics),
+            ]
         case PolicyFile():
             found = [*_check_policy(file), *metric_terms.check_metrics(file.source, file.metrics)]
         case _:
@@ -162,6 +166,18 @@ def _check_surface(file: SurfaceFile) -> Iterator[FileProblem]:
         for problem in _check_model(file, ("live", "model"), file.live.model, strict=False):
             # it is already live, and refusing the file would not change that
             yield replace(problem, severity="warning")
+
+
+def _check_measured(file: SurfaceFile) -> Iterator[FileProblem]:
+    """What rules read off answers is of a metric that the file defines, and of a kind that suits it."""
+    kinds = {terms.name: terms.kind for terms in file.metrics}
+    for metric, what in (file.soft_errors.measure if file.soft_errors is not None else {}).items():
+        path = ("soft_errors", "measure", metric)
+        suits = ("mean", "quantile") if what in ("words", "links") else ("rate",)
+        if metric not in kinds:
+            yield file.source.problem_at(path, f"{metric} is not among the metrics of this file", at_key=True)
+        elif kinds[metric] not in suits:
+            yield file.source.problem_at(path, f"{what} is for a {suits[0]}, and {metric} is a {kinds[metric]}")
 
 
 def _check_policy(file: PolicyFile) -> Iterator[FileProblem]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator
 from pydantic import WithJsonSchema as Schema
@@ -31,6 +31,10 @@ def _check_language(language: str) -> str:
     return language
 
 
+AnswerReading: TypeAlias = Literal[
+    "refusal", "empty", "truncated", "wrong_language", "schema_invalid", "loop", "words", "links"
+]
+"""What rules read off an answer: whether it has a soft error, or how many words or links."""
 SoftErrorName = Annotated[str, AfterValidator(_check_name), Schema({"type": "string", "pattern": f"^{_NAME.pattern}$"})]
 AnswerLanguage = Annotated[
     str, AfterValidator(_check_language), Schema({"type": "string", "enum": [SEGMENT, *sorted(KNOWN_LANGUAGES)]})

@@ -29,12 +29,14 @@ class SoftErrorTerms:
     """Categories of soft errors of a surface's own, and what its answers are held against.
 
     `language` is a language code, or `segment` for the segment `language` of each answer; empty if any will do.
-    `schema` is the JSON Schema of an answer; None if it is no JSON.
+    `schema` is the JSON Schema of an answer; None if it is no JSON. `measure` says what rules read off every answer
+    for which own metric; None for none.
     """
 
     own: tuple[str, ...] = ()
     language: str = ""
     schema: Mapping[str, Any] | None = None
+    measure: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ class SurfaceDeclared:
     TYPE: ClassVar[str] = "surface.declared"
     LATER: ClassVar[tuple[str, ...]] = (
         *("judging", "flows", "testers", "sources", "metrics", "judging.criteria"),
-        "soft_errors",
+        *("soft_errors", "soft_errors.measure"),
     )
     surface: str
     title: str
