@@ -48,6 +48,8 @@ def test_a_surface_is_an_object_with_the_metadata_of_ofrep(client: OpenFeatureCl
         "cohort": "",
         "stage": "canary",
         "exposure": "R-1.1.canary",
+        "stratum": "R-1",
+        "conversation": "support-assistant@v43/R-1.1.canary",
     }
     internal = EvaluationContext(targeting_key="user-46", attributes={"email": "ana@example.com"})
     assert client.get_object_details(SURFACE, {}, internal).reason == "TARGETING_MATCH"
