@@ -1,12 +1,15 @@
-"""Starts what a demonstration needs, plays it, and stops everything again."""
+"""Starts what a demonstration needs, plays it as often as asked for, and stops everything again."""
 
 import signal
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 from bot import app
+from bot.demo.controls import DemoControls
 from bot.demo.fast_clock import FastClock
 from bot.demo.story import Demonstration
 from bot.rendering import demo_narration
@@ -26,9 +29,30 @@ def run_scenario(scenario: str, *, headless: bool, speed: float, port: int) -> b
     """Play one scenario and return whether it ended as expected. Unless headless, serve its page until interrupted."""
     if scenario not in traffic.SCENARIOS:
         raise UnknownScenario(f'There is no scenario "{scenario}". There are: {", ".join(traffic.SCENARIOS)}.')
-    clock = FastClock(speed)
+    controls = DemoControls(scenario, speed)
+    if headless:
+        with _open_stage(controls, FastClock(speed), 0) as (_, story):
+            return story.play_and_report()
+    signal.signal(signal.SIGINT, lambda *_: controls.end_for_good())
+    signal.signal(signal.SIGTERM, lambda *_: controls.end_for_good())
+    while not controls.is_over:
+        clock = FastClock(speed)
+        with _open_stage(controls, clock, port) as (sandbox, story):
+            port = sandbox.port
+            controls.begin(clock, sandbox.narrator)
+            _announce(sandbox, story, speed)
+            thread = threading.Thread(target=story.play_and_stay, name="story", daemon=True)
+            thread.start()
+            controls.stop.wait()
+            thread.join(5)
+    return True
+
+
+@contextmanager
+def _open_stage(controls: DemoControls, clock: FastClock, port: int) -> Iterator[tuple[Sandbox, Demonstration]]:
+    """An empty Slack and a bot with an empty database, and the story to be played with them."""
     with tempfile.TemporaryDirectory(prefix="rampart-demo-") as folder:
-        sandbox = Sandbox.start(0 if headless else port, clock=clock)
+        sandbox = Sandbox.start(port, clock=clock)
         sandbox.narrator.tell(Narration(now=demo_narration.BEFORE[0], next=demo_narration.BEFORE[1]))
         settings = _build_settings(sandbox, Path(folder))
         program = app.build_program(settings, "serve", now=clock, speed=lambda: clock.speed)
@@ -36,10 +60,7 @@ def run_scenario(scenario: str, *, headless: bool, speed: float, port: int) -> b
             url = program.serve_in_thread()
             program.start()
             sandbox.connect(f"{url}/slack/events")
-            story = Demonstration(program, sandbox, scenario, clock, url)
-            if headless:
-                return story.play_and_report()
-            return _play_until_interrupted(story, sandbox, scenario, speed)
+            yield sandbox, Demonstration(program, sandbox, controls, clock, url)
         finally:
             program.stop()
             sandbox.stop()
@@ -56,18 +77,10 @@ def _build_settings(sandbox: Sandbox, folder: Path) -> Settings:
     )
 
 
-def _play_until_interrupted(story: Demonstration, sandbox: Sandbox, scenario: str, speed: float) -> bool:
-    """Print where to look, and play until SIGINT or SIGTERM."""
-    interrupted = threading.Event()
-    signal.signal(signal.SIGINT, lambda *_: interrupted.set())
-    signal.signal(signal.SIGTERM, lambda *_: interrupted.set())
-    what, _ = traffic.SCENARIOS[scenario]
+def _announce(sandbox: Sandbox, story: Demonstration, speed: float) -> None:
+    """Print where to look."""
+    what, _ = traffic.SCENARIOS[story.scenario]
     print(f"\n  Open {sandbox.url} and watch.\n", flush=True)
-    print(f'  Scenario "{scenario}": {what}. One minute there takes {60 / speed:.0f} s here.')
+    print(f'  Scenario "{story.scenario}": {what}. One minute there takes {60 / speed:.0f} s here.')
     print("  The bot's own pages and API: " + story.url)
     print("  Stop with Ctrl-C.\n", flush=True)
-    thread = threading.Thread(target=story.play, args=(interrupted,), kwargs={"stay": True}, name="story", daemon=True)
-    thread.start()
-    interrupted.wait()
-    thread.join(5)
-    return True

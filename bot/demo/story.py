@@ -4,11 +4,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from bot.connections import build_handle_resolver
+from bot.demo.controls import DemoControls
 from bot.demo.fast_clock import FastClock
 from bot.demo.users import SURFACE, Round, SimulatedUsers
 from bot.program import Program
@@ -25,6 +26,7 @@ from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
 from core.store.coordination import outbox
 
 GIVE_UP_AFTER = timedelta(hours=4)  # of the rollout's clock
+PATIENCE = timedelta(minutes=30)  # of the rollout's clock, which Lee leaves the approval to others
 FILE = "first-rollout.yaml"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 T = TypeVar("T")
@@ -37,19 +39,21 @@ class _Stopped(Exception):
 class Demonstration:
     """Plays the people and users of the demonstration, through the same interfaces that real ones use."""
 
-    def __init__(self, program: Program, sandbox: Sandbox, scenario: str, clock: FastClock, url: str) -> None:
-        self.scenario = scenario
+    def __init__(self, program: Program, sandbox: Sandbox, controls: DemoControls, clock: FastClock, url: str) -> None:
+        self.scenario = controls.scenario
         self.url = url
+        self._controls = controls
         self._program = program
         self._sandbox = sandbox
         self._clock = clock
         self._finished = threading.Event()
-        self._round = Round(rollout="R-1", scenario=scenario, old_version="v42")
+        self._lee_approves_at: datetime | None = None  # by the rollout's clock; None while Lee waits for nobody
+        self._round = Round(rollout="R-1", scenario=self.scenario, old_version="v42")
 
     def play_and_report(self) -> bool:
         """Play it and print the transcript; returns whether it ended as expected."""
         began, began_at = time.monotonic(), self._clock()
-        self.play(threading.Event())
+        self._play(stay=False)
         print(self._sandbox.render_transcript())
         rollout = self._get_rollout()
         wanted = RolloutState.DONE if self.scenario in traffic.HARMLESS_SCENARIOS else RolloutState.ROLLED_BACK
@@ -60,9 +64,12 @@ class Demonstration:
             print(f"This scenario should have ended differently: {wanted} was expected.", file=sys.stderr)
         return rollout.state is wanted
 
-    def play(self, stop: threading.Event, *, stay: bool = False) -> None:
-        """From applying the files to the end of the rollout, with user traffic all the while. With `stay`, leave
-        another rollout to whoever is at the page, until `stop` is set."""
+    def play_and_stay(self) -> None:
+        """Play it, then leave another rollout to whoever is at the page, until the controls stop it."""
+        self._play(stay=True)
+
+    def _play(self, *, stay: bool) -> None:
+        """From applying the files to the end of the rollout, with user traffic all the while."""
         users = SimulatedUsers(self.url, self._clock, lambda: self._round)
         threads = [
             threading.Thread(target=self._narrate, name="narrator", daemon=True),
@@ -74,12 +81,12 @@ class Demonstration:
             self._apply_files(FILE, (EXAMPLES / FILE).read_text(encoding="utf-8"))
             for thread in threads:
                 thread.start()
-            self._act_for_people(stop)
-            self._wait_until(lambda: self._get_rollout().state in TERMINAL_STATES, stop)
-            self._wait_until(self._is_settled, stop)
+            self._act_for_people()
+            self._wait_until(lambda: self._get_rollout().state in TERMINAL_STATES)
+            self._wait_until(self._is_settled)
             if stay:
                 self._begin_another()
-                stop.wait()
+                self._controls.stop.wait()
         except _Stopped:
             return
         finally:
@@ -118,21 +125,50 @@ class Demonstration:
         while not self._finished.wait(0.2):
             told, rollout = self._round, self._program.service.cached_world().rollouts.get(self._round.rollout)
             if rollout is not None:
-                now, following = demo_narration.tell(rollout, self._clock(), pace=self._clock.speed, yours=told.yours)
-                self._sandbox.narrator.tell(Narration(now=now, next=following, way=_way(rollout, told)))
+                now, following = demo_narration.tell(
+                    rollout,
+                    self._clock(),
+                    pace=0.0 if self._controls.is_paused else self._clock.speed,
+                    yours=told.yours,
+                    lee_approves_at=self._lee_approves_at,
+                )
+                way = _way(rollout, told, waits_for_lee=self._lee_approves_at is not None)
+                self._sandbox.narrator.tell(Narration(now=now, next=following, way=way))
 
-    def _act_for_people(self, stop: threading.Event) -> None:
-        approval = self._wait_until(lambda: self._find_message("#ai-rollouts", "Approval needed"), stop)
-        notice = self._wait_until(lambda: self._find_message("#support", "support assistant"), stop)
+    def _act_for_people(self) -> None:
+        approval = self._wait_until(lambda: self._find_message("#ai-rollouts", "Approval needed"))
+        notice = self._wait_until(lambda: self._find_message("#support", "support assistant"))
         self._sandbox.act_as("sam").click(notice, "Got it")
-        self._sandbox.act_as("lee").click(approval, "Approve")
-        self._wait_until(lambda: gating.is_approved(self._get_rollout()), stop)
-        self._wait_until(lambda: self._find_message("#marketing", "support assistant"), stop)
+        self._approve(approval)
+        self._wait_until(lambda: self._find_message("#marketing", "support assistant"))
         self._sandbox.act_as("ana").type_command(f"/rollout start {self._round.rollout}")
         # The lead time of the notices is probably not over yet: then start once it is.
-        early = self._wait_until(lambda: self._is_started() or self._find_ephemeral("ana", "Start then"), stop)
+        early = self._wait_until(lambda: self._is_started() or self._find_ephemeral("ana", "Start then"))
         if isinstance(early, SandboxMessage):
             self._sandbox.act_as("ana").click(early, "Start then")
+
+    def _approve(self, approval: SandboxMessage) -> None:
+        """As Lee; after a while only, if whoever is at the page wants to do it themselves."""
+        asked_at = self._clock()
+
+        def has_lee_waited() -> bool:
+            waits = self._controls.approves_self
+            self._lee_approves_at = asked_at + PATIENCE if waits else None
+            return not waits or self._clock() >= asked_at + PATIENCE
+
+        self._wait_until(lambda: self._is_decided() or has_lee_waited())
+        self._lee_approves_at = None
+        if not self._is_decided():
+            self._sandbox.act_as("lee").click(approval, "Approve")
+        self._wait_until(self._is_approved_or_over)
+
+    def _is_decided(self) -> bool:
+        rollout = self._get_rollout()
+        return rollout.request is None or self._is_approved_or_over()
+
+    def _is_approved_or_over(self) -> bool:
+        rollout = self._get_rollout()
+        return gating.is_approved(rollout) or rollout.state in TERMINAL_STATES
 
     def _find_message(self, channel: str, words: str) -> SandboxMessage | None:
         messages = self._sandbox.list_messages(channel)
@@ -157,14 +193,14 @@ class Demonstration:
             unsent = outbox.measure_backlog(connection)
         return unsent.pending + unsent.leased == 0
 
-    def _wait_until(self, condition: Callable[[], T | None], stop: threading.Event) -> T:
+    def _wait_until(self, condition: Callable[[], T | None]) -> T:
         """Wait until the condition holds, and return its value.
 
         How long is measured by the rollout's clock, which waits for the users: a busy machine only takes longer.
         """
         give_up = self._clock() + GIVE_UP_AFTER
         while not (value := condition()):
-            if stop.wait(0.05) or self._clock() > give_up:
+            if self._controls.stop.wait(0.05) or self._clock() > give_up:
                 raise _Stopped
         return value
 
@@ -183,10 +219,12 @@ def another_file(text: str, live: str) -> str:
     return text
 
 
-def _way(rollout: Rollout, story: Round) -> Way | None:
-    """Where somebody who is to act themselves finds the button."""
+def _way(rollout: Rollout, story: Round, *, waits_for_lee: bool) -> Way | None:
+    """Where somebody who is to act themselves finds the button; once it is over, what support was told."""
     card = rollout.messages.get(CARD_KEY)
-    if not story.yours or card is None or rollout.state in TERMINAL_STATES:
+    if rollout.state in TERMINAL_STATES:
+        return Way(label="Be Sam, in #support", person="sam", channel="support")
+    if card is None or not (story.yours or waits_for_lee):
         return None
     asked = (
         rollout.state in {RolloutState.PLANNED, RolloutState.WAITING}

@@ -47,17 +47,15 @@ class SimulatedUsers:
         users."""
         asked = 0
         began = self._clock()
-        with (
-            closing(_open_connection(self._url)) as connection,
-            httpx.Client(base_url=self._url, trust_env=False) as client,
-            self._clock.lift_limit_at_exit(),
-        ):
+        with httpx.Client(base_url=self._url, trust_env=False) as client, self._clock.lift_limit_at_exit():
             while not over.is_set():
                 self._clock.set_limit(began + timedelta(minutes=asked / REQUESTS_PER_MINUTE) + MAX_LEAD_OVER_TRAFFIC)
                 due = int((self._clock() - began).total_seconds() * REQUESTS_PER_MINUTE / 60) - asked
                 count = min(due, LARGEST_BATCH)
                 if count >= 1:
-                    self._serve_batch(connection, client, count, asked)
+                    # One connection a batch: the server closes those that say nothing while the clock is paused.
+                    with closing(_open_connection(self._url)) as connection:
+                        self._serve_batch(connection, client, count, asked)
                     asked += count
                 over.wait(0.05)
 

@@ -13,13 +13,21 @@ BEFORE = (
     "#marketing are told, and Mia in person.",
 )
 
+PAUSED = "once you let time run again"
 
-def tell(rollout: Rollout, now: datetime, *, pace: float, yours: bool) -> tuple[str, str]:
-    """(now, next) as plain text. `pace` is how fast the rollout's clock goes; `yours`: only the reader presses."""
+
+def tell(
+    rollout: Rollout, now: datetime, *, pace: float, yours: bool, lee_approves_at: datetime | None = None
+) -> tuple[str, str]:
+    """(now, next) as plain text.
+
+    `pace` is how fast the rollout's clock goes, 0 while it is paused; `yours`: only the reader presses. Before
+    `lee_approves_at` Lee leaves the approval to the reader.
+    """
     left = _Left(now, pace)
     match rollout.state:
         case RolloutState.PLANNED:
-            return _planned(rollout, left, yours=yours)
+            return _planned(rollout, left, yours=yours, lee_approves_at=lee_approves_at)
         case RolloutState.RUNNING:
             return _running(rollout, left)
         case RolloutState.WAITING:
@@ -57,11 +65,13 @@ class _Left:
         self._pace = pace
 
     def until(self, at: datetime | None) -> str:
+        if not self._pace:
+            return PAUSED
         seconds = max((at - self._now) / timedelta(seconds=1), 0.0) / self._pace if at is not None else 0.0
         return f"in about {seconds:.0f} s" if seconds >= 1 else "now"
 
 
-def _planned(rollout: Rollout, left: _Left, *, yours: bool) -> tuple[str, str]:
+def _planned(rollout: Rollout, left: _Left, *, yours: bool, lee_approves_at: datetime | None) -> tuple[str, str]:
     version = rollout.plan.to_version
     turn = "The first rollout is over. Now it is your turn. " if yours else ""
     if rollout.start is not None and gating.is_approved(rollout):
@@ -72,8 +82,10 @@ def _planned(rollout: Rollout, left: _Left, *, yours: bool) -> tuple[str, str]:
         )
     if rollout.request is not None and not gating.is_approved(rollout):
         who = "Lee, a lead, approves in its thread"
-        if yours:
+        if yours or lee_approves_at is not None:
             who = "Be Lee and press Approve in the thread of its card, or on the app's home tab"
+        if lee_approves_at is not None:
+            who += f"; otherwise Lee does it {left.until(lee_approves_at)}"
         return (
             f"{turn}{rollout.id} is planned: its card is in #ai-rollouts, with notices in #support and #marketing.",
             f"{who}. Dana cannot, because she owns it.",
@@ -93,7 +105,9 @@ def _running(rollout: Rollout, left: _Left) -> tuple[str, str]:
     else:
         now = f"{wording.format_percent(rollout.percent)} of the users get {new}, compared with everyone else{seen}."
     at = headline.min_hold_ends_at(rollout)
-    soon = "as soon as there is enough data" if left.until(at) == "now" else f"{left.until(at)} at the earliest"
+    soon = left.until(at)
+    if soon != PAUSED:
+        soon = "as soon as there is enough data" if soon == "now" else f"{soon} at the earliest"
     return (
         now,
         f"{headline.next_stage_label(rollout)}, {soon}; if it breaks an agreed limit, everyone goes back to {old}.",

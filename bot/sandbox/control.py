@@ -147,6 +147,11 @@ class Sandbox:
         return self._server.url
 
     @property
+    def port(self) -> int:
+        """The port of the page and of everything else."""
+        return self._server.port
+
+    @property
     def api_url(self) -> str:
         """The base URL for a Web API client; ends with `/api/`."""
         return f"{self._server.url}/api/"

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from bot.demo.controls import list_controls
+from bot.sandbox.control import Sandbox
 from bot.sandbox.traffic import HARMLESS_SCENARIOS
 from tests.journey.processes import ROLLOUT, environment, run
 
@@ -53,6 +55,68 @@ def test_the_page_tells_what_happens_from_its_first_moment_and_leaves_buttons_to
         card.get_by_role("button", name="Roll back").click(timeout=WITHIN)
         page.locator("#confirm").get_by_role("button", name="Roll back").click()
         told.get_by_text("R-2 was rolled back").wait_for(timeout=WITHIN)
+
+
+@pytest.mark.browser
+def test_whoever_watches_sets_the_pace_and_plays_another_ending_whose_start_they_approve(
+    page_of: Callable[..., Any],
+) -> None:
+    with demonstration() as address:
+        page = page_of(address)
+        told = page.get_by_role("status", name="What happens")
+        told.get_by_text("of the users get v43").wait_for(timeout=WITHIN)
+        page.keyboard.press("p")
+        told.get_by_text("once you let time run again").wait_for(timeout=WITHIN)
+        assert page.get_by_role("radio", name="Pause").is_checked()
+
+        page.get_by_label("I approve myself").check()
+        page.get_by_text("Another ending").click()
+        page.get_by_role("button", name="healthy").click()
+        told.get_by_text("otherwise Lee does it").wait_for(timeout=WITHIN)
+        assert page.get_by_role("radio", name="Normal").is_checked()
+        told.get_by_role("button", name="Be Lee").click()
+        page.locator("aside").get_by_role("button", name="Approve").click(timeout=WITHIN)
+        page.locator("#confirm").get_by_role("button", name="Approve").click()
+        told.get_by_text("R-1 is approved").wait_for(timeout=WITHIN)
+        page.keyboard.press("f")
+        told.get_by_text("25 % of the users get v43").wait_for(timeout=3 * WITHIN)  # which refusals never reach
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1400, 800, 400])
+def test_the_controls_fit_and_the_keyboard_stays_where_it_was(
+    page_of: Callable[..., Any], slack: Sandbox, width: int
+) -> None:
+    chosen: list[tuple[str, str]] = []
+
+    def offer(pace: str) -> None:
+        slack.narrator.offer(list_controls("refusals", 30.0, pace, approves_self=False), choose)
+
+    def choose(name: str, value: str) -> str:
+        chosen.append((name, value))
+        offer(value)
+        return ""
+
+    offer("slow")
+    page = page_of(slack)
+    page.set_viewport_size({"width": width, "height": 800})
+    page.get_by_role("radio", name="Slow").focus()
+    page.keyboard.press("ArrowRight")
+    page.locator("[value=normal][checked]").wait_for()
+    assert chosen == [("speed", "normal")]
+    assert page.evaluate("document.activeElement.value") == "normal"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="healthy").wait_for()
+    for part in page.locator("#controls > *, #controls .menu > div, main, nav").all():
+        box = part.bounding_box()
+        assert box["x"] >= -1
+        assert box["x"] + box["width"] <= width + 1
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="healthy").wait_for(state="hidden")
+    with pytest.raises(LookupError, match="Reload the page"):
+        slack.narrator.choose("speed", "warp")
 
 
 @contextmanager

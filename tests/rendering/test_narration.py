@@ -1,6 +1,7 @@
 """What the demonstration says of itself: of every state what it is, what comes next, and who presses for it."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
 
 
-def told(story: Any, *, yours: bool = False) -> str:
-    now, following = demo_narration.tell(story.now, story.at, pace=30.0, yours=yours)
+def told(story: Any, *, yours: bool = False, pace: float = 30.0, lee_approves_at: datetime | None = None) -> str:
+    now, following = demo_narration.tell(story.now, story.at, pace=pace, yours=yours, lee_approves_at=lee_approves_at)
     assert now
     assert following
     return f"{now} {following}"
@@ -33,6 +34,18 @@ def test_the_time_left_is_that_in_front_of_the_screen(story: Any) -> None:
     assert "25 %, in about 720 s at the earliest" in told(story)  # six hours at thirty times the pace
     story.later(hours=7)
     assert "25 %, as soon as there is enough data" in told(story)
+
+
+def test_while_time_is_paused_nothing_is_promised_for_a_moment(story: Any) -> None:
+    story.running()
+    assert "25 %, once you let time run again;" in told(story, pace=0.0)
+
+
+def test_a_lead_who_leaves_the_approval_to_the_reader_says_until_when(story: Any) -> None:
+    story.planned()
+    said = told(story, lee_approves_at=story.at + timedelta(minutes=30))
+    assert "Be Lee and press Approve" in said
+    assert "otherwise Lee does it in about 60 s" in said
 
 
 @pytest.mark.parametrize("state", RolloutState)

@@ -45,15 +45,19 @@ class PageRenderer:
         self._templates.filters["safe_address"] = mrkdwn.safe_address
         self._templates.filters["pretty"] = lambda value: json.dumps(value, indent=2, ensure_ascii=False)
 
-    def render_index(self, token: str, commands: tuple[str, ...]) -> str:
+    def render_index(self, token: str, edition: str, commands: tuple[str, ...]) -> str:
         """The empty page; its script fills it."""
         return self._templates.get_template("index.html").render(
-            token=token, people=people.PEOPLE, commands=commands, told=self._narrator.told
+            token=token, edition=edition, people=people.PEOPLE, commands=commands, told=self._narrator.told
         )
 
     def narration(self) -> str:
         """What happens now and what comes next; empty where nobody tells it."""
         return self._templates.get_template("narration.html").render(told=self._narrator.told).strip()
+
+    def render_controls(self) -> str:
+        """What can be chosen over the page; empty where nothing is offered."""
+        return self._templates.get_template("controls.html").render(controls=self._narrator.controls).strip()
 
     def render_navigation(self, viewer: SandboxPerson, current: str, unread: dict[str, int]) -> str:
         """The people to act as, this person's channels with unread counts, and the app's home tab."""

@@ -1,6 +1,7 @@
 """The page's routes: the current screen, a person's actions, and a stream of change notifications."""
 
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -17,7 +18,12 @@ from bot.sandbox.workspace.slack_state import SlackState
 from bot.sandbox.workspace.workspace import SandboxMessage, UnknownNameError, View
 
 Json = dict[str, Any]
-_STATIC = {"sandbox.css": "text/css", "sandbox.js": "text/javascript"}
+_STATIC = {
+    "sandbox.css": "text/css",
+    "sandbox.js": "text/javascript",
+    "controls.js": "text/javascript",
+    "replace.js": "text/javascript",
+}
 _PICTURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 _HEARTBEAT_SECONDS = 15.0
 
@@ -39,7 +45,9 @@ class SandboxPage:
         self._slack = slack
         self._persona = persona
         self._commands = commands
+        self._narrator = narrator
         self._renderer = PageRenderer(slack, narrator, shortcuts)
+        self._edition = secrets.token_hex(4)  # a page that was served by an earlier sandbox at this address reloads
         self._last_read: dict[tuple[str, str], str] = {}
 
     def build_routes(self) -> list[BaseRoute]:
@@ -56,11 +64,13 @@ class SandboxPage:
             Route("/sandbox/submit", self._persona_endpoint(self._handle_submit), methods=["POST"]),
             Route("/sandbox/close", self._persona_endpoint(self._handle_close), methods=["POST"]),
             Route("/sandbox/home", self._persona_endpoint(self._handle_home), methods=["POST"]),
+            Route("/sandbox/choose", self._handle_choice, methods=["POST"]),
         ]
 
     def _serve_index(self, _: Request) -> Response:
         return HTMLResponse(
-            self._renderer.render_index(self._token, self._commands), headers={"cache-control": "no-store"}
+            self._renderer.render_index(self._token, self._edition, self._commands),
+            headers={"cache-control": "no-store"},
         )
 
     def _serve_static(self, request: Request) -> Response:
@@ -108,6 +118,7 @@ class SandboxPage:
             self._renderer.render_view(viewer, published) if published else "<p class='empty'>Nothing here yet.</p>"
         )
         return {
+            "edition": self._edition,
             "version": workspace.changes.version,
             "person": viewer.handle,
             "channel": "home" if home else channel.name,
@@ -120,6 +131,7 @@ class SandboxPage:
             "modal_key": f"{modal.id} {modal.hash}" if modal else "",
             "wire": self._renderer.render_traffic(viewer) if query.get("wire") else "",
             "narration": self._renderer.narration(),
+            "controls": self._renderer.render_controls(),
             "violations": self._renderer.recent_violations(),
         }
 
@@ -137,7 +149,7 @@ class SandboxPage:
     async def _stream_versions(self) -> AsyncIterator[str]:
         changes = self._slack.workspace.changes
         known_version = changes.version
-        yield f"data: {known_version}\n\n"
+        yield f"retry: 500\ndata: {known_version}\n\n"
         while not changes.closed:
             version = await changes.next_version(known_version, _HEARTBEAT_SECONDS)
             yield f"data: {version}\n\n" if version != known_version else ": still here\n\n"
@@ -189,6 +201,14 @@ class SandboxPage:
     def _handle_home(self, persona: Persona, _: Json) -> Json:
         persona.open_home()
         return {"message": ""}
+
+    async def _handle_choice(self, request: Request) -> Response:
+        try:
+            body = json.loads(await request.body())
+            reply = await run_in_threadpool(self._narrator.choose, str(body["name"]), str(body["value"]))
+        except (LookupError, ValueError, TypeError) as refused:
+            return JSONResponse({"message": str(refused)}, status_code=400)
+        return JSONResponse({"message": reply})
 
     def _find_message(self, channel: str, ts: str) -> SandboxMessage:
         workspace = self._slack.workspace

@@ -1,8 +1,10 @@
 // The page's behaviour: reload the screen after every change, and send a person's actions to the server.
-"use strict";
+import { followControls } from "./controls.js";
+import { replace } from "./replace.js";
 
 const byId = (id) => document.getElementById(id);
 const token = document.querySelector("meta[name=sandbox-token]").content;
+const edition = document.querySelector("meta[name=sandbox-edition]").content;
 const asked = new URLSearchParams(location.search);
 const now = {
   as: asked.get("as") || "ana",
@@ -11,7 +13,6 @@ const now = {
   wire: false,
   modalKey: "",
 };
-const shown = new Map();
 let looking = false;
 let lookAgain = false;
 
@@ -29,9 +30,12 @@ async function look() {
       const answer = await fetch(`/sandbox/look?${query}`);
       const screen = answer.ok ? await answer.json() : null;
       if (as !== now.as || channel !== now.channel) lookAgain = true; // somebody went elsewhere meanwhile
+      else if (screen && screen.edition !== edition) location.reload();
       else if (screen) show(screen);
       else tell((await answer.json()).message);
     } while (lookAgain);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // no connection; the stream of changes tries again
   } finally {
     looking = false;
   }
@@ -43,6 +47,8 @@ function show(screen) {
   byId("topic").textContent = screen.topic;
   byId("narration").hidden = !screen.narration;
   replace(byId("narration"), screen.narration);
+  byId("controls").hidden = !screen.controls;
+  replace(byId("controls"), screen.controls);
   byId("composer").hidden = screen.channel === "home";
   replace(byId("navigation"), screen.navigation);
   const atEnd = isAtEnd(byId("messages"));
@@ -60,12 +66,6 @@ function show(screen) {
   showModal(screen);
   const place = new URLSearchParams({ as: now.as, channel: now.channel });
   history.replaceState(null, "", `?${place}`);
-}
-
-function replace(element, html) {
-  if (shown.get(element) === html) return;
-  element.innerHTML = html;
-  shown.set(element, html);
 }
 
 function isAtEnd(element) {
@@ -261,10 +261,12 @@ byId("close-side").onclick = () => {
   look();
 };
 
+followControls(byId("controls"), (name, value) => act("choose", { name, value }));
+
 const changes = new EventSource("/sandbox/changes");
 changes.onmessage = look;
 changes.onopen = () => byId("live").classList.add("on");
 changes.onerror = () => byId("live").classList.remove("on");
 byId("say").value = asked.get("type") || "";
-byId("say").focus();
+if (byId("narration").hidden) byId("say").focus();
 look();
