@@ -59,6 +59,7 @@ def assert_equal(found: EvidenceSums, expected: EvidenceSums) -> None:
 
 
 WITH_FLOWS = SURFACE + FLOWS
+STEPS = ROLLOUT.replace("hold: 1m, percent: 50}", "hold: 1m, steps: [20%, 50%]}")
 WITHOUT_COHORT = ROLLOUT.replace(
     "  - cohort: {name: internal, where: {email_domain: example.com}, hold: 1m, percent: 50}\n", ""
 ).replace("steps: [50%, 100%]", "steps: [25%, 50%, 100%]")
@@ -89,6 +90,18 @@ def test_flows_and_people_of_an_earlier_cohort_are_told_apart_alike(
     assert by_stage[0] > 100
     assert by_stage[1] < 60  # whoever was met in the cohort is not compared again
     assert_pulled_equal(running, warehouse, side)
+
+
+def test_a_cohort_that_grows_in_steps_is_compared_in_each_of_them_alike(
+    running: Running, serve: Callable[..., httpx.Client], warehouse: Warehouse
+) -> None:
+    client = serve(running)
+    play(running, client, warehouse, Crowd(running, ("exposure",), changes_arms=True), STEPS)
+    expected = pushed(running)
+    by_stage = {stage: sum(n for (s, _), n in expected.first_exposures.items() if s == stage) for stage in range(3)}
+    assert by_stage[1] > 100  # the same people, in the second step of their own cohort
+    assert by_stage[2] < 60  # and not again with everybody
+    assert_pulled_equal(running, warehouse, ("exposure",))
 
 
 def assert_pulled_equal(running: Running, warehouse: Warehouse, side: tuple[str, ...]) -> None:
