@@ -6,7 +6,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from bot.demo import EXAMPLES
+from bot.demo.story import EXAMPLES
 from bot.sandbox.traffic import SCENARIOS
 from tests.journey.processes import run
 

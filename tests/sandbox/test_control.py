@@ -72,6 +72,7 @@ def test_stopping_frees_the_port_and_ends_open_streams(sandbox: Sandbox) -> None
     from urllib.request import urlopen
 
     with urlopen(f"{sandbox.url}/sandbox/changes") as stream:
+        assert stream.readline().startswith(b"retry:"), "how soon a page asks again"
         assert stream.readline().startswith(b"data:")
         sandbox.stop()
         while stream.readline():
