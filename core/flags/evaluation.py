@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from core.flags.conversations import CONVERSATION, continue_conversation
-from core.flags.snapshot import Exposure, FlagAnswer, Reason, Snapshot, SurfaceFlags, Variant
+from core.flags.snapshot import FlagAnswer, Reason, Snapshot, SurfaceFlags, Variant
 from core.flags.sticky_strata import STRATUM, find_stratum
 
 MAX_UNIT_LENGTH = 512
@@ -116,17 +116,16 @@ def _answer_for_bucket(flags: SurfaceFlags, bucket: int | None, context: Mapping
     exposure = flags.exposure
     if exposure is None or bucket is None:
         return flags.live
-    if exposure.strata and STRATUM in context and (known := find_stratum(exposure, context[STRATUM])) is not False:
-        return _choose_arm(exposure, bucket) if known is None else known.new if bucket < known.below else known.live
-    for earlier in exposure.earlier_cohorts:
-        if earlier.cohort.where.matches(context):
-            return earlier.new if bucket < earlier.below else earlier.live
-    if exposure.cohort is not None and not exposure.cohort.where.matches(context):
-        return exposure.outside
-    return _choose_arm(exposure, bucket)
-
-
-def _choose_arm(exposure: Exposure, bucket: int) -> FlagAnswer:
+    if exposure.strata:  # only if there are cohorts
+        stratum = find_stratum(exposure, context[STRATUM]) if STRATUM in context else None
+        if stratum is None:
+            for earlier in exposure.earlier_cohorts:
+                if earlier.cohort.where.matches(context):
+                    return earlier.new if bucket < earlier.below else earlier.live
+            if exposure.cohort is not None and not exposure.cohort.where.matches(context):
+                return exposure.outside
+        elif (joined := exposure.strata[stratum]) is not None:
+            return joined.new if bucket < joined.below else joined.live
     if bucket < exposure.canary_below:
         return exposure.canary
     return exposure.control if bucket >= exposure.control_from else exposure.stable
