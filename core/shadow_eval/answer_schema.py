@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+import orjson
+
 Validator: TypeAlias = Callable[[Any], bool]
 
 
@@ -27,8 +29,8 @@ def fits_schema(answer: str, schema: Mapping[str, Any]) -> bool:
     if text.startswith("```") and text.endswith("```"):
         text = text.removeprefix("```").removesuffix("```").removeprefix("json").strip()
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = orjson.loads(text)  # strict: half of a character, as in an answer that was cut off, is no JSON
+    except orjson.JSONDecodeError:
         return False
     return _compile_text(json.dumps(schema, sort_keys=True))(value)
 

@@ -198,6 +198,17 @@ def test_rules_look_at_every_answer_that_is_handed_in_once(watched: Any, serve: 
 
 
 @pytest.mark.parametrize(
+    "answer", [r'{"answer": "\ud83d"}', r'"\ud83d"', r'["\udc00"]', "[" * 9_999, "NaN", "1" * 9_999]
+)
+def test_json_that_no_program_can_read_is_a_wrong_format(watched: Any, serve: Any, answer: str) -> None:
+    http = serve(watched)
+    said = {"surface": "support-assistant", "unit": "u1", "variant": "canary", "id": "a1", "answer": answer}
+    reply = http.post("/api/v1/answers", json={"answers": [said]})
+    assert reply.status_code == 200, reply.text
+    assert _counts(http)["schema_invalid"] == (1, 0, False)
+
+
+@pytest.mark.parametrize(
     ("block", "said"),
     [
         ("soft_errors: {own: [refusal]}", "refusal is a category already: leave it out"),
