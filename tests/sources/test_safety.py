@@ -178,6 +178,13 @@ def test_the_password_of_an_address_is_a_secret() -> None:
     assert "hush" not in repr(settings)
 
 
+@pytest.mark.parametrize("password", ["hu@sh", "hu@sh:sh", "hu:sh@sh", "@sh/sh:sh", "hu@sh:5432/sh", "hu@sh?sh"])
+def test_a_password_that_is_not_encoded_is_told_without_any_part_of_it(password: str) -> None:
+    found = reached(f"postgresql://reader:{password}@db.example.com:5432/x")
+    assert "must be written as %40" in found
+    assert "sh" not in found.replace("should", "")
+
+
 def test_an_address_may_come_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "address"
     path.write_text("sqlite:////x.db\n", encoding="utf-8")

@@ -24,6 +24,7 @@ LOCAL = "localhost"
 """The name under which ALLOW_PRIVATE_HOSTS allows a socket of this machine."""
 _POSTGRES_OPTIONS = frozenset({"sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "host"})
 _EXTRAS = {"clickhousedb": "clickhouse"}
+_NOT_ENCODED = "its address cannot be read: characters such as @ : / in its password must be written as %40 %3A %2F"
 _ENCRYPTED = frozenset({"require", "verify-ca", "verify-full"})
 
 
@@ -134,10 +135,7 @@ def open_source(
     resolve: ResolveHost = resolve_host,
 ) -> Iterator[SourceConnection]:
     """A connection to the database at `address`, closed afterwards. `SourceFailure` if it cannot be opened."""
-    try:
-        url = make_url(address)
-    except ArgumentError:
-        raise SourceFailure("its address is no database URL, such as postgresql://…", is_lasting=True) from None
+    url = _parse_address(address)
     opened, kind = _create_engine(url, private_hosts, timeout, resolve)
     try:
         with opened.connect() as connection:
@@ -154,6 +152,19 @@ def open_source(
         raise SourceFailure(f"it cannot be reached ({type(error.orig).__name__})") from None
     finally:
         opened.dispose()
+
+
+def _parse_address(address: str) -> URL:
+    """The parts of an address. No error names any of them: a password that is not encoded ends up in the others."""
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        raise SourceFailure("its address is no database URL, such as postgresql://…", is_lasting=True) from None
+    except ValueError:  # what should be the port is no number
+        raise SourceFailure(_NOT_ENCODED, is_lasting=True) from None
+    if url.host and address.count("@") > 1:
+        raise SourceFailure(_NOT_ENCODED, is_lasting=True)
+    return url
 
 
 def _create_engine(
