@@ -116,9 +116,8 @@ class Exposure:
     moved_back: frozenset[int]
     moved_buckets: frozenset[int]
     digest: Callable[[str], int]
-    strata: Mapping[
-        str, EarlierCohort | None
-    ]  # what applications send back -> its cohort; None: the stage's own arms. Empty without cohorts
+    # what applications send back -> its cohort; None: the stage's own arms. Empty where there is no cohort
+    strata: Mapping[str, EarlierCohort | None]
 
     def is_final(self, answer: FlagAnswer) -> bool:
         """Whether this answer holds in every conversation, as that of a cohort that was rolled back alone does."""

@@ -158,15 +158,13 @@ class RowPlacer:
         """As `core.flags.placement` finds the arm of a row that only names its version; None if it cannot."""
         tracked, version = self.window.tracked, self.row.version
         assert version is not None
-        named = version == (tracked.to_version if arm is Variant.CANARY else tracked.from_version)
-        if tracked.cohort_back_at is not None and not tracked.is_externally_driven:
-            named = and_(named, self._before(tracked.cohort_back_at))
         if tracked.conversations_finish:
             return None
-        if tracked.cohort_back_at is not None:
-            named = and_(named, self._before(tracked.cohort_back_at))
+        named = version == (tracked.to_version if arm is Variant.CANARY else tracked.from_version)
         if tracked.is_externally_driven:
             return named
+        if tracked.cohort_back_at is not None:
+            named = and_(named, self._before(tracked.cohort_back_at))
         if any(one.cohort and one.index < span.index for one in tracked.spans) or (span.cohort and span.control_left):
             return None
         if arm is Variant.CANARY:
