@@ -47,12 +47,14 @@ def check_sources(
         raise SystemExit(2) from None
     settings, now = session.load_settings(), session.current_time()
     addresses = dict(settings.source_urls)
+    own = {one.name: one.to_metric() for one in written.metrics}
     reports = []
     for source in written.sources:
         terms = source.to_terms()
         address = addresses.get(terms.sql.url, "")
         upto = now - terms.delay
-        reports.append((terms, check_source(terms, address, settings.private_hosts, since=upto - reach, upto=upto)))
+        report = check_source(terms, address, settings.private_hosts, own=own, since=upto - reach, upto=upto)
+        reports.append((terms, report))
     if as_json:
         print(json.dumps([_to_json(report, now, query=query) for _, report in reports], indent=2))
     else:

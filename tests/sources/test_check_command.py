@@ -134,12 +134,23 @@ def test_a_file_that_counts_a_metric_twice_is_refused_with_its_line(
         assert "warehouse counts the requests already: write readings" in said
 
 
+OWN = """\
+metrics:
+  - {name: claims, kind: ratio, unit: claims, direction: up}
+  - {name: answer_words, kind: mean, direction: same, unit: words}
+soft_errors: {measure: {answer_words: words}}
+"""
+
+
 @pytest.mark.parametrize(
     ("metric", "why"),
     [
         ("complaint_rate", "counts at most once an hour for each person"),
         ("late_items", "is counted as rows are read"),
         ("latency_p59", 'Did you mean "latency_p95"?'),
+        ("wit", "If it is your own, define it in this file, under metrics"),
+        ("claims", "claims is a ratio of two sums, and a column holds one reading"),
+        ("answer_words", "answer_words is read off answers (soft_errors.measure): count it in one place only"),
     ],
 )
 def test_a_metric_that_no_source_can_count_is_refused(
@@ -147,7 +158,7 @@ def test_a_metric_that_no_source_can_count_is_refused(
 ) -> None:
     path = tmp_path / "surface.yaml"
     text = SOURCES.format(table="requests").replace("latency_ms:", f"{metric}:")
-    path.write_text(SURFACE + text, encoding="utf-8")
+    path.write_text(SURFACE + OWN + text, encoding="utf-8")
     status, said = rollout("lint", str(path))
     assert (status, why in said) == (1, True), said
 

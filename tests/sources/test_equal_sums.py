@@ -1,7 +1,7 @@
 """What a source sums of its rows is what Rampart sums of the same rows when they come over HTTP."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import httpx
 import numpy as np
@@ -9,25 +9,34 @@ import pytest
 
 from core.judging.model.evidence import BucketSums, EvidenceSums
 from core.rollout import commands as c
+from core.rollout.state.sources import SourceTerms
 from tests.http.conftest import ROLLOUT, SURFACE, Running
 from tests.sources.conftest import MOVED_BACK, Crowd, Warehouse, build_terms, pull, pushed, to_item
 
 SIDES = [("exposure",), ("variant",), ("version",), ("exposure", "variant", "version")]
+Describe: TypeAlias = Callable[[Mapping[str, Any]], dict[str, Any]]
 FLOWS = "flows: {paying: {plan: pro, language: [de, fr]}, others: {plan: free}}\n"
 
 
-def send(client: httpx.Client, rows: list[dict[str, Any]]) -> None:
+def send(client: httpx.Client, rows: list[dict[str, Any]], describe: Describe = to_item) -> None:
     """Send rows as an application does, in batches, in order of their time."""
     for start in range(0, len(rows), 100):
-        items = [to_item(row) for row in rows[start : start + 100]]
+        items = [describe(row) for row in rows[start : start + 100]]
         answer = client.post("/api/v1/observations", json={"observations": items})
         assert answer.status_code == 200, answer.text
 
 
 def play(
-    running: Running, client: httpx.Client, warehouse: Warehouse, crowd: Crowd, rollout: str, back: str = ""
+    running: Running,
+    client: httpx.Client,
+    warehouse: Warehouse,
+    crowd: Crowd,
+    rollout: str,
+    back: str = "",
+    describe: Describe = to_item,
 ) -> None:
-    """A canary and the step after it; every row both sent and written down. `back` is a stratum that goes back."""
+    """A canary and the step after it; every row both sent, as `describe` has it, and written down. `back` is a stratum
+    that goes back."""
     running.apply(rollout)
     running.do(c.Start())
     for step in range(3):
@@ -35,13 +44,13 @@ def play(
             running.wait(seconds=40)
             rows = crowd.use(300, 39)
             warehouse.insert(rows)
-            send(client, rows)
+            send(client, rows, describe)
         if step == 1:
             for unit in MOVED_BACK:
                 running.do(c.MoveBack(unit=unit))
         again = crowd.written[-5:]  # the same rows once more: they count once
         warehouse.insert(again)
-        send(client, again)
+        send(client, again, describe)
         if step == 1 and back:
             running.do(c.RollBack(stratum=back))
         if step < 2:
@@ -104,9 +113,55 @@ def test_a_cohort_that_grows_in_steps_is_compared_in_each_of_them_alike(
     assert_pulled_equal(running, warehouse, ("exposure",))
 
 
-def assert_pulled_equal(running: Running, warehouse: Warehouse, side: tuple[str, ...]) -> None:
+OWN = """\
+metrics:
+  - {name: gave_up, kind: rate, direction: down}
+  - {name: thinking, kind: mean, direction: same, unit: ms}
+  - {name: thinking_p90, kind: quantile, quantile: 90%, direction: down, unit: ms}
+"""
+OWN_COLUMNS = {"gave_up": "refused", "thinking": "duration_ms", "thinking_p90": "duration_ms"}
+OWN_LIMITS = """\
+  - {metric: gave_up, rises_by: 2pp}
+  - {metric: thinking, rises_by: 20%}
+  - {metric: thinking_p90, rises_by: 20%}
+"""
+
+
+def test_own_metrics_are_summed_as_they_are_defined(
+    running: Running, serve: Callable[..., httpx.Client], warehouse: Warehouse
+) -> None:
+    def with_own(row: Mapping[str, Any]) -> dict[str, Any]:
+        item = to_item(row)
+        read = {key: row[column] for key, column in OWN_COLUMNS.items()}
+        return {**item, "metrics": {**item["metrics"], **read}}
+
+    client = serve(running)
+    running.apply(SURFACE + OWN)
+    limits = WITHOUT_COHORT.replace("rollback_when:\n", f"rollback_when:\n{OWN_LIMITS}")
+    play(running, client, warehouse, Crowd(running, ("exposure",), changes_arms=True), limits, describe=with_own)
+    terms = build_terms(warehouse.table, ("exposure",))
+    terms = build_terms(warehouse.table, ("exposure",), metrics={**terms.sql.metrics, **OWN_COLUMNS})
+    expected = pushed(running)
+    assert {"gave_up", "thinking", "thinking_p90"} <= {key.metric for key in expected.cells}
+    assert "thinking_p90" in {key.metric for key in expected.histograms}
+    assert_pulled_equal(running, warehouse, ("exposure",), terms)
+
+
+def test_a_metric_that_was_defined_since_is_left_for_the_next_rollout(
+    running: Running, serve: Callable[..., httpx.Client], warehouse: Warehouse
+) -> None:
+    client = serve(running)
+    play(running, client, warehouse, Crowd(running, ("exposure",)), WITHOUT_COHORT)
+    only_new = build_terms(warehouse.table, ("exposure",), metrics={"gave_up": "refused"})
+    found = pull(running, warehouse, only_new).sums
+    assert {key.metric for key in found.cells} == {"requests", "duplicate_items"}
+
+
+def assert_pulled_equal(
+    running: Running, warehouse: Warehouse, side: tuple[str, ...], terms: SourceTerms | None = None
+) -> None:
     """What is pulled is what was pushed."""
-    pulled = pull(running, warehouse, build_terms(warehouse.table, side))
+    pulled = pull(running, warehouse, terms or build_terms(warehouse.table, side))
     expected = pushed(running)
     assert len(expected.cells) > 50
     assert any(expected.moved.values()) or side == ("version",)

@@ -15,6 +15,7 @@ from bot.sources.sql.statements import PullStatements
 from core.flags.bucketing import MILLION, make_bucketer, make_digester
 from core.flags.snapshot import StageWindow, TrackedRollout
 from core.judging.model.question import ALL_SEGMENTS
+from core.metrics.catalogue import Metric
 from core.rollout.state.sources import SourceTerms
 from core.store.observations.pulled_sums import PullMemory
 
@@ -55,26 +56,35 @@ def check_source(
     address: str,
     private_hosts: Collection[str],
     *,
+    own: Mapping[str, Metric],
     since: datetime,
     upto: datetime,
     resolve: ResolveHost = resolve_host,
     elapsed: Callable[[], float] = time.monotonic,
 ) -> SourceReport:
-    """Try a source on its rows of [since, upto), as one stage of a rollout that gives half of the units the canary."""
+    """Try a source on its rows of [since, upto), as one stage of a rollout that gives half of the units the canary.
+
+    `own` are the metrics that the surface's file defines.
+    """
     if not address:
         return SourceReport(name=terms.name, failure=f"{terms.sql.url} is not set here")
     try:
         with open_source(address, private_hosts, terms.timeout.total_seconds(), resolve) as source:
-            return _try_source(source, terms, since, upto, elapsed)
+            return _try_source(source, terms, own, since, upto, elapsed)
     except SourceFailure as failure:
         return SourceReport(name=terms.name, failure=str(failure))
 
 
 def _try_source(
-    source: SourceConnection, terms: SourceTerms, since: datetime, upto: datetime, elapsed: Callable[[], float]
+    source: SourceConnection,
+    terms: SourceTerms,
+    own: Mapping[str, Metric],
+    since: datetime,
+    upto: datetime,
+    elapsed: Callable[[], float],
 ) -> SourceReport:
-    window = StageRange(tracked=_build_trial(since), stages=frozenset({0}), since=since, upto=upto)
-    statements = PullStatements(source.engine, terms.sql, read_columns(source, terms), window)
+    window = StageRange(tracked=_build_trial(since, own), stages=frozenset({0}), since=since, upto=upto)
+    statements = PullStatements(source.engine, terms.sql, read_columns(source, terms, own), window)
     census = read_census(source.fetch(statements.build_census(), 10))
     began = elapsed()
     pulled = pull_sums(source, terms, window, PullMemory(), None)
@@ -111,7 +121,7 @@ def _try_source(
     )
 
 
-def _build_trial(since: datetime) -> TrackedRollout:
+def _build_trial(since: datetime, own: Mapping[str, Metric]) -> TrackedRollout:
     """A rollout of one stage that began at `since`, whose versions are not known."""
     stage = StageWindow(
         index=0,
@@ -138,4 +148,5 @@ def _build_trial(since: datetime) -> TrackedRollout:
         caps={},
         moved_back={},
         digest=make_digester("expose", _TRIAL),
+        metrics=own,
     )

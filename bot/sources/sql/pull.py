@@ -25,7 +25,7 @@ from core.judging.model.evidence import (
     capped_cell,
     exceedance_cell,
 )
-from core.metrics.catalogue import CATALOGUE, MetricKind
+from core.metrics.catalogue import Metric, MetricKind
 from core.rollout.state.sources import SourceTerms
 from core.store.observations.pulled_sums import SET_ASIDE, PulledSums, PullMemory
 from core.store.observations.segment_names import MAX_VALUES_PER_DIMENSION
@@ -61,16 +61,18 @@ class Pulled:
     census: RowCensus
 
 
-def read_columns(source: SourceConnection, terms: SourceTerms) -> tuple[ReadColumn, ...]:
-    """The metric columns, with their types as the source tells them. `SourceFailure` if a column is missing."""
+def read_columns(source: SourceConnection, terms: SourceTerms, own: Mapping[str, Metric]) -> tuple[ReadColumn, ...]:
+    """The columns of built-in metrics and of the `own` ones, with their types as the source tells them.
+
+    `SourceFailure` if a column is missing.
+    """
     described = source.describe(sql.build_probe(terms.sql))
     booleans = frozenset(name for name, kind in described if source.engine.is_boolean(kind))
-    found = sql.list_read_columns(terms.sql, booleans)
+    found = sql.list_read_columns(terms.sql, booleans, own)
     for one in found:
         if one.is_boolean and one.kind in (MetricKind.MEAN, MetricKind.QUANTILE):
             raise SourceFailure(
-                f'the column "{one.name}" is true or false, and {one.metrics[0]} is a number '
-                f"({CATALOGUE[one.metrics[0]].unit})",
+                f'the column "{one.name}" is true or false, and {one.metrics[0]} is a number ({one.definition.unit})',
                 is_lasting=True,
             )
     return found
@@ -80,7 +82,8 @@ def pull_sums(
     source: SourceConnection, terms: SourceTerms, window: StageRange, memory: PullMemory, upto: datetime | None
 ) -> Pulled:
     """Sum the rows of these stages. `upto` is how far the pull before has read; None before the first."""
-    statements = PullStatements(source.engine, terms.sql, read_columns(source, terms), window)
+    columns = read_columns(source, terms, window.tracked.metrics)
+    statements = PullStatements(source.engine, terms.sql, columns, window)
     if not statements.slots:  # nothing in reach is compared: what is there is not asked for
         return Pulled(sums=PulledSums(stages=window.stages, cells={}), memory=memory, census=RowCensus())
     census = read_census(source.fetch(statements.build_census(), 10))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import CTE, Integer, and_, case, func, literal, or_, select, text, true, union_all
+from sqlalchemy import CTE, Integer, and_, case, false, func, literal, or_, select, text, true, union_all
 from sqlalchemy.sql.elements import quoted_name
 from sqlalchemy.sql.expression import FromClause, Select, column, table
 
@@ -18,7 +18,7 @@ from core.flags.flows import FLOW
 from core.flags.targeting import EMAIL_DOMAIN
 from core.judging.model.evidence import CANARY, OTHER_NAME
 from core.judging.model.question import ALL_SEGMENTS
-from core.metrics.catalogue import CATALOGUE, FEEDS, MAX_READING, MetricKind
+from core.metrics.catalogue import CATALOGUE, FEEDS, MAX_READING, Metric, MetricKind
 from core.rollout.state.sources import SqlRows
 
 Statement: TypeAlias = "Select[*tuple[Any, ...]]"
@@ -34,12 +34,13 @@ class ReadColumn:
 
     name: str
     metrics: tuple[str, ...]
+    definition: Metric  # of the first; all of them are summed alike
     is_boolean: bool
 
     @property
     def kind(self) -> MetricKind:
-        """How its values are summed; the metrics of one column are of one kind."""
-        return CATALOGUE[self.metrics[0]].kind
+        """How its values are summed."""
+        return self.definition.kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +53,14 @@ class Counter:
     since: datetime | None = None
 
 
-def list_read_columns(rows: SqlRows, booleans: frozenset[str]) -> tuple[ReadColumn, ...]:
-    """The columns to read. `booleans` are those of a boolean type."""
+def list_read_columns(rows: SqlRows, booleans: frozenset[str], own: Mapping[str, Metric]) -> tuple[ReadColumn, ...]:
+    """The columns to read. `booleans` are those of a boolean type; `own` are the surface's own metrics that are judged,
+    and one that was defined since is left for the next rollout."""
+    fed = [(name, tuple(FEEDS.get(key, (key,)))) for key, name in rows.metrics.items()]
     return tuple(
-        ReadColumn(name=name, metrics=tuple(FEEDS.get(key, (key,))), is_boolean=name in booleans)
-        for key, name in rows.metrics.items()
+        ReadColumn(name=name, metrics=metrics, definition=definition, is_boolean=name in booleans)
+        for name, metrics in fed
+        if (definition := own.get(metrics[0]) or CATALOGUE.get(metrics[0])) is not None
     )
 
 
@@ -299,8 +303,8 @@ class PullStatements:
             *placed,
             else_=NOT_COUNTED,
         )
-        bad = or_(*(self._is_bad(number, one) for number, one in enumerate(self.columns)))
-        valid = or_(*(self._is_valid(number, one) for number, one in enumerate(self.columns)))
+        bad = or_(false(), *(self._is_bad(number, one) for number, one in enumerate(self.columns)))
+        valid = or_(false(), *(self._is_valid(number, one) for number, one in enumerate(self.columns)))
         copy: Any = literal(1, Integer)
         if "id" in raw.c:
             turn = func.row_number().over(partition_by=raw.c.id, order_by=raw.c.at)

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic import WithJsonSchema as Schema
 
-from core.files.syntax.fields import Duration, Name, StrictModel, field_error, one_of
-from core.metrics.catalogue import CATALOGUE, FEEDS
+from core.files.syntax.fields import Duration, Name, StrictModel, field_error
 from core.rollout.state.sources import SourceColumns, SourceTerms, SqlRows
 
 _VARIABLE = re.compile(r"SOURCE_[A-Z0-9_]{1,60}")
@@ -57,8 +56,6 @@ Variable = Annotated[str, AfterValidator(_parse_variable), Schema({**_PATTERN, "
 ColumnName = Annotated[str, AfterValidator(_parse_column)]
 TableName = Annotated[str, AfterValidator(_parse_table)]
 SelectText = Annotated[str, Field(max_length=20_000), AfterValidator(_parse_select)]
-_READABLE = (*CATALOGUE, *FEEDS)
-ReadableMetric = Annotated[str, one_of("metric", _READABLE), Schema({"type": "string", "enum": list(_READABLE)})]
 
 
 class SqlFields(StrictModel):
@@ -75,7 +72,7 @@ class SqlFields(StrictModel):
     version: ColumnName | None = None
     id: ColumnName | None = None
     segments: Annotated[dict[Name, ColumnName], Field(max_length=10)] = Field(default_factory=dict)
-    metrics: Annotated[dict[ReadableMetric, ColumnName], Field(min_length=1, max_length=40)]
+    metrics: Annotated[dict[Name, ColumnName], Field(min_length=1, max_length=40)]
 
     @model_validator(mode="after")
     def _check_whole(self) -> "SqlFields":
