@@ -130,6 +130,15 @@ def test_going_back_twice_is_no_error_and_everybody_can_still_go_back(staged: Ca
     story.when(c.RollBack(stratum="paid")).then()
 
 
+def test_once_everybody_went_back_its_conversations_go_back_with_everybodys(staged: Callable[..., Any]) -> None:
+    story = staged(PAID, finish_within=timedelta(hours=24))
+    begun = format_conversation(SURFACE, answer(story, IN, plan="free"))
+    story.when(c.RollBack()).then(e.RolledBack, e.ReviewRequested)
+    assert version(story, IN, plan="free", conversation=begun) == "v43"
+    story.when(c.RollBack(stratum="free", reason="they are wrong")).then(e.ConversationsMoved)
+    assert version(story, IN, plan="free", conversation=begun) == "v42"
+
+
 def test_before_the_start_and_after_the_end_nobody_can_go_back_alone(
     planned: Callable[..., Any], staged: Callable[..., Any]
 ) -> None:

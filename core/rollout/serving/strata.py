@@ -44,7 +44,7 @@ def is_back(rollout: Rollout, stratum: str) -> bool:
 
 def roll_back_stratum(rollout: Rollout, stratum: Stratum, context: Context, reason: str) -> list[e.RolloutEvent]:
     """That the members of one stratum get the previous version again while the others stay; none if they do already."""
-    if rollout.state in {RolloutState.ROLLED_BACK, RolloutState.ABANDONED} or is_back(rollout, stratum.name):
+    if rollout.state is RolloutState.ABANDONED or is_back(rollout, stratum.name):
         return []
     if rollout.state is RolloutState.DONE:
         raise Refused(

@@ -16,9 +16,11 @@ MOST_MOVED_BACK = 1_000  # units of one rollout that people move back one by one
 def roll_back(rollout: Rollout, command: c.RollBack, context: Context) -> list[e.RolloutEvent]:
     """That everybody gets the previous version again; Refused once nobody can be served it any more.
 
-    A stratum that the plan has goes back alone; any other name means everybody, as one is sure to be safe by that.
+    A stratum that the plan has goes back alone; any other name means everybody, as one is sure to be safe by that. So
+    does a stratum once everybody has gone back: what is left are conversations that finish.
     """
-    if (stratum := strata.find_stratum(rollout.plan, command.stratum)) is not None:
+    stratum = strata.find_stratum(rollout.plan, command.stratum)
+    if stratum is not None and rollout.state is not RolloutState.ROLLED_BACK:
         _require_way_back(rollout, context)
         return strata.roll_back_stratum(rollout, stratum, context, command.reason.strip())
     match rollout.state:
