@@ -14,7 +14,7 @@ from bot.commands.answers import (
     version_queries,
 )
 from bot.commands.answers import rollout_queries as queries
-from bot.commands.parsing import grammar, resolve, rollback_intent, typed_times, typed_vote
+from bot.commands.parsing import grammar, resolve, rollback_intent, typed_stratum, typed_times, typed_vote
 from bot.commands.parsing.grammar import Misunderstood, ParsedCommand, ParseResult
 from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.commands.verbs import REVIEW_FLAGS, VerbArguments, build_command, takes_rest_of_line
@@ -101,6 +101,9 @@ def _run_free_text_verb(parsed: ParsedCommand, context: CommandContext) -> Messa
         named = f'--stratum "{parsed.flags["stratum"]}" ' if "stratum" in parsed.flags else ""
         raise request.build_clarification(found, _retry_with_text(parsed.verb, f"{named}{text}".strip()))
     parsed = replace(parsed, rollout=found.rollout.id, text=found.text)
+    if asked := parsed.flags.get("stratum"):
+        known = (one.name for one in strata.list_strata(found.rollout.plan))
+        parsed = replace(parsed, flags={**parsed.flags, "stratum": typed_stratum.join_names(asked, found.text, known)})
     if only_running:
         found = replace(found, others=found.others or resolve.others_still_running(found.rollout, world))
     command = _command_from_line(parsed, context, world.policy.timezone)

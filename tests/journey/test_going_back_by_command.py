@@ -20,10 +20,20 @@ from tests.journey.processes import run
 @pytest.fixture
 def running(sqlite_url: str) -> str:
     """The address of a database where R-1 runs."""
+    return start(sqlite_url, plans.LONG)
+
+
+@pytest.fixture
+def stratified(sqlite_url: str) -> str:
+    """The same, with two strata."""
+    return start(sqlite_url, f"{plans.LONG}assignment: {{strata: {{free: {{plan: free}}, paid: {{plan: pro}}}}}}\n")
+
+
+def start(sqlite_url: str, rollout_file: str) -> str:
     ana, now = Actor(id="cli:ana", handle="ana"), datetime.now(UTC)
     with connect(sqlite_url) as database:
         service = RolloutService(database)
-        for text in (plans.SURFACE_FILE, plans.LONG):
+        for text in (plans.SURFACE_FILE, rollout_file):
             apply_text(service, text, "file.yaml", by=ana, at=now, command_id=text)
         service.handle(CommandRequest(command=Start(), command_id="start", by=ana, at=now, rollout="R-1"))
     return sqlite_url
@@ -60,6 +70,14 @@ def test_the_rest_of_the_line_is_the_reason(running: str, line: str, reason: str
 def test_a_reason_in_the_quotes_of_a_shell_is_one_reason(running: str) -> None:
     result = run("rollback", "R-1", 'it said "sorry" twice', DATABASE_URL=running)
     went_back(running, result, reason='it said "sorry" twice')
+
+
+@pytest.mark.parametrize("named", ["--stratum free --stratum paid", "--strata free, paid", "--stratum free and paid"])
+def test_of_two_strata_none_is_left_on_the_new_version(stratified: str, named: str) -> None:
+    result = run("rollback", "R-1", *named.split(), "they complain", DATABASE_URL=stratified)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert len(reasons(stratified)) == 1
+    assert "R-1 has no stratum “free, paid”, so everyone was rolled back." in result.stdout
 
 
 @pytest.mark.parametrize(
