@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
-from core.flags.snapshot import StageWindow, SurfaceFlags, TrackedRollout, Variant, format_exposure_token
+from core.flags.snapshot import StageWindow, SurfaceFlags, TrackedRollout, Variant
 
 VARIANTS = frozenset(v.value for v in Variant)
 COMPARED_VARIANTS = (Variant.CANARY, Variant.CONTROL)
@@ -49,8 +49,10 @@ class Placement:
     @property
     def earlier_cohorts(self) -> tuple[int, ...]:
         """Indices of the stages of other cohorts; their members, in either arm, are not compared again."""
+        others = [s for s in self.tracked.spans if s.cohort and s.index != self.stage]
+        if not others:
+            return ()
         own = next((s.audience for s in self.tracked.spans if s.index == self.stage), "")
-        others = (s for s in self.tracked.spans if s.cohort and s.index != self.stage)
         return tuple(dict.fromkeys(s.index for s in others if not own or s.audience != own))
 
 
@@ -153,19 +155,18 @@ def _place_by_token(
     flags: SurfaceFlags, exposure: str, unit: str, at: datetime, variant: str | None, version: str | None
 ) -> Placement | UncountedReason:
     """Place an observation by the exposure token of its evaluation."""
-    for tracked in flags.tracked:
-        if not exposure.startswith(f"{tracked.rollout}."):
-            continue
-        for span in tracked.spans:
-            for arm in Variant:
-                if exposure == format_exposure_token(tracked.rollout, span.index, arm):
-                    if tracked.was_moved_back(unit, at):
-                        return UncountedReason.MOVED_BACK
-                    return _place_in_span(tracked, span, arm, at, variant, version)
-        break
-    else:
+    rollout, _, named = exposure.partition(".")
+    stage, _, arm = named.partition(".")
+    tracked = next((one for one in flags.tracked if one.rollout == rollout), None)
+    if tracked is None:
         if _TOKEN.fullmatch(exposure):
             return UncountedReason.NOT_COMPARED  # a rollout that ended long ago
+    elif arm in VARIANTS:
+        for span in tracked.spans:
+            if str(span.index) == stage:
+                if tracked.was_moved_back(unit, at):
+                    return UncountedReason.MOVED_BACK
+                return _place_in_span(tracked, span, Variant(arm), at, variant, version)
     raise MisplacedObservation(
         "unknown_exposure",
         f'no evaluation of {flags.name} returned the exposure "{exposure}": send metadata.exposure unchanged',
