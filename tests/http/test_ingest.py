@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bot.http.observations import read_batch
+from bot.http.observations import spelling_hints
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from core.flags.snapshot import Snapshot
 from core.judging.model.evidence import CellKey, EvidenceSums
@@ -183,8 +183,8 @@ def test_a_misspelt_name_gets_a_hint_and_thousands_of_them_hold_nobody_up(
     client = serve(running)
     canary(running)
     compared = []
-    closest = read_batch.get_close_matches
-    monkeypatch.setattr(read_batch, "get_close_matches", lambda *a, **k: compared.append(a[0]) or closest(*a, **k))
+    closest = spelling_hints.get_close_matches
+    monkeypatch.setattr(spelling_hints, "get_close_matches", lambda *a, **k: compared.append(a[0]) or closest(*a, **k))
     batch = [seen(surface="support-asistant"), seen(metrics={"refusal_rat": True})]
     batch += [seen(surface=f"support-assistant-{number}") for number in range(3_000)]
     batch += [seen(metrics={f"refusal_rate_{number}": True}) for number in range(3_000)]
@@ -192,7 +192,7 @@ def test_a_misspelt_name_gets_a_hint_and_thousands_of_them_hold_nobody_up(
     assert len(told) == len(batch)
     assert told[0]["message"] == 'unknown surface "support-asistant". Did you mean "support-assistant"?'
     assert told[1]["message"] == 'unknown metric "refusal_rat". Did you mean "refusal_rate"?'
-    assert len(compared) == read_batch.MAX_HINTS
+    assert len(compared) == spelling_hints.MAX_HINTS
 
 
 def test_null_is_not_measured_and_the_rest_counts(everywhere: Any, serve: Any, canary: Any) -> None:

@@ -6,7 +6,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from bot.http.observations.read_batch import AcceptedItem, CheckedBatch, RejectedItem, build_placed_observation
+from bot.http.observations.build_placed import build_placed_observation
+from bot.http.observations.parse_fields import RejectedItem
+from bot.http.observations.read_batch import AcceptedItem, CheckedBatch
 from core.flags.placement import MAX_LATENESS, Placement
 from core.flags.snapshot import Snapshot, Variant
 from core.metrics.observation import Observation

@@ -7,7 +7,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from bot.http.judging.take_answers import ReportedAnswer
-from bot.http.observations.read_batch import AcceptedItem, CheckedBatch, build_placed_observation
+from bot.http.observations.build_placed import build_placed_observation
+from bot.http.observations.read_batch import AcceptedItem, CheckedBatch
 from core.flags.placement import MisplacedObservation, Placement, UncountedReason, place_observation
 from core.flags.snapshot import Snapshot
 from core.metrics.observation import Observation

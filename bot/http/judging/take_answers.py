@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bot.http.observations.read_batch import MAX_CLOCK_LEAD
+from bot.http.observations.parse_fields import MAX_CLOCK_LEAD
 from core.flags.evaluation import MAX_UNIT_LENGTH
 from core.flags.placement import MAX_LATENESS, MisplacedObservation, UncountedReason, place_observation
 from core.flags.snapshot import Snapshot

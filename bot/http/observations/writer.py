@@ -19,8 +19,9 @@ from starlette.responses import Response
 
 from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.http.middleware.problems import build_problem
-from bot.http.observations import read_batch
-from bot.http.observations.read_batch import CheckedBatch, RejectedItem
+from bot.http.observations import read_batch, split_body
+from bot.http.observations.parse_fields import RejectedItem
+from bot.http.observations.read_batch import CheckedBatch
 from core.flags.bucketing import MILLION
 from core.flags.placement import UncountedReason
 from core.flags.snapshot import Snapshot, Variant
@@ -156,7 +157,7 @@ class ObservationWriter:
     def _check_waiting(self, lane: "queue.SimpleQueue[ObservationBatch | None]") -> None:
         while (batch := lane.get()) is not None:
             try:
-                found = read_batch.parse_items(batch.body, batch.content_type)
+                found = split_body.parse_items(batch.body, batch.content_type)
                 now, snapshot = self._now(), self._snapshot()
                 checked = read_batch.check_items(found, snapshot, now)
             except Exception as error:  # noqa: BLE001 - the sender waits for an answer
@@ -368,7 +369,7 @@ class ObservationsEndpoint:
             answer = await asyncio.wrap_future(self._writer.submit(batch))
         except TooManyBatches:
             return _build_unavailable("Too many batches are waiting to be written, so this one was not counted.")
-        except read_batch.MalformedBatch as malformed:
+        except split_body.MalformedBatch as malformed:
             hint = 'A batch is {"observations": [{"surface", "unit", "variant", "metrics"}]}.'
             return build_problem(400, "malformed", f"{malformed}.", hint)
         except IdempotencyConflict as conflict:

@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bot.http.middleware.auth import Caller, TokenAuth, TokenRole
-from bot.http.observations import read_batch
 from bot.http.observations.read_batch import CheckedBatch
+from bot.http.observations.split_body import MAX_ITEMS
 from bot.http.observations.writer import ObservationBatch, ObservationWriter, TooManyBatches, TransactionWork
 from bot.http.otlp import answers, decode_json, decode_protobuf
 from bot.http.otlp.answers import Encoding, Signal
@@ -124,8 +124,8 @@ class OtlpEndpoint:
     async def _count_points(self, points: ReadPoints, caller: Caller, encoding: Encoding) -> Response:
         """Count data points like a batch of observations; one that comes again is not rejected, but counts once."""
         rejected, reasons = points.rejected, dict.fromkeys(points.reasons)
-        for start in range(0, len(points.items), read_batch.MAX_ITEMS):
-            some = points.items[start : start + read_batch.MAX_ITEMS]
+        for start in range(0, len(points.items), MAX_ITEMS):
+            some = points.items[start : start + MAX_ITEMS]
             batch = ObservationBatch(body=orjson.dumps(some), content_type="application/json", token=caller.key, key="")
             answer: bytes = await asyncio.wrap_future(self._writer.submit(batch))
             for one in orjson.loads(answer)["rejected"]:
