@@ -83,7 +83,7 @@ class HttpJudge:
 def _parse_verdict(body: bytes, criteria: Sequence[JudgingCriterion]) -> HttpVerdict:
     try:
         found: Any = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidVerdict("the judge did not answer with JSON") from None
     if not isinstance(found, dict) or not isinstance(found.get("pass"), bool):
         raise InvalidVerdict('the judge must answer {"pass": true or false, "score": 0 to 1}')

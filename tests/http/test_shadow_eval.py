@@ -256,6 +256,31 @@ def test_a_judge_behind_an_address_is_asked_and_one_that_fails_is_asked_again(
     assert {key for one in asked for key in one} == {"task", "judge", "surface", "question", "answer"}
 
 
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"[" * 100_000,
+        b'{"pass": true, "score": ' + b"9" * 5_000 + b"}",
+        b'{"pass": true, "score": 9.2e124}',
+        b'{"pass": true, "score": "0.9"}',
+        b'{"pass": true, "score": NaN}',
+        b'```json\n{"pass": true, "score": 0.9}\n```',
+        b"\xff\xfe",
+        b"null",
+    ],
+)
+def test_a_judge_that_raves_costs_one_answer_and_no_other(
+    judged: Any, serve: Any, judge_server: Any, nonsense: bytes
+) -> None:
+    url, asked, says = judge_server
+    judge = HttpJudge(OutboundClient({"127.0.0.1"}), url=url)
+    _hand_in(serve(judged), _answers("canary", 30, BAD))
+    says[0] = nonsense
+    assert answer_judging.ask_judge(judged.service, judge, judged.now()) == 0
+    assert len(asked) > 1, "it is asked about the others, too"
+    assert _cells(judged, "eval_pass_rate") == _cells(judged, "eval_score") == {}
+
+
 def test_the_worst_answers_are_shown_side_by_side_without_what_identifies_people(judged: Any, serve: Any) -> None:
     http = serve(judged)
     _hand_in(http, _answers("canary", 60, BAD) + _answers("control", 400))
