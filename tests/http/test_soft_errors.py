@@ -209,6 +209,28 @@ def test_json_that_no_program_can_read_is_a_wrong_format(watched: Any, serve: An
 
 
 @pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"at": "2020-01-01T00:00:00Z"}, "more than an hour ago"),
+        ({"at": "2099-01-01T00:00:00Z"}, "lies in the future"),
+        ({"at": "2026-11-24T12:00:00"}, "needs a time zone"),
+        ({"variant": "blah"}, 'unknown variant "blah"'),
+        ({"variant": None, "exposure": "R-1.0.nonsense"}, "send metadata.exposure unchanged"),
+        ({"variant": None}, "exposure"),
+    ],
+)
+def test_an_answer_that_contradicts_what_was_served_is_rejected_and_counts_nowhere(
+    watched: Any, serve: Any, change: dict[str, Any], said: str
+) -> None:
+    http = serve(watched)
+    answer = {"surface": "support-assistant", "unit": "u1", "variant": "canary", "id": "a1", "answer": ""}
+    taken = http.post("/api/v1/answers", json={"answers": [{**answer, **change}]}).json()
+    assert (taken["accepted"], taken["soft_errors"]) == (0, 0)
+    assert said in taken["rejected"][0]["message"]
+    assert _counts(http) == {}
+
+
+@pytest.mark.parametrize(
     ("block", "said"),
     [
         ("soft_errors: {own: [refusal]}", "refusal is a category already: leave it out"),

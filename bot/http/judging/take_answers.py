@@ -92,9 +92,7 @@ def _choose(
     if flags is None or surface is None:
         raise ValueError(f'unknown surface "{answer.surface}"')
     terms = surface.judging
-    if terms is None and surface.soft_errors is not None:
-        return None  # its answers are checked by rules alone
-    if terms is None:
+    if terms is None and surface.soft_errors is None:
         raise ValueError(f"{surface.name} names no judge: add `judging:` to its file and apply it")
     at = answer.at or now
     if at.tzinfo is None:
@@ -102,8 +100,8 @@ def _choose(
     if not now - MAX_LATENESS <= at <= now + MAX_CLOCK_LEAD:
         raise ValueError('"at" lies in the future, or more than an hour ago')
     placed = place_observation(flags, unit=answer.unit, at=at, variant=answer.variant, exposure=answer.exposure)
-    if isinstance(placed, UncountedReason):
-        return None
+    if isinstance(placed, UncountedReason) or terms is None:
+        return None  # without a judge, answers are checked by rules alone
     rollout = placed.tracked.rollout
     stage = next(span for span in reversed(placed.tracked.spans) if span.index == placed.stage)
     if not sampling.is_sampled(rollout, answer.id, placed.arm, stage, terms.share):
