@@ -121,6 +121,15 @@ def test_names_that_a_database_cannot_hold_are_refused(judged: Any, serve: Any) 
         assert serve(judged).post("/api/v1/answers", json={"answers": [{**answer, **odd}]}).status_code == 422
 
 
+def test_what_a_judge_sends_that_a_database_cannot_hold_is_refused(judged: Any, serve: Any) -> None:
+    http = serve(judged)
+    _hand_in(http, _answers("canary", 30))
+    result = {"task": "t\0", "pass": True}
+    assert http.post("/api/v1/judging", json={"judge": "support-judge-v3", "results": [result]}).status_code == 422
+    assert http.get("/api/v1/judging", params={"surface": "s\0"}).status_code == 422
+    assert _judge_all(http, lambda _: {"pass": True}) > 0
+
+
 @pytest.mark.parametrize(
     ("result", "judge", "code"),
     [

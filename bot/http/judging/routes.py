@@ -25,7 +25,7 @@ from core.shadow_eval.rubric import HIGHEST, LOWEST, MOST_CRITERIA, JudgingCrite
 from core.store.observations import shadow_samples
 
 MAX_TASKS = 100  # handed out, or judged, in one request
-
+_STORABLE = r"^[^\x00]+$"  # Postgres holds no NUL
 
 CriterionScore = Annotated[float, Field(ge=LOWEST, le=HIGHEST, allow_inf_nan=False, strict=True)]
 """What a judge says of one criterion; null in its place means that it cannot tell."""
@@ -36,7 +36,7 @@ class ReportedResult(BaseModel):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    task: str = Field(min_length=1, max_length=100)
+    task: str = Field(min_length=1, max_length=100, pattern=_STORABLE)
     passed: bool = Field(alias="pass", strict=True)
     score: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
     criteria: dict[str, CriterionScore | None] = Field(default_factory=dict, max_length=MOST_CRITERIA)
@@ -47,7 +47,7 @@ class ResultBatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    judge: str = Field(min_length=1, max_length=100)
+    judge: str = Field(min_length=1, max_length=100, pattern=_STORABLE)
     results: list[ReportedResult] = Field(max_length=MAX_TASKS)
 
 
@@ -91,7 +91,9 @@ def build_router(
 
     @api.get("/api/v1/judging")
     def hand_out_tasks(
-        request: Request, limit: int = Query(20, ge=1, le=MAX_TASKS), surface: str | None = None
+        request: Request,
+        limit: int = Query(20, ge=1, le=MAX_TASKS),
+        surface: str | None = Query(None, pattern=r"^[^\x00]*$"),
     ) -> dict[str, Any]:
         """Lease answers to a judge for five minutes. Which version gave an answer is not said."""
         auth.authorize_person(request.headers.raw, TokenRole.JUDGE)
