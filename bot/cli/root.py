@@ -4,18 +4,10 @@ from typing import Annotated
 
 import typer
 
-from bot.cli import (
-    agents,
-    audit,
-    backup,
-    customers,
-    eval_commands,
-    files,
-    processes,
-    simulating,
-    sources,
-    verb_commands,
-)
+from bot.cli import backup, customers, processes, verb_commands
+from bot.cli.agents import agent_server
+from bot.cli.audit import audit_commands
+from bot.cli.files import eval_commands, file_commands, simulating, sources
 
 app = typer.Typer(
     name="rollout",
@@ -37,12 +29,12 @@ def show_help(
 
 
 processes.add_to(app)
-files.add_to(app)
+file_commands.add_to(app)
 eval_commands.add_to(app)
 sources.add_to(app)
 simulating.add_to(app)
-audit.add_to(app)
+audit_commands.add_to(app)
 backup.add_to(app)
 customers.add_to(app)
 verb_commands.add_to(app)
-agents.add_to(app)
+agent_server.add_to(app)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.cli.prompt_files import read_beside
+from bot.cli.files.prompt_files import read_beside
 from core.files.prompt_files import MAX_PROMPT_BYTES
 from core.files.read_file import parse_file
 from core.files.surface_file import SurfaceFile

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli import files, progress, session
+from bot.cli import progress, session
+from bot.cli.files import file_commands
 from core.rollout.refusal import Refused
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def simulate(
     try:
         with session.open_service() as service:
             world, now = service.load_world(), session.current_time()
-            plan, warnings = files.load_plan(file, world, now)
+            plan, warnings = file_commands.load_plan(file, world, now)
             known = traffic_history.load_known_traffic(service, world.surfaces[plan.surface], world, now)
         del warnings  # shown by `plan` and `apply`
         recording = _load_recording(recorded, plan) if recorded is not None else None

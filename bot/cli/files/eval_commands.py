@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, assert_never
 
 import typer
 
-from bot.cli import files, session
+from bot.cli import session
+from bot.cli.files import file_commands
 from core.rollout.refusal import Refused
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def check_results(
     from core.rollout.decisions.eval_command import GateSubject, judge_run
 
     try:
-        own = files.collect_own_metrics([surface] if surface is not None else [])
+        own = file_commands.collect_own_metrics([surface] if surface is not None else [])
         parsed = parse_file(plan.read_text(encoding="utf-8"), str(plan), own_metrics=own)
     except problems.UnreadableFile as unreadable:
         print(problems.render_text(unreadable.problems), file=sys.stderr)

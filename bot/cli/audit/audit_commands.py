@@ -35,7 +35,7 @@ def verify(
     channel: Annotated[list[str] | None, typer.Option(help="Another channel to look for heads in; repeatable.")] = None,
 ) -> None:
     """Check every position, version and hash, the triggers, and that the read models follow from the log."""
-    from bot.cli import anchors as anchor_checks
+    from bot.cli.audit import anchors as anchor_checks
     from core.store.audit import verify as verifying
 
     with session.open_log_for_audit() as database, database.reading() as connection:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from bot.cli import prompt_files, session
+from bot.cli import session
+from bot.cli.files import prompt_files
 from core.rollout.refusal import Refused
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bot.cli import prompt_files, session
+from bot.cli import session
+from bot.cli.files import prompt_files
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -54,7 +54,7 @@ def build_agent_server(make_server: "type[MCPServer]", agent: str, person: str) 
     """The server with its tools. `person` is the Slack id of whom the agent acts for; empty: who is logged in."""
     from mcp.server.mcpserver import Context
 
-    from bot.cli import agent_tools
+    from bot.cli.agents import agent_tools
 
     server = make_server("rampart", instructions=_INSTRUCTIONS)
     for tool in agent_tools.TOOLS:
@@ -92,7 +92,7 @@ def _bind_tool(tool: Any, agent: str, person: str, context_class: Any) -> Any:
 
     from mcp.server.mcpserver.exceptions import ToolError
 
-    from bot.cli import agent_tools
+    from bot.cli.agents import agent_tools
 
     @functools.wraps(tool)
     def call(*arguments: Any, mcp_context: Any, **named: Any) -> str:
@@ -122,7 +122,7 @@ def _describe_effect(name: str) -> Any:
     """What a program may tell its user of a tool before it calls it."""
     from mcp.types import ToolAnnotations
 
-    from bot.cli import agent_tools
+    from bot.cli.agents import agent_tools
 
     return ToolAnnotations(
         read_only_hint=name not in agent_tools.CHANGING,
