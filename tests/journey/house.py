@@ -120,6 +120,17 @@ class House:
         assert self.apply(rollout_file)["id"] == "R-1"
         return self.said("#ai-rollouts", "Approval needed")
 
+    def schedule(self, rollout_file: str = ROLLOUT) -> str:
+        """Plan, approve and schedule it: it starts once the clock runs. What the request for approval said."""
+        approval = self.plan(rollout_file)
+        asked = self.text(approval)
+        self.said("#support", "What customers may notice")
+        self.said("#marketing", "Answers start with the fix")
+        self.person("lee").click(approval, "Approve")
+        self.person("ana").type_command("/rollout start R-1")
+        self.person("ana").click(self.whispered("ana", "Earliest start"), "Start then")
+        return asked
+
     def person(self, handle: str) -> Persona:
         return self.sandbox.act_as(handle)
 

@@ -70,18 +70,6 @@ def application(house: House) -> Iterator[Application]:
         yield Application(house, client)
 
 
-def start(house: House, rollout_file: str) -> str:
-    """Approve and schedule it; what the request for approval said."""
-    approval = house.plan(rollout_file)
-    asked = house.text(approval)
-    house.said("#support", "What customers may notice")
-    house.said("#marketing", "Answers start with the fix")
-    house.person("lee").click(approval, "Approve")
-    house.person("ana").type_command("/rollout start R-1")
-    house.person("ana").click(house.whispered("ana", "Earliest start"), "Start then")
-    return asked
-
-
 def grow_to_everybody(house: House) -> None:
     house.clock.go()
     with Crowd(house.url, house.clock, "healthy", seed=2) as crowd, crowd.all_the_while(house.clock, a_minute=600):
@@ -90,7 +78,7 @@ def grow_to_everybody(house: House) -> None:
 
 def test_with_finish_it_stays_through_growth_and_an_ordinary_rollback(house: House, application: Application) -> None:
     house.apply(BY_TIME)
-    assert "They finish on the version they began with" in start(house, FINISHING)
+    assert "They finish on the version they began with" in house.schedule(FINISHING)
     assert "goes on as it began" in house.text(house.said("#support", "What customers may notice"))
     assert application.turn("begun before", EARLY) == "v42"
     assert application.turn("begun before too", LATE) == "v42"
@@ -120,7 +108,7 @@ def test_with_finish_it_stays_through_growth_and_an_ordinary_rollback(house: Hou
 
 def test_with_finish_what_is_left_changes_when_the_time_is_over(house: House, application: Application) -> None:
     house.apply(BY_TIME)
-    start(house, FINISHING.replace("finish_within: 6h", "finish_within: 1m"))
+    house.schedule(FINISHING.replace("finish_within: 6h", "finish_within: 1m"))
     grow_to_everybody(house)
     assert application.turn("new", LATE) == "v43"
     house.person("ana").type_command("/rollout rollback R-1")
@@ -129,7 +117,7 @@ def test_with_finish_what_is_left_changes_when_the_time_is_over(house: House, ap
 
 
 def test_with_finish_a_harmful_rollback_changes_it_at_once(house: House, application: Application) -> None:
-    start(house, FINISHING)
+    house.schedule(FINISHING)
     house.clock.go()
     with Crowd(house.url, house.clock, "refusals", seed=1) as crowd, crowd.all_the_while(house.clock, a_minute=600):
         house.until(lambda: house.rollout.state is RolloutState.RUNNING, "R-1 begins by itself")
@@ -141,7 +129,7 @@ def test_with_finish_a_harmful_rollback_changes_it_at_once(house: House, applica
 
 def test_without_it_a_conversation_changes_at_its_next_turn(house: House, application: Application) -> None:
     house.apply(BY_TIME)
-    assert "They change at their next turn." in start(house, CHANGING)
+    assert "They change at their next turn." in house.schedule(CHANGING)
     assert application.turn("begun before", LATE) == "v42"
     grow_to_everybody(house)
     assert application.turn("begun before", LATE) == "v43"

@@ -45,12 +45,7 @@ def read(house: House, handle: str, line: str) -> str:
 def grow_into_canary(house: House) -> None:
     """Through the stratum that comes first into the canary for everybody."""
     house.apply(BY_TIME)
-    approval = house.plan(STRATIFIED)
-    house.said("#support", "What customers may notice")
-    house.said("#marketing", "Answers start with the fix")
-    house.person("lee").click(approval, "Approve")
-    house.person("ana").type_command("/rollout start R-1")
-    house.person("ana").click(house.whispered("ana", "Earliest start"), "Start then")
+    house.schedule(STRATIFIED)
     house.clock.go()
     with Crowd(house.url, house.clock, "healthy", seed=2) as crowd, crowd.all_the_while(house.clock, a_minute=600):
         house.until(lambda: house.rollout.stage is not None and house.rollout.stage.name == "canary", "the canary")

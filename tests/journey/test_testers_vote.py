@@ -32,12 +32,7 @@ def test_power_users_are_asked_and_their_votes_count_by_version(
     house = open_house(database_url)
     file = ROLLOUT.replace("min_hold: 1m", "min_hold: 2h")
     testers = f'  - {{person: "@mia", unit: {find_unit(True)}}}\n  - {{person: "@sam", unit: {find_unit(False)}}}\n'
-    approval = house.plan(f"{file}testers:\n{testers}")
-    house.said("#support", "What customers may notice")
-    house.said("#marketing", "Answers start with the fix")
-    house.person("lee").click(approval, "Approve")
-    house.person("ana").type_command("/rollout start R-1")
-    house.person("ana").click(house.whispered("ana", "Earliest start"), "Start then")
+    house.schedule(f"{file}testers:\n{testers}")
     house.clock.go()
     with Crowd(house.url, house.clock, "healthy", seed=3) as crowd, crowd.all_the_while(house.clock, a_minute=120):
         house.until(lambda: house.rollout.state is RolloutState.RUNNING, "R-1 begins by itself")

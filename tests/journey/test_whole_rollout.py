@@ -72,12 +72,7 @@ def test_harm_is_told_approved_started_and_taken_back(house: House) -> None:
 def test_a_healthy_change_is_done_without_a_human_after_its_approval(house: House) -> None:
     """Growth by the clock here, as a minute's traffic is too little for sight: that has its tests in tests/rollout."""
     house.apply(BY_TIME)
-    approval = house.plan()
-    house.said("#support", "What customers may notice")
-    house.said("#marketing", "Answers start with the fix")
-    house.person("lee").click(approval, "Approve")
-    house.person("ana").type_command("/rollout start R-1")
-    house.person("ana").click(house.whispered("ana", "Earliest start"), "Start then")
+    house.schedule()
 
     house.clock.go()
     with Crowd(house.url, house.clock, "healthy", seed=2) as crowd, crowd.all_the_while(house.clock, a_minute=600):
