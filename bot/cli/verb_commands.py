@@ -89,8 +89,9 @@ def _to_typed_line(verb: str, args: list[str]) -> str:
     """The line as it would be typed in Slack.
 
     The shell removed the quotes: arguments that need them get them back, while the free text of a verb does not need
-    any.
+    any. Bytes that are no UTF-8 are replaced: no reason can be stored with them.
     """
+    args = [argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for argument in args]
     if takes_rest_of_line(_SPELLINGS.get(verb, verb)):
         return " ".join([verb, *args])
     words, places = [verb], 0

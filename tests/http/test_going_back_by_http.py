@@ -66,6 +66,21 @@ def test_a_body_that_is_not_quite_json_goes_back_as_well(
 
 
 @pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (r'{"command":"rollback","reason":"broken \ud83d"}', "broken \N{REPLACEMENT CHARACTER}"),
+        (r'{"command":"rollback","reason":"broken \ud83d\ude31"}', "broken \N{FACE SCREAMING IN FEAR}"),
+        (r'{"command":"rollback","reason":"broken","\ud83d":1}', "broken"),
+    ],
+)
+def test_half_a_character_goes_back_as_well(running: Any, serve: Any, canary: Any, content: str, reason: str) -> None:
+    canary(running)
+    answer = serve(running).post("/api/v1/rollouts/R-1/commands", content=content)
+    assert answer.status_code == 200, answer.text
+    assert _reason(running) == reason
+
+
+@pytest.mark.parametrize(
     ("called", "body"),
     [
         ("R-1", {"command": "rolback"}),

@@ -72,6 +72,11 @@ def test_a_reason_in_the_quotes_of_a_shell_is_one_reason(running: str) -> None:
     went_back(running, result, reason='it said "sorry" twice')
 
 
+def test_a_reason_in_another_encoding_than_the_terminals_goes_back_as_well(running: str) -> None:
+    result = run("rollback", "R-1", b"gr\xfc\xdfe fehlen".decode("utf-8", "surrogateescape"), DATABASE_URL=running)
+    went_back(running, result, reason="gr\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}e fehlen")
+
+
 @pytest.mark.parametrize("named", ["--stratum free --stratum paid", "--strata free, paid", "--stratum free and paid"])
 def test_of_two_strata_none_is_left_on_the_new_version(stratified: str, named: str) -> None:
     result = run("rollback", "R-1", *named.split(), "they complain", DATABASE_URL=stratified)

@@ -86,11 +86,18 @@ def _parse_fields(body: bytes, content_type: str) -> object:
     """The body as JSON, a form, or a typed line; the last two are accepted for rollbacks only."""
     text = body.decode("utf-8", "replace").strip()
     try:
-        return json.loads(text)
+        sent = json.loads(text)
     except (ValueError, RecursionError):
         pass
+    else:
+        return {_make_storable(k): _make_storable(v) for k, v in sent.items()} if isinstance(sent, dict) else sent
     form = dict(parse_qsl(text)) if content_type.startswith("application/x-www-form-urlencoded") else {}
     return form if "command" in form else {"command": text}
+
+
+def _make_storable(value: Any) -> Any:
+    """A text with halves of characters replaced, as cutting off an escaped emoji leaves them; else the value."""
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value
 
 
 def _parse_rollback(sent: Mapping[str, object]) -> SentCommand | None:
