@@ -57,6 +57,21 @@ def file(warehouse: Warehouse, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("at", ["1e300", "9e999", "1795953600000000", "'yesterday'", "NULL", "x'ff'"])
+def test_a_row_whose_time_cannot_be_read_keeps_no_other_from_being_read(
+    build_warehouse: Callable[[str], Warehouse], rollout: Callable[..., tuple[int, str]], tmp_path: Path, at: str
+) -> None:
+    warehouse = build_warehouse("sqlite")
+    warehouse.insert([*rows(10), {**rows(1)[0], "at": "odd"}])
+    others = "user_id, exposure, request_id, language, plan, duration_ms, cost_usd, refused, clicked"
+    when = f"CASE at WHEN 'odd' THEN {at} ELSE at END AS at"
+    warehouse.run(f"CREATE VIEW odd AS SELECT {when}, {others} FROM {warehouse.table}", ())
+    path = tmp_path / "surface.yaml"
+    path.write_text(SURFACE + SOURCES.format(table="odd"), encoding="utf-8")
+    _, said = rollout("sources", "check", str(path), SOURCE_WAREHOUSE_URL=warehouse.address)
+    assert "10 rows in the last 24 h" in said
+
+
 def test_a_source_that_works_is_told_with_its_rows_lag_gaps_sides_and_query(
     rollout: Callable[..., tuple[int, str]], warehouse: Warehouse, file: Path
 ) -> None:

@@ -95,13 +95,14 @@ def to_microseconds(moment: object) -> int | None:
                 at = datetime.fromisoformat(moment)
                 at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
                 return round((at - _EPOCH).total_seconds() * 1e6)
-            case int() | float():
+            case int() | float() if abs(moment) < _MOST_SECONDS:
                 return round(moment * 1e6)
     except (ValueError, OverflowError):
         return None
     return None
 
 
+_MOST_SECONDS = 1e12  # far beyond the year 9999, and what SQLite can hold in microseconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # The functions named rampart_… are registered on each connection; see `connection`.
