@@ -13,7 +13,7 @@ RUNS ?= 4000
 LOOKS ?= 1000
 HISTORIES ?= 400
 
-.PHONY: demo test test-clickhouse trial setup check check-static format bench bench-peers calibrate field lock
+.PHONY: demo test test-clickhouse trial setup check check-static format bench bench-peers bench-warehouse calibrate field lock
 
 setup: $(STAMP)
 
@@ -53,6 +53,11 @@ check-static: setup
 
 bench: setup bench-peers
 	@$(BIN)/python -m bench $(ARGS)
+
+# A hundred million rows in DuckDB and in ClickHouse (some minutes, 6 GB of disk).
+bench-warehouse: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/clickhouse.lock
+	@$(BIN)/python -m bench --only warehouse $(ARGS)
 
 bench-peers: $(PEERS)
 

@@ -23,6 +23,7 @@ PARTS = {
     "verify": "events verified and rebuilt a second",
     "large_log": "a million events verified, and a long stream loaded",
     "startup": "the start of a process on a log of five million events",
+    "warehouse": "rows of a warehouse pulled to a rollback, against sending them",
     "crowded": "evaluations, observations and looks beside fifty running rollouts",
     "judgement": "how soon harm is found, and the time of a look over 200 cells, against gbstats",
     "verdict": "one look, and from a verdict to the old version everywhere",

@@ -64,20 +64,35 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def say(service: RolloutService, command: c.Command, rollout: str = "R-1", by: Actor = ANA) -> CommandOutcome:
-    """Hand in one command."""
-    return service.handle(CommandRequest(command=command, command_id=uuid4().hex, by=by, at=now(), rollout=rollout))
+def say(
+    service: RolloutService, command: c.Command, rollout: str = "R-1", by: Actor = ANA, at: datetime | None = None
+) -> CommandOutcome:
+    """Hand in one command, now if no other time is given."""
+    return service.handle(
+        CommandRequest(command=command, command_id=uuid4().hex, by=by, at=at or now(), rollout=rollout)
+    )
 
 
-def begin(service: RolloutService, *, surface: str = SURFACE, cohorts: str = "", limits: str = LIMITS) -> Rollout:
-    """A new low-risk rollout in its 5 % canary; with `cohorts`, these are behind it."""
+def begin(
+    service: RolloutService,
+    *,
+    surface: str = SURFACE,
+    sources: str = "",
+    cohorts: str = "",
+    limits: str = LIMITS,
+    at: datetime | None = None,
+) -> Rollout:
+    """A new low-risk rollout in its 5 % canary since `at`; with `cohorts`, these are behind it.
+
+    `sources` is what the file of a surface that is new says of its sources.
+    """
     text = _FILE.format(name=f"bench-{next(_names)}", surface=surface, cohorts=cohorts, limits=limits)
     if surface not in service.load_world().surfaces:
-        _apply(service, _SURFACE_FILE.read_text(encoding="utf-8").replace(SURFACE, surface))
-    rollout = _apply(service, text).id
-    outcome = say(service, c.Start(), rollout)
+        _apply(service, _SURFACE_FILE.read_text(encoding="utf-8").replace(SURFACE, surface) + sources, at)
+    rollout = _apply(service, text, at).id
+    outcome = say(service, c.Start(), rollout, at=at)
     for _ in cohorts.splitlines():
-        outcome = say(service, c.Advance(reason="known to be well"), rollout)
+        outcome = say(service, c.Advance(reason="known to be well"), rollout, at=at)
     assert outcome.rollout is not None
     assert outcome.rollout.stage is not None
     if outcome.rollout.stage.name != "canary":
@@ -85,5 +100,5 @@ def begin(service: RolloutService, *, surface: str = SURFACE, cohorts: str = "",
     return outcome.rollout
 
 
-def _apply(service: RolloutService, text: str) -> apply_file.AppliedFile:
-    return apply_file.apply_text(service, text, "bench.yaml", by=ANA, at=now(), command_id=uuid4().hex)
+def _apply(service: RolloutService, text: str, at: datetime | None) -> apply_file.AppliedFile:
+    return apply_file.apply_text(service, text, "bench.yaml", by=ANA, at=at or now(), command_id=uuid4().hex)

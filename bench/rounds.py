@@ -14,7 +14,8 @@ class Effort:
 
     `seconds` is the length of one round of load, and `share` how many of the full number of repetitions there are. So
     many `rollouts` run side by side for `crowded` seconds, looked at every `tick`. Slack has `told_within` seconds to
-    be told of one round before the next. The rest are events of the two long logs, and starts of the demonstration.
+    be told of one round before the next. The rest are events of the two long logs, rows of a warehouse, and starts of
+    the demonstration.
     """
 
     rounds: int
@@ -28,6 +29,7 @@ class Effort:
     told_within: float = 60.0
     large_log: int
     startup_log: int
+    warehouse_rows: int
     demo_starts: int
 
     def some(self, full: int) -> int:
@@ -44,6 +46,7 @@ FULL = Effort(
     crowded=600,
     large_log=1_000_000,
     startup_log=5_000_000,
+    warehouse_rows=100_000_000,
     demo_starts=3,
 )
 QUICK = Effort(
@@ -55,6 +58,7 @@ QUICK = Effort(
     crowded=60,
     large_log=100_000,
     startup_log=100_000,
+    warehouse_rows=2_000_000,
     demo_starts=3,
 )
 SMALLEST = Effort(
@@ -69,6 +73,7 @@ SMALLEST = Effort(
     told_within=0.0,
     large_log=5_000,
     startup_log=5_000,
+    warehouse_rows=20_000,
     demo_starts=1,
 )
 """Whether everything can run at all; what it finds means nothing."""

@@ -53,6 +53,10 @@ class Users:
 
     def come(self, count: int) -> None:
         """So many requests, served as they should be and reported."""
+        self.send(self.build_batch(count), count)
+
+    def build_batch(self, count: int) -> bytes:
+        """The report of so many requests, served as they should be."""
         snapshot = exposure.build_snapshot(self._service.load_world())
 
         def serve(visitor: traffic.Visitor) -> tuple[str, str]:
@@ -60,7 +64,10 @@ class Users:
             return served.variant, served.version
 
         seen = traffic.simulate_requests(self._chance, self._scenario, rollouts.now(), count, serve, rollouts.OLD)
-        body = json.dumps({"observations": [{"surface": rollouts.SURFACE, **one} for one in seen]}).encode()
+        return json.dumps({"observations": [{"surface": rollouts.SURFACE, **one} for one in seen]}).encode()
+
+    def send(self, body: bytes, count: int) -> None:
+        """Hand in a report of `count` requests, until it is committed."""
         batch = ObservationBatch(body=body, content_type="application/json", token="", key="")
         answer = json.loads(self._intake.submit(batch).result())
         if answer["accepted"] != count:
