@@ -16,11 +16,13 @@ from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.documents import difference_text
 from bot.rendering.json import digests, evidence, reviews, rollouts
+from bot.rendering.json.strata import strata_to_json
 from bot.rendering.json.versions import versions_to_json
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core import evaluation
 from core.files import rollout_form
 from core.report_sources import review_sources
+from core.report_sources.strata_sources import load_strata
 from core.rollout import permission
 from core.rollout.refusal import NotFound, Refused
 from core.rollout.state.model import Rollout
@@ -63,6 +65,8 @@ def answer_as_json(parsed: ParsedCommand, context: CommandContext) -> dict[str, 
             return evidence.metric_to_json(rollout, _load_latest(rollout, context), parsed.args[0], trend)
         case "segments":
             return evidence.segments_to_json(rollout, _load_latest(rollout, context))
+        case "strata":
+            return strata_to_json(rollout, load_strata(service, rollout), _load_latest(rollout, context).at)
         case _:
             found = evidence.evidence_to_json(
                 rollout,

@@ -321,6 +321,7 @@ VERBS: Mapping[str, Verb] = {
         brief="strata <id>",
         does="Each audience of a rollout in one table, compared within itself, and which was rolled back alone.",
         example="strata R-118",
+        has_json=True,
     ),
     "checks": Verb(
         group="See",

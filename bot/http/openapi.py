@@ -144,6 +144,26 @@ EVIDENCE: dict[int | str, _Json] = {
         ),
     )
 }
+STRATA: dict[int | str, _Json] = {
+    200: _build_response(
+        "Its strata",
+        _build_object_schema(
+            ("rollout", "strata"),
+            rollout=_TEXT,
+            strata=_build_array_schema(
+                _build_object_schema(
+                    ("name", "state", "percent", "verdict", "requests", "metrics"),
+                    name=_MAYBE_TEXT,
+                    state={"type": "string", "enum": ["ahead", "compared", "served", "back"]},
+                    percent={"type": "number"},
+                    verdict=_MAYBE_TEXT,
+                    requests=_build_object_schema(("canary", "control"), canary=_COUNT, control=_COUNT),
+                    metrics=_build_array_schema(_METRIC),
+                )
+            ),
+        ),
+    )
+}
 REVIEW: dict[int | str, _Json] = {
     200: _build_response(
         "Its review",

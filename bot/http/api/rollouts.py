@@ -20,6 +20,8 @@ from bot.rendering.answers.baseline import baseline_to_json
 from bot.rendering.json.evidence import evidence_to_json
 from bot.rendering.json.reviews import review_to_json
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
+from bot.rendering.json.strata import strata_to_json
+from bot.rendering.numbers.latest_numbers import select_latest
 from core.apply_file import apply_text
 from core.evaluation import load_newest_judgement, load_soft_errors
 from core.files.policy_file import PolicyFile
@@ -28,6 +30,7 @@ from core.files.rollout_form import suggest_limits
 from core.files.surface_file import SurfaceFile
 from core.files.syntax.problems import UnreadableFile, to_json
 from core.report_sources import review_sources
+from core.report_sources.strata_sources import load_strata
 from core.rollout import commands as c
 from core.rollout.refusal import NotFound, Refused
 from core.rollout.state.model import RolloutState
@@ -82,6 +85,14 @@ def build_router(
         rollout = command_handling.find_rollout(service, rollout_id)
         judgement, errors = load_newest_judgement(service, rollout), load_soft_errors(service, rollout)
         return JSONResponse(evidence_to_json(rollout, judgement, now(), errors))
+
+    @api.get("/rollouts/{rollout_id}/strata", tags=["rollouts"], responses=openapi.STRATA)
+    def show_strata(request: Request, rollout_id: str) -> JSONResponse:
+        """Each audience that can be rolled back alone, compared within itself; everyone else comes last."""
+        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
+        rollout = command_handling.find_rollout(service, rollout_id)
+        numbers = select_latest(rollout, load_newest_judgement(service, rollout), now())
+        return JSONResponse(strata_to_json(rollout, load_strata(service, rollout), numbers.at))
 
     @api.get("/rollouts/{rollout_id}/review", tags=["rollouts"], responses=openapi.REVIEW)
     def show_review(request: Request, rollout_id: str) -> JSONResponse:

@@ -18,12 +18,13 @@ from bot.http.pages.plan_sections import build_plan_sections
 from bot.http.pages.version_page import build_version_page
 from bot.process.process_state import ProcessStatus
 from bot.rendering import wording
-from bot.rendering.answers import history
+from bot.rendering.answers import history, strata
 from bot.rendering.documents import history_file
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
 from bot.rendering.numbers import soft_error_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core import evaluation
+from core.report_sources.strata_sources import load_strata
 from core.rollout.refusal import NotFound
 from core.rollout.state.events import EvidenceRecorded, RolloutEvent
 from core.rollout.state.evolve import evolve
@@ -101,6 +102,8 @@ def build_router(
             delivered=history.count_left_out(entries),
             zone=zone,
             numbers=build_numbers(service, rollout, select_latest(rollout, judgement, now())),
+            strata_header=strata.HEADER,
+            strata=strata.list_rows(rollout, load_strata(service, rollout)),
             soft_errors=soft_error_words.list_rows(evaluation.load_soft_errors(service, rollout)),
             facts=build_plan_sections(service, rollout, entries, now()) if rollout.started_at is None else (),
         )

@@ -27,10 +27,15 @@ def render(rollout: Rollout, rows: Sequence[StratumVerdict]) -> Message:
     ]
     return blocks.build_message(
         f"Strata: {wording.format_subject(rollout)}, each compared within itself.",
-        blocks.table(HEADER, [_build_row(rollout, row) for row in rows]),
+        blocks.table(HEADER, list_rows(rollout, rows)),
         blocks.actions(*offered),
         blocks.context(f"{rollout.id} · people of one stratum say little about another"),
     )
+
+
+def list_rows(rollout: Rollout, rows: Sequence[StratumVerdict]) -> list[tuple[str, ...]]:
+    """The cells of the table under `HEADER`, as plain text; empty if everyone is compared together."""
+    return [_build_row(rollout, row) for row in rows] if len(rows) > 1 else []
 
 
 def _build_row(rollout: Rollout, row: StratumVerdict) -> tuple[str, ...]:
