@@ -16,7 +16,7 @@ import psutil
 
 ROOT = Path(__file__).parents[1]
 ROLLOUT = Path(sys.executable).parent / "rollout"
-START_WITHIN = 20
+START_WITHIN = 60  # seconds
 _OURS = ("DATABASE_URL", "SLACK_", "ROLLOUT_", "HOST", "PORT", "LOG_FORMAT")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
