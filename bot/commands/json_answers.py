@@ -24,6 +24,7 @@ from core.files import rollout_form
 from core.report_sources import review_sources
 from core.report_sources.strata_sources import load_strata
 from core.rollout import permission
+from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.refusal import NotFound, Refused
 from core.rollout.state.model import Rollout
 
@@ -47,13 +48,16 @@ def answer_as_json(parsed: ParsedCommand, context: CommandContext) -> dict[str, 
         versions = version_queries.load_versions(service, version_queries.find_surface(parsed, world))
         return versions_to_json(versions.surface, versions.records)
     if parsed.verb == "list":
-        return {"rollouts": [rollouts.rollout_to_json(r) for r in queries.select_rollouts(parsed, context)]}
+        chosen = queries.select_rollouts(parsed, context)
+        return {
+            "rollouts": [rollouts.rollout_to_json(r, find_neighbours(world, r, context.at)) for r in chosen],
+        }
     rollout = resolve.find_rollout(parsed.rollout, world, thread_ts=context.thread_ts)
     if not isinstance(rollout, Rollout):
         raise NotFound(rollout.question)
     match parsed.verb:
         case "status":
-            return rollouts.rollout_to_json(rollout)
+            return rollouts.rollout_to_json(rollout, find_neighbours(world, rollout, context.at))
         case "checks":
             return {"checks": [rollouts.eval_to_json(rollout, index) for index in sorted(rollout.evals)]}
         case "history":

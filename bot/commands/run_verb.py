@@ -18,12 +18,13 @@ from bot.commands.parsing import grammar, resolve, rollback_intent, typed_stratu
 from bot.commands.parsing.grammar import Misunderstood, ParsedCommand, ParseResult
 from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.commands.verbs import REVIEW_FLAGS, VerbArguments, build_command, takes_rest_of_line
-from bot.rendering import headline, wording
+from bot.rendering import headline, queue_words, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import event_lines, feedback, rollback_alert
 from core.report_sources import review_sources
 from core.rollout import commands as c
+from core.rollout.concurrency import start_queue
 from core.rollout.refusal import Refused
 from core.rollout.serving import strata
 from core.rollout.state import events as e
@@ -153,12 +154,22 @@ def _run_verb(parsed: ParsedCommand, context: CommandContext) -> Message:
         return dry_runs.try_command(command, rollout.id, f"{parsed.verb} {rollout.id}", context)
     answer = submit_command(command, rollout.id, context)
     if parsed.verb == "start" and "queue" in parsed.flags and rollout.started_at is None:
-        return blocks.append_blocks(answer, blocks.context("It starts once nothing else runs on that AI feature."))
+        return blocks.append_blocks(answer, blocks.context(_describe_queue(rollout.id, context)))
     if parsed.verb == "start" and (at := parsed.flags.get("at")):
         return blocks.append_blocks(
             answer, blocks.context(typed_times.explain_reading(at, context.by, context.at, zone))
         )
     return answer
+
+
+def _describe_queue(rollout_id: str, context: CommandContext) -> str:
+    """What a rollout that was queued waits for."""
+    world = context.service.load_world()
+    rollout = world.get_rollout(rollout_id)
+    place = start_queue.find_place(world, rollout, context.at)
+    if place is None:
+        return "It starts once nothing is missing."
+    return f"It is {queue_words.describe_place(place)}. When its turn comes, what is live is checked again."
 
 
 def _retry_command(parsed: ParsedCommand) -> str:

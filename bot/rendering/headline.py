@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import assert_never
 
-from bot.rendering import wording
+from bot.rendering import queue_words, wording
+from core.rollout.concurrency.start_queue import QueuePlace
 from core.rollout.decisions import gating
 from core.rollout.plans.plan import GATE_KINDS, Stage, StageKind
 from core.rollout.serving import conversations
@@ -11,17 +12,17 @@ from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
 
 
-def render(rollout: Rollout, zone: str) -> str:
-    """One line of at most 140 visible characters; times appear in each reader's own time zone."""
-    return (
-        f"{wording.technical_state(rollout)}: {wording.format_subject(rollout)}{_describe_consequence(rollout, zone)}"
-    )
+def render(rollout: Rollout, zone: str, place: QueuePlace | None = None) -> str:
+    """One line of at most 140 visible characters; times appear in each reader's own time zone. `place` is that in the
+    queue, if it waits there."""
+    consequence = _describe_consequence(rollout, zone, place)
+    return f"{wording.technical_state(rollout)}: {wording.format_subject(rollout)}{consequence}"
 
 
-def _describe_consequence(rollout: Rollout, zone: str) -> str:
+def _describe_consequence(rollout: Rollout, zone: str, place: QueuePlace | None) -> str:
     match rollout.state:
         case RolloutState.PLANNED:
-            return f", {wording.format_version_change(rollout)}. {describe_start_condition(rollout, zone)}"
+            return f", {wording.format_version_change(rollout)}. {describe_start_condition(rollout, zone, place)}"
         case RolloutState.RUNNING:
             return _describe_running(rollout, zone)
         case RolloutState.WAITING:
@@ -62,9 +63,11 @@ def _describe_exposure(rollout: Rollout) -> str:
     return f"It stays at {wording.format_percent(rollout.percent)}" if rollout.percent else "Nobody sees it"
 
 
-def describe_start_condition(rollout: Rollout, zone: str) -> str:
+def describe_start_condition(rollout: Rollout, zone: str, place: QueuePlace | None = None) -> str:
     """What a planned rollout is waiting for before it can start."""
-    if rollout.live_instead:
+    if place is not None and (rollout.request is None or gating.is_approved(rollout)):
+        return f"It is {queue_words.describe_place(place)}."
+    if rollout.live_instead and rollout.start is None:
         old, live = wording.escape(rollout.plan.from_version, 40), wording.escape(rollout.live_instead, 40)
         return f"Cannot start: {old} is no longer live, {live} is."
     if rollout.frozen_until is not None:

@@ -5,10 +5,8 @@ from typing import Any
 
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.problems import UnreadableFile
-from core.rollout.plans.plan import changed_parts
+from core.rollout.plans.plan import MERGED_PARTS, changed_parts
 from core.rollout.state.surface import Surface
-
-MERGED_PARTS = ("params", "routing")  # parts that are merged key by key; all others are replaced as a whole
 
 
 def find_changes(file: RolloutFile, surface: Surface) -> tuple[str, Mapping[str, Any]]:

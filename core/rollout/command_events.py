@@ -5,11 +5,13 @@ from typing import assert_never
 
 from core.rollout import commands as c
 from core.rollout import consequences, permission
-from core.rollout.context import Actor, Context
+from core.rollout.concurrency import start_queue
+from core.rollout.context import ENGINE, Actor, Context
+from core.rollout.decisions import gating
 from core.rollout.decisions.decider import decide
 from core.rollout.models import model_reports
 from core.rollout.plans.plan import content_hash
-from core.rollout.refusal import NotFound
+from core.rollout.refusal import NotFound, Refused
 from core.rollout.serving import driving
 from core.rollout.state import events as e
 from core.rollout.state.events import NewEvent
@@ -67,6 +69,7 @@ def _build_context(
             hint="Apply its surface file first: rollout apply surface.yaml.",
         )
     others = tuple(r for r in found.running if rollout is None or r != rollout.id)
+    ahead = start_queue.list_ahead(world.rollouts.values(), rollout, at) if rollout is not None else ()
     return Context(
         at=at,
         by=by,
@@ -75,10 +78,30 @@ def _build_context(
         new_id=world.next_id,
         authors=find_version_authors(world, rollout) if isinstance(command, c.Approve | c.Reject) else (),
         other_rollouts_on_surface=others,
+        queued_ahead=tuple(one.id for one in ahead),
+        ready_ahead=tuple(one.id for one in ahead if not others and _can_start(world, one, at)),
         other_rollouts_on_flag=driving.find_competing_rollouts(rollout, world.open_rollouts)
         if rollout is not None
         else (),
     )
+
+
+def _can_start(world: World, rollout: Rollout, at: datetime) -> bool:
+    """Whether a planned rollout lacks nothing for its start."""
+    surface = rollout.plan.surface
+    context = Context(
+        at=at,
+        by=ENGINE,
+        policy=world.policy_for(surface),
+        surface=world.surfaces[surface],
+        other_rollouts_on_surface=world.surfaces[surface].running,
+        other_rollouts_on_flag=driving.find_competing_rollouts(rollout, world.open_rollouts),
+    )
+    try:
+        gating.check_start(rollout, context)
+    except Refused:
+        return False
+    return True
 
 
 def _build_new_events(

@@ -87,6 +87,8 @@ class Context:
     new_id: str = ""  # the id of a new rollout
     authors: tuple[str, ...] = ()  # actor ids of everyone who ever applied the version to be approved
     other_rollouts_on_surface: tuple[str, ...] = ()  # ids of other rollouts under way on the surface
+    queued_ahead: tuple[str, ...] = ()  # ids of those that are ahead of it in the queue of the surface
+    ready_ahead: tuple[str, ...] = ()  # those of them that could start now
     other_rollouts_on_flag: tuple[str, ...] = ()  # ids of other rollouts under way that drive the same flag
 
     @property

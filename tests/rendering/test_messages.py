@@ -496,7 +496,12 @@ def test_a_rollback_after_the_end_says_what_its_count_leaves_out(words: Any, sto
 
 def test_a_plan_that_cannot_start_any_more_says_so(words: Any, story: Any) -> None:
     moved = e.BaseChanged(live="v44")
-    planned = story.planned().approved().happen(moved).now
+    dated = story.planned().approved().happen(moved).now
+    assert event_lines.format_line(dated, moved, words.zone) == (
+        "Changed meanwhile: R-118 starts from v42, but v44 is now live on support-assistant. "
+        "Its plan is made again on that when its turn comes."
+    )
+    planned = replace(dated, start=None)
     assert event_lines.format_line(planned, moved, words.zone) == (
         "Cannot start: R-118 starts from v42, but v44 is now live on support-assistant. "
         "Set `change.from` to v44 and apply the file again, or /rollout abandon R-118."

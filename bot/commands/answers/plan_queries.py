@@ -24,6 +24,7 @@ from core.files.syntax.problems import FileProblem, UnreadableFile
 from core.report_sources import eval_coverage, traffic_history
 from core.rollout import permission
 from core.rollout.command_events import find_version_authors
+from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.decisions import gating
 from core.rollout.plans.plan import Plan
 from core.rollout.refusal import NotFound, Refused
@@ -85,10 +86,11 @@ def load_decision_facts(
     return DecisionFacts(
         outlook=None if rollout.started_at is not None else load_rollout_outlook(service, rollout, now),
         rule=permission.find_approver_rule(rollout, world.policy, find_version_authors(world, rollout))
-        if rollout.plan.needs_approval
+        if rollout.plan.needs_approval or rollout.request is not None
         else None,
         concerns=tuple(x.event for x in entries if isinstance(x.event, ConcernRaised) and x.position > planned),
         members=members,
+        neighbours=find_neighbours(world, rollout, now),
     )
 
 

@@ -15,9 +15,13 @@ from bot.rendering.messages import card
 from core import evaluation
 from core.report_sources import eval_coverage
 from core.rollout import permission
+from core.rollout.concurrency import start_queue
+from core.rollout.concurrency.neighbours import find_neighbours
+from core.rollout.concurrency.start_queue import QueuePlace
 from core.rollout.context import is_same_person
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout
+from core.rollout.state.world import World
 from core.store.observations import shadow_samples
 
 
@@ -28,14 +32,22 @@ def _answer_status(parsed: ParsedCommand, context: CommandContext) -> Message:
         if not world.open_rollouts:
             return status.render_live_versions(world)
         if len(world.open_rollouts) > 1:
-            return status.render_list(world.open_rollouts, zone, "Open now")
+            return status.render_list(world.open_rollouts, zone, "Open now", _place_finder(world, context))
     rollout = request.require_rollout(parsed.rollout, context, world, "status {id}")
-    return card.render(rollout, zone, evaluation.newest(context.service, rollout))
+    return card.render(
+        rollout, zone, evaluation.newest(context.service, rollout), find_neighbours(world, rollout, context.at)
+    )
+
+
+def _place_finder(world: World, context: CommandContext) -> Callable[[Rollout], QueuePlace | None]:
+    return lambda rollout: start_queue.find_place(world, rollout, context.at)
 
 
 def _answer_list(parsed: ParsedCommand, context: CommandContext) -> Message:
-    zone = context.service.cached_world().policy.timezone
-    return status.render_list(select_rollouts(parsed, context), zone, "Rollouts" if parsed.flags else "Open now")
+    world = context.service.load_world()
+    title = "Rollouts" if parsed.flags else "Open now"
+    finder = _place_finder(world, context)
+    return status.render_list(select_rollouts(parsed, context), world.policy.timezone, title, finder)
 
 
 def select_rollouts(parsed: ParsedCommand, context: CommandContext) -> tuple[Rollout, ...]:

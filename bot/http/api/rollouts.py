@@ -32,6 +32,7 @@ from core.files.syntax.problems import UnreadableFile, to_json
 from core.report_sources import review_sources
 from core.report_sources.strata_sources import load_strata
 from core.rollout import commands as c
+from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.refusal import NotFound, Refused
 from core.rollout.state.model import RolloutState
 from core.service import CommandOutcome, RolloutService
@@ -61,13 +62,16 @@ def build_router(
         found = service.load_newest_rollouts(limit + 1, before=before or "", state=state, surface=surface)
         shown = found[:limit]
         following = shown[-1].id if len(found) > limit else None
-        return JSONResponse({"rollouts": [rollout_to_json(r) for r in shown], "next": following})
+        world, at = service.load_world(), now()
+        listed = [rollout_to_json(r, find_neighbours(world, r, at)) for r in shown]
+        return JSONResponse({"rollouts": listed, "next": following})
 
     @api.get("/rollouts/{rollout_id}", tags=["rollouts"], responses=openapi.ROLLOUT)
     def show_rollout(request: Request, rollout_id: str) -> JSONResponse:
         """One rollout in its current state."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
-        return JSONResponse(rollout_to_json(command_handling.find_rollout(service, rollout_id)))
+        rollout = command_handling.find_rollout(service, rollout_id)
+        return JSONResponse(rollout_to_json(rollout, find_neighbours(service.load_world(), rollout, now())))
 
     @api.get("/rollouts/{rollout_id}/events", tags=["rollouts"], responses=openapi.EVENTS)
     def list_events(

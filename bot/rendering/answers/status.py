@@ -1,8 +1,11 @@
 """Status answers: a list of rollouts, or the live version of every AI feature."""
 
+from collections.abc import Callable
+
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
+from core.rollout.concurrency.start_queue import QueuePlace
 from core.rollout.plans.plan import content_hash
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
@@ -10,13 +13,18 @@ from core.rollout.state.world import World
 MAX_LISTED = 10
 
 
-def render_list(rollouts: tuple[Rollout, ...], zone: str, title: str) -> Message:
-    """One line per rollout, newest first; `title` names the list."""
+def render_list(
+    rollouts: tuple[Rollout, ...],
+    zone: str,
+    title: str,
+    find_place: Callable[[Rollout], QueuePlace | None] = lambda _: None,
+) -> Message:
+    """One line per rollout, newest first; `title` names the list, `find_place` finds places in queues."""
     if not rollouts:
         return blocks.build_message(
             f"{title}: none.", blocks.context("Plan one with rollout apply FILE. See all with /rollout list --all")
         )
-    shown = [headline.render(r, zone) for r in reversed(rollouts)][:MAX_LISTED]
+    shown = [headline.render(r, zone, find_place(r)) for r in reversed(rollouts)][:MAX_LISTED]
     left = [wording.format_remainder(len(rollouts) - MAX_LISTED)] if len(rollouts) > MAX_LISTED else []
     return blocks.build_message(f"{title}: {len(rollouts)}.", blocks.lines_section([*shown, *left]))
 

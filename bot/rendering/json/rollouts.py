@@ -3,14 +3,17 @@
 import json
 from typing import Any
 
+from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours
+from core.rollout.concurrency.start_queue import QueuePlace
 from core.rollout.plans.plan import content_hash
 from core.rollout.state.model import Rollout
 from core.store.formats import codec
 from core.store.log.event_log import StoredEvent
 
 
-def rollout_to_json(rollout: Rollout) -> dict[str, Any]:
-    """A rollout's current state; percentages are 0 to 100 of the stage's audience, times are ISO 8601."""
+def rollout_to_json(rollout: Rollout, neighbours: Neighbours = NO_NEIGHBOURS) -> dict[str, Any]:
+    """A rollout's current state; percentages are 0 to 100 of the stage's audience, times are ISO 8601. `neighbours` is
+    what other rollouts mean for it."""
     plan = rollout.plan
     return {
         "id": rollout.id,
@@ -31,7 +34,12 @@ def rollout_to_json(rollout: Rollout) -> dict[str, Any]:
         "start": rollout.start.isoformat() if rollout.start else None,
         "started_at": rollout.started_at.isoformat() if rollout.started_at else None,
         "ended_at": rollout.ended_at.isoformat() if rollout.ended_at else None,
+        "queue": _place_to_json(neighbours.place) if neighbours.place is not None else None,
     }
+
+
+def _place_to_json(place: QueuePlace) -> dict[str, Any]:
+    return {"position": place.position, "of": place.length, "behind": list(place.behind)}
 
 
 def event_to_json(recorded: StoredEvent) -> dict[str, Any]:

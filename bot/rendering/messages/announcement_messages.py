@@ -24,6 +24,7 @@ from bot.rendering.messages.notices import follow_up, notice, notice_note, subsc
 from bot.rendering.messages.plan_facts import DecisionFacts
 from core.reviews import draft
 from core.reviews.investigation import Investigation
+from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.decisions import gating
 from core.rollout.notifications import direct_messages
 from core.rollout.notifications.announcements import Announcement, AnnouncementKind, notice_key
@@ -59,7 +60,7 @@ def render(
     entry = next((x for x in entries if x.position == position), None)
     match announcement.kind:
         case AnnouncementKind.CARD:
-            return card.render(rollout, zone, newer())
+            return card.render(rollout, zone, newer(), find_neighbours(world, rollout, at))
         case AnnouncementKind.NOTICE | AnnouncementKind.NOTICE_EDIT:
             return _render_notice(announcement, rollout, world, at)
         case AnnouncementKind.DIRECT_NOTICE:

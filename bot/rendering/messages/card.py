@@ -6,10 +6,11 @@ from typing import TypeAlias, assert_never
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
-from bot.rendering.messages import conversation_words, event_lines, rollback_alert, stratum_words
+from bot.rendering.messages import conversation_words, event_lines, neighbour_words, rollback_alert, stratum_words
 from bot.rendering.numbers import blind_spot_words, eval_words, known_areas, segments, tester_words
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Cleared, Continue, NoControl
+from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours
 from core.rollout.decisions import gating
 from core.rollout.state import holds
 from core.rollout.state.events import EvidenceRecorded, RolledBack
@@ -19,12 +20,14 @@ Newer: TypeAlias = tuple[Judgement, datetime] | None
 """What a look has shown since the last evidence, and when; None where nothing."""
 
 
-def render(rollout: Rollout, zone: str, newer: Newer = None) -> Message:
-    """The card for the rollout's current state."""
+def render(rollout: Rollout, zone: str, newer: Newer = None, neighbours: Neighbours = NO_NEIGHBOURS) -> Message:
+    """The card for the rollout's current state; `neighbours` is what other rollouts mean for it."""
     return blocks.build_message(
-        headline.render(rollout, zone),
+        headline.render(rollout, zone, neighbours.place),
         blocks.section(headline.format_stage_progress(rollout)),
-        blocks.lines_section(_format_state_lines(rollout, zone, newer)),
+        blocks.lines_section(
+            [*neighbour_words.list_lines(rollout, neighbours), *_format_state_lines(rollout, zone, newer)]
+        ),
         _build_buttons(rollout),
         blocks.context(_format_footer(rollout)),
     )
@@ -129,7 +132,7 @@ def _build_buttons(rollout: Rollout) -> Block | None:
             ready = (
                 not rollout.live_instead
                 and rollout.start is None
-                and (not rollout.plan.approvals.needed or gating.is_approved(rollout))
+                and (not gating.needs_start_approval(rollout) or gating.is_approved(rollout))
             )
             start = buttons.run_command("Start", f"start {rollout.id}") if ready else None
             return blocks.actions(start, buttons.plan_details(rollout))

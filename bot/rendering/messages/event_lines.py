@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import assert_never
 
-from bot.rendering import headline, wording
+from bot.rendering import headline, queue_words, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import conversation_words, decision, glass_broken, rollback_alert, stratum_words
 from bot.rendering.numbers import blind_spot_words, eval_words, measure_rows, tester_words
 from core.rollout.plans.plan import StageKind
+from core.rollout.plans.renewal import PlanRenewal
 from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout
@@ -49,6 +50,8 @@ def _suggest_next(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.FeltOff():
             return "If a second person says so, it goes on hold." if len(rollout.felt_off) < 2 else ""
         case e.BaseChanged() if event.live != rollout.plan.from_version:
+            if rollout.start is not None:
+                return "Its plan is made again on that when its turn comes."
             live = wording.escape(event.live, 40)
             return f"Set `change.from` to {live} and apply the file again, or /rollout abandon {rollout.id}."
         case e.MessageFailed():
@@ -67,6 +70,8 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
     `rollout` is the state after the event, or a later one.
     """
     match event:
+        case e.Planned(renewal=PlanRenewal() as renewal):
+            return queue_words.describe_renewal(rollout.id, event.plan, renewal)
         case e.Planned():
             return (
                 f"Planned by {wording.format_actor(event.by)}: {wording.format_subject(rollout)}, "
@@ -304,6 +309,8 @@ def _format_base_change(rollout: Rollout, event: e.BaseChanged) -> str:
     surface = wording.escape(rollout.plan.surface, 60)
     if event.live == rollout.plan.from_version:
         return f"Can start again: {rollout.id}. {old} is live on {surface} again."
+    if rollout.start is not None:
+        return f"Changed meanwhile: {rollout.id} starts from {old}, but {live} is now live on {surface}."
     return f"Cannot start: {rollout.id} starts from {old}, but {live} is now live on {surface}."
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from bot.rendering import difference_words, headline, wording
-from bot.rendering.messages import conversation_words, stratum_words
+from bot.rendering.messages import conversation_words, neighbour_words, stratum_words
 from bot.rendering.numbers import (
     blind_spot_words,
     eval_words,
@@ -21,6 +21,7 @@ from core.files.foresight.outlook import PlanOutlook
 from core.judging.model import limits
 from core.judging.model.limits import Limit, LimitKind, LimitRole
 from core.judging.model.verdict import Measure
+from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours
 from core.rollout.permission import ApproverRule
 from core.rollout.plans.plan import NoticePlan, Plan, StageKind, content_hash
 from core.rollout.state.events import ConcernRaised
@@ -53,6 +54,7 @@ class DecisionFacts:
     rule: ApproverRule | None = None
     concerns: tuple[ConcernRaised, ...] = ()
     members: ListMembers = lambda _: {}
+    neighbours: Neighbours = NO_NEIGHBOURS
 
 
 def list_sections(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[FactSection]:
@@ -61,6 +63,9 @@ def list_sections(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[Fac
     against = tuple(_list_reasons_against(rollout, facts))
     found = [
         FactSection(title="What changes", lines=(describe_change(rollout),)),
+        FactSection(
+            title="Other rollouts", lines=tuple(neighbour_words.list_lines(rollout, facts.neighbours)), is_list=True
+        ),
         FactSection(title="Flag it drives", lines=tuple(_list_driven_flags(rollout.plan))),
         *list_plan_sections(rollout.plan, None if started else facts.outlook, zone),
         FactSection(title="Limits so far", lines=tuple(_list_measured_limits(rollout)), is_list=True),

@@ -7,6 +7,7 @@ from typing import assert_never
 from core import durations
 from core.judging.model import verdict as v
 from core.rollout import commands as c
+from core.rollout.concurrency import renewing
 from core.rollout.context import Context
 from core.rollout.decisions import gating, stage_changes, stage_gates
 from core.rollout.models import way_back
@@ -88,9 +89,13 @@ def _decide_planned(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
             e.ApprovalExpired(request=request.request),
             gating.build_approval_request(rollout, request.gate, request.needed, context),
         ]
-    if context.surface is not None and context.surface.live != (rollout.live_instead or rollout.plan.from_version):
-        return [e.BaseChanged(live=context.surface.live)]
-    if not gating.is_start_due(rollout, context):
+    surface, is_due = context.known_surface, gating.is_start_due(rollout, context)
+    is_first = is_due and not context.other_rollouts_on_surface and not context.queued_ahead
+    if is_first and renewing.is_outdated(rollout, surface) and (renewed := renewing.renew_plan(rollout, context)):
+        return renewed
+    if surface.live != (rollout.live_instead or rollout.plan.from_version):
+        return [e.BaseChanged(live=surface.live)]
+    if not is_due or context.ready_ahead:
         return []
     try:
         gating.check_start(rollout, context)

@@ -143,6 +143,13 @@ def is_approved(rollout: Rollout) -> bool:
     return rollout.request is not None and rollout.missing_approvals == 0
 
 
+def needs_start_approval(rollout: Rollout) -> bool:
+    """Whether somebody has to approve the start: as the plan says, or because a renewed plan replaces what is live."""
+    return bool(rollout.plan.approvals.needed) or (
+        rollout.state is RolloutState.PLANNED and rollout.renewal is not None and bool(rollout.renewal.replaces)
+    )
+
+
 def describe_missing_approvals(rollout: Rollout) -> str:
     """Whose approvals the open request still needs, in words."""
     left, groups = rollout.missing_approvals, rollout.missing_groups
@@ -247,7 +254,7 @@ def _find_conflicts(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
 
 
 def _find_missing_approvals(rollout: Rollout) -> Iterator[Obstacle]:
-    if rollout.plan.approvals.needed and not is_approved(rollout):
+    if needs_start_approval(rollout) and not is_approved(rollout):
         needs = describe_missing_approvals(rollout) if rollout.request else "an approval"
         yield Obstacle(
             text=f"It needs {needs}.",

@@ -151,9 +151,13 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             pass  # the card shows the earliest start
         case e.Planned():
             result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
-            result += _build_replaced_notice_edits(before, after)
-            result += _build_notices(after)
-            result += _build_start_reminders(after)
+            if event.renewal is None:
+                result += _build_replaced_notice_edits(before, after)
+                result += _build_notices(after)
+                result += _build_start_reminders(after)
+            else:
+                result += [one for one in _build_notices(after) if one.key not in after.messages]
+                result += _build_notice_edits(after)
         case e.ApprovalRequested():
             result.append(announce_here(AnnouncementKind.APPROVAL, f"approval:{event.request}"))
         case e.ComparisonEnded():
@@ -266,6 +270,12 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
         case _:
             assert_never(event)
     return tuple(result)
+
+
+def build_card(rollout: Rollout) -> Announcement:
+    """An edit of the card, because something beside the rollout changed."""
+    where = rollout.plan.engineering_channel
+    return Announcement(kind=AnnouncementKind.CARD, rollout=rollout.id, channel=where, key=CARD_KEY)
 
 
 SURFACE_KINDS = frozenset({AnnouncementKind.OTHER_MODEL, AnnouncementKind.RETIREMENT})

@@ -20,7 +20,7 @@ def announce_directly(
     for person, audience in followers:
         key = notice_key(after, audience, person.user)
         match event:
-            case e.Planned():
+            case e.Planned() if event.renewal is None or key not in after.messages:
                 yield _build_notice(after, person, audience, _find_due(after, person, audience, at))
             case e.Started():
                 if key not in after.messages:  # they follow it since it was planned
@@ -33,7 +33,8 @@ def announce_directly(
                 yield _build_follow_up(after, position, person, audience, None)
                 yield from _build_edit(after, person, audience)
             case (
-                e.StageEntered()
+                e.Planned()
+                | e.StageEntered()
                 | e.StartScheduled()
                 | e.BaseChanged()
                 | e.Held()

@@ -15,6 +15,7 @@ from core.metrics.catalogue import Metric
 from core.metrics.own_metrics import find_metric
 
 Content = Mapping[str, Any]  # the whole content of a version: prompt, model, params, tools, routing
+MERGED_PARTS = ("params", "routing")  # parts that are merged key by key; all others are replaced as a whole
 
 
 class StageKind(StrEnum):

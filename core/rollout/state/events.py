@@ -16,6 +16,7 @@ from core.judging.model.soft_errors import SoftErrorCounts
 from core.judging.model.verdict import BlindSpot, Finding, Measure, Verdict
 from core.rollout.plans.plan import Content, Plan
 from core.rollout.plans.policy import Policy
+from core.rollout.plans.renewal import PlanRenewal
 from core.rollout.state.surface import SurfaceEvent
 from core.rollout.workspace.freezes import FreezeEvent
 from core.rollout.workspace.subscriptions import SubscriptionEvent
@@ -23,10 +24,14 @@ from core.rollout.workspace.subscriptions import SubscriptionEvent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A rollout file was applied. Applying it again before the start resets approvals and notices."""
+    """A rollout file was applied. Applying it again before the start resets approvals and notices.
+
+    With a `renewal`, no file was: a plan that waited in the queue was made again on the version that is live now. That
+    resets the approvals alone.
+    """
 
     TYPE: ClassVar[str] = "rollout.planned"
-    LATER: ClassVar[tuple[str, ...]] = (*(f"plan.{name}" for name in Plan.LATER), "baseline")
+    LATER: ClassVar[tuple[str, ...]] = (*(f"plan.{name}" for name in Plan.LATER), "baseline", "renewal")
     rollout: str
     plan: Plan
     fingerprint: str
@@ -34,6 +39,7 @@ class Planned:
     to_content: Content
     by: str
     baseline: str | None = None  # the rollout whose baseline filled in the sample sizes
+    renewal: PlanRenewal | None = None  # why it was made again; None: a file was applied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from core.rollout.plans.plan import StageKind
+from core.rollout.plans.renewal import PlanRenewal
 from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.fast_replace import replace
@@ -28,6 +29,8 @@ def evolve(rollout: Rollout | None, event: e.RolloutEvent, at: datetime) -> Roll
 
 
 def _apply_planned(before: Rollout | None, event: e.Planned, at: datetime) -> Rollout:
+    if event.renewal is not None and before is not None:
+        return _apply_renewal(before, event, event.renewal)
     return Rollout(
         id=event.rollout,
         plan=event.plan,
@@ -44,6 +47,30 @@ def _apply_planned(before: Rollout | None, event: e.Planned, at: datetime) -> Ro
         requests_made=before.requests_made if before else 0,
         open_concerns=before.open_concerns if before else (),
         reminders=before.reminders if before else {},
+    )
+
+
+def _apply_renewal(before: Rollout, event: e.Planned, renewal: PlanRenewal) -> Rollout:
+    """The rollout on another base. It keeps its place in the queue, and its notices: what people notice is the same."""
+    kept = (f"notice:{before.fingerprint}:", f"direct:{before.fingerprint}:")
+    told = {
+        key.replace(before.fingerprint, event.fingerprint, 1): posted
+        for key, posted in before.messages.items()
+        if key.startswith(kept)
+    }
+    return replace(
+        before,
+        plan=event.plan,
+        fingerprint=event.fingerprint,
+        from_content=event.from_content,
+        to_content=event.to_content,
+        baseline=event.baseline or "",
+        live_instead="",
+        renewal=renewal,
+        messages={**before.messages, **told},
+        request=None,
+        approvals=(),
+        evals={},
     )
 
 

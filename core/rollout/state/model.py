@@ -8,6 +8,7 @@ from enum import StrEnum
 from core.judging.model.limits import LimitRole
 from core.judging.model.verdict import BlindSpot, Measure
 from core.rollout.plans.plan import Content, Plan, Stage, changed_parts
+from core.rollout.plans.renewal import PlanRenewal
 from core.rollout.state.events import (
     ApprovalRequested,
     Approved,
@@ -110,6 +111,7 @@ class Rollout:
     ended_at: datetime | None = None
     completed_at: datetime | None = None  # when its version went live for good and the old one was retired
     start: datetime | None = None  # when it starts automatically
+    renewal: PlanRenewal | None = None  # why the plan was made again while it waited; None: its file was applied last
     live_instead: str = ""  # before the start: the live version, if it is no longer the one the plan starts from
     spans: tuple[StageSpan, ...] = ()
     request: ApprovalRequested | None = None  # the open approval request, if any

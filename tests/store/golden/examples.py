@@ -9,7 +9,7 @@ from core.judging.model import comparison, limits, verdict
 from core.judging.model.causes import Cause, DifferenceCauses
 from core.judging.model.soft_errors import SoftErrorCounts
 from core.metrics.own_metrics import define_metric
-from core.rollout.plans import baseline, policy
+from core.rollout.plans import baseline, policy, renewal
 from core.rollout.plans import plan as p
 from core.rollout.state import events as e
 from core.rollout.state import surface
@@ -674,6 +674,17 @@ EXAMPLES: dict[str, e.Event] = {
         digest="3b1f9d",
         by="token:ingest",
         report=EVAL_REPORT,
+    ),
+    "rollout.planned.1.renewal": e.Planned(
+        rollout="R-119",
+        plan=PLAN,
+        fingerprint="40c1dd6ae0f2b7a9",
+        from_content=OLD,
+        to_content=NEW,
+        by="slack:T1/U2",
+        renewal=renewal.PlanRenewal(
+            from_version="v41", to_version="v42", live_by="R-118", replaces=("params", "prompt")
+        ),
     ),
     "rollout.planned.1.lower_bound": e.Planned(
         rollout="R-7", plan=CERTAIN, fingerprint=CERTAIN.fingerprint(), from_content=OLD, to_content=NEW, by="U2"

@@ -35,6 +35,8 @@ def render(before: Rollout, after: Rollout, event: NotedEvent, name: str, at: da
             text = _describe_growth(before, after, name)
         case e.StartScheduled():
             text = _describe_move(before, after, zone)
+        case e.BaseChanged() if after.live_instead and after.start is not None:
+            text = "Delayed: another change came first, and this one follows it. The notice above stays true."
         case e.BaseChanged() if after.live_instead:
             text = (
                 "Delayed: it will not start as announced, because another change came first. "

@@ -82,7 +82,7 @@ def _start(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
 def _list_missing_before_start(rollout: Rollout, context: Context) -> list[str]:
     """What the start would still have waited for."""
     missing = []
-    if rollout.plan.approvals.needed and not gating.is_approved(rollout):
+    if gating.needs_start_approval(rollout) and not gating.is_approved(rollout):
         missing.append(gating.describe_missing_approvals(rollout) if rollout.request else "approval")
     earliest = gating.find_earliest_start(rollout, context.at)
     if earliest is not None and earliest[0] > context.at:

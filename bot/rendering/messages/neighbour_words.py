@@ -1,0 +1,16 @@
+"""What other rollouts mean for one, in lines: its place in the queue, and what a plan that waited replaces."""
+
+from bot.rendering import queue_words
+from core.rollout.concurrency.neighbours import Neighbours
+from core.rollout.state.model import Rollout, RolloutState
+
+
+def list_lines(rollout: Rollout, neighbours: Neighbours) -> list[str]:
+    """One line for each thing that is the case; escaped mrkdwn."""
+    lines = []
+    if (place := neighbours.place) is not None:
+        said = queue_words.describe_place(place)
+        lines.append(f"Queue: {said}. When its turn comes, what is live is checked again.")
+    if rollout.renewal is not None and rollout.state is RolloutState.PLANNED:
+        lines.append(queue_words.describe_renewal(rollout.id, rollout.plan, rollout.renewal))
+    return lines
