@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal, NoReturn, TypeAlias
 
 from core.files import build_plan
-from core.files.checks import check_files
+from core.files.checks import check_files, layer_checks
 from core.files.checks.metric_checks import check_metrics_in_force
 from core.files.policy_file import PolicyFile, policy_from_file
 from core.files.prompt_files import ReadPrompt, refuse_prompt_file
@@ -76,6 +76,7 @@ def apply_text(
             command, kind, name = c.ApplySurface(declared=surface_from_file(file)), "surface", file.surface
         case PolicyFile():
             found = check_files.check(file, None, world.policy, at)
+            found = (*found, *layer_checks.check_surfaces(file, world.surfaces))
             warnings = _raise_on_errors((*found, *check_metrics_in_force(file, world)))
             policy = policy_from_file(file)
             command, kind, name = c.ApplyPolicy(policy=policy, fingerprint=policy.fingerprint()), "policy", "policy"

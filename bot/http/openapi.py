@@ -453,6 +453,9 @@ _EXPOSURE_RULE = _build_object_schema(
     earlier_cohorts=_build_array_schema({"type": "object"}),
     moved=_ANSWER_INDEX,
     moved_back=_build_array_schema({"type": "string", "pattern": "^[0-9a-f]{16}$"}),
+    layer=_build_object_schema(
+        ("name", "slots"), name=_TEXT, slots=_build_array_schema(_build_array_schema({"type": "integer"}))
+    ),
 )
 _FINISHING_VERSION = _build_object_schema(
     ("answer", "served_to"),
@@ -470,6 +473,7 @@ _DOCUMENT = _build_object_schema(
             answers=_build_array_schema({"type": "object"}),
             live=_ANSWER_INDEX,
             exposure={**_EXPOSURE_RULE, "type": ["object", "null"]},
+            layered={**_EXPOSURE_RULE, "description": "the rule in place of exposure, for the units of a layer"},
             finishing={"type": "object", "additionalProperties": _FINISHING_VERSION},
         ),
     },

@@ -103,6 +103,9 @@ def _describe_running(rollout: Rollout, zone: str) -> str:
     if rollout.frozen_until is not None and stage.percent < 100:
         frozen = wording.format_local_time(rollout.frozen_until, zone)
         return f". Frozen until {frozen}: {_describe_exposure(rollout).lower()}."
+    if stage.kind is StageKind.BAKE and rollout.layer is not None:
+        share = wording.format_percent(100 * rollout.layer.share)
+        return f" is with its {share} of the users. Done {_format_hold_end(rollout, zone)} if all goes well."
     if stage.kind is StageKind.BAKE:
         return f" is with everyone. Done {_format_hold_end(rollout, zone)} if all goes well."
     return f". Next: {next_stage_label(rollout)} {_format_hold_end(rollout, zone)} at the earliest."

@@ -59,11 +59,13 @@ def estimate_dates(rollout: Rollout, posted_at: datetime, now: datetime | None =
         elif begins is not None and _is_undated(rollout, begins, now):
             begins = None
         if is_customer_stage(stage):
-            phases.append(CustomerPhase(percent=stage.percent, at=begins, is_entered=is_entered))
+            phases.append(CustomerPhase(percent=stage.percent * rollout.reach, at=begins, is_entered=is_entered))
         if begins is not None:
             begins += stage.min_hold
             if index == rollout.stage_index:
                 begins += rollout.paused_for
+    if rollout.reach < 1:  # in a layer everyone gets it only once it is done
+        phases.append(CustomerPhase(percent=100, at=begins, is_entered=False))
     steps = [s for s in rollout.plan.stages if is_customer_stage(s)]
     return RolloutDates(
         has_fixed_start=start is not None,
@@ -88,7 +90,7 @@ def customer_percent(rollout: Rollout) -> float:
     stage = rollout.stage
     if rollout.is_under_way and stage is not None and stage.kind is StageKind.COHORT:
         return 0.0
-    return rollout.percent
+    return rollout.percent * rollout.reach
 
 
 def format_start(dates: RolloutDates, zone: str) -> str:

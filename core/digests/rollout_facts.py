@@ -166,6 +166,7 @@ class _FactFold:
         self.rollback: Rollback | None = None
         self.review_requested: Occurrence | None = None
         self.review_due: datetime | None = None
+        self._share = 1.0  # of all users that it may touch, by its layer
         self._stage: Stage | None = None
 
     def apply(self, entry: HistoryEntry) -> None:
@@ -176,12 +177,14 @@ class _FactFold:
                 self.plan = planned.plan
                 if self.planned is None or self.abandoned is not None:
                     self.planned, self.abandoned = here, None
-            case e.Started():
+            case e.Started() as started:
                 self.started = here
+                self._share = started.layer.share if started.layer is not None else 1.0
             case e.StageEntered() as entered:
                 self._enter_stage(entered, here)
             case e.Completed():
                 self.completed = here
+                self.everyone = self.everyone or here
             case e.Abandoned():
                 self.abandoned = here
             case e.RolledBack() as decided:
@@ -198,7 +201,7 @@ class _FactFold:
         self._stage = self.plan.stages[entered.index]
         if entered.percent > 0:
             self.exposed = self.exposed or here
-        if entered.percent >= 100 and self._stage.where is None:
+        if entered.percent >= 100 and self._stage.where is None and self._share == 1.0:
             self.everyone = self.everyone or here
 
     def _build_rollback(self, decided: e.RolledBack, here: Occurrence) -> Rollback:
@@ -207,6 +210,6 @@ class _FactFold:
             decided=here,
             is_automatic=bool(decided.findings),
             after_done=decided.after_done,
-            percent=self._stage.percent if open_to_all and self._stage is not None else None,
+            percent=self._stage.percent * self._share if open_to_all and self._stage is not None else None,
             exposed_units=decided.exposed_units,
         )

@@ -9,6 +9,7 @@ from core.files.choose_template import with_chosen_template
 from core.files.find_changes import find_changes
 from core.files.foresight import known_traffic, prefill
 from core.files.foresight.detection import design_from_plan
+from core.files.foresight.layer_reach import narrow_traffic
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.limit_terms import LimitTerms
 from core.files.syntax.problems import UnreadableFile
@@ -105,7 +106,9 @@ def _fill_sample_sizes(
     if given is not None:
         return tuple(replace(s, min_samples=given.get(s.name, s.min_samples)) for s in plan.stages)
     known = known_traffic.recall_traffic(surface)
-    return plan.stages if known is None else prefill.fill_sample_sizes(design_from_plan(plan, policy), known)
+    if known is None:
+        return plan.stages
+    return prefill.fill_sample_sizes(design_from_plan(plan, policy), narrow_traffic(known, surface, policy))
 
 
 def _choose_version_name(surface: Surface, from_version: str, change: Mapping[str, Any], preferred: str | None) -> str:

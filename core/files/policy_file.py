@@ -12,6 +12,7 @@ from core.files.syntax.fields import (
     Duration,
     Factor,
     Group,
+    Name,
     Percent,
     PersonReference,
     RoleChannel,
@@ -21,7 +22,9 @@ from core.files.syntax.fields import (
     only_value,
 )
 from core.files.syntax.metric_terms import MetricList
+from core.flags.bucketing import percent_to_ppm
 from core.rollout.plans import policy as values
+from core.rollout.plans.layers import Layer, divide_equally
 from core.rollout.plans.plan import Risk, StageKind
 from core.rollout.plans.policy import DEFAULT_POLICY, Freeze, GrowOn, Policy, QuietHours, RiskClass, Unwatched
 
@@ -208,6 +211,10 @@ class ChannelTerms(StrictModel):
         return values.WorkspaceChannels(engineering=self.engineering or "", leadership=self.leadership or "")
 
 
+LayerTerms = dict[Name, Annotated[dict[Name, Percent | None], Field(min_length=1)]]
+"""Layers by name, each with its surfaces; one without a share gets an equal part of what the others leave."""
+
+
 class PolicyFile(WrittenFile):
     """The policy of the workspace."""
 
@@ -228,6 +235,7 @@ class PolicyFile(WrittenFile):
     channels: ChannelTerms | None = None
     customers: CustomerTerms | None = None
     metrics: MetricList = ()
+    layers: LayerTerms = Field(default_factory=dict)
 
 
 def policy_from_file(file: PolicyFile) -> Policy:
@@ -260,6 +268,21 @@ def policy_from_file(file: PolicyFile) -> Policy:
         if file.customers is None
         else values.CustomerRecords(keep=file.customers.keep, channels=file.customers.channels),
         metrics=tuple(terms.to_metric() for terms in file.metrics) or None,
+        layers=build_layers(file) or None,
+    )
+
+
+def build_layers(file: PolicyFile) -> tuple[Layer, ...]:
+    """The layers in the order of their names."""
+    return tuple(
+        divide_equally(
+            name,
+            (
+                (surface, None if percent is None else percent_to_ppm(percent))
+                for surface, percent in file.layers[name].items()
+            ),
+        )
+        for name in sorted(file.layers)
     )
 
 

@@ -9,6 +9,7 @@ import yaml
 
 from core.files.foresight import known_traffic, prefill
 from core.files.foresight.detection import DetectionDesign
+from core.files.foresight.layer_reach import narrow_traffic
 from core.files.rollout_file import load_template_stages
 from core.files.syntax.fields import PART_NAMES
 from core.files.syntax.problems import FileProblem, UnreadableFile
@@ -187,6 +188,7 @@ def suggest_limits(surface: Surface, policy: Policy, template: str = DEFAULT_TEM
     known = known_traffic.recall_traffic(surface)
     if known is None or not known.daily_requests:
         return SuggestedLimits(amounts=usual)
+    known = narrow_traffic(known, surface, policy)
     stages = tuple(stage for entry in load_template_stages(template) for stage in entry.to_stages())
     limits = {limit.metric: _build_usual_limit(limit) for limit in LIMITS}
     risk = TEMPLATES[template].risk

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+from core.flags.layers import LayerShare
 from core.flags.snapshot import (
     Exposure,
     FinishingVersion,
@@ -65,12 +66,15 @@ def encode_surface(flags: SurfaceFlags) -> bytes:
     exposure = _describe_exposure(flags.exposure, refer) if flags.exposure is not None else None
     finishing = {name: _describe_finishing(one, refer) for name, one in flags.finishing.items()}
     versions: dict[str, Version] = {answer.version.name: answer.version for answer in answers}
+    # A client that knows no layers reads `exposure` alone, and serves everybody the live version.
+    layered = exposure is not None and "layer" in exposure
     contents = b",".join(_dump_json(name) + b":" + version.json for name, version in versions.items())
-    return b'{"versions":{%b},"answers":%b,"live":%d,"exposure":%b%b}' % (
+    return b'{"versions":{%b},"answers":%b,"live":%d,"exposure":%b%b%b}' % (
         contents,
         _dump_json([_describe_answer(answer) for answer in answers]),
         live,
-        _dump_json(exposure),
+        _dump_json(None if layered else exposure),
+        b',"layered":%b' % _dump_json(exposure) if layered else b"",
         b',"finishing":%b' % _dump_json(finishing) if finishing else b"",
     )
 
@@ -108,7 +112,12 @@ def _describe_exposure(exposure: Exposure, refer: Any) -> dict[str, Any]:
         ],
         "moved": refer(exposure.moved),
         "moved_back": [f"{digest:016x}" for digest in sorted(exposure.moved_back)],
+        **({} if exposure.layer is None else {"layer": _describe_layer(exposure.layer)}),
     }
+
+
+def _describe_layer(share: LayerShare) -> dict[str, Any]:
+    return {"name": share.layer, "slots": [list(one) for one in share.ranges]}
 
 
 def _describe_finishing(finishing: FinishingVersion, refer: Any) -> dict[str, Any]:
@@ -120,12 +129,14 @@ def _describe_finishing(finishing: FinishingVersion, refer: Any) -> dict[str, An
 
 
 def _describe_served(served: ServedUnits) -> dict[str, Any]:
+    shares = [
+        {"where": _describe_conditions(share.where) if share.where is not None else None, "below": share.below}
+        for share in served.shares
+    ]
     return {
         "salt": served.rollout,
-        "shares": [
-            {"where": _describe_conditions(share.where) if share.where is not None else None, "below": share.below}
-            for share in served.shares
-        ],
+        "shares": shares if served.layer is None else [],
+        **({"layered_shares": shares, "layer": _describe_layer(served.layer)} if served.layer is not None else {}),
         "moved_back": [f"{digest:016x}" for digest in sorted(served.moved_back)],
         "taken_back": [_describe_conditions(where) for where in served.taken_back],
     }

@@ -74,7 +74,7 @@ def _evaluate_surface(flags: SurfaceFlags, unit: str | None, context: Mapping[st
     bucket = evaluate_bucket(flags, unit)
     if bucket is not None and unit and flags.exposure is not None and flags.exposure.is_moved_back(unit, bucket):
         return Evaluation(flags.exposure.moved, bucket)
-    answer = _answer_for_bucket(flags, bucket, context)
+    answer = _answer_for_bucket(flags, unit, bucket, context)
     if flags.finishing and unit and _can_be_observed(unit):
         answer = continue_conversation(flags, unit, context, answer)
     return Evaluation(answer, bucket)
@@ -104,7 +104,7 @@ def choose_answer(flags: SurfaceFlags, unit: str | None, context: Mapping[str, A
         return flags.live
     if bucket in exposure.moved_buckets and exposure.is_moved_back(unit, bucket):
         return exposure.moved
-    return _answer_for_bucket(flags, bucket, context)
+    return _answer_for_bucket(flags, unit, bucket, context)
 
 
 def _can_be_observed(unit: str) -> bool:
@@ -112,10 +112,14 @@ def _can_be_observed(unit: str) -> bool:
     return len(unit) <= MAX_UNIT_LENGTH and "\x00" not in unit
 
 
-def _answer_for_bucket(flags: SurfaceFlags, bucket: int | None, context: Mapping[str, Any]) -> FlagAnswer:
+def _answer_for_bucket(
+    flags: SurfaceFlags, unit: str | None, bucket: int | None, context: Mapping[str, Any]
+) -> FlagAnswer:
     exposure = flags.exposure
-    if exposure is None or bucket is None:
+    if exposure is None or bucket is None or unit is None:
         return flags.live
+    if exposure.layer is not None and not exposure.layer.includes(unit):
+        return exposure.outside
     if exposure.strata:  # only if there are cohorts
         stratum = find_stratum(exposure, context[STRATUM]) if STRATUM in context else None
         if stratum is None:

@@ -119,6 +119,8 @@ def infer_variant(flags: SurfaceFlags, *, unit: str, at: datetime) -> Variant | 
         return UncountedReason.UNKNOWN_CONVERSATION
     if tracked.was_moved_back(unit, at):
         return UncountedReason.NOT_COMPARED
+    if tracked.is_outside(unit):
+        return Variant.STABLE
     bucket = tracked.bucket(unit)
     if bucket < span.canary_below:
         return Variant.CANARY
@@ -222,7 +224,7 @@ def _arm_from_version(
     """The arm that follows from the version alone."""
     if tracked.is_externally_driven:
         return {tracked.to_version: Variant.CANARY, tracked.from_version: Variant.CONTROL}.get(version, Variant.STABLE)
-    if version not in {tracked.to_version, tracked.from_version}:
+    if version not in {tracked.to_version, tracked.from_version} or tracked.is_outside(unit):
         return Variant.STABLE
     if any(one.cohort and one.index < span.index for one in tracked.spans) or tracked.has_cohort_back(at):
         return UncountedReason.UNKNOWN_COHORT

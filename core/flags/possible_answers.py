@@ -29,6 +29,8 @@ def list_possible_answers(flags: SurfaceFlags, unit: str, known: Mapping[str, An
         return (PossibleAnswer(answer=flags.live, cohort=None),)
     if exposure.is_moved_back(unit, bucket):
         return (PossibleAnswer(answer=exposure.moved, cohort=None),)
+    if exposure.layer is not None and not exposure.layer.includes(unit):
+        return (PossibleAnswer(answer=exposure.outside, cohort=None),)
     found: list[PossibleAnswer] = []
     for earlier in exposure.earlier_cohorts:
         is_member = _is_member(earlier.cohort, known)

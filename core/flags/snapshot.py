@@ -9,6 +9,7 @@ from typing import Any
 
 from core.flags.bucketing import MILLION, bucket_of_digest, make_bucketer, make_digester
 from core.flags.flows import CriticalFlow
+from core.flags.layers import LayerShare
 from core.flags.targeting import CohortConditions
 from core.metrics.catalogue import Metric
 
@@ -118,6 +119,7 @@ class Exposure:
     digest: Callable[[str], int]
     # what applications send back -> its cohort; None: the stage's own arms. Empty where there is no cohort
     strata: Mapping[str, EarlierCohort | None]
+    layer: LayerShare | None = None  # units that are not in it get `outside`
 
     def is_final(self, answer: FlagAnswer) -> bool:
         """Whether this answer holds in every conversation, as that of a cohort that was rolled back alone does."""
@@ -145,6 +147,7 @@ class ServedUnits:
     moved_back: frozenset[int]  # 64-bit numbers of units that a person moved back
     taken_back: tuple[CohortConditions, ...]  # of cohorts that were rolled back alone
     digest: Callable[[str], int]
+    layer: LayerShare | None = None  # nobody outside of it was served
 
     def includes(self, unit: str, context: Mapping[str, Any]) -> bool:
         """Whether the unit was served it; False in any doubt, as when it has left its cohort."""
@@ -153,6 +156,8 @@ class ServedUnits:
         except UnicodeEncodeError:
             return False
         if digest in self.moved_back or any(where.matches(context) for where in self.taken_back):
+            return False
+        if self.layer is not None and not self.layer.includes(unit):
             return False
         bucket = bucket_of_digest(digest)
         return any(
@@ -212,10 +217,15 @@ class TrackedRollout:
     cohort_back_at: datetime | None = None  # when the first cohort was rolled back alone
     unit_kind: str = "user"  # what is assigned as a whole: user, conversation or account
     conversations_finish: bool = False  # conversations under way stay on the version that they began with
+    layer: LayerShare | None = None  # nobody outside of it is compared
 
     def has_cohort_back(self, at: datetime) -> bool:
         """Whether a cohort had been rolled back alone by `at`, so that a version alone tells no arm."""
         return self.cohort_back_at is not None and self.cohort_back_at <= at
+
+    def is_outside(self, unit: str) -> bool:
+        """Whether the unit belongs to another surface of the layer, so that it gets the live version uncompared."""
+        return self.layer is not None and not self.layer.includes(unit)
 
     def was_moved_back(self, unit: str, at: datetime) -> bool:
         """Whether this unit had been moved back by `at`, and is not compared since."""
@@ -273,6 +283,7 @@ def build_exposure(
     cohort: Cohort | None,
     past_cohorts: tuple[Cohort, ...],
     moved_back: Collection[int] = (),
+    layer: LayerShare | None = None,
 ) -> Exposure:
     """Build a stage's exposure. `canary` is in ppm of the stage's audience (the cohort, or everybody).
 
@@ -324,6 +335,7 @@ def build_exposure(
         moved_buckets=frozenset(bucket_of_digest(one) for one in moved_back),
         digest=make_digester("expose", rollout),
         strata={own: None, **{one.live.stratum: one for one in earlier}} if earlier or cohort else {},
+        layer=layer,
     )
 
 

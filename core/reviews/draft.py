@@ -236,5 +236,6 @@ def estimate_daily_requests(
                 seen = event.canary_requests + event.control_requests
                 if rollout.plan.control == "matched":
                     seen = round(event.canary_requests / (stage.percent / 100))
-                pace = seen / days if days > 0 and seen else pace
+                share = rollout.layer.share if rollout.layer is not None else 1.0
+                pace = seen / days / share if days > 0 and seen else pace
     return (pace, f"the pace of {rollout.id}") if pace is not None else (None, "")

@@ -12,7 +12,7 @@ from core.rollout.decisions.decider import decide
 from core.rollout.models import model_reports
 from core.rollout.plans.plan import content_hash
 from core.rollout.refusal import NotFound, Refused
-from core.rollout.serving import driving
+from core.rollout.serving import driving, layering
 from core.rollout.state import events as e
 from core.rollout.state.events import NewEvent
 from core.rollout.state.model import Rollout, RolloutState
@@ -70,10 +70,12 @@ def _build_context(
         )
     others = tuple(r for r in found.running if rollout is None or r != rollout.id)
     ahead = start_queue.list_ahead(world.rollouts.values(), rollout, at) if rollout is not None else ()
+    policy = world.policy_for(surface)
+    rest = [one for one in world.open_rollouts if rollout is None or one.id != rollout.id] if policy.layers else ()
     return Context(
         at=at,
         by=by,
-        policy=world.policy_for(surface),
+        policy=policy,
         surface=found,
         new_id=world.next_id,
         authors=find_version_authors(world, rollout) if isinstance(command, c.Approve | c.Reject) else (),
@@ -83,6 +85,7 @@ def _build_context(
         other_rollouts_on_flag=driving.find_competing_rollouts(rollout, world.open_rollouts)
         if rollout is not None
         else (),
+        taken_slots=layering.list_taken(surface, rest, policy),
     )
 
 

@@ -1,9 +1,11 @@
 """What a decision may use besides the rollout itself: who asks, when, the surface and the policy."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from core.rollout.plans.layers import Ranges
 from core.rollout.plans.policy import Policy
 from core.rollout.state.surface import Surface
 
@@ -90,6 +92,8 @@ class Context:
     queued_ahead: tuple[str, ...] = ()  # ids of those that are ahead of it in the queue of the surface
     ready_ahead: tuple[str, ...] = ()  # those of them that could start now
     other_rollouts_on_flag: tuple[str, ...] = ()  # ids of other rollouts under way that drive the same flag
+    # by id of the rollout: slots of the surface's layer that other rollouts under way hold
+    taken_slots: Mapping[str, Ranges] = field(default_factory=dict)
 
     @property
     def known_surface(self) -> Surface:

@@ -9,6 +9,7 @@ from core.flags import snapshot as flags
 from core.flags.bucketing import compute_bucket, make_digester, percent_to_ppm
 from core.flags.document import encode_surface
 from core.flags.evaluation import choose_answer
+from core.flags.layers import LayerShare, build_layer_share
 from core.flags.targeting import CohortConditions, parse_conditions
 
 PATH = Path(__file__).parents[2] / "clients" / "vectors.json"
@@ -82,6 +83,7 @@ def _build_surface(
     cohort: flags.Cohort | None = None,
     past: tuple[flags.Cohort, ...] = (),
     moved_back: tuple[str, ...] = (),
+    layer: LayerShare | None = None,
 ) -> flags.SurfaceFlags:
     exposure = flags.build_exposure(
         rollout="R-1",
@@ -94,6 +96,7 @@ def _build_surface(
         cohort=cohort,
         past_cohorts=past,
         moved_back=[make_digester("expose", "R-1")(unit) for unit in moved_back],
+        layer=layer,
     )
     return flags.SurfaceFlags(
         name=SURFACE,
@@ -109,6 +112,7 @@ def _build_finishing(
     shares: tuple[flags.ServedShare, ...] | None,
     moved_back: tuple[str, ...] = (),
     taken_back: tuple[CohortConditions, ...] = (),
+    layer: LayerShare | None = None,
 ) -> flags.SurfaceFlags:
     """The surface with conversations that finish on v42, which everybody had, and on v43, which some were served."""
     token = "R-1.0.stable" if surface.exposure is not None else ""
@@ -119,6 +123,7 @@ def _build_finishing(
             moved_back=frozenset(make_digester("expose", "R-1")(unit) for unit in moved_back),
             taken_back=taken_back,
             digest=make_digester("expose", "R-1"),
+            layer=layer,
         ),
     )
     finishing = {
@@ -142,6 +147,8 @@ STAFF = _build_cohort("staff", 100, plan="staff", beta=("true", "yes"))
 SEATS = _build_cohort("seats", 30, seats=("5", "0.5", "0.123457", "1e-07", "2.5e+10", "1234567", "-1.234e-05", "true"))
 BETA = _build_cohort("beta", 100, beta="true")
 PLACE = compute_bucket("expose", "R-1", "user-1")
+SLOT = compute_bucket("layer", "chat", "user-1")
+HALF = build_layer_share("chat", ((0, 500_000),))
 
 SURFACES: dict[str, flags.SurfaceFlags] = {
     "no rollout": flags.SurfaceFlags(name=SURFACE, live=flags.build_live_answer(LIVE), versions=frozenset({"v42"})),
@@ -184,6 +191,29 @@ SURFACES: dict[str, flags.SurfaceFlags] = {
         _build_surface(1_000_000, past=(replace(INTERNAL, is_back=True),)),
         shares=(flags.ServedShare(where=None, below=1_000_000),),
         taken_back=(INTERNAL.where,),
+    ),
+    "everybody in half of a layer": _build_surface(1_000_000, layer=HALF),
+    "a canary of 50 % in the other half of a layer": _build_surface(
+        500_000, layer=build_layer_share("chat", ((500_000, 1_000_000),))
+    ),
+    "a layer of which user-1 is the last": _build_surface(1_000_000, layer=build_layer_share("chat", ((0, SLOT + 1),))),
+    "a layer of which user-1 is the first that is out": _build_surface(
+        1_000_000, layer=build_layer_share("chat", ((0, SLOT),))
+    ),
+    "a layer of two ranges, the second from user-1 on": _build_surface(
+        1_000_000, layer=build_layer_share("chat", ((0, 100_000), (SLOT, SLOT + 200_000)))
+    ),
+    "a cohort in a layer, and a unit that was moved back": _build_surface(
+        500_000, past=(INTERNAL,), moved_back=("user-46",), layer=HALF
+    ),
+    "a cohort's stage in a layer": _build_surface(STAFF.ppm, cohort=STAFF, past=(INTERNAL,), layer=HALF),
+    "conversations that finish in a layer": _build_finishing(
+        _build_surface(1_000_000, layer=HALF), shares=(flags.ServedShare(where=None, below=1_000_000),), layer=HALF
+    ),
+    "conversations that finish in a layer after a rollback": _build_finishing(
+        flags.SurfaceFlags(name=SURFACE, live=flags.build_live_answer(LIVE), versions=frozenset({"v42", "v43"})),
+        shares=(flags.ServedShare(where=None, below=1_000_000),),
+        layer=HALF,
     ),
     "conversations that finish after everybody had it": _build_finishing(
         flags.SurfaceFlags(name=SURFACE, live=flags.build_live_answer(LIVE), versions=frozenset({"v42", "v43"})),

@@ -321,6 +321,7 @@ OF_POLICY: dict[str, tuple[Any, Any]] = {
     "customers.keep": ("30d", "40d"),
     "customers.channels": (["#ai-rollouts"], ["#support"]),
     "when_unwatched": ("keep", "withdraw"),
+    "layers": ({"chat": {"answers": "50%", "search": None}}, {"chat": {"answers": "40%", "search": None}}),
     "channels.engineering": ("#ai-rollouts", "#ai-changes"),
     "channels.leadership": ("#leadership", "#heads"),
     **METRICS,

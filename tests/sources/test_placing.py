@@ -16,6 +16,7 @@ from bot.sources.sql.placing import RowPlacer, RowSide, StageRange
 from core.flags.bucketing import compute_bucket, make_digester
 from core.flags.placement import MisplacedObservation, Placement, place_observation
 from core.flags.snapshot import SurfaceFlags
+from core.rollout.plans.layers import LayerSlots
 from core.rollout.plans.plan import DrivenFlag, Stage, StageKind
 from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state.model import RolloutState, StratumRollback
@@ -51,7 +52,14 @@ UNITS = tuple(
 MOVED = UNITS[0]
 
 
-def alter(world: World, *, strata_back: bool = False, moved: bool = False, finishing: bool = False) -> World:
+def alter(
+    world: World,
+    *,
+    strata_back: bool = False,
+    moved: bool = False,
+    finishing: bool = False,
+    layer: LayerSlots | None = None,
+) -> World:
     """The world after people intervened in the third hour, or with conversations that finish."""
     rollout, at = world.rollouts["R-1"], NOON + timedelta(hours=2.5)
     if strata_back:
@@ -60,6 +68,8 @@ def alter(world: World, *, strata_back: bool = False, moved: bool = False, finis
         rollout = replace(rollout, moved_back={f"{make_digester('expose', 'R-1')(MOVED):016x}": at})
     if finishing:
         rollout = replace(rollout, plan=replace(rollout.plan, finish_within=timedelta(hours=1)))
+    if layer is not None:
+        rollout = replace(rollout, layer=layer)
     return replace(world, rollouts={"R-1": rollout})
 
 
@@ -76,6 +86,11 @@ WORLDS = {
     "a unit that was moved back": alter(world_in(4, stages=STEPS, hold=LONG), moved=True),
     "a stratum that was rolled back": alter(world_in(4, stages=STEPS), strata_back=True),
     "conversations that finish": alter(world_in(4, stages=STEPS, hold=LONG), finishing=True),
+    "a layer": alter(world_in(4, stages=STEPS, hold=LONG), layer=LayerSlots(layer="chat", ranges=((0, 600_000),))),
+    "a layer of several ranges, and a matched control": alter(
+        world_in(4, stages=STEPS, hold=LONG, control="matched"),
+        layer=LayerSlots(layer="chat", ranges=((100_000, 400_000), (600_000, 1_000_000))),
+    ),
     "another flag system": world_in(BAKE, drives=FLAG),
     "another flag system that never came to a stage": world_in(BAKE, drives=FLAG, unset=CANARY),
     "another flag system, and a stratum that was rolled back": alter(world_in(BAKE, drives=FLAG), strata_back=True),

@@ -105,12 +105,13 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
     from bot.rendering import wording
     from bot.rendering.answers.planning import plan_foresight
     from bot.rendering.documents import difference_text
-    from bot.rendering.messages import plan_facts
+    from bot.rendering.messages import layer_words, plan_facts
     from bot.rendering.numbers import unseen_by_evals
     from core.files import build_plan
     from core.files.foresight import detection, timeline
     from core.files.syntax import problems
     from core.report_sources import eval_coverage, traffic_history
+    from core.rollout.serving import layering
 
     try:
         with session.open_service() as service:
@@ -141,6 +142,8 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
     print("\n".join(f"  {wording.to_plain_text(line)}" for line in plan_facts.list_noticed(plan)))
     print("\nWhen")
     print("\n".join(timeline.format_lines(rows)))
+    if layer := layer_words.describe_plan(plan, layering.find_planned_reach(plan, world.policy)):
+        print(f"{layer_words.TITLE}: {wording.to_plain_text(layer)}")
     if baseline := build_plan.find_baseline_used(written, world.surfaces[plan.surface]):
         print(plan_foresight.describe_sample_sizes(plan, baseline))
     if lines := unseen_by_evals.list_lines(plan, evals, coverage):

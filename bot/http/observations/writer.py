@@ -286,7 +286,7 @@ def select_served(
         (name, span.index)
         for name, one in tracked.items()
         for span in one.spans
-        if span.cohort or span.canary_below < MILLION
+        if span.cohort or span.canary_below < MILLION or one.layer is not None
     }
     return (one for one in observations if one.arm == Variant.CANARY and (one.rollout, one.stage) in few)
 

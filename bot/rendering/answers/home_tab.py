@@ -164,12 +164,13 @@ def _describe_progress(rollout: Rollout, zone: str) -> str:
             return "everyone has it."
         case RolloutState.ABANDONED:
             return "cancelled."
-    if rollout.percent >= 100:
+    percent = rollout.percent * rollout.reach
+    if percent >= 100:
         return "everyone has it, and we still watch it."
     if not rollout.percent:
         return "being checked; nobody has it yet."
     stopped = "" if rollout.state is RolloutState.RUNNING else " It does not grow at the moment."
-    return f"{wording.format_per_hundred(rollout.percent)} people have it now.{stopped}"
+    return f"{wording.format_per_hundred(percent)} people have it now.{stopped}"
 
 
 def _build_features(tab: HomeTab) -> list[Block]:

@@ -93,7 +93,7 @@ def _tell_assignment(
     bucket = f" (bucket {assigned.bucket / 1_000_000:.4f})" if assigned.bucket is not None else ""
     return [
         f"{who} {gets} {name} {version} ({'new' if new else 'current'}){when}{span}, because: "
-        f"{_explain(assigned.answers[0].answer, assigned)}{bucket}.{now}"
+        f"{_explain_outside(assigned, rollout) or _explain(assigned.answers[0].answer, assigned)}{bucket}.{now}"
     ]
 
 
@@ -167,6 +167,15 @@ def _name_version(assigned: Assignment) -> str:
         return wording.escape(assigned.version, 40)
     names = dict.fromkeys(wording.escape(a.answer.version.name, 40) for a in assigned.answers)
     return f"{' or '.join(names)} (depends on attributes)" if names else "not known here"
+
+
+def _explain_outside(assigned: Assignment, rollout: Rollout) -> str:
+    """That the layer keeps the unit for its other surfaces; empty where it does not."""
+    answer, last = assigned.answers[0].answer, rollout.plan.stages[assigned.stages[-1]]
+    if rollout.layer is None or answer.reason is not Reason.DEFAULT or last.where is not None or not last.has_exposure:
+        return ""
+    layer = wording.escape(rollout.layer.layer, 40)
+    return f"the layer {layer} keeps them for another AI feature until {rollout.id} is done"
 
 
 def _explain(answer: FlagAnswer, assigned: Assignment) -> str:

@@ -22,6 +22,7 @@ def rollout_to_json(rollout: Rollout, neighbours: Neighbours = NO_NEIGHBOURS) ->
         "state": rollout.state.value,
         "stage": rollout.stage.name if rollout.stage else None,
         "percent": rollout.percent,
+        "layer": {"name": rollout.layer.layer, "percent": 100 * rollout.layer.share} if rollout.layer else None,
         "from": plan.from_version,
         "to": plan.to_version,
         "content": content_hash(rollout.to_content),

@@ -6,7 +6,14 @@ from typing import TypeAlias, assert_never
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
-from bot.rendering.messages import conversation_words, event_lines, neighbour_words, rollback_alert, stratum_words
+from bot.rendering.messages import (
+    conversation_words,
+    event_lines,
+    layer_words,
+    neighbour_words,
+    rollback_alert,
+    stratum_words,
+)
 from bot.rendering.numbers import blind_spot_words, eval_words, known_areas, segments, tester_words
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Cleared, Continue, NoControl
@@ -73,6 +80,8 @@ def _format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> lis
         lines.append(f"{conversation_words.TITLE}: {finishing}{'' if finishing.endswith('`') else '.'}")
     elif rollout.state is RolloutState.PLANNED and (planned := conversation_words.describe_plan(rollout.plan)):
         lines.append(f"{conversation_words.TITLE}: {planned}")
+    if reach := layer_words.describe_now(rollout):
+        lines.append(f"{layer_words.TITLE}: {reach}")
     lines += stratum_words.list_lines(rollout)
     if rollout.moved_back and rollout.is_under_way:
         lines.append(event_lines.format_moved_back(rollout))

@@ -6,7 +6,14 @@ from typing import assert_never
 from bot.rendering import headline, queue_words, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import conversation_words, decision, glass_broken, rollback_alert, stratum_words
+from bot.rendering.messages import (
+    conversation_words,
+    decision,
+    glass_broken,
+    layer_words,
+    rollback_alert,
+    stratum_words,
+)
 from bot.rendering.numbers import blind_spot_words, eval_words, measure_rows, tester_words
 from core.rollout.plans.plan import StageKind
 from core.rollout.plans.renewal import PlanRenewal
@@ -80,8 +87,12 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             )
         case e.Started():
             locked = f"Plan and limits are locked ({event.fingerprint[:6]})."
+            given = (event.layer.layer, event.layer.share) if event.layer is not None else None
+            reach = layer_words.describe_plan(rollout.plan, given)
+            layer = f" {layer_words.TITLE}: {reach}" if reach else ""
             return (
-                f"Started by {wording.format_actor(event.by)}: {rollout.id}. {locked}{_format_unread_notices(rollout)}"
+                f"Started by {wording.format_actor(event.by)}: {rollout.id}. "
+                f"{locked}{layer}{_format_unread_notices(rollout)}"
             )
         case e.StageEntered():
             return _format_stage_entry(rollout, event)

@@ -8,7 +8,8 @@ from sqlalchemy import and_, false, func, literal, not_, or_, true
 from sqlalchemy.sql.expression import ColumnElement
 
 from bot.sources.sql.engines import Expression, SqlEngine
-from core.flags.bucketing import MILLION, SCHEME
+from core.flags.bucketing import MILLION, SCHEME, Purpose
+from core.flags.layers import LayerShare
 from core.flags.placement import COMPARED_VARIANTS, MAX_LATENESS
 from core.flags.snapshot import StageWindow, TrackedRollout, Variant, format_exposure_token
 from core.judging.model.evidence import CANARY
@@ -163,6 +164,8 @@ class RowPlacer:
         named = version == (tracked.to_version if arm is Variant.CANARY else tracked.from_version)
         if tracked.is_externally_driven:
             return named
+        if tracked.layer is not None:
+            named = and_(named, self._is_in_layer(tracked.layer))
         if tracked.cohort_back_at is not None:
             named = and_(named, self._before(tracked.cohort_back_at))
         if any(one.cohort and one.index < span.index for one in tracked.spans) or (span.cohort and span.control_left):
@@ -194,21 +197,41 @@ class RowPlacer:
 
     def _is_below(self, ppm: int) -> Condition:
         """Whether the unit's place in bucketing v1 lies below `ppm`."""
-        first_not_below = -(-ppm * _NUMBERS // MILLION)
-        return true() if first_not_below >= _NUMBERS else self._digits() < f"{first_not_below:016x}"
+        return _is_number_below(self._digits(), ppm)
+
+    def _is_in_layer(self, share: LayerShare) -> Condition:
+        """Whether the unit's slot in the layer is one of this rollout's."""
+        slot = self._hash_unit("layer", share.layer)
+        return or_(
+            false(),
+            *(
+                and_(not_(_is_number_below(slot, start)), _is_number_below(slot, below))
+                for start, below in share.ranges
+            ),
+        )
 
     def _digits(self) -> Expression:
         """The first 16 hex digits of the unit's hash for bucketing."""
         if self._place is None:
-            prefix = "\x1f".join((SCHEME, "expose", self.window.tracked.rollout, ""))
-            self._place = func.substr(self.engine.hash_text(literal(prefix).concat(self.row.unit)), 1, 16)
+            self._place = self._hash_unit("expose", self.window.tracked.rollout)
         return self._place
+
+    def _hash_unit(self, purpose: Purpose, salt: str) -> Expression:
+        """The first 16 hex digits of the unit's hash for this purpose."""
+        prefix = "\x1f".join((SCHEME, purpose, salt, ""))
+        return func.substr(self.engine.hash_text(literal(prefix).concat(self.row.unit)), 1, 16)
 
     def _at_least(self, moment: datetime) -> Condition:
         return self.engine.to_moment(self.row.at) >= self.engine.bind_moment(moment)
 
     def _before(self, moment: datetime) -> Condition:
         return self.engine.to_moment(self.row.at) < self.engine.bind_moment(moment)
+
+
+def _is_number_below(digits: Expression, ppm: int) -> Condition:
+    """Whether the 64-bit number of these 16 hex digits lies below `ppm` parts per million."""
+    first_not_below = -(-ppm * _NUMBERS // MILLION)
+    return true() if first_not_below >= _NUMBERS else digits < f"{first_not_below:016x}"
 
 
 def _compares(span: StageWindow, arm: Variant) -> bool:

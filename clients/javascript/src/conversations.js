@@ -1,6 +1,7 @@
 // Conversations under way: which of them go on with the version that they began with.
 
 import { isPlaceable, makeHasher, toHex, toPlace, tryHash } from './bucketing.js';
+import { compileLayer } from './layers.js';
 import { compileConditions } from './targeting.js';
 
 /** What a conversation that begins with this answer sends back as `conversation` in the context of its later turns. */
@@ -39,11 +40,12 @@ function findOrigin(prefix, sent) {
   return (Array.isArray(sent) ? sent : [sent]).find((one) => typeof one === 'string' && one.startsWith(prefix));
 }
 
-function compileServed({ salt, shares, moved_back: movedBack, taken_back: takenBack }) {
+function compileServed({ salt, shares, layered_shares: layeredShares, layer, moved_back: movedBack, taken_back: takenBack }) {
   const hash = makeHasher('expose', salt);
   const moved = new Set(movedBack);
   const wasTakenBack = takenBack.map(compileConditions);
-  const compiled = shares.map(({ where, below }) => ({
+  const isInLayer = compileLayer(layer);
+  const compiled = (layeredShares ?? shares).map(({ where, below }) => ({
     below,
     isMember: where === null ? () => true : compileConditions(where),
   }));
@@ -51,6 +53,7 @@ function compileServed({ salt, shares, moved_back: movedBack, taken_back: takenB
   return (unit, context) => {
     const words = tryHash(hash, unit);
     if (words === undefined || moved.has(toHex(words)) || wasTakenBack.some((test) => test(context))) return false;
+    if (!isInLayer(unit)) return false;
     const place = toPlace(words);
     return compiled.some(({ below, isMember }) => place < below && isMember(context));
   };

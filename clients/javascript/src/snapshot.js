@@ -2,6 +2,7 @@
 
 import { isPlaceable, makeHasher, toHex, toPlace, tryHash } from './bucketing.js';
 import { compileFinishing, formatConversation } from './conversations.js';
+import { compileLayer } from './layers.js';
 import { compileConditions } from './targeting.js';
 
 const FORMAT = 1;
@@ -25,10 +26,11 @@ function compileSurface(name, surface) {
     }),
   );
   const live = answers[surface.live];
-  const choose = surface.exposure === null ? () => live : compileChoice(surface.exposure, answers, live);
+  const exposure = surface.layered ?? surface.exposure;
+  const choose = exposure === null ? () => live : compileChoice(exposure, answers, live);
   const finishing = surface.finishing ?? {};
   const finishes = Object.keys(finishing).length > 0;
-  const final = new Set(listFinal(surface.exposure).map((index) => answers[index]));
+  const final = new Set(listFinal(exposure).map((index) => answers[index]));
   return { live, evaluate: finishes ? compileFinishing(name, finishing, answers, choose, final) : choose };
 }
 
@@ -47,6 +49,7 @@ function formatStratum({ rollout, cohort, variant }) {
 function compileChoice(exposure, answers, live) {
   const hash = makeHasher('expose', exposure.salt);
   const movedBack = new Set(exposure.moved_back);
+  const isInLayer = compileLayer(exposure.layer);
   const isInCohort = exposure.cohort === null ? () => true : compileConditions(exposure.cohort);
   const earlier = exposure.earlier_cohorts.map((cohort) => ({ ...cohort, isMember: compileConditions(cohort.where) }));
   const strata = listStrata(exposure, answers, earlier);
@@ -60,6 +63,7 @@ function compileChoice(exposure, answers, live) {
     const words = isPlaceable(unit) ? tryHash(hash, unit) : undefined;
     if (words === undefined) return live;
     if (movedBack.size > 0 && movedBack.has(toHex(words))) return answers[exposure.moved];
+    if (!isInLayer(unit)) return answers[exposure.outside];
     const place = toPlace(words);
     const known = findStratum(strata, Object.hasOwn(context, 'stratum') ? context.stratum : undefined);
     if (known !== undefined) return known === null ? chooseArm(place) : chooseIn(known, place);

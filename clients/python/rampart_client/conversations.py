@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from rampart_client.bucketing import MAX_UNIT_LENGTH, build_prefix, find_threshold
 from rampart_client.evaluation import Evaluation
+from rampart_client.layers import compile_layer
 from rampart_client.targeting import ContextTest, compile_conditions
 
 CONVERSATION = "conversation"
@@ -63,8 +64,9 @@ def _compile_served(served: Mapping[str, Any]) -> WasServed:
     taken_back = tuple(compile_conditions(where) for where in served["taken_back"])
     shares: Sequence[tuple[ContextTest | None, bytes]] = tuple(
         (compile_conditions(share["where"]) if share["where"] is not None else None, find_threshold(share["below"]))
-        for share in served["shares"]
+        for share in served.get("layered_shares", served["shares"])
     )
+    is_in_layer = compile_layer(served.get("layer"))
 
     def was_served(unit: str, context: Mapping[str, Any]) -> bool:
         try:
@@ -72,6 +74,8 @@ def _compile_served(served: Mapping[str, Any]) -> WasServed:
         except UnicodeEncodeError:
             return False
         if digest[:8] in moved_back or any(is_member(context) for is_member in taken_back):
+            return False
+        if is_in_layer is not None and not is_in_layer(unit):
             return False
         return any(digest < below and (is_member is None or is_member(context)) for is_member, below in shares)
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from rampart_client.bucketing import MAX_UNIT_LENGTH, build_prefix, find_threshold
 from rampart_client.conversations import Choice, compile_finishing
 from rampart_client.evaluation import Evaluation
+from rampart_client.layers import compile_layer
 from rampart_client.targeting import ContextTest, compile_conditions
 
 FORMAT = 1
@@ -48,7 +49,7 @@ def _compile_surface(name: str, surface: Mapping[str, Any]) -> SurfaceRule:
         for answer in surface["answers"]
     ]
     live = answers[surface["live"]]
-    exposure = surface["exposure"]
+    exposure = surface.get("layered", surface["exposure"])
     choose: Choice = (lambda unit, context: live) if exposure is None else _compile_choice(exposure, answers, live)
     finishing = surface.get("finishing")
     final = _list_final(exposure, answers) if exposure is not None else frozenset()
@@ -64,6 +65,7 @@ def _compile_choice(exposure: Mapping[str, Any], answers: list[Evaluation], live
     control: Evaluation = answers[exposure["control"]]
     stable: Evaluation = answers[exposure["stable"]]
     outside: Evaluation = answers[exposure["outside"]]
+    is_in_layer = compile_layer(exposure.get("layer"))
     is_in_cohort = compile_conditions(exposure["cohort"]) if exposure["cohort"] is not None else None
     moved: Evaluation = answers[exposure["moved"]]
     moved_back = frozenset(bytes.fromhex(number) for number in exposure["moved_back"])
@@ -88,6 +90,8 @@ def _compile_choice(exposure: Mapping[str, Any], answers: list[Evaluation], live
             return live
         if moved_back and digest[:8] in moved_back:
             return moved
+        if is_in_layer is not None and not is_in_layer(unit):
+            return outside
         if strata and "stratum" in context and (found := _find_stratum(strata, context["stratum"])) is not None:
             if not found:
                 return canary if digest < canary_below else control if digest >= control_from else stable

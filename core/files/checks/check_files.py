@@ -10,6 +10,7 @@ from core.files.checks import (
     date_checks,
     detectability_checks,
     drives_checks,
+    layer_checks,
     limit_checks,
     notice_checks,
     source_checks,
@@ -17,7 +18,7 @@ from core.files.checks import (
 )
 from core.files.choose_template import with_chosen_template
 from core.files.find_changes import find_changes
-from core.files.policy_file import PolicyFile
+from core.files.policy_file import PolicyFile, policy_from_file
 from core.files.read_file import AnyFile
 from core.files.rollout_file import RolloutFile
 from core.files.surface_file import SurfaceFile, surface_from_file
@@ -25,7 +26,7 @@ from core.files.syntax import metric_terms
 from core.files.syntax.problems import FileProblem, UnreadableFile
 from core.files.templates import TEMPLATES
 from core.rollout.plans.plan import Risk, content_hash
-from core.rollout.plans.policy import Policy
+from core.rollout.plans.policy import DEFAULT_POLICY, Policy
 from core.rollout.state.surface import Surface, evolve, is_version_taken, next_version
 
 _DATED = re.compile(r"\d{4}-?\d{2}(-?\d{2})?")
@@ -46,6 +47,7 @@ def check(file: AnyFile, surface: Surface | None, policy: Policy, now: datetime 
                 *limit_checks.check(file),
                 *stage_checks.check(file, surface, policy),
                 *drives_checks.check(file),
+                *layer_checks.check_rollout(file, policy),
                 *detectability_checks.check(file, surface, policy),
                 *notice_checks.check(file, surface, policy, now),
                 *date_checks.check(file, surface, policy, now),
@@ -58,22 +60,30 @@ def check(file: AnyFile, surface: Surface | None, policy: Policy, now: datetime 
                 *metric_terms.check_metrics(file.source, file.metrics),
             ]
         case PolicyFile():
-            found = [*_check_policy(file), *metric_terms.check_metrics(file.source, file.metrics)]
+            found = [
+                *_check_policy(file),
+                *layer_checks.check_policy(file),
+                *metric_terms.check_metrics(file.source, file.metrics),
+            ]
         case _:
             assert_never(file)
     return tuple(sorted(found, key=lambda problem: (problem.line, problem.column)))
 
 
 def check_together(files: Sequence[AnyFile]) -> tuple[FileProblem, ...]:
-    """What can only be checked with a rollout file and its surface file together: whether the limits fit the
-    traffic."""
+    """What can only be checked with several files together: whether the limits of a rollout fit the traffic of its
+    surface, and whether the surfaces in a policy's layers exist."""
     surfaces = {file.surface: evolve(None, surface_from_file(file)) for file in files if isinstance(file, SurfaceFile)}
-    return tuple(
-        problem
-        for file in files
-        if isinstance(file, RolloutFile)
-        for problem in detectability_checks.check(file, surfaces.get(file.surface))
-    )
+    policies = [file for file in files if isinstance(file, PolicyFile)]
+    policy = policy_from_file(policies[0]) if policies else DEFAULT_POLICY
+    found: list[FileProblem] = []
+    for file in files:
+        if isinstance(file, RolloutFile):
+            found += detectability_checks.check(file, surfaces.get(file.surface), policy)
+            found += layer_checks.check_rollout(file, policy) if policies else ()
+        elif isinstance(file, PolicyFile) and surfaces:
+            found += layer_checks.check_surfaces(file, surfaces)
+    return tuple(found)
 
 
 def _check_change(file: RolloutFile, surface: Surface | None) -> Iterator[FileProblem]:

@@ -7,6 +7,7 @@ from core.files.build_plan import build_limits, build_stages, select_segments
 from core.files.foresight import detection
 from core.files.foresight.detection import TOO_LATE_PREFIX, DetectionDesign, LimitForesight
 from core.files.foresight.known_traffic import assume_traffic
+from core.files.foresight.layer_reach import narrow_surface
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.problems import FieldPath, FileProblem
 from core.judging.model.limits import LimitKind, LimitRole, format_rounded
@@ -23,6 +24,7 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy = DEFAULT_P
     """
     if surface is None or surface.daily_requests is None:
         return
+    surface = narrow_surface(surface, policy)
     design = DetectionDesign(
         stages=build_stages(file),
         limits=build_limits(file),

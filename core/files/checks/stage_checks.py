@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from core import durations
+from core.files.foresight.layer_reach import narrow_surface
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.problems import FieldPath, FileProblem, Severity
 from core.files.syntax.stage_terms import AbStage, CohortStage, RampStage
@@ -31,7 +32,7 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy) -> Iterato
     yield from _check_strata(file)
     yield from _check_comparison(file)
     if surface is not None and surface.daily_requests is not None:
-        yield from _check_samples_reachable(file, surface.daily_requests)
+        yield from _check_samples_reachable(file, narrow_surface(surface, policy).daily_requests or 0)
 
 
 def _stages_with_paths(file: RolloutFile, field: str) -> Iterator[tuple[FieldPath, Stage]]:

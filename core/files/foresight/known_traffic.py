@@ -153,7 +153,8 @@ def _estimate_spread_from_buckets(arrays: Array) -> float:
 
 
 def measure_pace(rollout: Rollout, sums: EvidenceSums, now: datetime) -> float | None:
-    """Requests per day in the stages that were open to everyone; None if there were none."""
+    """Requests per day in the stages that were open to everyone, with those of other surfaces' users in its layer; None
+    if there were none."""
     requests, days = 0.0, 0.0
     for span in rollout.spans:
         stage = rollout.plan.stages[span.index]
@@ -166,4 +167,5 @@ def measure_pace(rollout: Rollout, sums: EvidenceSums, now: datetime) -> float |
         )
         requests += seen / (stage.percent / 100) if rollout.plan.control == "matched" else seen
         days += lasted
-    return requests / days if requests > 0 and days > 0 else None
+    share = rollout.layer.share if rollout.layer is not None else 1.0
+    return requests / days / share if requests > 0 and days > 0 else None

@@ -12,6 +12,7 @@ from core.files.foresight.strata_traffic import StratumTraffic, estimate_strata
 from core.files.foresight.timeline import TimelineRow
 from core.rollout.plans.plan import Plan
 from core.rollout.plans.policy import Policy
+from core.rollout.serving import layering
 from core.rollout.state.surface import Surface
 
 
@@ -26,6 +27,8 @@ class PlanOutlook:
     warnings: Sequence[str] = ()  # what the checks of files say
     coverage: EvalCoverage | None = None  # what the evals leave out of live traffic; None: nobody has looked it up
     strata: Sequence[StratumTraffic] = ()  # how much of the traffic each has
+    # its layer, and the share of all users that it can reach until it is done, 0 to 1; None: it is in no layer
+    reach: tuple[str, float] | None = None
 
 
 def build_outlook(
@@ -50,4 +53,5 @@ def build_outlook(
         warnings=warnings,
         coverage=coverage,
         strata=estimate_strata(plan, traffic),
+        reach=layering.find_planned_reach(plan, policy),
     )

@@ -7,6 +7,7 @@ from math import ceil
 from typing import assert_never
 
 from core import durations
+from core.files.foresight.layer_reach import narrow_surface
 from core.files.syntax.times import format_moment
 from core.rollout.plans.plan import GATE_KINDS, AdvanceMode, NoticePlan, Plan, Risk, Stage, StageKind
 from core.rollout.plans.policy import Policy
@@ -38,7 +39,7 @@ def build_timeline(
     if begin is None:
         lead = max((n.before or timedelta(0) for n in plan.stakeholder_notices), default=timedelta(0))
         begin = max(plan.start or now, now + lead)
-    begin = _next_allowed_time(begin, policy)
+    begin, surface = _next_allowed_time(begin, policy), narrow_surface(surface, policy)
     before = sorted(_rows_before_start(plan, policy, now), key=lambda row: row.when_earliest)
     return (*before, *_stage_rows(plan, surface, policy, begin))
 

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from core import durations
+from core.flags.bucketing import MILLION
 from core.judging.model.verdict import BlindSpot, Cleared, Continue, NoControl, Verdict
 from core.judging.verdict import find_blind_spots
 from core.rollout.context import Context
+from core.rollout.plans.layers import find_layer, measure_free
 from core.rollout.plans.plan import GATE_KINDS, AdvanceMode, Risk, Stage, StageKind, content_hash
 from core.rollout.plans.policy import GrowOn, Policy
 from core.rollout.refusal import Refused
+from core.rollout.serving import layering
 from core.rollout.state import holds
 from core.rollout.state.events import ApprovalRequested
 from core.rollout.state.model import Rollout, RolloutState
@@ -248,9 +251,31 @@ def _find_conflicts(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
             "rollouts would undo each other's changes.",
             hint=f"Start {rollout.id} when that one is over, or give it a flag of its own.",
         )
+    yield from _find_layer_conflicts(rollout, context)
     if (frozen := context.policy.find_freeze(context.at)) is not None:
         said = f"Frozen until {format_time(frozen[1], context)}: {frozen[0]}. Rolling back still works."
         yield Obstacle(text=said, standalone_text=said, until=frozen[1])
+
+
+def _find_layer_conflicts(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
+    layer = find_layer(context.policy.layers, rollout.plan.surface)
+    if layer is None:
+        return
+    if rollout.plan.drives is not None:
+        yield Obstacle(
+            text=f"{rollout.plan.surface} is in the layer {layer.name}, and {rollout.plan.drives.title} would give the "
+            "new version to users of its other surfaces.",
+            hint="Serve it by Rampart's own evaluations, or take the surface out of the layer in the policy.",
+        )
+    elif layering.allocate(rollout, context) is None:
+        share = layer.share_of(rollout.plan.surface) / MILLION
+        free = measure_free(context.taken_slots.values()) / MILLION
+        holders = ", ".join(context.taken_slots) or "nobody"
+        yield Obstacle(
+            text=f"{rollout.plan.surface} needs {100 * share:g} % of the users in the layer {layer.name}, and "
+            f"{100 * free:g} % are free: {holders} holds the others until it ends.",
+            hint=f"Start {rollout.id} when that one is over, or give smaller shares in the policy.",
+        )
 
 
 def _find_missing_approvals(rollout: Rollout) -> Iterator[Obstacle]:

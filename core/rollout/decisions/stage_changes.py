@@ -4,14 +4,14 @@ from core.judging.model import verdict as v
 from core.rollout import commands as c
 from core.rollout.context import Context
 from core.rollout.decisions import gating
-from core.rollout.serving import conversations, strata
+from core.rollout.serving import conversations, layering, strata
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout, RolloutState
 
 
 def begin_rollout(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
     """The events of a start: plan and limits are frozen and the first stage is entered."""
-    started = e.Started(fingerprint=rollout.fingerprint, by=context.by.id)
+    started = e.Started(fingerprint=rollout.fingerprint, by=context.by.id, layer=layering.allocate(rollout, context))
     return [started, enter_stage(rollout, 0)]
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 from core.metrics.catalogue import Metric
+from core.rollout.plans.layers import Layer
 from core.rollout.plans.plan import Risk, StageKind
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -140,7 +141,10 @@ class Policy:
     """The policy of the workspace; `DEFAULT_POLICY` applies if none was given."""
 
     # Added when policies were already stored: left out of bytes and fingerprint while unset, so both stay the same.
-    LATER: ClassVar[tuple[str, ...]] = ("break_glass", "grow_on", "when_unwatched", "channels", "customers", "metrics")
+    LATER: ClassVar[tuple[str, ...]] = (
+        *("break_glass", "grow_on", "when_unwatched", "channels", "customers", "metrics"),
+        "layers",
+    )
 
     timezone: str = "UTC"
     roles: dict[str, Role] = field(default_factory=dict)
@@ -167,6 +171,7 @@ class Policy:
     channels: WorkspaceChannels | None = None
     customers: CustomerRecords | None = None  # None: the ids of customers are not kept
     metrics: tuple[Metric, ...] | None = None  # of every surface, beside those of its own file
+    layers: tuple[Layer, ...] | None = None  # surfaces that share users; None: there are none
 
     def fingerprint(self) -> str:
         """Sixteen hex digits over every field: equal policies have the same fingerprint.

@@ -8,7 +8,7 @@ from core.flags import snapshot as flags
 from core.flags.targeting import parse_conditions
 from core.rollout.context import Context
 from core.rollout.plans.plan import StageKind
-from core.rollout.serving import strata
+from core.rollout.serving import layering, strata
 from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
@@ -121,6 +121,7 @@ def _build_served(rollout: Rollout) -> flags.ServedUnits:
             if strata.is_back(rollout, stratum.name)
         ),
         digest=bucketing.make_digester("expose", rollout.id),
+        layer=layering.build_share(rollout),
     )
 
 

@@ -10,7 +10,7 @@ from core.flags.targeting import parse_conditions
 from core.judging.model.evidence import exceedance_thresholds
 from core.rollout.judging_question import agree_caps
 from core.rollout.plans.plan import Stage, StageKind
-from core.rollout.serving import strata
+from core.rollout.serving import layering, strata
 from core.rollout.serving.conversations import build_finishing
 from core.rollout.state.model import Rollout, StageSpan
 from core.rollout.state.sources import map_owners
@@ -99,6 +99,7 @@ def _build_exposure(rollout: Rollout, live: flags.Version) -> flags.Exposure:
         cohort=_build_cohort(stage),
         past_cohorts=_build_past_cohorts(rollout),
         moved_back=tuple(int(one, 16) for one in rollout.moved_back),
+        layer=layering.build_share(rollout),
     )
 
 
@@ -164,6 +165,7 @@ def _build_tracked(rollout: Rollout, surface: Surface) -> flags.TrackedRollout:
         cohort_back_at=min((one.at for one in rollout.strata_back.values()), default=None),
         unit_kind=rollout.plan.unit,
         conversations_finish=rollout.plan.finish_within is not None,
+        layer=layering.build_share(rollout),
     )
 
 

@@ -14,6 +14,7 @@ from core.judging.model.causes import DifferenceCauses
 from core.judging.model.comparison import Advice, MetricCourse
 from core.judging.model.soft_errors import SoftErrorCounts
 from core.judging.model.verdict import BlindSpot, Finding, Measure, Verdict
+from core.rollout.plans.layers import LayerSlots
 from core.rollout.plans.plan import Content, Plan
 from core.rollout.plans.policy import Policy
 from core.rollout.plans.renewal import PlanRenewal
@@ -114,8 +115,10 @@ class Started:
     """The rollout started. Plan and limits are frozen from here on, under this fingerprint."""
 
     TYPE: ClassVar[str] = "rollout.started"
+    LATER: ClassVar[tuple[str, ...]] = ("layer",)
     fingerprint: str
     by: str
+    layer: LayerSlots | None = None  # the units of a layer that it may touch; None: everybody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

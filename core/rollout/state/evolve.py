@@ -105,8 +105,16 @@ def _apply_base_changed(rollout: Rollout, event: e.BaseChanged, _: datetime) -> 
     return replace(rollout, live_instead="" if event.live == rollout.plan.from_version else event.live)
 
 
-def _apply_started(rollout: Rollout, _: e.Started, at: datetime) -> Rollout:
-    return replace(rollout, state=RolloutState.RUNNING, started_at=at, request=None, approvals=(), summary_at=at)
+def _apply_started(rollout: Rollout, event: e.Started, at: datetime) -> Rollout:
+    return replace(
+        rollout,
+        state=RolloutState.RUNNING,
+        started_at=at,
+        request=None,
+        approvals=(),
+        summary_at=at,
+        layer=event.layer,
+    )
 
 
 def _apply_stage_entered(rollout: Rollout, event: e.StageEntered, at: datetime) -> Rollout:

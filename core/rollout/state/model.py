@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from core.judging.model.limits import LimitRole
 from core.judging.model.verdict import BlindSpot, Measure
+from core.rollout.plans.layers import LayerSlots
 from core.rollout.plans.plan import Content, Plan, Stage, changed_parts
 from core.rollout.plans.renewal import PlanRenewal
 from core.rollout.state.events import (
@@ -162,6 +163,7 @@ class Rollout:
     broken_glass: GlassBroken | None = None  # the last time that somebody went on although something was missing
     review_due: datetime | None = None  # since it ended; None in logs from before reviews
     review: ReviewSubmitted | None = None
+    layer: LayerSlots | None = None  # the units that it may touch until it is done; None: all of them
 
     @property
     def stage_index(self) -> int:
@@ -190,6 +192,11 @@ class Rollout:
         if self.state in UNDER_WAY_STATES and self.stage is not None:
             return self.stage.percent
         return 100.0 if self.state is RolloutState.DONE else 0.0
+
+    @property
+    def reach(self) -> float:
+        """The share of all users that it may touch, 0 to 1: less than 1 until it is done in a layer."""
+        return self.layer.share if self.layer is not None and self.state is not RolloutState.DONE else 1.0
 
     @property
     def is_looked_at(self) -> bool:

@@ -6,7 +6,7 @@ from bot.rendering import wording
 from bot.rendering.answers.planning import plan_foresight
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import conversation_words, stratum_words
+from bot.rendering.messages import conversation_words, layer_words, stratum_words
 from bot.rendering.numbers import unseen_by_evals
 from core import durations
 from core.files.foresight.detection import LimitForesight
@@ -35,6 +35,7 @@ def render(
             [
                 f"What changes: {wording.escape(', '.join(plan.change), 200)}.",
                 *_list_conversations(plan),
+                *_list_layer(outlook),
             ]
         ),
         blocks.lines_section(_list_dates(outlook, zone)),
@@ -48,6 +49,11 @@ def render(
 def _list_conversations(plan: Plan) -> list[str]:
     planned = conversation_words.describe_plan(plan)
     return [f"{conversation_words.TITLE}: {planned}"] if planned else []
+
+
+def _list_layer(outlook: PlanOutlook) -> list[str]:
+    reach = layer_words.describe_plan(outlook.plan, outlook.reach)
+    return [f"{layer_words.TITLE}: {reach}"] if reach else []
 
 
 def _list_strata(outlook: PlanOutlook) -> list[str]:
@@ -101,7 +107,7 @@ def _describe_detection(one: LimitForesight) -> str:
 
 
 def _describe_basis(known: KnownTraffic) -> str:
-    source = "as its surface file says" if known.pace_from == "daily_requests" else wording.escape(known.pace_from, 60)
+    source = wording.escape(known.pace_from.replace("daily_requests", "as its surface file says", 1), 200)
     pace = f"{wording.format_count(known.daily_requests or 0)} requests a day ({source})"
     return f"Based on {pace} and levels {wording.escape(known.levels_from, 80)}."
 

@@ -1,0 +1,57 @@
+"""Which slots of its layer a rollout gets, and which others hold (pure)."""
+
+from collections.abc import Iterable
+
+from core.flags.bucketing import MILLION
+from core.flags.layers import LayerShare, build_layer_share
+from core.rollout.context import Context
+from core.rollout.plans.layers import LayerSlots, Ranges, allocate_slots, find_layer
+from core.rollout.plans.plan import Plan
+from core.rollout.plans.policy import Policy
+from core.rollout.state.model import Rollout
+
+_EVERYBODY: Ranges = ((0, MILLION),)
+
+
+def list_taken(surface: str, rollouts: Iterable[Rollout], policy: Policy) -> dict[str, Ranges]:
+    """The slots that other rollouts under way hold in the surface's layer, by rollout id; empty without a layer.
+
+    One that started before its surface was in the layer serves everybody, and so holds all slots.
+    """
+    layer = find_layer(policy.layers, surface)
+    if layer is None:
+        return {}
+    taken: dict[str, Ranges] = {}
+    for rollout in rollouts:
+        if not rollout.is_under_way:
+            continue
+        if rollout.layer is not None and rollout.layer.layer == layer.name:
+            taken[rollout.id] = rollout.layer.ranges
+        elif layer.share_of(rollout.plan.surface):
+            taken[rollout.id] = _EVERYBODY
+    return taken
+
+
+def allocate(rollout: Rollout, context: Context) -> LayerSlots | None:
+    """The slots for a rollout that starts now; None if its surface is in no layer, or too few are free."""
+    layer = find_layer(context.policy.layers, rollout.plan.surface)
+    if layer is None:
+        return None
+    return allocate_slots(layer, rollout.plan.surface, context.taken_slots.values())
+
+
+def find_reach_now(rollout: Rollout) -> tuple[str, float] | None:
+    """The layer of a rollout that has started and the share of all users that it may touch, 0 to 1; None if no layer
+    limits it."""
+    return (rollout.layer.layer, rollout.layer.share) if rollout.layer is not None else None
+
+
+def find_planned_reach(plan: Plan, policy: Policy) -> tuple[str, float] | None:
+    """The layer of a plan's surface and its share of all users, 0 to 1; None if it is in no layer."""
+    layer = find_layer(policy.layers, plan.surface)
+    return (layer.name, layer.share_of(plan.surface) / MILLION) if layer is not None else None
+
+
+def build_share(rollout: Rollout) -> LayerShare | None:
+    """The units that the rollout may touch, as evaluations decide it; None: everybody."""
+    return build_layer_share(rollout.layer.layer, rollout.layer.ranges) if rollout.layer is not None else None
