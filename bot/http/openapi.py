@@ -245,6 +245,28 @@ APPLIED: dict[int | str, _Json] = {
         ),
     )
 }
+PLAN: dict[int | str, _Json] = {
+    200: {
+        "description": "The plan; nothing is planned",
+        "content": {
+            "application/json": {
+                "schema": _build_object_schema(
+                    ("rollout", "surface", "from", "to", "risk", "timeline", "limits", "warnings", "changes"),
+                    rollout=_TEXT,
+                    surface=_TEXT,
+                    to=_TEXT,
+                    risk={"type": "string", "enum": ["low", "standard", "high"]},
+                    timeline=_build_array_schema({"type": "object"}),
+                    limits=_build_array_schema({"type": "object"}),
+                    warnings=_build_array_schema({"type": "object"}),
+                    changes={"type": "object"},
+                    **{"from": _TEXT},
+                )
+            },
+            "text/markdown": {"schema": _TEXT},
+        },
+    }
+}
 EVALS: dict[int | str, _Json] = {
     200: _build_response(
         "Recorded; ok says whether the gate's terms are met",

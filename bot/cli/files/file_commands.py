@@ -4,7 +4,7 @@ import json
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -16,14 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from core.files.foresight.detection import LimitForesight
-    from core.files.foresight.known_traffic import KnownTraffic
-    from core.files.foresight.timeline import TimelineRow
+    from bot.rendering.answers.version_answers import VersionPair
     from core.files.read_file import AnyFile
     from core.files.rollout_file import RolloutFile
     from core.files.syntax.problems import FileProblem, UnreadableFile
     from core.metrics.catalogue import Metric
     from core.metrics.own_metrics import OwnMetrics
+    from core.report_sources.planned_file import PlannedFile
     from core.rollout.plans.plan import Plan
     from core.rollout.state.world import World
 
@@ -42,7 +41,7 @@ def add_to(app: typer.Typer) -> None:
 
 def lint(
     files: Annotated[list[Path], typer.Argument(help="Rollout, surface or policy files.")],
-    format: Annotated[str, typer.Option(help="text, github or json.")] = "text",  # noqa: A002
+    format: Annotated[Literal["text", "github", "json"], typer.Option(help="How it is printed.")] = "text",  # noqa: A002
 ) -> None:
     """Check files without a database. Shows every problem with its line and a likely correction."""
     from bot.rendering import wording
@@ -66,7 +65,7 @@ def lint(
             print(json.dumps([problems.to_json(p) for p in found], indent=2))
         case "github":
             print(problems.render_github(found), end="")
-        case _:
+        case "text":
             print(
                 problems.render_text(found) if found else f"{wording.pluralize(len(files), 'file')}, no problems found."
             )
@@ -98,10 +97,40 @@ def collect_own_metrics(files: "Sequence[Path]") -> "OwnMetrics | None":
     return OwnMetrics(everywhere=tuple(everywhere), by_surface=by_surface) if found else None
 
 
-def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json: Json = False) -> None:
+def plan(
+    file: Annotated[Path, typer.Argument(help="A rollout file.")],
+    as_json: Json = False,
+    format: Annotated[Literal["text", "markdown", "json"], typer.Option(help="How it is printed.")] = "text",  # noqa: A002
+) -> None:
     """Show what changes, what would happen when, who is notified and approves, and what could be detected. Changes
     nothing."""
     from bot.commands.answers import version_queries
+    from bot.rendering.documents import plan_document
+    from bot.rendering.json.plans import plan_to_json
+    from core.files.syntax import problems
+    from core.report_sources.planned_file import plan_file
+
+    try:
+        with session.open_service() as service:
+            planned = plan_file(
+                service, _read_text(file), str(file), session.current_time(), prompt_files.read_beside(file)
+            )
+            zone = service.cached_world().policy.timezone
+    except Refused as refused:
+        session.exit_refused(refused)
+    except problems.UnreadableFile as unreadable:
+        _exit_unreadable(unreadable)
+    pair = version_queries.build_plan_pair(planned.plan, planned.surface)
+    match "json" if as_json else format:
+        case "json":
+            print(json.dumps(plan_to_json(planned, pair), indent=2))
+        case "markdown":
+            print(plan_document.render_markdown(planned, pair, zone), end="")
+        case "text":
+            _print_plan(planned, pair)
+
+
+def _print_plan(planned: "PlannedFile", pair: "VersionPair") -> None:
     from bot.rendering import wording
     from bot.rendering.answers.planning import plan_foresight
     from bot.rendering.documents import difference_text
@@ -110,30 +139,9 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
     from core.files import build_plan
     from core.files.foresight import detection, timeline
     from core.files.syntax import problems
-    from core.report_sources import eval_coverage, traffic_history
-    from core.rollout.serving import layering
 
-    try:
-        with session.open_service() as service:
-            world, now = service.load_world(), session.current_time()
-            written = _read_rollout_file(file, world)
-            plan, warnings = _build_plan(written, world, now)
-            known = traffic_history.load_known_traffic(service, world.surfaces[plan.surface], world, now)
-            planned = world.find_rollout(plan.name)
-            evals = planned.evals if planned is not None and planned.plan.to_version == plan.to_version else {}
-            coverage = eval_coverage.load_coverage(service, plan, world, evals)
-    except Refused as refused:
-        session.exit_refused(refused)
-    rows = timeline.build_timeline(plan, world.surfaces[plan.surface], world.policy, now)
-    design = detection.design_from_plan(plan, world.policy)
-    seen = [detection.foresee_limits(design, stage, known) for stage in design.compared_stages]
-    pair = version_queries.build_plan_pair(plan, world.surfaces[plan.surface])
-    if as_json:
-        shown = _plan_as_json(plan, rows, warnings, [one for of in seen for one in of], known)
-        changes = difference_text.pair_to_json(pair)
-        print(json.dumps({**shown, "changes": changes, "evals": unseen_by_evals.coverage_to_json(coverage)}, indent=2))
-        return
-    if others := [warning for warning in warnings if not warning.message.startswith(detection.TOO_LATE_PREFIX)]:
+    plan, outlook = planned.plan, planned.outlook
+    if others := [one for one in planned.warnings if not one.message.startswith(detection.TOO_LATE_PREFIX)]:
         print(problems.render_text(others))
     print(f"{plan.name}: {plan.surface} {plan.from_version} -> {plan.to_version}, {plan.risk} risk")
     print("\nWhat changes")
@@ -141,19 +149,19 @@ def plan(file: Annotated[Path, typer.Argument(help="A rollout file.")], as_json:
     print("\nWhat people will notice")
     print("\n".join(f"  {wording.to_plain_text(line)}" for line in plan_facts.list_noticed(plan)))
     print("\nWhen")
-    print("\n".join(timeline.format_lines(rows)))
-    if layer := layer_words.describe_plan(plan, layering.find_planned_reach(plan, world.policy)):
+    print("\n".join(timeline.format_lines(outlook.rows)))
+    if layer := layer_words.describe_plan(plan, outlook.reach):
         print(f"{layer_words.TITLE}: {wording.to_plain_text(layer)}")
-    if baseline := build_plan.find_baseline_used(written, world.surfaces[plan.surface]):
+    if baseline := build_plan.find_baseline_used(planned.file, planned.surface):
         print(plan_foresight.describe_sample_sizes(plan, baseline))
-    if lines := unseen_by_evals.list_lines(plan, evals, coverage):
+    if lines := unseen_by_evals.list_lines(plan, planned.evals, outlook.coverage):
         print(f"\n{unseen_by_evals.TITLE}")
         print("\n".join(f"  {wording.to_plain_text(line)}" for line in lines))
-    if not seen or not seen[0]:
+    if not outlook.foreseen or not outlook.foreseen[0]:
         return
     print()
-    print("\n".join(plan_foresight.render_lines(seen[0], known)))
-    for warning in plan_foresight.render_warnings(seen[0], plan.risk, seen[1:]):
+    print("\n".join(plan_foresight.render_lines(outlook.foreseen[0], outlook.known)))
+    for warning in plan_foresight.render_warnings(outlook.foreseen[0], plan.risk, outlook.foreseen[1:]):
         typer.secho(f"  ! {warning}", fg=typer.colors.RED)
 
 
@@ -189,42 +197,6 @@ def _read_rollout_file(path: Path, world: "World") -> "RolloutFile":
     except problems.UnreadableFile as unreadable:
         _exit_unreadable(unreadable)
     return written
-
-
-def _plan_as_json(
-    plan: "Plan",
-    rows: "Sequence[TimelineRow]",
-    warnings: "Sequence[FileProblem]",
-    seen: "Sequence[LimitForesight]",
-    known: "KnownTraffic",
-) -> dict[str, object]:
-    from bot.rendering.answers.planning import plan_foresight
-    from core.files.syntax import problems
-
-    return {
-        "rollout": plan.name,
-        "surface": plan.surface,
-        "from": plan.from_version,
-        "to": plan.to_version,
-        "risk": str(plan.risk),
-        "timeline": [
-            {
-                "earliest": row.when_earliest.isoformat(),
-                "latest": None if row.when_latest is None else row.when_latest.isoformat(),
-                "what": row.what,
-                "percent": row.percent,
-                "requests_expected": row.requests_expected,
-            }
-            for row in rows
-        ],
-        "traffic": {
-            "daily_requests": known.daily_requests,
-            "pace_from": known.pace_from,
-            "levels": known.measured or "assumed",
-        },
-        "limits": [plan_foresight.to_json(one) for one in seen],
-        "warnings": [problems.to_json(warning) for warning in warnings],
-    }
 
 
 def apply(

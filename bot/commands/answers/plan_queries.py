@@ -15,42 +15,20 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import approval
 from bot.rendering.messages.plan_facts import DecisionFacts, ListMembers
-from core import apply_file
-from core.files.foresight import detection
 from core.files.foresight.outlook import PlanOutlook, build_outlook
-from core.files.read_file import parse_file
-from core.files.rollout_file import RolloutFile
-from core.files.syntax.problems import FileProblem, UnreadableFile
+from core.files.syntax.problems import UnreadableFile
 from core.report_sources import eval_coverage, traffic_history
+from core.report_sources.planned_file import load_outlook, plan_file
 from core.rollout import permission
 from core.rollout.command_events import find_version_authors
 from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.decisions import gating
-from core.rollout.plans.plan import Plan
-from core.rollout.refusal import NotFound, Refused
+from core.rollout.refusal import NotFound
 from core.rollout.state.events import ConcernRaised, Planned
 from core.rollout.state.history import HistoryEntry
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
 from core.service import RolloutService
-
-
-def load_outlook(
-    service: RolloutService, plan: Plan, now: datetime, warnings: Sequence[FileProblem] = ()
-) -> PlanOutlook:
-    """The outlook of a plan on a known surface; `warnings` are those of its file."""
-    world = service.cached_world()
-    surface = world.surfaces[plan.surface]
-    return build_outlook(
-        plan,
-        surface,
-        world.policy_for(surface.name),
-        traffic_history.load_known_traffic(service, surface, world, now),
-        now,
-        warnings=[w.message for w in warnings if not w.message.startswith(detection.TOO_LATE_PREFIX)],
-        coverage=eval_coverage.load_coverage(service, plan, world),
-        traffic=eval_coverage.load_segment_traffic(service, plan, world),
-    )
 
 
 def load_rollout_outlook(service: RolloutService, rollout: Rollout, now: datetime) -> PlanOutlook:
@@ -146,16 +124,13 @@ def _answer_plan(parsed: ParsedCommand, context: CommandContext) -> Message:
 def _answer_pasted_file(text: str, context: CommandContext, world: World) -> Message:
     """The plan that a pasted rollout file gives, or what is wrong with it. Nothing is planned."""
     try:
-        file = parse_file(typed_line.unwrap_mentions(text), "pasted", own_metrics=world.own_metrics)
-        if not isinstance(file, RolloutFile):
-            raise Refused("Only a rollout file has a plan.", hint="Apply this one: rollout apply FILE.")
-        plan, warnings = apply_file.plan_from_file(file, world, context.at, lambda handle: handle)
+        planned = plan_file(context.service, typed_line.unwrap_mentions(text), "pasted", context.at)
     except UnreadableFile as unreadable:
         return blocks.build_message(
             "This file cannot be used as it is. Nothing was planned.",
             blocks.preformatted_section(html.escape(str(unreadable), quote=False)),
         )
-    shown = plan_outlook.render(load_outlook(context.service, plan, context.at, warnings), world.policy.timezone)
+    shown = plan_outlook.render(planned.outlook, world.policy.timezone, evals=planned.evals)
     return blocks.append_blocks(
         shown, blocks.context("Nothing was planned. `rollout apply FILE` plans it, and so does the form.")
     )

@@ -10,7 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from bot.commands.parsing import resolve
 from bot.http import openapi
-from bot.http.api import command_body, command_handling, eval_results
+from bot.http.api import command_body, command_handling, eval_results, plans
+from bot.http.api.file_uploads import SentFile, read_sent_file
 from bot.http.middleware.auth import Caller, TokenAuth, TokenRole
 from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.middleware.problems import build_problem
@@ -33,7 +34,7 @@ from core.report_sources import review_sources
 from core.report_sources.strata_sources import load_strata
 from core.rollout import commands as c
 from core.rollout.concurrency.neighbours import find_neighbours
-from core.rollout.refusal import NotFound, Refused
+from core.rollout.refusal import NotFound
 from core.rollout.state.model import RolloutState
 from core.service import CommandOutcome, RolloutService
 
@@ -172,56 +173,51 @@ def build_router(
         filename: Annotated[str, Query(max_length=200)] = "",
         key: command_handling.IdempotencyKey = "",
     ) -> Response:
-        """Apply a rollout, surface or policy file (YAML or JSON, as the body or as an upload called `file`)."""
+        """Apply a rollout, surface or policy file (YAML or JSON, as the body or as an upload called `file`).
+
+        Prompts that it names come along as uploads called by their path."""
         caller = auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         rate_limiter.count_request(caller)
-        name, data = await _read_upload(request, filename)
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            return build_problem(
-                422, "unreadable", f"{name} is not UTF-8 text.", "Save it as UTF-8 and apply it again."
-            )
         return await run_in_threadpool(
-            _apply_file_text,
+            _apply_sent_file,
             service,
             caller,
-            text,
-            name,
+            await read_sent_file(request, filename),
             command_handling.build_command_id(caller, key, "files"),
             now(),
             resolve_handle,
             explain_undrivable,
         )
 
+    plans.add_route(api, service, auth, rate_limiter, now)
     eval_results.add_route(api, service, auth, rate_limiter, now)
     return api
 
 
-def _apply_file_text(
+def _apply_sent_file(
     service: RolloutService,
     caller: Caller,
-    text: str,
-    name: str,
+    sent: SentFile,
     command_id: str,
     at: datetime,
     resolve_handle: Callable[[str], str],
     explain_undrivable: Callable[[str], str],
 ) -> JSONResponse:
     try:
-        file = parse_file(text, name, own_metrics=service.load_world().own_metrics)
+        file = parse_file(sent.text, sent.name, sent.read_prompt, service.load_world().own_metrics)
         if isinstance(file, SurfaceFile | PolicyFile) and not caller.has_role(TokenRole.ADMIN):
             return build_problem(
                 403, "forbidden", "Surfaces and policies are applied with an admin token.", "Ask an admin."
             )
         applied = apply_text(
             service,
-            text,
-            name,
+            sent.text,
+            sent.name,
             by=caller.actor,
             at=at,
             command_id=command_id,
             resolve_handle=resolve_handle,
+            read_prompt=sent.read_prompt,
             explain_undrivable=explain_undrivable,
             source="http",
         )
@@ -239,14 +235,3 @@ def _apply_file_text(
             **command_handling.outcome_to_json(applied.outcome),
         }
     )
-
-
-async def _read_upload(request: Request, filename: str) -> tuple[str, bytes]:
-    """(file name, content) of the body or of the form's upload called `file`."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        return filename or "file.yaml", await request.body()
-    async with request.form(max_files=1, max_fields=5) as form:
-        upload = form.get("file")
-        if upload is None or isinstance(upload, str):
-            raise Refused('The form has no upload called "file".', hint="curl -F file=@rollout.yaml …", code="invalid")
-        return filename or upload.filename or "file.yaml", await upload.read()

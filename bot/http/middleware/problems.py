@@ -39,4 +39,4 @@ def _find_status(refused: Refused) -> int:
         case Conflict():
             return 409
         case _:
-            return {"forbidden": 403, "not_found": 404, "invalid": 422}.get(refused.code, 409)
+            return {"forbidden": 403, "not_found": 404, "invalid": 422, "unreadable": 422}.get(refused.code, 409)

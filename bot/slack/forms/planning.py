@@ -27,6 +27,7 @@ from core.files.read_file import parse_file
 from core.files.rollout_file import RolloutFile
 from core.files.rollout_form import RolloutForm, UnusableForm
 from core.files.syntax.problems import UnreadableFile, select_errors
+from core.report_sources.planned_file import load_outlook
 from core.rollout.refusal import NotFound, Refused
 from core.rollout.state.world import World
 from core.service import CommandRequest, RolloutService
@@ -169,7 +170,7 @@ class PlanningListeners:
                 at=asked.at,
             )
         )
-        outlook = plan_queries.load_outlook(self._service, plan, asked.at, warnings)
+        outlook = load_outlook(self._service, plan, asked.at, warnings)
         return plan_preview.render_preview(outlook, text, world.policy.timezone)
 
     def handle_preview(self, ack: Ack, body: Body) -> None:

@@ -1,0 +1,55 @@
+"""Reads a file that is sent: as the body, or as a form that may bring the prompts that the file names beside it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fastapi import Request
+
+from core.files.prompt_files import MAX_PROMPT_BYTES, refuse_prompt_file
+from core.rollout.refusal import Refused
+
+MAX_UPLOADS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentFile:
+    """A rollout, surface or policy file, and the prompts that came with it by their path as the file writes it."""
+
+    name: str
+    text: str
+    prompts: Mapping[str, bytes] = field(default_factory=dict)
+
+    def read_prompt(self, path: str) -> str:
+        """The text of a prompt that came along; ValueError with the reason if it did not, or is no text."""
+        if not self.prompts:
+            return refuse_prompt_file(path)
+        if path not in self.prompts:
+            raise ValueError(f"{path} did not come along: send it as the form field {path}")
+        if len(self.prompts[path]) > MAX_PROMPT_BYTES:
+            raise ValueError(f"{path} is larger than {MAX_PROMPT_BYTES // 1024} KiB")
+        try:
+            return self.prompts[path].decode("utf-8")
+        except UnicodeDecodeError:
+            raise ValueError(f"{path} is not UTF-8 text") from None
+
+
+async def read_sent_file(request: Request, filename: str) -> SentFile:
+    """The body, or the form's upload called `file` with its other uploads as prompts. Refused if it is no text."""
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        return _decode(filename or "file.yaml", await request.body())
+    async with request.form(max_files=MAX_UPLOADS, max_fields=5) as form:
+        uploads = {name: sent for name, sent in form.items() if not isinstance(sent, str)}
+        main = uploads.pop("file", None)
+        if main is None:
+            raise Refused('The form has no upload called "file".', hint="curl -F file=@rollout.yaml …", code="invalid")
+        prompts = {name: await sent.read() for name, sent in uploads.items()}
+        return _decode(filename or main.filename or "file.yaml", await main.read(), prompts)
+
+
+def _decode(name: str, data: bytes, prompts: Mapping[str, bytes] | None = None) -> SentFile:
+    try:
+        return SentFile(name=name, text=data.decode("utf-8-sig"), prompts=prompts or {})
+    except UnicodeDecodeError:
+        raise Refused(
+            f"{name} is not UTF-8 text.", hint="Save it as UTF-8 and send it again.", code="unreadable"
+        ) from None

@@ -1,0 +1,48 @@
+"""A plan as a Markdown document, as for a comment on a pull request. It holds no text of prompts."""
+
+from collections.abc import Sequence
+
+from bot.rendering import wording
+from bot.rendering.answers.planning import plan_foresight, plan_outlook
+from bot.rendering.answers.version_answers import VersionPair
+from bot.rendering.markup import escape_markdown
+from bot.rendering.messages import plan_facts
+from bot.rendering.messages.plan_facts import FactSection
+from bot.rendering.numbers import unseen_by_evals
+from core.report_sources.planned_file import PlannedFile
+
+
+def render_markdown(planned: PlannedFile, pair: VersionPair, zone: str) -> str:
+    """What changes, what people notice, limits, dates, approvals, what evals cannot show, and what is unwise."""
+    plan, outlook = planned.plan, planned.outlook
+    change = escape_markdown(f"{plan.surface} {plan.from_version} -> {plan.to_version}")
+    approvals = plan_outlook.describe_approvals(plan)
+    sections = [
+        FactSection(title="What changes", lines=(f"{plan_facts.describe_difference(pair.difference)}.",)),
+        *plan_facts.list_plan_sections(plan, outlook, zone),
+        FactSection(title="Who has to approve", lines=(approvals,) if approvals else ()),
+        FactSection(
+            title=unseen_by_evals.TITLE,
+            lines=tuple(unseen_by_evals.list_lines(plan, planned.evals, outlook.coverage)),
+            is_list=True,
+        ),
+    ]
+    lines = [f"## Rollout {escape_markdown(plan.name)}: {change}, {plan.risk} risk"]
+    for section in sections:
+        lines += _format_section(section.title, section.lines, is_list=section.is_list)
+    lines += _format_section("Think about this before you start", _list_warnings(planned), is_list=True)
+    return "\n".join([*lines, "", "Nothing is planned until this file is applied."]) + "\n"
+
+
+def _list_warnings(planned: PlannedFile) -> list[str]:
+    """Everything that the checks of the file and the forecast of its first compared stage call unwise."""
+    found = list(planned.outlook.warnings)
+    if planned.outlook.foreseen and planned.outlook.foreseen[0]:
+        first, *later = planned.outlook.foreseen
+        found += plan_foresight.render_warnings(first, planned.plan.risk, later)
+    return found
+
+
+def _format_section(title: str, lines: Sequence[str], *, is_list: bool) -> list[str]:
+    plain = [escape_markdown(wording.to_plain_text(line).strip("_")) for line in lines]
+    return ["", f"### {title}", "", *(f"- {line}" if is_list else line for line in plain)] if plain else []

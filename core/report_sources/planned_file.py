@@ -1,0 +1,79 @@
+"""What the plan of a rollout file would be in this workspace, with its outlook. Nothing is planned."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from core import apply_file
+from core.files.foresight import detection
+from core.files.foresight.outlook import PlanOutlook, build_outlook
+from core.files.prompt_files import ReadPrompt, refuse_prompt_file
+from core.files.read_file import parse_file
+from core.files.rollout_file import RolloutFile
+from core.files.syntax.problems import FileProblem
+from core.report_sources import eval_coverage, traffic_history
+from core.rollout.plans.plan import Plan
+from core.rollout.refusal import Refused
+from core.rollout.state.events import EvalRecorded
+from core.rollout.state.surface import Surface
+from core.service import RolloutService
+
+_NO_RESULTS: Mapping[int, EvalRecorded] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFile:
+    """The plan of a file. `warnings` are all that its checks say, `evals` the results that its rollout has already."""
+
+    file: RolloutFile
+    plan: Plan
+    surface: Surface
+    outlook: PlanOutlook
+    warnings: Sequence[FileProblem]
+    evals: Mapping[int, EvalRecorded]
+
+
+def plan_file(
+    service: RolloutService, text: str, filename: str, now: datetime, read_prompt: ReadPrompt = refuse_prompt_file
+) -> PlannedFile:
+    """Read a rollout file and plan it. Raises UnreadableFile with every problem, and Refused if it is another kind of
+    file or its AI feature is unknown."""
+    world = service.load_world()
+    file = parse_file(text, filename, read_prompt, world.own_metrics)
+    if not isinstance(file, RolloutFile):
+        raise Refused(
+            f"{filename} is not a rollout file; only those have a plan.", hint="Apply it: rollout apply FILE."
+        )
+    plan, warnings = apply_file.plan_from_file(file, world, now, lambda handle: handle)
+    known = world.find_rollout(plan.name)
+    evals = known.evals if known is not None and known.plan.to_version == plan.to_version else {}
+    return PlannedFile(
+        file=file,
+        plan=plan,
+        surface=world.surfaces[plan.surface],
+        outlook=load_outlook(service, plan, now, warnings, evals),
+        warnings=warnings,
+        evals=evals,
+    )
+
+
+def load_outlook(
+    service: RolloutService,
+    plan: Plan,
+    now: datetime,
+    warnings: Sequence[FileProblem] = (),
+    evals: Mapping[int, EvalRecorded] = _NO_RESULTS,
+) -> PlanOutlook:
+    """The outlook of a plan on a known surface; `warnings` are those of its file, `evals` its results so far."""
+    world = service.cached_world()
+    surface = world.surfaces[plan.surface]
+    return build_outlook(
+        plan,
+        surface,
+        world.policy_for(surface.name),
+        traffic_history.load_known_traffic(service, surface, world, now),
+        now,
+        warnings=[w.message for w in warnings if not w.message.startswith(detection.TOO_LATE_PREFIX)],
+        coverage=eval_coverage.load_coverage(service, plan, world, evals),
+        traffic=eval_coverage.load_segment_traffic(service, plan, world),
+    )
