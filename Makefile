@@ -31,7 +31,7 @@ demo: setup
 # WORKERS run side by side, each with a Postgres of its own: one more than two cores, as many tests wait. WORKERS=0 is one
 # after the other, as for a debugger.
 test: setup
-	$(PYTEST) $(ARGS)
+	CHECK_PAYLOAD_TYPES=1 $(PYTEST) $(ARGS)
 
 # What has a short form in `make test` in its long one (hours): every call fails, thousands of histories, 100,000 events.
 trial: setup

@@ -24,6 +24,8 @@ from core.store.models import metadata
 from core.store.schema import migrations, triggers
 from core.store.world import rollout_rows
 
+pytest_plugins = ["tests.payload_types.session_check"]
+
 # Not with the variables of every frame, as is structlog's default: such a traceback takes a second to print.
 PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN])
