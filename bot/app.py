@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 from uuid import uuid4
@@ -22,6 +23,7 @@ from bot.process.block_support import BlockSupport
 from bot.process.client_positions import ClientPositions
 from bot.process.machine_clock import utc_now
 from bot.process.outage import DatabaseOutage
+from bot.process.page_links import LinkedPerson, PageLinks
 from bot.process.snapshot_server import SnapshotServer
 from bot.program import Program
 from bot.scheduler import JobScheduler
@@ -31,6 +33,7 @@ from bot.slack import setup
 from bot.slack.directory import SlackDirectory
 from bot.slack.home import HomeTabs
 from core.flags.document import DocumentEncoder
+from core.rollout.context import Actor
 from core.service import RolloutService
 from core.store.coordination import processes
 from core.store.database.connections import connect
@@ -86,6 +89,7 @@ def build_program(
         log.warning(missing_setting)
     slack = connections.build_web_client(settings)
     directory = SlackDirectory(slack, utc_now) if slack is not None else None
+    links = PageLinks(settings.slack_bot_token, settings.public_url, utc_now)  # the token is known to every process
     policy = policy_file.PolicyFileWatcher(settings.policy, service) if settings.policy is not None else None
     if policy is not None:
         policy.apply(now())
@@ -100,6 +104,7 @@ def build_program(
             directory=directory,
             home_tabs=home_tabs,
             block_support=support,
+            page_links=links,
         )
     asgi = None
     answered = AnsweredModels(service)
@@ -121,6 +126,8 @@ def build_program(
             report_other_model=answered.note,
             prices=_read_prices(settings.prices),
             help_desks=dict(settings.help_desks),
+            page_links=links,
+            find_person=partial(_find_person, directory) if directory is not None else None,
         )
     clock = JobScheduler(lambda name, error: _log_job_failure(outage, name, error))
     if role != "worker":
@@ -153,6 +160,13 @@ def build_program(
         asgi=asgi,
         streams=streams,
         bolt=bolt,
+    )
+
+
+def _find_person(directory: SlackDirectory, person: LinkedPerson) -> Actor:
+    """Who opens a page by a link, by what Slack says now."""
+    return directory.resolve_actor(
+        person.team, person.user, enterprise=person.enterprise, moves_forward=True, fresh=True
     )
 
 

@@ -1,6 +1,6 @@
 """What every verb needs besides its words: who asks, when, and under which command id."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,6 +23,8 @@ class CommandContext:
     command_id: str
     source: str = "slack"
     thread_ts: str = ""
+    link_page: Callable[[str], str] = lambda page: ""
+    """The address under which this person alone may open a page for an hour; empty where there is none."""
 
 
 class ClarificationNeeded(Refused):

@@ -25,6 +25,7 @@ from bot.http.middleware.auth import AccessDenied, TokenAuth, TokenRole
 from bot.http.middleware.bodies import AsgiApp, Scope
 from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.middleware.head_requests import answer_head
+from bot.http.middleware.page_access import FindPerson, PageAccess
 from bot.http.middleware.problems import build_denial, build_problem, build_refusal
 from bot.http.middleware.stream_tokens import StreamTokens
 from bot.http.observations.read_batch import OtherModel
@@ -38,6 +39,7 @@ from bot.http.webhooks import receive_complaints
 from bot.http.webhooks.signatures import HelpDesk
 from bot.process.client_positions import ClientPositions
 from bot.process.log_lines import LogPrinter
+from bot.process.page_links import PageLinks
 from bot.process.process_state import ProcessStatus, StandaloneStatus
 from core.flags.document import DocumentEncoder
 from core.flags.snapshot import Snapshot
@@ -77,6 +79,8 @@ def build_asgi_app(
     help_desks: Mapping[str, str] | None = None,
     real_time: Callable[[], datetime] = lambda: datetime.now(UTC),
     report_other_model: Callable[[OtherModel], None] = lambda _: None,
+    page_links: PageLinks | None = None,
+    find_person: FindPerson | None = None,
 ) -> AsgiApp:
     """Build the ASGI application.
 
@@ -86,7 +90,8 @@ def build_asgi_app(
     not be called, or an empty text. `encoder`, `clients` and `streams` are for clients that evaluate by themselves or
     listen for changes. `report_other_model` gets each model that answered for a version which calls another one.
     `prices` are those of the built-in table if there are none. `help_desks` are secrets of signatures by help desk,
-    and `real_time` is what signed times are compared with. When the lifespan ends, waiting observations are written.
+    and `real_time` is what signed times are compared with. `page_links` open a page to the person whom
+    `find_person` asks Slack about. When the lifespan ends, waiting observations are written.
     """
     encoder, clients = encoder or DocumentEncoder(), clients or ClientPositions()
     streams = streams or ChangeStreams(lambda: encoder.encode(snapshot()).etag)
@@ -152,7 +157,8 @@ def build_asgi_app(
             openapi_extra=documents.EXPORT_BODY,
         )
     api.include_router(judging.build_router(service, auth, writer, snapshot, now))
-    api.include_router(routes.build_router(service, auth, now, process_status, tick))
+    access = PageAccess(auth, page_links, find_person)
+    api.include_router(routes.build_router(service, auth, now, process_status, tick, access))
     secrets = {HelpDesk(desk): secret for desk, secret in (help_desks or {}).items()}
     api.include_router(receive_complaints.build_router(service, secrets, now, real_time))
     if bolt is not None:

@@ -16,6 +16,7 @@ from slack_sdk.errors import SlackApiError
 from bot.commands import run_verb
 from bot.commands.parsing.grammar import ParsedCommand, ParseResult
 from bot.process.block_support import BlockSupport
+from bot.process.page_links import PageLinks
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.slack import clicks, slack_responder, views
@@ -240,9 +241,10 @@ def build_app(
     home_tabs: HomeTabs | None = None,
     block_support: BlockSupport | None = None,
     acknowledge_within: float = ACKNOWLEDGE_WITHIN,
+    page_links: PageLinks | None = None,
 ) -> App:
     """Build the Bolt app with every listener, without calling Slack. `now` is the rollouts' clock; `home_tabs` is given
-    by whoever keeps them up to date."""
+    by whoever keeps them up to date. Without `page_links`, no answer links to a page."""
 
     def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
         return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, bot_token=client.token)
@@ -256,7 +258,7 @@ def build_app(
         listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="slack"),
     )
     app.use(_require_slack_response_url(client))
-    requests = SlackRequests(service, client, directory, now, acknowledge_within, block_support)
+    requests = SlackRequests(service, client, directory, now, acknowledge_within, block_support, page_links)
     PlanningListeners(service, client, directory, requests).register(app)
     ReadingListeners(client, requests, directory.list_members).register(app)
     ReviewListeners(service, client, requests).register(app)
@@ -268,6 +270,7 @@ def build_app(
     app.command(_ANYTHING)(listeners.refuse_unknown_command)
     app.action(re.compile(rf"^{buttons.RUN}\.\d+$"))(listeners.handle_suggestion)
     app.action(re.compile(rf"^({'|'.join(clicks.VERBS_BY_ACTION)})$"))(listeners.handle_click)
+    app.action(buttons.OPEN_PAGE)(listeners.acknowledge_only)
     app.action(_ANYTHING)(listeners.refuse_unknown_action)
     app.view(re.compile(rf"^({'|'.join(views.CALLBACKS)})$"))(listeners.handle_submission)
     app.view(_ANYTHING)(listeners.acknowledge_only)

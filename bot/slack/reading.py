@@ -6,7 +6,7 @@ import re
 from slack_bolt import Ack, App, Respond
 from slack_sdk import WebClient
 
-from bot.commands import run_verb
+from bot.commands import page_offers, run_verb
 from bot.commands.answers import investigation_queries, plan_queries, version_queries
 from bot.commands.answers import rollout_queries as queries
 from bot.commands.parsing import grammar
@@ -121,6 +121,10 @@ class ReadingListeners:
             before, _, after = versions.partition("|")
             asked = self._requests.build_request(parse_origin(body), "diff", body["trigger_id"])
             pair = version_queries.find_pair_to_read(surface, before, after, asked)
-            view = views.build_reading_modal(f"{before} -> {after}", difference_text.build_modal_blocks(pair))
+            shown = difference_text.build_modal_blocks(pair)
+            if address := asked.link_page(version_queries.page_of_pair(pair)):
+                offered = (blocks.actions(buttons.open_page(address)), blocks.context(page_offers.SAID))
+                shown += [block for block in offered if block is not None]
+            view = views.build_reading_modal(f"{before} -> {after}", shown)
             self._client.views_open(trigger_id=body["trigger_id"], view=view)
             responder.respond(None)

@@ -15,6 +15,7 @@ from bot.commands.parsing.grammar import ParseResult
 from bot.commands.request import CommandContext
 from bot.commands.verbs import VERBS
 from bot.process.block_support import BlockSupport
+from bot.process.page_links import LinkedPerson, PageLinks
 from bot.rendering.blocks.blocks import Message
 from bot.slack import slack_responder, views
 from bot.slack.directory import SlackDirectory
@@ -74,7 +75,9 @@ class SlackRequests:
         now: Callable[[], datetime],
         acknowledge_within: float = ACKNOWLEDGE_WITHIN,
         block_support: BlockSupport | None = None,
+        page_links: PageLinks | None = None,
     ) -> None:
+        self._page_links = page_links
         self._service = service
         self._client = client
         self._directory = directory
@@ -88,12 +91,15 @@ class SlackRequests:
 
     def build_request(self, origin: SlackOrigin, verb: str, key: str, *, thread_ts: str = "") -> CommandContext:
         """The request of the person behind `origin` for `verb`; `key` tells a repeat by Slack from a new request."""
+        person = LinkedPerson(team=origin.team, user=origin.user, enterprise=origin.enterprise)
+        links = self._page_links
         return CommandContext(
             service=self._service,
             by=self._resolve_actor(origin, verb),
             at=self._now(),
             command_id=f"slack:{key}",
             thread_ts=thread_ts,
+            link_page=lambda page: links.build(page, person) if links is not None else "",
         )
 
     def _resolve_actor(self, origin: SlackOrigin, verb: str) -> Actor:

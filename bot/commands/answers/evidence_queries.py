@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from bot.commands import request
+from bot.commands import page_offers, request
 from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering.blocks.blocks import Message
@@ -46,7 +46,8 @@ def _show(parsed: ParsedCommand, context: CommandContext, number: int) -> Messag
     def load_trend(metric: str) -> tuple[SeriesPoint, ...]:
         return tuple(p for p in evaluation.load_trend(context.service, rollout, metric) if p.at <= at)
 
-    return summary.render(found[0], found[1], at, world.policy.timezone, load_trend)
+    shown = summary.render(found[0], found[1], at, world.policy.timezone, load_trend)
+    return page_offers.offer_page(shown, f"/e/{rollout.id}.{found[1].number}", parsed, context)
 
 
 VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bot.commands import request
+from bot.commands import page_offers, request
 from bot.commands.parsing import resolve
 from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import ClarificationNeeded, CommandContext
@@ -119,6 +119,11 @@ def find_pair_to_read(surface: str, before: str, after: str, context: CommandCon
     return build_pair(world.surfaces[surface], before, after)
 
 
+def page_of_pair(pair: VersionPair) -> str:
+    """The page that shows the difference, prompts included."""
+    return f"/v/{pair.surface}/{pair.after}?from={pair.before}"
+
+
 def _answer_versions(parsed: ParsedCommand, context: CommandContext) -> Message:
     request.require_member(context)
     world = context.service.load_world()
@@ -150,7 +155,13 @@ def find_surface(parsed: ParsedCommand, world: World) -> str:
 
 
 def _answer_diff(parsed: ParsedCommand, context: CommandContext) -> Message:
-    return version_answers.render_pair(find_pair(parsed, context))
+    pair = find_pair(parsed, context)
+    shown = version_answers.render_pair(pair)
+    try:
+        find_pair_to_read(pair.surface, pair.before, pair.after, context)
+    except Refused:
+        return shown  # the page shows prompts, which this person may not read
+    return page_offers.offer_page(shown, page_of_pair(pair), parsed, context)
 
 
 VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {

@@ -11,11 +11,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from bot.http.middleware.auth import TokenAuth, TokenRole
+from bot.http.middleware.page_access import LinkVisitor, PageAccess
 from bot.http.pages import digests, investigations, reviews
 from bot.http.pages.csv_download import build_csv_download
 from bot.http.pages.numbers import build_numbers
 from bot.http.pages.plan_sections import build_plan_sections
 from bot.http.pages.version_page import build_version_page
+from bot.process.page_links import PARAMETER
 from bot.process.process_state import ProcessStatus
 from bot.rendering import wording
 from bot.rendering.answers import history, strata
@@ -25,6 +27,7 @@ from bot.rendering.numbers import soft_error_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core import evaluation
 from core.report_sources.strata_sources import load_strata
+from core.rollout import permission
 from core.rollout.refusal import NotFound
 from core.rollout.state.events import EvidenceRecorded, RolloutEvent
 from core.rollout.state.evolve import evolve
@@ -50,10 +53,11 @@ def build_router(
     now: Callable[[], datetime],
     process_status: ProcessStatus,
     tick: Callable[[], timedelta],
+    access: PageAccess,
 ) -> APIRouter:
     """The routes `/`, `/r/{id}`, its review, `/e/{rollout}.{number}`, `/v/{surface}/{version}` and `/digest`.
 
-    They are read-only, without external resources.
+    They are read-only, without external resources. `access` opens evidence and versions to who comes from Slack, too.
     """
     pages = APIRouter(include_in_schema=False)
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
@@ -134,8 +138,8 @@ def build_router(
 
     @pages.get("/e/{evidence_id}")
     def show_evidence(request: Request, evidence_id: str) -> Response:
-        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         rollout_id, _, number = evidence_id.rpartition(".")
+        visitor = access.authorize(request, f"/rollout evidence {number} {rollout_id}")
         rollout = service.load_world().find_rollout(rollout_id)
         stored = service.load_history(rollout_id) if rollout else ()
         for recorded in stored:
@@ -150,6 +154,7 @@ def build_router(
                 )
                 return render_page(
                     "evidence.html",
+                    visitor=visitor,
                     rollout=rollout,
                     recorded=recorded,
                     seen=event,
@@ -163,8 +168,11 @@ def build_router(
     def show_version(
         request: Request, surface: str, version: str, compare_with: Annotated[str, Query(alias="from")] = ""
     ) -> Response:
-        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
-        return render_page("version.html", page=build_version_page(service, surface, version, compare_with))
+        visitor = access.authorize(request, f"/rollout diff {compare_with} {version} {surface}")
+        if visitor is not None:
+            _check_may_read_prompts(service, surface, {version, compare_with}, visitor)
+        page = build_version_page(service, surface, version, compare_with)
+        return render_page("version.html", visitor=visitor, page=page)
 
     reviews.add_to(pages, service, auth, render_page)
     investigations.add_to(pages, service, auth, render_page)
@@ -177,15 +185,23 @@ def build_router(
     return pages
 
 
+def _check_may_read_prompts(service: RolloutService, surface: str, versions: set[str], visitor: LinkVisitor) -> None:
+    """Raise `Refused` unless this person may read prompts by now, as in Slack."""
+    world = service.load_world()
+    of_versions = [r for r in world.rollouts.values() if r.plan.surface == surface and r.plan.to_version in versions]
+    permission.check_may_read_prompts(world.policy, visitor.actor, of_versions)
+
+
 def build_problem_page(request: Request, status: int, message: str, hint: str, now: datetime) -> Response | None:
     """The error as an HTML page; None if the request did not ask for HTML."""
     if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
         return None
-    return _render_page("problem.html", now, status=status, message=message, hint=hint)
+    from_slack = PARAMETER in request.query_params
+    return _render_page("problem.html", now, status=status, message=message, hint=hint, from_slack=from_slack)
 
 
 def _render_page(name: str, now: datetime, *, status: int = 200, **values: Any) -> HTMLResponse:
-    defaults = {"blind": "", "look_ages": {}, "late": (), "unwatched": ()}
+    defaults: dict[str, Any] = {"blind": "", "look_ages": {}, "late": (), "unwatched": (), "visitor": None}
     text = _load_templates().get_template(name).render(now=now, **{**defaults, **values})
     return HTMLResponse(text, status, headers=HEADERS)
 

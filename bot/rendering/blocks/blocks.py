@@ -202,6 +202,11 @@ def button(text: str, action: str, value: str, *, style: str = "", confirm: Bloc
     return made
 
 
+def link_button(text: str, action: str, address: str) -> Block:
+    """A button that opens an address in the browser. Slack reports the click as that of any button."""
+    return {"type": "button", "text": _plain_text_object(text, BUTTON_TEXT_LIMIT), "action_id": action, "url": address}
+
+
 def confirm_dialog(title: str, mrkdwn: str, yes: str, no: str = "Cancel") -> Block:
     """The confirmation dialog of a button, shown before a consequential action."""
     return {

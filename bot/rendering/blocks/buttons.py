@@ -37,6 +37,7 @@ GET_EVIDENCE = "get_evidence"
 PLAN_AGAIN = "plan_again"
 EXPLAIN_OTHER = f"{EXPLAIN_ROLLBACK}.other"
 GET_HISTORY = "get_history"  # `get_history.csv`, `get_history.json`
+OPEN_PAGE = "open_page"  # a link: Slack opens its address and reports the click, too
 RUN = "run"  # `run.0`, `run.1`, …: the value is a command that is parsed like a typed one
 
 
@@ -213,6 +214,11 @@ def get_history(rollout: Rollout, form: str) -> Block:
 def view_difference(surface: str, before: str, after: str) -> Block:
     """Open the difference between two versions of a surface, with the text of prompts, for those who may read it."""
     return blocks.button("View difference", VIEW_DIFFERENCE, encode_value(surface, f"{before}|{after}"))
+
+
+def open_page(address: str) -> Block | None:
+    """Open a page in the browser; None without an address."""
+    return blocks.link_button("Open as a page", OPEN_PAGE, address) if address else None
 
 
 def run_command(label: str, command: str, index: int = 0) -> Block:
