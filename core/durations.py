@@ -23,6 +23,12 @@ def format_exact(span: timedelta) -> str:
     return "24 h" if number == 1 else f"{number} days"
 
 
+def format_hours(span: timedelta) -> str:
+    """In hours from an hour on, as people say how long they wait: `96 h`; below that as `format_exact`."""
+    hours = span / timedelta(hours=1)
+    return f"{round(hours, 1):g} h" if hours >= 1 else format_exact(span)
+
+
 def format_rounded(span: timedelta) -> str:
     """As exact as people need: `0.41 s`, `4.1 s`, `18 min`, `6 h`, `2.5 days`."""
     seconds = span / timedelta(seconds=1)

@@ -33,7 +33,7 @@ from core.rollout.votes.testers import find_voter
 from core.service import CommandOutcome, CommandRequest
 from core.store.log.event_log import StoredEvent
 
-_BARE_FLAGS = frozenset({"public", "queue", dry_runs.FLAG, "json"})  # without a value
+_BARE_FLAGS = frozenset({"public", "queue", "next", dry_runs.FLAG, "json"})  # without a value
 _ENDS = re.compile(r"(?:for|until|till)\s", re.IGNORECASE)
 _SILENT = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded, e.ReviewRequested)
 
@@ -46,7 +46,9 @@ def perform(parsed: ParseResult, context: CommandContext) -> Message:
         case ParsedCommand(flags=flags) if "json" in flags and not holds_answers(parsed):
             return json_answers.render_in_slack(parsed, context)
         case ParsedCommand(verb="help"):
-            return help_pages.render_page(parsed.args[0]) if parsed.args else help_pages.render_overview()
+            if parsed.args:
+                return help_pages.render_page(parsed.args[0])
+            return help_pages.render_overview(help_pages.find_rights(context))
         case ParsedCommand(verb=verb) if verb in queries.VERBS:
             return queries.VERBS[verb](parsed, context)
         case ParsedCommand(verb=verb) if verb in metric_queries.VERBS:
@@ -201,6 +203,7 @@ def _command_from_line(parsed: ParsedCommand, context: CommandContext, zone: str
         to_percent=_read_percent(parsed),
         unit=parsed.args[0] if parsed.verb == "move-back" else "",
         queue="queue" in parsed.flags,
+        next_step="next" in parsed.flags,
         then=typed_times.parse_moment(at, context.at, typed_times.resolve_zone(context.by, zone)) if at else None,
         answers={field: parsed.flags[flag] for flag, field in REVIEW_FLAGS.items() if flag in parsed.flags},
         keeps_baseline="not-normal" not in parsed.flags,

@@ -33,6 +33,7 @@ class VerbArguments:
     answers: Mapping[str, str] = field(default_factory=dict)  # of a review: field of `SubmitReview` -> text
     keeps_baseline: bool = True
     stratum: str = ""  # of a rollback: the only audience that goes back
+    next_step: bool = False  # of a reminder: as soon as it grows, stops or waits
     stage: int | None = None  # index of the stage that a vote is about
 
 
@@ -209,6 +210,15 @@ VERBS: Mapping[str, Verb] = {
         text=FreeTextForm.REST,
         build=lambda a: c.RollBack(reason=a.reason, stratum=a.stratum),
         is_urgent=True,
+    ),
+    "extend": Verb(
+        group="Steer",
+        usage="extend <id>",
+        brief="extend <id>",
+        does="Give a stage that is on hold for lack of evidence three more of its longest holds. Nothing is accepted: "
+        "it grows before that only if there is enough evidence.",
+        example="extend R-118",
+        build=lambda a: c.ExtendStage(),
     ),
     "explain-rollback": Verb(
         does="Say afterwards why a rollout was rolled back.",
@@ -440,10 +450,12 @@ VERBS: Mapping[str, Verb] = {
     ),
     "remind-me": Verb(
         group="Tell",
-        usage="remind-me <id>",
-        example="remind-me R-118",
-        does="Get a direct message when it has reached everyone, or will not.",
-        build=lambda a: c.RequestReminder(notice=a.notice),
+        usage="remind-me <id> [--next]",
+        example="remind-me R-118 --next",
+        does="Get a direct message when it has reached everyone, or will not; with `--next` as soon as it grows, stops "
+        "or waits for somebody.",
+        flags={"next": False},
+        build=lambda a: c.RequestReminder(notice=a.notice, next_step=a.next_step),
     ),
     "feels-off": Verb(
         group="Tell",

@@ -21,6 +21,7 @@ from core.rollout.plans.policy import Policy
 from core.rollout.state.surface import Surface
 
 NAME, SURFACE, OWNER, TEMPLATE, WHY, START = "name", "surface", "owner", "template", "why", "start"
+VERSION = "version"
 NOTICED, NOTHING_VISIBLE, BEFORE, AFTER = "noticed", "nothing_visible", "example_before", "example_after"
 
 
@@ -273,6 +274,23 @@ def format_part(content: Content, part: str) -> str:
         return value
     line = yaml.safe_dump(_to_plain(value), default_flow_style=True, allow_unicode=True, width=10_000, sort_keys=False)
     return line.removesuffix("\n").removesuffix("\n...")
+
+
+def list_versions(surface: Surface, text_limit: int) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """(version, parts that differ from the live one) of every version that the form can fill in, newest first and the
+    live one at the top.
+
+    Left out are those that lack a part of the live version, as an empty field leaves that part as it is, and those with
+    a text of more than `text_limit` characters.
+    """
+    live = surface.live_content
+    offered: list[tuple[str, tuple[str, ...]]] = [(surface.live, ())]
+    for name, content in reversed(list(surface.versions.items())):
+        differing = tuple(part for part in PART_NAMES if content.get(part) != live.get(part))
+        is_writable = all(content.get(part) and len(format_part(content, part)) <= text_limit for part in differing)
+        if name != surface.live and differing and is_writable:
+            offered.append((name, differing))
+    return tuple(offered)
 
 
 def _to_plain(value: Any) -> Any:

@@ -84,6 +84,11 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExtendStage:
+    """Give a stage that could not be decided in time three more of its longest holds, and accept nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RollBack:
     """Give everyone the previous version; with `stratum`, if the plan has it, only its members."""
 
@@ -136,9 +141,10 @@ class AnswerConcerns:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestReminder:
     """Ask for a direct message when the change has reached everyone. `notice` is the notice it was asked under, if
-    any."""
+    any. With `next_step`, ask for one as soon as it grows, stops or waits for somebody."""
 
     notice: str = ""
+    next_step: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -482,6 +488,7 @@ PersonCommand: TypeAlias = (
     | Resume
     | RollBack
     | ExplainRollback
+    | ExtendStage
     | Abandon
     | AcknowledgeNotice
     | RaiseConcern

@@ -54,6 +54,7 @@ def surface_events_for(
             | e.HoldCleared()
             | e.Paused()
             | e.Resumed()
+            | e.StageExtended()
             | e.RollbackExplained()
             | e.FlipConfirmed()
             | e.FlipUnconfirmed()

@@ -20,7 +20,7 @@ def required_role(command: c.Command) -> str:
             return "admin"
         case c.PlanRollout() | c.Start() | c.Advance() | c.Resume() | c.Abandon() | c.RecordEval() | c.SubmitReview():
             return "operator"
-        case c.Decide() | c.ConfirmReverted():
+        case c.Decide() | c.ConfirmReverted() | c.ExtendStage():
             return "operator"
         case (
             c.Pause()
@@ -119,6 +119,21 @@ def check_role(role: str, context: Context) -> None:
         _check_role("admin", context, "change surfaces and the policy")
     elif role == "operator" and by.from_slack and not _is_admin(context.policy, by):
         _check_role("operator", context, "move a rollout forward")
+
+
+def find_role_obstacle(role: str, context: Context) -> str:
+    """Why the actor lacks a role, as what would help: `ask @ai-eng`, `in #ai-rollouts`; empty if they have it.
+
+    `role` is `operator` or `approver`; whether something is the actor's own change is not asked.
+    """
+    named, by = context.policy.roles.get(role), context.by
+    if named is None or (role == "operator" and _is_admin(context.policy, by)):
+        return ""
+    if not _has_role(named, by):
+        return f"ask {', '.join((*named.groups, *named.people))}"
+    if role == "operator" and named.channels and {by.channel, by.channel_id}.isdisjoint(named.channels):
+        return f"in {', '.join(named.channels)}"
+    return ""
 
 
 def check_may_read_prompts(policy: Policy, by: Actor, rollouts: Iterable[Rollout]) -> None:

@@ -419,6 +419,28 @@ def test_who_lets_it_go_on_undecided_is_asked_again_as_much_later(running, words
     assert story.now.hold.text == "undecided after 2.1 days: 12 of 1500 requests seen"
 
 
+def test_a_stage_that_was_undecided_gets_more_time_and_nothing_is_accepted(running, words, cast):
+    story = running().later(hours=24).tick(words.look(requests=10))
+    story.when(c.ExtendStage(), by=cast["ana"]).then(e.StageExtended)
+    assert story.last[0].asked_at == timedelta(hours=96)
+    assert story.now.state is RolloutState.RUNNING
+    assert story.now.overridden == frozenset(), "a resume would accept what is not known"
+    story.later(hours=71).tick(words.look(requests=12))
+    assert story.now.state is RolloutState.RUNNING
+    story.later(hours=1).tick(words.look(requests=12)).then(e.EvidenceRecorded, e.Held)
+    assert story.now.hold.text == "undecided after 4 days: 12 of 1500 requests seen"
+    story.when(c.ExtendStage(), by=cast["ana"])
+    assert story.last[0].asked_at == timedelta(hours=168)
+    story.later(hours=10).tick(words.look(requests=2000)).then(e.EvidenceRecorded, e.StageEntered)
+    assert story.now.extended_to == timedelta(0), "the next stage has its own time"
+
+
+def test_what_is_not_on_hold_for_lack_of_evidence_is_not_extended(running, words, cast):
+    running().refuses(c.ExtendStage(), "is not on hold for lack of evidence", by=cast["ana"])
+    silent = running().tick(words.look(SILENCE))
+    silent.refuses(c.ExtendStage(), "is not on hold for lack of evidence", by=cast["ana"])
+
+
 @pytest.mark.parametrize(("min_hold", "asked_after"), [(6, 24), (0, 24), (12, 48)])
 def test_a_stage_without_a_longest_hold_asks_after_four_holds_or_a_day(running, words, min_hold, asked_after):
     endless = replace(words.stages[0], min_hold=timedelta(hours=min_hold), max_hold=None)

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from bot.sandbox.workspace.workspace import View
+from bot.slack.forms import plan_preview
 from core.files.read_file import parse_file
+from core.rollout import commands as c
 from core.rollout.state.model import RolloutState
 from tests.slack.conftest import SURFACE
 
@@ -168,3 +170,29 @@ def test_a_prompt_that_is_too_long_for_a_form_is_refused_under_its_field(known: 
     noise = "".join(chr(0x4E00 + (n * 7919) % 20_000) for n in range(2_900))
     reply = known.person("dana").submit(opened(known), {**ANSWERS, "New prompt": noise})
     assert "too long for a form" in reply.errors["part.prompt@support-assistant"]
+
+
+def test_an_earlier_version_is_picked_and_becomes_the_change(known: Any) -> None:
+    known.apply(known.files["rollout"])
+    known.deliver()
+    known.typed("lee", "approve R-1")
+    known.later(minutes=10).typed("ana", "start R-1")
+    while known.rollout.state is not RolloutState.DONE:
+        known.later(minutes=3).say(c.Advance(reason="seen by all of us"))
+        known.say(c.Tick())
+    form = opened(known)
+    menu = next(b for b in form.body["blocks"] if b["block_id"] == "version")
+    offered = [option["text"]["text"] for option in menu["element"]["options"]]
+    assert offered == ["v43 (live)", "v42 (prompt as it was)"]
+    known.person("dana").click(form, "version", input="v42", values={"Short name": "back-to-the-old"})
+    again = known.sandbox.wait_for(
+        lambda: view if (view := known.sandbox.top_modal("dana")).hash != form.hash else None
+    )
+    prompt = next(b for b in again.body["blocks"] if b["block_id"].startswith("part.prompt"))
+    assert prompt["element"]["initial_value"] == "prompts/system.md@sha256:11aa90c4"
+    answers = {**ANSWERS, "Short name": "back-to-the-old"}
+    del answers["New prompt"]
+    assert not known.person("dana").submit(again, answers).errors
+    file = plan_preview.read_file(known.sandbox.top_modal("dana").body)[0]
+    assert "from: support-assistant@v43" in file
+    assert "prompt: prompts/system.md@sha256:11aa90c4" in file

@@ -53,6 +53,7 @@ class CommandBody(BaseModel):
         "", max_length=MAX_STRATUM_LENGTH, description="rollback: the only audience of the plan that goes back"
     )
     answers: ReviewAnswers | None = Field(None, description="review: the answers to its questions")
+    next_step: bool = Field(False, description="remind_me: as soon as it grows, stops or waits for somebody")
     stage: int | None = Field(None, ge=0, description="vote: the index of the stage that is meant")
     keeps_baseline: bool = Field(True, description="review: what was measured is the new normal")
 
@@ -146,6 +147,7 @@ def _command_from_body(body: CommandBody) -> c.PersonCommand:
         keeps_baseline=body.keeps_baseline,
         choice=body.choice,
         stratum=body.stratum,
+        next_step=body.next_step,
         stage=body.stage,
     )
     return build_command(verb, arguments)

@@ -5,7 +5,10 @@ from datetime import datetime
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block
+from core import durations
 from core.rollout.commands import ROLLBACK_CAUSES
+from core.rollout.decisions import gating
+from core.rollout.decisions.people import running
 from core.rollout.plans.plan import StageKind
 from core.rollout.serving import conversations
 from core.rollout.state.model import Rollout
@@ -38,6 +41,7 @@ PLAN_AGAIN = "plan_again"
 EXPLAIN_OTHER = f"{EXPLAIN_ROLLBACK}.other"
 GET_HISTORY = "get_history"  # `get_history.csv`, `get_history.json`
 OPEN_PAGE = "open_page"  # a link: Slack opens its address and reports the click, too
+EXTEND_INDEX = 9  # so that it differs from suggested commands in the same message
 RUN = "run"  # `run.0`, `run.1`, …: the value is a command that is parsed like a typed one
 
 
@@ -79,6 +83,15 @@ def pause(rollout: Rollout) -> Block:
 def resume(rollout: Rollout) -> Block:
     """Resume a paused or held rollout."""
     return blocks.button("Resume", RESUME, encode_value(rollout.id))
+
+
+def extend(rollout: Rollout) -> Block | None:
+    """Give a stage that could not be decided in time more time; None if that is not why the rollout is on hold."""
+    stage = rollout.stage
+    if stage is None or rollout.hold is None or rollout.hold.key != gating.undecided_hold_key(stage):
+        return None
+    until = durations.format_hours(running.find_extension(rollout))
+    return run_command(f"Extend to {until}", f"extend {rollout.id}", EXTEND_INDEX)
 
 
 def keep(rollout: Rollout) -> Block:

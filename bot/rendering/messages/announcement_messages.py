@@ -27,7 +27,7 @@ from core.reviews.investigation import Investigation
 from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.decisions import gating
 from core.rollout.notifications import direct_messages
-from core.rollout.notifications.announcements import Announcement, AnnouncementKind, notice_key
+from core.rollout.notifications.announcements import NEXT_STEP, Announcement, AnnouncementKind, notice_key
 from core.rollout.plans.plan import NoticePlan
 from core.rollout.state import events as e
 from core.rollout.state import holds
@@ -121,6 +121,10 @@ def render(
             before, after = _rollout_at(entries, position - 1), _rollout_at(entries, position)
             name = wording.title_in_sentence(_feature_title(world, rollout))
             return notice_note.render(before, after, event, name, entry.at, zone)
+        case AnnouncementKind.REMINDER if announcement.key.startswith(NEXT_STEP):
+            after = _rollout_at(entries, position)
+            told = event_lines.render(after, event, entry.at, zone)
+            return blocks.append_blocks(told, blocks.context(f"You asked to be told of the next step of {after.id}."))
         case AnnouncementKind.REMINDER if isinstance(event, follow_up.FollowedUp):
             title, others = _feature_title(world, rollout), _other_rollouts(world, rollout)
             return follow_up.render(

@@ -152,7 +152,7 @@ def _build_buttons(rollout: Rollout) -> Block | None:
         case RolloutState.ON_HOLD if _is_decision_open(rollout):
             return blocks.actions(buttons.keep(rollout), buttons.roll_back(rollout), details)
         case RolloutState.ON_HOLD | RolloutState.PAUSED:
-            return blocks.actions(buttons.resume(rollout), buttons.roll_back(rollout), details)
+            return blocks.actions(buttons.resume(rollout), buttons.extend(rollout), buttons.roll_back(rollout), details)
         case RolloutState.DONE:
             return blocks.actions(buttons.roll_back(rollout))
         case RolloutState.ROLLED_BACK | RolloutState.ABANDONED:

@@ -15,6 +15,7 @@ from bot.rendering.messages import (
     stratum_words,
 )
 from bot.rendering.numbers import blind_spot_words, eval_words, measure_rows, tester_words
+from core import durations
 from core.rollout.plans.plan import StageKind
 from core.rollout.plans.renewal import PlanRenewal
 from core.rollout.state import events as e
@@ -25,7 +26,9 @@ from core.rollout.state.model import Rollout
 def render(rollout: Rollout, event: e.RolloutEvent, at: datetime, zone: str) -> Message:
     """The thread message for an event at `at`; `rollout` may already include later events."""
     held = isinstance(event, e.Held) and not event.key.startswith(holds.DECISION)  # the decision has its own message
-    steer = blocks.actions(buttons.resume(rollout), buttons.roll_back(rollout)) if held and rollout.hold else None
+    steer = None
+    if held and rollout.hold:
+        steer = blocks.actions(buttons.resume(rollout), buttons.extend(rollout), buttons.roll_back(rollout))
     said = eval_words.list_report_lines(event) if isinstance(event, e.EvalRecorded) else []
     return blocks.build_message(format_line(rollout, event, zone), blocks.lines_section(said), steer)
 
@@ -107,6 +110,12 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.Resumed():
             aside = " The hold no longer counts." if event.overrides else ""
             return f"Resumed by {wording.format_actor(event.by)}{_format_reason(event.reason)}.{aside}"
+        case e.StageExtended():
+            more = durations.format_hours(event.asked_at)
+            return (
+                f"Extended by {wording.format_actor(event.by)}: {rollout.id} has {more} in this stage before somebody "
+                "is asked again. It grows before that only if there is enough evidence."
+            )
         case e.Held():
             return f"On hold: {rollout.id}, {wording.escape(event.text, 200)}."
         case e.HoldCleared():
@@ -179,6 +188,8 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.ConcernsAnswered():
             who = wording.escape(event.handle, 80)
             return f"Answered: {who} to the concerns about {rollout.id}{_format_reason(event.text)}."
+        case e.ReminderRequested(next_step=True):
+            return f"{wording.format_actor(event.by)} will be told of the next step of {rollout.id}."
         case e.ReminderRequested():
             return f"{wording.format_actor(event.by)} will be told when {rollout.id} has reached everyone."
         case e.FeltOff():

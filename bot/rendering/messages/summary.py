@@ -73,7 +73,7 @@ def render(
             ]
         ),
         blocks.lines_section(blind_spot_words.list_accepted_risks(rollout)),
-        _build_buttons(rollout),
+        _build_buttons(rollout, evidence),
         blocks.context(
             f"risk {rollout.plan.risk} · limits locked {_format_lock_time(rollout, zone)} · evidence "
             f"#{evidence.number} · "
@@ -254,8 +254,11 @@ def _build_chart(
     return None, None
 
 
-def _build_buttons(rollout: Rollout) -> blocks.Block | None:
+def _build_buttons(rollout: Rollout, evidence: EvidenceRecorded) -> blocks.Block | None:
     if rollout.state not in {RolloutState.RUNNING, RolloutState.WAITING}:
         return None
     details = buttons.run_command("Details", f"metrics {rollout.id}")
-    return blocks.actions(buttons.pause(rollout), buttons.roll_back(rollout), buttons.feels_off(rollout), details)
+    thin = rollout.stage is not None and evidence.canary_requests < rollout.stage.min_samples
+    reminder = buttons.run_command("Remind me", f"remind-me {rollout.id} --next", 1) if thin else None
+    steering = (buttons.pause(rollout), buttons.roll_back(rollout), buttons.feels_off(rollout))
+    return blocks.actions(*steering, details, reminder)

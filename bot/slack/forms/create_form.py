@@ -1,7 +1,7 @@
 """The modal that plans a rollout: built for one AI feature and template, and its answers read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ from core.rollout.plans.policy import Policy
 from core.rollout.state.surface import Surface
 
 CALLBACK = "create"
-DISPATCHING = (fields.SURFACE, fields.TEMPLATE)
+DISPATCHING = (fields.SURFACE, fields.TEMPLATE, fields.VERSION)
 """The fields whose choice changes the rest of the form, by action id."""
 
 _WAYS = {"": "not stated", "down": "lower", "same": "the same", "up": "higher"}
@@ -40,9 +40,11 @@ def build_form(
     *,
     surface: str = "",
     template: str = DEFAULT_TEMPLATE,
+    version: str = "",
     channel: str = "",
 ) -> dict[str, Any]:
-    """The form with what is live on `surface` filled in; `surfaces` is not empty, and its first is the default.
+    """The form with a `version` of `surface` filled in, or what is live; `surfaces` is not empty, and its first is the
+    default.
 
     It carries the id of the `channel` that it was opened in, which Slack does not send with modals.
     """
@@ -56,7 +58,7 @@ def build_form(
         "close": inputs.plain_text("Cancel", 24),
         "blocks": [
             *_build_subject(surfaces, chosen, template, policy),
-            *_build_parts(chosen),
+            *_build_parts(chosen, version),
             *_build_expectations(),
             *_build_limits(fields.suggest_limits(chosen, policy, template)),
             inputs.moment_input(fields.START, "Start", hint="Leave it empty to start it yourself once it is approved."),
@@ -122,12 +124,24 @@ def _describe_stage(stage: Stage) -> str:
     return f"{label} ({durations.format_exact(stage.min_hold)}{longest})"
 
 
-def _build_parts(surface: Surface) -> list[Block]:
-    """What changes, filled in with what is live. Slack keeps what was typed while a block id stays, so the ids name
-    the AI feature: another one is filled in anew."""
-    shown = []
+def _build_parts(surface: Surface, version: str) -> list[Block]:
+    """What changes, filled in with what is live or with an earlier version. Slack keeps what was typed while a block id
+    stays, so the ids name the AI feature and the version: another one is filled in anew."""
+    offered = fields.list_versions(surface, inputs.TEXT_INPUT_LIMIT)
+    chosen = version if version in dict(offered) else surface.live
+    content = surface.versions[chosen]
+    shown = [
+        inputs.menu(
+            fields.VERSION,
+            "Start from",
+            [(name, _describe_version(name, surface, parts)) for name, parts in offered],
+            initial=chosen,
+            hint="Fills in the fields below. What differs from the live version is the change.",
+            notifies=True,
+        )
+    ]
     for part in PART_NAMES:
-        live = fields.format_part(surface.live_content, part)
+        live = fields.format_part(content, part)
         if not live and part not in _ALWAYS_ASKED:
             continue
         hint = "The text, or a reference such as a path with its hash." if part == "prompt" else "As YAML."
@@ -137,7 +151,7 @@ def _build_parts(surface: Surface) -> list[Block]:
             inputs.text_input(
                 fields.part_field(part),
                 _PART_LABELS[part],
-                block_id=_part_block(part, surface.name),
+                block_id=_part_block(part, surface, chosen),
                 initial=live,
                 hint=hint,
                 optional=True,
@@ -162,8 +176,13 @@ def _build_parts(surface: Surface) -> list[Block]:
     ]
 
 
-def _part_block(part: str, surface: str) -> str:
-    return f"{fields.part_field(part)}@{surface}"
+def _describe_version(name: str, surface: Surface, parts: Sequence[str]) -> str:
+    return f"{name} (live)" if name == surface.live else f"{name} ({', '.join(parts)} as it was)"
+
+
+def _part_block(part: str, surface: Surface, version: str) -> str:
+    ending = f"@{version}" if version != surface.live else ""
+    return f"{fields.part_field(part)}@{surface.name}{ending}"
 
 
 def _build_expectations() -> list[Block]:
@@ -193,10 +212,11 @@ def _build_limits(suggested: fields.SuggestedLimits) -> list[Block]:
     ]
 
 
-def read_choices(view: Mapping[str, Any]) -> tuple[str, str]:
-    """(surface, template) as chosen so far."""
+def read_choices(view: Mapping[str, Any]) -> tuple[str, str, str]:
+    """(surface, template, version) as chosen so far."""
     given = _read_state(view)
-    return str(given.get(fields.SURFACE) or ""), str(given.get(fields.TEMPLATE) or DEFAULT_TEMPLATE)
+    template = str(given.get(fields.TEMPLATE) or DEFAULT_TEMPLATE)
+    return str(given.get(fields.SURFACE) or ""), template, str(given.get(fields.VERSION) or "")
 
 
 def read_channel_id(view: Mapping[str, Any]) -> str:

@@ -102,13 +102,14 @@ class PlanningListeners:
         """Another AI feature or template was chosen: show what that means. Slack keeps what was typed."""
         ack()
         view, world = body["view"], self._service.cached_world()
-        surface, template = create_form.read_choices(view)
+        surface, template, version = create_form.read_choices(view)
         form = create_form.build_form(
             world.surfaces,
             world.policy,
             body["user"]["id"],
             surface=surface,
             template=template,
+            version=version,
             channel=create_form.read_channel_id(view),
         )
         self._client.views_update(view_id=view["id"], hash=view["hash"], view=form)

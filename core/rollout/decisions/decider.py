@@ -58,6 +58,8 @@ def _decide_command(
             return approvals.reject_request(rollout, command, context)
         case c.RollBack():
             return going_back.roll_back(rollout, command, context)
+        case c.ExtendStage():
+            return running.extend_stage(rollout, context)
         case c.ExplainRollback():
             return going_back.explain_rollback(rollout, command, context)
         case c.MoveBack():

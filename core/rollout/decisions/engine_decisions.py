@@ -229,10 +229,11 @@ def _decide_running(rollout: Rollout, look: c.LookResult | None, context: Contex
         return [_build_evidence(rollout, look, "hold"), e.Held(key=holds.UNREAD, text=_describe_unread(unread))]
     longest = _time_until_asked(rollout, stage, look)
     held = rollout.held_for(context.at)
-    # a person who let it continue undecided is asked again after the same time
-    if held - rollout.asked_after >= longest:
+    # a person who let it continue undecided is asked again after the same time, or when the time they gave is over
+    asked_at = max(rollout.asked_after + longest, rollout.extended_to)
+    if held >= asked_at:
         text = (
-            f"undecided after {durations.format_rounded(rollout.asked_after + longest)}: "
+            f"undecided after {durations.format_rounded(asked_at)}: "
             f"{_describe_progress(stage, look, blind, shown=shown)}"
         )
         asked = e.Held(key=key, text=text)

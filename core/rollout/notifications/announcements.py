@@ -8,7 +8,7 @@ from typing import assert_never
 from core.rollout.context import slack_user_in
 from core.rollout.decisions import reviewing
 from core.rollout.state import events as e
-from core.rollout.state import holds
+from core.rollout.state import holds, next_step
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.surface import OtherModelAnswered, RetirementTold, Surface, SurfaceEvent
 
@@ -121,6 +121,7 @@ class Announcement:
 CARD_KEY = "card"
 ALERT_KEY = "alert"  # one per rollout, which is rolled back only once
 REVIEW_KEY = "review"
+NEXT_STEP = "next_step"  # how the key of a reminder of the next step begins
 START_REMINDER_BEFORE = timedelta(hours=2)
 OVERDUE_AFTER = timedelta(minutes=1)  # by then, what was due has happened or will not happen by itself
 
@@ -140,6 +141,8 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
     if isinstance(event, e.ReminderRequested):
         return ()
     result.append(announce_here(AnnouncementKind.CARD, CARD_KEY))
+    if before is not None and next_step.is_next_step(event):
+        result += _build_next_step_reminders(before, position)
     if before is not None and before.request is not None and after.request != before.request:
         result.append(announce_here(AnnouncementKind.APPROVAL_CLOSED, f"approval:{before.request.request}"))
     elif isinstance(event, e.Approved) and after.request is not None:
@@ -223,7 +226,7 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             result += _build_notice_edits(after)
             result += _build_notice_notes(after, position)
             result += _build_start_reminders(after)
-        case e.BaseChanged() | e.Paused() | e.Resumed() | e.Held():
+        case e.BaseChanged() | e.Paused() | e.Resumed() | e.StageExtended() | e.Held():
             result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
             result += _build_notice_edits(after)
             if not (isinstance(event, e.Held) and holds.clears_itself(event.key)):
@@ -425,6 +428,19 @@ def _build_reminders(after: Rollout, position: int) -> list[Announcement]:
             audience=notice.partition(":")[0],
         )
         for person, notice in after.reminders.items()
+    ]
+
+
+def _build_next_step_reminders(before: Rollout, position: int) -> list[Announcement]:
+    """A direct message to everyone who asked to be told of the next step."""
+    return [
+        Announcement(
+            kind=AnnouncementKind.REMINDER,
+            rollout=before.id,
+            channel=slack_user_in(person),
+            key=f"{NEXT_STEP}:{position}:{person}",
+        )
+        for person in before.next_step_reminders
     ]
 
 

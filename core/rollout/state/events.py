@@ -6,7 +6,7 @@ lists fields that were added when events were already stored; while they are Non
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, TypeAlias
 
 from core.evals.eval_report import EvalReport
@@ -294,6 +294,16 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageExtended:
+    """A person gave a stage that could not be decided in time more time. What grows still has to be seen."""
+
+    TYPE: ClassVar[str] = "rollout.stage_extended"
+    by: str
+    stage: int  # its index
+    asked_at: timedelta  # how long it will have held when a person is asked again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RolledBack:
     """From this event on, everyone gets the previous version."""
 
@@ -434,8 +444,10 @@ class ReminderRequested:
     """A person wants a direct message when the change has reached everyone, or once it is clear that it will not."""
 
     TYPE: ClassVar[str] = "rollout.reminder_requested"
+    LATER: ClassVar[tuple[str, ...]] = ("next_step",)
     notice: str  # key of the notice whose audience the message is worded for; may be empty
     by: str
+    next_step: bool | None = None  # True: as soon as it grows, stops or waits for somebody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -722,6 +734,7 @@ RolloutEvent: TypeAlias = (
     | ConcernRaised
     | ConcernsAnswered
     | ReminderRequested
+    | StageExtended
     | FeltOff
     | VoteCast
     | VoteWithdrawn

@@ -18,6 +18,7 @@ from core.rollout.state.model import (
     StageSpan,
     StratumRollback,
 )
+from core.rollout.state.next_step import is_next_step
 
 
 def evolve(rollout: Rollout | None, event: e.RolloutEvent, at: datetime) -> Rollout:
@@ -25,7 +26,8 @@ def evolve(rollout: Rollout | None, event: e.RolloutEvent, at: datetime) -> Roll
     if rollout is None:
         assert isinstance(event, e.Planned), "a rollout begins by being planned"
         return _apply_planned(None, event, at)
-    return EVENT_HANDLERS[type(event)](rollout, event, at)
+    after = EVENT_HANDLERS[type(event)](rollout, event, at)
+    return replace(after, next_step_reminders=()) if rollout.next_step_reminders and is_next_step(event) else after
 
 
 def _apply_planned(before: Rollout | None, event: e.Planned, at: datetime) -> Rollout:
@@ -134,6 +136,7 @@ def _apply_stage_entered(rollout: Rollout, event: e.StageEntered, at: datetime) 
         skipped_by="",
         skipped_waits=(*rollout.skipped_waits, *_find_skipped_wait(rollout, event)),
         asked_after=timedelta(0),
+        extended_to=timedelta(0),
         frozen_until=None,
     )
 
@@ -230,6 +233,10 @@ def _apply_resumed(rollout: Rollout, event: e.Resumed, at: datetime) -> Rollout:
     )
 
 
+def _apply_stage_extended(rollout: Rollout, event: e.StageExtended, _: datetime) -> Rollout:
+    return replace(rollout, state=_state_after_hold(rollout), hold=None, extended_to=event.asked_at)
+
+
 def _state_after_hold(rollout: Rollout) -> RolloutState:
     """The state once a hold ends: waiting if a request is open, else running."""
     return RolloutState.RUNNING if rollout.request is None else RolloutState.WAITING
@@ -297,6 +304,8 @@ def _apply_concerns_answered(rollout: Rollout, _event: e.ConcernsAnswered, _: da
 
 
 def _apply_reminder_requested(rollout: Rollout, event: e.ReminderRequested, _: datetime) -> Rollout:
+    if event.next_step:
+        return replace(rollout, next_step_reminders=(*rollout.next_step_reminders, event.by))
     return replace(rollout, reminders={**rollout.reminders, event.by: event.notice})
 
 
@@ -443,6 +452,7 @@ EVENT_HANDLERS: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime],
     e.ConcernRaised: _apply_concern_raised,
     e.ConcernsAnswered: _apply_concerns_answered,
     e.ReminderRequested: _apply_reminder_requested,
+    e.StageExtended: _apply_stage_extended,
     e.FeltOff: _apply_felt_off,
     e.VoteCast: _apply_vote_cast,
     e.VoteWithdrawn: _apply_vote_withdrawn,

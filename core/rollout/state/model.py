@@ -136,6 +136,8 @@ class Rollout:
     summary_at: datetime | None = None
     measures: tuple[Measure, ...] = ()
     open_concerns: tuple[str, ...] = ()  # keys of the notices under which concerns wait for an answer
+    extended_to: timedelta = timedelta(0)  # how long the stage may hold, by a person, before one is asked again
+    next_step_reminders: tuple[str, ...] = ()  # ids of people who asked to be told of the next step
     reminders: Mapping[str, str] = field(default_factory=dict)  # id of a person -> key of the notice they read
     felt_off: tuple[str, ...] = ()  # ids of the people who reported that it feels off
     votes: Mapping[int, Mapping[str, VoteCast]] = field(default_factory=dict)  # by stage and voter: the last vote

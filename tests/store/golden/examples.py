@@ -340,6 +340,7 @@ _EVENTS: tuple[e.Event, ...] = (
     e.HoldCleared(key="silence:canary"),
     e.Paused(by="slack:T1/U3", reason="looking at it"),
     e.Resumed(by="slack:T1/U3", reason="a known outage", overrides="limit:refusal_rate"),
+    e.StageExtended(by="slack:T1/U3", stage=2, asked_at=timedelta(hours=96)),
     e.RolledBack(
         by="system:engine",
         reason="Refusals rose by 6 pp",
@@ -458,6 +459,7 @@ def _version(event: e.Event) -> int:
 EXAMPLES: dict[str, e.Event] = {
     **{f"{event.TYPE}.{_version(event)}": event for event in _EVENTS},
     **{f"{x.TYPE}.{_version(x)}.{x.verdict.name}": x for x in map(_evidence, _VERDICTS)},
+    "rollout.reminder_requested.1.next_step": e.ReminderRequested(notice="", by="slack:T1/U9", next_step=True),
     "rollout.approval_requested.1.skipping": e.ApprovalRequested(
         request="R-7.3", gate="ramp 25%", needed=2, verdict="Continue", expires_at=NOON, skipped="seen by all of us"
     ),

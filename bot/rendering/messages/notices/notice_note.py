@@ -19,6 +19,7 @@ NotedEvent: TypeAlias = (
     | e.Held
     | e.Paused
     | e.Resumed
+    | e.StageExtended
     | e.ConcernsAnswered
     | e.StratumRolledBack
 )
@@ -53,6 +54,8 @@ def render(before: Rollout, after: Rollout, event: NotedEvent, name: str, at: da
         case e.Resumed():
             told = before.hold is None or not holds.clears_itself(before.hold.key)
             text = "Continuing: more customers will get it, step by step." if told else ""
+        case e.StageExtended():
+            text = "Continuing: it stays with the same customers until there is enough to decide."
         case e.StratumRolledBack():
             text = f"Switched back for some: {stratum_words.describe_for_customers(after, name)}."
         case e.ConcernsAnswered():

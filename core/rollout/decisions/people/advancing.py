@@ -75,6 +75,7 @@ def _refuse_early_step(rollout: Rollout, context: Context) -> NoReturn:
         hint=f'To go on now, give a reason: /rollout advance {rollout.id} --skip-wait "why" (it will be shown in every '
         "message).",
         earliest=earliest,
+        alternative=("Remind me", f"remind-me {rollout.id} --next") if context.by.from_slack else None,
     )
 
 

@@ -42,14 +42,17 @@ def answer_concerns(rollout: Rollout, command: c.AnswerConcerns, context: Contex
 
 
 def request_reminder(rollout: Rollout, command: c.RequestReminder, context: Context) -> list[e.RolloutEvent]:
-    """That a person in Slack wants a message once everyone gets the new version; recorded once."""
+    """That a person in Slack wants a message once everyone gets the new version, or at the next step; recorded once."""
     if not slack_user_in(context.by.id):
         raise Refused("Only somebody in Slack can be reminded there.")
     if rollout.state in TERMINAL_STATES:
         raise Refused(f"{rollout.id} is {rollout.state.replace('_', ' ')}, so there is nothing left to wait for.")
-    if any(is_same_person(who, context.by.id) for who in rollout.reminders):
+    if any(
+        is_same_person(who, context.by.id)
+        for who in (rollout.next_step_reminders if command.next_step else rollout.reminders)
+    ):
         return []
-    return [e.ReminderRequested(notice=command.notice, by=context.by.id)]
+    return [e.ReminderRequested(notice=command.notice, by=context.by.id, next_step=command.next_step or None)]
 
 
 def record_felt_off(rollout: Rollout, command: c.FeelsOff, context: Context) -> list[e.RolloutEvent]:

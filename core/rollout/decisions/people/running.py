@@ -13,6 +13,7 @@ from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
 
 LONGEST_START_DELAY = timedelta(days=366)
+EXTENDED_BY = 3  # longest holds that a stage gets on top: asked after 24 h, it is asked again after 96 h
 
 
 def start_rollout(rollout: Rollout, command: c.Start, context: Context) -> list[e.RolloutEvent]:
@@ -77,3 +78,20 @@ def resume_rollout(rollout: Rollout, command: c.Resume, context: Context) -> lis
         )
     preconditions.require_under_way(rollout, "resume")
     raise Refused(f"{rollout.id} is waiting for {gating.describe_missing_approvals(rollout)}; it is not paused.")
+
+
+def extend_stage(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
+    """More time for a stage that is on hold because it could not be decided in time."""
+    stage = rollout.stage
+    if stage is None or rollout.hold is None or rollout.hold.key != gating.undecided_hold_key(stage):
+        raise Refused(
+            f"{rollout.id} is not on hold for lack of evidence, so there is nothing to extend.",
+            hint=f"See /rollout status {rollout.id}.",
+        )
+    return [e.StageExtended(by=context.by.id, stage=rollout.stage_index, asked_at=find_extension(rollout))]
+
+
+def find_extension(rollout: Rollout) -> timedelta:
+    """How long the current stage will have held when a person is asked again, if one extends it now."""
+    longest = rollout.current_stage.longest_hold
+    return max(rollout.asked_after + longest, rollout.extended_to) + EXTENDED_BY * longest
