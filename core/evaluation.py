@@ -30,7 +30,7 @@ from core.rollout.decisions import gating
 from core.rollout.judging_question import build_question
 from core.rollout.plans.policy import Policy
 from core.rollout.state.model import Rollout
-from core.rollout.state.sources import longest_arrival
+from core.rollout.state.sources import SourceTerms
 from core.service import CommandOutcome, CommandRequest, RolloutService
 from core.store.coordination import timers
 from core.store.database.append_backend import TimerClaim
@@ -84,8 +84,8 @@ def evaluate_rollout(
     rollout = world.get_rollout(rollout_id)
     unwatched = rollout.is_looked_at and _time_since_newest_look(service, rollout, at) > unwatched_after
     surface = world.surfaces[rollout.plan.surface]
-    pulled_within = longest_arrival(surface.sources or ())
-    look = _take_look(service, rollout, at, every, world.policy, pulled_within) if rollout.is_looked_at else None
+    sources = surface.sources or ()
+    look = _take_look(service, rollout, at, every, world.policy, sources) if rollout.is_looked_at else None
     result: c.LookResult | None = None
     if look is not None:
         result = replace(look.result, judged_seconds=time.perf_counter() - began, unwatched=unwatched)
@@ -204,10 +204,10 @@ def _take_look(
     at: datetime,
     every: timedelta,
     policy: Policy,
-    pulled_within: timedelta,
+    sources: Sequence[SourceTerms],
 ) -> _TakenLook:
     """Read the sums, judge them from the state of the look before, and prepare the record. Stores nothing."""
-    question = build_question(rollout, every, pulled_within)
+    question = build_question(rollout, every, sources)
     with service.database.reading() as connection:
         before = _parse_previous_look(looks.load_latest_state(connection, rollout.id), rollout)
         sums = observation_sums.load_sums(connection, rollout.id, segments=are_segments_due(question, before.state, at))

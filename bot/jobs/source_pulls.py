@@ -7,12 +7,16 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
+from sqlalchemy import Connection
 
 from bot.outbound.transport import ResolveHost, resolve_host
 from bot.sources.errors import SourceFailure
-from bot.sources.sql.connection import open_source
-from bot.sources.sql.placing import StageRange, find_open_range
-from bot.sources.sql.pull import Pulled, pull_sums, reach
+from bot.sources.prometheus.pull import pull_counters
+from bot.sources.sql.connection import SourceConnection, open_source
+from bot.sources.sql.pull import pull_sums
+from bot.sources.stage_range import StageRange, find_open_range, reach
+from bot.sources.web_client import WebClient
+from core.flags.snapshot import SurfaceFlags
 from core.rollout.serving import exposure
 from core.rollout.state.sources import SourceTerms
 from core.service import RolloutService
@@ -34,6 +38,7 @@ class DuePull:
     """A pull that is to be made now: these stages of a rollout, from a source of its surface."""
 
     terms: SourceTerms
+    flags: SurfaceFlags
     window: StageRange
     slot: datetime
 
@@ -46,6 +51,14 @@ class DuePull:
     def timer(self) -> str:
         """Names what is due, so that one worker does it."""
         return f"pull:{self.rollout}:{self.terms.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullOutcome:
+    """What a pull found: how things stand after it, and `save`, which writes it in the same transaction."""
+
+    state: PullState
+    save: Callable[[Connection], None]
 
 
 @dataclass(slots=True)
@@ -80,7 +93,7 @@ class SourcePuller:
                 for tracked in flags.tracked:
                     window = find_open_range(tracked, reach(terms, now), terms.late)
                     if window is not None:
-                        yield DuePull(terms=terms, window=window, slot=slot)
+                        yield DuePull(terms=terms, flags=flags, window=window, slot=slot)
 
     def _pull_if_free(self, now: datetime, due: DuePull) -> bool:
         lease = (due.terms.timeout + _SPARE) * self.speed()
@@ -90,50 +103,42 @@ class SourcePuller:
             return False
         with self.service.database.reading() as connection:
             before = pulled_sums.load_state(connection, due.rollout, due.terms.name)
-        pulled: Pulled | None = None
+        outcome: PullOutcome | None = None
         failure: SourceFailure | None = None
         try:
-            pulled = self._ask(due, before)
+            outcome = self._ask(due, before)
         except SourceFailure as failed:
             failure = failed
-        if not self._store(due, before, pulled, failure, now, token):
+        if not self._store(due, before, outcome, failure, now, token):
             return False
         self._done[due.timer] = due.slot
         return True
 
-    def _ask(self, due: DuePull, before: PullState) -> Pulled:
-        variable = due.terms.sql.url
-        address = self.urls.get(variable, "")
+    def _ask(self, due: DuePull, before: PullState) -> PullOutcome:
+        address = self.urls.get(due.terms.url, "")
         if not address:
-            raise SourceFailure(f"{variable} is not set where the worker runs", is_lasting=True)
-        with open_source(address, self.private_hosts, due.terms.timeout.total_seconds(), self.resolve) as source:
-            return pull_sums(source, due.terms, due.window, before.memory, before.upto)
+            raise SourceFailure(f"{due.terms.url} is not set where the worker runs", is_lasting=True)
+        timeout = due.terms.timeout.total_seconds()
+        if due.terms.prometheus is not None:
+            client = WebClient(address, self.private_hosts, timeout, self.resolve)
+            return _pull_counters(client, due, before)
+        with open_source(address, self.private_hosts, timeout, self.resolve) as source:
+            return _pull_sums(source, due, before)
 
     def _store(
         self,
         due: DuePull,
         before: PullState,
-        pulled: Pulled | None,
+        outcome: PullOutcome | None,
         failure: SourceFailure | None,
         now: datetime,
         token: str,
     ) -> bool:
         """Store what a pull found, or why it failed, and finish its slot. False if another worker has taken it over."""
-        if pulled is not None:
-            state = replace(
-                before,
-                memory=pulled.memory,
-                pulled_at=now,
-                upto=due.window.upto,
-                newest_row=pulled.census.newest,
-                read_rows=pulled.census.rows,
-                counted_rows=pulled.census.placed,
-                failing_since=None,
-                holds_from=None,
-                failure="",
-            )
+        if outcome is not None:
+            state = replace(outcome.state, pulled_at=now, failing_since=None, holds_from=None, failure="")
             try:
-                stored = _write(self.service.database, due, state, pulled, token)
+                stored = _write(self.service.database, due, state, outcome, token)
             except RowsChanged as changed:
                 failure = SourceFailure(str(changed), is_lasting=True)
             else:
@@ -147,6 +152,40 @@ class SourcePuller:
         return _write(self.service.database, due, state, None, token)
 
 
+def _pull_sums(source: SourceConnection, due: DuePull, before: PullState) -> PullOutcome:
+    pulled = pull_sums(source, due.terms, due.window, before.memory, before.upto)
+
+    def save(connection: Connection) -> None:
+        pulled_sums.replace_stages(connection, due.rollout, due.terms.name, pulled.sums)
+
+    state = replace(
+        before,
+        memory=pulled.memory,
+        upto=due.window.upto,
+        newest_row=pulled.census.newest,
+        read_rows=pulled.census.rows,
+        counted_rows=pulled.census.placed,
+    )
+    return PullOutcome(state=state, save=save)
+
+
+def _pull_counters(client: WebClient, due: DuePull, before: PullState) -> PullOutcome:
+    pulled = pull_counters(client, due.terms, due.flags, due.window, before.memory.counters, before.upto)
+
+    def save(connection: Connection) -> None:
+        pulled_sums.add_cells(connection, due.rollout, due.terms.name, pulled.cells)
+
+    state = replace(
+        before,
+        memory=replace(before.memory, counters=pulled.last),
+        upto=pulled.upto,
+        newest_row=pulled.newest,
+        read_rows=pulled.samples,
+        counted_rows=pulled.placed,
+    )
+    return PullOutcome(state=state, save=save)
+
+
 def note_failure(before: PullState, failure: SourceFailure, terms: SourceTerms, now: datetime) -> PullState:
     """The state after a pull that failed. What lasts holds at once, everything else after `PATIENCE` pulls."""
     since = before.failing_since or now
@@ -156,11 +195,11 @@ def note_failure(before: PullState, failure: SourceFailure, terms: SourceTerms, 
     return replace(before, failing_since=since, holds_from=holds_from, failure=str(failure))
 
 
-def _write(database: Database, due: DuePull, state: PullState, pulled: Pulled | None, token: str) -> bool:
+def _write(database: Database, due: DuePull, state: PullState, outcome: PullOutcome | None, token: str) -> bool:
     with database.writing_outside_log() as connection:
         if not timers.finish(connection, due.timer, due.slot, token):
             return False
-        if pulled is not None:
-            pulled_sums.replace_stages(connection, due.rollout, due.terms.name, pulled.sums)
+        if outcome is not None:
+            outcome.save(connection)
         pulled_sums.save_state(connection, due.rollout, due.terms.name, due.terms.owned, state)
     return True

@@ -9,6 +9,7 @@ import httpx
 from bot.outbound.errors import PermanentFailure, RetryLater
 from bot.outbound.response import OutboundResponse
 from bot.outbound.transport import (
+    MAX_RESPONSE_BYTES,
     TIMEOUT,
     CallRefused,
     GuardedTransport,
@@ -28,10 +29,13 @@ class OutboundClient:
         *,
         resolve: ResolveHost = resolve_host,
         timeout: float = TIMEOUT,
+        max_bytes: int = MAX_RESPONSE_BYTES,
         load_tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self._timeout = timeout
-        self._transport = GuardedTransport(private_hosts, resolve=resolve, timeout=timeout, load_tls=load_tls)
+        self._transport = GuardedTransport(
+            private_hosts, resolve=resolve, timeout=timeout, max_bytes=max_bytes, load_tls=load_tls
+        )
 
     def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> OutboundResponse:
         """Send one request. `PermanentFailure` if it is not allowed, `RetryLater` if it failed."""

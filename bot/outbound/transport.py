@@ -74,8 +74,10 @@ class GuardedTransport(httpx.BaseTransport):
         *,
         resolve: ResolveHost = resolve_host,
         timeout: float = TIMEOUT,
+        max_bytes: int = MAX_RESPONSE_BYTES,
         load_tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
+        self._max_bytes = max_bytes
         self._private_hosts = frozenset(host.lower() for host in private_hosts)
         self._resolve = resolve
         self._timeout = timeout
@@ -106,7 +108,10 @@ class GuardedTransport(httpx.BaseTransport):
             pool.close()
             raise
         return httpx.Response(
-            response.status, headers=response.headers, stream=_BoundedStream(response, pool), request=request
+            response.status,
+            headers=response.headers,
+            stream=_BoundedStream(response, pool, self._max_bytes),
+            request=request,
         )
 
     def check_url(self, url: httpx.URL) -> Sequence[str]:
@@ -125,10 +130,11 @@ class GuardedTransport(httpx.BaseTransport):
 
 
 class _BoundedStream(httpx.SyncByteStream):
-    """The body of a response, up to `MAX_RESPONSE_BYTES`; closing it closes the connection."""
+    """The body of a response, up to `max_bytes`; closing it closes the connection."""
 
-    def __init__(self, response: httpcore.Response, pool: httpcore.ConnectionPool) -> None:
+    def __init__(self, response: httpcore.Response, pool: httpcore.ConnectionPool, max_bytes: int) -> None:
         self._response = response
+        self._max_bytes = max_bytes
         self._pool = pool
 
     def __iter__(self) -> Iterator[bytes]:
@@ -136,8 +142,8 @@ class _BoundedStream(httpx.SyncByteStream):
         with _translated_errors():
             for part in self._response.iter_stream():
                 size += len(part)
-                if size > MAX_RESPONSE_BYTES:
-                    raise ResponseTooLarge(f"more than {MAX_RESPONSE_BYTES // 1024} KB")
+                if size > self._max_bytes:
+                    raise ResponseTooLarge(f"more than {self._max_bytes // 1024} KB")
                 yield part
 
     def close(self) -> None:

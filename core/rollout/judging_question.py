@@ -1,6 +1,6 @@
 """The engine's question about a rollout: its limits, and the design of every stage it has entered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from core.judging.model.default_limits import Direction, ExpectedChange, derive_default_limits
@@ -8,6 +8,7 @@ from core.judging.model.question import Question, StageDesign
 from core.rollout.plans.plan import Plan, Stage, StageKind
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout
+from core.rollout.state.sources import SourceTerms, longest_arrival, map_unknown_units
 
 NO_DATA_AFTER = timedelta(minutes=15)
 SEGMENTS_EVERY = timedelta(seconds=50)
@@ -15,11 +16,11 @@ SEGMENTS_EVERY = timedelta(seconds=50)
 _DIRECTIONS: Mapping[str, Direction] = {"up": "up", "down": "down", "same": "same"}
 
 
-def build_question(rollout: Rollout, tick: timedelta, pulled_within: timedelta = timedelta(0)) -> Question:
+def build_question(rollout: Rollout, tick: timedelta, sources: Sequence[SourceTerms] = ()) -> Question:
     """The question for a look in the current stage. `tick` is the time between two looks.
 
     Silence counts as "no data" after 15 minutes; in a shorter stage after three times its hold, or after three ticks.
-    Where rows are pulled, as much longer as they may take to arrive.
+    Where they come from `sources` of the surface, as much longer as they may take to arrive.
     """
     entered = {span.index for span in rollout.spans}
     stages = tuple(
@@ -39,9 +40,10 @@ def build_question(rollout: Rollout, tick: timedelta, pulled_within: timedelta =
         caps=agree_caps(rollout),
         stages=stages,
         current=rollout.stage_index,
-        no_data_after=silence + pulled_within,
+        no_data_after=silence + longest_arrival(sources),
         segments_every=min(SEGMENTS_EVERY, hold / 4) if hold else SEGMENTS_EVERY,
         splits_set_aside=sum(holds.is_split_key(key) for key in rollout.overridden),
+        unknown_units=map_unknown_units(sources),
     )
 
 

@@ -234,6 +234,14 @@ SOURCE: dict[str, Any] = {
         "metrics": {"latency_ms": "duration"},
     },
 }
+COUNTERS: dict[str, Any] = {
+    "name": "cluster-metrics",
+    "prometheus": {
+        "url": "SOURCE_A_URL",
+        "exposure": "exposure",
+        "metrics": {"latency_ms": {"histogram": "latency_seconds"}, "refusal_rate": {"counter": "a", "of": "b"}},
+    },
+}
 SOURCES: dict[str, tuple[Any, Any]] = {
     "sources.name": ("a", "b"),
     "sources.every": ("5m", "6m"),
@@ -252,6 +260,17 @@ SOURCES: dict[str, tuple[Any, Any]] = {
     "sources.sql.id": ("a", "b"),
     "sources.sql.segments": ({"language": "a"}, {"language": "b"}),
     "sources.sql.metrics": ({"latency_ms": "a"}, {"latency_ms": "b"}),
+    "sources.prometheus.url": ("SOURCE_A_URL", "SOURCE_B_URL"),
+    "sources.prometheus.exposure": ("exposure", "token"),
+    "sources.prometheus.variant": ("variant", "arm"),
+    "sources.prometheus.version": ("version", "release"),
+    "sources.prometheus.match": ({"job": "a"}, {"job": "b"}),
+    "sources.prometheus.requests": ("a", "b"),
+    "sources.prometheus.requests_per_unit": (5, 20),
+    "sources.prometheus.metrics.histogram": ("a", "b"),
+    "sources.prometheus.metrics.scale": (1, 1000),
+    "sources.prometheus.metrics.counter": ("a", "c"),
+    "sources.prometheus.metrics.of": ("b", "c"),
 }
 METRICS: dict[str, tuple[Any, Any]] = {
     "metrics.name": ("answer_words", "answer_letters"),
@@ -374,7 +393,9 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
         data["change"]["to"]["code"] = "build-77"
         data["reverts"] = deepcopy(REVERTING)
     if path.startswith("sources."):
-        data["sources"] = [deepcopy(SOURCE)]
+        data["sources"] = [deepcopy(COUNTERS if path.startswith("sources.prometheus.") else SOURCE)]
+    if path in ("sources.prometheus.variant", "sources.prometheus.version"):
+        del data["sources"][0]["prometheus"]["exposure"]
     if path == "sources.sql.select":
         del data["sources"][0]["sql"]["table"]
     if path.startswith("testers."):
@@ -392,8 +413,10 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
             at = next(entry for entry in at if step in entry)
         at = at.setdefault(step, {})
         at = at["output_tokens"] if step == "expectations" else at
+        if path.startswith("sources.prometheus.metrics.") and step == "metrics":
+            at = at["latency_ms" if last in ("histogram", "scale") else "refusal_rate"]
         listed = {"behaviour_changes", "notify", "freeze", "testers", "sources", "metrics", "criteria"}
-        at = at[0] if step in listed else at
+        at = at[0] if step in listed and isinstance(at, list) else at
     if value is None:
         at.pop(last, None)
     else:

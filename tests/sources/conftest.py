@@ -18,8 +18,8 @@ import pytest
 from sqlalchemy import Connection, create_engine
 
 from bot.sources.sql.connection import open_source
-from bot.sources.sql.placing import find_open_range
 from bot.sources.sql.pull import Pulled, pull_sums
+from bot.sources.stage_range import find_open_range
 from core.judging.model.evidence import EvidenceSums
 from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state.sources import SourceColumns, SourceTerms, SqlRows

@@ -140,7 +140,7 @@ def test_own_metrics_are_summed_as_they_are_defined(
     limits = WITHOUT_COHORT.replace("rollback_when:\n", f"rollback_when:\n{OWN_LIMITS}")
     play(running, client, warehouse, Crowd(running, ("exposure",), changes_arms=True), limits, describe=with_own)
     terms = build_terms(warehouse.table, ("exposure",))
-    terms = build_terms(warehouse.table, ("exposure",), metrics={**terms.sql.metrics, **OWN_COLUMNS})
+    terms = build_terms(warehouse.table, ("exposure",), metrics={**terms.require_sql().metrics, **OWN_COLUMNS})
     expected = pushed(running)
     assert {"gave_up", "thinking", "thinking_p90"} <= {key.metric for key in expected.cells}
     assert "thinking_p90" in {key.metric for key in expected.histograms}

@@ -10,6 +10,7 @@ import typer
 
 from bot.cli import session
 from bot.cli.files import prompt_files
+from bot.cli.files.row_age import ago
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,6 +38,8 @@ def check_sources(
 ) -> None:
     """Check the sources of a surface file and try each: rows, lag, gaps, unknown sides, time and cost. Writes
     nothing."""
+    from bot.cli.files import counter_reports
+    from bot.sources.prometheus.check_source import CounterReport, check_counters
     from bot.sources.sql.check_source import check_source
     from core.files.syntax.units import parse_duration
 
@@ -49,19 +52,28 @@ def check_sources(
     settings, now = session.load_settings(), session.current_time()
     addresses = dict(settings.source_urls)
     own = {one.name: one.to_metric() for one in written.metrics}
-    reports = []
+    reports: list[tuple[SourceTerms, SourceReport | CounterReport]] = []
     for source in written.sources:
         terms = source.to_terms()
-        address = addresses.get(terms.sql.url, "")
+        address = addresses.get(terms.url, "")
         upto = now - terms.delay
-        report = check_source(terms, address, settings.private_hosts, own=own, since=upto - reach, upto=upto)
+        check = check_source if terms.sql is not None else check_counters
+        report = check(terms, address, settings.private_hosts, own=own, since=upto - reach, upto=upto)
         reports.append((terms, report))
+    told: list[Any] = []
+    for terms, report in reports:
+        if isinstance(report, CounterReport):
+            told.append(counter_reports.to_json(report, now, query=query))
+            lines = counter_reports.describe(terms, report, now, query=query)
+        else:
+            told.append(_to_json(report, now, query=query))
+            lines = _describe(terms, report, now, reach, query=query)
+        if not as_json:
+            print("\n".join(lines))
     if as_json:
-        print(json.dumps([_to_json(report, now, query=query) for _, report in reports], indent=2))
-    else:
-        for terms, report in reports:
-            print("\n".join(_describe(terms, report, now, reach, query=query)))
-    raise SystemExit(1 if any(_has_problem(report) for _, report in reports) else 0)
+        print(json.dumps(told, indent=2))
+    bad = [one.has_problem if isinstance(one, CounterReport) else _has_problem(one) for _, one in reports]
+    raise SystemExit(1 if any(bad) else 0)
 
 
 @sources.command(name="status")
@@ -80,8 +92,8 @@ def show_status(as_json: Json = False) -> None:
         print(json.dumps([_state_to_json(*row) for row in rows], indent=2))
     for rollout_id, name, state in () if as_json else rows:
         counted = f"{state.counted_rows:,} of {state.read_rows:,} rows count"
-        newest = f", newest {_ago(state.newest_row, now)}" if state.newest_row else ""
-        read = f"read {_ago(state.pulled_at, now)}, {counted}{newest}" if state.pulled_at else "not read yet"
+        newest = f", newest {ago(state.newest_row, now)}" if state.newest_row else ""
+        read = f"read {ago(state.pulled_at, now)}, {counted}{newest}" if state.pulled_at else "not read yet"
         print(f"{rollout_id} {name}: {read}")
         if state.failure:
             print(f"  ! {state.failure}")
@@ -135,7 +147,7 @@ def _describe(
     lines = [f"{report.name} ({report.engine}), every {format_exact(terms.every)}"]
     if seen.rows == 0:
         return [*lines, f"  ! no rows in the last {format_exact(reach)}"]
-    newest = f"; the newest is {_ago(seen.newest, now)}" if seen.newest else ""
+    newest = f"; the newest is {ago(seen.newest, now)}" if seen.newest else ""
     lines.append(f"  {seen.rows:,} rows in the last {format_exact(reach)}{newest}")
     lines.append(f"  a pull took {report.seconds:.2f} s and gave {report.sums:,} cells of 256 buckets")
     if report.cost:
@@ -202,12 +214,3 @@ def _state_to_json(rollout: str, source: str, state: "PullState") -> dict[str, A
         "failing_since": moment(state.failing_since),
         "failure": state.failure,
     }
-
-
-def _ago(moment: "datetime | None", now: "datetime") -> str:
-    from core.durations import format_rounded
-
-    if moment is None:
-        return "unknown"
-    seconds = (now - moment).total_seconds()
-    return f"{format_rounded(timedelta(seconds=max(0, round(seconds))))} old"

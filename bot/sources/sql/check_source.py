@@ -9,9 +9,9 @@ from bot.outbound.transport import ResolveHost, resolve_host
 from bot.sources.errors import SourceFailure
 from bot.sources.sql.connection import SourceConnection, open_source
 from bot.sources.sql.engines import POSTGRES
-from bot.sources.sql.placing import StageRange
 from bot.sources.sql.pull import RowCensus, pull_sums, read_census, read_columns
 from bot.sources.sql.statements import PullStatements
+from bot.sources.stage_range import StageRange
 from core.flags.bucketing import MILLION, make_bucketer, make_digester
 from core.flags.snapshot import StageWindow, TrackedRollout
 from core.judging.model.question import ALL_SEGMENTS
@@ -67,7 +67,7 @@ def check_source(
     `own` are the metrics that the surface's file defines.
     """
     if not address:
-        return SourceReport(name=terms.name, failure=f"{terms.sql.url} is not set here")
+        return SourceReport(name=terms.name, failure=f"{terms.url} is not set here")
     try:
         with open_source(address, private_hosts, terms.timeout.total_seconds(), resolve) as source:
             return _try_source(source, terms, own, since, upto, elapsed)
@@ -84,14 +84,14 @@ def _try_source(
     elapsed: Callable[[], float],
 ) -> SourceReport:
     window = StageRange(tracked=_build_trial(since, own), stages=frozenset({0}), since=since, upto=upto)
-    statements = PullStatements(source.engine, terms.sql, read_columns(source, terms, own), window)
+    statements = PullStatements(source.engine, terms.require_sql(), read_columns(source, terms, own), window)
     census = read_census(source.fetch(statements.build_census(), 10))
     began = elapsed()
     pulled = pull_sums(source, terms, window, PullMemory(), None)
     seconds = elapsed() - began
     query = statements.build_sums((), {}, {})
     gaps = source.fetch(statements.build_gaps(), 1)[0]
-    keys = {column: key for key, column in terms.sql.metrics.items()}
+    keys = {column: key for key, column in terms.require_sql().metrics.items()}
     return SourceReport(
         name=terms.name,
         engine=source.engine.name,
@@ -99,7 +99,7 @@ def _try_source(
         columns=tuple(
             ColumnReport(
                 column=one.name,
-                metric=keys[one.name] if len(keys) == len(terms.sql.metrics) else one.metrics[0],
+                metric=keys[one.name] if len(keys) == len(terms.require_sql().metrics) else one.metrics[0],
                 nulls=int(getattr(gaps, f"null{number}") or 0),
                 bad=int(getattr(gaps, f"bad{number}") or 0),
             )
@@ -112,7 +112,7 @@ def _try_source(
             dimension: tuple(
                 (row.value, row.rows) for row in source.fetch(statements.build_values(number, MAX_LISTED), MAX_LISTED)
             )
-            for number, dimension in enumerate(terms.sql.segments)
+            for number, dimension in enumerate(terms.require_sql().segments)
         },
         sums=len(pulled.sums.cells),
         seconds=seconds,

@@ -1,6 +1,6 @@
 """Places rows in SQL as `core.flags.placement` places observations: the stage and the arm of each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -8,10 +8,11 @@ from sqlalchemy import and_, false, func, literal, not_, or_, true
 from sqlalchemy.sql.expression import ColumnElement
 
 from bot.sources.sql.engines import Expression, SqlEngine
+from bot.sources.stage_range import StageRange
 from core.flags.bucketing import MILLION, SCHEME, Purpose
 from core.flags.layers import LayerShare
 from core.flags.placement import COMPARED_VARIANTS, MAX_LATENESS
-from core.flags.snapshot import StageWindow, TrackedRollout, Variant, format_exposure_token
+from core.flags.snapshot import StageWindow, Variant, format_exposure_token
 from core.judging.model.evidence import CANARY
 
 Condition = ColumnElement[bool]
@@ -36,37 +37,6 @@ class RowSide:
     exposure: Expression | None = None
     variant: Expression | None = None
     version: Expression | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageRange:
-    """The stages of a rollout that are read together, and the rows that may belong to them: [since, upto)."""
-
-    tracked: TrackedRollout
-    stages: frozenset[int]
-    since: datetime
-    upto: datetime
-
-    @property
-    def spans(self) -> Sequence[StageWindow]:
-        """The windows of these stages, in order."""
-        return [span for span in self.tracked.spans if span.index in self.stages]
-
-
-def find_open_range(tracked: TrackedRollout, upto: datetime, late: timedelta) -> StageRange | None:
-    """The stages to read again: those in which a row may still arrive; None if there is none.
-
-    A stage that is read is read as a whole, so that what it holds is replaced and never added twice. Once cohorts were
-    let in, all stages are read, since nobody who was compared in a cohort is compared again.
-    """
-    exposing = [span for span in tracked.spans if span.exposes and span.since < upto]
-    is_open = [span for span in exposing if span.until is None or upto <= span.until + MAX_LATENESS + late]
-    if not is_open:
-        return None
-    chosen = exposing if any(span.cohort for span in exposing) else is_open
-    indices = frozenset(span.index for span in chosen)
-    since = min(span.since for span in exposing if span.index in indices)
-    return StageRange(tracked=tracked, stages=indices, since=since, upto=upto)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from bot.sources.errors import SourceFailure
 from bot.sources.sql import statements as sql
 from bot.sources.sql.connection import SourceConnection
-from bot.sources.sql.placing import StageRange
 from bot.sources.sql.statements import PullStatements, ReadColumn
+from bot.sources.stage_range import StageRange
 from core.judging.model.evidence import (
     BUCKETS,
     CANARY,
@@ -66,9 +66,9 @@ def read_columns(source: SourceConnection, terms: SourceTerms, own: Mapping[str,
 
     `SourceFailure` if a column is missing.
     """
-    described = source.describe(sql.build_probe(terms.sql))
+    described = source.describe(sql.build_probe(terms.require_sql()))
     booleans = frozenset(name for name, kind in described if source.engine.is_boolean(kind))
-    found = sql.list_read_columns(terms.sql, booleans, own)
+    found = sql.list_read_columns(terms.require_sql(), booleans, own)
     for one in found:
         if one.is_boolean and one.kind in (MetricKind.MEAN, MetricKind.QUANTILE):
             raise SourceFailure(
@@ -83,7 +83,7 @@ def pull_sums(
 ) -> Pulled:
     """Sum the rows of these stages. `upto` is how far the pull before has read; None before the first."""
     columns = read_columns(source, terms, window.tracked.metrics)
-    statements = PullStatements(source.engine, terms.sql, columns, window)
+    statements = PullStatements(source.engine, terms.require_sql(), columns, window)
     if not statements.slots:  # nothing in reach is compared: what is there is not asked for
         return Pulled(sums=PulledSums(stages=window.stages, cells={}), memory=memory, census=RowCensus())
     census = read_census(source.fetch(statements.build_census(), 10))
@@ -286,8 +286,3 @@ class _SumTable:
 
     def _segment(self, row: Any) -> str:
         return f"{self.statements.dimensions[row.dimension - 1]}={row.value}" if row.dimension else EVERYONE
-
-
-def reach(terms: SourceTerms, now: datetime) -> datetime:
-    """Up to which moment rows are read now."""
-    return now - max(terms.delay, timedelta(0))

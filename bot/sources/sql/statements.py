@@ -13,7 +13,8 @@ from sqlalchemy.sql.elements import quoted_name
 from sqlalchemy.sql.expression import FromClause, Select, column, table
 
 from bot.sources.sql.engines import Expression, SqlEngine
-from bot.sources.sql.placing import Condition, RowPlacer, RowSide, Slot, StageRange
+from bot.sources.sql.placing import Condition, RowPlacer, RowSide, Slot
+from bot.sources.stage_range import StageRange
 from core.flags.flows import FLOW
 from core.flags.targeting import EMAIL_DOMAIN
 from core.judging.model.evidence import CANARY, OTHER_NAME

@@ -49,6 +49,7 @@ def check(file: AnyFile, surface: Surface | None, policy: Policy, now: datetime 
                 *drives_checks.check(file),
                 *layer_checks.check_rollout(file, policy),
                 *detectability_checks.check(file, surface, policy),
+                *source_checks.check_limits(file, surface),
                 *notice_checks.check(file, surface, policy, now),
                 *date_checks.check(file, surface, policy, now),
                 *_check_unit(file),

@@ -3,11 +3,18 @@
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
+from core.files.build_plan import build_stages
+from core.files.rollout_file import RolloutFile
 from core.files.surface_file import SurfaceFile
 from core.files.syntax.problems import FieldPath, FileProblem
 from core.judging.model.evidence import REQUESTS
-from core.metrics.catalogue import CATALOGUE, COUNTED_AT_INTAKE, FEEDS, Metric, MetricKind
+from core.judging.model.limits import LimitKind
+from core.metrics.catalogue import AVERAGES, CATALOGUE, COUNTED_AT_INTAKE, FEEDS, Metric, MetricKind
+from core.rollout.plans.plan import StageKind
+from core.rollout.state.sources import SourceTerms
+from core.rollout.state.surface import Surface
 
+_LEFT_OUT = "leave it out"
 _JUDGED = ("eval_pass_rate", "eval_score")
 
 
@@ -21,14 +28,16 @@ def check(file: SurfaceFile) -> Iterator[FileProblem]:
         if source.name in names:
             yield file.source.problem_at((*path, "name"), f'there is a source called "{source.name}" already')
         names.add(source.name)
-        if source.sql.rows == "requests":
+        terms = source.to_terms()
+        kind, said, instead = ("sql", "rows", "write readings") if source.sql else ("prometheus", "requests", _LEFT_OUT)
+        if terms.counts_requests:
             if REQUESTS in owners:
-                message = f"{owners[REQUESTS]} counts the requests already: write readings"
-                yield file.source.problem_at((*path, "sql", "rows"), message)
+                message = f"{owners[REQUESTS]} counts the requests already: {instead}"
+                yield file.source.problem_at((*path, kind, said), message)
             owners.setdefault(REQUESTS, source.name)
-        for key in source.sql.metrics:
-            place = (*path, "sql", "metrics", key)
-            if why := _explain_unreadable(key, own):
+        for key in terms.keys:
+            place = (*path, kind, "metrics", key)
+            if why := _explain_unreadable(key, own) or _explain_uncountable(key, terms, own):
                 yield file.source.problem_at(place, why, at_key=True)
                 continue
             if file.judging is not None and key in _JUDGED:
@@ -42,6 +51,55 @@ def check(file: SurfaceFile) -> Iterator[FileProblem]:
                     message = f"{metric} comes from {owners[metric]} already: a metric has one source"
                     yield file.source.problem_at(place, message, at_key=True)
                 owners.setdefault(metric, source.name)
+
+
+def check_limits(file: RolloutFile, surface: Surface | None) -> Iterator[FileProblem]:
+    """Limits and stages that the counters of the surface cannot tell, and a warning that units are unknown."""
+    for source in (surface.sources or ()) if surface is not None else ():
+        counters = source.prometheus
+        if counters is None:
+            continue
+        told = False
+        for number, terms in enumerate(file.rollback_when):
+            if terms.metric not in source.metrics:
+                continue
+            path: FieldPath = ("rollback_when", number, "metric")
+            own = next((one for one in (surface.metrics if surface else None) or () if one.key == terms.metric), None)
+            metric = own or CATALOGUE[terms.metric]
+            if metric.kind is MetricKind.QUANTILE and terms.kind is not LimitKind.EXCEEDS:
+                message = (
+                    f"{terms.metric} comes from a histogram of {source.name}, which knows only how many are above its "
+                    "bounds: write exceeds, at one of them (`rollout sources check` lists them)"
+                )
+                yield file.source.problem_at(path, message)
+            elif not told:
+                told = True
+                message = (
+                    f"{source.name} does not know whose requests it counts: {counters.requests_per_unit:g} count as "
+                    "one, so more are needed, and the split between the versions cannot be checked"
+                )
+                yield file.source.problem_at(path, message, severity="warning")
+        if counters.side != "exposure" and any(stage.kind is StageKind.COHORT for stage in build_stages(file)):
+            message = (
+                f"with a cohort, the {counters.side} that {source.name} counts by does not tell who is compared: label "
+                "its counters with the exposure"
+            )
+            yield file.source.problem_at(("stages",), message)
+
+
+def _explain_uncountable(key: str, terms: SourceTerms, own: Mapping[str, Metric]) -> str:
+    """Why counters cannot tell a metric; empty if they can, or if the source has rows."""
+    if terms.prometheus is None:
+        return ""
+    counted = terms.prometheus.metrics[key]
+    metric = own.get(key) or CATALOGUE[FEEDS.get(key, (key,))[0]]
+    if metric.kind is MetricKind.QUANTILE and not counted.histogram:
+        return f"{key} needs a histogram: a counter tells only its mean"
+    if metric.is_binary and counted.histogram:
+        return f"{key} is a share of requests: write a counter and what it is counted of"
+    if metric.kind in AVERAGES and metric.cap is not None:
+        return f"{key} has a cap, which needs single readings, and counters have only sums: leave the cap out"
+    return ""
 
 
 def _explain_unreadable(key: str, own: Mapping[str, Metric]) -> str:

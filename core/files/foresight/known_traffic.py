@@ -12,6 +12,7 @@ from core.judging.model.limits import NEW_CATEGORY_METRIC
 from core.metrics.catalogue import CATALOGUE, Metric, MetricKind
 from core.metrics.typical_levels import TYPICAL, MetricLevel, assume_level
 from core.rollout.state.model import Rollout
+from core.rollout.state.sources import map_unknown_units
 from core.rollout.state.surface import Surface
 from core.stats import clustering, quantile
 from core.stats.input_checks import Array
@@ -34,13 +35,14 @@ class KnownTraffic:
     measured: str = ""
     metrics: frozenset[str] = frozenset()
     is_baseline: bool = False
+    unknown_units: Mapping[str, float] = field(default_factory=dict)
 
     def level_of(self, metric: Metric) -> MetricLevel:
         """The measured level of a metric, or else the typical one."""
         found = self.levels.get(metric.key)
         if found is None or (metric.key not in TYPICAL and (found.spread > 0) != metric.has_amounts):
-            return assume_level(metric)  # not measured, or measured while this name meant another kind of metric
-        return found
+            found = assume_level(metric)  # not measured, or measured while this name meant another kind of metric
+        return replace(found, design_effect=max(found.design_effect, self.unknown_units.get(metric.key, 1.0)))
 
     @property
     def levels_from(self) -> str:
@@ -56,9 +58,10 @@ class KnownTraffic:
 
 def assume_traffic(surface: Surface) -> KnownTraffic:
     """The traffic before any rollout: the pace of the surface file, and typical levels."""
+    unknown = map_unknown_units(surface.sources or ())
     if surface.daily_requests is None:
-        return KnownTraffic(daily_requests=None, pace_from="")
-    return KnownTraffic(daily_requests=float(surface.daily_requests), pace_from="daily_requests")
+        return KnownTraffic(daily_requests=None, pace_from="", unknown_units=unknown)
+    return KnownTraffic(daily_requests=float(surface.daily_requests), pace_from="daily_requests", unknown_units=unknown)
 
 
 def recall_traffic(surface: Surface) -> KnownTraffic | None:

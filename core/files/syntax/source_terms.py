@@ -8,11 +8,14 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic import WithJsonSchema as Schema
 
 from core.files.syntax.fields import Duration, Name, StrictModel, field_error
-from core.rollout.state.sources import SourceColumns, SourceTerms, SqlRows
+from core.rollout.state.sources import CountedMetric, PrometheusCounters, SourceColumns, SourceTerms, SqlRows
 
 _VARIABLE = re.compile(r"SOURCE_[A-Z0-9_]{1,60}")
 _COLUMN = re.compile(r"[^\W\d]\w{0,99}")
 _TABLE = re.compile(r"[^\W\d]\w{0,99}(\.[^\W\d]\w{0,99}){0,2}")
+_COUNTER = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]{0,199}")
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,99}")
+MAX_REQUESTS_PER_UNIT = 10_000
 _MIN_EVERY, _MAX_EVERY = timedelta(seconds=10), timedelta(days=1)
 _MAX_LATE = timedelta(days=2)
 
@@ -51,11 +54,27 @@ def _parse_select(text: str) -> str:
     return bare
 
 
+def _parse_counter(text: str) -> str:
+    if _COUNTER.fullmatch(text) is None:
+        raise ValueError(f'"{text[:80]}" is not the name of a counter, such as assistant_requests_total')
+    return text
+
+
+def _parse_label(text: str) -> str:
+    if _LABEL.fullmatch(text) is None:
+        raise ValueError(f'"{text[:80]}" is not the name of a label, such as variant')
+    return text
+
+
 _PATTERN = {"type": "string"}
 Variable = Annotated[str, AfterValidator(_parse_variable), Schema({**_PATTERN, "pattern": f"^{_VARIABLE.pattern}$"})]
 ColumnName = Annotated[str, AfterValidator(_parse_column)]
 TableName = Annotated[str, AfterValidator(_parse_table)]
 SelectText = Annotated[str, Field(max_length=20_000), AfterValidator(_parse_select)]
+
+CounterName = Annotated[str, AfterValidator(_parse_counter)]
+LabelName = Annotated[str, AfterValidator(_parse_label)]
+LabelValue = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class SqlFields(StrictModel):
@@ -105,18 +124,79 @@ class SqlFields(StrictModel):
         )
 
 
+class CountedFields(StrictModel):
+    """From which counters a metric follows."""
+
+    counter: CounterName | None = None
+    of: CounterName | None = None
+    histogram: CounterName | None = None
+    scale: Annotated[float, Field(gt=0, le=1e9)] = 1.0
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> "CountedFields":
+        if (self.counter is None) == (self.histogram is None):
+            raise field_error("counter", "write either a counter, with what it is counted of, or a histogram")
+        if (self.counter is None) != (self.of is None):
+            raise field_error("of", "a counter has what it is counted of, as in of: assistant_requests_total")
+        return self
+
+    def to_counted(self) -> CountedMetric:
+        """The counters as events store them."""
+        return CountedMetric(
+            counter=self.counter or "", of=self.of or "", histogram=self.histogram or "", scale=self.scale
+        )
+
+
+class PrometheusFields(StrictModel):
+    """Counters of a Prometheus, and which label says to which side they belong."""
+
+    url: Variable
+    exposure: LabelName | None = None
+    variant: LabelName | None = None
+    version: LabelName | None = None
+    match: Annotated[dict[LabelName, LabelValue], Field(max_length=10)] = Field(default_factory=dict)
+    requests: CounterName | None = None
+    requests_per_unit: Annotated[float, Field(ge=1, le=MAX_REQUESTS_PER_UNIT)] = 10.0
+    metrics: Annotated[dict[Name, CountedFields], Field(min_length=1, max_length=40)]
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> "PrometheusFields":
+        if sum(one is not None for one in (self.exposure, self.variant, self.version)) != 1:
+            raise field_error(
+                "metrics", "name one label: that of the exposure, the variant or the version that was served"
+            )
+        return self
+
+    def to_counters(self) -> PrometheusCounters:
+        """The counters as events store them."""
+        label = self.exposure or self.variant or self.version
+        assert label is not None
+        return PrometheusCounters(
+            url=self.url,
+            side="exposure" if self.exposure else "variant" if self.variant else "version",
+            label=label,
+            metrics={key: counted.to_counted() for key, counted in self.metrics.items()},
+            match=self.match,
+            requests=self.requests or "",
+            requests_per_unit=self.requests_per_unit,
+        )
+
+
 class SourceFields(StrictModel):
     """One source of metrics, which workers read."""
 
     name: Name
-    sql: SqlFields
+    sql: SqlFields | None = None
+    prometheus: PrometheusFields | None = None
     every: Duration = timedelta(minutes=5)
     delay: Duration = timedelta(0)
     late: Duration = timedelta(hours=1)
     timeout: Duration = timedelta(seconds=30)
 
     @model_validator(mode="after")
-    def _check_times(self) -> "SourceFields":
+    def _check_whole(self) -> "SourceFields":
+        if sum(one is not None for one in (self.sql, self.prometheus)) != 1:
+            raise field_error("name", "a source is one of sql and prometheus")
         if not _MIN_EVERY <= self.every <= _MAX_EVERY:
             raise field_error("every", "read a source at most every 10s and at least once in 1d")
         if not timedelta(0) <= self.delay <= _MAX_EVERY:
@@ -135,5 +215,6 @@ class SourceFields(StrictModel):
             delay=self.delay,
             late=self.late,
             timeout=self.timeout,
-            sql=self.sql.to_rows(),
+            sql=self.sql.to_rows() if self.sql else None,
+            prometheus=self.prometheus.to_counters() if self.prometheus else None,
         )

@@ -73,14 +73,16 @@ def count_canary_units(look: Look, since: int) -> int:
 def is_gate_open(look: Look, cell: str, since: int, segment: str = EVERYONE) -> bool:
     """Whether a normal approximation is allowed: at least 100 canary requests from at least 100 canary units.
 
-    Units are not counted per segment, so a segment needs 200 requests in each arm instead.
+    Units are not counted per segment, so a segment needs 200 requests in each arm instead. Where units are unknown, the
+    assumed ones count.
     """
     standing = look.find_comparison(cell, since, segment)
     if standing is None:
         return False
     if segment != EVERYONE:
         return standing.level_weight >= 2 * GATE_REQUESTS and standing.control_weight >= 2 * GATE_REQUESTS
-    return standing.level_weight >= GATE_REQUESTS and count_canary_units(look, since) >= GATE_UNITS
+    units = standing.assumed_units if standing.assumed_units is not None else count_canary_units(look, since)
+    return standing.level_weight >= GATE_REQUESTS and units >= GATE_UNITS
 
 
 def categories_in_control(state: JudgingState) -> frozenset[str]:

@@ -6,7 +6,7 @@ from math import isfinite, sqrt
 
 import numpy as np
 
-from core.judging.look import bucket_sums, leave_one_out
+from core.judging.look import bucket_sums, leave_one_out, unknown_units
 from core.judging.look.leave_one_out import LeaveOneOut, compute_design_effects
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, EvidenceSums
@@ -35,7 +35,8 @@ class ArmComparison:
     `canary`, `control` and `error` (of their difference) come from the stages that have both arms, stratified by stage.
     `level` is the canary's alone, over all stages. None is unknown. Weights count requests. `design_effect` is the
     larger one of both arms. `more` and `less` are the comparison without the bucket that has most evidence for side
-    "greater" or "less"; None if there is no evidence for that side.
+    "greater" or "less"; None if there is no evidence for that side. `assumed_units` are the canary's where units are
+    unknown; None where they are counted.
     """
 
     metric: str
@@ -52,6 +53,7 @@ class ArmComparison:
     design_effect: float
     more: LeaveOneOut | None = None
     less: LeaveOneOut | None = None
+    assumed_units: float | None = None
 
     def without_loudest_bucket(self, side: Side) -> LeaveOneOut | None:
         """The comparison without the bucket with most evidence for a side; None if there is no evidence for it."""
@@ -92,6 +94,7 @@ class ComparisonDraft:
     sides: tuple[Side, ...]
     units: int
     has_fixed_reference: bool
+    widening: float = 1.0  # of the standard error of a mean, where units are unknown
 
 
 def draft_comparisons(
@@ -123,6 +126,7 @@ def draft_comparisons(
     effects = compute_design_effects(entry.kind, *((canary, control) if paired else (alone,)))
     here = segments == (EVERYONE,)
     units = max((sums.first_exposures.get((stage, CANARY), 0) for stage in everywhere if here), default=0)
+    widening = unknown_units.widen_error(question, cell)
     fixed = any(one.is_absolute and one.metric == entry.key for one in question.criteria) or bool(
         question.stages_without_control
     )
@@ -153,15 +157,16 @@ def draft_comparisons(
             control=_finite_or_none(right),
             error=None
             if entry.quantile is not None
-            else floor_error(entry, sides.error[i], spread, float(counts[0][i])),
+            else floor_error(entry, widening * sides.error[i], spread, float(counts[0][i])),
             canary_weight=float(counts[0][i]),
             control_weight=float(counts[1][i]),
             level=_finite_or_none(own),
             level_error=None
             if entry.quantile is not None
-            else floor_error(entry, float(level_error[i]), abs(float(level[i])), float(counts[2][i])),
+            else floor_error(entry, widening * float(level_error[i]), abs(float(level[i])), float(counts[2][i])),
             level_weight=float(counts[2][i]),
             design_effect=effect,
+            assumed_units=unknown_units.count_assumed_units(question, cell, alone[i]),
         )
         both = fixed or (segment == EVERYONE and since == question.current)
         found.append(
@@ -172,8 +177,9 @@ def draft_comparisons(
                 control=control[i],
                 canary_alone=alone[i],
                 sides=_SIDES if both else _sides_to_check(asked, left, right),
-                units=units,
+                units=units if standing.assumed_units is None else round(standing.assumed_units),
                 has_fixed_reference=fixed,
+                widening=widening,
             )
         )
     return found
@@ -241,24 +247,24 @@ def _apply_error_floor(draft: ComparisonDraft, leave_one_out_result: LeaveOneOut
     return replace(
         leave_one_out_result,
         error=_floor_error_at_levels(
-            entry,
+            draft,
             leave_one_out_result.error,
             (leave_one_out_result.canary, leave_one_out_result.control),
             draft.comparison.canary_weight,
         ),
         level_error=_floor_error_at_levels(
-            entry, leave_one_out_result.level_error, (leave_one_out_result.level,), draft.comparison.level_weight
+            draft, leave_one_out_result.level_error, (leave_one_out_result.level,), draft.comparison.level_weight
         ),
     )
 
 
 def _floor_error_at_levels(
-    entry: Metric, error: float | None, levels: tuple[float | None, ...], readings: float
+    draft: ComparisonDraft, error: float | None, levels: tuple[float | None, ...], readings: float
 ) -> float | None:
     known = [abs(level) for level in levels if level is not None]
     if error is None or len(known) < len(levels):
         return None
-    return floor_error(entry, error, max(known), readings)
+    return floor_error(draft.entry, draft.widening * error, max(known), readings)
 
 
 def _design_effect_of_values(
@@ -297,7 +303,7 @@ def _build_baseline(question: Question, sums: EvidenceSums, entry: Metric) -> Ba
     level = float(levels[0])
     if not isfinite(level):
         return None
-    error = floor_error(entry, float(errors[0]), level, readings)
+    error = floor_error(entry, unknown_units.widen_error(question, cell) * float(errors[0]), level, readings)
     if entry.is_average:
         return Baseline(value=level, error=error)
     low, high = _rate_bounds(level, float(arm[..., 0].sum()) / float(compute_design_effects(entry.kind, arm)[0]))
@@ -319,7 +325,8 @@ def compute_margin_error(question: Question, sums: EvidenceSums, metric: str, si
     readings = float(_count_readings(sums, paired, CANARY, cell, (EVERYONE,))[0])
     levels = mean.stratify_levels(canary, control)
     larger = float(np.maximum(np.abs(levels.canary), np.abs(levels.control))[0])
-    return floor_error(entry, float(levels.standard_error(ratio)[0]), larger, readings)
+    error = unknown_units.widen_error(question, cell) * float(levels.standard_error(ratio)[0])
+    return floor_error(entry, error, larger, readings)
 
 
 def floor_error(entry: Metric, error: float, level: float, readings: float) -> float | None:

@@ -15,6 +15,7 @@ from core.judging.look.arm_comparison import (
 )
 from core.judging.look.count_new import collect_new_counts, rests_on_readings
 from core.judging.look.leave_one_out import compute_design_effects
+from core.judging.look.unknown_units import weaken_unknown_units
 from core.judging.model.evidence import (
     CANARY,
     CATEGORY_PREFIX,
@@ -108,6 +109,7 @@ class Look:
 
 def take_look(question: Question, sums: EvidenceSums, before: JudgingState, at: datetime) -> Look:
     """Take a look at these sums. Of the state it reads only counts, thresholds, baselines and slots."""
+    counted, sums = sums, weaken_unknown_units(question, sums)
     tested = _list_tested_metrics(question, sums)
     past = build_baselines(question, sums, tested) if question.stages_without_control else {}
     due = segment_slots.are_segments_due(question, before, at)
@@ -142,7 +144,7 @@ def take_look(question: Question, sums: EvidenceSums, before: JudgingState, at: 
             )
             for stage in question.exposed_stages
         ),
-        readings=tuple(_count_readings(question, sums)),
+        readings=tuple(_count_readings(question, counted)),
         categories=tuple(_build_category_spreads(question, sums)),
         baselines={metric: past[metric] for metric in sorted(past) if metric not in before.baselines},
         slots=slots if due else None,

@@ -1,5 +1,6 @@
 """The question put to the evidence: the agreed limits, the default limits, and the stages entered so far."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -43,6 +44,7 @@ class Question:
     `limits` (from the file) and `implied` (the default limits) keep their order for the whole rollout: records refer to
     them by position, the file's limits first. `cuts` are the segment dimensions that are judged. `caps` are, by metric,
     the values at which a mean's readings are capped. `ALL_SEGMENTS` among the `cuts` stands for every dimension.
+    `unknown_units` are the metrics of which nobody knows whose requests they count, and how many count as one.
     """
 
     limits: tuple[Limit, ...]
@@ -56,6 +58,7 @@ class Question:
     no_data_after: timedelta = timedelta(minutes=15)
     segments_every: timedelta = timedelta(seconds=50)
     splits_set_aside: int = 0  # number of sample-ratio mismatch findings that people have set aside
+    unknown_units: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1:
@@ -81,6 +84,14 @@ class Question:
         """The metric of this name that is judged: the surface's own, or the catalogue's."""
         limited = next((limit for limit in self.criteria if limit.metric == metric), None)
         return limited.entry if limited is not None else CATALOGUE[metric]
+
+    def has_unknown_units(self, cell: str) -> bool:
+        """Whether nobody knows whose requests a cell of a metric counts."""
+        return re.split("[>~]", cell)[0] in self.unknown_units
+
+    def requests_per_unit(self, cell: str) -> float:
+        """How many requests count as one in a cell of a metric; 1 where units are known."""
+        return self.unknown_units.get(re.split("[>~]", cell)[0], 1.0)
 
     def comparison_cell(self, metric: str) -> str:
         """Name of the cell by which a metric is compared: the capped one once its cap is known."""

@@ -183,7 +183,7 @@ def _build_measure(
         unit=entry.unit,
         relative=confidence_range.is_relative(limit, entry),
         weaker=weaker,
-        note=estimate.note,
+        note="; ".join(text for text in (estimate.note, _explain_unknown_units(question, limit.metric)) if text),
         segment=segment,
         role=str(limit.role),
         implied=implied,
@@ -195,6 +195,12 @@ def _build_measure(
         needed=needed,
         expected=foreseen,
     )
+
+
+def _explain_unknown_units(question: Question, metric: str) -> str:
+    if not question.has_unknown_units(metric):
+        return ""
+    return f"units unknown: {question.requests_per_unit(metric):g} requests count as one"
 
 
 def _needed_log_e(question: Question, limit: Limit, position: int, share: float) -> float:

@@ -224,7 +224,7 @@ def _forecast_two_sample(
     if part <= 0:  # no stage has had both arms yet
         return _Forecast(readings=standing.canary_weight, evidence=None)
     crossed, entry = quantile_crossing.compares_quantiles(limit), limit.entry
-    units = count_canary_units(look, question.compared_stages[0])
+    units = standing.assumed_units or count_canary_units(look, question.compared_stages[0])
 
     def log_evidence(times: Array) -> Array:
         canary, control = standing.canary_weight * part * times, standing.control_weight * part * times

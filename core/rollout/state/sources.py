@@ -40,9 +40,44 @@ class SqlRows:
     select: str = ""
 
 
+SideLabel: TypeAlias = Literal["exposure", "variant", "version"]
+"""What a label says of the side that its counter belongs to: what the evaluation returned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountedMetric:
+    """From which counters a metric follows: a `counter` and what it is counted `of`, or a `histogram`.
+
+    What is counted is multiplied by `scale`, so that seconds become milliseconds.
+    """
+
+    counter: str = ""
+    of: str = ""
+    histogram: str = ""
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrometheusCounters:
+    """Counters of a Prometheus. `url` names the variable that holds its address.
+
+    `side` says what the label `label` holds. `match` are labels that every series has. `requests` is the counter of
+    requests; empty if they are counted elsewhere. Nobody knows whose requests are in a counter: as many as
+    `requests_per_unit` count as one.
+    """
+
+    url: str
+    side: SideLabel
+    label: str
+    metrics: Mapping[str, CountedMetric]
+    match: Mapping[str, str] = field(default_factory=dict)
+    requests: str = ""
+    requests_per_unit: float = 10.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceTerms:
-    """One source. It is read `every` so often, up to `delay` ago.
+    """One source, which is one of the kinds. It is read `every` so often, up to `delay` ago.
 
     Rows that come `late` after the end of their stage still count. A pull that takes longer than `timeout` fails.
     """
@@ -52,17 +87,40 @@ class SourceTerms:
     delay: timedelta
     late: timedelta
     timeout: timedelta
-    sql: SqlRows
+    sql: SqlRows | None = None
+    prometheus: PrometheusCounters | None = None
+
+    @property
+    def url(self) -> str:
+        """The variable that holds its address."""
+        return self._kind.url
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the metrics that it feeds, as they are written in the file."""
+        return tuple(self._kind.metrics)
 
     @property
     def counts_requests(self) -> bool:
         """Whether its rows are the requests of the surface."""
-        return self.sql.rows == "requests"
+        if self.prometheus is not None:
+            return bool(self.prometheus.requests)
+        return self.require_sql().rows == "requests"
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Every metric of the catalogue that it feeds."""
-        return tuple(dict.fromkeys(metric for key in self.sql.metrics for metric in FEEDS.get(key, (key,))))
+        """Every metric that it feeds."""
+        return tuple(dict.fromkeys(metric for key in self.keys for metric in FEEDS.get(key, (key,))))
+
+    def require_sql(self) -> SqlRows:
+        """The rows of a database that it reads; ValueError for other kinds."""
+        if self.sql is None:
+            raise ValueError(f"the source {self.name} is no database")
+        return self.sql
+
+    @property
+    def _kind(self) -> SqlRows | PrometheusCounters:
+        return self.prometheus or self.require_sql()
 
     @property
     def owned(self) -> frozenset[str]:
@@ -73,6 +131,16 @@ class SourceTerms:
 def longest_arrival(sources: Iterable[SourceTerms]) -> timedelta:
     """How long after a request its row may still be unread, as long as everything works."""
     return max((source.every + source.delay for source in sources), default=timedelta(0))
+
+
+def map_unknown_units(sources: Iterable[SourceTerms]) -> Mapping[str, float]:
+    """Metrics of which nobody knows whose requests they count: how many requests count as one."""
+    return {
+        metric: source.prometheus.requests_per_unit
+        for source in sources
+        if source.prometheus is not None
+        for metric in source.metrics
+    }
 
 
 def map_owners(sources: Iterable[SourceTerms]) -> Mapping[str, str]:

@@ -50,12 +50,14 @@ class PullMemory:
     """What a pull has to know of those before, so that no row changes its place later.
 
     `unit_caps` are by stage how many rows of one unit count, `names` by dimension the values that have a name,
-    `cut_from` by metric the moment from which its readings are cut.
+    `cut_from` by metric the moment from which its readings are cut. `counters` are by series of a Prometheus its newest
+    sample: (seconds since 1970, value).
     """
 
     unit_caps: Mapping[int, int] = field(default_factory=dict)
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     cut_from: Mapping[str, datetime] = field(default_factory=dict)
+    counters: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,7 @@ def save_state(connection: Connection, rollout: str, source: str, metrics: Colle
         "unit_caps": {str(stage): cap for stage, cap in sorted(state.memory.unit_caps.items())},
         "names": {name: list(values) for name, values in sorted(state.memory.names.items())},
         "cut_from": {metric: at.isoformat() for metric, at in sorted(state.memory.cut_from.items())},
+        **({"counters": state.memory.counters} if state.memory.counters else {}),
     }
     values = {
         "metrics": json.dumps(sorted(metrics)),
@@ -157,6 +160,23 @@ def replace_stages(connection: Connection, rollout: str, source: str, sums: Pull
         )
 
 
+def add_cells(connection: Connection, rollout: str, source: str, more: Mapping[CellKey, NDArray[np.float64]]) -> None:
+    """Add these sums, of shape (2, BUCKETS), to what the source has for their cells, in a writing transaction."""
+    stages = {key.stage for key in more}
+    known = {key: buckets for key, buckets, _ in _load_cells(connection, rollout, source, stages)}
+    for key in sorted(more):
+        values = {"buckets": (more[key] + known.get(key, 0.0)).astype("<f8").tobytes()}
+        place = {"rollout": rollout, "source": source, "stage": key.stage, "arm": key.arm}
+        statement = insert_into(connection, pulled_cell).values(
+            **place, segment=key.segment, metric=key.metric, histogram=None, **values
+        )
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["rollout", "source", "stage", "arm", "segment", "metric"], set_=values
+            )
+        )
+
+
 def add_pulled(connection: Connection, rollout: str, pushed: EvidenceSums, *, segments: bool) -> EvidenceSums:
     """What was pushed together with what was pulled, which never counts the same metric of a surface."""
     states = load_states(connection, rollout)
@@ -205,6 +225,7 @@ def _parse_state(row: Mapping[str, Any]) -> PullState:
         unit_caps={int(stage): cap for stage, cap in kept["unit_caps"].items()},
         names={name: tuple(values) for name, values in kept["names"].items()},
         cut_from={metric: datetime.fromisoformat(at) for metric, at in kept["cut_from"].items()},
+        counters={series: (at, value) for series, (at, value) in kept.get("counters", {}).items()},
     )
     others = {key: value for key, value in row.items() if key not in ("rollout", "source", "metrics", "memory")}
     return PullState(memory=memory, **others)

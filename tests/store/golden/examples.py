@@ -13,7 +13,13 @@ from core.rollout.plans import baseline, policy, renewal
 from core.rollout.plans import plan as p
 from core.rollout.state import events as e
 from core.rollout.state import surface
-from core.rollout.state.sources import SourceColumns, SourceTerms, SqlRows
+from core.rollout.state.sources import (
+    CountedMetric,
+    PrometheusCounters,
+    SourceColumns,
+    SourceTerms,
+    SqlRows,
+)
 from core.rollout.workspace import freezes, subscriptions
 from core.shadow_eval import rubric
 
@@ -526,6 +532,37 @@ EXAMPLES: dict[str, e.Event] = {
                     metrics={"latency_ms": "duration_ms", "refusal_rate": "refused"},
                     segments={"language": "language"},
                     table="analytics.requests",
+                ),
+            ),
+        ),
+    ),
+    "surface.declared.1.counters": surface.SurfaceDeclared(
+        surface="support-assistant",
+        title="Support assistant",
+        owner="@dana",
+        version="v42",
+        content=OLD,
+        daily_requests=2_880_000,
+        notices=(NOTICE,),
+        fingerprint="77b0a4",
+        sources=(
+            SourceTerms(
+                name="cluster-metrics",
+                every=timedelta(minutes=1),
+                delay=timedelta(seconds=15),
+                late=timedelta(hours=1),
+                timeout=timedelta(seconds=30),
+                prometheus=PrometheusCounters(
+                    url="SOURCE_PROMETHEUS_URL",
+                    side="exposure",
+                    label="exposure",
+                    metrics={
+                        "refusal_rate": CountedMetric(counter="refusals_total", of="requests_total"),
+                        "latency_ms": CountedMetric(histogram="latency_seconds", scale=1000.0),
+                    },
+                    match={"job": "assistant"},
+                    requests="requests_total",
+                    requests_per_unit=10.0,
                 ),
             ),
         ),

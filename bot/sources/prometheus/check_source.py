@@ -1,0 +1,134 @@
+"""Tries counters before anything depends on them: how they grow, whose side they tell, restarts, bounds and time."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from bot.outbound.transport import ResolveHost, resolve_host
+from bot.sources.errors import SourceFailure
+from bot.sources.prometheus.increases import NEW_TARGET, find_increases
+from bot.sources.prometheus.pull import (
+    CounterPlan,
+    build_selector,
+    list_bounds,
+    read_history,
+    read_series,
+    refuse_missing,
+    refuse_replicas,
+)
+from bot.sources.web_client import WebClient
+from core.metrics.catalogue import Metric
+from core.rollout.state.sources import SourceTerms
+
+MAX_LISTED = 8
+READ_BACK = timedelta(minutes=15)
+"""How far back counters are read at most: they are asked for in pieces of this length."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CounterReport:
+    """What a try of one Prometheus found; `failure` is empty if everything could be asked. A pull took `seconds`.
+
+    `grown` is by counter how much it grew, `sides` by label how much the first one did. `bounds` are by metric those
+    of its histogram, in the metric's unit. `restarts` are processes that began anew, `unsure` steps not counted.
+    """
+
+    name: str
+    failure: str = ""
+    reach: timedelta = READ_BACK
+    series: int = 0
+    samples: int = 0
+    scrape_seconds: float | None = None
+    newest: datetime | None = None
+    grown: Mapping[str, float] | None = None
+    sides: tuple[tuple[str, float], ...] = ()
+    bounds: Mapping[str, tuple[float, ...]] | None = None
+    restarts: int = 0
+    unsure: int = 0
+    seconds: float = 0.0
+    query: str = ""
+
+    @property
+    def has_problem(self) -> bool:
+        """Whether it cannot be read, does not grow, or tells no side."""
+        first = next(iter((self.grown or {}).values()), 0.0)
+        return bool(self.failure) or first == 0 or not any(name for name, _ in self.sides) or self.unsure > 0
+
+
+def check_counters(
+    terms: SourceTerms,
+    address: str,
+    private_hosts: Collection[str],
+    *,
+    own: Mapping[str, Metric],
+    since: datetime,
+    upto: datetime,
+    resolve: ResolveHost = resolve_host,
+    elapsed: Callable[[], float] = time.monotonic,
+) -> CounterReport:
+    """Try the counters of [since, upto), at most the last `READ_BACK` of it. `own` are the surface's own metrics."""
+    if not address:
+        return CounterReport(name=terms.name, failure=f"{terms.url} is not set here")
+    reach = min(upto - since, READ_BACK)
+    try:
+        client = WebClient(address, private_hosts, terms.timeout.total_seconds(), resolve)
+        return _try_counters(client, terms, own, upto - reach, upto, elapsed)
+    except SourceFailure as failure:
+        return CounterReport(name=terms.name, failure=str(failure))
+
+
+def _try_counters(
+    client: WebClient,
+    terms: SourceTerms,
+    own: Mapping[str, Metric],
+    since: datetime,
+    upto: datetime,
+    elapsed: Callable[[], float],
+) -> CounterReport:
+    counters = terms.prometheus
+    assert counters is not None
+    plan = CounterPlan(counters, {}, own)
+    began = elapsed()
+    start, end = since.timestamp() - NEW_TARGET, upto.timestamp()
+    found = read_series(client, plan.list_selectors(), start, end)
+    refuse_replicas(found)
+    history = read_history(client, found, start, end)
+    growth = find_increases(found, {}, history, counts_from_zero=counters.side == "exposure")
+    seconds = elapsed() - began
+    refuse_missing(client, plan, growth.last, end)
+    recent = [one for one in growth.increases if one.at >= since.timestamp()]
+    grown: Counter[str] = Counter()
+    sides: Counter[str] = Counter()
+    first = next(iter(plan.roles))
+    for one in recent:
+        labels = dict(one.labels)
+        grown[labels["__name__"]] += one.amount  # type: ignore[assignment]
+        if labels["__name__"] == first:
+            sides[labels.get(counters.label, "")] += one.amount  # type: ignore[assignment]
+    times = [at for one in found for at, _ in one.samples]
+    gaps = sorted(b[0] - a[0] for one in found for a, b in zip(one.samples, one.samples[1:], strict=False))
+    return CounterReport(
+        name=terms.name,
+        reach=upto - since,
+        series=len(found),
+        samples=sum(at >= since.timestamp() for at in times),
+        scrape_seconds=gaps[len(gaps) // 2] if gaps else None,
+        newest=datetime.fromtimestamp(max(times), UTC) if times else None,
+        grown={counter: float(grown[counter]) for counter in plan.roles},
+        sides=tuple((name, float(number)) for name, number in sides.most_common(MAX_LISTED)),
+        bounds={
+            key: tuple(
+                bound * counted.scale
+                for bound in list_bounds(client, build_selector(f"{counted.histogram}_bucket", counters.match), end)
+                if bound != float("inf")
+            )
+            for key, counted in counters.metrics.items()
+            if counted.histogram
+        },
+        restarts=sum(len({value for _, value in said}) - 1 for said in history.started.values()),
+        unsure=growth.unsure,
+        seconds=seconds,
+        query=" ".join(plan.list_selectors()),
+    )
