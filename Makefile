@@ -13,7 +13,7 @@ RUNS ?= 4000
 LOOKS ?= 1000
 HISTORIES ?= 400
 
-.PHONY: demo test test-clickhouse trial setup check check-static format bench bench-peers bench-warehouse calibrate field lock
+.PHONY: demo test test-clickhouse test-traces trial setup check check-static format bench bench-peers bench-warehouse calibrate field lock
 
 setup: $(STAMP)
 
@@ -41,6 +41,10 @@ trial: setup
 test-clickhouse: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/clickhouse.lock
 	$(BIN)/python -m pytest --inline-snapshot disable tests/sources -k clickhouse $(ARGS)
+
+# The tests of pulling traces from a real MLflow and a real Phoenix, each in an environment of its own (some two GB).
+test-traces: setup .venv-mlflow/.installed .venv-phoenix/.installed
+	$(BIN)/python -m pytest --inline-snapshot disable tests/sources/test_trace_servers.py $(ARGS)
 
 check: check-static test
 

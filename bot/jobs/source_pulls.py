@@ -1,5 +1,6 @@
 """Pulls the metrics that a surface has in a source of its own, for every rollout that rows may still arrive for."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -9,21 +10,24 @@ from functools import partial
 import structlog
 from sqlalchemy import Connection
 
+from bot.jobs.trace_pulls import PulledTraces
 from bot.outbound.transport import ResolveHost, resolve_host
 from bot.sources.errors import SourceFailure
 from bot.sources.prometheus.pull import pull_counters
 from bot.sources.sql.connection import SourceConnection, open_source
 from bot.sources.sql.pull import pull_sums
 from bot.sources.stage_range import StageRange, find_open_range, reach
+from bot.sources.traces.read_traces import find_start, read_traces
 from bot.sources.web_client import WebClient
 from core.flags.snapshot import SurfaceFlags
 from core.rollout.serving import exposure
-from core.rollout.state.sources import SourceTerms
+from core.rollout.state.sources import SourceTerms, TraceRows
 from core.service import RolloutService
 from core.store.coordination import timers
 from core.store.database.connections import Database
 from core.store.observations import pulled_sums
 from core.store.observations.pulled_sums import PullState, RowsChanged
+from core.store.observations.unit_caps import UnitCaps
 
 log = structlog.get_logger()
 
@@ -41,6 +45,7 @@ class DuePull:
     flags: SurfaceFlags
     window: StageRange
     slot: datetime
+    now: datetime
 
     @property
     def rollout(self) -> str:
@@ -70,7 +75,9 @@ class SourcePuller:
     private_hosts: frozenset[str] = frozenset()
     resolve: ResolveHost = resolve_host
     speed: Callable[[], float] = lambda: 1.0  # of the rollouts' clock, relative to real time
+    wait: Callable[[float], None] = time.sleep  # before a source that is busy is asked again, in seconds
     _done: dict[str, datetime] = field(default_factory=dict, init=False)
+    _caps: UnitCaps = field(default_factory=UnitCaps, init=False)
 
     def pull_due(self, now: datetime) -> int:
         """Make every pull that is due and that no other worker makes; how many were made."""
@@ -93,7 +100,7 @@ class SourcePuller:
                 for tracked in flags.tracked:
                     window = find_open_range(tracked, reach(terms, now), terms.late)
                     if window is not None:
-                        yield DuePull(terms=terms, flags=flags, window=window, slot=slot)
+                        yield DuePull(terms=terms, flags=flags, window=window, slot=slot, now=now)
 
     def _pull_if_free(self, now: datetime, due: DuePull) -> bool:
         lease = (due.terms.timeout + _SPARE) * self.speed()
@@ -120,10 +127,38 @@ class SourcePuller:
             raise SourceFailure(f"{due.terms.url} is not set where the worker runs", is_lasting=True)
         timeout = due.terms.timeout.total_seconds()
         if due.terms.prometheus is not None:
-            client = WebClient(address, self.private_hosts, timeout, self.resolve)
-            return _pull_counters(client, due, before)
+            return _pull_counters(WebClient(address, self.private_hosts, timeout, self.resolve, self.wait), due, before)
+        if due.terms.traces is not None:
+            client = WebClient(address, self.private_hosts, timeout, self.resolve, self.wait)
+            return self._pull_traces(client, due.terms.traces, due, before)
         with open_source(address, self.private_hosts, timeout, self.resolve) as source:
             return _pull_sums(source, due, before)
+
+    def _pull_traces(self, client: WebClient, rows: TraceRows, due: DuePull, before: PullState) -> PullOutcome:
+        first, now = due.window.since, due.now
+        since = find_start(first, before.upto, due.terms.late, now)
+        found = read_traces(client, rows, since, due.window.upto, before.upto or first)
+        counter = PulledTraces(
+            terms=due.terms,
+            flags=due.flags,
+            tracked=due.window.tracked,
+            now=now,
+            keeps_units=self.service.cached_world().policy.customers is not None,
+            caps=self._caps,
+        )
+        placed = counter.place(found.traces)
+
+        def save(connection: Connection) -> None:
+            counter.count(connection, placed)
+
+        state = replace(
+            before,
+            upto=found.upto,
+            newest_row=max((one.at for one in found.traces), default=before.newest_row),
+            read_rows=len(placed),
+            counted_rows=sum(one.placed is not None for one in placed),
+        )
+        return PullOutcome(state=state, save=save)
 
     def _store(
         self,

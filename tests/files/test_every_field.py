@@ -234,6 +234,29 @@ SOURCE: dict[str, Any] = {
         "metrics": {"latency_ms": "duration"},
     },
 }
+TRACED: dict[str, Any] = {
+    "url": "SOURCE_A_URL",
+    "rows": "requests",
+    "unit": "user",
+    "exposure": "tag.exposure",
+    "metrics": {"latency_ms": "latency_ms"},
+}
+TRACES: dict[str, dict[str, Any]] = {
+    "langfuse": {"name": "traces", "langfuse": TRACED},
+    "phoenix": {"name": "traces", "phoenix": {**TRACED, "project": "1"}},
+    "mlflow": {"name": "traces", "mlflow": {**TRACED, "project": "1"}},
+}
+TRACE_FIELDS: dict[str, tuple[Any, Any]] = {
+    "url": ("SOURCE_A_URL", "SOURCE_B_URL"),
+    "rows": ("requests", "readings"),
+    "unit": ("user", "session"),
+    "exposure": ("tag.exposure", "metadata.exposure"),
+    "variant": ("tag.a", "tag.b"),
+    "version": ("version", "tag.version"),
+    "id": ("trace", "request"),
+    "segments": ({"language": "tag.a"}, {"language": "tag.b"}),
+    "metrics": ({"latency_ms": "latency_ms"}, {"latency_ms": "metadata.ms"}),
+}
 COUNTERS: dict[str, Any] = {
     "name": "cluster-metrics",
     "prometheus": {
@@ -271,6 +294,9 @@ SOURCES: dict[str, tuple[Any, Any]] = {
     "sources.prometheus.metrics.scale": (1, 1000),
     "sources.prometheus.metrics.counter": ("a", "c"),
     "sources.prometheus.metrics.of": ("b", "c"),
+    **{f"sources.{kind}.{name}": values for kind in TRACES for name, values in TRACE_FIELDS.items()},
+    "sources.phoenix.project": ("a", "b"),
+    "sources.mlflow.project": ("1", "2"),
 }
 METRICS: dict[str, tuple[Any, Any]] = {
     "metrics.name": ("answer_words", "answer_letters"),
@@ -393,7 +419,8 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
         data["change"]["to"]["code"] = "build-77"
         data["reverts"] = deepcopy(REVERTING)
     if path.startswith("sources."):
-        data["sources"] = [deepcopy(COUNTERS if path.startswith("sources.prometheus.") else SOURCE)]
+        kind = path.split(".")[1]
+        data["sources"] = [deepcopy(COUNTERS if kind == "prometheus" else TRACES.get(kind, SOURCE))]
     if path in ("sources.prometheus.variant", "sources.prometheus.version"):
         del data["sources"][0]["prometheus"]["exposure"]
     if path == "sources.sql.select":

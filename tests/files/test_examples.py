@@ -17,7 +17,14 @@ from core.rollout.plans.policy import DEFAULT_POLICY
 from core.rollout.state.surface import evolve
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SURFACES = ("surface.yaml", "surface-with-sources.yaml", "surface-with-prometheus.yaml")
+SURFACES = (
+    "surface.yaml",
+    "surface-with-sources.yaml",
+    "surface-with-prometheus.yaml",
+    "surface-with-langfuse.yaml",
+    "surface-with-phoenix.yaml",
+    "surface-with-mlflow.yaml",
+)
 ROLLOUTS = ("first-rollout.yaml", "prompt-change.yaml", "model-upgrade.yaml")
 
 

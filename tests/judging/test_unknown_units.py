@@ -73,7 +73,7 @@ def false_alarms(of: float, histories: tuple[int, ...], people: int = 60) -> int
     """How many of these histories of two arms of people who are alike, each with many requests, are rolled back."""
     alarms = 0
     for seed in histories:
-        counters = Counters(seed, {metric: of for metric in BOTH})
+        counters = Counters(seed, dict.fromkeys(BOTH, of))
         arms = {arm: (crowd(counters.draw, people, 0.1), 0.01) for arm in ("canary", "control")}
         alarms += any(counters.minute(arms, 20).name == "roll_back" for _ in range(40))
     return alarms

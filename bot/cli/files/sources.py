@@ -38,9 +38,10 @@ def check_sources(
 ) -> None:
     """Check the sources of a surface file and try each: rows, lag, gaps, unknown sides, time and cost. Writes
     nothing."""
-    from bot.cli.files import counter_reports
-    from bot.sources.prometheus.check_source import CounterReport, check_counters
+    from bot.cli.files import counter_reports, trace_reports
+    from bot.sources.prometheus.check_source import check_counters
     from bot.sources.sql.check_source import check_source
+    from bot.sources.traces.check_source import check_traces
     from core.files.syntax.units import parse_duration
 
     written = _read_surface_file(file)
@@ -52,28 +53,33 @@ def check_sources(
     settings, now = session.load_settings(), session.current_time()
     addresses = dict(settings.source_urls)
     own = {one.name: one.to_metric() for one in written.metrics}
-    reports: list[tuple[SourceTerms, SourceReport | CounterReport]] = []
+    told: list[Any] = []
+    found_problem = False
     for source in written.sources:
         terms = source.to_terms()
-        address = addresses.get(terms.url, "")
         upto = now - terms.delay
-        check = check_source if terms.sql is not None else check_counters
-        report = check(terms, address, settings.private_hosts, own=own, since=upto - reach, upto=upto)
-        reports.append((terms, report))
-    told: list[Any] = []
-    for terms, report in reports:
-        if isinstance(report, CounterReport):
-            told.append(counter_reports.to_json(report, now, query=query))
-            lines = counter_reports.describe(terms, report, now, query=query)
+        known: dict[str, Any] = {"own": own, "since": upto - reach, "upto": upto}
+        address = addresses.get(terms.url, "")
+        if terms.prometheus is not None:
+            grown = check_counters(terms, address, settings.private_hosts, **known)
+            lines = counter_reports.describe(terms, grown, now, query=query)
+            told.append(counter_reports.to_json(grown, now, query=query))
+            found_problem |= grown.has_problem
+        elif terms.traces is not None:
+            traced = check_traces(terms, address, settings.private_hosts, **known)
+            lines = trace_reports.describe(terms, traced, now)
+            told.append(trace_reports.to_json(traced, now))
+            found_problem |= traced.has_problem
         else:
-            told.append(_to_json(report, now, query=query))
+            report = check_source(terms, address, settings.private_hosts, **known)
             lines = _describe(terms, report, now, reach, query=query)
+            told.append(_to_json(report, now, query=query))
+            found_problem |= _has_problem(report)
         if not as_json:
             print("\n".join(lines))
     if as_json:
         print(json.dumps(told, indent=2))
-    bad = [one.has_problem if isinstance(one, CounterReport) else _has_problem(one) for _, one in reports]
-    raise SystemExit(1 if any(bad) else 0)
+    raise SystemExit(1 if found_problem else 0)
 
 
 @sources.command(name="status")

@@ -208,8 +208,10 @@ def _refuse_untold_arms(counters: PrometheusCounters, tracked: TrackedRollout) -
     if counters.side == "exposure":
         return
     has_cohort = any(span.cohort for span in tracked.spans) or tracked.cohort_back_at is not None
-    if has_cohort or (counters.side == "version" and tracked.conversations_finish):
-        of = "cohorts" if has_cohort else "conversations that finish on their version"
+    others = "a layer" if tracked.layer is not None else ""
+    others = others or ("conversations that finish on their version" if tracked.conversations_finish else "")
+    if has_cohort or (counters.side == "version" and others):
+        of = "cohorts" if has_cohort else others
         raise SourceFailure(
             f"with {of}, the {counters.side} does not tell who is compared: label the counters with the exposure",
             is_lasting=True,

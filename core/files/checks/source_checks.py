@@ -14,7 +14,6 @@ from core.rollout.plans.plan import StageKind
 from core.rollout.state.sources import SourceTerms
 from core.rollout.state.surface import Surface
 
-_LEFT_OUT = "leave it out"
 _JUDGED = ("eval_pass_rate", "eval_score")
 
 
@@ -29,7 +28,8 @@ def check(file: SurfaceFile) -> Iterator[FileProblem]:
             yield file.source.problem_at((*path, "name"), f'there is a source called "{source.name}" already')
         names.add(source.name)
         terms = source.to_terms()
-        kind, said, instead = ("sql", "rows", "write readings") if source.sql else ("prometheus", "requests", _LEFT_OUT)
+        kind = "sql" if terms.sql else "prometheus" if terms.traces is None else terms.traces.system
+        said, instead = ("requests", "leave it out") if terms.prometheus else ("rows", "write readings")
         if terms.counts_requests:
             if REQUESTS in owners:
                 message = f"{owners[REQUESTS]} counts the requests already: {instead}"

@@ -2,22 +2,35 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic import WithJsonSchema as Schema
 
 from core.files.syntax.fields import Duration, Name, StrictModel, field_error
-from core.rollout.state.sources import CountedMetric, PrometheusCounters, SourceColumns, SourceTerms, SqlRows
+from core.rollout.state.sources import (
+    CountedMetric,
+    PrometheusCounters,
+    SourceColumns,
+    SourceTerms,
+    SqlRows,
+    TraceRows,
+    TraceSystem,
+)
 
 _VARIABLE = re.compile(r"SOURCE_[A-Z0-9_]{1,60}")
 _COLUMN = re.compile(r"[^\W\d]\w{0,99}")
 _TABLE = re.compile(r"[^\W\d]\w{0,99}(\.[^\W\d]\w{0,99}){0,2}")
 _COUNTER = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]{0,199}")
+_FACTS = frozenset(
+    ("user", "session", "trace", "request", "name", "version", "release", "environment", "latency_ms", "cost", "error")
+)
+_INNER_FACT = re.compile(r"(metadata|tag|attribute|score)\.[^\x00-\x1f]{1,200}")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,99}")
 MAX_REQUESTS_PER_UNIT = 10_000
 _MIN_EVERY, _MAX_EVERY = timedelta(seconds=10), timedelta(days=1)
 _MAX_LATE = timedelta(days=2)
+_MAX_LATE_TRACES = timedelta(hours=12)
 
 
 def _parse_variable(text: str) -> str:
@@ -60,6 +73,15 @@ def _parse_counter(text: str) -> str:
     return text
 
 
+def _parse_fact(text: str) -> str:
+    if text not in _FACTS and _INNER_FACT.fullmatch(text) is None:
+        known = ", ".join(sorted(_FACTS))
+        raise ValueError(
+            f'"{text[:80]}" is no fact of a trace: {known}, or a name after metadata., tag., attribute. or score.'
+        )
+    return text
+
+
 def _parse_label(text: str) -> str:
     if _LABEL.fullmatch(text) is None:
         raise ValueError(f'"{text[:80]}" is not the name of a label, such as variant')
@@ -74,6 +96,7 @@ SelectText = Annotated[str, Field(max_length=20_000), AfterValidator(_parse_sele
 
 CounterName = Annotated[str, AfterValidator(_parse_counter)]
 LabelName = Annotated[str, AfterValidator(_parse_label)]
+FactName = Annotated[str, AfterValidator(_parse_fact)]
 LabelValue = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -122,6 +145,53 @@ class SqlFields(StrictModel):
             table=self.table or "",
             select=self.select or "",
         )
+
+
+class TraceFields(StrictModel):
+    """Traces of a tool that keeps them, and which fact of a trace says what."""
+
+    url: Variable
+    rows: Literal["requests", "readings"]
+    unit: FactName
+    exposure: FactName | None = None
+    variant: FactName | None = None
+    version: FactName | None = None
+    id: FactName | None = None
+    segments: Annotated[dict[Name, FactName], Field(max_length=10)] = Field(default_factory=dict)
+    metrics: Annotated[dict[Name, FactName], Field(min_length=1, max_length=40)]
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> Self:
+        if self.exposure is None and self.variant is None and self.version is None:
+            raise field_error(
+                "unit", "name the fact that holds the exposure (or the variant, or the version) of the evaluation"
+            )
+        return self
+
+    def to_traces(self, system: TraceSystem, project: str = "") -> TraceRows:
+        """The traces as events store them."""
+        return TraceRows(
+            url=self.url,
+            system=system,
+            rows=self.rows,
+            columns=SourceColumns(
+                unit=self.unit,
+                at="",
+                exposure=self.exposure or "",
+                variant=self.variant or "",
+                version=self.version or "",
+                id=self.id or "",
+            ),
+            metrics=self.metrics,
+            segments=self.segments,
+            project=project,
+        )
+
+
+class ProjectTraceFields(TraceFields):
+    """Traces of a project that the address does not tell."""
+
+    project: Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class CountedFields(StrictModel):
@@ -188,6 +258,9 @@ class SourceFields(StrictModel):
     name: Name
     sql: SqlFields | None = None
     prometheus: PrometheusFields | None = None
+    langfuse: TraceFields | None = None
+    phoenix: ProjectTraceFields | None = None
+    mlflow: ProjectTraceFields | None = None
     every: Duration = timedelta(minutes=5)
     delay: Duration = timedelta(0)
     late: Duration = timedelta(hours=1)
@@ -195,8 +268,11 @@ class SourceFields(StrictModel):
 
     @model_validator(mode="after")
     def _check_whole(self) -> "SourceFields":
-        if sum(one is not None for one in (self.sql, self.prometheus)) != 1:
-            raise field_error("name", "a source is one of sql and prometheus")
+        kinds = (self.sql, self.prometheus, self.langfuse, self.phoenix, self.mlflow)
+        if sum(one is not None for one in kinds) != 1:
+            raise field_error("name", "a source is one of sql, prometheus, langfuse, phoenix and mlflow")
+        if self.sql is None and self.prometheus is None and self.late > _MAX_LATE_TRACES:
+            raise field_error("late", "traces are read again for at most 12h: what was counted is remembered for a day")
         if not _MIN_EVERY <= self.every <= _MAX_EVERY:
             raise field_error("every", "read a source at most every 10s and at least once in 1d")
         if not timedelta(0) <= self.delay <= _MAX_EVERY:
@@ -217,4 +293,12 @@ class SourceFields(StrictModel):
             timeout=self.timeout,
             sql=self.sql.to_rows() if self.sql else None,
             prometheus=self.prometheus.to_counters() if self.prometheus else None,
+            traces=self._to_traces(),
         )
+
+    def _to_traces(self) -> TraceRows | None:
+        if self.langfuse is not None:
+            return self.langfuse.to_traces("langfuse")
+        if self.phoenix is not None:
+            return self.phoenix.to_traces("phoenix", self.phoenix.project)
+        return self.mlflow.to_traces("mlflow", self.mlflow.project) if self.mlflow is not None else None

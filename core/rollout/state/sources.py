@@ -40,6 +40,33 @@ class SqlRows:
     select: str = ""
 
 
+TraceSystem: TypeAlias = Literal["langfuse", "phoenix", "mlflow"]
+"""A tool that keeps traces."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceRows:
+    """Traces of a tool that keeps them. `url` names the variable that holds its address; `project` is its project or
+    experiment, empty where the address tells it.
+
+    `columns`, `segments` and `metrics` name facts of a trace, such as `user`, `metadata.exposure` or `score.correct`.
+    """
+
+    url: str
+    system: TraceSystem
+    rows: RowMeaning
+    columns: SourceColumns
+    metrics: Mapping[str, str]
+    segments: Mapping[str, str] = field(default_factory=dict)
+    project: str = ""
+
+    def reads(self, fact: str) -> bool:
+        """Whether a fact of this name, or one that begins so, is read."""
+        columns = self.columns
+        sides = (columns.unit, columns.exposure, columns.variant, columns.version, columns.id)
+        return any(one.startswith(fact) for one in (*sides, *self.metrics.values(), *self.segments.values()))
+
+
 SideLabel: TypeAlias = Literal["exposure", "variant", "version"]
 """What a label says of the side that its counter belongs to: what the evaluation returned."""
 
@@ -89,6 +116,7 @@ class SourceTerms:
     timeout: timedelta
     sql: SqlRows | None = None
     prometheus: PrometheusCounters | None = None
+    traces: TraceRows | None = None
 
     @property
     def url(self) -> str:
@@ -105,7 +133,7 @@ class SourceTerms:
         """Whether its rows are the requests of the surface."""
         if self.prometheus is not None:
             return bool(self.prometheus.requests)
-        return self.require_sql().rows == "requests"
+        return (self.traces or self.require_sql()).rows == "requests"
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -119,8 +147,8 @@ class SourceTerms:
         return self.sql
 
     @property
-    def _kind(self) -> SqlRows | PrometheusCounters:
-        return self.prometheus or self.require_sql()
+    def _kind(self) -> SqlRows | PrometheusCounters | TraceRows:
+        return self.prometheus or self.traces or self.require_sql()
 
     @property
     def owned(self) -> frozenset[str]:

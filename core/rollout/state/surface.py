@@ -46,7 +46,7 @@ class SurfaceDeclared:
     TYPE: ClassVar[str] = "surface.declared"
     LATER: ClassVar[tuple[str, ...]] = (
         *("judging", "flows", "testers", "sources", "metrics", "judging.criteria"),
-        *("soft_errors", "soft_errors.measure", "sources.*.sql", "sources.*.prometheus"),
+        *("soft_errors", "soft_errors.measure", "sources.*.sql", "sources.*.prometheus", "sources.*.traces"),
     )
     surface: str
     title: str

@@ -19,6 +19,7 @@ from core.rollout.state.sources import (
     SourceColumns,
     SourceTerms,
     SqlRows,
+    TraceRows,
 )
 from core.rollout.workspace import freezes, subscriptions
 from core.shadow_eval import rubric
@@ -563,6 +564,34 @@ EXAMPLES: dict[str, e.Event] = {
                     match={"job": "assistant"},
                     requests="requests_total",
                     requests_per_unit=10.0,
+                ),
+            ),
+        ),
+    ),
+    "surface.declared.1.traces": surface.SurfaceDeclared(
+        surface="support-assistant",
+        title="Support assistant",
+        owner="@dana",
+        version="v42",
+        content=OLD,
+        daily_requests=20_000,
+        notices=(NOTICE,),
+        fingerprint="77b0a5",
+        sources=(
+            SourceTerms(
+                name="traces",
+                every=timedelta(minutes=5),
+                delay=timedelta(minutes=2),
+                late=timedelta(hours=1),
+                timeout=timedelta(seconds=30),
+                traces=TraceRows(
+                    url="SOURCE_PHOENIX_URL",
+                    system="phoenix",
+                    rows="requests",
+                    columns=SourceColumns(unit="user", at="", exposure="metadata.exposure"),
+                    metrics={"latency_ms": "latency_ms", "eval_pass_rate": "score.correct"},
+                    segments={"language": "metadata.language"},
+                    project="support-assistant",
                 ),
             ),
         ),

@@ -1,0 +1,1 @@
+"""Traces of the tools that keep them: one system a file."""
