@@ -29,6 +29,7 @@ from bot.process.retirement_watch import RetirementWatch
 from bot.scheduler import JobScheduler
 from bot.settings import Settings
 from bot.slack.directory import SlackDirectory
+from core import holdout_comparison
 from core.service import RolloutService
 
 CONFIRM_FLIPS_EVERY = timedelta(seconds=0.2)
@@ -44,6 +45,7 @@ RELEASE_STUCK_ROWS_EVERY = timedelta(seconds=2)
 DELETE_EXPIRED_KEYS_EVERY = timedelta(minutes=10)
 WATCH_COMPLAINTS_EVERY = timedelta(seconds=10)
 MOVE_CONVERSATIONS_EVERY = timedelta(seconds=5)
+SETTLE_HOLDOUTS_EVERY = timedelta(seconds=5)
 DELETE_CUSTOMERS_EVERY = timedelta(minutes=5)
 DELETE_OLD_DATA_EVERY = timedelta(minutes=15)
 CHECKPOINT_EVERY = timedelta(minutes=1)
@@ -103,6 +105,7 @@ def _schedule_looks(scheduler: JobScheduler, parts: WorkerParts) -> None:
     scheduler.run_every(
         MOVE_CONVERSATIONS_EVERY, lambda: conversation_ends.move_due(service, now()), "move conversations"
     )
+    scheduler.run_every(SETTLE_HOLDOUTS_EVERY, lambda: holdout_comparison.settle_due(service, now()), "settle holdouts")
 
 
 def _schedule_upkeep(scheduler: JobScheduler, parts: WorkerParts) -> None:

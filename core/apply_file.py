@@ -14,11 +14,13 @@ from core.files.read_file import parse_file
 from core.files.rollout_file import RolloutFile
 from core.files.surface_file import SurfaceFile, surface_from_file
 from core.files.syntax.problems import FieldPath, FileProblem, UnreadableFile, select_errors
+from core.files.syntax.times import format_moment
 from core.metrics.catalogue import Metric
 from core.rollout import commands as c
 from core.rollout.context import Actor, is_slack_user_id
 from core.rollout.plans.plan import Plan
 from core.rollout.refusal import NotFound, Refused
+from core.rollout.serving import holdout
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.surface import Surface
 from core.rollout.state.world import World
@@ -98,6 +100,21 @@ def apply_text(
         changed=bool(outcome.positions) and not outcome.repeated,
         outcome=replace(outcome, rollout=rollout or outcome.rollout),
         warnings=warnings,
+    )
+
+
+def _warn_of_holdout(file: RolloutFile, world: World) -> tuple[FileProblem, ...]:
+    """That the start of this rollout ends a holdout on its surface."""
+    holding = [r for r in world.rollouts.values() if r.plan.surface == file.surface and holdout.is_holding(r)]
+    return tuple(
+        file.source.problem_at(
+            ("surface",),
+            f"{one.id} holds {one.plan.holdout.percent:g}% back on {one.plan.from_version} until "
+            f"{format_moment(world.policy.to_local_time(due))}: the start of {file.rollout} ends that",
+            severity="warning",
+        )
+        for one in holding
+        if one.plan.holdout is not None and (due := holdout.find_due(one)) is not None
     )
 
 
@@ -220,6 +237,7 @@ def _build_or_reuse_plan(
         if same is not None and same.fingerprint() == known_as.fingerprint:
             return same, ()
     warnings = _raise_on_errors(check_files.check(file, surface, world.policy_for(surface.name), at))
+    warnings = (*warnings, *_warn_of_holdout(file, world))
     name = known_as.plan.to_version if known_as else None
     plan = build_plan.build(
         file,

@@ -274,6 +274,16 @@ VERBS: Mapping[str, Verb] = {
         example="request-approval R-118",
         build=lambda a: c.RequestApproval(),
     ),
+    "end-holdout": Verb(
+        group="Steer",
+        usage="end-holdout <id> [why]",
+        brief="end-holdout <id>",
+        does="Give those who were held back after a rollout was done the new version, before their time is over. What "
+        "they showed is compared and told.",
+        example="end-holdout R-118 support wants one version",
+        text=FreeTextForm.REST,
+        build=lambda a: c.EndHoldout(reason=a.reason),
+    ),
     "break-glass": Verb(
         group="Steer",
         usage='break-glass <id> advance|start [to P%] "why (20+ characters)"',

@@ -63,6 +63,7 @@ _BROADCAST_KINDS = frozenset(
         AnnouncementKind.NOT_CONFIRMED,
         AnnouncementKind.GLASS_BROKEN,
         AnnouncementKind.DECISION,
+        AnnouncementKind.HOLDOUT,
         AnnouncementKind.START_REMINDER,
     }
 )

@@ -100,7 +100,9 @@ class SourcePuller:
                 for tracked in flags.tracked:
                     window = find_open_range(tracked, reach(terms, now), terms.late)
                     if window is not None:
-                        yield DuePull(terms=terms, flags=flags, window=window, slot=slot, now=now)
+                        rarely = now.replace(minute=0, second=0, microsecond=0)
+                        when = rarely if window.is_long else slot
+                        yield DuePull(terms=terms, flags=flags, window=window, slot=when, now=now)
 
     def _pull_if_free(self, now: datetime, due: DuePull) -> bool:
         lease = (due.terms.timeout + _SPARE) * self.speed()

@@ -7,7 +7,7 @@ from bot.rendering import queue_words, wording
 from core.rollout.concurrency.start_queue import QueuePlace
 from core.rollout.decisions import gating
 from core.rollout.plans.plan import GATE_KINDS, Stage, StageKind
-from core.rollout.serving import conversations
+from core.rollout.serving import conversations, holdout
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
 
@@ -46,7 +46,12 @@ def _describe_consequence(rollout: Rollout, zone: str, place: QueuePlace | None)
             )
             return f". {reach}; {_describe_switch_back(rollout)}."
         case RolloutState.DONE:
-            return f". Everyone gets {wording.escape(rollout.plan.to_version, 40)}. You can still roll back."
+            new = wording.escape(rollout.plan.to_version, 40)
+            due = holdout.find_due(rollout)
+            if due is not None and rollout.plan.holdout is not None:
+                share = wording.format_percent(rollout.plan.holdout.percent)
+                return f". Everyone gets {new} but {share}, held back until {wording.format_local_day(due, zone)}."
+            return f". Everyone gets {new}. You can still roll back."
         case RolloutState.ABANDONED:
             return ". Nothing changed."
         case _:

@@ -19,6 +19,11 @@ class StageRange:
     upto: datetime
 
     @property
+    def is_long(self) -> bool:
+        """Whether a holdout is read with it, which lasts for months: it is read rarely then."""
+        return any(span.is_holdout for span in self.spans)
+
+    @property
     def spans(self) -> Sequence[StageWindow]:
         """The windows of these stages, in order."""
         return [span for span in self.tracked.spans if span.index in self.stages]
@@ -28,9 +33,14 @@ def find_open_range(tracked: TrackedRollout, upto: datetime, late: timedelta) ->
     """The stages to read again: those in which a row may still arrive; None if there is none.
 
     A stage that is read is read as a whole, so that what it holds is replaced and never added twice. Once cohorts were
-    let in, all stages are read, since nobody who was compared in a cohort is compared again.
+    let in, all stages are read, since nobody who was compared in a cohort is compared again. A holdout is read once it
+    is over.
     """
-    exposing = [span for span in tracked.spans if span.exposes and span.since < upto]
+    exposing = [
+        span
+        for span in tracked.spans
+        if span.exposes and span.since < upto and not (span.is_holdout and span.until is None)
+    ]
     is_open = [span for span in exposing if span.until is None or upto <= span.until + MAX_LATENESS + late]
     if not is_open:
         return None

@@ -80,6 +80,7 @@ def build(
         strata=file.assignment.strata or None,
         finish_within=file.assignment.conversations_finish_within,
         reverts=file.reverts.to_reverts() if file.reverts is not None else None,
+        holdout=file.holdout.to_holdout() if file.holdout is not None else None,
         testers=build_testers(select_testers(file, surface), resolve_tester or resolve_handle),
     )
     return replace(plan, stages=_fill_sample_sizes(file, plan, surface, policy, sample_sizes))

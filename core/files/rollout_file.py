@@ -27,6 +27,7 @@ from core.files.syntax.fields import (
     known_metrics,
     one_of,
 )
+from core.files.syntax.holdout_terms import HoldoutTerms
 from core.files.syntax.limit_terms import LimitTerms
 from core.files.syntax.reverts_terms import RevertsTerms
 from core.files.syntax.stage_terms import StageEntry
@@ -194,6 +195,7 @@ class RolloutFile(WrittenFile):
     drives: DrivesTerms | None = None
     reverts: RevertsTerms | None = None
     testers: Testers | None = None
+    holdout: HoldoutTerms | None = None
 
     _own_metrics: Mapping[str, Metric] = PrivateAttr(default_factory=dict)
 

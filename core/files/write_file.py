@@ -87,6 +87,8 @@ def _write_plan(plan: Plan) -> dict[str, Any]:
         written["drives"] = _write_drives(plan.drives)
     if plan.testers:
         written["testers"] = [_write_tester(tester) for tester in plan.testers]
+    if plan.holdout is not None:
+        written["holdout"] = {"percent": f"{plan.holdout.percent:g}%", "for": format_duration(plan.holdout.lasts)}
     if plan.reverts:
         written["reverts"] = _write_reverts(plan.reverts)
     return written

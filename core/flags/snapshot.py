@@ -194,6 +194,7 @@ class StageWindow:
     canary_below: int
     control_from: int
     audience: str = ""  # the name of the cohort, which its stages have in common
+    is_holdout: bool = False  # after the end: a few units are held back on the previous version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -284,8 +285,10 @@ def build_exposure(
     past_cohorts: tuple[Cohort, ...],
     moved_back: Collection[int] = (),
     layer: LayerShare | None = None,
+    held: int = 0,
 ) -> Exposure:
-    """Build a stage's exposure. `canary` is in ppm of the stage's audience (the cohort, or everybody).
+    """Build a stage's exposure. `canary` is in ppm of the stage's audience (the cohort, or everybody). The `held` ppm
+    of the highest places never get the new version.
 
     A stage that exposes nobody (`canary` 0) leaves everybody on the live version, except the past cohorts.
     """
@@ -303,12 +306,14 @@ def build_exposure(
 
     reason = Reason.TARGETING_MATCH if cohort else Reason.SPLIT if canary else Reason.DEFAULT
     inside = cohort.name if cohort else ""
+    everybody = canary >= MILLION
+    canary = min(canary, MILLION - held)
     # A later stage for everybody also grows inside earlier cohorts; another cohort's stage does not.
     reached = 0 if cohort else canary
     earlier = tuple(
         EarlierCohort(
             cohort=one,
-            below=0 if one.is_back else max(one.ppm, reached),
+            below=0 if one.is_back else min(max(one.ppm, reached), MILLION - held),
             new=build_answer(to_version, Variant.STABLE, Reason.TARGETING_MATCH, one.name),
             live=build_answer(live_version, Variant.STABLE, Reason.TARGETING_MATCH, one.name),
         )
@@ -323,7 +328,7 @@ def build_exposure(
         matched=matched,
         cohort=cohort,
         canary_below=canary,
-        control_from=control_start(canary, matched=matched),
+        control_from=MILLION if everybody else control_start(canary, matched=matched),
         bucket=make_bucketer("expose", rollout),
         canary=build_answer(to_version, Variant.CANARY, reason, inside),
         control=build_answer(live_version, Variant.CONTROL, reason, inside),

@@ -12,7 +12,7 @@ from core.rollout.decisions.decider import decide
 from core.rollout.models import model_reports
 from core.rollout.plans.plan import content_hash
 from core.rollout.refusal import NotFound, Refused
-from core.rollout.serving import driving, layering
+from core.rollout.serving import driving, holdout, layering
 from core.rollout.state import events as e
 from core.rollout.state.events import NewEvent
 from core.rollout.state.model import Rollout, RolloutState
@@ -98,6 +98,7 @@ def _can_start(world: World, rollout: Rollout, at: datetime) -> bool:
         policy=world.policy_for(surface),
         surface=world.surfaces[surface],
         other_rollouts_on_surface=world.surfaces[surface].running,
+        taken_slots=layering.list_taken(surface, world.open_rollouts, world.policy_for(surface)),
         other_rollouts_on_flag=driving.find_competing_rollouts(rollout, world.open_rollouts),
     )
     try:
@@ -117,12 +118,24 @@ def _build_new_events(
     plan = event.plan if isinstance(event, e.Planned) else rollout.plan if rollout else None
     measured = command.baseline if isinstance(command, c.SubmitReview) else None
     entries = [NewEvent(stream=e.rollout_stream(name), event=event)]
+    if isinstance(event, e.Started) and rollout is not None:
+        entries = [*_end_holdouts(world, rollout, event.by), *entries]
     if plan is not None:
         entries += [
             NewEvent(stream=e.surface_stream(plan.surface), event=x)
             for x in consequences.surface_events_for(event, name, at, measured)
         ]
     return entries
+
+
+def _end_holdouts(world: World, started: Rollout, by: str) -> list[NewEvent]:
+    """The end of a holdout on the surface of a rollout that starts: its own comparison is with what is live."""
+    ended = (
+        (other.id, holdout.end_for_start(other, started.id, by))
+        for other in world.rollouts.values()
+        if other.plan.surface == started.plan.surface
+    )
+    return [NewEvent(stream=e.rollout_stream(name), event=event) for name, event in ended if event is not None]
 
 
 def _decide_workspace_events(world: World, command: c.WorkspaceCommand, by: Actor, at: datetime) -> list[NewEvent]:

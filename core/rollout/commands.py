@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from core.evals.eval_report import EvalReport
 from core.judging.model.causes import DifferenceCauses
-from core.judging.model.comparison import HorizonComparison
+from core.judging.model.comparison import HoldoutComparison, HorizonComparison
 from core.judging.model.judgement import Judgement
 from core.judging.model.soft_errors import SoftErrorCounts
 from core.judging.model.verdict import BlindSpot, Verdict
@@ -310,6 +310,25 @@ class DoubtFlip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndHoldout:
+    """Give those who were held back after the end of a rollout the new version, before their time is over."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndDueHoldout:
+    """The time of those held back is over, or their version can no longer be called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordHoldout:
+    """Record what those who were held back showed against everybody else."""
+
+    found: HoldoutComparison
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MoveConversations:
     """The time is over in which conversations went on with the version that they began with."""
 
@@ -501,6 +520,7 @@ PersonCommand: TypeAlias = (
     | ConfirmReverted
     | SubmitReview
     | RequestApproval
+    | EndHoldout
     | ForceForward
     | RecordEval
 )
@@ -519,6 +539,8 @@ EngineCommand: TypeAlias = (
     | RecordRevert
     | RecordRevertTrouble
     | MoveConversations
+    | EndDueHoldout
+    | RecordHoldout
 )
 RolloutCommand: TypeAlias = PlanRollout | PersonCommand | EngineCommand
 SubscriptionCommand: TypeAlias = Subscribe | Unsubscribe | ChangeNotifications

@@ -82,6 +82,8 @@ def surface_events_for(
             | e.CodeReverted()
             | e.ConversationsMoved()
             | e.StratumRolledBack()
+            | e.HoldoutEnded()
+            | e.HoldoutCompared()
         ):
             return ()
         case _:

@@ -40,7 +40,7 @@ def required_role(command: c.Command) -> str:
             return ""
         case c.ReportOtherModel() | c.TellRetirement():
             return "admin"  # only the engine gives these
-        case c.UnfreezeChanges() | c.RequestApproval():
+        case c.UnfreezeChanges() | c.RequestApproval() | c.EndHoldout():
             return "operator"
         case c.ForceForward():
             return ""  # the policy names the groups that may
@@ -59,6 +59,8 @@ def required_role(command: c.Command) -> str:
             | c.RecordRevert()
             | c.RecordRevertTrouble()
             | c.MoveConversations()
+            | c.EndDueHoldout()
+            | c.RecordHoldout()
         ):
             return ""  # only the engine gives these
         case _:

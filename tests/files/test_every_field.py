@@ -199,6 +199,8 @@ OF_ROLLOUT: dict[str, tuple[Any, Any]] = {
     "assignment.strata": ({"free": {"plan": "free"}}, {"free": {"plan": "trial"}}),
     "assignment.conversations": ("next_turn", "finish"),
     "assignment.finish_within": ("2h", "3h"),
+    "holdout.percent": ("2%", "3%"),
+    "holdout.for": ("30d", "90d"),
     "approvals.required": (1, 2),
     "approvals.groups": (["@a"], ["@b"]),
     "approvals.owner_may_approve": (True, False),
@@ -409,6 +411,8 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
         data["drives"] = {"unleash": dict(DRIVEN)}
     if path == "assignment.finish_within":
         data["assignment"] = {"conversations": "finish"}
+    if path.startswith("holdout."):
+        data["holdout"] = {"percent": "5%", "for": "60d"}
     if path.startswith("customers."):
         data["customers"] = {"keep": "20d"}
     if path.startswith("judging."):

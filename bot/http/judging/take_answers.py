@@ -104,7 +104,7 @@ def _choose(
         return None  # without a judge, answers are checked by rules alone
     rollout = placed.tracked.rollout
     stage = next(span for span in reversed(placed.tracked.spans) if span.index == placed.stage)
-    if not sampling.is_sampled(rollout, answer.id, placed.arm, stage, terms.share):
+    if stage.is_holdout or not sampling.is_sampled(rollout, answer.id, placed.arm, stage, terms.share):
         return None
     return ShadowSample(
         id=sha256(f"answer:{rollout}:{answer.id}".encode()).hexdigest()[:32],

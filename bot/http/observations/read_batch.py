@@ -232,7 +232,9 @@ class _ModelCheck:
             version = place.tracked.to_version if canary else place.tracked.from_version
         elif version is None and flags.exposure is None:
             version = flags.live.version.name
-        served = (flags.live.version, *((flags.exposure.to_version,) if flags.exposure is not None else ()))
+        exposure = flags.exposure
+        others = (exposure.to_version, exposure.control.version) if exposure is not None else ()
+        served = (flags.live.version, *others)
         content = next((one.content for one in served if one.name == version), None)
         if version is None or content is None:
             return None

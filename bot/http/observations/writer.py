@@ -22,7 +22,6 @@ from bot.http.middleware.problems import build_problem
 from bot.http.observations import read_batch, split_body
 from bot.http.observations.parse_fields import RejectedItem
 from bot.http.observations.read_batch import CheckedBatch
-from core.flags.bucketing import MILLION
 from core.flags.placement import UncountedReason
 from core.flags.snapshot import Snapshot, Variant
 from core.store.database.connections import Database
@@ -286,7 +285,7 @@ def select_served(
         (name, span.index)
         for name, one in tracked.items()
         for span in one.spans
-        if span.cohort or span.canary_below < MILLION or one.layer is not None
+        if not span.is_holdout and (span.cohort or span.control_left or one.layer is not None)
     }
     return (one for one in observations if one.arm == Variant.CANARY and (one.rollout, one.stage) in few)
 

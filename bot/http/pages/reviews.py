@@ -9,7 +9,7 @@ from starlette.responses import Response
 from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.rendering.documents import review_document
 from bot.rendering.markup import PLAIN
-from bot.rendering.numbers import review_words
+from bot.rendering.numbers import measure_rows, review_words
 from core.report_sources import review_sources
 from core.reviews.draft import ReviewDraft
 from core.rollout.refusal import NotFound
@@ -47,6 +47,9 @@ def add_to(pages: APIRouter, service: RolloutService, auth: TokenAuth, render_pa
             shortcuts=review_words.describe_shortcuts(draft, PLAIN),
             header=review_document.HEADER,
             rows=review_document.list_rows(draft),
+            holdout=review_document.describe_holdout(draft),
+            holdout_header=measure_rows.HEADER,
+            holdout_rows=review_document.list_holdout_rows(draft),
             answers=answers,
             lessons=review_words.list_lessons(answers),
         )

@@ -23,6 +23,7 @@ from bot.rendering import wording
 from bot.rendering.answers import history, strata
 from bot.rendering.documents import history_file
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
+from bot.rendering.messages import holdout_words, layer_words
 from bot.rendering.numbers import soft_error_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core import evaluation
@@ -105,6 +106,8 @@ def build_router(
             history=[history.to_plain_line(line) for line in reversed(history.list_lines(entries, zone))],
             delivered=history.count_left_out(entries),
             zone=zone,
+            layer=wording.to_plain_text(layer_words.describe_now(rollout)),
+            holdout=wording.to_plain_text(holdout_words.describe_now(rollout, zone)),
             numbers=build_numbers(service, rollout, select_latest(rollout, judgement, now())),
             strata_header=strata.HEADER,
             strata=strata.list_rows(rollout, load_strata(service, rollout)),

@@ -118,7 +118,7 @@ def _tell_reported(assigned: Assignment, history: UnitHistory) -> list[str]:
         f"Reported by the application: {wording.escape(served[seen[stage]], 40)} in "
         f"{wording.escape(rollout.plan.stages[stage].name, 40)} of {rollout.id}."
         for stage in assigned.stages
-        if seen.get(stage) in served
+        if stage < len(rollout.plan.stages) and seen.get(stage) in served
     ]
 
 
@@ -171,7 +171,11 @@ def _name_version(assigned: Assignment) -> str:
 
 def _explain_outside(assigned: Assignment, rollout: Rollout) -> str:
     """That the layer keeps the unit for its other surfaces; empty where it does not."""
-    answer, last = assigned.answers[0].answer, rollout.plan.stages[assigned.stages[-1]]
+    answer, stages = assigned.answers[0].answer, rollout.plan.stages
+    if assigned.stages[-1] >= len(stages):
+        held = answer.variant is Variant.CONTROL
+        return f"held back after {rollout.id}, to be compared" if held else f"everyone else gets it after {rollout.id}"
+    last = stages[assigned.stages[-1]]
     if rollout.layer is None or answer.reason is not Reason.DEFAULT or last.where is not None or not last.has_exposure:
         return ""
     layer = wording.escape(rollout.layer.layer, 40)

@@ -1,9 +1,11 @@
 """A review as a Markdown document, for a wiki or a repository."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from bot.rendering import wording
 from bot.rendering.markup import MARKDOWN, escape_markdown, name_actor
+from bot.rendering.messages import holdout_words
 from bot.rendering.numbers import measure_rows, review_words
 from core.reviews.draft import ReviewDraft
 
@@ -31,6 +33,10 @@ def render_markdown(draft: ReviewDraft, zone: str) -> str:
         lines += ["", f"## {number}. {asked.question}", "", *(f"- {line}" for line in asked.lines)]
         if answers:
             lines += ["", f"> {escape_markdown(answers[asked.name])}"]
+    if rollout.holdout_result is not None:
+        found = rollout.holdout_result
+        lines += ["", "## Those who were held back", "", escape_markdown(describe_holdout(draft)), ""]
+        lines += _format_rows([measure_rows.HEADER, *list_holdout_rows(draft)]) if found.measures else []
     if shortcuts := review_words.describe_shortcuts(draft, MARKDOWN):
         lines += ["", "## Shortcuts", "", *(f"- {line}" for line in shortcuts)]
     for heading, text in review_words.list_lessons(answers):
@@ -49,9 +55,28 @@ def _format_status(draft: ReviewDraft, zone: str) -> str:
 
 
 def _format_table(draft: ReviewDraft) -> list[str]:
-    rows = [HEADER, tuple("---" for _ in HEADER)]
-    rows += [tuple(escape_markdown(cell) for cell in row) for row in list_rows(draft)]
-    return [f"| {' | '.join(row)} |" for row in rows] if draft.rows else ["Nothing was measured."]
+    return _format_rows([HEADER, *list_rows(draft)]) if draft.rows else ["Nothing was measured."]
+
+
+def _format_rows(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table in Markdown; the first row is its header."""
+    header, *others = [tuple(escape_markdown(cell) for cell in row) for row in rows]
+    return [f"| {' | '.join(row)} |" for row in (header, tuple("---" for _ in header), *others)]
+
+
+def describe_holdout(draft: ReviewDraft) -> str:
+    """What those who were held back showed, in a sentence of plain text; empty where nobody was, or not yet."""
+    found = draft.rollout.holdout_result
+    if found is None:
+        return ""
+    said = wording.to_plain_text(holdout_words.describe_comparison(draft.rollout, found))
+    return f"{said} {wording.to_plain_text(holdout_words.describe_basis(found))}"
+
+
+def list_holdout_rows(draft: ReviewDraft) -> list[tuple[str, ...]]:
+    """One row of plain text per metric of that comparison, under `measure_rows.HEADER`."""
+    found = draft.rollout.holdout_result
+    return [tuple(measure_rows.build_row(one)) for one in found.measures] if found is not None else []
 
 
 def list_rows(draft: ReviewDraft) -> list[tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """Reviews as JSON."""
 
+import json
 from typing import Any
 
 from bot.rendering.json.votes import votes_to_json
@@ -8,6 +9,9 @@ from bot.rendering.numbers import review_words
 from core.reviews.draft import ExpectationRow, ReviewDraft
 from core.reviews.final_measures import FinalMeasure
 from core.reviews.shortcuts import Shortcut
+from core.rollout.state.events import HoldoutCompared
+from core.rollout.state.model import Rollout
+from core.store.formats import codec
 
 Json = dict[str, Any]
 
@@ -42,6 +46,7 @@ def review_to_json(draft: ReviewDraft, zone: str) -> Json:
             "concerns": draft.complaints.concerns,
         },
         "testers": votes_to_json(rollout),
+        "holdout": _holdout_to_json(rollout),
         "shortcuts": [shortcut_to_json(shortcut) for shortcut in draft.shortcuts],
         "answers": {
             "by": given.by,
@@ -79,6 +84,12 @@ def _row_to_json(row: ExpectationRow) -> Json:
         "outcome": row.outcome.value,
         "measured": _final_to_json(row.final) if row.final is not None else None,
     }
+
+
+def _holdout_to_json(rollout: Rollout) -> Json | None:
+    """What those who were held back after the end showed, as in the log; None where nobody was, or not yet."""
+    found = rollout.holdout_result
+    return json.loads(codec.encode(HoldoutCompared(found=found))[2])["found"] if found is not None else None
 
 
 def _final_to_json(final: FinalMeasure) -> Json:

@@ -6,6 +6,7 @@ from typing import Any
 from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours
 from core.rollout.concurrency.start_queue import QueuePlace
 from core.rollout.plans.plan import content_hash
+from core.rollout.serving import holdout
 from core.rollout.state.model import Rollout
 from core.store.formats import codec
 from core.store.log.event_log import StoredEvent
@@ -22,6 +23,7 @@ def rollout_to_json(rollout: Rollout, neighbours: Neighbours = NO_NEIGHBOURS) ->
         "state": rollout.state.value,
         "stage": rollout.stage.name if rollout.stage else None,
         "percent": rollout.percent,
+        "holdout": _describe_holdout(rollout),
         "layer": {"name": rollout.layer.layer, "percent": 100 * rollout.layer.share} if rollout.layer else None,
         "from": plan.from_version,
         "to": plan.to_version,
@@ -41,6 +43,20 @@ def rollout_to_json(rollout: Rollout, neighbours: Neighbours = NO_NEIGHBOURS) ->
 
 def _place_to_json(place: QueuePlace) -> dict[str, Any]:
     return {"position": place.position, "of": place.length, "behind": list(place.behind)}
+
+
+def _describe_holdout(rollout: Rollout) -> dict[str, Any] | None:
+    """Who keeps the previous version after the end: until when by the plan, or when and why that ended."""
+    if rollout.plan.holdout is None:
+        return None
+    due, end, ended = holdout.find_due(rollout), holdout.find_end(rollout), rollout.holdout_ended
+    return {
+        "percent": rollout.plan.holdout.percent,
+        "until": due.isoformat() if due is not None else None,
+        "ended_at": end.isoformat() if end is not None else None,
+        "cause": ended.cause if ended is not None else None,
+        "advice": rollout.holdout_result.advice if rollout.holdout_result is not None else None,
+    }
 
 
 def event_to_json(recorded: StoredEvent) -> dict[str, Any]:

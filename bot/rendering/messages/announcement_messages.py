@@ -15,6 +15,7 @@ from bot.rendering.messages import (
     event_lines,
     feedback,
     glass_broken,
+    holdout_words,
     investigation,
     review,
     rollback_alert,
@@ -106,6 +107,8 @@ def render(
             decided = next((x.at for x in reversed(entries) if isinstance(x.event, kind)), None)
             confirmed = rollout.flip if event.stratum is None else rollout.strata_back[event.stratum].flip
             return rollback_alert.render_unconfirmed(rollout, event, decided, zone) if confirmed is None else None
+        case AnnouncementKind.HOLDOUT if isinstance(event, e.HoldoutCompared):
+            return holdout_words.render_comparison(rollout, event.found)
         case AnnouncementKind.GLASS_BROKEN if isinstance(event, e.GlassBroken):
             return glass_broken.render(rollout, event, zone, mention)
         case AnnouncementKind.FOLLOW_UP | AnnouncementKind.DIRECT_FOLLOW_UP if isinstance(event, follow_up.FollowedUp):
@@ -139,6 +142,7 @@ def render(
             | AnnouncementKind.DIRECT_FOLLOW_UP
             | AnnouncementKind.NOTICE_NOTE
             | AnnouncementKind.REMINDER
+            | AnnouncementKind.HOLDOUT
         ):
             return event_lines.render(rollout, event, entry.at, zone)
         case _:

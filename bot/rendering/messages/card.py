@@ -9,6 +9,7 @@ from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import (
     conversation_words,
     event_lines,
+    holdout_words,
     layer_words,
     neighbour_words,
     rollback_alert,
@@ -80,6 +81,9 @@ def _format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> lis
         lines.append(f"{conversation_words.TITLE}: {finishing}{'' if finishing.endswith('`') else '.'}")
     elif rollout.state is RolloutState.PLANNED and (planned := conversation_words.describe_plan(rollout.plan)):
         lines.append(f"{conversation_words.TITLE}: {planned}")
+    is_planned = rollout.state is RolloutState.PLANNED
+    if held := holdout_words.describe_plan(rollout.plan) if is_planned else holdout_words.describe_now(rollout, zone):
+        lines.append(f"{holdout_words.TITLE}: {held}")
     if reach := layer_words.describe_now(rollout):
         lines.append(f"{layer_words.TITLE}: {reach}")
     lines += stratum_words.list_lines(rollout)

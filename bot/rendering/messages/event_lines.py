@@ -10,6 +10,7 @@ from bot.rendering.messages import (
     conversation_words,
     decision,
     glass_broken,
+    holdout_words,
     layer_words,
     rollback_alert,
     stratum_words,
@@ -153,6 +154,10 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.RollbackExplained():
             why = rollback_alert.format_explanation(event)
             return f"Explained by {wording.escape(event.handle, 80)}: {rollout.id} was rolled back because {why}."
+        case e.HoldoutEnded():
+            return holdout_words.describe_end(rollout, event)
+        case e.HoldoutCompared():
+            return holdout_words.describe_comparison(rollout, event.found)
         case e.StratumRolledBack():
             return stratum_words.describe_event(rollout, event)
         case e.FlipConfirmed(stratum=str()):
@@ -171,6 +176,9 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.Completed():
             new, old = wording.escape(event.version, 40), wording.escape(event.retired, 40)
             accepted = "".join(f" {text}" for text in blind_spot_words.list_accepted_risks(rollout))
+            left = holdout_words.describe_plan(rollout.plan)
+            if rollout.plan.holdout is not None:
+                return f"Done: {rollout.id}. Everyone else gets {new}. {holdout_words.TITLE}: {left}{accepted}"
             return f"Done: {rollout.id}. Everyone gets {new}; {old} is retired.{accepted}"
         case e.Abandoned():
             return (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from bot.rendering import difference_words, headline, wording
-from bot.rendering.messages import conversation_words, layer_words, neighbour_words, stratum_words
+from bot.rendering.messages import conversation_words, holdout_words, layer_words, neighbour_words, stratum_words
 from bot.rendering.numbers import (
     blind_spot_words,
     eval_words,
@@ -97,6 +97,7 @@ def list_plan_sections(plan: Plan, outlook: PlanOutlook | None, zone: str) -> li
         FactSection(title="Limits", lines=tuple(_list_limits(plan, outlook)), is_list=True),
         FactSection(title="Flows that are judged by themselves", lines=tuple(_list_flows(plan))),
         FactSection(title=conversation_words.TITLE, lines=_list_sentence(conversation_words.describe_plan(plan))),
+        FactSection(title=holdout_words.TITLE, lines=_list_sentence(holdout_words.describe_plan(plan))),
         FactSection(
             title=layer_words.TITLE,
             lines=_list_sentence(layer_words.describe_plan(plan, outlook.reach if outlook is not None else None)),

@@ -5,9 +5,10 @@ from datetime import datetime
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
-from bot.rendering.blocks.blocks import Message
+from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.markup import SLACK
-from bot.rendering.numbers import review_words
+from bot.rendering.messages import holdout_words
+from bot.rendering.numbers import measure_rows, review_words
 from core.reviews.draft import ReviewDraft
 from core.rollout.state.events import ReviewSubmitted
 from core.rollout.state.model import Rollout
@@ -24,6 +25,7 @@ def render(draft: ReviewDraft, zone: str) -> Message:
             blocks.section(f"*{number}. {asked.question}*\n" + "\n".join(asked.lines))
             for number, asked in enumerate(review_words.list_questions(draft, SLACK, zone), start=1)
         ),
+        *_build_holdout(draft),
         blocks.lines_section(_list_shortcuts(draft)),
         blocks.actions(buttons.write_review(draft.rollout)),
         blocks.context(f"{_format_outcome(draft)} · {review_words.count_outcomes(draft)} · drafted from the log"),
@@ -64,10 +66,20 @@ def _render_submitted(draft: ReviewDraft, submitted: ReviewSubmitted, zone: str)
             )
             for number, asked in enumerate(review_words.list_questions(draft, SLACK, zone), start=1)
         ),
+        *_build_holdout(draft),
         blocks.lines_section(_list_shortcuts(draft)),
         blocks.lines_section([f"*{heading}:* {_quote(text)}" for heading, text in review_words.list_lessons(answers)]),
         blocks.context(f"{review_words.count_outcomes(draft)} · {_describe_baseline(submitted)}"),
     )
+
+
+def _build_holdout(draft: ReviewDraft) -> list[Block | None]:
+    """What those who were held back showed, with its table; empty where nobody was, or not yet."""
+    found = draft.rollout.holdout_result
+    if found is None:
+        return []
+    said = holdout_words.describe_comparison(draft.rollout, found)
+    return [blocks.section(f"*{holdout_words.TITLE}*\n{said}"), measure_rows.build_table(found.measures)]
 
 
 def _list_shortcuts(draft: ReviewDraft) -> list[str]:

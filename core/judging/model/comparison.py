@@ -1,6 +1,7 @@
 """What a long comparison says at its horizon: a row per deciding metric, its course over the days, and advice."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 from core.judging.model.verdict import Measure
@@ -46,3 +47,20 @@ class HorizonComparison:
     advice: Advice
     measures: tuple[Measure, ...]
     courses: tuple[MetricCourse, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldoutComparison:
+    """What those who were held back after a rollout show against everybody else, from its end on.
+
+    `advice` is `cannot tell` where nothing could be compared.
+    """
+
+    since: datetime
+    until: datetime
+    advice: Advice
+    measures: tuple[Measure, ...]
+    new_requests: int
+    held_requests: int
+    new_units: int
+    held_units: int

@@ -16,7 +16,7 @@ from core.rollout.decisions.people import (
     planning,
     running,
 )
-from core.rollout.serving import code_reverts, conversations, driving
+from core.rollout.serving import code_reverts, conversations, driving, holdout
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
 from core.rollout.votes import voting
@@ -108,5 +108,11 @@ def _decide_command(
             return code_reverts.decide(rollout, command)
         case c.MoveConversations():
             return conversations.move_when_due(rollout, context)
+        case c.EndHoldout():
+            return holdout.end_by_person(rollout, command, context)
+        case c.EndDueHoldout():
+            return holdout.end_when_due(rollout, context)
+        case c.RecordHoldout():
+            return holdout.record_comparison(rollout, command)
         case _:
             assert_never(command)

@@ -39,6 +39,7 @@ class AnnouncementKind(StrEnum):
     REVIEW_REMINDER = "review_reminder"  # to the owner, in the thread, while the review is not written
     OTHER_MODEL = "other_model"  # another model answers than configured; to the engineers of the AI feature
     FEEDBACK = "feedback"  # asks testers how the new version is: one person, or a channel; edited once it is over
+    HOLDOUT = "holdout"  # what those held back after the end showed; broadcast to the channel
     RETIREMENT = "retirement"  # a model that the AI feature calls will be switched off; to the same
 
 
@@ -189,6 +190,12 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             if after.rollback is not None:
                 result.append(announce_here(AnnouncementKind.ALERT_EDIT, ALERT_KEY))
                 result += _build_notice_edits(after)
+        case e.HoldoutEnded():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            result += _build_notice_edits(after)
+        case e.HoldoutCompared():
+            result.append(announce_here(AnnouncementKind.HOLDOUT, f"holdout:{position}"))
+            result.append(announce_here(AnnouncementKind.REVIEW, REVIEW_KEY))
         case e.RollbackExplained():
             result.append(announce_here(AnnouncementKind.ALERT_EDIT, ALERT_KEY))
         case e.FlipConfirmed(stratum=str()):

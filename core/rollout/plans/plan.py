@@ -219,6 +219,14 @@ class Tester:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Holdout:
+    """Units that never get the new version by this rollout and keep the old one for a time after it is done."""
+
+    percent: float  # of all units, 0 to 100
+    lasts: timedelta  # from the end of the rollout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything that is frozen at the start. Approvals are bound to its `fingerprint`."""
 
@@ -234,7 +242,7 @@ class Plan:
             "strata",
             "stages.*.stratum",
         ),
-        *("metrics", "limits.*.definition"),
+        *("metrics", "limits.*.definition", "holdout"),
     )
 
     name: str
@@ -271,6 +279,7 @@ class Plan:
     strata: Mapping[str, Mapping[str, str | tuple[str, ...]]] | None = None
     reverts: tuple[CodeRevert, ...] | None = None  # what reverts the code after a rollback; None: there is none
     testers: tuple[Tester, ...] | None = None  # who is asked how the new version is; None: nobody
+    holdout: Holdout | None = None  # who keeps the old version after the end; None: nobody
 
     @property
     def engineering_channel(self) -> str:

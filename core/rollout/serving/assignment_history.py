@@ -22,6 +22,7 @@ DECIDING_EVENTS: tuple[type[e.RolloutEvent], ...] = (
     e.Abandoned,
     e.UnitMovedBack,
     e.StratumRolledBack,
+    e.HoldoutEnded,
 )
 """The events of a rollout on which it depends who gets what; no other is needed for a history."""
 

@@ -8,7 +8,7 @@ from core.flags import snapshot as flags
 from core.flags.targeting import parse_conditions
 from core.rollout.context import Context
 from core.rollout.plans.plan import StageKind
-from core.rollout.serving import layering, strata
+from core.rollout.serving import holdout, layering, strata
 from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
@@ -91,7 +91,7 @@ def build_finishing(rollouts: Iterable[Rollout], current: Rollout | None) -> Map
 
 def _had_everybody(rollout: Rollout) -> bool:
     """Whether everybody got the new version at its end, without any exception."""
-    return rollout.completed_at is not None and not rollout.strata_back
+    return rollout.completed_at is not None and not rollout.strata_back and not holdout.is_holding(rollout)
 
 
 def _was_taken_back(rollout: Rollout) -> bool:
@@ -104,7 +104,7 @@ def _build_served(rollout: Rollout) -> flags.ServedUnits:
     shares = [
         flags.ServedShare(
             where=parse_conditions(stage.where or {}) if stage.kind is StageKind.COHORT else None,
-            below=bucketing.percent_to_ppm(stage.percent),
+            below=min(bucketing.percent_to_ppm(stage.percent), bucketing.MILLION - holdout.measure_held(rollout.plan)),
         )
         for stage in stages
         if stage.has_exposure

@@ -10,7 +10,7 @@ from core.flags.targeting import parse_conditions
 from core.judging.model.evidence import exceedance_thresholds
 from core.rollout.judging_question import agree_caps
 from core.rollout.plans.plan import Stage, StageKind
-from core.rollout.serving import layering, strata
+from core.rollout.serving import holdout, layering, strata
 from core.rollout.serving.conversations import build_finishing
 from core.rollout.state.model import Rollout, StageSpan
 from core.rollout.state.sources import map_owners
@@ -72,7 +72,7 @@ def _build_surface_flags(surface: Surface, started: list[Rollout], world: World)
         name=surface.name,
         live=flags.build_live_answer(live),
         versions=frozenset(surface.versions),
-        exposure=_build_exposure(under_way[0], live) if under_way else None,
+        exposure=_build_exposure(under_way[0], live) if under_way else _build_holdout(surface, started, live),
         tracked=tuple(_build_tracked(r, surface) for r in newest),
         finishing=build_finishing(started, under_way[0] if under_way else None),
         metrics=world.own_metrics.of_surface(surface.name),
@@ -100,7 +100,14 @@ def _build_exposure(rollout: Rollout, live: flags.Version) -> flags.Exposure:
         past_cohorts=_build_past_cohorts(rollout),
         moved_back=tuple(int(one, 16) for one in rollout.moved_back),
         layer=layering.build_share(rollout),
+        held=holdout.measure_held(rollout.plan),
     )
+
+
+def _build_holdout(surface: Surface, started: list[Rollout], live: flags.Version) -> flags.Exposure | None:
+    """Who is held back after the rollout that made the version live; None if nobody is."""
+    holding = next((r for r in started if r.id == surface.live_by and holdout.is_holding(r)), None)
+    return holdout.build_exposure(holding, live) if holding is not None else None
 
 
 def _build_past_cohorts(rollout: Rollout) -> tuple[flags.Cohort, ...]:
@@ -144,11 +151,12 @@ def _find_counting_start(rollout: Rollout, span: StageSpan) -> datetime | None:
 
 
 def _build_tracked(rollout: Rollout, surface: Surface) -> flags.TrackedRollout:
+    after = holdout.build_window(rollout)
     return flags.TrackedRollout(
         rollout=rollout.id,
         from_version=rollout.plan.from_version,
         to_version=rollout.plan.to_version,
-        spans=tuple(_build_span(rollout, span) for span in rollout.spans),
+        spans=(*(_build_span(rollout, span) for span in rollout.spans), *((after,) if after is not None else ())),
         is_externally_driven=rollout.plan.drives is not None,
         bucket=bucketing.make_bucketer("expose", rollout.id),
         segments=rollout.plan.segments,
@@ -171,7 +179,8 @@ def _build_tracked(rollout: Rollout, surface: Surface) -> flags.TrackedRollout:
 
 def _build_span(rollout: Rollout, span: StageSpan) -> flags.StageWindow:
     stage = rollout.plan.stages[span.index]
-    canary = bucketing.percent_to_ppm(stage.percent)
+    canary = min(bucketing.percent_to_ppm(stage.percent), bucketing.MILLION - holdout.measure_held(rollout.plan))
+    everybody = stage.percent >= 100
     return flags.StageWindow(
         index=span.index,
         name=stage.name,
@@ -184,5 +193,7 @@ def _build_span(rollout: Rollout, span: StageSpan) -> flags.StageWindow:
         cohort=stage.kind is StageKind.COHORT,
         audience=stage.audience,
         canary_below=canary,
-        control_from=flags.control_start(canary, matched=rollout.plan.control == "matched"),
+        control_from=bucketing.MILLION
+        if everybody
+        else flags.control_start(canary, matched=rollout.plan.control == "matched"),
     )

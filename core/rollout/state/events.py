@@ -11,7 +11,7 @@ from typing import ClassVar, TypeAlias
 
 from core.evals.eval_report import EvalReport
 from core.judging.model.causes import DifferenceCauses
-from core.judging.model.comparison import Advice, MetricCourse
+from core.judging.model.comparison import Advice, HoldoutComparison, MetricCourse
 from core.judging.model.soft_errors import SoftErrorCounts
 from core.judging.model.verdict import BlindSpot, Finding, Measure, Verdict
 from core.rollout.plans.layers import LayerSlots
@@ -332,6 +332,30 @@ class ConversationsMoved:
     by: str
     reason: str
     is_due: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldoutEnded:
+    """From this event on, those who were held back get what everyone gets.
+
+    `cause`: `time` (it is over), `version` (the previous one can no longer be called), `rollout` (another one started
+    on the surface; `reason` is its id), or `person`.
+    """
+
+    TYPE: ClassVar[str] = "rollout.holdout_ended"
+    WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
+    by: str
+    cause: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldoutCompared:
+    """What those who were held back show against everybody else, once, after the end of the holdout. Nobody is moved by
+    it."""
+
+    TYPE: ClassVar[str] = "rollout.holdout_compared"
+    found: HoldoutComparison
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -754,6 +778,8 @@ RolloutEvent: TypeAlias = (
     | CodeReverted
     | ConversationsMoved
     | StratumRolledBack
+    | HoldoutEnded
+    | HoldoutCompared
 )
 Event: TypeAlias = (
     RolloutEvent | SurfaceEvent | SubscriptionEvent | FreezeEvent | PolicyApplied | WordsErased | WorldCheckpointed

@@ -277,6 +277,14 @@ def _apply_stratum_rolled_back(rollout: Rollout, event: e.StratumRolledBack, at:
     return replace(rollout, strata_back={**rollout.strata_back, event.stratum: StratumRollback(at=at)})
 
 
+def _apply_holdout_ended(rollout: Rollout, event: e.HoldoutEnded, at: datetime) -> Rollout:
+    return replace(rollout, holdout_ended=event, holdout_ended_at=at)
+
+
+def _apply_holdout_compared(rollout: Rollout, event: e.HoldoutCompared, _: datetime) -> Rollout:
+    return replace(rollout, holdout_result=event.found)
+
+
 def _apply_completed(rollout: Rollout, _: e.Completed, at: datetime) -> Rollout:
     return replace(_end_rollout(rollout, at), state=RolloutState.DONE, completed_at=at)
 
@@ -471,5 +479,7 @@ EVENT_HANDLERS: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime],
     e.RevertNotRequested: _apply_revert_not_requested,
     e.CodeReverted: _apply_code_reverted,
     e.ConversationsMoved: _apply_conversations_moved,
+    e.HoldoutEnded: _apply_holdout_ended,
+    e.HoldoutCompared: _apply_holdout_compared,
     e.StratumRolledBack: _apply_stratum_rolled_back,
 }

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from core.judging.model.comparison import HoldoutComparison
 from core.judging.model.limits import LimitRole
 from core.judging.model.verdict import BlindSpot, Measure
 from core.rollout.plans.layers import LayerSlots
@@ -22,6 +23,7 @@ from core.rollout.state.events import (
     FlagSet,
     FlipConfirmed,
     GlassBroken,
+    HoldoutEnded,
     RevertRequested,
     ReviewSubmitted,
     RollbackExplained,
@@ -165,6 +167,9 @@ class Rollout:
     broken_glass: GlassBroken | None = None  # the last time that somebody went on although something was missing
     review_due: datetime | None = None  # since it ended; None in logs from before reviews
     review: ReviewSubmitted | None = None
+    holdout_ended: HoldoutEnded | None = None  # how the time of those held back ended; None: not yet
+    holdout_ended_at: datetime | None = None
+    holdout_result: HoldoutComparison | None = None
     layer: LayerSlots | None = None  # the units that it may touch until it is done; None: all of them
 
     @property

@@ -9,7 +9,7 @@ from core.judging.model import comparison, limits, verdict
 from core.judging.model.causes import Cause, DifferenceCauses
 from core.judging.model.soft_errors import SoftErrorCounts
 from core.metrics.own_metrics import define_metric
-from core.rollout.plans import baseline, policy, renewal
+from core.rollout.plans import baseline, layers, policy, renewal
 from core.rollout.plans import plan as p
 from core.rollout.state import events as e
 from core.rollout.state import surface
@@ -231,6 +231,7 @@ EVAL_REPORT = er.EvalReport(
 )
 DRIVING = replace(PLAN, drives=DRIVEN)
 FINISHING = replace(PLAN, finish_within=timedelta(hours=24))
+HOLDING = replace(PLAN, holdout=p.Holdout(percent=2.0, lasts=timedelta(days=90)))
 STEPPED = replace(PLAN, stages=(replace(PLAN.stages[0], stratum="free"), *PLAN.stages[1:]))
 STRATIFIED = replace(PLAN, strata={"free": {"plan": "free"}, "paid": {"plan": ("pro", "enterprise")}})
 REVERTING = replace(
@@ -256,6 +257,10 @@ POLICY = policy.Policy(
     summary_first_day=timedelta(minutes=30),
     summary_later=timedelta(hours=12),
     approval_expires=timedelta(hours=8),
+)
+
+LAYERED = replace(
+    POLICY, layers=(layers.Layer(name="chat", shares=(("search", 400_000), ("support-assistant", 600_000))),)
 )
 
 
@@ -291,6 +296,19 @@ _EVENTS: tuple[e.Event, ...] = (
     ),
     e.StratumRolledBack(by="slack:T1/U2", reason="refunds were refused", stratum="free", version="v42"),
     e.ConversationsMoved(by="slack:T1/U2", reason="refunds were refused", is_due=False),
+    e.HoldoutEnded(by="slack:T1/U2", cause="person", reason="support wants one version"),
+    e.HoldoutCompared(
+        found=comparison.HoldoutComparison(
+            since=NOON,
+            until=NOON + timedelta(days=90),
+            advice="go back",
+            measures=(MEASURE,),
+            new_requests=1_204_200,
+            held_requests=24_310,
+            new_units=98_004,
+            held_units=2_011,
+        )
+    ),
     e.CodeReverted(by="slack:T1/U3", note="deployed as 2026-11-24.2"),
     e.FlagNotSet(flag=DRIVEN.title, percent=0.0, error="Unleash says 401 Unauthorized", trying=True),
     e.ApprovalRequested(
@@ -779,6 +797,17 @@ EXAMPLES: dict[str, e.Event] = {
         exposed_requests=0,
         exposed_units=0,
         finishing=True,
+    ),
+    "rollout.planned.1.holding": e.Planned(
+        rollout="R-7", plan=HOLDING, fingerprint=HOLDING.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
+    ),
+    "rollout.started.1.layer": e.Started(
+        fingerprint=PLAN.fingerprint(),
+        by="slack:T1/U2",
+        layer=layers.LayerSlots(layer="chat", ranges=((0, 250_000), (500_000, 750_000))),
+    ),
+    "workspace.policy_applied.1.layers": e.PolicyApplied(
+        policy=LAYERED, fingerprint=LAYERED.fingerprint(), by="slack:T1/U2"
     ),
     "rollout.planned.1.driving": e.Planned(
         rollout="R-7", plan=DRIVING, fingerprint=DRIVING.fingerprint(), from_content=OLD, to_content=NEW, by="U2"

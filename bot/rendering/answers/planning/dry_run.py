@@ -96,6 +96,8 @@ def name_message(kind: AnnouncementKind) -> str:
             return "a question to testers"
         case AnnouncementKind.OTHER_MODEL:
             return "an alert that another model answers"
+        case AnnouncementKind.HOLDOUT:
+            return "what those held back showed, shown in the channel"
         case AnnouncementKind.RETIREMENT:
             return "a warning that a model will be switched off"
         case AnnouncementKind.NOTICE_NOTE:

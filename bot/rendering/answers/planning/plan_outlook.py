@@ -6,7 +6,7 @@ from bot.rendering import wording
 from bot.rendering.answers.planning import plan_foresight
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import conversation_words, layer_words, stratum_words
+from bot.rendering.messages import conversation_words, holdout_words, layer_words, stratum_words
 from bot.rendering.numbers import unseen_by_evals
 from core import durations
 from core.files.foresight.detection import LimitForesight
@@ -36,6 +36,7 @@ def render(
                 f"What changes: {wording.escape(', '.join(plan.change), 200)}.",
                 *_list_conversations(plan),
                 *_list_layer(outlook),
+                *_list_holdout(plan),
             ]
         ),
         blocks.lines_section(_list_dates(outlook, zone)),
@@ -49,6 +50,11 @@ def render(
 def _list_conversations(plan: Plan) -> list[str]:
     planned = conversation_words.describe_plan(plan)
     return [f"{conversation_words.TITLE}: {planned}"] if planned else []
+
+
+def _list_holdout(plan: Plan) -> list[str]:
+    planned = holdout_words.describe_plan(plan)
+    return [f"{holdout_words.TITLE}: {planned}"] if planned else []
 
 
 def _list_layer(outlook: PlanOutlook) -> list[str]:

@@ -6,6 +6,7 @@ from typing import assert_never
 from bot.rendering import schedule, wording
 from bot.rendering.schedule import RolloutDates
 from core.rollout.plans.plan import NoticePlan, StageKind
+from core.rollout.serving import holdout
 from core.rollout.state.model import Rollout, RolloutState
 
 NOT_FINAL = "We are still watching it and may still switch it back. “Reached everyone” follows when it is final."
@@ -19,6 +20,16 @@ def describe(rollout: Rollout, notice: NoticePlan, name: str, dates: RolloutDate
     reached = describe_reach(rollout)
     match rollout.state:
         case RolloutState.DONE:
+            due = holdout.find_due(rollout)
+            if due is not None and rollout.plan.holdout is not None:
+                few, until = (
+                    wording.format_per_hundred(rollout.plan.holdout.percent),
+                    wording.format_local_day(due, zone),
+                )
+                return (
+                    f"Reached everyone else: {few} customers keep the version of the {name} from before until {until}, "
+                    "so that we can compare; all others get the new one."
+                )
             return f"Reached everyone: all customers get the new version of the {name}."
         case RolloutState.ON_HOLD | RolloutState.PAUSED:
             return f"On hold: nobody else gets the new version of the {name} for now. {_capitalize(reached)} has it."

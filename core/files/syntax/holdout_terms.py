@@ -1,0 +1,30 @@
+"""The `holdout` section of a rollout file: who keeps the old version after the rollout is done, and for how long."""
+
+from datetime import timedelta
+
+from pydantic import Field, model_validator
+
+from core.files.syntax.fields import Duration, Percent, StrictModel, field_error
+from core.rollout.plans.plan import Holdout
+
+LARGEST_PERCENT = 20.0
+LONGEST = timedelta(days=400)
+
+
+class HoldoutTerms(StrictModel):
+    """A share of the units, and how long after the end they are held back."""
+
+    percent: Percent
+    for_: Duration = Field(alias="for")
+
+    @model_validator(mode="after")
+    def _check_bounds(self) -> "HoldoutTerms":
+        if self.percent > LARGEST_PERCENT:
+            raise field_error("percent", f"hold back at most {LARGEST_PERCENT:g}%")
+        if not timedelta(hours=1) <= self.for_ <= LONGEST:
+            raise field_error("for", "hold them back for 1h at least and 400d at most")
+        return self
+
+    def to_holdout(self) -> Holdout:
+        """The holdout as it is in the plan."""
+        return Holdout(percent=self.percent, lasts=self.for_)
