@@ -17,6 +17,7 @@ from slack_sdk.errors import SlackClientError
 from bot.http.clients.change_streams import ChangeStreams
 from bot.http.middleware import bodies
 from bot.http.middleware.head_deadline import Impatient
+from bot.process import listening_sockets
 from bot.process.snapshot_server import SnapshotServer
 from bot.scheduler import JobScheduler
 from bot.settings import Settings
@@ -60,28 +61,28 @@ class Program:
         """Serve HTTP (if this role does) until SIGTERM or SIGINT. `on_ready` gets the base URL, empty without HTTP."""
         stop_requested = _install_signal_handlers()
         try:
-            listening = _bind_socket(self.settings) if self.asgi is not None else None
+            listening = listening_sockets.bind_socket(self.settings) if self.asgi is not None else None
             self.start()
             _freeze_gc()
             if listening is None:
                 on_ready("")
                 stop_requested.wait()
             elif not stop_requested.is_set():
-                url = _format_base_url(listening)
+                url = listening_sockets.format_base_url(listening)
                 self._build_server(lambda: on_ready(url)).run(sockets=[listening])
         finally:
             self.stop()
 
     def serve_in_thread(self) -> str:
         """Serve HTTP from a thread; returns the base URL once it answers, or raises TimeoutError."""
-        listening = _bind_socket(self.settings)
+        listening = listening_sockets.bind_socket(self.settings)
         answering = threading.Event()
         server = self._build_server(answering.set)
         self._http_thread = threading.Thread(target=server.run, args=([listening],), name="http", daemon=True)
         self._http_thread.start()
         if not answering.wait(START_TIMEOUT):
             raise TimeoutError(f"the server did not start within {START_TIMEOUT} s; the log above says why")
-        return _format_base_url(listening)
+        return listening_sockets.format_base_url(listening)
 
     def stop(self) -> None:
         """Stop the jobs and close the connections, dependents first."""
@@ -138,25 +139,6 @@ def _freeze_gc() -> None:
     """Exempt everything allocated so far from garbage collection: a full pass stops all threads for 0.1 s."""
     gc.collect()
     gc.freeze()
-
-
-def _bind_socket(settings: Settings) -> socket.socket:
-    """A socket bound to the configured host and port; OSError, with advice, if the address is taken."""
-    listening = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((settings.host, settings.port))
-    except OSError as error:
-        listening.close()
-        where = f"{settings.host}:{settings.port}"
-        raise OSError(f"Cannot listen on {where}: {error.strerror}. Choose another with HOST and PORT.") from error
-    return listening
-
-
-def _format_base_url(listening: socket.socket) -> str:
-    """The URL at which a listening socket is reached."""
-    host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class _NotifyingServer(uvicorn.Server):

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,12 +141,12 @@ class Machine:
     settings: dict[str, str]
     started: list[Process] = field(default_factory=list)
 
-    def start(self, role: str, *, port: int = 0) -> Process:
+    def start(self, role: str, *, port: int = 0, options: Sequence[str] = ()) -> Process:
         """Start one, and wait until it works."""
         log = self.folder / f"{role}-{len(self.started)}.log"
         env = environment(**self.settings, PORT=str(port))
         with log.open("wb") as out:
-            running = subprocess.Popen([ROLLOUT, role], env=env, stdout=out, stderr=subprocess.STDOUT)
+            running = subprocess.Popen([ROLLOUT, role, *options], env=env, stdout=out, stderr=subprocess.STDOUT)
         process = Process(role=role, log=log, running=running)
         self.started.append(process)
         process.wait_started()

@@ -5,13 +5,15 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import mcp
 import pytest
+from mcp.client.streamable_http import streamable_http_client
 
 from core.apply_file import apply_text
 from core.rollout import commands as c
@@ -19,6 +21,7 @@ from core.rollout.context import Actor
 from core.service import CommandRequest, RolloutService
 from core.store.database.connections import connect
 from tests.http.conftest import ROLLOUT, SURFACE
+from tests.journey.processes import Machine
 
 ANA = Actor(id="cli:ana", handle="ana")
 TOOLS = "apply evidence explain history lint list_rollouts metrics pause plan rollback simulate status"
@@ -136,3 +139,69 @@ def test_what_is_wrong_is_said_to_the_agent(database: str, tmp_path: Path) -> No
         assert "An agent may plan a rollout, pause it and roll it back, and nothing else." in said
 
     talk(database, work)
+
+
+TOKENS = "operator@U0DANA00001:the-token-of-dana,operator:nobodys-token-at-all,flags@U0DANA00001:the-flags-token"
+
+
+@pytest.fixture
+def address(database: str, tmp_path: Path) -> Iterator[str]:
+    """Where `rollout mcp --http` answers."""
+    machine = Machine(folder=tmp_path, settings={"DATABASE_URL": database, "ROLLOUT_TOKENS": TOKENS})
+    try:
+        yield machine.start("mcp", options=("--http",)).url
+    finally:
+        machine.stop()
+
+
+def talk_over_http(address: str, do: Callable[[Any], Awaitable[None]], token: str = "the-token-of-dana") -> None:
+    """Call the tools of a server that runs elsewhere."""
+
+    async def converse() -> None:
+        async with (
+            asyncio.timeout(120),
+            httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60, trust_env=False) as connection,
+            mcp.Client(
+                streamable_http_client(address, http_client=connection),
+                client_info=mcp.Implementation(name="Codex", version="1"),
+            ) as client,
+        ):
+            await do(client)
+
+    asyncio.run(converse())
+
+
+def test_from_another_machine_it_sends_the_text_of_files_and_acts_for_the_person_of_its_token(
+    address: str, database: str
+) -> None:
+    async def work(client: Any) -> None:
+        assert " ".join(sorted(tool.name for tool in (await client.list_tools()).tools)) == TOOLS
+        assert await call(client, "lint", file=ROLLOUT) == (True, "1 file, no problems found.")
+        succeeded, said = await call(client, "lint", file=ROLLOUT.replace("risk: low", "risk: tiny"))
+        assert not succeeded
+        assert "lint: rollout.yaml:6:7: risk: Input should be" in said, "nothing of the folders there"
+        assert (await call(client, "apply", file=ROLLOUT))[1].endswith("rollout R-1: applied")
+        start(database)
+        assert (await call(client, "rollback", rollout="R-1", reason="answers are wrong"))[0]
+        read = await client.read_resource("rampart://rollouts/R-1/history")
+        assert "answers are wrong" in read.contents[0].text
+        with pytest.raises(mcp.MCPError, match="by its id"):
+            await client.read_resource("rampart://rollouts/--help/status")
+
+    talk_over_http(address, work)
+    with connect(database) as opened:
+        history = RolloutService(opened).load_history("R-1")
+    assert {one.actor for one in history if one.actor.startswith("agent:")} == {"agent:codex@U0DANA00001"}
+
+
+def test_over_http_every_request_needs_the_token_of_a_person_who_may_plan(address: str) -> None:
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    for token, status, said in (
+        ("", 401, "needs a token"),
+        ("another", 401, "not one of ROLLOUT_TOKENS"),
+        ("the-flags-token", 403, "may not do this"),
+        ("nobodys-token-at-all", 403, "is nobody's"),
+    ):
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        answer = httpx.post(address, json=asked, headers=headers, timeout=30, trust_env=False)
+        assert (answer.status_code, said in answer.text) == (status, True), answer.text

@@ -3,7 +3,8 @@
 import logging
 import re
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -22,6 +23,9 @@ _INSTRUCTIONS = (
     "person."
 )
 _UNCERTAIN = " It may not have been carried out: look at the status, and tell a person if you cannot."
+NameCaller: TypeAlias = Callable[[str, Mapping[str, str]], Actor]
+"""The name that an agent's program gives, and the headers of its request (none on standard input) -> who acts."""
+
 _UNNAMED = re.compile(r"[^a-z0-9._-]+")
 
 
@@ -35,36 +39,93 @@ def serve_agents(
     person: Annotated[
         str, typer.Option(help="Slack id (U…) of whom the agent acts for; by default, who is logged in.")
     ] = "",
+    http: Annotated[
+        bool, typer.Option("--http", help="Answer on HOST and PORT at /mcp; whose agent calls is known by its token.")
+    ] = False,
 ) -> None:
-    """Serve a coding agent on standard input and output (Model Context Protocol). It may prepare, pause and roll back;
-    approving, starting and advancing stay with people."""
+    """Serve coding agents (Model Context Protocol), on standard input and output or over HTTP. They may prepare, pause
+    and roll back; approving, starting and advancing stay with people."""
     try:
         from mcp.server import MCPServer
     except ModuleNotFoundError:
         print("The package mcp is not installed. In the checkout, run: pip install -e '.[mcp]'", file=sys.stderr)
         raise SystemExit(2) from None
+    _log_to_standard_error()
+    if http:
+        if person:
+            print("--person is for one agent on standard input. Over HTTP each token is a person's.", file=sys.stderr)
+            raise SystemExit(2)
+        from bot.cli.agents import agent_http
+
+        agent_http.serve(MCPServer, agent)
+        return
     if person and not is_slack_user_id(person):
         print(f"--person is {person!r}: write a Slack user id, as in U0DANA00001.", file=sys.stderr)
         raise SystemExit(2)
-    _log_to_standard_error()
-    build_agent_server(MCPServer, agent, person).run("stdio")
+    build_agent_server(MCPServer, lambda name, _: name_agent(name, agent, person)).run("stdio")
 
 
-def build_agent_server(make_server: "type[MCPServer]", agent: str, person: str) -> "MCPServer":
-    """The server with its tools. `person` is the Slack id of whom the agent acts for; empty: who is logged in."""
+def build_agent_server(
+    make_server: "type[MCPServer]", name_caller: NameCaller, *, are_files_here: bool = True
+) -> "MCPServer":
+    """The server with its tools and resources.
+
+    `name_caller` says who acts, from the name that the agent's program gives and the headers of a request over HTTP.
+    `are_files_here` is False if an agent's files are on another machine, so that tools take their text.
+    """
     from mcp.server.mcpserver import Context
+    from mcp.server.mcpserver.exceptions import ResourceError, ToolError
 
     from bot.cli.agents import agent_tools
 
     server = make_server("rampart", instructions=_INSTRUCTIONS)
     for tool in agent_tools.TOOLS:
+        taken = tool if are_files_here else _take_text(tool)
         server.add_tool(
-            _bind_tool(tool, agent, person, Context),
+            _bind_tool(taken, name_caller, Context, ToolError),
             name=tool.__name__,
             description=tool.__doc__,
             annotations=_describe_effect(tool.__name__),
         )
+    for name, read in agent_tools.RESOURCES.items():
+        add = server.resource(
+            f"rampart://rollouts/{{rollout}}/{name}", name=name, description=read.__doc__, mime_type="text/plain"
+        )
+        add(_bind_tool(_read_by_id(name), name_caller, Context, ResourceError))
     return server
+
+
+def _read_by_id(name: str) -> Callable[[str], str]:
+    from bot.cli.agents import agent_tools
+
+    def read(rollout: str) -> str:
+        return agent_tools.read_resource(name, rollout)
+
+    return read
+
+
+def _take_text(tool: Any) -> Any:
+    """The tool with the text of a file in place of its path; one that takes no file as it is."""
+    import functools
+    import inspect
+
+    from bot.cli.agents import agent_tools
+
+    signature = inspect.signature(tool, eval_str=True)
+    if "file" not in signature.parameters:
+        return tool
+
+    @functools.wraps(tool)
+    def call(file: str, **more: Any) -> str:
+        return agent_tools.run_on_text(tool, file, **more)
+
+    parameters = [
+        one.replace(annotation=agent_tools.FileText) if one.name == "file" else one
+        for one in signature.parameters.values()
+    ]
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {**inspect.get_annotations(tool, eval_str=True), "file": agent_tools.FileText}
+    return call
 
 
 def _log_to_standard_error() -> None:
@@ -85,12 +146,11 @@ def name_agent(given: str, fallback: str, person: str) -> Actor:
     return Actor(id=f"agent:{name}/{login}", handle=f"{name} for {login}")
 
 
-def _bind_tool(tool: Any, agent: str, person: str, context_class: Any) -> Any:
-    """The tool as the protocol's library calls it: with the context of the call, and under the agent's name."""
+def _bind_tool(tool: Any, name_caller: NameCaller, context_class: Any, failure: type[Exception]) -> Any:
+    """The tool as the protocol's library calls it: with the context of the call, and under the agent's name. It raises
+    `failure` with what the agent is told."""
     import functools
     import inspect
-
-    from mcp.server.mcpserver.exceptions import ToolError
 
     from bot.cli.agents import agent_tools
 
@@ -98,18 +158,18 @@ def _bind_tool(tool: Any, agent: str, person: str, context_class: Any) -> Any:
     def call(*arguments: Any, mcp_context: Any, **named: Any) -> str:
         params = mcp_context.session.client_params
         given = params.client_info.name if params is not None else ""
-        with session.acting_as(name_agent(given, agent, person)):
+        with session.acting_as(name_caller(given, mcp_context.headers or {})):
             try:
                 return str(tool(*arguments, **named))
             except agent_tools.ToolRefused as refused:
-                raise ToolError(str(refused)) from None
+                raise failure(str(refused)) from None
             except Exception as error:  # noqa: BLE001 - the agent is told, and the server goes on
                 why = explain_failure(error)
                 if why is None:
                     _log.exception("The tool %s failed", tool.__name__)
                     why = f"An error of Rampart ({type(error).__name__}), which its log describes."
                 unknown = tool.__name__ in agent_tools.CHANGING
-                raise ToolError(f"{why}{_UNCERTAIN if unknown else ''}") from None
+                raise failure(f"{why}{_UNCERTAIN if unknown else ''}") from None
 
     signature = inspect.signature(tool, eval_str=True)
     parameter = inspect.Parameter("mcp_context", inspect.Parameter.KEYWORD_ONLY, annotation=context_class)

@@ -1,9 +1,12 @@
 """What coding agents may ask for. Each tool answers with the text that the command line prints."""
 
 import io
+import re
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -13,6 +16,7 @@ from bot.cli.failures import explain_failure
 from core.rollout.refusal import Refused
 
 File = Annotated[str, Field(description="Path of a rollout file (YAML) on this machine.")]
+FileText = Annotated[str, Field(description="The text of a rollout file (YAML).", max_length=256 * 1024)]
 RolloutId = Annotated[str, Field(description="Id of a rollout, as R-118.", pattern=r"^[Rr]-[0-9]{1,15}$")]
 Reason = Annotated[
     str, Field(description="Why, in plain words: people read it in Slack.", min_length=3, max_length=500)
@@ -109,6 +113,27 @@ TOOLS: tuple[Callable[..., str], ...] = (
     pause,
     rollback,
 )
+
+RESOURCES: Mapping[str, Callable[[str], str]] = {"status": status, "metrics": metrics, "history": history}
+"""What of a rollout can be read as `rampart://rollouts/R-118/status` and so on, by its last word."""
+
+
+def read_resource(name: str, rollout: str) -> str:
+    """One of `RESOURCES`. Raises ToolRefused if `rollout` is no id."""
+    if not re.fullmatch(r"[Rr]-[0-9]{1,15}", rollout):
+        raise ToolRefused("Name a rollout by its id, as in rampart://rollouts/R-118/status.")
+    return RESOURCES[name](rollout)
+
+
+def run_on_text(tool: Callable[..., str], text: str, **more: object) -> str:
+    """A tool that takes a file, on the text of one that is not on this machine."""
+    with tempfile.TemporaryDirectory(prefix="rampart-agent-") as folder:
+        path = Path(folder) / "rollout.yaml"
+        path.write_text(text, encoding="utf-8")
+        try:
+            return tool(str(path), **more).replace(f"{folder}/", "")
+        except ToolRefused as refused:
+            raise ToolRefused(str(refused).replace(f"{folder}/", "")) from None
 
 
 def _run_command(*words: str) -> str:
