@@ -5,28 +5,50 @@ import importlib
 import sys
 import time
 import traceback
+from dataclasses import dataclass
 
-from bench.figures import Figure, table
-from bench.rounds import FULL, QUICK
+from bench.measuring.figures import Figure, table
+from bench.measuring.rounds import FULL, QUICK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Measurements that belong together: the module whose `measure` makes them, and what they are."""
+
+    module: str
+    title: str
+
 
 PARTS = {
-    "evaluation": "evaluation in process, against the growthbook SDK",
-    "ofrep": "evaluation over HTTP, against a trivial Starlette route",
-    "streams_open": "memory of open event streams, and how soon they tell of a rollback",
-    "slash": "slash commands to acknowledgement, against Bolt with an empty handler",
-    "append": "one full append, against the eventsourcing library",
-    "intake": "observations accepted a second",
-    "telemetry": "spans of OpenTelemetry counted a CPU-second",
-    "memory": "resident memory, idle and under load",
-    "demo_start": "from `rollout demo` to a rollout under way",
-    "eval_import": "cases of an eval run read and judged in a CPU-second",
-    "verify": "events verified and rebuilt a second",
-    "large_log": "a million events verified, and a long stream loaded",
-    "startup": "the start of a process on a log of five million events",
-    "warehouse": "rows of a warehouse pulled to a rollback, against sending them",
-    "crowded": "evaluations, observations and looks beside fifty running rollouts",
-    "judgement": "how soon harm is found, and the time of a look over 200 cells, against gbstats",
-    "verdict": "one look, and from a verdict to the old version everywhere",
+    "evaluation": Part(module="bench.program.evaluation", title="evaluation in process, against the growthbook SDK"),
+    "ofrep": Part(module="bench.http.ofrep", title="evaluation over HTTP, against a trivial Starlette route"),
+    "streams_open": Part(
+        module="bench.http.streams_open", title="memory of open event streams, and how soon they tell of a rollback"
+    ),
+    "slash": Part(
+        module="bench.program.slash", title="slash commands to acknowledgement, against Bolt with an empty handler"
+    ),
+    "append": Part(module="bench.store.append", title="one full append, against the eventsourcing library"),
+    "intake": Part(module="bench.http.intake", title="observations accepted a second"),
+    "telemetry": Part(module="bench.http.telemetry", title="spans of OpenTelemetry counted a CPU-second"),
+    "memory": Part(module="bench.program.memory", title="resident memory, idle and under load"),
+    "demo_start": Part(module="bench.program.demo_start", title="from `rollout demo` to a rollout under way"),
+    "eval_import": Part(
+        module="bench.evidence.eval_import", title="cases of an eval run read and judged in a CPU-second"
+    ),
+    "verify": Part(module="bench.store.verify", title="events verified and rebuilt a second"),
+    "large_log": Part(module="bench.store.large_log", title="a million events verified, and a long stream loaded"),
+    "startup": Part(module="bench.store.startup", title="the start of a process on a log of five million events"),
+    "warehouse": Part(
+        module="bench.evidence.warehouse", title="rows of a warehouse pulled to a rollback, against sending them"
+    ),
+    "crowded": Part(
+        module="bench.program.crowded", title="evaluations, observations and looks beside fifty running rollouts"
+    ),
+    "judgement": Part(
+        module="bench.judgement", title="how soon harm is found, and the time of a look over 200 cells, against gbstats"
+    ),
+    "verdict": Part(module="bench.program.verdict", title="one look, and from a verdict to the old version everywhere"),
 }
 GROUPS = {
     "flags": ("evaluation",),
@@ -49,9 +71,9 @@ def main() -> int:
     failed: list[str] = []
     for name in parts:
         began = time.monotonic()
-        print(f"  {name}: {PARTS[name]} …", end="", flush=True)
+        print(f"  {name}: {PARTS[name].title} …", end="", flush=True)
         try:
-            found.extend(importlib.import_module(f"bench.{name}").measure(effort))
+            found.extend(importlib.import_module(PARTS[name].module).measure(effort))
         except Exception:
             traceback.print_exc()
             failed.append(name)

@@ -61,7 +61,9 @@ class Program:
         """Serve HTTP (if this role does) until SIGTERM or SIGINT. `on_ready` gets the base URL, empty without HTTP."""
         stop_requested = _install_signal_handlers()
         try:
-            listening = listening_sockets.bind_socket(self.settings) if self.asgi is not None else None
+            listening = (
+                listening_sockets.bind_socket(self.settings.host, self.settings.port) if self.asgi is not None else None
+            )
             self.start()
             _freeze_gc()
             if listening is None:
@@ -75,7 +77,7 @@ class Program:
 
     def serve_in_thread(self) -> str:
         """Serve HTTP from a thread; returns the base URL once it answers, or raises TimeoutError."""
-        listening = listening_sockets.bind_socket(self.settings)
+        listening = listening_sockets.bind_socket(self.settings.host, self.settings.port)
         answering = threading.Event()
         server = self._build_server(answering.set)
         self._http_thread = threading.Thread(target=server.run, args=([listening],), name="http", daemon=True)

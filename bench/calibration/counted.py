@@ -5,8 +5,8 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import streams
 from bench.calibration.traffic import Scenario
+from bench.measuring import streams
 from core.stats import proportion
 
 ALPHA = 0.05

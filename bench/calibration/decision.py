@@ -5,8 +5,8 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import streams
-from bench.streams import Array, Stream
+from bench.measuring import streams
+from bench.measuring.streams import Array, Stream
 from core.stats import multiplicity, proportion
 
 ALPHA = 0.05

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bench.calibration import visits
 from bench.calibration.traffic import Scenario
 from bench.calibration.visits import BUCKETS, Visits
-from bench.streams import Array
+from bench.measuring.streams import Array
 from core.stats import clustering, mean, proportion
 
 ALPHA = 0.05

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import streams
+from bench.measuring import streams
 from core.stats import proportion
 
 ALPHA = 0.05

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.streams import Array
+from bench.measuring.streams import Array
 
 REQUESTS = 100  # a look, both arms together
 RAMP = (0.01, 0.05, 0.25, 0.50)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from bench.calibration.traffic import Scenario
-from bench.streams import Array
+from bench.measuring.streams import Array
 
 BUCKETS = 256
 DRAWS = 2**14

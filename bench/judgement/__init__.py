@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from bench.figures import Figure
 from bench.judgement import cells, cost, delay, margins
-from bench.rounds import Effort
+from bench.measuring.figures import Figure
+from bench.measuring.rounds import Effort
 
 
 def measure(effort: Effort) -> Iterator[Figure]:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.figures import Figure
-from bench.peer import Peer
-from bench.rounds import Effort, medians
+from bench.measuring.figures import Figure
+from bench.measuring.peer import Peer
+from bench.measuring.rounds import Effort, medians
 from core.stats import mean, proportion
 
 CELLS = 20 * 10

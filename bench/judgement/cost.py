@@ -5,12 +5,12 @@ from math import log
 
 import numpy as np
 
-from bench import streams
-from bench.figures import Figure
 from bench.judgement import gbstats_current
-from bench.peer import Peer
-from bench.rounds import Effort
-from bench.streams import Array
+from bench.measuring import streams
+from bench.measuring.figures import Figure
+from bench.measuring.peer import Peer
+from bench.measuring.rounds import Effort
+from bench.measuring.streams import Array
 from core.stats import mean
 
 RUNS = 200

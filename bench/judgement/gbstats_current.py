@@ -4,7 +4,7 @@ from math import log
 
 import numpy as np
 
-from bench.streams import Array
+from bench.measuring.streams import Array
 
 TUNING = 5000.0  # the release's own default
 

@@ -6,10 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from bench import streams
-from bench.figures import Figure
-from bench.rounds import Effort
-from bench.streams import Stream
+from bench.measuring import streams
+from bench.measuring.figures import Figure
+from bench.measuring.rounds import Effort
+from bench.measuring.streams import Stream
 from core.stats import projection, proportion
 
 RUNS = 2000

@@ -2,18 +2,16 @@
 
 import socket
 
-from bot.settings import Settings
 
-
-def bind_socket(settings: Settings) -> socket.socket:
+def bind_socket(host: str, port: int) -> socket.socket:
     """A socket bound to the configured host and port; OSError, with advice, if the address is taken."""
-    listening = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((settings.host, settings.port))
+        listening.bind((host, port))
     except OSError as error:
         listening.close()
-        where = f"{settings.host}:{settings.port}"
+        where = f"{host}:{port}"
         raise OSError(f"Cannot listen on {where}: {error.strerror}. Choose another with HOST and PORT.") from error
     return listening
 

@@ -6,10 +6,10 @@ from typing import Any, Self
 
 import pytest
 
-from bench import peer
 from bench.__main__ import GROUPS, PARTS
-from bench.figures import table
-from bench.rounds import SMALLEST
+from bench.measuring import peer
+from bench.measuring.figures import table
+from bench.measuring.rounds import SMALLEST
 
 
 class AnsweringPeer:
@@ -32,7 +32,7 @@ class AnsweringPeer:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PARTS)
 def test_it_gives_figures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    part = importlib.import_module(f"bench.{name}")
+    part = importlib.import_module(PARTS[name].module)
     places = [part, *(vars(part)[one] for one in ("cells", "cost", "delay") if one in vars(part))]
     for place in places:
         if "Peer" in vars(place):

@@ -31,7 +31,7 @@ def serve(make_server: "type[MCPServer]", agent: str) -> None:
         )
         raise SystemExit(2)
     app = build_agent_app(make_server, agent, TokenAuth(settings.tokens))
-    listening = listening_sockets.bind_socket(settings)
+    listening = listening_sockets.bind_socket(settings.host, settings.port)
     listening.listen()
     print(f"Rampart listens on {listening_sockets.format_base_url(listening)}{PATH}", flush=True)
     uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, server_header=False)).run([listening])

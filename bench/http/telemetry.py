@@ -12,9 +12,9 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from bench import databases, rollouts
-from bench.figures import Figure
-from bench.rounds import Effort, medians
+from bench.measuring import databases, rollouts
+from bench.measuring.figures import Figure
+from bench.measuring.rounds import Effort, medians
 from bot.http.observations.writer import ObservationWriter, TransactionWork
 from bot.http.otlp import decode_json, decode_protobuf
 from bot.http.otlp.count_traces import TraceCounter

@@ -1,8 +1,8 @@
 """What one unit, one in a hundred, or whoever holds a token for observations can bring about.
 
-Run it with `python -m bench.influence RUNS`. People ask at a steady pace, some more than others; 300 are served the new
-version and 5,700 the current one. Some lie: each answer of theirs is said to be refused, or never is. The engine judges
-one limit, with intake's bound on one unit.
+Run it with `python -m bench.evidence.influence RUNS`. People ask at a steady pace, some more than others; 300 are
+served the new version and 5,700 the current one. Some lie: each answer of theirs is said to be refused, or never is.
+The engine judges one limit, with intake's bound on one unit.
 """
 
 import sys

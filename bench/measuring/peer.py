@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
-ROOT = Path(__file__).parents[1]
-_PROGRAMS = Path(__file__).parent / "peers"
+ROOT = Path(__file__).parents[2]
+_PROGRAMS = Path(__file__).parents[1] / "peers"
 
 
 class PeerMissing(Exception):

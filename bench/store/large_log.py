@@ -4,10 +4,10 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 
-from bench import alone, databases, rollouts
-from bench.figures import Figure
-from bench.peer import Peer
-from bench.rounds import Effort, medians
+from bench.measuring import alone, databases, rollouts
+from bench.measuring.figures import Figure
+from bench.measuring.peer import Peer
+from bench.measuring.rounds import Effort, medians
 from core.rollout.state import events as e
 from core.rollout.state.events import NewEvent
 from core.service import RolloutService

@@ -5,9 +5,9 @@ import random
 from collections.abc import Iterator
 from functools import partial
 
-from bench import databases, load, processes, rollouts
-from bench.figures import Figure
-from bench.rounds import Effort, medians
+from bench.measuring import databases, load, processes, rollouts
+from bench.measuring.figures import Figure
+from bench.measuring.rounds import Effort, medians
 from bot.sandbox import traffic
 from core.service import RolloutService
 from core.store.database.connections import connect

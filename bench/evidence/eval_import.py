@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-from bench.figures import Figure
-from bench.rounds import Effort
+from bench.measuring.figures import Figure
+from bench.measuring.rounds import Effort
 
 CASES = 50_000
 GOAL = 50_000.0  # cases a second
-SAMPLE = Path(__file__).parents[1] / "tests" / "evals" / "samples" / "promptfoo.json"
+SAMPLE = Path(__file__).parents[2] / "tests" / "evals" / "samples" / "promptfoo.json"
 _PLAN = """\
 version: 1
 rollout: tone

@@ -11,9 +11,10 @@ from statistics import linear_regression, median
 import psutil
 from sqlalchemy import select
 
-from bench import databases, intake, load, processes, rollouts
-from bench.figures import Figure
-from bench.rounds import Effort
+from bench.http import intake
+from bench.measuring import databases, load, processes, rollouts
+from bench.measuring.figures import Figure
+from bench.measuring.rounds import Effort
 from core.service import RolloutService
 from core.store.database.connections import Database, connect
 from core.store.models import look

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Callable, Iterator
 
-from bench import databases, load, processes, rollouts
-from bench.figures import Figure
-from bench.rounds import Effort, medians
+from bench.measuring import databases, load, processes, rollouts
+from bench.measuring.figures import Figure
+from bench.measuring.rounds import Effort, medians
 from core.service import RolloutService
 from core.store.database.connections import connect
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
 
-from bench import databases, raw_driver, rollouts
-from bench.figures import Figure
-from bench.peer import Peer
-from bench.rounds import Effort, medians
+from bench.measuring import databases, rollouts
+from bench.measuring.figures import Figure
+from bench.measuring.peer import Peer
+from bench.measuring.rounds import Effort, medians
+from bench.store import raw_driver
 from core.rollout import commands as c
 from core.rollout.state import events as e
 from core.rollout.state.events import NewEvent

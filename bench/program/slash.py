@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from statistics import median
 from urllib.parse import urlencode
 
-from bench import databases, load, processes, rollouts
-from bench.figures import Figure
-from bench.rounds import Effort
+from bench.measuring import databases, load, processes, rollouts
+from bench.measuring.figures import Figure
+from bench.measuring.rounds import Effort
 from bot.sandbox.control import Sandbox
 from bot.sandbox.workspace import people
 from core.rollout import commands as c

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bench import alone, databases, rollouts
-from bench.figures import Figure
-from bench.rounds import Effort
+from bench.measuring import alone, databases, rollouts
+from bench.measuring.figures import Figure
+from bench.measuring.rounds import Effort
 from core.rollout import commands as c
 from core.rollout.state.events import rollout_stream
 from core.service import RolloutService

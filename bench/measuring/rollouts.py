@@ -37,7 +37,7 @@ TEN_METRICS = """\
   - {metric: conversation_turns, changes_by: 8%}
   - {metric: moderation_flag_rate, rises_by: 0.5pp}
 """
-_SURFACE_FILE = Path(__file__).parents[1] / "examples" / "surface.yaml"
+_SURFACE_FILE = Path(__file__).parents[2] / "examples" / "surface.yaml"
 _FILE = """\
 version: 1
 rollout: {name}

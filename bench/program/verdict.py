@@ -11,9 +11,9 @@ from statistics import median
 
 import httpx
 
-from bench import databases, processes, rollouts
-from bench.figures import Figure
-from bench.rounds import Effort
+from bench.measuring import databases, processes, rollouts
+from bench.measuring.figures import Figure
+from bench.measuring.rounds import Effort
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.sandbox import traffic
 from core import evaluation

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 # From /proc: getrusage begins with the peak of the process that forked this one.
 _PEAK = """
 import re

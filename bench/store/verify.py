@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
 
-from bench import databases, rollouts
-from bench.figures import Figure
-from bench.rounds import Effort, medians
+from bench.measuring import databases, rollouts
+from bench.measuring.figures import Figure
+from bench.measuring.rounds import Effort, medians
 from core.rollout import commands as c
 from core.rollout.state import events as e
 from core.rollout.state.events import NewEvent

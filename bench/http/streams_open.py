@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from bench import databases, processes, rollouts
-from bench.figures import Figure
-from bench.rounds import Effort
+from bench.measuring import databases, processes, rollouts
+from bench.measuring.figures import Figure
+from bench.measuring.rounds import Effort
 from core.service import RolloutService
 from core.store.database.connections import connect
 

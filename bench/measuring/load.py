@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PATIENCE = 30  # seconds for the last answers
 UNIQUE = "{n}"  # in a header or body: replaced by a text that no other request has
 
@@ -63,7 +63,7 @@ class Answered:
 def run(load: Load) -> Answered:
     """Send it all from another process. RuntimeError where anything was answered with other than 200."""
     done = subprocess.run(
-        [sys.executable, "-m", "bench.load"],
+        [sys.executable, "-m", "bench.measuring.load"],
         input=json.dumps(asdict(load)),
         stdout=subprocess.PIPE,
         text=True,

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ROLLOUT = Path(sys.executable).parent / "rollout"
 START_WITHIN = 60  # seconds
 _OURS = ("DATABASE_URL", "SLACK_", "ROLLOUT_", "HOST", "PORT", "LOG_FORMAT")

@@ -11,10 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from bench import databases, peak_memory, rollouts
-from bench.figures import Figure
-from bench.rounds import Effort
-from bench.verdict import Users
+from bench.measuring import databases, peak_memory, rollouts
+from bench.measuring.figures import Figure
+from bench.measuring.rounds import Effort
+from bench.program.verdict import Users
 from bot.jobs.source_pulls import SourcePuller
 from core import evaluation
 from core.flags.evaluation import evaluate

@@ -9,9 +9,9 @@ from statistics import median
 
 import httpx
 
-from bench import processes
-from bench.figures import Figure
-from bench.rounds import Effort
+from bench.measuring import processes
+from bench.measuring.figures import Figure
+from bench.measuring.rounds import Effort
 
 GOAL = 8.0
 GIVE_UP = 60.0

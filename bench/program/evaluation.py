@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 
 import httpx
 
-from bench import databases, rollouts
-from bench.figures import Figure
-from bench.peer import Peer
-from bench.rounds import Effort, medians
+from bench.measuring import databases, rollouts
+from bench.measuring.figures import Figure
+from bench.measuring.peer import Peer
+from bench.measuring.rounds import Effort, medians
 from core.flags.document import DocumentEncoder
 from core.flags.evaluation import evaluate
 from core.flags.snapshot import Snapshot

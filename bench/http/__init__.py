@@ -1,0 +1,1 @@
+"""What comes over HTTP: evaluations, streams, observations and spans."""

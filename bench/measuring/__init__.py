@@ -1,0 +1,1 @@
+"""What every measurement is made with: figures, rounds, loads, servers, databases and rollouts."""

@@ -1,0 +1,1 @@
+"""The log: appended, verified, read whole, and started from."""
