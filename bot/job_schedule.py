@@ -10,6 +10,7 @@ from slack_sdk import WebClient
 from bot import connections
 from bot.delivery import code_reverts, driven_flags, messages
 from bot.jobs import (
+    anchor_rounds,
     answer_judging,
     complaint_checks,
     flag_checks,
@@ -34,6 +35,7 @@ from core.service import RolloutService
 
 CONFIRM_FLIPS_EVERY = timedelta(seconds=0.2)
 ASK_JUDGE_EVERY = timedelta(seconds=2)
+RUN_ANCHORS_EVERY = timedelta(seconds=2)
 PULL_SOURCES_EVERY = timedelta(seconds=2)
 DELIVER_MESSAGES_EVERY = timedelta(seconds=0.25)
 DRIVE_FLAGS_EVERY = timedelta(seconds=0.25)
@@ -128,6 +130,7 @@ def _schedule_other_systems(scheduler: JobScheduler, parts: WorkerParts) -> None
     if settings.judge_url:
         judge = HttpJudge(outbound, url=settings.judge_url, token=settings.judge_token)
         scheduler.run_every(ASK_JUDGE_EVERY, lambda: answer_judging.ask_judge(service, judge, now()), "judge answers")
+    scheduler.run_every(RUN_ANCHORS_EVERY, lambda: anchor_rounds.run_anchor_rounds(service, now()), "judge anchors")
     puller = SourcePuller(service, dict(settings.source_urls), settings.private_hosts, speed=speed)
     scheduler.run_every(PULL_SOURCES_EVERY, lambda: puller.pull_due(now()), "pull sources")
     if settings.retirements:

@@ -11,12 +11,16 @@ from typing import Any, NamedTuple
 from sqlalchemy.exc import IntegrityError
 
 from core.judging import record
+from core.judging.engine.judge_trust import set_untrusted_aside
 from core.judging.judge import judge
 from core.judging.look import mean_caps
+from core.judging.look.judged_cells import replace_judged
 from core.judging.look.look import Look, take_look
 from core.judging.look.segment_slots import are_segments_due
 from core.judging.model.causes import DifferenceCauses
 from core.judging.model.comparison import HorizonComparison, MetricCourse
+from core.judging.model.evidence import EvidenceSums
+from core.judging.model.judge_trust import JudgeNews
 from core.judging.model.judgement import Judgement
 from core.judging.model.question import Question
 from core.judging.model.soft_errors import SoftErrorCounts
@@ -27,15 +31,18 @@ from core.judging.verdict import find_blind_spots
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.decisions import gating
+from core.rollout.judging_limits import build_judge_news, find_judging
 from core.rollout.judging_question import build_question
 from core.rollout.plans.policy import Policy
 from core.rollout.state.model import Rollout
 from core.rollout.state.sources import SourceTerms
+from core.rollout.state.world import World
 from core.service import CommandOutcome, CommandRequest, RolloutService
+from core.shadow_eval.spending import JudgingSpend
 from core.store.coordination import timers
 from core.store.database.append_backend import TimerClaim
 from core.store.errors import LeaseLost
-from core.store.observations import looks, observation_sums
+from core.store.observations import judged_marks, judging_accounts, looks, observation_sums
 
 _FIXED_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 DAYS_OF_WEEK = 7
@@ -85,7 +92,7 @@ def evaluate_rollout(
     unwatched = rollout.is_looked_at and _time_since_newest_look(service, rollout, at) > unwatched_after
     surface = world.surfaces[rollout.plan.surface]
     sources = surface.sources or ()
-    look = _take_look(service, rollout, at, every, world.policy, sources) if rollout.is_looked_at else None
+    look = _take_look(service, world, rollout, at, every, sources) if rollout.is_looked_at else None
     result: c.LookResult | None = None
     if look is not None:
         result = replace(look.result, judged_seconds=time.perf_counter() - began, unwatched=unwatched)
@@ -130,6 +137,15 @@ def load_soft_errors(service: RolloutService, rollout: Rollout) -> tuple[SoftErr
         sums = observation_sums.load_sums(connection, rollout.id, segments=False)
     compared = build_question(rollout, timedelta(0)).compared_stages
     return soft_errors.count_soft_errors(sums, rollout.stage_index, compared)
+
+
+def load_judging_spend(service: RolloutService, rollout: Rollout) -> JudgingSpend | None:
+    """What judging the answers of a rollout has cost by now; None if its surface names no judge."""
+    judging = find_judging(service.load_world(), rollout.id)
+    if judging is None:
+        return None
+    with service.database.reading() as connection:
+        return judging_accounts.load_spend(connection, rollout.id, judging.cap)
 
 
 def newest(service: RolloutService, rollout: Rollout) -> tuple[Judgement, datetime] | None:
@@ -180,6 +196,9 @@ class _TakenLook:
     saved_state: Mapping[str, Any]
     content_digest: str
     is_news: bool
+    judge_news: JudgeNews | None = None
+    sets_aside: bool = False  # what its judge gave since it was last trusted
+    trusted_sums: EvidenceSums | None = None  # to be marked, as the judge was found good
 
     def save(self, service: RolloutService, rollout: str, lease: LookLease | None, *, whole: bool) -> None:
         """Store the `whole` look, or only count it. LeaseLost if the lease was lost or another process was first."""
@@ -187,6 +206,10 @@ class _TakenLook:
             with service.database.writing_outside_log() as connection:
                 if lease is not None and not timers.renew_lease(connection, lease.claim, self.at + lease.duration):
                     raise LeaseLost(f"Another worker has taken over the look at {rollout}.")
+                if self.judge_news is not None and self.sets_aside:
+                    judged_marks.set_aside(connection, rollout, self.judge_news.metrics)
+                if self.judge_news is not None and self.trusted_sums is not None:
+                    judged_marks.save_mark(connection, rollout, self.trusted_sums, self.judge_news.metrics)
                 if whole:
                     state = json.dumps({**self.saved_state, "shown": self.content_digest})
                     looks.save_look(
@@ -200,21 +223,30 @@ class _TakenLook:
 
 def _take_look(
     service: RolloutService,
+    world: World,
     rollout: Rollout,
     at: datetime,
     every: timedelta,
-    policy: Policy,
     sources: Sequence[SourceTerms],
 ) -> _TakenLook:
     """Read the sums, judge them from the state of the look before, and prepare the record. Stores nothing."""
     question = build_question(rollout, every, sources)
+    judging, news = find_judging(world, rollout.id), build_judge_news(world, rollout)
     with service.database.reading() as connection:
         before = _parse_previous_look(looks.load_latest_state(connection, rollout.id), rollout)
-        sums = observation_sums.load_sums(connection, rollout.id, segments=are_segments_due(question, before.state, at))
-    look = take_look(question, sums, before.state, at)
+        known = before.state.judge
+        sets_aside = news is not None and news.voided > (known.voided if known is not None else 0)
+        trusts = news is not None and news.trusted > (known.trusted if known is not None else 0)
+        with_segments = trusts or are_segments_due(question, before.state, at)
+        sums = observation_sums.load_sums(connection, rollout.id, segments=with_segments)
+        if sets_aside and news is not None:
+            sums = replace_judged(sums, judged_marks.load_mark(connection, rollout.id), news.metrics)
+        cap = judging.cap if judging is not None else None
+        spend = judging_accounts.load_spend(connection, rollout.id, cap) if judging is not None else None
+    look = replace(take_look(question, sums, set_untrusted_aside(question, news, before.state), at), judge=news)
     judgement = judge(question, look, before.state)
     due = gating.is_comparison_due(rollout, judgement.canary_requests, at)
-    ended = _compare_at_horizon(service, rollout, question, judgement, look, policy) if due else None
+    ended = _compare_at_horizon(service, rollout, question, judgement, look, world.policy) if due else None
     asked = record.to_json(question)
     # The question is part of the record, and is written only when it changed.
     recorded = record.RecordedLook(
@@ -242,6 +274,7 @@ def _take_look(
         soft_errors=soft_errors.count_soft_errors(sums, question.current, question.compared_stages),
         comparison=ended[0] if ended is not None else None,
         weekdays=ended[1] if ended is not None else (),
+        judging=spend,
     )
     return _TakenLook(
         result=result,
@@ -260,6 +293,9 @@ def _take_look(
         or recorded.question is not None
         or shown != before.content_digest
         or judgement.verdict != before.verdict,
+        judge_news=news,
+        sets_aside=sets_aside,
+        trusted_sums=sums if trusts else None,
     )
 
 

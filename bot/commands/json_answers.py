@@ -77,6 +77,7 @@ def answer_as_json(parsed: ParsedCommand, context: CommandContext) -> dict[str, 
                 evaluation.load_newest_judgement(service, rollout),
                 context.at,
                 evaluation.load_soft_errors(service, rollout),
+                evaluation.load_judging_spend(service, rollout),
             )
             return evidence.filter_evidence(
                 found, parsed.args[0] if parsed.args else "", parsed.flags.get("segment", "")

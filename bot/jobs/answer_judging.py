@@ -9,6 +9,7 @@ import structlog
 from bot.http.judging.count_results import JudgeResult, count_results
 from bot.judges.http_judge import CallFailed, HttpJudge, InvalidVerdict
 from bot.outbound.errors import PermanentFailure, RetryLater
+from core.rollout.judging_limits import list_hand_out_terms
 from core.rollout.rubrics import find_criteria
 from core.rollout.serving import exposure
 from core.rollout.state.world import World
@@ -28,11 +29,12 @@ def ask_judge(service: RolloutService, judge: HttpJudge, now: datetime) -> int:
     An answer whose verdict makes no sense is asked about again, a few times. While the judge does not answer at all,
     nothing is lost: the answers wait.
     """
+    world = service.load_world()
+    terms = list_hand_out_terms(world)
     with service.database.writing_outside_log() as connection:
-        tasks = shadow_samples.lease_samples(connection, now, ANSWERS_AT_ONCE)
+        tasks = shadow_samples.lease_samples(connection, now, ANSWERS_AT_ONCE, terms=terms)
     if not tasks:
         return 0
-    world = service.load_world()
     with ThreadPoolExecutor(JUDGE_CALLS, thread_name_prefix="judge") as calls:
         verdicts = list(calls.map(partial(_ask_about, judge, world), tasks))
     unasked = [task.id for task, verdict in zip(tasks, verdicts, strict=True) if isinstance(verdict, CallFailed)]
@@ -63,4 +65,11 @@ def _ask_about(judge: HttpJudge, world: World, task: ShadowSample) -> JudgeResul
         return invalid
     except (PermanentFailure, RetryLater) as failure:
         return CallFailed(reason=str(failure))
-    return JudgeResult(task=task.id, judge=task.judge, passed=said.passed, score=said.score, criteria=said.criteria)
+    return JudgeResult(
+        task=task.id,
+        judge=task.judge,
+        passed=said.passed,
+        score=said.score,
+        criteria=said.criteria,
+        cost=said.cost,
+    )

@@ -8,6 +8,7 @@ from typing import Any
 from bot.outbound.client import OutboundClient
 from bot.outbound.errors import PermanentFailure, RetryLater
 from core.shadow_eval.rubric import JudgingCriterion, describe_criteria, read_scores
+from core.shadow_eval.spending import MOST_TOLD
 
 
 class InvalidVerdict(ValueError):
@@ -22,12 +23,13 @@ class InvalidVerdict(ValueError):
 class HttpVerdict:
     """What a judge says of one answer: whether it passes, its score from 0 to 1, and a score by criterion.
 
-    None means that the judge gave none, or cannot tell.
+    `cost` is what asking it cost, in dollars. None means that the judge gave none, or cannot tell.
     """
 
     passed: bool
     score: float | None
     criteria: Mapping[str, float | None]
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +92,15 @@ def _parse_verdict(body: bytes, criteria: Sequence[JudgingCriterion]) -> HttpVer
     score = found.get("score")
     if score is not None and (not _is_number(score) or not 0 <= score <= 1):
         raise InvalidVerdict("the score of the judge must lie between 0 and 1")
-    scores = _parse_scores(found.get("criteria"), criteria)
-    return HttpVerdict(passed=found["pass"], score=None if score is None else float(score), criteria=scores)
+    cost = found.get("cost")
+    if cost is not None and (not _is_number(cost) or not 0 <= cost <= MOST_TOLD):
+        raise InvalidVerdict(f"the cost of a judgement must lie between $0 and ${MOST_TOLD:,.0f}")
+    return HttpVerdict(
+        passed=found["pass"],
+        score=None if score is None else float(score),
+        criteria=_parse_scores(found.get("criteria"), criteria),
+        cost=None if cost is None else float(cost),
+    )
 
 
 def _parse_scores(said: Any, criteria: Sequence[JudgingCriterion]) -> Mapping[str, float | None]:

@@ -1,4 +1,4 @@
-"""Prompts that are written in a file beside the rollout or surface file: `prompt: {file: prompts/system.md}`."""
+"""Texts in a file beside the rollout or surface file: `prompt: {file: prompts/system.md}`, and a judge's anchors."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,18 +12,18 @@ ReadPrompt: TypeAlias = Callable[[str], str]
 """Path relative to the file's folder -> the text there. ValueError with the reason if it cannot be read."""
 
 MAX_PROMPT_BYTES = 256 * 1024
-_PLACES: tuple[FieldPath, ...] = (("change", "to", "prompt"), ("live", "prompt"))
+_PLACES: tuple[FieldPath, ...] = (("change", "to", "prompt"), ("live", "prompt"), ("judging", "anchors"))
 
 
 def refuse_prompt_file(path: str) -> str:
     """The reader where there is no folder to read from."""
     raise ValueError(
-        f"{path} can only be read where the file is: apply it with `rollout apply`, or write the prompt here"
+        f"{path} can only be read where the file is: apply it with `rollout apply`, or write the text here"
     )
 
 
 def insert_prompts(source: SourceFile, read: ReadPrompt) -> SourceFile:
-    """The file with the text of every prompt file in place of its path, as if it had been written there.
+    """The file with the text of every such file in place of its path, as if it had been written there.
 
     Raises UnreadableFile if a path leads out of the folder, or the text cannot be read.
     """

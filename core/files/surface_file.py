@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
+from core.files.syntax.anchor_terms import Anchors, Dollars
 from core.files.syntax.criterion_terms import Criteria
 from core.files.syntax.fields import (
     Duration,
@@ -24,6 +25,7 @@ from core.files.syntax.source_terms import SourceFields
 from core.files.syntax.tester_terms import Testers
 from core.metrics.catalogue import Metric
 from core.rollout.state.surface import JudgingTerms, SoftErrorTerms, SurfaceDeclared
+from core.shadow_eval.anchors import EVERY, LONGEST_EVERY, SHORTEST_EVERY
 from core.shadow_eval.rubric import build_metric
 
 MAX_KEEP = timedelta(days=30)
@@ -49,6 +51,10 @@ class JudgingFields(StrictModel):
     keep: Duration = timedelta(days=7)
     most: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
     criteria: Criteria = ()
+    anchors: Anchors | None = None
+    anchors_every: Duration = EVERY
+    cost: Dollars | None = None
+    cap: Dollars | None = None
 
     @model_validator(mode="after")
     def _check_limits(self) -> "JudgingFields":
@@ -59,6 +65,13 @@ class JudgingFields(StrictModel):
         names = [terms.name for terms in self.criteria]
         if twice := next((name for name in names if names.count(name) > 1), ""):
             raise field_error("criteria", f'"{twice}" is there twice')
+        ids = [anchor.id for anchor in self.anchors or ()]
+        if twice := next((name for name in ids if ids.count(name) > 1), ""):
+            raise field_error("anchors", f'"{twice}" is there twice')
+        if not SHORTEST_EVERY <= self.anchors_every <= LONGEST_EVERY:
+            raise field_error(
+                "anchors_every", "anchors are judged every 15m at the shortest and every 7d at the longest"
+            )
         return self
 
     def to_terms(self) -> JudgingTerms:
@@ -69,6 +82,10 @@ class JudgingFields(StrictModel):
             keep=self.keep,
             most=self.most,
             criteria=tuple(terms.to_criterion() for terms in self.criteria) or None,
+            anchors=tuple(terms.to_anchor() for terms in self.anchors) if self.anchors is not None else None,
+            anchors_every=self.anchors_every if self.anchors is not None else None,
+            cost=self.cost,
+            cap=self.cap,
         )
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from core.judging.engine.accumulate import GATE_REQUESTS, advance_state
+from core.judging.engine.judge_trust import expect_silence, remember_trust, set_untrusted_aside
 from core.judging.engine.score import CriterionScore, score_criteria
 from core.judging.engine.segment_scores import key_by_segment, score_segments
 from core.judging.look.look import Look
@@ -27,7 +28,8 @@ def judge(question: Question, look: Look, before: JudgingState) -> Judgement:
     The first that applies decides: a rollback (permanent), a sample-ratio mismatch, a hold, missing data, too little
     data, no control left, all limits shown to be kept, and otherwise continue.
     """
-    state = advance_state(question, look, before)
+    began, before = before, set_untrusted_aside(question, look.judge, before)
+    state = expect_silence(look.judge, advance_state(question, look, before))
     state = replace(state, split=health.check_split(question, look, before.split))
     state = replace(state, segments=score_segments(question, look, state))
     scored = score_criteria(question, look, state)
@@ -37,6 +39,7 @@ def judge(question: Question, look: Look, before: JudgingState) -> Judgement:
     verdict = _decide_verdict(question, look, state, scored, kept)
     if isinstance(verdict, RollBack):
         state = replace(state, rolled_back=verdict)
+    state = remember_trust(question, look.judge, began, state)
     here = state.get_total(question.current, REQUESTS)
     units = next((one for one in look.exposures if one.stage == question.current), None)
     return Judgement(

@@ -32,7 +32,17 @@ def _adapter(type_: Any) -> TypeAdapter[Any]:
 def to_json(value: Question | Look | JudgingState | Judgement) -> str:
     """The value as JSON text; equal values give equal text."""
     kind: Any = type(value)
-    return _adapter(kind).dump_json(value).decode()
+    return _adapter(kind).dump_json(value, exclude=_exclude_unused(value)).decode()
+
+
+def _exclude_unused(value: Question | Look | JudgingState | Judgement) -> Any:
+    """What is left out where it is not used, as it was not there when the first states were recorded and hashed."""
+    match value:
+        case JudgingState(judge=None):
+            return {"judge"}
+        case Judgement() if value.state.judge is None:
+            return {"state": {"judge"}}
+    return None
 
 
 def recorded_look_to_json(value: RecordedLook) -> str:

@@ -15,6 +15,7 @@ from core.rollout.plans.baseline import SurfaceBaseline
 from core.rollout.plans.plan import Plan
 from core.rollout.plans.policy import Policy
 from core.rollout.state.surface import RetirementTold, SurfaceDeclared
+from core.shadow_eval.spending import JudgingSpend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,6 +251,7 @@ class LookResult:
     unwatched: bool = False  # the previous look is so old that the rollout must not grow on this one
     comparison: HorizonComparison | None = None  # at the horizon of a long comparison, and only there
     weekdays: tuple[int, ...] = ()  # of that comparison, as in `ComparisonEnded`
+    judging: JudgingSpend | None = None  # what judging answers has cost by then; None if no answers are judged
 
     @property
     def verdict(self) -> Verdict:
@@ -497,6 +499,30 @@ class UnfreezeChanges:
     surface: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordAnchors:
+    """What a judge said of its anchors in one round; `set_aside` are the readings of each arm since the last good one.
+
+    `verdicts` are by anchor; those that it did not judge are left out of them, not of the number of `anchors`.
+    """
+
+    round: int
+    began_at: datetime
+    verdicts: Mapping[str, bool]
+    anchors: int
+    labels: Mapping[str, bool] = field(default_factory=dict)
+    set_aside: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordJudgingCap:
+    """Judging a rollout has cost what it may, in dollars; `judged` counts the judged answers by arm."""
+
+    spent: float
+    cap: float
+    judged: Mapping[str, int]
+
+
 PersonCommand: TypeAlias = (
     Start
     | Approve
@@ -541,6 +567,8 @@ EngineCommand: TypeAlias = (
     | MoveConversations
     | EndDueHoldout
     | RecordHoldout
+    | RecordAnchors
+    | RecordJudgingCap
 )
 RolloutCommand: TypeAlias = PlanRollout | PersonCommand | EngineCommand
 SubscriptionCommand: TypeAlias = Subscribe | Unsubscribe | ChangeNotifications

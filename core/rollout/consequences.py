@@ -84,6 +84,10 @@ def surface_events_for(
             | e.StratumRolledBack()
             | e.HoldoutEnded()
             | e.HoldoutCompared()
+            | e.AnchorsJudged()
+            | e.JudgeMoved()
+            | e.JudgeSettled()
+            | e.JudgingCapReached()
         ):
             return ()
         case _:

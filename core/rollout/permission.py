@@ -61,6 +61,8 @@ def required_role(command: c.Command) -> str:
             | c.MoveConversations()
             | c.EndDueHoldout()
             | c.RecordHoldout()
+            | c.RecordAnchors()
+            | c.RecordJudgingCap()
         ):
             return ""  # only the engine gives these
         case _:

@@ -6,7 +6,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowSample:
-    """One sampled answer and where it was served. `id` is random and says nothing about it."""
+    """One sampled answer and where it was served. `id` is random and says nothing about it.
+
+    An `anchor` of the judge is handed out in the same way, once in each `round`, with `ANCHOR_ARM` as its arm.
+    """
 
     id: str
     rollout: str
@@ -21,6 +24,17 @@ class ShadowSample:
     question: str
     answer: str
     segments: dict[str, str]
+    anchor: str | None = None
+    round: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorProgress:
+    """How far one round of anchors is: when it began, the verdicts so far by anchor, and how many still wait."""
+
+    began_at: datetime
+    verdicts: dict[str, bool]
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -387,12 +387,42 @@ shadow_sample = Table(
     Column("passed", Integer),
     Column("score", _REAL),
     Column("passed_again", Integer),
+    Column("anchor", Text),  # which anchor of the judge it is, and in which round; empty for an answer
+    Column("round", Integer),
+    # what its newest lease is expected to cost, in millionths of a dollar
+    Column("charged", _BIG, nullable=False, server_default="0"),
     sqlite_strict=True,
 )
 Index("shadow_sample_rollout", shadow_sample.c.rollout, shadow_sample.c.arm)
 Index("shadow_sample_expires", shadow_sample.c.expires_at)
 _OPEN = text("state IN ('waiting', 'leased')")
 Index("shadow_sample_open", shadow_sample.c.id, sqlite_where=_OPEN, postgresql_where=_OPEN)
+
+# What judging a rollout has cost, in millionths of a dollar: `told` is what the judge said of `told_of` judgements.
+judging_account = Table(
+    "judging_account",
+    metadata,
+    Column("rollout", Text, primary_key=True),
+    Column("spent", _BIG, nullable=False),
+    Column("judged", _BIG, nullable=False),
+    Column("told", _BIG, nullable=False),
+    Column("told_of", _BIG, nullable=False),
+    sqlite_strict=True,
+)
+
+# The cells of judged metrics as they were at the last look that trusted the judge; what came since can be set aside.
+marked_cell = Table(
+    "marked_cell",
+    metadata,
+    Column("rollout", Text, primary_key=True),
+    Column("stage", Integer, primary_key=True),
+    Column("arm", Text, primary_key=True),
+    Column("segment", Text, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("buckets", LargeBinary, nullable=False),
+    Column("histogram", LargeBinary),
+    sqlite_strict=True,
+)
 
 
 class LookRow(ReadableTable, table=True):

@@ -323,6 +323,13 @@ OF_SURFACE: dict[str, tuple[Any, Any]] = {
     "judging.share": ("10%", "20%"),
     "judging.keep": ("7d", "8d"),
     "judging.most": (100, 200),
+    "judging.anchors.id": ("a", "b"),
+    "judging.anchors.question": ("How?", "Why?"),
+    "judging.anchors.answer": ("So.", "Thus."),
+    "judging.anchors.label": ("pass", "fail"),
+    "judging.anchors_every": ("2h", "3h"),
+    "judging.cost": ("$0.01", "$0.02"),
+    "judging.cap": ("$5", "$6"),
     "judging.criteria.name": ("tone", "directness"),
     "judging.criteria.title": ("Tone", "Manner"),
     "judging.criteria.asks": ("Is it kind?", "Is it brief?"),
@@ -417,6 +424,8 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
         data["customers"] = {"keep": "20d"}
     if path.startswith("judging."):
         data["judging"] = {"judge": "careful"}
+    if path.startswith("judging.anchors"):
+        data["judging"]["anchors"] = [{"id": f"a{number}", "answer": "Yes."} for number in range(10)]
     if path.startswith("judging.criteria."):
         data["judging"]["criteria"] = [{"name": "tone"}]
     if path.startswith("reverts."):
@@ -446,7 +455,7 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
         at = at["output_tokens"] if step == "expectations" else at
         if path.startswith("sources.prometheus.metrics.") and step == "metrics":
             at = at["latency_ms" if last in ("histogram", "scale") else "refusal_rate"]
-        listed = {"behaviour_changes", "notify", "freeze", "testers", "sources", "metrics", "criteria"}
+        listed = {"behaviour_changes", "notify", "freeze", "testers", "sources", "metrics", "criteria", "anchors"}
         at = at[0] if step in listed and isinstance(at, list) else at
     if value is None:
         at.pop(last, None)

@@ -22,7 +22,7 @@ from core.rollout.context import is_same_person
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
-from core.store.observations import shadow_samples
+from core.store.observations import judging_accounts, shadow_samples
 
 
 def _answer_status(parsed: ParsedCommand, context: CommandContext) -> Message:
@@ -34,9 +34,9 @@ def _answer_status(parsed: ParsedCommand, context: CommandContext) -> Message:
         if len(world.open_rollouts) > 1:
             return status.render_list(world.open_rollouts, zone, "Open now", _place_finder(world, context))
     rollout = request.require_rollout(parsed.rollout, context, world, "status {id}")
-    return card.render(
-        rollout, zone, evaluation.newest(context.service, rollout), find_neighbours(world, rollout, context.at)
-    )
+    spend = evaluation.load_judging_spend(context.service, rollout) if rollout.is_under_way else None
+    newest, neighbours = evaluation.newest(context.service, rollout), find_neighbours(world, rollout, context.at)
+    return card.render(rollout, zone, newest, neighbours, spend)
 
 
 def _place_finder(world: World, context: CommandContext) -> Callable[[Rollout], QueuePlace | None]:
@@ -113,7 +113,8 @@ def _answer_samples(parsed: ParsedCommand, context: CommandContext) -> Message:
         worst = {
             arm: shadow_samples.load_worst(connection, rollout.id, arm, samples.SHOWN) for arm in ("canary", "control")
         }
-    return samples.render(rollout, judging.judge if judging is not None else "no judge", progress, worst)
+        spend = judging_accounts.load_spend(connection, rollout.id, judging.cap if judging is not None else None)
+    return samples.render(rollout, judging.judge if judging is not None else "no judge", progress, worst, spend)
 
 
 def answer_notice(parsed: ParsedCommand, context: CommandContext) -> Message:

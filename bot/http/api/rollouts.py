@@ -24,7 +24,7 @@ from bot.rendering.json.rollouts import event_to_json, rollout_to_json
 from bot.rendering.json.strata import strata_to_json
 from bot.rendering.numbers.latest_numbers import select_latest
 from core.apply_file import apply_text
-from core.evaluation import load_newest_judgement, load_soft_errors
+from core.evaluation import load_judging_spend, load_newest_judgement, load_soft_errors
 from core.files.policy_file import PolicyFile
 from core.files.read_file import parse_file
 from core.files.rollout_form import suggest_limits
@@ -89,7 +89,8 @@ def build_router(
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         rollout = command_handling.find_rollout(service, rollout_id)
         judgement, errors = load_newest_judgement(service, rollout), load_soft_errors(service, rollout)
-        return JSONResponse(evidence_to_json(rollout, judgement, now(), errors))
+        spend = load_judging_spend(service, rollout)
+        return JSONResponse(evidence_to_json(rollout, judgement, now(), errors, spend))
 
     @api.get("/rollouts/{rollout_id}/strata", tags=["rollouts"], responses=openapi.STRATA)
     def show_strata(request: Request, rollout_id: str) -> JSONResponse:

@@ -21,13 +21,14 @@ from core.store.observations import shadow_samples
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeResult:
-    """What a judge said of one answer. `score` lies between 0 and 1; None if it gave none."""
+    """What a judge said of one answer. `score` lies between 0 and 1, `cost` is in dollars; None if it gave none."""
 
     task: str
     judge: str
     passed: bool
     score: float | None = None
     criteria: Mapping[str, float | None] = field(default_factory=dict)  # name -> score; None: the judge cannot tell
+    cost: float | None = None
 
 
 def count_results(
@@ -36,8 +37,8 @@ def count_results(
     """Record results in a writing transaction, and return what is to be counted.
 
     Rejected by index: a task that is unknown, judged already or expired, another judge than the answer was sampled
-    for, a criterion that its rubric does not have, and answers of a stage that ended too long ago. A second opinion is
-    recorded and not counted.
+    for, a criterion that its rubric does not have, and answers of a stage that ended too long ago. A second opinion
+    and an anchor are recorded and not counted, nor is what a judge says that has moved.
     """
     known = shadow_samples.find_samples(connection, [result.task for result in results])
     accepted: list[AcceptedItem] = []
@@ -57,16 +58,25 @@ def count_results(
         except UnknownCriterion as unknown:
             rejected.append(RejectedItem(index=index, code="unknown_criterion", message=str(unknown)))
             continue
-        is_first = shadow_samples.record_result(connection, sample, result.passed, result.score)
+        is_first = shadow_samples.record_result(connection, sample, result.passed, result.score, result.cost)
         del known[result.task]  # a task that comes twice in one batch is judged once
-        placement = _find_placement(sample, snapshot, now) if is_first else None
-        if is_first and placement is None:
+        counts = is_first and sample.anchor is None
+        if counts and _is_judge_doubted(world, sample.rollout):  # it was asked before its anchors showed that it moved
+            accepted.append(AcceptedItem(index=index, surface=sample.surface, id=None, placed=None))
+            continue
+        placement = _find_placement(sample, snapshot, now) if counts else None
+        if counts and placement is None:
             message = "the stage of this answer ended more than an hour ago and was judged without it"
             rejected.append(RejectedItem(index=index, code="too_old", message=message))
             continue
         placed = build_placed_observation(placement, _build_observation(sample, result, scores)) if placement else None
         accepted.append(AcceptedItem(index=index, surface=sample.surface, id=None, placed=placed))
     return CheckedBatch(accepted=accepted, rejected=rejected)
+
+
+def _is_judge_doubted(world: World, rollout_id: str) -> bool:
+    rollout = world.find_rollout(rollout_id)
+    return rollout is not None and rollout.judge_check.moved is not None
 
 
 def _find_placement(sample: ShadowSample, snapshot: Snapshot, now: datetime) -> Placement | None:

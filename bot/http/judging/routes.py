@@ -18,10 +18,12 @@ from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.http.middleware.problems import build_problem
 from bot.http.observations.writer import ObservationWriter, TooManyBatches, TransactionWork
 from core.flags.snapshot import Snapshot
+from core.rollout.judging_limits import list_hand_out_terms
 from core.rollout.refusal import Refused
 from core.rollout.rubrics import find_criteria
 from core.service import RolloutService
 from core.shadow_eval.rubric import HIGHEST, LOWEST, MOST_CRITERIA, JudgingCriterion, describe_criteria
+from core.shadow_eval.spending import MOST_TOLD
 from core.store.observations import shadow_samples
 
 MAX_TASKS = 100  # handed out, or judged, in one request
@@ -39,6 +41,9 @@ class ReportedResult(BaseModel):
     task: str = Field(min_length=1, max_length=100, pattern=_STORABLE)
     passed: bool = Field(alias="pass", strict=True)
     score: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    cost: float | None = Field(
+        None, ge=0, le=MOST_TOLD, allow_inf_nan=False, strict=True, description="what this judgement cost, in dollars"
+    )
     criteria: dict[str, CriterionScore | None] = Field(default_factory=dict, max_length=MOST_CRITERIA)
 
 
@@ -99,7 +104,8 @@ def build_router(
         auth.authorize_person(request.headers.raw, TokenRole.JUDGE)
         world = service.cached_world()
         with service.database.writing_outside_log() as connection:
-            leased = shadow_samples.lease_samples(connection, now(), limit, {surface} if surface else None)
+            asked = {surface} if surface else None
+            leased = shadow_samples.lease_samples(connection, now(), limit, asked, list_hand_out_terms(world))
         return {
             "tasks": [
                 {
@@ -125,6 +131,7 @@ def build_router(
                 passed=result.passed,
                 score=result.score,
                 criteria=result.criteria,
+                cost=result.cost,
             )
             for result in batch.results
         ]

@@ -24,9 +24,10 @@ from bot.rendering.answers import history, strata
 from bot.rendering.documents import history_file
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
 from bot.rendering.messages import holdout_words, layer_words
-from bot.rendering.numbers import soft_error_words
+from bot.rendering.numbers import judge_words, soft_error_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core import evaluation
+from core.judging.model.judgement import Judgement
 from core.report_sources.strata_sources import load_strata
 from core.rollout import permission
 from core.rollout.refusal import NotFound
@@ -112,6 +113,7 @@ def build_router(
             strata_header=strata.HEADER,
             strata=strata.list_rows(rollout, load_strata(service, rollout)),
             soft_errors=soft_error_words.list_rows(evaluation.load_soft_errors(service, rollout)),
+            judge=_list_judge_lines(service, rollout, judgement),
             facts=build_plan_sections(service, rollout, entries, now()) if rollout.started_at is None else (),
         )
 
@@ -164,6 +166,7 @@ def build_router(
                     word=wording.verdict_word(event.verdict),
                     numbers=build_numbers(service, then, seen),
                     soft_errors=soft_error_words.list_rows(event.soft_errors or ()),
+                    judge=judge_words.list_lines(then, event.measures, event.judging),
                 )
         raise NotFound(f"There is no evidence {evidence_id[:80]}.", hint="Evidence is listed on its rollout's page.")
 
@@ -215,6 +218,14 @@ def _load_templates() -> Environment:
     templates.filters.update(when=_format_time, percent=_format_percent, count=wording.format_count, span=_format_age)
     templates.filters.update(local=wording.format_plain_time)
     return templates
+
+
+def _list_judge_lines(service: RolloutService, rollout: Rollout, judgement: Judgement | None) -> list[str]:
+    """How the judge of a rollout stands today; of one that has ended, as its last evidence has it."""
+    if not rollout.is_under_way:
+        return judge_words.list_lines(rollout, rollout.measures)
+    measures = judgement.measures if judgement is not None else ()
+    return judge_words.list_lines(rollout, measures, evaluation.load_judging_spend(service, rollout))
 
 
 def _rebuild_rollout(stored: tuple[StoredEvent, ...], position: int) -> Rollout:

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
+from bot.rendering.numbers import judge_words
 from core.rollout.state.model import Rollout
 from core.shadow_eval.redaction import redact
 from core.shadow_eval.samples import ArmProgress, JudgedSample, JudgingProgress
+from core.shadow_eval.spending import JudgingSpend
 
 SHOWN = 3  # answers of each version
 _TEXT = 350  # characters of a question or an answer
@@ -15,7 +17,11 @@ _ARMS = {"canary": "New version", "control": "Current version"}
 
 
 def render(
-    rollout: Rollout, judge: str, progress: JudgingProgress, worst: Mapping[str, Sequence[JudgedSample]]
+    rollout: Rollout,
+    judge: str,
+    progress: JudgingProgress,
+    worst: Mapping[str, Sequence[JudgedSample]],
+    spend: JudgingSpend | None = None,
 ) -> Message:
     """`worst` holds the samples by arm, worst first. E-mail addresses, links and long numbers are taken out."""
     subject = wording.format_subject(rollout)
@@ -31,6 +37,7 @@ def render(
     if progress.repeated:
         share = wording.format_percent(round(100 * progress.agreed / progress.repeated))
         said.append(f"The judge agrees with itself in {share} of {progress.repeated} answers that it judged twice.")
+    said += judge_words.list_lines(rollout, rollout.measures, spend)
     shown = [
         blocks.section("\n".join([f"*{_ARMS[arm]}, rated worst*", *(_format_sample(one) for one in samples)]))
         for arm, samples in worst.items()

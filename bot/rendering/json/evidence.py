@@ -5,19 +5,24 @@ from datetime import datetime
 from typing import Any
 
 from bot.rendering.json.votes import votes_to_json
-from bot.rendering.numbers import measure_rows, soft_error_words
+from bot.rendering.numbers import judge_words, measure_rows, soft_error_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power, select_latest
 from core.judging.model.judgement import Judgement
 from core.judging.model.soft_errors import SoftErrorCounts
 from core.judging.model.verdict import Finding, Measure
 from core.judging.report.series import SeriesPoint
 from core.rollout.state.model import Rollout
+from core.shadow_eval.spending import JudgingSpend
 
 Json = dict[str, Any]
 
 
 def evidence_to_json(
-    rollout: Rollout, judgement: Judgement | None, at: datetime, soft_errors: Sequence[SoftErrorCounts] = ()
+    rollout: Rollout,
+    judgement: Judgement | None,
+    at: datetime,
+    soft_errors: Sequence[SoftErrorCounts] = (),
+    spend: JudgingSpend | None = None,
 ) -> Json:
     """A rollout's latest judgement; before the first look the verdict is null and the lists are empty."""
     current = judgement
@@ -41,6 +46,7 @@ def evidence_to_json(
         "segments": segments_to_json(rollout, now)["segments"],
         "segments_checked": now.segments_checked,
         "testers": votes_to_json(rollout),
+        "judge": judge_words.judge_to_json(rollout, current.measures if current else (), spend),
         "notes": [_note_to_json(n) for n in now.notes],
         "soft_errors": soft_error_words.soft_errors_to_json(soft_errors),
     }

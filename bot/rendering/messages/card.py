@@ -15,7 +15,7 @@ from bot.rendering.messages import (
     rollback_alert,
     stratum_words,
 )
-from bot.rendering.numbers import blind_spot_words, eval_words, known_areas, segments, tester_words
+from bot.rendering.numbers import blind_spot_words, eval_words, judge_words, known_areas, segments, tester_words
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Cleared, Continue, NoControl
 from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours
@@ -23,18 +23,28 @@ from core.rollout.decisions import gating
 from core.rollout.state import holds
 from core.rollout.state.events import EvidenceRecorded, RolledBack
 from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
+from core.shadow_eval.spending import JudgingSpend
 
 Newer: TypeAlias = tuple[Judgement, datetime] | None
 """What a look has shown since the last evidence, and when; None where nothing."""
 
 
-def render(rollout: Rollout, zone: str, newer: Newer = None, neighbours: Neighbours = NO_NEIGHBOURS) -> Message:
-    """The card for the rollout's current state; `neighbours` is what other rollouts mean for it."""
+def render(
+    rollout: Rollout,
+    zone: str,
+    newer: Newer = None,
+    neighbours: Neighbours = NO_NEIGHBOURS,
+    spend: JudgingSpend | None = None,
+) -> Message:
+    """The card for the rollout's current state; `neighbours` is what other rollouts mean for it.
+
+    `spend` is what judging has cost, where that is newer than the evidence.
+    """
     return blocks.build_message(
         headline.render(rollout, zone, neighbours.place),
         blocks.section(headline.format_stage_progress(rollout)),
         blocks.lines_section(
-            [*neighbour_words.list_lines(rollout, neighbours), *_format_state_lines(rollout, zone, newer)]
+            [*neighbour_words.list_lines(rollout, neighbours), *_format_state_lines(rollout, zone, newer, spend)]
         ),
         _build_buttons(rollout),
         blocks.context(_format_footer(rollout)),
@@ -55,7 +65,9 @@ def _format_footer(rollout: Rollout) -> str:
     )
 
 
-def _format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> list[str]:
+def _format_state_lines(
+    rollout: Rollout, zone: str, newer: Newer = None, spend: JudgingSpend | None = None
+) -> list[str]:
     """What the evidence shows so far, what was accepted, and what the rollout waits for; one line each."""
     lines = []
     if rollout.plan.why and rollout.state is RolloutState.PLANNED:
@@ -77,6 +89,9 @@ def _format_state_lines(rollout: Rollout, zone: str, newer: Newer = None) -> lis
             lines.append(blind_spots)
     if rollout.is_under_way and (said := tester_words.describe_votes(rollout, rollout.stage_index)):
         lines.append(f"Testers say: {said}")
+    if rollout.is_under_way:
+        measures = newer[0].measures if newer is not None else rollout.measures
+        lines += judge_words.list_lines(rollout, measures, spend)
     if finishing := conversation_words.describe_now(rollout, zone):
         lines.append(f"{conversation_words.TITLE}: {finishing}{'' if finishing.endswith('`') else '.'}")
     elif rollout.state is RolloutState.PLANNED and (planned := conversation_words.describe_plan(rollout.plan)):

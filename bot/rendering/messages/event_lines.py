@@ -15,7 +15,7 @@ from bot.rendering.messages import (
     rollback_alert,
     stratum_words,
 )
-from bot.rendering.numbers import blind_spot_words, eval_words, measure_rows, tester_words
+from bot.rendering.numbers import blind_spot_words, eval_words, judge_words, measure_rows, tester_words
 from core import durations
 from core.rollout.plans.plan import StageKind
 from core.rollout.plans.renewal import PlanRenewal
@@ -208,6 +208,14 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return (
                 f"Vote: {who} says {word} to {rollout.id} in {_vote_stage(rollout, event)}{_format_reason(event.text)}."
             )
+        case e.AnchorsJudged():
+            return judge_words.describe_round(rollout, event)
+        case e.JudgeMoved():
+            return judge_words.describe_move(rollout, event)
+        case e.JudgeSettled():
+            return f"The judge of {rollout.id} judges its anchors as before again. What it judges from now on counts."
+        case e.JudgingCapReached():
+            return judge_words.describe_cap(rollout, event)
         case e.VoteWithdrawn():
             return f"Vote withdrawn: {wording.format_actor(event.by)} on {rollout.id}."
         case e.UnitMovedBack():

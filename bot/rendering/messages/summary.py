@@ -13,6 +13,7 @@ from bot.rendering.messages import notes
 from bot.rendering.numbers import (
     blind_spot_words,
     cause_words,
+    judge_words,
     known_areas,
     measure_rows,
     noticed_words,
@@ -60,6 +61,7 @@ def render(
         blocks.lines_section(_list_reasons(evidence)),
         blocks.lines_section(notes.format_notes(evidence.notes)),
         chart,
+        blocks.lines_section(judge_words.list_lines(rollout, evidence.measures, evidence.judging)),
         blocks.lines_section(_list_noticed(rollout, evidence)),
         blocks.lines_section(
             [

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bot.rendering import wording
 from bot.rendering.markup import Markup
-from bot.rendering.numbers import measure_rows, tester_words
+from bot.rendering.numbers import judge_words, measure_rows, tester_words
 from core.judging.model.verdict import Finding, Measure
 from core.metrics.money import rounded_dollars
 from core.reviews.draft import CostChange, ExpectationOutcome, ExpectationRow, ReviewDraft, UnexpectedChange
@@ -137,6 +137,7 @@ def _describe_behaviour(draft: ReviewDraft, markup: Markup) -> list[str]:
     if draft.complaints.final is not None:
         lines.append(markup.escape(_format_final(draft.complaints.final.measure)))
     lines += [markup.escape(line) for line in _describe_votes(draft)]
+    lines += judge_words.list_lines(draft.rollout, draft.rollout.measures)
     return lines or ["Nothing that people do was measured."]
 
 

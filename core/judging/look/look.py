@@ -28,6 +28,7 @@ from core.judging.model.evidence import (
     exceedance_cell,
 )
 from core.judging.model.hypothesis import build_harm_hypotheses, build_noninferiority_hypotheses
+from core.judging.model.judge_trust import JudgeNews
 from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question
 from core.judging.model.state import Baseline, JudgingState, Threshold
@@ -83,7 +84,8 @@ class Look:
 
     `steps` are the new counts; `standings`, `readings` (of the current stage) and `exposures` describe the present.
     `slots` are all segments judged so far, None if this look did not look at segments. `unread` are the sources that
-    have not been readable for too long.
+    have not been readable for too long. Where `judge` says that the judge was found to have moved, the state before
+    this look counts without what the judge's metrics showed since it was last trusted.
     """
 
     at: datetime
@@ -99,6 +101,7 @@ class Look:
     slots: tuple[str, ...] | None = None
     left_out: int = 0
     unread: tuple[UnreadSource, ...] = ()
+    judge: JudgeNews | None = None  # None where no anchors are judged
 
     def find_comparison(self, cell: str, since: int, segment: str = EVERYONE) -> ArmComparison | None:
         """The comparison of a cell since a stage; None if nothing came in."""

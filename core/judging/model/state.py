@@ -164,10 +164,21 @@ class JudgingState:
     segments: tuple[SegmentScore, ...] = ()
     split: SplitCheck = field(default_factory=SplitCheck)
     rolled_back: RollBack | None = None
+    judge: "JudgeTrust | None" = None  # what to go back to if the judge moves; None where no anchors are judged
 
     def get_total(self, stage: int, metric: str, segment: str = "") -> CountTotals:
         """Counts of a metric in a stage up to the last look; zeros if there are none."""
         return self.totals.get(build_total_key(stage, metric, segment), CountTotals())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeTrust:
+    """How often the judge was found good and found moved by the last look. `kept` is the part of the state that rests
+    on its readings, as it was at the first look after it was last found good."""
+
+    trusted: int
+    voided: int
+    kept: JudgingState
 
 
 def build_total_key(stage: int, metric: str, segment: str = "") -> str:

@@ -5,7 +5,7 @@ from typing import assert_never
 from core.rollout import commands as c
 from core.rollout import permission
 from core.rollout.context import Context
-from core.rollout.decisions import engine_decisions, engine_reports, reviewing, stage_gates
+from core.rollout.decisions import engine_decisions, engine_reports, judge_checks, reviewing, stage_gates
 from core.rollout.decisions.people import (
     advancing,
     approvals,
@@ -106,6 +106,10 @@ def _decide_command(
             return driving.decide(rollout, command)
         case c.RecordRevert() | c.RecordRevertTrouble():
             return code_reverts.decide(rollout, command)
+        case c.RecordAnchors():
+            return judge_checks.record_anchors(rollout, command, context)
+        case c.RecordJudgingCap():
+            return judge_checks.record_cap(rollout, command)
         case c.MoveConversations():
             return conversations.move_when_due(rollout, context)
         case c.EndHoldout():

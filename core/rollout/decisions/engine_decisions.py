@@ -9,7 +9,7 @@ from core.judging.model import verdict as v
 from core.rollout import commands as c
 from core.rollout.concurrency import renewing
 from core.rollout.context import Context
-from core.rollout.decisions import gating, stage_changes, stage_gates
+from core.rollout.decisions import gating, judge_checks, stage_changes, stage_gates
 from core.rollout.models import way_back
 from core.rollout.plans.plan import GATE_KINDS, Stage, StageKind
 from core.rollout.plans.policy import Policy
@@ -52,6 +52,8 @@ def _decide_on_look(rollout: Rollout, look: c.LookResult | None, context: Contex
             return holding
     if (doubted := voting.find_hold(rollout)) is not None:
         return [doubted]
+    if (checked := judge_checks.find_consequences(rollout)) is not None:
+        return [checked]
     if (empty := strata.hold_for_empty_stage(rollout)) is not None:
         return [empty]
     events = _decide_steps(rollout, look, context)
@@ -126,6 +128,7 @@ def _build_evidence(rollout: Rollout, look: c.LookResult, reason: str) -> e.Evid
         blind=look.blind or None,
         causes=look.causes or None,
         soft_errors=look.soft_errors or None,
+        judging=look.judging,
     )
 
 

@@ -256,6 +256,8 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
                 result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
         case e.VoteWithdrawn():
             pass  # the card shows what is left
+        case e.AnchorsJudged() | e.JudgeMoved():
+            pass  # the card shows how the judge stands, and a hold says that it moved
         case (
             e.ApprovalExpired()
             | e.Approved()
@@ -272,6 +274,8 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             | e.MessageFailed()
             | e.FlagSet()
             | e.FlagNotSet()
+            | e.JudgeSettled()
+            | e.JudgingCapReached()
         ):
             result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
         case e.RevertRequested() | e.RevertNotRequested() | e.CodeReverted():

@@ -5,7 +5,7 @@ lists fields that were added when events were already stored; while they are Non
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar, TypeAlias
 
@@ -21,6 +21,7 @@ from core.rollout.plans.renewal import PlanRenewal
 from core.rollout.state.surface import SurfaceEvent
 from core.rollout.workspace.freezes import FreezeEvent
 from core.rollout.workspace.subscriptions import SubscriptionEvent
+from core.shadow_eval.spending import JudgingSpend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +177,7 @@ class EvidenceRecorded:
         "blind",
         "causes",
         "soft_errors",
+        "judging",
     )
     number: int
     reason: str  # verdict | step | summary | hold | rollback
@@ -198,6 +200,7 @@ class EvidenceRecorded:
     )
     causes: tuple[DifferenceCauses, ...] | None = None  # of metrics that changed; None if nothing is to be explained
     soft_errors: tuple[SoftErrorCounts, ...] | None = None  # in this stage; None if there were none
+    judging: JudgingSpend | None = None  # what judging answers has cost by then; None if no answers are judged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -483,6 +486,65 @@ class FeltOff:
     by: str
     handle: str
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorsJudged:
+    """A judge was given its anchors again. `verdicts` are by anchor; those that it did not judge are left out.
+
+    `p` is the smallest p-value of the comparisons with earlier rounds; None if there was nothing to compare. A round is
+    complete if enough anchors were judged for it to count, and good if nothing hints that the judge has moved.
+    """
+
+    TYPE: ClassVar[str] = "rollout.anchors_judged"
+    round: int
+    began_at: datetime
+    verdicts: Mapping[str, bool]
+    anchors: int
+    is_complete: bool
+    is_good: bool
+    p: float | None = None
+    labels: Mapping[str, bool] = field(default_factory=dict)  # by anchor: whether people call its answer good
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeMoved:
+    """The judge judges the same anchors otherwise than before. What it judged since the last good round is set aside.
+
+    `passes` of `judged` anchors passed in this round, `passes_before` of `judged_before` in the first one. `since` is
+    when the last good round ended; `set_aside` the readings of each arm since then.
+    """
+
+    TYPE: ClassVar[str] = "rollout.judge_moved"
+    round: int
+    passes: int
+    judged: int
+    passes_before: int
+    judged_before: int
+    p: float
+    since: datetime | None
+    set_aside: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeSettled:
+    """The judge judges its anchors as before it moved; what it judges from now on counts again."""
+
+    TYPE: ClassVar[str] = "rollout.judge_settled"
+    round: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgingCapReached:
+    """The cap on what judging a rollout may cost is reached, in dollars; nothing more is judged.
+
+    `judged` is how many answers of each arm were judged by then.
+    """
+
+    TYPE: ClassVar[str] = "rollout.judging_cap_reached"
+    spent: float
+    cap: float
+    judged: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -780,6 +842,10 @@ RolloutEvent: TypeAlias = (
     | StratumRolledBack
     | HoldoutEnded
     | HoldoutCompared
+    | AnchorsJudged
+    | JudgeMoved
+    | JudgeSettled
+    | JudgingCapReached
 )
 Event: TypeAlias = (
     RolloutEvent | SurfaceEvent | SubscriptionEvent | FreezeEvent | PolicyApplied | WordsErased | WorldCheckpointed

@@ -7,7 +7,7 @@ from typing import Any
 from core.rollout.plans.plan import StageKind
 from core.rollout.plans.renewal import PlanRenewal
 from core.rollout.state import events as e
-from core.rollout.state import holds
+from core.rollout.state import holds, judge_check
 from core.rollout.state.fast_replace import replace
 from core.rollout.state.model import (
     ActiveHold,
@@ -224,6 +224,8 @@ def _apply_resumed(rollout: Rollout, event: e.Resumed, at: datetime) -> Rollout:
     undecided = event.overrides.startswith(holds.UNDECIDED)
     if event.overrides == holds.DRILL and rollout.spans:  # it is drilled again
         rollout = replace(rollout, spans=(*rollout.spans[:-1], replace(rollout.spans[-1], driven_since=None)))
+    if event.overrides.startswith(holds.JUDGE_MOVED):
+        rollout = replace(rollout, judge_check=judge_check.take_as_it_is(rollout.judge_check))
     return replace(
         rollout,
         state=_state_after_hold(rollout),
@@ -329,6 +331,22 @@ def _apply_vote_cast(rollout: Rollout, event: e.VoteCast, _: datetime) -> Rollou
 def _apply_vote_withdrawn(rollout: Rollout, event: e.VoteWithdrawn, _: datetime) -> Rollout:
     left = {voter: vote for voter, vote in rollout.votes.get(event.stage, {}).items() if voter != event.voter}
     return replace(rollout, votes={**rollout.votes, event.stage: left})
+
+
+def _apply_anchors_judged(rollout: Rollout, event: e.AnchorsJudged, at: datetime) -> Rollout:
+    return replace(rollout, judge_check=judge_check.apply_round(rollout.judge_check, event, at))
+
+
+def _apply_judge_moved(rollout: Rollout, event: e.JudgeMoved, _: datetime) -> Rollout:
+    return replace(rollout, judge_check=judge_check.apply_moved(rollout.judge_check, event))
+
+
+def _apply_judge_settled(rollout: Rollout, event: e.JudgeSettled, at: datetime) -> Rollout:
+    return replace(rollout, judge_check=judge_check.apply_settled(rollout.judge_check, event, at))
+
+
+def _apply_judging_cap_reached(rollout: Rollout, event: e.JudgingCapReached, _: datetime) -> Rollout:
+    return replace(rollout, judging_cap_reached=event)
 
 
 def _apply_unit_moved_back(rollout: Rollout, event: e.UnitMovedBack, at: datetime) -> Rollout:
@@ -482,4 +500,8 @@ EVENT_HANDLERS: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime],
     e.HoldoutEnded: _apply_holdout_ended,
     e.HoldoutCompared: _apply_holdout_compared,
     e.StratumRolledBack: _apply_stratum_rolled_back,
+    e.AnchorsJudged: _apply_anchors_judged,
+    e.JudgeMoved: _apply_judge_moved,
+    e.JudgeSettled: _apply_judge_settled,
+    e.JudgingCapReached: _apply_judging_cap_reached,
 }

@@ -11,6 +11,7 @@ DECISION = "decision:"  # a long comparison is over, and a person decides
 UNREAD = "unread"
 COMPLAINTS = "complaints"  # more than is normal at these hours of the week, where there is no control
 VOTES = "votes:"  # testers call the new version worse beyond chance; the number of the stage follows
+JUDGE_MOVED = "judge_moved:"  # the anchors show that the judge has moved; the number of the round follows
 _SOURCE = "source:"
 
 
@@ -48,14 +49,14 @@ def is_split_key(key: str) -> bool:
 
 
 def clears_itself(key: str) -> bool:
-    """Whether a hold with this key ends automatically, once data arrives or the split is as planned again."""
-    return key in {NO_DATA, BROKEN, UNREAD} or key.startswith(_SOURCE) or is_split_key(key)
+    """Whether a hold with this key ends automatically, once data arrives, or split or judge are as before again."""
+    return key in {NO_DATA, BROKEN, UNREAD} or key.startswith((_SOURCE, JUDGE_MOVED)) or is_split_key(key)
 
 
 def has_cleared(key: str, verdict: v.Verdict) -> bool:
     """Whether a hold that clears automatically may end at this verdict."""
-    if not clears_itself(key) or key == UNREAD:
-        return False  # whether a metric was ever read shows in the blind spots, not in the verdict
+    if not clears_itself(key) or key == UNREAD or key.startswith(JUDGE_MOVED):
+        return False  # blind spots show whether a metric was ever read, anchors whether the judge is back
     return not isinstance(verdict, v.Skewed if is_split_key(key) else v.NoData | v.BrokenSource)
 
 

@@ -24,12 +24,14 @@ from core.rollout.state.events import (
     FlipConfirmed,
     GlassBroken,
     HoldoutEnded,
+    JudgingCapReached,
     RevertRequested,
     ReviewSubmitted,
     RollbackExplained,
     RolledBack,
     VoteCast,
 )
+from core.rollout.state.judge_check import JudgeCheck
 
 
 class RolloutState(StrEnum):
@@ -143,6 +145,8 @@ class Rollout:
     reminders: Mapping[str, str] = field(default_factory=dict)  # id of a person -> key of the notice they read
     felt_off: tuple[str, ...] = ()  # ids of the people who reported that it feels off
     votes: Mapping[int, Mapping[str, VoteCast]] = field(default_factory=dict)  # by stage and voter: the last vote
+    judge_check: JudgeCheck = field(default_factory=JudgeCheck)
+    judging_cap_reached: JudgingCapReached | None = None
     messages: Mapping[str, PostedMessage] = field(default_factory=dict)
     rollback: RolledBack | None = None
     explanation: RollbackExplained | None = None  # why it was rolled back, as a person said afterwards

@@ -9,6 +9,7 @@ from core.metrics.catalogue import Metric
 from core.rollout.plans.baseline import SurfaceBaseline
 from core.rollout.plans.plan import Content, NoticePlan, Tester, content_hash
 from core.rollout.state.sources import SourceTerms
+from core.shadow_eval.anchors import JudgeAnchor
 from core.shadow_eval.rubric import JudgingCriterion
 
 
@@ -22,6 +23,10 @@ class JudgingTerms:
     keep: timedelta  # how long the texts are kept
     most: int  # answers of one rollout that are kept at a time
     criteria: tuple[JudgingCriterion, ...] | None = None  # what it scores besides; None: nothing
+    anchors: tuple[JudgeAnchor, ...] | None = None  # what it is given again and again; None: nothing
+    anchors_every: timedelta | None = None
+    cost: float | None = None  # dollars that one judgement costs, unless the judge tells; None: not known
+    cap: float | None = None  # dollars that judging one rollout may cost; None: any amount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,7 @@ class SurfaceDeclared:
     LATER: ClassVar[tuple[str, ...]] = (
         *("judging", "flows", "testers", "sources", "metrics", "judging.criteria"),
         *("soft_errors", "soft_errors.measure", "sources.*.sql", "sources.*.prometheus", "sources.*.traces"),
+        *("judging.anchors", "judging.anchors_every", "judging.cost", "judging.cap"),
     )
     surface: str
     title: str

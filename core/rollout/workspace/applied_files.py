@@ -5,7 +5,7 @@ from core.rollout.plans.plan import content_hash
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
 from core.rollout.state.sources import map_owners
-from core.rollout.state.surface import Surface, SurfaceDeclared, is_version_taken
+from core.rollout.state.surface import JudgingTerms, Surface, SurfaceDeclared, is_version_taken
 
 
 def decide_surface(known: Surface | None, declared: SurfaceDeclared) -> list[SurfaceDeclared]:
@@ -32,8 +32,9 @@ def decide_surface(known: Surface | None, declared: SurfaceDeclared) -> list[Sur
         running = ", ".join(known.running)
         raise Refused(
             f"{running} is under way on {known.name}, and its answers are judged by one judge and one rubric "
-            "throughout.",
-            hint="Apply this file once it has ended, or leave `judging` as it was.",
+            "throughout, checked by the same anchors.",
+            hint="Apply this file once it has ended, or leave judge, criteria and anchors as they were. The rest of "
+            "`judging` may change.",
             code="conflict",
         )
     if known.running and map_owners(known.sources or ()) != map_owners(declared.sources or ()):
@@ -56,4 +57,11 @@ def decide_policy(known_fingerprint: str, command: c.ApplyPolicy, by: str) -> li
 
 def _has_other_judge(known: Surface, declared: SurfaceDeclared) -> bool:
     before, after = known.judging, declared.judging
-    return before is not None and (after is None or (after.judge, after.criteria) != (before.judge, before.criteria))
+    if before is None:
+        return False
+    return after is None or _list_fixed_terms(after) != _list_fixed_terms(before)
+
+
+def _list_fixed_terms(terms: JudgingTerms) -> tuple[object, ...]:
+    """What stays as it is while a rollout is under way."""
+    return terms.judge, terms.criteria, terms.anchors

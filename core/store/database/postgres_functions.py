@@ -129,10 +129,13 @@ BEGIN
       AND (EXISTS (SELECT 1 FROM look WHERE rollout = v.id) OR EXISTS (SELECT 1 FROM cell WHERE rollout = v.id)
         OR EXISTS (SELECT 1 FROM exposure WHERE rollout = v.id)
         OR EXISTS (SELECT 1 FROM exposure_count WHERE rollout = v.id)
+        OR EXISTS (SELECT 1 FROM judging_account WHERE rollout = v.id)
         OR EXISTS (SELECT 1 FROM source_pull WHERE rollout = v.id))
       LIMIT most_rollouts) AS ended;
   DELETE FROM look WHERE rollout = ANY (chosen);
   DELETE FROM cell WHERE rollout = ANY (chosen);
+  DELETE FROM marked_cell WHERE rollout = ANY (chosen);
+  DELETE FROM judging_account WHERE rollout = ANY (chosen);
   DELETE FROM exposure WHERE rollout = ANY (chosen);
   DELETE FROM exposure_count WHERE rollout = ANY (chosen);
   DELETE FROM pulled_cell WHERE rollout = ANY (chosen);

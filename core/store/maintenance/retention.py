@@ -15,7 +15,9 @@ from core.store.models import (
     events,
     exposure,
     exposure_count,
+    judging_account,
     look,
+    marked_cell,
     outbox,
     pulled_cell,
     pulled_exposure_count,
@@ -28,6 +30,8 @@ MAX_ROLLOUTS, MAX_ROWS = 20, 5_000
 _ROLLOUT_TABLES: tuple[Table, ...] = (
     look,
     cell,
+    marked_cell,
+    judging_account,
     exposure,
     exposure_count,
     pulled_cell,

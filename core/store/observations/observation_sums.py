@@ -79,7 +79,7 @@ def add_observations(
     counted in the cell `SET_ASIDE`, which takes no part in verdicts.
     """
     observations = _drop_earlier_cohorts(connection, observations)
-    _lock_rollouts(connection, {each.rollout for each in observations})
+    lock_rollouts(connection, {each.rollout for each in observations})
     segments = vocabulary or SegmentVocabulary()
     segments.register_names(connection, _collect_names(observations))
     batch = _ObservationBatch(segments)
@@ -260,7 +260,7 @@ def hash_unit(rollout: str, unit: str) -> tuple[int, int]:
     return digest[0], int.from_bytes(digest[1:9], "big", signed=True)
 
 
-def _lock_rollouts(connection: Connection, rollouts: Iterable[str]) -> None:
+def lock_rollouts(connection: Connection, rollouts: Iterable[str]) -> None:
     """On Postgres, let one transaction per rollout add at a time; locks in a fixed order, to avoid deadlocks."""
     if connection.dialect.name == "postgresql":
         locks = sorted(int.from_bytes(sha256(each.encode()).digest()[:4], "big", signed=True) for each in rollouts)

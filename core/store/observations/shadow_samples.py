@@ -1,6 +1,7 @@
 """Sampled answers that wait for a judge or were judged. Their texts are sealed with a key of the rollout."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,13 +11,17 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, func, or_, select, update
 
-from core.shadow_eval.samples import ArmProgress, JudgedSample, JudgingProgress, ShadowSample
+from core.shadow_eval.anchors import ANCHOR_ARM
+from core.shadow_eval.samples import AnchorProgress, ArmProgress, JudgedSample, JudgingProgress, ShadowSample
+from core.shadow_eval.spending import HandOutTerms
 from core.store.formats.sealing import SealingKey
 from core.store.models import insert_into, person_key, shadow_sample
+from core.store.observations import judging_accounts
 
 LEASE = timedelta(minutes=5)
 MAX_ATTEMPTS = 3  # after so many leases without a result an answer counts as failed
 _KEY_PREFIX = "answers:"
+_ANCHORS_FIRST = 4  # of so many tasks one is an anchor, as long as any wait: a round must not wait behind all answers
 
 
 def add_samples(connection: Connection, samples: Sequence[ShadowSample]) -> None:
@@ -31,16 +36,22 @@ def add_samples(connection: Connection, samples: Sequence[ShadowSample]) -> None
 
 def count_samples(connection: Connection, rollout: str) -> int:
     """How many answers of this rollout are kept."""
-    wanted = select(func.count()).select_from(shadow_sample).where(shadow_sample.c.rollout == rollout)
+    answers = (shadow_sample.c.rollout == rollout, shadow_sample.c.anchor.is_(None))
+    wanted = select(func.count()).select_from(shadow_sample).where(*answers)
     return connection.execute(wanted).scalar_one()
 
 
 def lease_samples(
-    connection: Connection, now: datetime, limit: int, surfaces: Iterable[str] | None = None
+    connection: Connection,
+    now: datetime,
+    limit: int,
+    surfaces: Iterable[str] | None = None,
+    terms: Mapping[str, HandOutTerms] | None = None,
 ) -> tuple[ShadowSample, ...]:
-    """Lease up to `limit` answers to one judge for `LEASE`, in an order that says nothing about their arm.
+    """Lease up to `limit` answers and anchors to one judge for `LEASE`, in an order that says nothing about them.
 
-    `surfaces` restricts them. Answers that were leased too often without a result fail.
+    `surfaces` restricts them, and `terms`, by rollout, what they may cost: what a lease is expected to cost is spent.
+    Answers that were leased too often without a result fail.
     """
     free = and_(
         shadow_sample.c.expires_at > now,
@@ -54,13 +65,14 @@ def lease_samples(
     connection.execute(
         update(shadow_sample).where(free, shadow_sample.c.attempt >= MAX_ATTEMPTS).values(state="failed")
     )
-    wanted = (
-        select(shadow_sample).where(free).order_by(shadow_sample.c.id).limit(limit).with_for_update(skip_locked=True)
-    )
-    rows = connection.execute(wanted).all()
+    rows = _choose_rows(connection, free, limit, terms or {})
     leased = {"state": "leased", "lease_until": now + LEASE, "attempt": shadow_sample.c.attempt + 1}
-    if rows:
-        connection.execute(update(shadow_sample).where(shadow_sample.c.id.in_([r.id for r in rows])).values(leased))
+    for rollout, many in Counter(row.rollout for row in rows).items():
+        each = judging_accounts.charge_leases(
+            connection, rollout, many, (terms or {}).get(rollout, HandOutTerms()).cost
+        )
+        ids = [row.id for row in rows if row.rollout == rollout]
+        connection.execute(update(shadow_sample).where(shadow_sample.c.id.in_(ids)).values({**leased, "charged": each}))
     keys = _load_keys(connection, rows)
     samples = [_parse_sample(row, keys) for row in rows]
     if unreadable := [sample.id for sample in samples if not sample.unit]:  # its key is gone, as after a restore
@@ -68,10 +80,52 @@ def lease_samples(
     return tuple(sample for sample in samples if sample.unit)
 
 
+def _choose_rows(
+    connection: Connection, free: ColumnElement[bool], limit: int, terms: Mapping[str, HandOutTerms]
+) -> Sequence[Row[Any]]:
+    """The rows to lease, in the order of their random ids: some anchors as long as any wait, otherwise answers."""
+    room = {
+        rollout: judging_accounts.lock_account(connection, rollout).count_room(one.cost, one.cap)
+        for rollout, one in sorted(terms.items())
+        if one.cap is not None and _has_open(connection, free, rollout)
+    }
+    spent = [rollout for rollout, left in room.items() if left == 0]
+    held = [rollout for rollout, one in terms.items() if one.only_anchors]
+    is_anchor = shadow_sample.c.anchor.is_not(None)
+    free = and_(free, shadow_sample.c.rollout.not_in(spent), or_(is_anchor, shadow_sample.c.rollout.not_in(held)))
+
+    def read(which: ColumnElement[bool], most: int) -> list[Row[Any]]:
+        wanted = select(shadow_sample).where(free, which).order_by(shadow_sample.c.id).limit(most)
+        return list(connection.execute(wanted.with_for_update(skip_locked=True)).all())
+
+    anchors = read(is_anchor, limit)
+    answers = read(~is_anchor, limit)
+    few = max(-(-limit // _ANCHORS_FIRST), limit - len(answers))
+    chosen: list[Row[Any]] = []
+    taken: Counter[str] = Counter()
+    for row in (*anchors[:few], *answers):
+        left = room.get(row.rollout)
+        if len(chosen) < limit and (left is None or taken[row.rollout] < left):
+            chosen.append(row)
+            taken[row.rollout] += 1
+    return sorted(chosen, key=lambda row: str(row.id))
+
+
+def _has_open(connection: Connection, free: ColumnElement[bool], rollout: str) -> bool:
+    wanted = select(shadow_sample.c.id).where(free, shadow_sample.c.rollout == rollout).limit(1)
+    return connection.execute(wanted).first() is not None
+
+
 def return_samples(connection: Connection, ids: Iterable[str]) -> None:
-    """Let leased answers wait again, as their judge could not be asked; that costs them no attempt."""
+    """Let leased answers wait again, as their judge could not be asked; that costs no attempt and no money."""
     given = and_(shadow_sample.c.id.in_(sorted(ids)), shadow_sample.c.state == "leased")
-    waiting = {"state": "waiting", "lease_until": None, "attempt": shadow_sample.c.attempt - 1}
+    for rollout, charged in connection.execute(
+        select(shadow_sample.c.rollout, func.sum(shadow_sample.c.charged))
+        .where(given)
+        .group_by(shadow_sample.c.rollout)
+    ).all():
+        judging_accounts.settle(connection, rollout, -int(charged))
+    waiting = {"state": "waiting", "lease_until": None, "attempt": shadow_sample.c.attempt - 1, "charged": 0}
     connection.execute(update(shadow_sample).where(given).values(waiting))
 
 
@@ -89,15 +143,48 @@ def find_samples(connection: Connection, ids: Iterable[str]) -> dict[str, Shadow
     return {row.id: _parse_sample(row, keys) for row in rows}
 
 
-def record_result(connection: Connection, sample: ShadowSample, passed: bool, score: float | None) -> bool:
-    """Record a judge's verdict, in a writing transaction. False if it is a second opinion, which is not counted."""
+def record_result(
+    connection: Connection, sample: ShadowSample, passed: bool, score: float | None, cost: float | None = None
+) -> bool:
+    """Record a judge's verdict and what it cost in dollars, None if the judge did not tell; in a writing transaction.
+
+    False if it is a second opinion, which is not counted.
+    """
     again = sample.is_judged_twice
     table = shadow_sample.c
-    is_first = connection.execute(select(table.passed).where(table.id == sample.id)).scalar_one() is None
-    values: dict[str, Any] = {"state": "waiting" if is_first and again else "judged", "lease_until": None, "attempt": 0}
+    before = connection.execute(select(table.passed, table.charged).where(table.id == sample.id)).one()
+    is_first = before.passed is None
+    judging_accounts.count_result(connection, sample.rollout, before.charged, cost)
+    values: dict[str, Any] = {
+        "state": "waiting" if is_first and again else "judged",
+        "lease_until": None,
+        "attempt": 0,
+        "charged": 0,
+    }
     values |= {"passed": int(passed), "score": score} if is_first else {"passed_again": int(passed)}
     connection.execute(update(shadow_sample).where(table.id == sample.id).values(values))
     return is_first
+
+
+def load_anchor_round(connection: Connection, rollout: str, number: int) -> AnchorProgress | None:
+    """How far this round of anchors is; None if it has not begun."""
+    table = shadow_sample.c
+    here = (table.rollout == rollout, table.arm == ANCHOR_ARM, table.round == number)
+    rows = connection.execute(select(table.anchor, table.state, table.passed, table.at).where(*here)).all()
+    if not rows:
+        return None
+    return AnchorProgress(
+        began_at=min(row.at for row in rows),
+        verdicts={row.anchor: bool(row.passed) for row in rows if row.passed is not None},
+        waiting=sum(row.passed is None and row.state != "failed" for row in rows),
+    )
+
+
+def close_anchor_round(connection: Connection, rollout: str, number: int) -> None:
+    """Hand out nothing more of this round."""
+    table = shadow_sample.c
+    here = (table.rollout == rollout, table.arm == ANCHOR_ARM, table.round == number, table.passed.is_(None))
+    connection.execute(update(shadow_sample).where(*here).values(state="failed", lease_until=None))
 
 
 def load_progress(connection: Connection, rollout: str) -> JudgingProgress:
@@ -117,7 +204,8 @@ def load_progress(connection: Connection, rollout: str) -> JudgingProgress:
         count(table.passed_again.is_not(None)),
         count(table.passed_again == table.passed),
     )
-    rows = connection.execute(select(*columns).where(table.rollout == rollout).group_by(table.arm)).all()
+    here = (table.rollout == rollout, table.anchor.is_(None))
+    rows = connection.execute(select(*columns).where(*here).group_by(table.arm)).all()
     return JudgingProgress(
         arms={row[0]: ArmProgress(sampled=row[1], judged=row[2], waiting=row[3], failed=row[4]) for row in rows},
         repeated=sum(row[5] for row in rows),
@@ -162,6 +250,8 @@ def _build_row(sample: ShadowSample, key: SealingKey) -> dict[str, Any]:
         "sealed": AESSIV(key.secret).encrypt(orjson.dumps(texts), [sample.id.encode()]),
         "state": "waiting",
         "attempt": 0,
+        "anchor": sample.anchor,
+        "round": sample.round,
     }
 
 
@@ -180,6 +270,8 @@ def _parse_sample(row: Row[Any], keys: dict[str, bytes]) -> ShadowSample:
         question="",
         answer="",
         segments={},
+        anchor=row.anchor,
+        round=row.round,
     )
     secret = keys.get(row.rollout)
     if secret is None:

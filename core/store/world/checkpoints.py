@@ -21,7 +21,9 @@ import core.judging.model.soft_errors
 import core.judging.model.verdict
 import core.metrics.catalogue
 import core.rollout
+import core.shadow_eval.anchors
 import core.shadow_eval.rubric
+import core.shadow_eval.spending
 from core.rollout.plans.policy import Policy
 from core.rollout.state.events import CHECKPOINT_STREAM, PEOPLE_STREAM, WorldCheckpointed
 from core.rollout.state.model import Rollout
@@ -47,7 +49,9 @@ SAVED_MODULES = (
     core.judging.model.soft_errors,
     core.judging.model.verdict,
     core.metrics.catalogue,
+    core.shadow_eval.anchors,
     core.shadow_eval.rubric,
+    core.shadow_eval.spending,
 )
 """Where classes of a saved world are defined, besides `core.rollout` and this file."""
 _SELECT_NEWEST = f"{SELECT_EVENTS} WHERE stream = ? ORDER BY version DESC LIMIT ?"

@@ -22,7 +22,7 @@ from core.rollout.state.sources import (
     TraceRows,
 )
 from core.rollout.workspace import freezes, subscriptions
-from core.shadow_eval import rubric
+from core.shadow_eval import anchors, rubric, spending
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=UTC)
 OLD = {
@@ -391,6 +391,28 @@ _EVENTS: tuple[e.Event, ...] = (
         by="slack:T1/U9", handle="@kim", voter="U9", stage=1, arm="canary", choice="worse", text="curt\nand cold"
     ),
     e.VoteWithdrawn(by="slack:T1/U9", voter="U9", stage=1),
+    e.AnchorsJudged(
+        round=2,
+        began_at=NOON,
+        verdicts={"refund-1": True, "refund-2": False},
+        anchors=2,
+        is_complete=True,
+        is_good=False,
+        p=0.0042,
+        labels={"refund-1": True, "refund-2": True},
+    ),
+    e.JudgeMoved(
+        round=2,
+        passes=31,
+        judged=40,
+        passes_before=38,
+        judged_before=40,
+        p=0.0042,
+        since=NOON - timedelta(hours=4),
+        set_aside={"canary": 812, "control": 808},
+    ),
+    e.JudgeSettled(round=3),
+    e.JudgingCapReached(spent=24.99, cap=25.0, judged={"canary": 812, "control": 808}),
     e.ComplaintReported(
         by="slack:T1/U9",
         handle="@kim",
@@ -515,6 +537,31 @@ EXAMPLES: dict[str, e.Event] = {
             keep=timedelta(days=7),
             most=20_000,
             criteria=(rubric.JudgingCriterion(name="tone", title="Tone", asks="Is the tone friendly?"),),
+        ),
+    ),
+    "surface.declared.1.anchors": surface.SurfaceDeclared(
+        surface="support-assistant",
+        title="Support assistant",
+        owner="@dana",
+        version="v42",
+        content=OLD,
+        daily_requests=2_880_000,
+        notices=(NOTICE,),
+        fingerprint="77b0a4",
+        judging=surface.JudgingTerms(
+            judge="support-judge-v4",
+            share=0.1,
+            keep=timedelta(days=7),
+            most=20_000,
+            anchors=(
+                anchors.JudgeAnchor(
+                    id="refund-1", question="Can I have it back?", answer="Within 30 days.", label="pass"
+                ),
+                anchors.JudgeAnchor(id="refund-2", question="Can I have it back?", answer="No idea."),
+            ),
+            anchors_every=timedelta(hours=4),
+            cost=0.004,
+            cap=25.0,
         ),
     ),
     "surface.declared.1.testers": surface.SurfaceDeclared(
@@ -658,6 +705,9 @@ EXAMPLES: dict[str, e.Event] = {
         soft_errors=surface.SoftErrorTerms(
             own=("rude_tone",), language="segment", schema={"type": "object", "required": ["answer"]}
         ),
+    ),
+    "rollout.evidence_recorded.1.judging": replace(
+        _evidence(verdict.Continue()), judging=spending.JudgingSpend(spent=1.24, judged=310, cap=25.0)
     ),
     "rollout.evidence_recorded.1.soft_errors": replace(
         _evidence(verdict.Continue()),
