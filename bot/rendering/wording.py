@@ -132,8 +132,11 @@ def format_value(number: float | None, unit: str) -> str:
     if unit == "ms":
         return f"{number / 1000:.2f} s" if abs(number) >= 1000 else f"{number:.0f} ms"
     if unit.startswith("per 1,000"):
-        return f"{number * 1000:.2f}"
-    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+        return f"{number * 1000:.2f} per 1,000"
+    if abs(number) >= 100:
+        return f"{number:,.0f}"
+    decimals = 2 if abs(number) >= 1 or not number else 3
+    return f"{number:.{decimals}f}" if abs(number) >= 0.01 or not number else f"{number:.3g}"
 
 
 def format_difference(number: float | None, unit: str, *, relative: bool) -> str:

@@ -82,8 +82,8 @@ def test_a_piece_of_evidence_shows_the_unknown_as_a_dash(running: Any, serve: An
     page = client.get("/e/R-1.1").text
     assert client.get("/e/1").headers["location"] == "/e/R-1.1", "as the card names it: evidence #1"
     assert "Declined to answer" in page
-    assert "10 requests from 7 units" in page
-    assert '<td class="n">–</td>' in page
+    assert "10 requests from 7 people" in page
+    assert '<td class="n" data-label="Now">–</td>' in page
     assert "&lt;b&gt;noted&lt;/b&gt;" in page
     assert client.get("/style.css").headers["content-type"].startswith("text/css")
 
@@ -203,13 +203,13 @@ def test_a_version_has_a_page_with_its_content_and_what_differs(running: Any, se
     page = client.get("/v/support-assistant/v43").text
     assert 'Difference from <a href="/v/support-assistant/v42">v42</a>' in page
     assert "<del>old</del><ins>new</ins>.md" in page.replace("\n", "")
-    assert "<td>params.temperature</td><td>–</td><td><ins>0.1</ins></td>" in page
+    assert '<td>params.temperature</td><td data-label="v42">–</td><td data-label="v43"><ins>0.1</ins></td>' in page
     assert "&lt;b&gt;refund&lt;/b&gt;" in page
     assert "planned in R-1" in page
     assert "<b>" not in page
     other = client.get("/v/support-assistant/v42?from=v43").text
     assert "live since" in other
-    assert "<td><del>0.1</del></td><td>–</td>" in other
+    assert '"><del>0.1</del></td><td data-label="v42">–</td>' in other
 
 
 def test_an_unknown_version_or_surface_is_not_found(running: Any, serve: Any) -> None:
@@ -258,7 +258,9 @@ def test_a_rollback_has_a_page_to_investigate_it_by(running: Any, serve: Any, ca
     page = client.get("/r/R-1/investigation").text
     assert "<strong>What moved first?</strong> ana (command line) rolled it back: “&lt;b&gt;odd&lt;/b&gt;”." in page
     cells = page.replace("\n", "")
-    assert '<td class="n">4.0 %</td><td class="n">4.0 %</td>' in cells, "the new version beside the current one"
+    assert '<td class="n" data-label="New">4.0 %</td><td class="n" data-label="Now">4.0 %</td>' in cells, (
+        "the new version beside the current one"
+    )
     assert '<svg class="chart" viewBox' in page
     assert "<b>odd" not in page
     bundle = client.get("/r/R-1/investigation.zip")

@@ -174,7 +174,7 @@ def test_a_summary_with_everything_there_is_to_tell(words: Any, story: Any) -> N
         story.happen(evidence).now, evidence, story.later(hours=6).at, words.zone, lambda _: words.points
     )
     assert plain_text.render_text(told) == snapshot("""\
-Watching: R-118 support-tone (small test, 5 %), speed and errors not known yet. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
+Watching: R-118 support-tone (small test, 5 %), speed and errors not known yet. Next: 25 %, once enough is known.
 8,312 requests on the new version · 158,040 requests on the current one · 4,100 and 77,900 people · same time · split as planned
 What                          Verdict                             New      Now      Difference (95 % range)
 Answers that pass our checks  Better (limit: drops by 2 pp)       93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)

@@ -181,7 +181,7 @@ def test_the_first_word_is_that_of_the_weakest_limit(words: Any, story: Any) -> 
     quality = words.measure("eval_pass_rate", "Answers that pass our checks", **UNKNOWN_QUALITY)
     seen = story.evidence(Continue(), measures=(words.measures[0], quality))
     story.running().happen(seen)
-    first = summary.format_first_line(story.now, seen, words.zone)
+    first = summary.format_first_line(story.now, seen, story.at, words.zone)
     assert first.startswith("Watching: R-118 support-tone (small test, 5 %), too little known yet.")
     assert "automatically" not in first
     shown = plain_text.render_text(card.render(story.now, words.zone))

@@ -216,7 +216,7 @@ def _render_page(name: str, now: datetime, *, status: int = 200, **values: Any) 
 def _load_templates() -> Environment:
     templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     templates.filters.update(when=_format_time, percent=_format_percent, count=wording.format_count, span=_format_age)
-    templates.filters.update(local=wording.format_plain_time)
+    templates.filters.update(local=wording.format_plain_time, state_word=wording.state_word)
     return templates
 
 

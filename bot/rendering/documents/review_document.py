@@ -9,7 +9,7 @@ from bot.rendering.messages import holdout_words
 from bot.rendering.numbers import measure_rows, review_words
 from core.reviews.draft import ReviewDraft
 
-HEADER = ("Metric", "New", "Before", "Difference (95 % range)", "Expected", "Outcome")
+HEADER = ("Metric", "Outcome", "New", "Before", "Difference (95 % range)", "Expected")
 
 
 def render_markdown(draft: ReviewDraft, zone: str) -> str:
@@ -88,5 +88,5 @@ def list_rows(draft: ReviewDraft) -> list[tuple[str, ...]]:
         if row.final is not None:
             cells = measure_rows.build_row(row.final.measure)
             what, new, before, moved = cells.what, cells.new, cells.now, cells.difference
-        found.append((what, new, before, moved, expected, str(row.outcome)))
+        found.append((what, str(row.outcome), new, before, moved, expected))
     return found

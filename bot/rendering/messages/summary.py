@@ -43,7 +43,7 @@ def render(
     left_out = measure_rows.summarize_rest(evidence.measures)
     chart, picture = _build_chart(rollout, evidence, at, zone, trend)
     message = blocks.build_message(
-        format_first_line(rollout, evidence, zone),
+        format_first_line(rollout, evidence, at, zone),
         blocks.section(f"{numbers} · {people} · {_describe_split(evidence.verdict)}"),
         measure_rows.build_table(evidence.measures),
         blocks.lines_section(
@@ -105,7 +105,8 @@ def _format_requests(requests: int) -> str:
 
 def _describe_split(verdict: v.Verdict) -> str:
     if isinstance(verdict, v.Skewed):
-        return f"same time · split {verdict.observed_share:.1%} instead of {verdict.expected_share:.1%}"
+        observed, expected = (wording.format_value(x, "%") for x in (verdict.observed_share, verdict.expected_share))
+        return f"same time · split {observed} instead of {expected}"
     if isinstance(verdict, v.NoControl):
         return "compared with the past, as nobody gets the current version any more"
     return "same time · split as planned"
@@ -115,8 +116,8 @@ def _format_lock_time(rollout: Rollout, zone: str) -> str:
     return wording.format_local_time(rollout.started_at, zone) if rollout.started_at else "at the start"
 
 
-def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -> str:
-    """The first line of a summary: state word, subject, consequence, next time."""
+def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, at: datetime, zone: str) -> str:
+    """The first line of a summary of what was known `at` that time: state word, subject, consequence, next time."""
     subject, where = wording.format_subject(rollout), _describe_stage(rollout)
     match evidence.verdict:
         case v.RollBack():
@@ -150,12 +151,12 @@ def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -
         case v.TooEarly():
             return f"Waiting: {subject} ({where}) has nothing to compare yet. It does not grow until it has."
         case v.Continue() | v.NoControl() | v.Cleared() | v.Hold():
-            return _format_healthy_line(rollout, evidence, zone)
+            return _format_healthy_line(rollout, evidence, at, zone)
         case _:
             assert_never(evidence.verdict)
 
 
-def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str) -> str:
+def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, at: datetime, zone: str) -> str:
     subject, where = wording.format_subject(rollout), _describe_stage(rollout)
     begin, how = _describe_certainty(evidence)
     stage = rollout.stage
@@ -172,11 +173,16 @@ def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, zone: str
         return f"Waiting: {subject} has {have}. Nothing looks wrong."
     if not rollout.is_under_way or stage is None:
         return f"{begin}: {subject} ({where}){how}."
-    at = headline.min_hold_ends_at(rollout)
-    when = f" {wording.format_local_time(at, zone)}" if at else ""
+    following = headline.next_stage_label(rollout)
+    if evidence.reason == "step":
+        return f"{begin}: {subject} ({where}){how}. Next: {following}, now."
+    ends = headline.min_hold_ends_at(rollout)
     waits = known_areas.summarize_open(evidence.measures) or blind_spot_words.select_open(rollout, evidence)
+    if ends is not None and ends <= at:  # its time is over, and something is not known yet
+        return f"{begin}: {subject} ({where}){how}. Next: {following}, once enough is known."
+    when = f" {wording.format_local_time(ends, zone)}" if ends else ""
     how_soon = " at the earliest" if waits else ", automatically"
-    return f"{begin}: {subject} ({where}){how}. Next: {headline.next_stage_label(rollout)}{when}{how_soon}."
+    return f"{begin}: {subject} ({where}){how}. Next: {following}{when}{how_soon}."
 
 
 def _is_healthy(verdict: v.Verdict) -> bool:

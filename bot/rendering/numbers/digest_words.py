@@ -108,7 +108,7 @@ def list_rolled_back(digest: Digest, markup: Markup) -> list[str]:
         by = "automatically" if facts.rollback.is_automatic else "by a person"
         detected = facts.time_to_detect
         after = f" after {wording.format_duration(detected)}" if detected is not None else ""
-        people = wording.pluralize(facts.rollback.exposed_units, "person", "people")
+        people = f"about {wording.pluralize(facts.rollback.exposed_units, 'person', 'people')}"
         lines.append(f"{facts.rollout} {markup.escape(facts.plan.name)}: {by}{after}, {people} had it")
     return lines
 
