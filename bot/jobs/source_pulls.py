@@ -143,7 +143,7 @@ class SourcePuller:
         counter = PulledTraces(
             terms=due.terms,
             flags=due.flags,
-            tracked=due.window.tracked,
+            window=due.window,
             now=now,
             keeps_units=self.service.cached_world().policy.customers is not None,
             caps=self._caps,

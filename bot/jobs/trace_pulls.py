@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from bot.http.observations import read_batch
 from bot.http.observations.writer import select_served
+from bot.sources.stage_range import StageRange
 from bot.sources.traces.build_item import build_item, list_metrics
 from bot.sources.traces.trace import SourcedTrace
 from core.flags.snapshot import Snapshot, SurfaceFlags, TrackedRollout
@@ -43,10 +44,15 @@ class PulledTraces:
 
     terms: SourceTerms
     flags: SurfaceFlags
-    tracked: TrackedRollout
+    window: StageRange
     now: datetime
     keeps_units: bool = False
     caps: UnitCaps = field(default_factory=UnitCaps)
+
+    @property
+    def tracked(self) -> TrackedRollout:
+        """The rollout that they are counted for."""
+        return self.window.tracked
 
     @property
     def rows(self) -> TraceRows:
@@ -90,12 +96,16 @@ class PulledTraces:
         if not metrics:
             return PlacedTrace(trace=trace, placed=None)  # what it says comes later
         item = build_item(self.rows, self.flags.name, trace, metrics)
-        checked = read_batch.check_items([item], snapshot, self.now)
+        # As if it had been sent when it happened: how late it may come is for the source to say, by its open stages.
+        checked = read_batch.check_items([item], snapshot, trace.at)
         placed = next((good.placed for good in checked.accepted), None)
+        if placed is not None and placed.stage not in self.window.stages:
+            placed = None
         identity = str(trace.facts.get(self.rows.columns.id, "")) if self.rows.columns.id else ""
         if placed is not None and not self.terms.counts_requests:
             placed = replace(placed, observation=replace(placed.observation, is_request=False))
-        return PlacedTrace(trace=trace, placed=placed, flaws=checked.flaw_events, id=identity)
+        flaws = [one for one in checked.flaw_events if one.stage in self.window.stages]
+        return PlacedTrace(trace=trace, placed=placed, flaws=flaws, id=identity)
 
     def _build_snapshot(self) -> Snapshot:
         """The surface with this rollout alone, in which this source counts what nothing else may."""

@@ -21,6 +21,7 @@ from core.files.read_file import parse_file
 from core.judging.model.evidence import CellKey
 from core.rollout import commands as c
 from core.rollout.plans.policy import DEFAULT_POLICY
+from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state.model import RolloutState
 from core.store.database.connections import Database, connect
 from core.store.observations import observation_sums, pulled_sums
@@ -194,7 +195,9 @@ def test_every_request_counts_once_over_restarts_however_pulls_are_cut(
     running: Running, server: PrometheusServer
 ) -> None:
     since, past = begin(running), Past()
-    live(past, since, 25, refusals={"canary": 0.03, "control": 0.03}, sides=TOKENS, restarts=(9, 10, 41, 90))
+    live(
+        past, since, 25, refusals={"canary": 0.03, "control": 0.03}, sides=TOKENS, restarts=(9, 10, 11, 12, 13, 41, 90)
+    )
     server.write_past(list(past.series.values()))
     source = puller(running, server.start())
     for minutes in (2, 1, 1, 6, 17):
@@ -227,6 +230,34 @@ def test_a_label_that_lives_on_over_stages_counts_in_the_stage_of_its_time(
     source.pull_due(running.now())
     assert state(running).failure == ""
     assert_true(running, past)
+
+
+def test_what_counts_by_time_waits_until_those_who_changed_sides_have_settled(
+    running: Running, server: PrometheusServer
+) -> None:
+    since = begin(running, "variant: variant", limits=LIMITS.replace("100%], hold: 1m", "100%], hold: 40m"))
+    past, sides = Past(side="variant"), {"canary": "canary", "control": "control"}
+    live(past, since, 5, refusals=dict.fromkeys(sides, 0.03), sides=sides)
+    running.wait(minutes=5)
+    running.do(c.Advance(reason="on"))
+    span = running.service.load_world().rollouts["R-1"].spans[-1]
+    settled = (
+        build_snapshot(running.service.load_world()).surfaces["support-assistant"].tracked[0].spans[-1].settles_until
+    )
+    minutes = (settled - span.since) // timedelta(minutes=1)
+    assert minutes >= 2
+    live(past, span.since, minutes, refusals=dict.fromkeys(sides, 0.03), sides=sides, since=since)
+    past.truth.clear()
+    live(
+        past, span.since + timedelta(minutes=minutes), 5, refusals=dict.fromkeys(sides, 0.03), sides=sides, since=since
+    )
+    server.write_past(list(past.series.values()))
+    running.wait(minutes=minutes + 5)
+    puller(running, server.start()).pull_due(running.now())
+    assert state(running).failure == ""
+    for arm in sides:
+        truth = past.truth[arm, "requests_total"]
+        assert count(running, "requests", arm, stage=span.index) == (truth, truth)
 
 
 def test_harm_is_rolled_back_and_says_that_units_are_unknown(running: Running, server: PrometheusServer) -> None:

@@ -264,18 +264,36 @@ def test_a_request_that_was_sent_under_the_same_id_counts_as_that(
     assert {one["code"] for one in again["rejected"]} == {"duplicate"}
 
 
-def test_nothing_counts_twice_after_a_source_was_down_for_longer_than_is_remembered(
+def test_what_came_while_a_source_was_down_counts_and_nothing_counts_twice(
     running: Running, langfuse: LangfuseStandIn, source: SourcePuller
 ) -> None:
     langfuse.traces += Users(running, langfuse).use(60)
     pull(running, source)
     langfuse.fail = lambda path, asked: (500, {}, b"")
     pull(running, source)
-    running.wait(hours=30)
+    running.wait(hours=30)  # longer than what was counted is remembered
     langfuse.fail = lambda path, asked: None
-    langfuse.traces += Users(running, langfuse, items=[{}] * 60).use(40)
+    langfuse.traces += Users(running, langfuse, items=[{}] * 60).use(40, seconds=29 * 3600)
+    pull(running, source)
     pull(running, source)
     assert count(running, "requests") == (100, 100)
+
+
+def test_a_trace_of_a_stage_that_is_closed_counts_no_more(
+    running: Running, langfuse: LangfuseStandIn, source: SourcePuller
+) -> None:
+    traces = Users(running, langfuse).use(60)
+    langfuse.traces += traces[:20]
+    pull(running, source)
+    running.do(c.Advance(reason="on"))
+    running.wait(minutes=100)
+    langfuse.traces += traces[20:30]  # within an hour of stragglers, and the hour that the source allows
+    pull(running, source)
+    assert count(running, "requests") == (30, 30)
+    running.wait(minutes=30)
+    langfuse.traces += traces[30:]
+    pull(running, source)
+    assert count(running, "requests") == (30, 30)
 
 
 @pytest.mark.parametrize(
