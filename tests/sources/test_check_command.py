@@ -14,7 +14,12 @@ from bot.cli.root import app
 from core.store.database.connections import connect
 from tests.http.conftest import SURFACE, running_on
 from tests.sources.conftest import Warehouse
+from tests.sources.langfuse_stand_in import LangfuseStandIn, build_score, build_trace
+from tests.sources.prometheus import PrometheusServer
+from tests.sources.test_prometheus import SOURCES as COUNTERS
+from tests.sources.test_prometheus import TOKENS, Past, live
 from tests.sources.test_pulling import SOURCES, begin
+from tests.sources.test_traces import SOURCES as TRACES
 
 
 @pytest.fixture
@@ -201,3 +206,68 @@ def test_status_tells_how_the_pulls_go(
     status, said = rollout("sources", "status", "--json", DATABASE_URL=sqlite_url)
     assert status == 1
     assert json.loads(said)[0]["failure"] == "SOURCE_WAREHOUSE_URL is not set where the worker runs"
+
+
+def test_counters_that_work_are_told_with_their_growth_restarts_bounds_and_sides(
+    rollout: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    server, past = PrometheusServer(folder=tmp_path), Past()
+    begin_at = datetime.now(UTC) - timedelta(minutes=10, seconds=5)
+    live(past, begin_at, 10, refusals={"canary": 0.5, "control": 0.02}, sides=TOKENS, restarts=(20,))
+    server.write_past(list(past.series.values()))
+    path = tmp_path / "surface.yaml"
+    path.write_text(SURFACE + COUNTERS.format(side="exposure: exposure", of=10), encoding="utf-8")
+    try:
+        server.start()
+        settings = {"SOURCE_PROMETHEUS_URL": server.url, "ALLOW_PRIVATE_HOSTS": "127.0.0.1"}
+        status, said = rollout("sources", "check", str(path), "--query", **settings)
+        told = json.loads(rollout("sources", "check", str(path), "--json")[1])[0]
+        path.write_text(path.read_text().replace("dollars_total", "euros_total"), encoding="utf-8")
+        failed = rollout("sources", "check", str(path))
+    finally:
+        server.stop()
+    assert status == 0, said
+    grown = {arm: past.truth[arm, "requests_total"] for arm in TOKENS}
+    assert said.startswith("cluster-metrics (prometheus), every 1 min\n")
+    assert "of 20 series in the last 15 min; the newest is " in said
+    assert "scraped every 15 s\n" in said
+    assert "  units are unknown: 10 requests count as one, and the split cannot be checked\n" in said
+    assert f"  requests_total: {sum(grown.values()):,.6g} more\n" in said
+    assert "  bounds of latency_ms, at which its limits can be set: 4000\n" in said
+    assert "  1 restart of a process\n" in said
+    assert 'requests_total{job="assistant"}' in said
+    assert told["sides"] == {TOKENS[arm]: number for arm, number in grown.items()}
+    assert told["grown"]["refusals_total"] == sum(past.truth[arm, "refusals_total"] for arm in TOKENS)
+    assert failed == (
+        1,
+        "cluster-metrics: cannot be read\n"
+        '  ! it has no series euros_total{job="assistant"}: is the name right, and is it scraped?\n',
+    )
+
+
+def test_traces_that_work_are_told_with_what_they_lack(rollout: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    langfuse = LangfuseStandIn().start()
+    now = datetime.now(UTC)
+    for number in range(620):
+        said = {"exposure": f"R-4.1.{'canary' if number % 4 == 0 else 'control'}", "refused": number % 2 == 0}
+        at = now - timedelta(minutes=5, seconds=number / 10)
+        tags = [f"language:{'de' if number % 2 else 'fr'}"]
+        langfuse.traces.append(build_trace(f"t-{number}", at, userId=f"u-{number}", metadata=said, tags=tags))
+    langfuse.scores += [build_score(f"t-{number}", "correct", 0.4, now) for number in range(150, 250)]
+    path = tmp_path / "surface.yaml"
+    path.write_text(SURFACE + TRACES, encoding="utf-8")
+    settings = {"SOURCE_LANGFUSE_URL": langfuse.url, "ALLOW_PRIVATE_HOSTS": "127.0.0.1"}
+    try:
+        status, said = rollout("sources", "check", str(path), **settings)
+        told = json.loads(rollout("sources", "check", str(path), "--json")[1])[0]
+        langfuse.traces.clear()
+        empty = rollout("sources", "check", str(path))
+    finally:
+        langfuse.stop()
+    assert status == 1  # of the scores none is valid
+    assert "traces (langfuse), every 1 min\n  the first 500 traces of the last 24 h; the newest is " in said
+    assert "  latency_ms: latency_ms, 0% without\n" in said
+    assert "  ! eval_pass_rate: score.correct, 80% without, 100 not valid\n" in said
+    assert "  sides: R-4.1.control 375, R-4.1.canary 125\n  segment language: " in said
+    assert (told["traces"], told["all"], told["no_unit"]) == (500, False, 0)
+    assert empty == (1, "traces (langfuse), every 1 min\n  ! no traces in the last 24 h\n")

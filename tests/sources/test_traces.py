@@ -296,6 +296,24 @@ def test_a_trace_of_a_stage_that_is_closed_counts_no_more(
     assert count(running, "requests") == (30, 30)
 
 
+def test_a_straggler_that_is_only_read_once_its_stage_is_closed_counts_no_more(
+    running: Running, langfuse: LangfuseStandIn, source: SourcePuller
+) -> None:
+    traces = Users(running, langfuse).use(30)
+    langfuse.traces += traces[:20]
+    pull(running, source)
+    running.do(c.Advance(reason="on"))
+    langfuse.fail = lambda path, asked: (500, {}, b"")
+    pull(running, source)
+    after = (running.now() + timedelta(minutes=20)).isoformat()
+    running.wait(hours=5)
+    langfuse.fail = lambda path, asked: None
+    langfuse.traces += [{**one, "timestamp": after} for one in traces[20:]]
+    pull(running, source)
+    assert state(running).failure == ""
+    assert count(running, "requests") == (20, 20)
+
+
 @pytest.mark.parametrize(
     ("spoil", "why", "at_once"),
     [

@@ -35,7 +35,8 @@ def describe(terms: SourceTerms, report: CounterReport, now: datetime, *, query:
         for key, bounds in (report.bounds or {}).items()
     ]
     if report.restarts:
-        lines.append(f"  {report.restarts:,} restarts of processes")
+        many = "restart of a process" if report.restarts == 1 else "restarts of processes"
+        lines.append(f"  {report.restarts:,} {many}")
     if report.unsure:
         lines.append(f"  ! {report.unsure:,} steps are not counted, as they may hide a restart")
     return [*lines, *(["", report.query] if query else [])]
