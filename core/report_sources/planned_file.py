@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core import apply_file
-from core.files.foresight import detection
+from core.files.foresight.comparison_power import TOO_SHORT_PREFIX
+from core.files.foresight.detection import TOO_LATE_PREFIX
 from core.files.foresight.outlook import PlanOutlook, build_outlook
 from core.files.prompt_files import ReadPrompt, refuse_prompt_file
 from core.files.read_file import parse_file
@@ -57,6 +58,10 @@ def plan_file(
     )
 
 
+_FORESEEN = (TOO_LATE_PREFIX, TOO_SHORT_PREFIX)
+"""How those warnings of a file begin that an outlook says itself, by what was measured."""
+
+
 def load_outlook(
     service: RolloutService,
     plan: Plan,
@@ -73,7 +78,7 @@ def load_outlook(
         world.policy_for(surface.name),
         traffic_history.load_known_traffic(service, surface, world, now),
         now,
-        warnings=[w.message for w in warnings if not w.message.startswith(detection.TOO_LATE_PREFIX)],
+        warnings=[w.message for w in warnings if not w.message.startswith(_FORESEEN)],
         coverage=eval_coverage.load_coverage(service, plan, world, evals),
         traffic=eval_coverage.load_segment_traffic(service, plan, world),
     )

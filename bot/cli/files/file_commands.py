@@ -134,14 +134,15 @@ def _print_plan(planned: "PlannedFile", pair: "VersionPair") -> None:
     from bot.rendering import wording
     from bot.rendering.answers.planning import plan_foresight
     from bot.rendering.documents import difference_text
-    from bot.rendering.messages import layer_words, plan_facts
-    from bot.rendering.numbers import unseen_by_evals
+    from bot.rendering.messages import holdout_words, layer_words, plan_facts
+    from bot.rendering.numbers import power_words, unseen_by_evals
     from core.files import build_plan
-    from core.files.foresight import detection, timeline
+    from core.files.foresight import comparison_power, detection, timeline
     from core.files.syntax import problems
 
     plan, outlook = planned.plan, planned.outlook
-    if others := [one for one in planned.warnings if not one.message.startswith(detection.TOO_LATE_PREFIX)]:
+    foreseen = (detection.TOO_LATE_PREFIX, comparison_power.TOO_SHORT_PREFIX)
+    if others := [one for one in planned.warnings if not one.message.startswith(foreseen)]:
         print(problems.render_text(others))
     print(f"{plan.name}: {plan.surface} {plan.from_version} -> {plan.to_version}, {plan.risk} risk")
     print("\nWhat changes")
@@ -152,11 +153,18 @@ def _print_plan(planned: "PlannedFile", pair: "VersionPair") -> None:
     print("\n".join(timeline.format_lines(outlook.rows)))
     if layer := layer_words.describe_plan(plan, outlook.reach):
         print(f"{layer_words.TITLE}: {wording.to_plain_text(layer)}")
+    if held := holdout_words.describe_plan(plan):
+        print(f"{holdout_words.TITLE}: {wording.to_plain_text(held)}")
     if baseline := build_plan.find_baseline_used(planned.file, planned.surface):
         print(plan_foresight.describe_sample_sizes(plan, baseline))
     if lines := unseen_by_evals.list_lines(plan, planned.evals, outlook.coverage):
         print(f"\n{unseen_by_evals.TITLE}")
         print("\n".join(f"  {wording.to_plain_text(line)}" for line in lines))
+    if long := power_words.list_lines(outlook.comparisons, outlook.known):
+        print(f"\n{power_words.TITLE}")
+        print("\n".join(f"  {wording.to_plain_text(line)}" for line in long))
+        for warning in power_words.list_warnings(outlook.comparisons):
+            typer.secho(f"  ! {warning}", fg=typer.colors.RED)
     if not outlook.foreseen or not outlook.foreseen[0]:
         return
     print()

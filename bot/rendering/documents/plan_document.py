@@ -8,7 +8,7 @@ from bot.rendering.answers.version_answers import VersionPair
 from bot.rendering.markup import escape_markdown
 from bot.rendering.messages import plan_facts
 from bot.rendering.messages.plan_facts import FactSection
-from bot.rendering.numbers import unseen_by_evals
+from bot.rendering.numbers import power_words, unseen_by_evals
 from core.report_sources.planned_file import PlannedFile
 
 
@@ -36,7 +36,7 @@ def render_markdown(planned: PlannedFile, pair: VersionPair, zone: str) -> str:
 
 def _list_warnings(planned: PlannedFile) -> list[str]:
     """Everything that the checks of the file and the forecast of its first compared stage call unwise."""
-    found = list(planned.outlook.warnings)
+    found = [*planned.outlook.warnings, *power_words.list_warnings(planned.outlook.comparisons)]
     if planned.outlook.foreseen and planned.outlook.foreseen[0]:
         first, *later = planned.outlook.foreseen
         found += plan_foresight.render_warnings(first, planned.plan.risk, later)

@@ -5,7 +5,7 @@ from typing import Any
 from bot.rendering.answers.planning import plan_foresight
 from bot.rendering.answers.version_answers import VersionPair
 from bot.rendering.documents import difference_text
-from bot.rendering.numbers import unseen_by_evals
+from bot.rendering.numbers import power_words, unseen_by_evals
 from core.files.syntax import problems
 from core.report_sources.planned_file import PlannedFile
 
@@ -37,6 +37,7 @@ def plan_to_json(planned: PlannedFile, pair: VersionPair) -> Json:
             "levels": known.measured or "assumed",
         },
         "limits": [plan_foresight.to_json(one) for stage in planned.outlook.foreseen for one in stage],
+        "comparisons": [power_words.to_json(one) for one in planned.outlook.comparisons],
         "warnings": [problems.to_json(warning) for warning in planned.warnings],
         "changes": difference_text.pair_to_json(pair),
         "evals": unseen_by_evals.coverage_to_json(coverage) if coverage is not None else None,

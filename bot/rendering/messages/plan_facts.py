@@ -11,6 +11,7 @@ from bot.rendering.numbers import (
     eval_words,
     measure_rows,
     noticed_words,
+    power_words,
     segments,
     technical_words,
     unseen_by_evals,
@@ -101,6 +102,11 @@ def list_plan_sections(plan: Plan, outlook: PlanOutlook | None, zone: str) -> li
         FactSection(
             title=layer_words.TITLE,
             lines=_list_sentence(layer_words.describe_plan(plan, outlook.reach if outlook is not None else None)),
+        ),
+        FactSection(
+            title=power_words.TITLE,
+            lines=tuple(power_words.list_lines(outlook.comparisons, outlook.known) if outlook is not None else ()),
+            is_list=True,
         ),
         FactSection(title="When, at the earliest", lines=tuple(_list_dates(outlook, zone))),
     ]
@@ -280,7 +286,9 @@ def _list_reasons_against(rollout: Rollout, facts: DecisionFacts) -> list[str]:
             names = wording.join_limited([wording.title_in_sentence(one.limit.entry.title) for one in late], 4)
             stage = wording.escape(late[0].stage, 40)
             reasons.append(f"{stage} may be too short to notice a change as large as the limit: {names}")
-    reasons += stratum_words.list_empty(facts.outlook.strata) if facts.outlook is not None else []
+    if facts.outlook is not None:
+        reasons += stratum_words.list_empty(facts.outlook.strata)
+        reasons += power_words.list_warnings(facts.outlook.comparisons)
     reasons += [
         f"{wording.escape(one.handle, 80)} has a concern: “{wording.escape(one.text, 300)}”" for one in facts.concerns
     ]

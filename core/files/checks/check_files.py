@@ -11,6 +11,7 @@ from core.files.checks import (
     detectability_checks,
     drives_checks,
     holdout_checks,
+    horizon_checks,
     layer_checks,
     limit_checks,
     notice_checks,
@@ -51,6 +52,7 @@ def check(file: AnyFile, surface: Surface | None, policy: Policy, now: datetime 
                 *layer_checks.check_rollout(file, policy),
                 *holdout_checks.check(file, policy, now),
                 *detectability_checks.check(file, surface, policy),
+                *horizon_checks.check(file, surface, policy),
                 *source_checks.check_limits(file, surface),
                 *notice_checks.check(file, surface, policy, now),
                 *date_checks.check(file, surface, policy, now),
@@ -83,6 +85,7 @@ def check_together(files: Sequence[AnyFile]) -> tuple[FileProblem, ...]:
     for file in files:
         if isinstance(file, RolloutFile):
             found += detectability_checks.check(file, surfaces.get(file.surface), policy)
+            found += horizon_checks.check(file, surfaces.get(file.surface), policy)
             found += layer_checks.check_rollout(file, policy) if policies else ()
         elif isinstance(file, PolicyFile) and surfaces:
             found += layer_checks.check_surfaces(file, surfaces)

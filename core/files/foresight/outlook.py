@@ -6,6 +6,7 @@ from datetime import datetime
 
 from core.evals.coverage import EvalCoverage, SegmentTraffic
 from core.files.foresight import detection, timeline
+from core.files.foresight.comparison_power import ComparisonPower, foresee_comparisons
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
 from core.files.foresight.strata_traffic import StratumTraffic, estimate_strata
@@ -29,6 +30,7 @@ class PlanOutlook:
     strata: Sequence[StratumTraffic] = ()  # how much of the traffic each has
     # its layer, and the share of all users that it can reach until it is done, 0 to 1; None: it is in no layer
     reach: tuple[str, float] | None = None
+    comparisons: Sequence[ComparisonPower] = ()  # long ones, and the holdout: what they could notice
 
 
 def build_outlook(
@@ -44,7 +46,7 @@ def build_outlook(
     traffic: SegmentTraffic | None = None,
 ) -> PlanOutlook:
     """The outlook of a plan; `begin` is the earliest start if it is known, else it follows from the notices."""
-    design = detection.design_from_plan(plan, policy)
+    design, reach = detection.design_from_plan(plan, policy), layering.find_planned_reach(plan, policy)
     return PlanOutlook(
         plan=plan,
         rows=timeline.build_timeline(plan, surface, policy, now, begin=begin),
@@ -53,5 +55,6 @@ def build_outlook(
         warnings=warnings,
         coverage=coverage,
         strata=estimate_strata(plan, traffic),
-        reach=layering.find_planned_reach(plan, policy),
+        reach=reach,
+        comparisons=foresee_comparisons(plan, known, reach[1] if reach is not None else 1.0),
     )

@@ -52,7 +52,7 @@ def readings_to_notice(limit: Limit, level: MetricLevel, size: float, *, canary_
     if beyond <= 0:
         return inf
     if metric.is_average:
-        deviation = level.level * _coefficient_of_variation(level.spread)
+        deviation = level.level * compute_variation(level.spread)
         return float(
             planning.canary_units(
                 deviation, _to_absolute_change(limit, level, beyond), canary_share=canary_share, alpha=alpha
@@ -141,13 +141,13 @@ def _canary_trials(control: float, canary: float, share: float, alpha: float) ->
 def _canary_units(level: MetricLevel, margin: float, canary_share: float) -> float:
     return float(
         planning.canary_units(
-            level.level * _coefficient_of_variation(level.spread), margin, canary_share=canary_share, alpha=ALPHA
+            level.level * compute_variation(level.spread), margin, canary_share=canary_share, alpha=ALPHA
         )
     )
 
 
 @lru_cache(maxsize=1024)  # called hundreds of times in one search for the smallest change that is noticed
-def _coefficient_of_variation(spread: float) -> float:
+def compute_variation(spread: float) -> float:
     """Standard deviation over mean of a log-normal distribution capped at its 99th percentile."""
     values = np.exp(max(spread, 1e-3) * _cut_normal_values())
     return float(values.std() / values.mean())

@@ -7,7 +7,7 @@ from bot.rendering.answers.planning import plan_foresight
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import conversation_words, holdout_words, layer_words, stratum_words
-from bot.rendering.numbers import unseen_by_evals
+from bot.rendering.numbers import power_words, unseen_by_evals
 from core import durations
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
@@ -42,6 +42,7 @@ def render(
         blocks.lines_section(_list_dates(outlook, zone)),
         blocks.lines_section(_list_strata(outlook)),
         blocks.lines_section(_describe_foresight(outlook)),
+        blocks.lines_section(_list_comparisons(outlook)),
         blocks.lines_section(_list_unseen(outlook, evals)),
         blocks.lines_section(_list_warnings(outlook)),
     )
@@ -97,6 +98,12 @@ def _describe_foresight(outlook: PlanOutlook) -> list[str]:
     ]
 
 
+def _list_comparisons(outlook: PlanOutlook) -> list[str]:
+    """What long comparisons and the holdout could notice; empty where there are none."""
+    lines = power_words.list_lines(outlook.comparisons, outlook.known)
+    return [f"*{power_words.TITLE}*", *(f" • {line}" for line in lines[:-1]), lines[-1]] if lines else []
+
+
 def _list_unseen(outlook: PlanOutlook, evals: Mapping[int, EvalRecorded]) -> list[str]:
     lines = unseen_by_evals.list_lines(outlook.plan, evals, outlook.coverage)
     return [f"*{unseen_by_evals.TITLE}*", *(f" • {line}" for line in lines)] if lines else []
@@ -120,7 +127,7 @@ def _describe_basis(known: KnownTraffic) -> str:
 
 def _list_warnings(outlook: PlanOutlook) -> list[str]:
     """What is unwise, with what would help; the first few in full."""
-    found = list(outlook.warnings)
+    found = [*outlook.warnings, *power_words.list_warnings(outlook.comparisons)]
     if outlook.foreseen and outlook.foreseen[0]:
         found += plan_foresight.render_warnings(outlook.foreseen[0], outlook.plan.risk, outlook.foreseen[1:])
     empty = [f" • {text}." for text in stratum_words.list_empty(outlook.strata)]
