@@ -30,7 +30,7 @@ def find_rollout(parsed: ParsedCommand, context: CommandContext, world: World) -
     newest = max(started, key=_started_at, default=None)
     if newest is None:
         raise Refused(
-            "No rollout has started yet, so there is nothing that a complaint could be counted for.",
+            "No rollout has started yet, so no customer has met a new version. Nothing was recorded.",
             hint="See /rollout list --all.",
         )
     return newest

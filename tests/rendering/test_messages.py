@@ -75,7 +75,7 @@ When (each step comes only if all goes well)
  • Wed 25 Nov 07:00 CET: everyone
 Who is affected now: nobody yet; it starts with 5 in 100 customers.
 If a customer complains: once it has started, type /rollout complaint "what happened" --user <customer id> --id R-118, or ask in this thread.
-If answers look wrong to you: /rollout feels-off R-118 "what you saw". If two people say so, it stops growing.
+If answers look wrong to you: /rollout feels-off R-118 "what you saw". If two people say so, nobody else gets it for now.
 Which version did they see? /rollout whois <customer id>
 If it goes wrong we switch back within seconds and tell you here.
 [ Got it ] [ I have a concern ] [ Remind me when it reaches everyone ]
@@ -200,10 +200,10 @@ What people will notice
  • The assistant no longer apologises before every step. (for support)
  • Not changing: Refunds still go to a person.
 Limits
- • Declined to answer (rises by 1 pp): rolls back; a change that large is noticed after about 5.7 h in canary
+ • Declined to answer (rises by 1 pp): rolls back; a change that large is noticed after about 5.7 h in the small test 5 %
  • _At 200,000 requests a day; levels assumed: nothing has been measured yet._
 When, at the earliest  internal Tue 24 Nov 11:00 CET · small test 5 % Tue 24 Nov 13:00 CET · 25 % Tue 24 Nov 19:00 CET · everyone Wed 25 Nov 07:00 CET · done Fri 27 Nov 19:00 CET
-For  every rollback limit would notice a change of its size within canary
+For  every rollback limit would notice a change of its size within the small test 5 %
 Against  @sam has a concern: “Too short for refunds?”
 If it goes wrong  1 agreed limit can switch it back to v42 or stop it automatically, and every member can with one click.
 Who was told
@@ -237,7 +237,7 @@ def test_the_alert_before_and_after_the_switch_is_confirmed(words: Any, story: A
     assert plain_text.render_text(after) == snapshot("""\
 Rolled back: R-118 support-tone. Everyone is on the previous version again; it took 4.1 s. No action needed now.
 What fired  Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5). Agreed limit: rises by 1 pp (locked Tue 24 Nov 12:00 CET)
-When  canary began 12:00:00 CET, decided 13:38:02 CET
+When  small test 5 % began 12:00:00 CET, decided 13:38:02 CET
 How fast  verdict after 98 min of this stage · the look took 0.02 s · switched after 4.1 s, observed on 3 processes
 What flipped  support-assistant: v43 -> v42 (prompt only). Not touched: model, tools
 Who was hit  565 requests, about 430 people (5 % of users)
@@ -318,7 +318,7 @@ def test_support_is_told_what_customers_saw_and_what_to_say(words: Any, story: A
     )
     assert plain_text.render_text(told) == snapshot("""\
 Switched back: the support assistant answers as before again (since Tue 24 Nov 13:38 CET).
-About 430 customers saw the new version between 12:00:00 CET and 13:38:02 CET. It declined too often.
+About 430 customers saw the new version between 12:00:00 CET and 13:38:02 CET. It refused to answer too often.
 If they write in: “That was a fault on our side, please ask again.”
 Nothing else changes until you get a new notice.
 [ Customers affected ]
@@ -387,8 +387,8 @@ Paused by <@U4SAM>: “odd greetings”. It stays at 5 %. Resume: /rollout resum
 Resumed by ana (command line): “unrelated”.
 On hold: R-118, retry_rate rises by 1 pp. Nothing grows until @dana decides.
 Running again: R-118. The hold cleared by itself.
-Feels off: @sam about R-118: “too short”. If a second person says so, it goes on hold.
-Complaint: @sam about R-118: “in English”. The customer got v43; it counts for the new version, once per customer and hour.
+Feels off: @sam about R-118: “too short”. If a second person says so, nobody else gets it until somebody decides.
+Complaint: @sam about R-118: “in English”. The customer got v43: it counts for the new version, once an hour at most for one customer.
 Moved back by <@U4SAM>: one customer gets v42 again until R-118 ends: “wants short ones”.
 Concern: @sam in #support about R-118: “too soon”.
 Answered: @dana to the concerns about R-118: “we start after the sale”.

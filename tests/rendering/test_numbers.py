@@ -98,7 +98,7 @@ as of now · R-118 · whom to ask: @dana\
     assert one == snapshot("""\
 Fine so far: R-118 support-tone, 1 measure checked.
 Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. Better.
-The true difference lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than the current version. By now we would have noticed 25 fewer in 1,000. A change as large as the agreed limit would show in about 3.2 h.
+The true difference very likely lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than the current version. We would have noticed 25 fewer in 1,000 by now. A change as large as the agreed limit would show in about 3.2 h.
 as of now · R-118 · whom to ask: @dana\
 """)
 
@@ -190,7 +190,7 @@ def test_a_metric_explained_to_engineers(words: Any, story: Any) -> None:
     told = explain.render_technical(rollout, seen(words, story), "eval_pass_rate", words.points, words.zone, "now")
     assert plain_text.render_text(told) == snapshot("""\
 Better: answers that pass our checks in R-118 support-tone, 93.2 % new, 92.4 % now.
-Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. The true difference lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than the current version. By now we would have noticed 25 fewer in 1,000. A change as large as the agreed limit would show in about 3.2 h.
+Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. The true difference very likely lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than the current version. We would have noticed 25 fewer in 1,000 by now. A change as large as the agreed limit would show in about 3.2 h.
 Estimate  +0.8 pp (-0.4 … +2.1)
 Limit  drops by 2 pp, rolls back
 Evidence  2 % of what it takes to show harm
@@ -208,7 +208,7 @@ def test_a_fixed_limit_explained(words: Any, story: Any) -> None:
     told = explain.render_technical(story.running().now, seen(words, story), "latency_p95", (), words.zone, "now")
     assert plain_text.render_text(told) == snapshot("""\
 Fine: slow responses (slowest 5 %) in R-118 support-tone, 2.31 s new, 2.62 s now.
-Slow responses (slowest 5 %): 2.31 s on the new version, 2.62 s on the current one. The true difference lies between 15 % lower and 8 % lower. No problem so far.
+Slow responses (slowest 5 %): 2.31 s on the new version, 2.62 s on the current one. The true difference very likely lies between 15 % lower and 8 % lower. No problem so far.
 Estimate  -11.8 % (-15.0 … -8.0)
 Limit  exceeds 4000 ms, rolls back
 Evidence  2 % of what it takes to show harm
@@ -223,7 +223,7 @@ def test_a_metric_explained_to_everybody_else(words: Any, story: Any) -> None:
     told = explain.render_plain(story.running().now, seen(words, story), "refusal_rate", "now")
     assert plain_text.render_text(told) == snapshot("""\
 Fine: declined to answer in R-118 support-tone, 1.9 % new, 1.9 % now.
-Declined to answer: about 19 in 1,000 on the new version, about 19 in 1,000 on the current one. The true difference lies between 3 fewer in 1,000 and 4 more in 1,000. No problem so far. By now we would have noticed 6 more in 1,000.
+Declined to answer: about 19 in 1,000 on the new version, about 19 in 1,000 on the current one. The true difference very likely lies between 3 fewer in 1,000 and 4 more in 1,000. No problem so far. We would have noticed 6 more in 1,000 by now.
 If it gets worse by more than agreed (10 more in 1,000) and that is certain, everyone automatically gets the previous version again.
 as of now · R-118 · whom to ask: @dana\
 """)

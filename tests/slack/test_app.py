@@ -248,7 +248,7 @@ def test_support_moves_one_customer_back_in_one_click(office: Any) -> None:
 
 def test_a_list_of_customers_comes_in_pages_and_to_those_who_may(office: Any) -> None:
     office.start()
-    assert "customer ids are not kept here" in office.typed("ana", "customers R-1").text
+    assert "Rampart keeps no ids of customers here" in office.typed("ana", "customers R-1").text
     roles = 'roles: {operator: {groups: ["@ai-eng"]}}'
     office.apply_as_admin(f'version: 1\nkind: policy\n{roles}\ncustomers: {{keep: 30d, channels: ["#support"]}}\n')
     seen = [

@@ -84,4 +84,4 @@ def test_from_a_plan_to_a_rollback(either: Any) -> None:
     assert "565 requests, about 430 people (5 % of users)" in told
     assert "v43 -> v42 (prompt only). Not touched: model" in told
     assert "Switched back" in either.shown(either.message("#support", "Switched back"))
-    assert "declined too often" in either.shown(either.message("#support", "About 430 customers"))
+    assert "refused to answer too often" in either.shown(either.message("#support", "About 430 customers"))

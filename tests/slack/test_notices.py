@@ -42,7 +42,7 @@ def test_a_notice_follows_a_rollout_from_its_plan_to_its_pause(office):
     office.typed("ana", "pause R-1 support sees odd greetings")
     office.deliver()
     assert _says(office).startswith("On hold: nobody else gets the new version")
-    assert "When: it is stopped until somebody lets it go on." in _says(office)
+    assert "When: nobody else gets it until somebody lets it go on." in _says(office)
     paused = _thread(office)[-1]
     assert paused.startswith("Paused: nobody else gets the new version for now; a group of about 5 in 100 customers")
     assert "support sees odd greetings" in paused

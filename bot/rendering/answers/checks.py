@@ -15,7 +15,7 @@ def render(rollout: Rollout, coverage: EvalCoverage) -> Message:
     subject = wording.format_subject(rollout)
     gates = [index for index, stage in enumerate(rollout.plan.stages) if stage.terms is not None]
     if not gates:
-        return blocks.build_message(f"{subject} has no eval stage, so no results are asked for.")
+        return blocks.build_message(f"{subject} is not checked before its start: its plan has no eval stage.")
     waiting = [headline.stage_label(rollout.plan.stages[i]) for i in gates if i not in rollout.evals]
     hint = f"No results yet for {' and '.join(waiting)}: `rollout evals import FILE --rollout {rollout.id}`"
     return blocks.build_message(

@@ -54,7 +54,7 @@ def _render_none(rollout: Rollout, keeps: timedelta | None) -> Message:
             f"deleted {wording.format_duration(keeps)} after their last request."
         )
     return blocks.build_message(
-        f"No list: customer ids are not kept here, so nobody can say who got the new version of {subject}.",
+        f"No list: Rampart keeps no ids of customers here, so it cannot list who got the new version of {subject}.",
         blocks.lines_section(
             [
                 "• One customer: `/rollout whois <customer id>` always has the answer.",

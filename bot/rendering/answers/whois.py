@@ -37,7 +37,9 @@ def render(unit: str, histories: Sequence[UnitHistory], zone: str, asked_at: dat
     told = [_tell_history(who, one, zone, asked_at) for one in histories]
     first, *rest = [line for lines in told for line in lines]
     offered = [buttons.move_back(rollout, unit) for one in histories if (rollout := _find_movable(one)) is not None]
-    assigned = "What the log assigns. A process that lost sight of the log gives everybody the live version meanwhile."
+    assigned = (
+        "This is what Rampart decided. Where Rampart cannot be reached, everybody gets the live version meanwhile."
+    )
     shown = blocks.actions(*offered) if len(offered) == 1 else None  # one action id may occur once
     return blocks.build_message(first, blocks.lines_section(rest), shown, blocks.context(assigned))
 
@@ -192,7 +194,7 @@ def _explain(answer: FlagAnswer, assigned: Assignment) -> str:
         case Variant.CANARY:
             return f"random {share} in {rollout}" if assigned.percent < 100 else f"everyone gets it in {rollout}"
         case Variant.CONTROL:
-            return f"not among the random {share} in {rollout}"
+            return f"not among the random {share} who get the new version in {rollout}"
         case Variant.STABLE:
             outside = answer.reason is Reason.DEFAULT
             return f"{rollout} does not reach them in this stage" if outside else f"not compared in {rollout}"

@@ -59,7 +59,11 @@ def _suggest_next(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.RolledBack() if conversation_words.has_conversations_on_new(rollout):
             return f"To change those too: /rollout rollback {rollout.id}"
         case e.FeltOff():
-            return "If a second person says so, it goes on hold." if len(rollout.felt_off) < 2 else ""
+            return (
+                "If a second person says so, nobody else gets it until somebody decides."
+                if len(rollout.felt_off) < 2
+                else ""
+            )
         case e.BaseChanged() if event.live != rollout.plan.from_version:
             if rollout.start is not None:
                 return "Its plan is made again on that when its turn comes."
@@ -312,7 +316,7 @@ def _format_complaint_arm(rollout: Rollout, event: e.ComplaintReported) -> str:
     version = wording.escape(event.version, 40)
     if event.arm:
         which = "new" if version == wording.escape(rollout.plan.to_version, 40) else "current"
-        return f"The customer got {version}; it counts for the {which} version, once per customer and hour."
+        return f"The customer got {version}: it counts for the {which} version, once an hour at most for one customer."
     if event.version:
         return f"The customer got {version}, which is not compared right now."
     return "Which version the customer got is not known, so it counts for neither."

@@ -154,7 +154,7 @@ def _format_behaviour(text: str, audience: Sequence[str]) -> str:
 def _list_limits(plan: Plan, outlook: PlanOutlook | None) -> list[str]:
     """Each limit, what it does, and how soon it would notice a change of its size."""
     foreseen = {one.limit: one for one in (outlook.foreseen[0] if outlook is not None and outlook.foreseen else ())}
-    lines = [_describe_limit(limit, foreseen.get(limit)) for limit in plan.limits[:MAX_LIMITS]]
+    lines = [_describe_limit(limit, foreseen.get(limit), plan) for limit in plan.limits[:MAX_LIMITS]]
     if len(plan.limits) > MAX_LIMITS:
         lines.append(wording.format_remainder(len(plan.limits) - MAX_LIMITS))
     if outlook is not None and outlook.known.daily_requests is None:
@@ -165,7 +165,7 @@ def _list_limits(plan: Plan, outlook: PlanOutlook | None) -> list[str]:
     return lines
 
 
-def _describe_limit(limit: Limit, foreseen: LimitForesight | None) -> str:
+def _describe_limit(limit: Limit, foreseen: LimitForesight | None, plan: Plan) -> str:
     title = measure_rows.escaped_title(limit.metric, limit.entry.title)
     name = f"{title} ({wording.escape(limits.format_limit(limit), 100)})"
     does = (
@@ -175,12 +175,20 @@ def _describe_limit(limit: Limit, foreseen: LimitForesight | None) -> str:
         if limit.role is LimitRole.ROLLBACK
         else "stops growth"
     )
-    return f"{name}: {does}{f'; {_describe_notice_time(foreseen)}' if foreseen is not None else ''}"
+    return f"{name}: {does}{f'; {_describe_notice_time(foreseen, plan)}' if foreseen is not None else ''}"
 
 
-def _describe_notice_time(one: LimitForesight) -> str:
+def _name_stage(plan: Plan, name: str) -> str:
+    """A stage inside a sentence, in the words of every other message: `the small test 5 %`."""
+    stage = next((stage for stage in plan.stages if stage.name == name), None)
+    if stage is None or stage.kind is StageKind.COHORT:
+        return wording.escape(name, 40)
+    return f"the {headline.stage_label(stage)}"
+
+
+def _describe_notice_time(one: LimitForesight, plan: Plan) -> str:
     """How soon the first compared stage would notice a change of the limit's size, or what it could notice instead."""
-    stage = wording.escape(one.stage, 40)
+    stage = _name_stage(plan, one.stage)
     if one.noticed is not None and one.is_noticed_in_time:
         return f"a change that large is noticed after about {wording.format_duration(one.noticed)} in {stage}"
     if one.smallest is None:
@@ -257,7 +265,7 @@ def _list_reasons_for(rollout: Rollout, outlook: PlanOutlook | None) -> list[str
     if rollout.started_at is None and outlook is not None and outlook.foreseen and outlook.foreseen[0]:
         acting = [one for one in outlook.foreseen[0] if one.limit.role is LimitRole.ROLLBACK]
         if acting and all(one.is_noticed_in_time for one in acting):
-            stage = wording.escape(acting[0].stage, 40)
+            stage = _name_stage(rollout.plan, acting[0].stage)
             reasons.append(f"every rollback limit would notice a change of its size within {stage}")
     if rollout.drilled:
         took = wording.format_duration(max(rollout.drilled.values()))
@@ -284,7 +292,7 @@ def _list_reasons_against(rollout: Rollout, facts: DecisionFacts) -> list[str]:
         late = [one for one in facts.outlook.foreseen[0] if not one.is_noticed_in_time]
         if late:
             names = wording.join_limited([wording.title_in_sentence(one.limit.entry.title) for one in late], 4)
-            stage = wording.escape(late[0].stage, 40)
+            stage = _name_stage(rollout.plan, late[0].stage)
             reasons.append(f"{stage} may be too short to notice a change as large as the limit: {names}")
     if facts.outlook is not None:
         reasons += stratum_words.list_empty(facts.outlook.strata)

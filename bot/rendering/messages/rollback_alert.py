@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from bot.rendering import wording
+from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import conversation_words
@@ -162,7 +162,7 @@ def _describe_timing(rollout: Rollout, event: RolledBack, at: datetime, zone: st
     if event.verdict_seconds is None or rollout.stage is None:
         return decided
     began = at - timedelta(seconds=event.verdict_seconds)
-    return f"{wording.escape(rollout.stage.name, 40)} began {wording.format_clock_time(began, zone)}, {decided}"
+    return f"{headline.stage_label(rollout.stage)} began {wording.format_clock_time(began, zone)}, {decided}"
 
 
 def _describe_durations(event: RolledBack, flip: FlipConfirmed | None) -> str:

@@ -54,7 +54,7 @@ def explain_measure(measure: Measure, power: Power) -> list[str]:
     if measure.cleared:
         sentences.append("It is shown to stay within the agreed limit.")
     if power.noticeable is not None and not measure.absolute:
-        sentences.append(f"By now we would have noticed {_format_change(measure, power.noticeable)}.")
+        sentences.append(f"We would have noticed {_format_change(measure, power.noticeable)} by now.")
     if power.decided_in:
         size = "the agreed limit" if measure_rows.is_agreed(measure) else "the one we watch for"
         sentences.append(
@@ -88,7 +88,7 @@ def _describe_interval(measure: Measure) -> str:
     if measure.low == measure.high:
         return f"The difference is {_format_difference(measure, measure.low)}."
     return (
-        f"The true difference lies between {_format_difference(measure, measure.low)} and "
+        f"The true difference very likely lies between {_format_difference(measure, measure.low)} and "
         f"{_format_difference(measure, measure.high)}."
     )
 

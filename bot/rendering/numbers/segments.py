@@ -33,7 +33,7 @@ def render_plain(rollout: Rollout, latest: LatestNumbers, as_of: str) -> Message
     """The worst segments as sentences, for people who did not ask for numbers."""
     judged = [m for m in sort_worst_first(latest.segments) if m.word not in measure_rows.UNJUDGED_WORDS]
     if not latest.segments:
-        return _render_no_data(rollout, latest, as_of)
+        return _render_no_data(rollout, latest, as_of, is_plain=True)
     sentences = [plain_words.describe_segment(m) for m in judged[:MAX_NAMED]]
     return blocks.build_message(
         _format_first_line(rollout, latest, judged),
@@ -100,7 +100,7 @@ def segment_names(segments: tuple[Measure, ...]) -> list[str]:
     return [wording.escape(name, 80) for name in dict.fromkeys(m.segment for m in segments)]
 
 
-def _render_no_data(rollout: Rollout, latest: LatestNumbers, as_of: str) -> Message:
+def _render_no_data(rollout: Rollout, latest: LatestNumbers, as_of: str, *, is_plain: bool = False) -> Message:
     if latest.segments_checked:
         first = (
             f"Segments: {latest.segments_checked} checked for {wording.format_subject(rollout)}. Nothing stands out."
@@ -108,7 +108,7 @@ def _render_no_data(rollout: Rollout, latest: LatestNumbers, as_of: str) -> Mess
     else:
         first = f"Segments: none could be checked yet for {wording.format_subject(rollout)}."
     hint = "Name them in the rollout file (segments) and send them with each observation."
-    hints = [] if latest.segments_checked else [hint]
+    hints = [] if latest.segments_checked or is_plain else [hint]
     return blocks.build_message(first, blocks.lines_section(hints), blocks.context(f"as of {as_of} · {rollout.id}"))
 
 

@@ -35,7 +35,7 @@ class ComplaintListeners:
             world = self._service.load_world()
             candidates = complaint_form.list_candidates(world)
             if not candidates:
-                raise Refused("No rollout has started yet, so there is nothing that a complaint could be counted for.")
+                raise Refused("No rollout has started yet, so no customer has met a new version. Nothing was recorded.")
             form = complaint_form.build_form(candidates, world, origin.channel_id, str(body["message_ts"]))
             self._client.views_open(trigger_id=body["trigger_id"], view=form)
             responder.respond(None)

@@ -32,7 +32,7 @@ def describe(rollout: Rollout, notice: NoticePlan, name: str, dates: RolloutDate
                 )
             return f"Reached everyone: all customers get the new version of the {name}."
         case RolloutState.ON_HOLD | RolloutState.PAUSED:
-            return f"On hold: nobody else gets the new version of the {name} for now. {_capitalize(reached)} has it."
+            return f"On hold: nobody else gets the new version of the {name} for now. {_capitalize(reached)} keeps it."
         case RolloutState.RUNNING | RolloutState.WAITING:
             if percent >= 100:
                 return f"Everyone has it: all customers get the new version of the {name}. {NOT_FINAL}"
@@ -97,9 +97,10 @@ def describe_dates(rollout: Rollout, dates: RolloutDates, zone: str) -> list[str
     if rollout.state is RolloutState.DONE or schedule.customer_percent(rollout) >= 100:
         return ["*When:* everyone has it."]
     if rollout.state in {RolloutState.ON_HOLD, RolloutState.PAUSED}:
-        return ["*When:* it is stopped until somebody lets it go on. You will be told here."]
+        return ["*When:* nobody else gets it until somebody lets it go on. You will be told here."]
     if dates.phases and all(phase.at is None for phase in dates.phases):
-        return [f"*When:* the date is not set yet; {schedule.format_completion(dates, zone)} if all goes well."]
+        done = schedule.format_completion(dates, zone)
+        return [f"*When:* the date is not set yet. Once it starts: {done} if all goes well."]
     if len(dates.phases) < 2:
         return [f"*When:* {schedule.format_completion(dates, zone)} if all goes well."]
     return ["*When* (each step comes only if all goes well)", *schedule.list_phases(dates, zone)]

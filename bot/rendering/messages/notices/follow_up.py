@@ -19,7 +19,7 @@ FollowedUp: TypeAlias = e.Started | e.Completed | e.Abandoned | e.RolledBack
 """The events of which a channel hears that got a notice."""
 
 _FAULT_WORDS = {
-    "refusal_rate": "declined too often",
+    "refusal_rate": "refused to answer too often",
     "eval_pass_rate": "gave worse answers more often",
     "critical_fail_rate": "made serious mistakes more often",
     "hard_error_rate": "failed more often",
@@ -72,8 +72,8 @@ def render(
         case e.Started():
             known = schedule.estimate_dates(rollout, at)
             all_of_them = schedule.format_completion(known, zone)
-            first = f"Started: the new version of the {name} is rolling out. If all goes well: {all_of_them}."
-            body = ["Customers get it step by step, a few at first. The notice above says what they may notice."]
+            first = f"Started: the first customers get the new version of the {name}. If all goes well: {all_of_them}."
+            body = ["More get it step by step. The notice above says what they may notice."]
         case e.Completed():
             first = f"Reached everyone: all customers now get the new version of the {name}."
             quotes = [
@@ -150,7 +150,7 @@ def _describe_exposure(event: e.RolledBack, rollout: Rollout, at: datetime, zone
         return f"{people} the new version{span}. {explanation}."
     counts = _format_counts(rollout, finding)
     if finding.segment:
-        where = f"Where {wording.format_segment(finding.segment)} it {fault}{counts}"
+        where = f"Where {wording.format_segment(finding.segment)}, it {fault}{counts}"
         return f"{people} the new version{span}. {where}; we saw no fault elsewhere."
     return f"{people} the new version{span}. It {fault}{counts}."
 

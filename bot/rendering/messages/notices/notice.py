@@ -122,8 +122,9 @@ def _format_footer(rollout: Rollout, notice: NoticePlan) -> str:
     read = rollout.acknowledged.get(notice.key, ())
     who = f"Read by {wording.join_limited([wording.escape(r, 40) for r in read])}"
     over = rollout.state in {RolloutState.ABANDONED, RolloutState.ROLLED_BACK}
-    asked = "Please confirm with Got it" if notice.acknowledge and not over else "Confirming is optional"
-    return f"{who if read else asked} · Owner: {wording.format_owner(rollout)} · Questions in thread · {rollout.id}"
+    asked = "Please confirm with Got it" if notice.acknowledge else "Confirming is optional"
+    shown = f"{who} · " if read else "" if over else f"{asked} · "
+    return f"{shown}Owner: {wording.format_owner(rollout)} · Questions in thread · {rollout.id}"
 
 
 def changes_for_audiences(rollout: Rollout, *audiences: str) -> list[BehaviourChange]:
@@ -158,13 +159,20 @@ def _build_support_text(rollout: Rollout, known: RolloutDates, zone: str) -> lis
         *change_status.describe_dates(rollout, known, zone),
         f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
         *_list_switched_back(rollout),
-        f"*If a customer complains:* once it has started, type "
+        f"*If a customer complains:* {'once it has started, ' if rollout.started_at is None else ''}type "
         f'/rollout complaint "what happened" --user &lt;customer id&gt; --id {rollout.id}, or ask in this thread.',
-        f'*If answers look wrong to you:* /rollout feels-off {rollout.id} "what you saw". If two people say so, '
-        "it stops growing.",
+        f"*If answers look wrong to you:* {_describe_doubt(rollout)}",
         "*Which version did they see?* /rollout whois <customer id>".replace("<", "&lt;").replace(">", "&gt;"),
     ]
     return body if rollout.state is RolloutState.DONE else [*body, _IF_IT_GOES_WRONG]
+
+
+def _describe_doubt(rollout: Rollout) -> str:
+    """What somebody does who thinks that the new version answers badly, and what comes of it."""
+    if rollout.state is RolloutState.DONE:
+        return f"tell {wording.format_owner(rollout)} in this thread."
+    follows = "somebody has to decide how it goes on" if rollout.percent >= 100 else "nobody else gets it for now"
+    return f'/rollout feels-off {rollout.id} "what you saw". If two people say so, {follows}.'
 
 
 def _build_marketing_text(rollout: Rollout, known: RolloutDates, zone: str) -> list[str]:

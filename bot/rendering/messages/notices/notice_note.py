@@ -47,7 +47,7 @@ def render(before: Rollout, after: Rollout, event: NotedEvent, name: str, at: da
             text = "No longer delayed: it can start as announced."
         case e.Held():
             owner = wording.format_owner(after)
-            text = f"On hold: {_describe_stop(after)} Rampart stopped it; {owner} decides what happens next."
+            text = f"On hold: {_describe_stop(after)} {_explain_hold(event)} {owner} decides what happens next."
         case e.Paused():
             why = f": “{wording.escape(event.reason)}”" if event.reason else "."
             text = f"Paused: {_describe_stop(after)} {wording.format_actor(event.by)} paused it{why}"
@@ -55,7 +55,7 @@ def render(before: Rollout, after: Rollout, event: NotedEvent, name: str, at: da
             told = before.hold is None or not holds.clears_itself(before.hold.key)
             text = "Continuing: more customers will get it, step by step." if told else ""
         case e.StageExtended():
-            text = "Continuing: it stays with the same customers until there is enough to decide."
+            text = "Continuing: it stays with the same customers until enough is known."
         case e.StratumRolledBack():
             text = f"Switched back for some: {stratum_words.describe_for_customers(after, name)}."
         case e.ConcernsAnswered():
@@ -92,8 +92,22 @@ def _describe_move(before: Rollout, after: Rollout, zone: str) -> str:
     return f"Moved: {moved}, not {_at(before.start, zone)}." if before.start else f"Date set: {moved}."
 
 
+def _explain_hold(event: e.Held) -> str:
+    """Why Rampart stopped it, without numbers."""
+    kind = event.key.partition(":")[0]
+    if event.key.startswith(holds.UNDECIDED):
+        return "Nothing looks wrong, but too little is known yet to go on."
+    if kind == "felt_off":
+        return "Two people said that the new version feels off."
+    if event.key.startswith(holds.VOTES):
+        return "Testers find the new version worse."
+    if kind in {"limit", holds.COMPLAINTS}:
+        return "Something is worse than agreed."
+    return "Rampart stopped it."
+
+
 def _describe_stop(rollout: Rollout) -> str:
-    return f"nobody else gets the new version for now; {change_status.describe_reach(rollout)} has it."
+    return f"nobody else gets the new version for now; {change_status.describe_reach(rollout)} keeps it."
 
 
 def _at(at: datetime, zone: str) -> str:

@@ -57,7 +57,7 @@ def request_reminder(rollout: Rollout, command: c.RequestReminder, context: Cont
 
 def record_felt_off(rollout: Rollout, command: c.FeelsOff, context: Context) -> list[e.RolloutEvent]:
     """That a person thinks the new version feels off; enough of them hold the rollout."""
-    preconditions.require_under_way(rollout, "doubt")
+    preconditions.require_under_way(rollout, "judge")
     if any(is_same_person(who, context.by.id) for who in rollout.felt_off):
         return []
     felt = e.FeltOff(by=context.by.id, handle=context.by.name, text=command.text.strip())
