@@ -42,6 +42,9 @@ PARTS = {
     "warehouse": Part(
         module="bench.evidence.warehouse", title="rows of a warehouse pulled to a rollback, against sending them"
     ),
+    "judged_rollouts": Part(
+        module="bench.evidence.judged_rollouts", title="drops that only a judge sees, and judges that move, end to end"
+    ),
     "crowded": Part(
         module="bench.program.crowded", title="evaluations, observations and looks beside fifty running rollouts"
     ),

@@ -17,8 +17,8 @@ GOOD_ABOVE = 0.2
 """A round is good if no comparison has a smaller p-value: nothing hints that the judge has moved."""
 COMPLETE = 0.8
 """Share of the anchors that a judge has to judge for a round to count."""
-BACK_AT = log(20)
-"""A judge is back once its newest verdicts are so much likelier under those before it moved."""
+ROUNDS_BACK = 2
+"""A judge is back once so many rounds together differ from those before it moved by no more than a good round does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,24 +54,16 @@ def compare_rounds(rounds: Sequence[Verdicts]) -> DriftTest:
     return DriftTest(p=min(compute_change_p(_count(rounds, late)) for late in tested), comparisons=len(tested))
 
 
-def is_back(before: Sequence[Verdicts], moved: Sequence[Verdicts], since: Sequence[Verdicts]) -> bool:
-    """Whether the verdicts `since` fit those `before` the judge moved twenty times as well as those when it `moved`."""
-    ratio = 0.0
-    for one in since:
-        for anchor, passed in one.items():
-            was, now = _estimate_rate(before, anchor), _estimate_rate(moved, anchor)
-            ratio += log(was / now) if passed else log((1 - was) / (1 - now))
-    return ratio >= BACK_AT
+def is_back(before: Sequence[Verdicts], since: Sequence[Verdicts]) -> bool:
+    """Whether the newest rounds `since` a judge moved are as those `before` it did."""
+    if len(since) < ROUNDS_BACK:
+        return False
+    return compute_change_p(_count([*before, *since[-ROUNDS_BACK:]], ROUNDS_BACK)) > GOOD_ABOVE
 
 
 def count_passes(verdicts: Verdicts) -> tuple[int, int]:
     """(anchors that passed, anchors that were judged) of one round."""
     return sum(verdicts.values()), len(verdicts)
-
-
-def _estimate_rate(rounds: Sequence[Verdicts], anchor: str) -> float:
-    seen = [one[anchor] for one in rounds if anchor in one]
-    return (sum(seen) + 0.5) / (len(seen) + 1)
 
 
 def _count(rounds: Sequence[Verdicts], late: int) -> list[ItemCounts]:

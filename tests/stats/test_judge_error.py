@@ -87,5 +87,24 @@ def test_an_anchor_counts_once_however_often_it_was_judged() -> None:
 
 def test_a_judge_that_is_as_before_is_back_and_one_that_stays_moved_is_not() -> None:
     before, moved = {f"a{i}": i < 36 for i in range(40)}, {f"a{i}": i < 26 for i in range(40)}
-    assert find_drift.is_back([before] * 3, [moved] * 2, [before])
-    assert not find_drift.is_back([before] * 3, [moved] * 2, [moved] * 5)
+    assert find_drift.is_back([before] * 3, [before] * 2)
+    assert find_drift.is_back([before] * 3, [moved] * 4 + [before] * 2)
+    assert not find_drift.is_back([before] * 3, [before])
+    assert not any(find_drift.is_back([before] * 3, [moved] * many) for many in range(1, 8))
+
+
+def test_a_judge_that_stays_moved_is_seldom_called_back_though_its_verdicts_vary() -> None:
+    chance = np.random.default_rng(4)
+
+    def draw(good: float, bad: float) -> dict[str, bool]:
+        passed = chance.random(40) < np.where(np.arange(40) < 30, good, bad)
+        return {f"a{anchor}": bool(one) for anchor, one in enumerate(passed)}
+
+    called, seen = 0, 0
+    while seen < 40:
+        before, moved = [draw(0.9, 0.15) for _ in range(3)], draw(0.7, 0.05)
+        if find_drift.compare_rounds([*before, moved]).is_moved(3):
+            seen += 1
+            since = [draw(0.7, 0.05) for _ in range(6)]
+            called += any(find_drift.is_back(before, since[: many + 1]) for many in range(6))
+    assert called <= 12, "a few of those whose move was found by a lucky round"

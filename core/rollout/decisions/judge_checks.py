@@ -64,7 +64,7 @@ def _judge_round(check: JudgeCheck, command: c.RecordAnchors) -> list[e.RolloutE
     )
     if check.moved is not None and complete:
         since = (*check.since, command.verdicts)
-        is_back = find_drift.is_back(check.before_it_moved, check.when_it_moved, since)
+        is_back = find_drift.is_back(check.before_it_moved, since)
         return [judged, e.JudgeSettled(round=command.round)] if is_back else [judged]
     if test is None or not test.is_moved(check.tests + 1):
         return [judged]

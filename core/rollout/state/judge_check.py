@@ -37,11 +37,6 @@ class JudgeCheck:
         """The rounds up to the last good one."""
         return self.rounds[: self.trusted_rounds]
 
-    @property
-    def when_it_moved(self) -> tuple[Verdicts, ...]:
-        """The rounds after the last good one, up to the one that showed that it moved."""
-        return self.rounds[self.trusted_rounds :]
-
     def measure_error(self) -> KnownError | None:
         """The judge's error on labelled anchors while it was trusted; None without labels of both kinds."""
         return known_error.measure_error(self.labels, self.rounds if self.moved is None else self.before_it_moved)

@@ -1,8 +1,8 @@
 """How soon anchors show that a judge has moved, by their number, and how often they say so of one that has not.
 
-Run it with `python -m bench.judge_drift RUNS`. Three quarters of the anchors are good answers, of which the judge
-passes 90 %; of the others it fails 85 %. From the fourth round on it is strict (70 % and 95 %), in twelve rounds. Its
-verdicts are drawn anew in each round, or stay with the anchor and flip in 5 % of cases.
+Run it with `python -m bench.evidence.judge_drift RUNS`. Three quarters of the anchors are good answers, of which the
+judge passes 90 %; of the others it fails 85 %. From the fourth round on it is strict (70 % and 95 %), in twelve rounds.
+Its verdicts are drawn anew in each round, or stay with the anchor and flip in 5 % of cases.
 """
 
 import sys
