@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Literal, NoReturn, TypeAlias
 
 from core.files import build_plan
-from core.files.checks import check_files, layer_checks
+from core.files.bundle_file import BundleFile
+from core.files.checks import bundle_checks, check_files, layer_checks
 from core.files.checks.metric_checks import check_metrics_in_force
 from core.files.policy_file import PolicyFile, policy_from_file
 from core.files.prompt_files import ReadPrompt, refuse_prompt_file
@@ -17,6 +18,7 @@ from core.files.syntax.problems import FieldPath, FileProblem, UnreadableFile, s
 from core.files.syntax.times import format_moment
 from core.metrics.catalogue import Metric
 from core.rollout import commands as c
+from core.rollout.concurrency import bundles
 from core.rollout.context import Actor, is_slack_user_id
 from core.rollout.plans.plan import Plan
 from core.rollout.refusal import NotFound, Refused
@@ -26,7 +28,7 @@ from core.rollout.state.surface import Surface
 from core.rollout.state.world import World
 from core.service import CommandOutcome, CommandRequest, RolloutService
 
-FileKind: TypeAlias = Literal["rollout", "surface", "policy"]
+FileKind: TypeAlias = Literal["rollout", "bundle", "surface", "policy"]
 ResolveHandle: TypeAlias = Callable[[str], str]  # @handle -> Slack user id; without Slack, the handle itself
 
 
@@ -43,10 +45,11 @@ class AppliedFile:
     """The result of applying a file. `changed` is False if it describes what is already the case."""
 
     kind: FileKind
-    id: str  # R-1, the surface's name, or "policy"
+    id: str  # R-1, the name of the surface or of the bundle, or "policy"
     changed: bool
     outcome: CommandOutcome
     warnings: tuple[FileProblem, ...]
+    rollouts: tuple[str, ...] = ()  # the ids of those in a bundle, in its order
 
 
 def apply_text(
@@ -62,7 +65,7 @@ def apply_text(
     explain_undrivable: Callable[[str], str] = lambda url: "",
     source: str = "",
 ) -> AppliedFile:
-    """Apply a rollout, surface or policy file.
+    """Apply a rollout, bundle, surface or policy file.
 
     `read_prompt` reads a prompt that stands in a file beside this one. `explain_undrivable` says why a flag provider's
     address would never be called; empty if it would. Raises `UnreadableFile` with every problem and its line,
@@ -83,20 +86,18 @@ def apply_text(
             policy = policy_from_file(file)
             command, kind, name = c.ApplyPolicy(policy=policy, fingerprint=policy.fingerprint()), "policy", "policy"
         case RolloutFile():
-            plan, warnings = plan_from_file(file, world, at, resolve_handle)
-            _refuse_undrivable(file, plan, world, explain_undrivable)
-            if not is_slack_user_id(plan.owner) and plan.needs_approval:
-                why = (
-                    f"{plan.owner_handle} cannot be looked up without Slack, but the approvals need to know who that is"
-                )
-                warnings = (*warnings, _build_owner_warning(file, why))
-            warnings = (*warnings, *_warn_of_unasked_testers(file, plan, warnings))
-            command, kind, name = build_plan_command(file, plan, world), "rollout", plan.name
+            command, warnings = _build_rollout_command(file, world, at, resolve_handle, explain_undrivable)
+            kind, name = "rollout", file.rollout
+        case BundleFile():
+            command, warnings = _build_bundle_command(file, world, at, resolve_handle, explain_undrivable)
+            kind, name = "bundle", file.bundle
     outcome = service.handle(CommandRequest(command=command, command_id=command_id, by=by, at=at, source=source))
     rollout = outcome.world.find_named(name) if kind == "rollout" else None
+    bundle = bundles.find_bundle(outcome.world, name) if kind == "bundle" else None
     return AppliedFile(
         kind=kind,  # type: ignore[arg-type]
         id=rollout.id if rollout else name,
+        rollouts=tuple(one.id for one in bundle.members) if bundle is not None else (),
         changed=bool(outcome.positions) and not outcome.repeated,
         outcome=replace(outcome, rollout=rollout or outcome.rollout),
         warnings=warnings,
@@ -116,6 +117,49 @@ def _warn_of_holdout(file: RolloutFile, world: World) -> tuple[FileProblem, ...]
         for one in holding
         if one.plan.holdout is not None and (due := holdout.find_due(one)) is not None
     )
+
+
+def _build_rollout_command(
+    file: RolloutFile,
+    world: World,
+    at: datetime,
+    resolve_handle: ResolveHandle,
+    explain_undrivable: Callable[[str], str],
+) -> tuple[c.PlanRollout, tuple[FileProblem, ...]]:
+    """The command that plans what a rollout file describes, and what is unwise about it."""
+    plan, warnings = plan_from_file(file, world, at, resolve_handle)
+    _refuse_undrivable(file, plan, world, explain_undrivable)
+    if not is_slack_user_id(plan.owner) and plan.needs_approval:
+        why = f"{plan.owner_handle} cannot be looked up without Slack, but the approvals need to know who that is"
+        warnings = (*warnings, _build_owner_warning(file, why))
+    warnings = (*warnings, *_warn_of_unasked_testers(file, plan, warnings))
+    return build_plan_command(file, plan, world), warnings
+
+
+def _build_bundle_command(
+    file: BundleFile,
+    world: World,
+    at: datetime,
+    resolve_handle: ResolveHandle,
+    explain_undrivable: Callable[[str], str],
+) -> tuple[c.PlanBundle, tuple[FileProblem, ...]]:
+    """The command that plans all rollouts of a bundle, and what is unwise about them.
+
+    The problems of all of them are told at once.
+    """
+    problems, plans = list(bundle_checks.check(file)), []
+    for one in file.rollouts:
+        try:
+            command, warnings = _build_rollout_command(one, world, at, resolve_handle, explain_undrivable)
+        except UnreadableFile as unreadable:
+            problems += unreadable.problems
+            continue
+        problems += warnings
+        plans.append(command)
+    warned = _raise_on_errors(tuple(problems))
+    by_name = {one.plan.name: one for one in plans}
+    ordered = tuple(by_name[name] for name in file.names)
+    return c.PlanBundle(name=file.bundle, order=file.order, plans=ordered), warned
 
 
 def build_plan_command(file: RolloutFile, plan: Plan, world: World) -> c.PlanRollout:

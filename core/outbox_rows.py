@@ -5,15 +5,29 @@ from datetime import datetime
 from typing import Any
 
 from core.outbox_tasks import FlagTask, MessageTask, RevertTask
-from core.rollout.concurrency import start_queue
+from core.rollout.concurrency import bundles, start_queue
 from core.rollout.notifications import announcements, direct_messages, feedback_requests
 from core.rollout.serving import driving
 from core.rollout.state import events as e
-from core.rollout.state.model import RolloutState
+from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.surface import SurfaceEvent
 from core.rollout.state.world import World
 from core.store.log.event_log import StoredEvent
 
+_BUNDLE_EVENTS = (
+    e.Planned,
+    e.ApprovalRequested,
+    e.Approved,
+    e.Started,
+    e.StageEntered,
+    e.Held,
+    e.HoldCleared,
+    e.Paused,
+    e.Resumed,
+    e.RolledBack,
+    e.Completed,
+    e.Abandoned,
+)
 _QUEUE_EVENTS = (e.Started, e.StartScheduled, e.RolledBack, e.Completed, e.Abandoned, e.Planned)
 
 
@@ -22,18 +36,22 @@ def build_rows(stored: StoredEvent, before: World, after: World, now: datetime) 
     name = stored.stream.partition(":")[2]
     if isinstance(stored.event, e.RolloutEvent):
         yield from _build_rollout_rows(stored, stored.event, name, before, after, now)
-        yield from _build_queue_rows(stored, name, after, now)
+        yield from _build_neighbour_rows(stored, name, after, now)
     elif isinstance(stored.event, SurfaceEvent):
         for told in announcements.announce_for_surface(stored.event, stored.position, after.surfaces[name]):
             yield MessageTask(announcement=told, position=stored.position).build_row(now)
 
 
-def _build_queue_rows(stored: StoredEvent, rollout: str, world: World, now: datetime) -> Iterator[tuple[Any, ...]]:
-    """Edits of the cards of those in the queue of the surface, whose places this event changes."""
-    if not isinstance(stored.event, _QUEUE_EVENTS):
-        return
-    for one in start_queue.list_queue(world.rollouts.values(), world.rollouts[rollout].plan.surface, now):
-        if one.id != rollout and announcements.CARD_KEY in one.messages:
+def _build_neighbour_rows(stored: StoredEvent, rollout: str, world: World, now: datetime) -> Iterator[tuple[Any, ...]]:
+    """Edits of the cards of others that show what this event changes: their place in the queue, or their bundle."""
+    changed, shown = world.rollouts[rollout], list[Rollout]()
+    if isinstance(stored.event, _QUEUE_EVENTS):
+        shown += start_queue.list_queue(world.rollouts.values(), changed.plan.surface, now)
+    bundle = bundles.find_bundle_of(world, changed) if isinstance(stored.event, _BUNDLE_EVENTS) else None
+    if bundle is not None:
+        shown += bundle.list_others(changed)
+    for one in {one.id: one for one in shown if one.id != rollout}.values():
+        if announcements.CARD_KEY in one.messages:
             yield MessageTask(announcement=announcements.build_card(one), position=stored.position).build_row(now)
 
 

@@ -16,7 +16,7 @@ from core.rollout import command_events
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused
-from core.rollout.state.events import Event, NewEvent
+from core.rollout.state.events import NewEvent
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.world import World
 from core.rollout_reader import RolloutReader
@@ -76,12 +76,12 @@ class RolloutService(RolloutReader):
         with self.database.writing_outside_log() as connection:
             return served_units.erase_unit(connection, unit)
 
-    def preview(self, request: CommandRequest) -> tuple[Event, ...]:
-        """The events that `request` would record, decided on the cached world. Writes nothing.
+    def preview(self, request: CommandRequest) -> tuple[NewEvent, ...]:
+        """The events, each with its stream, that `request` would record, decided on the cached world. Writes nothing.
 
         Raises what `handle` would raise: `Refused`, `NotFound` or `Conflict`.
         """
-        return tuple(entry.event for entry in _decide(self.cached_world(), request))
+        return tuple(_decide(self.cached_world(), request))
 
     def handle(self, request: CommandRequest) -> CommandOutcome:
         """Carry out one command, exactly once per command id.
@@ -282,8 +282,8 @@ def _find_text_author(request: CommandRequest) -> str:
 
 
 def _find_rollout_id(request: CommandRequest, recorded: tuple[StoredEvent, ...]) -> str:
-    named = next((r.stream.partition(":")[2] for r in recorded if r.stream.startswith("rollout:")), "")
-    return named or request.rollout
+    named = [r.stream.partition(":")[2] for r in recorded if r.stream.startswith("rollout:")]
+    return request.rollout if request.rollout in named or not named else named[0]
 
 
 def _build_repeated_outcome(known: CommandAnswer, world: World, request: CommandRequest) -> CommandOutcome:

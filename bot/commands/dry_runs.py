@@ -5,6 +5,7 @@ from bot.rendering.answers.planning import dry_run
 from bot.rendering.blocks.blocks import Message
 from core.report_sources import review_sources
 from core.rollout import commands as c
+from core.rollout.concurrency import bundles
 from core.rollout.notifications.announcements import Announcement, announce
 from core.rollout.notifications.direct_messages import announce_directly
 from core.rollout.refusal import NotFound
@@ -19,8 +20,10 @@ FLAG = "dry-run"
 def try_command(command: c.Command, rollout_id: str, what: str, context: CommandContext) -> Message:
     """What `command` would record and post; `what` is the command as typed. Raises what carrying it out would raise."""
     world = context.service.load_world()
-    rollout = world.find_rollout(rollout_id)
-    if rollout is None:
+    named = world.find_rollout(rollout_id)
+    bundle = bundles.find_bundle(world, rollout_id) if named is None else None
+    about = named or (bundle.members[0] if bundle is not None else None)
+    if about is None:
         raise NotFound(f"There is no {rollout_id}.", hint="See /rollout list.")
     request = CommandRequest(
         command=review_sources.complete_command(context.service, command, rollout_id),
@@ -31,13 +34,15 @@ def try_command(command: c.Command, rollout_id: str, what: str, context: Command
     )
     steps: list[tuple[e.Event, Rollout]] = []
     announced: list[Announcement] = []
-    for number, event in enumerate(context.service.preview(request), start=1):
+    states: dict[str, Rollout] = {}
+    for number, entry in enumerate(context.service.preview(request), start=1):
+        event, name = entry.event, entry.stream.partition(":")[2]
         if isinstance(event, e.RolloutEvent):
-            after = evolve(rollout, event, context.at)
+            before = states.get(name) or world.get_rollout(name)
+            about = states[name] = evolve(before, event, context.at)
             position = world.position + number
-            announced += announce(event, position, rollout, after)
-            followers = world.subscribers.followers_of(after.plan.surface)
-            announced += announce_directly(event, position, after, followers, context.at)
-            rollout = after
-        steps.append((event, rollout))
+            announced += announce(event, position, before, about)
+            followers = world.subscribers.followers_of(about.plan.surface)
+            announced += announce_directly(event, position, about, followers, context.at)
+        steps.append((event, about))
     return dry_run.render(f"`/rollout {what}`", steps, announced, world.policy.timezone)

@@ -52,6 +52,8 @@ def answer_as_json(parsed: ParsedCommand, context: CommandContext) -> dict[str, 
         return {
             "rollouts": [rollouts.rollout_to_json(r, find_neighbours(world, r, context.at)) for r in chosen],
         }
+    if parsed.verb == "status" and (named := resolve.find_bundle_in_line(parsed.rollout, world)) is not None:
+        return rollouts.bundle_to_json(named[0], world, context.at)
     rollout = resolve.find_rollout(parsed.rollout, world, thread_ts=context.thread_ts)
     if not isinstance(rollout, Rollout):
         raise NotFound(rollout.question)

@@ -4,7 +4,16 @@ import re
 from dataclasses import replace
 from typing import assert_never
 
-from bot.commands import complaints, dry_runs, freeze_verbs, help_pages, json_answers, request, subscription_verbs
+from bot.commands import (
+    bundle_verbs,
+    complaints,
+    dry_runs,
+    freeze_verbs,
+    help_pages,
+    json_answers,
+    request,
+    subscription_verbs,
+)
 from bot.commands.answers import (
     evidence_queries,
     metric_queries,
@@ -45,6 +54,8 @@ def perform(parsed: ParseResult, context: CommandContext) -> Message:
             raise ClarificationNeeded(parsed.hint, choices=_suggest_choices(parsed, context))
         case ParsedCommand(flags=flags) if "json" in flags and not holds_answers(parsed):
             return json_answers.render_in_slack(parsed, context)
+        case ParsedCommand() if (told := bundle_verbs.answer(parsed, context)) is not None:
+            return told
         case ParsedCommand(verb="help"):
             if parsed.args:
                 return help_pages.render_page(parsed.args[0])
@@ -248,7 +259,7 @@ def _render_outcome(outcome: CommandOutcome, context: CommandContext) -> Message
     if rollout is None:
         raise Refused("There is no such rollout.", hint="See /rollout list.", code="not_found")
     lines = [
-        event_lines.format_line(rollout, r.event, zone)
+        event_lines.format_line(_find_rollout_of(r, outcome, rollout), r.event, zone)
         for r in _load_recorded(outcome, rollout, context)
         if isinstance(r.event, e.RolloutEvent) and not isinstance(r.event, _SILENT)
     ]
@@ -261,6 +272,11 @@ def _render_outcome(outcome: CommandOutcome, context: CommandContext) -> Message
     if any(isinstance(r.event, e.RolledBack) for r in outcome.recorded):
         offered = rollback_alert.build_cause_buttons(rollout)
     return blocks.build_message(lines[0], blocks.lines_section(lines[1:]), offered)
+
+
+def _find_rollout_of(recorded: StoredEvent, outcome: CommandOutcome, rollout: Rollout) -> Rollout:
+    """The rollout that an event is of: the one that was named, or another one of its bundle."""
+    return outcome.world.find_rollout(recorded.stream.partition(":")[2]) or rollout
 
 
 def _load_recorded(outcome: CommandOutcome, rollout: Rollout, context: CommandContext) -> tuple[StoredEvent, ...]:

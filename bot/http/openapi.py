@@ -114,6 +114,14 @@ ROLLOUTS: dict[int | str, _Json] = {
     )
 }
 ROLLOUT: dict[int | str, _Json] = {200: _build_response("The rollout", _ROLLOUT)}
+BUNDLE: dict[int | str, _Json] = {
+    200: _build_response(
+        "The bundle",
+        _build_object_schema(
+            ("bundle", "order", "rollouts"), bundle=_TEXT, order=_TEXT, rollouts=_build_array_schema(_ROLLOUT)
+        ),
+    )
+}
 EVENTS: dict[int | str, _Json] = {
     200: _build_response("Its events", _build_object_schema(("events",), events=_build_array_schema(_EVENT)))
 }

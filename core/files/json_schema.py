@@ -1,4 +1,4 @@
-"""The JSON Schema of all three kinds of file, for editors."""
+"""The JSON Schema of all kinds of file, for editors."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from core.files.read_file import MODELS_BY_KIND
 
 
 def build_schema() -> dict[str, Any]:
-    """One schema that every rollout, surface and policy file satisfies."""
+    """One schema that every document of a rollout, bundle, surface or policy file satisfies."""
     references, definitions = models_json_schema(
         [(model, "validation") for model in MODELS_BY_KIND.values()], by_alias=True
     )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Rampart rollout, surface or policy file",
+        "title": "Rampart rollout, bundle, surface or policy file",
         "anyOf": list(references.values()),
         "$defs": definitions["$defs"],
     }

@@ -1,23 +1,29 @@
-"""Parse a rollout, surface or policy file, and report every problem with its line."""
+"""Parse a rollout, bundle, surface or policy file, and report every problem with its line."""
 
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from core.files.bundle_file import BundleFile
 from core.files.policy_file import PolicyFile
 from core.files.prompt_files import ReadPrompt, insert_prompts, refuse_prompt_file
 from core.files.rollout_file import RolloutFile
 from core.files.surface_file import SurfaceFile
 from core.files.syntax.fields import KnownMetrics
 from core.files.syntax.problems import FieldPath, FileProblem, UnreadableFile
-from core.files.syntax.yaml_with_lines import SourceFile, parse_yaml
+from core.files.syntax.suggest import suggest_nearest
+from core.files.syntax.yaml_with_lines import SourceFile, parse_yaml, split_documents
 from core.metrics.own_metrics import OwnMetrics
 
-AnyFile: TypeAlias = RolloutFile | SurfaceFile | PolicyFile
-MODELS_BY_KIND: Mapping[str, type[AnyFile]] = {"rollout": RolloutFile, "surface": SurfaceFile, "policy": PolicyFile}
+AnyFile: TypeAlias = RolloutFile | SurfaceFile | PolicyFile | BundleFile
+MODELS_BY_KIND: Mapping[str, type[AnyFile]] = {
+    "rollout": RolloutFile,
+    "surface": SurfaceFile,
+    "policy": PolicyFile,
+    "bundle": BundleFile,
+}
 
 _SHARED = {"version", "kind"}
 _MISSING = {
@@ -35,6 +41,41 @@ def parse_file(
     `read_prompt` reads a prompt that stands in a file beside it. A rollout file may name the `own_metrics` of its
     surface; None: it is not known what surfaces there are. Raises UnreadableFile with every problem.
     """
+    documents = split_documents(text)
+    if len(documents) > 1:
+        return _parse_bundle(documents, filename, read_prompt, own_metrics)
+    file = _parse_document(text, filename, read_prompt, own_metrics)
+    if isinstance(file, BundleFile):
+        message = "its rollouts are missing: write each as a document of its own below, after a line ---"
+        raise UnreadableFile([file.source.problem_at(("bundle",), message)])
+    return file
+
+
+def _parse_bundle(
+    documents: Sequence[str], filename: str, read_prompt: ReadPrompt, own_metrics: OwnMetrics | None
+) -> BundleFile:
+    """The bundle that the first document describes, with the rollouts of the others."""
+    found: list[AnyFile] = []
+    problems: list[FileProblem] = []
+    for text in documents:
+        try:
+            found.append(_parse_document(text, filename, read_prompt, own_metrics))
+        except UnreadableFile as unreadable:
+            problems += unreadable.problems
+    bundle = next((file for file in found if isinstance(file, BundleFile)), None)
+    if problems:
+        raise UnreadableFile(problems)
+    if bundle is None or found[0] is not bundle:
+        message = "a file with several documents is a bundle: its first document names it (bundle: …)"
+        raise UnreadableFile([found[0].source.problem_at((), message)])
+    others = [file for file in found[1:] if not isinstance(file, RolloutFile)]
+    if others:
+        raise UnreadableFile([file.source.problem_at((), "only rollouts go into a bundle") for file in others])
+    bundle.attach_rollouts(tuple(file for file in found if isinstance(file, RolloutFile)))
+    return bundle
+
+
+def _parse_document(text: str, filename: str, read_prompt: ReadPrompt, own_metrics: OwnMetrics | None) -> AnyFile:
     source = insert_prompts(parse_yaml(text, filename), read_prompt)
     model = _choose_model(source)
     if lost := [
@@ -75,21 +116,18 @@ def _choose_model(source: SourceFile) -> type[AnyFile]:
     kind = data.get("kind")
     if kind is not None:
         if not isinstance(kind, str) or kind not in MODELS_BY_KIND:
-            message = (
-                f'unknown kind "{kind}": write rollout, surface or policy.{_suggest_nearest(str(kind), MODELS_BY_KIND)}'
-            )
+            near = suggest_nearest(str(kind), MODELS_BY_KIND)
+            message = f'unknown kind "{kind}": write rollout, bundle, surface or policy.{near}'
             raise UnreadableFile([source.problem_at(("kind",), message)])
         return MODELS_BY_KIND[kind]
     scores = {model: len(data.keys() & (set(_field_names(model)) - _SHARED)) for model in MODELS_BY_KIND.values()}
     best = max(scores, key=lambda model: scores[model])
     if scores[best] == 0:
-        raise UnreadableFile(
-            [
-                source.problem_at(
-                    (), "this is not a rollout (rollout: …), a surface (kind: surface) or a policy (kind: policy)"
-                )
-            ]
+        message = (
+            "this is not a rollout (rollout: …), a bundle (bundle: …), a surface (kind: surface) or a policy "
+            "(kind: policy)"
         )
+        raise UnreadableFile([source.problem_at((), message)])
     return best
 
 
@@ -108,7 +146,7 @@ def _problem_from_details(source: SourceFile, model: type[BaseModel], details: E
         case "extra_forbidden":
             name = str(path[-1])
             names = _field_names_at(model, path[:-1])
-            return source.problem_at(path, f'unknown field "{name}".{_suggest_nearest(name, names)}', at_key=True)
+            return source.problem_at(path, f'unknown field "{name}".{suggest_nearest(name, names)}', at_key=True)
         case "missing":
             return source.problem_at(path, _MISSING.get(str(path[-1]), details["msg"]))
         case "written":
@@ -116,7 +154,7 @@ def _problem_from_details(source: SourceFile, model: type[BaseModel], details: E
             return source.problem_at((*path, field) if field else path, details["msg"], at_key=field is not None)
         case "literal_error" | "enum" if isinstance(given, str):
             choices = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
-            return source.problem_at(path, details["msg"] + _suggest_nearest(given, choices, after="."))
+            return source.problem_at(path, details["msg"] + suggest_nearest(given, choices, after="."))
         case "string_type" if isinstance(given, int | float):
             written = source.shortened.get(path, str(given).lower() if isinstance(given, bool) else given)
             return source.problem_at(path, f'{details["msg"]}: write "{written}", in quotes')
@@ -137,13 +175,8 @@ def _problem_from_details(source: SourceFile, model: type[BaseModel], details: E
 def _format_message(details: ErrorDetails) -> str:
     context = details.get("ctx", {})
     if details["type"] == "unknown":
-        return details["msg"] + _suggest_nearest(context["given"], context["choices"])
+        return details["msg"] + suggest_nearest(context["given"], context["choices"])
     return details["msg"].removeprefix("Value error, ")
-
-
-def _suggest_nearest(name: str, choices: Iterable[str], after: str = "") -> str:
-    near = get_close_matches(name.lower(), list(choices), n=1, cutoff=0.6)
-    return f'{after} Did you mean "{near[0]}"?' if near else ""
 
 
 def _field_names(model: type[BaseModel]) -> tuple[str, ...]:

@@ -5,18 +5,21 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core import apply_file
+from core.files.bundle_file import BundleFile
+from core.files.checks import bundle_checks
 from core.files.foresight.comparison_power import TOO_SHORT_PREFIX
 from core.files.foresight.detection import TOO_LATE_PREFIX
 from core.files.foresight.outlook import PlanOutlook, build_outlook
 from core.files.prompt_files import ReadPrompt, refuse_prompt_file
 from core.files.read_file import parse_file
 from core.files.rollout_file import RolloutFile
-from core.files.syntax.problems import FileProblem
+from core.files.syntax.problems import FileProblem, UnreadableFile
 from core.report_sources import eval_coverage, traffic_history
 from core.rollout.plans.plan import Plan
 from core.rollout.refusal import Refused
 from core.rollout.state.events import EvalRecorded
 from core.rollout.state.surface import Surface
+from core.rollout.state.world import World
 from core.service import RolloutService
 
 _NO_RESULTS: Mapping[int, EvalRecorded] = {}
@@ -39,12 +42,33 @@ def plan_file(
 ) -> PlannedFile:
     """Read a rollout file and plan it. Raises UnreadableFile with every problem, and Refused if it is another kind of
     file or its AI feature is unknown."""
+    bundle, planned = plan_files(service, text, filename, now, read_prompt)
+    if bundle:
+        raise Refused(
+            f"{filename} is a bundle, and this takes one rollout.", hint="See all of them: rollout plan FILE."
+        )
+    return planned[0]
+
+
+def plan_files(
+    service: RolloutService, text: str, filename: str, now: datetime, read_prompt: ReadPrompt = refuse_prompt_file
+) -> tuple[str, tuple[PlannedFile, ...]]:
+    """(the name of the bundle, empty for a single rollout; the plan of each rollout, in order). Raises as `plan_file`
+    does."""
     world = service.load_world()
     file = parse_file(text, filename, read_prompt, world.own_metrics)
+    if isinstance(file, BundleFile):
+        if wrong := tuple(bundle_checks.check(file)):
+            raise UnreadableFile(wrong)
+        return file.bundle, tuple(_plan_rollout(service, world, one, now) for one in file.rollouts)
     if not isinstance(file, RolloutFile):
         raise Refused(
             f"{filename} is not a rollout file; only those have a plan.", hint="Apply it: rollout apply FILE."
         )
+    return "", (_plan_rollout(service, world, file, now),)
+
+
+def _plan_rollout(service: RolloutService, world: World, file: RolloutFile, now: datetime) -> PlannedFile:
     plan, warnings = apply_file.plan_from_file(file, world, now, lambda handle: handle)
     known = world.find_rollout(plan.name)
     evals = known.evals if known is not None and known.plan.to_version == plan.to_version else {}

@@ -1,18 +1,20 @@
 """Which events follow from a command in the world, and on which streams they go."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
 from core.rollout import commands as c
 from core.rollout import consequences, permission
-from core.rollout.concurrency import start_queue
-from core.rollout.context import ENGINE, Actor, Context
-from core.rollout.decisions import gating
+from core.rollout.concurrency import bundles, following, readiness, start_queue
+from core.rollout.concurrency.bundles import Bundle
+from core.rollout.concurrency.start_context import end_holdouts
+from core.rollout.context import Actor, Context
 from core.rollout.decisions.decider import decide
 from core.rollout.models import model_reports
 from core.rollout.plans.plan import content_hash
 from core.rollout.refusal import NotFound, Refused
-from core.rollout.serving import driving, holdout, layering
+from core.rollout.serving import driving, layering
 from core.rollout.state import events as e
 from core.rollout.state.events import NewEvent
 from core.rollout.state.model import Rollout, RolloutState
@@ -27,8 +29,26 @@ def decide_events(world: World, command: c.Command, *, rollout: str, by: Actor, 
     """
     if isinstance(command, c.WorkspaceCommand):
         return _decide_workspace_events(world, command, by, at)
+    if isinstance(command, c.PlanBundle):
+        return following.add_followers(world, _decide_bundle_plan(world, command, by, at), by, at)
+    bundle = bundles.find_bundle(world, rollout) if world.find_rollout(rollout) is None else None
+    if bundle is not None and isinstance(command, c.PersonCommand):
+        return following.add_followers(world, _decide_for_bundle(world, bundle, command, by, at), by, at)
+    return following.add_followers(world, _decide_rollout_events(world, command, rollout, by, at), by, at)
+
+
+def _decide_rollout_events(
+    world: World, command: c.RolloutCommand, rollout: str, by: Actor, at: datetime
+) -> list[NewEvent]:
+    """The events of a command to one rollout, without what follows for others of its bundle."""
     if isinstance(command, c.PlanRollout):
         found = world.find_named(command.plan.name)
+        if found is None and bundles.find_bundle(world, command.plan.name) is not None:
+            raise Refused(
+                f"{command.plan.name} is the name of a bundle, so it cannot be that of a rollout.",
+                hint="Choose another name in `rollout:`.",
+                code="invalid",
+            )
         surface = command.plan.surface
     else:
         found = _require_rollout(world, rollout)
@@ -81,31 +101,15 @@ def _build_context(
         authors=find_version_authors(world, rollout) if isinstance(command, c.Approve | c.Reject) else (),
         other_rollouts_on_surface=others,
         queued_ahead=tuple(one.id for one in ahead),
-        ready_ahead=tuple(one.id for one in ahead if not others and _can_start(world, one, at)),
+        ready_ahead=tuple(one.id for one in ahead if not others and readiness.can_start(world, one, at)),
+        bundle_waits=readiness.list_bundle_waits(world, rollout, at, by_itself=isinstance(command, c.Tick))
+        if rollout is not None
+        else (),
         other_rollouts_on_flag=driving.find_competing_rollouts(rollout, world.open_rollouts)
         if rollout is not None
         else (),
         taken_slots=layering.list_taken(surface, rest, policy),
     )
-
-
-def _can_start(world: World, rollout: Rollout, at: datetime) -> bool:
-    """Whether a planned rollout lacks nothing for its start."""
-    surface = rollout.plan.surface
-    context = Context(
-        at=at,
-        by=ENGINE,
-        policy=world.policy_for(surface),
-        surface=world.surfaces[surface],
-        other_rollouts_on_surface=world.surfaces[surface].running,
-        taken_slots=layering.list_taken(surface, world.open_rollouts, world.policy_for(surface)),
-        other_rollouts_on_flag=driving.find_competing_rollouts(rollout, world.open_rollouts),
-    )
-    try:
-        gating.check_start(rollout, context)
-    except Refused:
-        return False
-    return True
 
 
 def _build_new_events(
@@ -117,25 +121,97 @@ def _build_new_events(
         name = rollout.id if rollout is not None and rollout.state is RolloutState.PLANNED else world.next_id
     plan = event.plan if isinstance(event, e.Planned) else rollout.plan if rollout else None
     measured = command.baseline if isinstance(command, c.SubmitReview) else None
-    entries = [NewEvent(stream=e.rollout_stream(name), event=event)]
-    if isinstance(event, e.Started) and rollout is not None:
-        entries = [*_end_holdouts(world, rollout, event.by), *entries]
-    if plan is not None:
-        entries += [
-            NewEvent(stream=e.surface_stream(plan.surface), event=x)
-            for x in consequences.surface_events_for(event, name, at, measured)
-        ]
+    if plan is None:
+        return [NewEvent(stream=e.rollout_stream(name), event=event)]
+    ended = end_holdouts(world, rollout, event.by) if isinstance(event, e.Started) and rollout is not None else []
+    return [*ended, *consequences.build_entries(event, name, plan.surface, at, measured)]
+
+
+def _decide_bundle_plan(world: World, command: c.PlanBundle, by: Actor, at: datetime) -> list[NewEvent]:
+    """The plans of a bundle, one after the other, and that they belong together; nothing if all that is so already."""
+    before = bundles.find_bundle(world, command.name)
+    _require_free_name(world, command)
+    entries: list[NewEvent] = []
+    now, members = world, []
+    for plan in command.plans:
+        new = _decide_rollout_events(now, plan, "", by, at)
+        entries += new
+        now = following.fold_entries(now, new, at)
+        planned = now.find_named(plan.plan.name)
+        assert planned is not None, "it has just been planned"
+        members.append(planned)
+    ids = tuple(one.id for one in members)
+    bundled = e.Bundled(bundle=command.name, order=command.order, members=ids, by=by.id)
+    known = before.members if before is not None and not before.is_over else ()
+    if [one.bundle and replace(one.bundle, by="") for one in members] == [replace(bundled, by="")] * len(members):
+        return entries
+    for one in members:
+        if one.started_at is not None:
+            raise Refused(
+                f"{one.id} {one.plan.name} has started, so which others it moves with is fixed.",
+                hint="Plan the others under new names, or wait until it has ended.",
+            )
+        if one.bundle is not None and one.bundle.bundle != command.name:
+            raise Refused(
+                f"{one.id} {one.plan.name} belongs to the bundle {one.bundle.bundle} already.",
+                hint=f"Apply {one.bundle.bundle} without it first.",
+            )
+    entries += [NewEvent(stream=e.rollout_stream(name), event=bundled) for name in ids]
+    left = [one for one in known if one.id not in ids and one.state is RolloutState.PLANNED]
+    unbundled = e.Unbundled(bundle=command.name, by=by.id)
+    return [*entries, *(NewEvent(stream=e.rollout_stream(one.id), event=unbundled) for one in left)]
+
+
+def _require_free_name(world: World, command: c.PlanBundle) -> None:
+    """Refuse a name by which people mean something else."""
+    names = {one.plan.name for one in command.plans}
+    if command.name in world.surfaces or command.name in names or world.find_named(command.name) is not None:
+        raise Refused(
+            f"{command.name} is the name of an AI feature or of a rollout, so it cannot be that of a bundle.",
+            hint="Choose another name in `bundle:`.",
+            code="invalid",
+        )
+
+
+BUNDLE_COMMANDS = (c.Start, c.Pause, c.Resume, c.RollBack, c.Approve, c.Abandon)
+"""What can be asked of a whole bundle."""
+
+
+def _decide_for_bundle(
+    world: World, bundle: Bundle, command: c.PersonCommand, by: Actor, at: datetime
+) -> list[NewEvent]:
+    """The events of a command to each rollout of a bundle in turn, as far as they can follow it.
+
+    `Refused` if none of them can, with the first reason. A start concerns the first: the others follow by their order.
+    """
+    if not isinstance(command, BUNDLE_COMMANDS):
+        named = ", ".join(one.id for one in bundle.members)
+        raise Refused(f"{bundle.name} is a bundle. Name one of its rollouts: {named}.", code="invalid")
+    if isinstance(command, c.Start):
+        planned = next((one for one in bundle.members if one.state is RolloutState.PLANNED), bundle.members[0])
+        return _decide_rollout_events(world, command, planned.id, by, at)
+    entries: list[NewEvent] = []
+    now, refusals = world, []
+    for one in reversed(bundle.members) if isinstance(command, c.RollBack) else bundle.members:
+        try:
+            new = _decide_for_member(now, now.get_rollout(one.id), command, by, at)
+        except Refused as refused:
+            refusals.append(refused)
+            continue
+        entries += new
+        now = following.fold_entries(now, new, at)
+    if not entries and refusals:
+        raise refusals[0]
     return entries
 
 
-def _end_holdouts(world: World, started: Rollout, by: str) -> list[NewEvent]:
-    """The end of a holdout on the surface of a rollout that starts: its own comparison is with what is live."""
-    ended = (
-        (other.id, holdout.end_for_start(other, started.id, by))
-        for other in world.rollouts.values()
-        if other.plan.surface == started.plan.surface
-    )
-    return [NewEvent(stream=e.rollout_stream(name), event=event) for name, event in ended if event is not None]
+def _decide_for_member(
+    world: World, rollout: Rollout, command: c.PersonCommand, by: Actor, at: datetime
+) -> list[NewEvent]:
+    if isinstance(command, c.RollBack):
+        permission.check(rollout, command, _build_context(world, command, rollout.plan.surface, rollout, by, at))
+        return following.roll_back_member(world, rollout, command.reason.strip(), by, at)
+    return _decide_rollout_events(world, command, rollout.id, by, at)
 
 
 def _decide_workspace_events(world: World, command: c.WorkspaceCommand, by: Actor, at: datetime) -> list[NewEvent]:

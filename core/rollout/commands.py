@@ -12,6 +12,7 @@ from core.judging.model.judgement import Judgement
 from core.judging.model.soft_errors import SoftErrorCounts
 from core.judging.model.verdict import BlindSpot, Verdict
 from core.rollout.plans.baseline import SurfaceBaseline
+from core.rollout.plans.bundle_order import BundleOrder
 from core.rollout.plans.plan import Plan
 from core.rollout.plans.policy import Policy
 from core.rollout.state.surface import RetirementTold, SurfaceDeclared
@@ -27,6 +28,15 @@ class PlanRollout:
 
     plan: Plan
     baseline: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanBundle:
+    """Plan several rollouts that move as one, or replace those plans while none of them has started."""
+
+    name: str
+    order: BundleOrder
+    plans: tuple[PlanRollout, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -575,4 +585,4 @@ SubscriptionCommand: TypeAlias = Subscribe | Unsubscribe | ChangeNotifications
 ModelCommand: TypeAlias = ReportOtherModel | TellRetirement
 FreezeCommand: TypeAlias = FreezeChanges | UnfreezeChanges
 WorkspaceCommand: TypeAlias = ApplySurface | ApplyPolicy | SubscriptionCommand | ModelCommand | FreezeCommand
-Command: TypeAlias = RolloutCommand | WorkspaceCommand
+Command: TypeAlias = RolloutCommand | PlanBundle | WorkspaceCommand

@@ -15,6 +15,17 @@ from core.rollout.state.surface import (
 )
 
 
+def build_entries(
+    event: e.RolloutEvent, rollout: str, surface: str, at: datetime, measured: SurfaceBaseline | None = None
+) -> list[e.NewEvent]:
+    """The event for the stream of its rollout, and what follows from it for the stream of its surface."""
+    following = surface_events_for(event, rollout, at, measured)
+    return [
+        e.NewEvent(stream=e.rollout_stream(rollout), event=event),
+        *(e.NewEvent(stream=e.surface_stream(surface), event=one) for one in following),
+    ]
+
+
 def surface_events_for(
     event: e.RolloutEvent, rollout: str, at: datetime, measured: SurfaceBaseline | None = None
 ) -> tuple[SurfaceEvent, ...]:
@@ -88,6 +99,9 @@ def surface_events_for(
             | e.JudgeMoved()
             | e.JudgeSettled()
             | e.JudgingCapReached()
+            | e.Bundled()
+            | e.Unbundled()
+            | e.BundleNotFollowed()
         ):
             return ()
         case _:

@@ -18,7 +18,16 @@ def required_role(command: c.Command) -> str:
             return "approver"
         case c.ApplySurface() | c.ApplyPolicy():
             return "admin"
-        case c.PlanRollout() | c.Start() | c.Advance() | c.Resume() | c.Abandon() | c.RecordEval() | c.SubmitReview():
+        case (
+            c.PlanRollout()
+            | c.PlanBundle()
+            | c.Start()
+            | c.Advance()
+            | c.Resume()
+            | c.Abandon()
+            | c.RecordEval()
+            | c.SubmitReview()
+        ):
             return "operator"
         case c.Decide() | c.ConfirmReverted() | c.ExtendStage():
             return "operator"

@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from core.files import build_plan
+from core.files.bundle_file import BundleFile
 from core.files.checks import check_files
 from core.files.policy_file import PolicyFile, policy_from_file
 from core.files.read_file import MODELS_BY_KIND, parse_file
@@ -405,7 +406,8 @@ def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def test_the_table_has_every_field_of_every_file() -> None:
-    assert {model for model, _, _ in FILES} == set(MODELS_BY_KIND.values())
+    # a bundle has its rollouts in other documents: its fields are tried in test_bundle_file
+    assert {model for model, _, _ in FILES} == set(MODELS_BY_KIND.values()) - {BundleFile}
     for model, _, values in FILES:
         assert sorted(leaves(model)) == sorted(values)
 

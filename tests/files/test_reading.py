@@ -257,13 +257,13 @@ bad.yaml 10 problems\
 
 def test_what_a_file_is_must_be_clear(refused):
     assert refused("version: 1\nkind: surfaces\n") == snapshot("""\
-bad.yaml:2:7: kind: unknown kind "surfaces": write rollout, surface or policy. Did you mean "surface"?
+bad.yaml:2:7: kind: unknown kind "surfaces": write rollout, bundle, surface or policy. Did you mean "surface"?
     kind: surfaces
           ^
 bad.yaml 1 problem\
 """)
     assert refused("version: 1\n") == snapshot("""\
-bad.yaml:1:1: this is not a rollout (rollout: …), a surface (kind: surface) or a policy (kind: policy)
+bad.yaml:1:1: this is not a rollout (rollout: …), a bundle (bundle: …), a surface (kind: surface) or a policy (kind: policy)
     version: 1
     ^
 bad.yaml 1 problem\

@@ -300,3 +300,27 @@ def test_it_writes_beside_a_running_serve(cli: Cli, machine: Callable[..., Machi
 def _is_known(url: str) -> bool:
     flag = f"{url}/ofrep/v1/evaluate/flags/support-assistant"
     return httpx.post(flag, json={"context": {"targetingKey": "user-1"}}, trust_env=False).status_code == 200
+
+
+def test_a_bundle_is_checked_shown_planned_started_and_rolled_back_as_one(cli: Cli, files: Path) -> None:
+    sales = plans.LONG.replace(plans_name(), "sales-tone").replace("support-assistant", "sales-assistant")
+    (files / "sales.yaml").write_text(plans.SURFACE_FILE.replace("support-assistant", "sales-assistant"))
+    head = f"version: 1\nbundle: shorter\ntogether: [{plans_name()}, sales-tone]\n"
+    (files / "bundle.yaml").write_text("---\n".join([head, plans.LONG, sales]))
+    (files / "broken.yaml").write_text("---\n".join([head, plans.LONG]))
+    assert "no problems found" in done(cli("lint", "bundle.yaml"))
+    refused(cli("lint", "broken.yaml"), "there is no rollout sales-tone in this file")
+    done(cli("apply", "surface.yaml", "sales.yaml"))
+    shown = done(cli("plan", "bundle.yaml"))
+    assert "support-assistant v42 -> v43" in shown
+    assert "sales-tone: sales-assistant v42 -> v43" in shown
+    assert done(cli("apply", "bundle.yaml")).strip().endswith("bundle shorter (R-1, R-2): applied")
+    assert "They start, hold and go back together." in done(cli("status", "shorter"))
+    assert "Started by" in done(cli("start", "shorter"))
+    found = json.loads(done(cli("status", "shorter", "--json")))
+    assert [one["state"] for one in found["rollouts"]] == ["running", "running"]
+    assert done(cli("rollback", "shorter", "answers are wrong")).count("Rolled back by") == 2
+
+
+def plans_name() -> str:
+    return next(line.partition(": ")[2] for line in plans.LONG.splitlines() if line.startswith("rollout:"))

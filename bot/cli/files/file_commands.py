@@ -74,8 +74,10 @@ def lint(
 
 def collect_own_metrics(files: "Sequence[Path]") -> "OwnMetrics | None":
     """What the surface and policy files among these define; None if there are none. Problems in them are not told."""
+    from core.files.bundle_file import BundleFile
     from core.files.policy_file import PolicyFile
     from core.files.read_file import parse_file
+    from core.files.rollout_file import RolloutFile
     from core.files.surface_file import SurfaceFile
     from core.files.syntax.problems import UnreadableFile
     from core.metrics.own_metrics import OwnMetrics
@@ -86,19 +88,19 @@ def collect_own_metrics(files: "Sequence[Path]") -> "OwnMetrics | None":
     for path in files:
         with suppress(UnreadableFile):
             file = parse_file(_read_text(path), str(path), prompt_files.read_beside(path))
-            defined = () if file.kind == "rollout" else tuple(terms.to_metric() for terms in file.metrics)
+            if isinstance(file, RolloutFile | BundleFile):
+                continue
+            defined = tuple(terms.to_metric() for terms in file.metrics)
             match file:
                 case SurfaceFile():
                     found, by_surface[file.surface] = True, defined
                 case PolicyFile():
                     found, everywhere = True, [*everywhere, *defined]
-                case _:
-                    continue
     return OwnMetrics(everywhere=tuple(everywhere), by_surface=by_surface) if found else None
 
 
 def plan(
-    file: Annotated[Path, typer.Argument(help="A rollout file.")],
+    file: Annotated[Path, typer.Argument(help="A rollout or bundle file.")],
     as_json: Json = False,
     format: Annotated[Literal["text", "markdown", "json"], typer.Option(help="How it is printed.")] = "text",  # noqa: A002
 ) -> None:
@@ -108,11 +110,11 @@ def plan(
     from bot.rendering.documents import plan_document
     from bot.rendering.json.plans import plan_to_json
     from core.files.syntax import problems
-    from core.report_sources.planned_file import plan_file
+    from core.report_sources.planned_file import plan_files
 
     try:
         with session.open_service() as service:
-            planned = plan_file(
+            bundle, planned = plan_files(
                 service, _read_text(file), str(file), session.current_time(), prompt_files.read_beside(file)
             )
             zone = service.cached_world().policy.timezone
@@ -120,14 +122,17 @@ def plan(
         session.exit_refused(refused)
     except problems.UnreadableFile as unreadable:
         _exit_unreadable(unreadable)
-    pair = version_queries.build_plan_pair(planned.plan, planned.surface)
+    pairs = [(one, version_queries.build_plan_pair(one.plan, one.surface)) for one in planned]
     match "json" if as_json else format:
         case "json":
-            print(json.dumps(plan_to_json(planned, pair), indent=2))
+            shown = [plan_to_json(one, pair) for one, pair in pairs]
+            print(json.dumps({"bundle": bundle, "rollouts": shown} if bundle else shown[0], indent=2))
         case "markdown":
-            print(plan_document.render_markdown(planned, pair, zone), end="")
+            print("\n".join(plan_document.render_markdown(one, pair, zone) for one, pair in pairs), end="")
         case "text":
-            _print_plan(planned, pair)
+            for number, (one, pair) in enumerate(pairs):
+                print("\n" * (number > 0), end="")
+                _print_plan(one, pair)
 
 
 def _print_plan(planned: "PlannedFile", pair: "VersionPair") -> None:
@@ -237,11 +242,13 @@ def apply(
                 _exit_unreadable(unreadable)
             except Refused as refused:
                 session.exit_refused(refused)
-            answers.append({"kind": applied.kind, "id": applied.id, "changed": applied.changed})
+            named = {"rollouts": list(applied.rollouts)} if applied.rollouts else {}
+            answers.append({"kind": applied.kind, "id": applied.id, "changed": applied.changed, **named})
             if not as_json:
                 if applied.warnings:
                     print(problems.render_text(applied.warnings))
-                print(f"{applied.kind} {applied.id}: {'applied' if applied.changed else 'nothing changed'}")
+                members = f" ({', '.join(applied.rollouts)})" if applied.rollouts else ""
+                print(f"{applied.kind} {applied.id}{members}: {'applied' if applied.changed else 'nothing changed'}")
     if as_json:
         print(json.dumps(answers, indent=2))
 

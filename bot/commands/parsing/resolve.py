@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from typing import TypeAlias
 
 from bot.commands.parsing import typed_line
+from core.rollout.concurrency import bundles
+from core.rollout.concurrency.bundles import Bundle
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.world import World
 
@@ -72,6 +74,26 @@ def find_in_line(
         or _match_misspelling(line, world)
         or _match_omitted(line, world, only_running=only_running)
     )
+
+
+def find_bundle_in_line(line: str, world: World) -> tuple[Bundle, str] | None:
+    """The bundle that a line begins with, and the rest of the line; None if it begins with none."""
+    words = typed_line.find_words(typed_line.normalize_characters(line))
+    lowered = [word.group().lower() for word in words]
+    skipped = next((i for i, word in enumerate(lowered) if word not in typed_line.FILLER_WORDS), 0)
+    names = {one.bundle.bundle for one in world.rollouts.values() if one.bundle is not None}
+    others = [*world.surfaces, *(one.plan.name for one in world.rollouts.values())]
+    for name in sorted(names, key=len, reverse=True):
+        parts = _split_words(name)
+        for start in {0, skipped}:
+            if not parts or lowered[start : start + len(parts)] != parts:
+                continue
+            longer = (_split_words(other) for other in others)
+            if any(len(one) > len(parts) and lowered[start : start + len(one)] == one for one in longer):
+                return None  # `tone-sales` is a rollout, and not the bundle `tone` with a reason
+            found = bundles.find_bundle(world, name)
+            return (found, _text_after(line, words[start + len(parts) - 1].end())) if found is not None else None
+    return None
 
 
 def find_exact(reference: str, world: World) -> Rollout | None:

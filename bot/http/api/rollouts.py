@@ -20,7 +20,7 @@ from bot.rendering.answers import customers
 from bot.rendering.answers.baseline import baseline_to_json
 from bot.rendering.json.evidence import evidence_to_json
 from bot.rendering.json.reviews import review_to_json
-from bot.rendering.json.rollouts import event_to_json, rollout_to_json
+from bot.rendering.json.rollouts import bundle_to_json, event_to_json, rollout_to_json
 from bot.rendering.json.strata import strata_to_json
 from bot.rendering.numbers.latest_numbers import select_latest
 from core.apply_file import apply_text
@@ -33,6 +33,7 @@ from core.files.syntax.problems import UnreadableFile, to_json
 from core.report_sources import review_sources
 from core.report_sources.strata_sources import load_strata
 from core.rollout import commands as c
+from core.rollout.concurrency import bundles
 from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.refusal import NotFound
 from core.rollout.state.model import RolloutState
@@ -73,6 +74,17 @@ def build_router(
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         rollout = command_handling.find_rollout(service, rollout_id)
         return JSONResponse(rollout_to_json(rollout, find_neighbours(service.load_world(), rollout, now())))
+
+    @api.get("/bundles/{name}", tags=["rollouts"], responses=openapi.BUNDLE)
+    def show_bundle(request: Request, name: str) -> JSONResponse:
+        """A bundle: how it moves, and each of its rollouts in its current state."""
+        auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
+        world = service.load_world()
+        found = bundles.find_bundle(world, name)
+        if found is None:
+            open_now = ", ".join(one.name for one in bundles.list_bundles(world)) or "none"
+            raise NotFound(f"There is no bundle {name[:80]}. Open now: {open_now}.", hint="See GET /api/v1/rollouts.")
+        return JSONResponse(bundle_to_json(found, world, now()))
 
     @api.get("/rollouts/{rollout_id}/events", tags=["rollouts"], responses=openapi.EVENTS)
     def list_events(
@@ -174,7 +186,7 @@ def build_router(
         filename: Annotated[str, Query(max_length=200)] = "",
         key: command_handling.IdempotencyKey = "",
     ) -> Response:
-        """Apply a rollout, surface or policy file (YAML or JSON, as the body or as an upload called `file`).
+        """Apply a rollout, bundle, surface or policy file (YAML or JSON, as the body or as an upload called `file`).
 
         Prompts that it names come along as uploads called by their path."""
         caller = auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
@@ -232,6 +244,8 @@ def _apply_sent_file(
             "kind": applied.kind,
             "id": applied.id,
             "changed": applied.changed,
+            **({"rollouts": list(applied.rollouts)} if applied.rollouts else {}),
+            **({"rollouts": list(applied.rollouts)} if applied.rollouts else {}),
             "warnings": [to_json(p) for p in applied.warnings],
             **command_handling.outcome_to_json(applied.outcome),
         }

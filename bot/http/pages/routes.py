@@ -23,13 +23,14 @@ from bot.rendering import wording
 from bot.rendering.answers import history, strata
 from bot.rendering.documents import history_file
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
-from bot.rendering.messages import holdout_words, layer_words
+from bot.rendering.messages import holdout_words, layer_words, neighbour_words
 from bot.rendering.numbers import judge_words, soft_error_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core import evaluation
 from core.judging.model.judgement import Judgement
 from core.report_sources.strata_sources import load_strata
 from core.rollout import permission
+from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.refusal import NotFound
 from core.rollout.state.events import EvidenceRecorded, RolloutEvent
 from core.rollout.state.evolve import evolve
@@ -109,6 +110,10 @@ def build_router(
             zone=zone,
             layer=wording.to_plain_text(layer_words.describe_now(rollout)),
             holdout=wording.to_plain_text(holdout_words.describe_now(rollout, zone)),
+            beside=[
+                wording.to_plain_text(line)
+                for line in neighbour_words.list_lines(rollout, find_neighbours(service.cached_world(), rollout, now()))
+            ],
             numbers=build_numbers(service, rollout, select_latest(rollout, judgement, now())),
             strata_header=strata.HEADER,
             strata=strata.list_rows(rollout, load_strata(service, rollout)),

@@ -1,13 +1,16 @@
 """Rollouts and events as JSON."""
 
 import json
+from datetime import datetime
 from typing import Any
 
-from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours
+from core.rollout.concurrency.bundles import Bundle
+from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours, find_neighbours
 from core.rollout.concurrency.start_queue import QueuePlace
 from core.rollout.plans.plan import content_hash
 from core.rollout.serving import holdout
 from core.rollout.state.model import Rollout
+from core.rollout.state.world import World
 from core.store.formats import codec
 from core.store.log.event_log import StoredEvent
 
@@ -38,7 +41,19 @@ def rollout_to_json(rollout: Rollout, neighbours: Neighbours = NO_NEIGHBOURS) ->
         "started_at": rollout.started_at.isoformat() if rollout.started_at else None,
         "ended_at": rollout.ended_at.isoformat() if rollout.ended_at else None,
         "queue": _place_to_json(neighbours.place) if neighbours.place is not None else None,
+        "bundle": _membership_to_json(neighbours.bundle, neighbours.waits) if neighbours.bundle is not None else None,
     }
+
+
+def bundle_to_json(bundle: Bundle, world: World, at: datetime) -> dict[str, Any]:
+    """A bundle at `at`: how it moves, and each of its rollouts."""
+    members = [rollout_to_json(one, find_neighbours(world, one, at)) for one in bundle.members]
+    return {"bundle": bundle.name, "order": bundle.order.value, "rollouts": members}
+
+
+def _membership_to_json(bundle: Bundle, waits: tuple[str, ...]) -> dict[str, Any]:
+    members = [{"id": one.id, "surface": one.plan.surface, "state": one.state.value} for one in bundle.members]
+    return {"name": bundle.name, "order": bundle.order.value, "rollouts": members, "waits": list(waits)}
 
 
 def _place_to_json(place: QueuePlace) -> dict[str, Any]:

@@ -122,7 +122,8 @@ def _format_state_lines(
 def _suggest_next(rollout: Rollout) -> str:
     if _is_decision_open(rollout):
         return f'`/rollout decide {rollout.id} keep "why"`'
-    return f'`/rollout resume {rollout.id} "why"`'
+    cause = holds.find_bundle_cause(rollout.hold.key) if rollout.hold is not None else ""
+    return f'`/rollout resume {cause or rollout.id} "why"`'
 
 
 def _is_decision_open(rollout: Rollout) -> bool:
@@ -171,7 +172,14 @@ def _build_buttons(rollout: Rollout) -> Block | None:
         case RolloutState.ON_HOLD if _is_decision_open(rollout):
             return blocks.actions(buttons.keep(rollout), buttons.roll_back(rollout), details)
         case RolloutState.ON_HOLD | RolloutState.PAUSED:
-            return blocks.actions(buttons.resume(rollout), buttons.extend(rollout), buttons.roll_back(rollout), details)
+            held = rollout.hold if rollout.state is RolloutState.ON_HOLD else None
+            follows = held is not None and bool(holds.find_bundle_cause(held.key))  # it goes on with another one
+            return blocks.actions(
+                None if follows else buttons.resume(rollout),
+                buttons.extend(rollout),
+                buttons.roll_back(rollout),
+                details,
+            )
         case RolloutState.DONE:
             return blocks.actions(buttons.roll_back(rollout))
         case RolloutState.ROLLED_BACK | RolloutState.ABANDONED:

@@ -7,6 +7,7 @@ from bot.rendering import headline, queue_words, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import (
+    bundle_words,
     conversation_words,
     decision,
     glass_broken,
@@ -29,7 +30,9 @@ def render(rollout: Rollout, event: e.RolloutEvent, at: datetime, zone: str) -> 
     held = isinstance(event, e.Held) and not event.key.startswith(holds.DECISION)  # the decision has its own message
     steer = None
     if held and rollout.hold:
-        steer = blocks.actions(buttons.resume(rollout), buttons.extend(rollout), buttons.roll_back(rollout))
+        follows = isinstance(event, e.Held) and bool(holds.find_bundle_cause(event.key))  # it goes on with another one
+        resume = None if follows else buttons.resume(rollout)
+        steer = blocks.actions(resume, buttons.extend(rollout), buttons.roll_back(rollout))
     said = eval_words.list_report_lines(event) if isinstance(event, e.EvalRecorded) else []
     return blocks.build_message(format_line(rollout, event, zone), blocks.lines_section(said), steer)
 
@@ -155,6 +158,14 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             )
         case e.ConversationsMoved():
             return _format_conversations_moved(rollout, event)
+        case e.Bundled():
+            return f"Bundled by {wording.format_actor(event.by)}: {bundle_words.describe_bundled(rollout.id, event)}"
+        case e.Unbundled():
+            name, by = wording.escape(event.bundle, 100), wording.format_actor(event.by)
+            return f"Unbundled by {by}: {rollout.id} moves alone, no longer with the bundle {name}."
+        case e.BundleNotFollowed():
+            why, name = wording.escape(event.why, 300), wording.escape(event.bundle, 100)
+            return f"NOT ROLLED BACK: {rollout.id} did not go back with {event.cause} of the bundle {name}: {why}."
         case e.RollbackExplained():
             why = rollback_alert.format_explanation(event)
             return f"Explained by {wording.escape(event.handle, 80)}: {rollout.id} was rolled back because {why}."

@@ -1,6 +1,7 @@
-"""What other rollouts mean for one, in lines: its place in the queue, and what a plan that waited replaces."""
+"""What other rollouts mean for one, in lines: its bundle, the queue, what a plan that waited became."""
 
-from bot.rendering import queue_words
+from bot.rendering import queue_words, wording
+from bot.rendering.messages import bundle_words
 from core.rollout.concurrency.neighbours import Neighbours
 from core.rollout.state.model import Rollout, RolloutState
 
@@ -8,6 +9,9 @@ from core.rollout.state.model import Rollout, RolloutState
 def list_lines(rollout: Rollout, neighbours: Neighbours) -> list[str]:
     """One line for each thing that is the case; escaped mrkdwn."""
     lines = []
+    if neighbours.bundle is not None:
+        lines.append(bundle_words.describe_others(rollout, neighbours.bundle))
+    lines += [wording.escape(said, 300) for said in neighbours.waits]
     if (place := neighbours.place) is not None:
         said = queue_words.describe_place(place)
         lines.append(f"Queue: {said}. When its turn comes, what is live is checked again.")

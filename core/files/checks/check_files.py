@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, assert_never
 
+from core.files.bundle_file import BundleFile
 from core.files.checks import (
+    bundle_checks,
     date_checks,
     detectability_checks,
     drives_checks,
@@ -41,6 +43,11 @@ def check(file: AnyFile, surface: Surface | None, policy: Policy, now: datetime 
     does not become invalid over time.
     """
     match file:
+        case BundleFile():
+            found = [
+                *bundle_checks.check(file),
+                *(problem for one in file.rollouts for problem in check(one, surface, policy, now)),
+            ]
         case RolloutFile():
             file = with_chosen_template(file, surface)
             found = [
@@ -82,7 +89,7 @@ def check_together(files: Sequence[AnyFile]) -> tuple[FileProblem, ...]:
     policies = [file for file in files if isinstance(file, PolicyFile)]
     policy = policy_from_file(policies[0]) if policies else DEFAULT_POLICY
     found: list[FileProblem] = []
-    for file in files:
+    for file in _list_files(files):
         if isinstance(file, RolloutFile):
             found += detectability_checks.check(file, surfaces.get(file.surface), policy)
             found += horizon_checks.check(file, surfaces.get(file.surface), policy)
@@ -90,6 +97,15 @@ def check_together(files: Sequence[AnyFile]) -> tuple[FileProblem, ...]:
         elif isinstance(file, PolicyFile) and surfaces:
             found += layer_checks.check_surfaces(file, surfaces)
     return tuple(found)
+
+
+def _list_files(files: Sequence[AnyFile]) -> Iterator[AnyFile]:
+    """The files, with the rollouts of a bundle in its place."""
+    for file in files:
+        if isinstance(file, BundleFile):
+            yield from file.rollouts
+        else:
+            yield file
 
 
 def _check_change(file: RolloutFile, surface: Surface | None) -> Iterator[FileProblem]:

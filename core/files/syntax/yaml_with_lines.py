@@ -17,8 +17,10 @@ from core.files.syntax.problems import FieldPath, FileProblem, Severity, SourceS
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 30
 MAX_ALIASES = 50
+MAX_DOCUMENTS = 30
 MAX_VALUES = 10_000  # counted after aliases are expanded, as a "billion laughs" file is small as text
 
+_SEPARATOR = re.compile(r"---(?:\s|$)")
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "str")}
 
@@ -68,6 +70,29 @@ class SourceFile:
             severity=severity,
             also=None if also is None else self.find_spot(also, at_key=True),
         )
+
+
+def split_documents(text: str) -> tuple[str, ...]:
+    """The documents of a text, separated by lines that begin with `---`; each keeps the number of its lines.
+
+    By YAML's rules, such a line ends a document wherever it stands. One without content is left out. A text that is too
+    large, or has too many, is left whole: reading it says what is wrong.
+    """
+    if len(text) > MAX_BYTES or sum(bool(_SEPARATOR.match(line)) for line in text.splitlines()) > MAX_DOCUMENTS:
+        return (text,)
+    found: list[list[str]] = [[]]
+    for number, line in enumerate(text.splitlines(keepends=True)):
+        if _SEPARATOR.match(line):
+            found.append(["\n"] * number)
+        found[-1].append(line)
+    documents = ["".join(lines) for lines in found]
+    kept = tuple(one for one in documents if any(_has_content(line) for line in one.splitlines()))
+    return kept if len(kept) > 1 else (text,)
+
+
+def _has_content(line: str) -> bool:
+    plain = line.removeprefix("---").strip()
+    return bool(plain) and not plain.startswith("#")
 
 
 def parse_yaml(text: str, file: str) -> SourceFile:

@@ -1,1 +1,1 @@
-"""Rollouts beside each other: the queue of an AI feature, and what a plan that waited becomes (pure)."""
+"""Rollouts beside each other: queues, plans that waited, and bundles (pure)."""

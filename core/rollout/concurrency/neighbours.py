@@ -1,9 +1,10 @@
-"""What else concerns a rollout: its place in the queue of its AI feature. One value, for all who show it."""
+"""What other rollouts mean for one: its bundle, its place in the queue; in one value."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.rollout.concurrency import start_queue
+from core.rollout.concurrency import bundles, readiness, start_queue
+from core.rollout.concurrency.bundles import Bundle
 from core.rollout.concurrency.start_queue import QueuePlace
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
@@ -14,6 +15,8 @@ class Neighbours:
     """What other rollouts mean for one."""
 
     place: QueuePlace | None = None
+    bundle: Bundle | None = None
+    waits: tuple[str, ...] = ()  # what its start waits for in its bundle, one sentence each
 
 
 NO_NEIGHBOURS = Neighbours()
@@ -21,4 +24,8 @@ NO_NEIGHBOURS = Neighbours()
 
 def find_neighbours(world: World, rollout: Rollout, at: datetime) -> Neighbours:
     """What other rollouts mean for this one at `at`."""
-    return Neighbours(place=start_queue.find_place(world, rollout, at))
+    return Neighbours(
+        place=start_queue.find_place(world, rollout, at),
+        bundle=bundles.find_bundle_of(world, rollout),
+        waits=readiness.list_bundle_waits(world, rollout, at, by_itself=True),
+    )

@@ -32,6 +32,8 @@ def list_queue(rollouts: Iterable[Rollout], surface: str, at: datetime) -> tuple
 
 def list_ahead(rollouts: Iterable[Rollout], rollout: Rollout, at: datetime) -> tuple[Rollout, ...]:
     """Those that are ahead of this rollout in the queue of its surface; empty if it is not in the queue."""
+    if rollout.state is not RolloutState.PLANNED:
+        return ()
     queue = list_queue(rollouts, rollout.plan.surface, at)
     ids = [one.id for one in queue]
     return queue[: ids.index(rollout.id)] if rollout.id in ids else ()

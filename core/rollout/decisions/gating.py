@@ -190,6 +190,7 @@ def check_start(rollout: Rollout, context: Context) -> None:
         *_find_missing_approvals(rollout),
         *_find_missing_notices(rollout, context),
         *_find_open_concerns(rollout),
+        *(Obstacle(text=said, standalone_text=said) for said in context.bundle_waits),
     )
     if not obstacles:
         return

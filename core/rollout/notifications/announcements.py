@@ -276,6 +276,9 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             | e.FlagNotSet()
             | e.JudgeSettled()
             | e.JudgingCapReached()
+            | e.Bundled()
+            | e.Unbundled()
+            | e.BundleNotFollowed()
         ):
             result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
         case e.RevertRequested() | e.RevertNotRequested() | e.CodeReverted():

@@ -14,6 +14,7 @@ from core.judging.model.causes import DifferenceCauses
 from core.judging.model.comparison import Advice, HoldoutComparison, MetricCourse
 from core.judging.model.soft_errors import SoftErrorCounts
 from core.judging.model.verdict import BlindSpot, Finding, Measure, Verdict
+from core.rollout.plans.bundle_order import BundleOrder
 from core.rollout.plans.layers import LayerSlots
 from core.rollout.plans.plan import Content, Plan
 from core.rollout.plans.policy import Policy
@@ -312,7 +313,7 @@ class RolledBack:
 
     TYPE: ClassVar[str] = "rollout.rolled_back"
     WRITTEN: ClassVar[tuple[str, ...]] = ("reason",)
-    LATER: ClassVar[tuple[str, ...]] = ("finishing",)
+    LATER: ClassVar[tuple[str, ...]] = ("finishing", "bundle_cause")
     by: str
     reason: str
     findings: tuple[Finding, ...]
@@ -323,6 +324,7 @@ class RolledBack:
     exposed_requests: int
     exposed_units: int
     finishing: bool | None = None  # conversations that began with the new version go on with it, as the plan says
+    bundle_cause: str | None = None  # the rollout of the same bundle with which it went back; None: by itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,6 +373,36 @@ class StratumRolledBack:
     reason: str
     stratum: str
     version: str  # the version its members get now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundled:
+    """The rollout moves with others, as a file says. `members` are the ids of all of them, in the order of the file."""
+
+    TYPE: ClassVar[str] = "rollout.bundled"
+    bundle: str
+    order: BundleOrder
+    members: tuple[str, ...]
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unbundled:
+    """The file of its bundle was applied without it, so it moves alone."""
+
+    TYPE: ClassVar[str] = "rollout.unbundled"
+    bundle: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleNotFollowed:
+    """`cause`, a rollout of the same bundle, went back, and this one could not follow: why."""
+
+    TYPE: ClassVar[str] = "rollout.bundle_not_followed"
+    bundle: str
+    cause: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -846,6 +878,9 @@ RolloutEvent: TypeAlias = (
     | JudgeMoved
     | JudgeSettled
     | JudgingCapReached
+    | Bundled
+    | Unbundled
+    | BundleNotFollowed
 )
 Event: TypeAlias = (
     RolloutEvent | SurfaceEvent | SubscriptionEvent | FreezeEvent | PolicyApplied | WordsErased | WorldCheckpointed

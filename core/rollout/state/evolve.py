@@ -49,6 +49,7 @@ def _apply_planned(before: Rollout | None, event: e.Planned, at: datetime) -> Ro
         requests_made=before.requests_made if before else 0,
         open_concerns=before.open_concerns if before else (),
         reminders=before.reminders if before else {},
+        bundle=before.bundle if before else None,
     )
 
 
@@ -255,6 +256,18 @@ def _apply_rolled_back(rollout: Rollout, event: e.RolledBack, at: datetime) -> R
         flag=None,
         flag_trouble="",
     )
+
+
+def _apply_bundled(rollout: Rollout, event: e.Bundled, _: datetime) -> Rollout:
+    return replace(rollout, bundle=event)
+
+
+def _apply_unbundled(rollout: Rollout, _event: e.Unbundled, _: datetime) -> Rollout:
+    return replace(rollout, bundle=None)
+
+
+def _apply_bundle_not_followed(rollout: Rollout, event: e.BundleNotFollowed, _: datetime) -> Rollout:
+    return replace(rollout, not_followed=rollout.not_followed | {event.cause})
 
 
 def _apply_rollback_explained(rollout: Rollout, event: e.RollbackExplained, _: datetime) -> Rollout:
@@ -504,4 +517,7 @@ EVENT_HANDLERS: Mapping[type[e.RolloutEvent], Callable[[Rollout, Any, datetime],
     e.JudgeMoved: _apply_judge_moved,
     e.JudgeSettled: _apply_judge_settled,
     e.JudgingCapReached: _apply_judging_cap_reached,
+    e.Bundled: _apply_bundled,
+    e.Unbundled: _apply_unbundled,
+    e.BundleNotFollowed: _apply_bundle_not_followed,
 }

@@ -12,6 +12,7 @@ UNREAD = "unread"
 COMPLAINTS = "complaints"  # more than is normal at these hours of the week, where there is no control
 VOTES = "votes:"  # testers call the new version worse beyond chance; the number of the stage follows
 JUDGE_MOVED = "judge_moved:"  # the anchors show that the judge has moved; the number of the round follows
+BUNDLE = "bundle:"  # another rollout of the same bundle holds; its id follows
 _SOURCE = "source:"
 
 
@@ -49,14 +50,23 @@ def is_split_key(key: str) -> bool:
 
 
 def clears_itself(key: str) -> bool:
-    """Whether a hold with this key ends automatically, once data arrives, or split or judge are as before again."""
-    return key in {NO_DATA, BROKEN, UNREAD} or key.startswith((_SOURCE, JUDGE_MOVED)) or is_split_key(key)
+    """Whether a hold with this key ends automatically: once data arrives, split or judge are as before again, or the
+    other rollout of the bundle goes on."""
+    own = key.startswith((_SOURCE, JUDGE_MOVED, BUNDLE))
+    return key in {NO_DATA, BROKEN, UNREAD} or own or is_split_key(key)
+
+
+def find_bundle_cause(key: str) -> str:
+    """The id of the rollout of the same bundle that this hold follows; empty if it follows none."""
+    return key.removeprefix(BUNDLE) if key.startswith(BUNDLE) else ""
 
 
 def has_cleared(key: str, verdict: v.Verdict) -> bool:
     """Whether a hold that clears automatically may end at this verdict."""
-    if not clears_itself(key) or key == UNREAD or key.startswith(JUDGE_MOVED):
-        return False  # blind spots show whether a metric was ever read, anchors whether the judge is back
+    if not clears_itself(key) or key == UNREAD or key.startswith((JUDGE_MOVED, BUNDLE)):
+        # blind spots show whether a metric was ever read, anchors whether the judge is back, and what another rollout
+        # does is in no verdict
+        return False
     return not isinstance(verdict, v.Skewed if is_split_key(key) else v.NoData | v.BrokenSource)
 
 

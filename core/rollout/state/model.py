@@ -15,6 +15,7 @@ from core.rollout.state.events import (
     ApprovalRequested,
     Approved,
     BlindSpotsAccepted,
+    Bundled,
     CodeReverted,
     ComparisonDecided,
     ComparisonEnded,
@@ -117,6 +118,8 @@ class Rollout:
     completed_at: datetime | None = None  # when its version went live for good and the old one was retired
     start: datetime | None = None  # when it starts automatically
     renewal: PlanRenewal | None = None  # why the plan was made again while it waited; None: its file was applied last
+    bundle: Bundled | None = None  # with which others it moves; None: with none
+    not_followed: frozenset[str] = frozenset()  # rollouts of its bundle with which it could not go back
     live_instead: str = ""  # before the start: the live version, if it is no longer the one the plan starts from
     spans: tuple[StageSpan, ...] = ()
     request: ApprovalRequested | None = None  # the open approval request, if any

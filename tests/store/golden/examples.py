@@ -9,7 +9,7 @@ from core.judging.model import comparison, limits, verdict
 from core.judging.model.causes import Cause, DifferenceCauses
 from core.judging.model.soft_errors import SoftErrorCounts
 from core.metrics.own_metrics import define_metric
-from core.rollout.plans import baseline, layers, policy, renewal
+from core.rollout.plans import baseline, bundle_order, layers, policy, renewal
 from core.rollout.plans import plan as p
 from core.rollout.state import events as e
 from core.rollout.state import surface
@@ -293,6 +293,16 @@ _EVENTS: tuple[e.Event, ...] = (
     ),
     e.RevertNotRequested(
         index=1, system="https://deploy.example.com/revert", error="the deploy system answers 503", trying=True
+    ),
+    e.Bundled(
+        bundle="refunds-tone",
+        order=bundle_order.BundleOrder.TOGETHER,
+        members=("R-118", "R-119"),
+        by="slack:T1/U1",
+    ),
+    e.Unbundled(bundle="refunds-tone", by="slack:T1/U1"),
+    e.BundleNotFollowed(
+        bundle="refunds-tone", cause="R-119", why="v44 (R-121) went live on support-assistant after it"
     ),
     e.StratumRolledBack(by="slack:T1/U2", reason="refunds were refused", stratum="free", version="v42"),
     e.ConversationsMoved(by="slack:T1/U2", reason="refunds were refused", is_due=False),
@@ -835,6 +845,18 @@ EXAMPLES: dict[str, e.Event] = {
     "rollout.flip_unconfirmed.1.stratum": e.FlipUnconfirmed(seconds=60.2, missing=("web-2:811:9f00",), stratum="free"),
     "rollout.planned.1.finishing": e.Planned(
         rollout="R-7", plan=FINISHING, fingerprint=FINISHING.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
+    ),
+    "rollout.rolled_back.1.bundle": e.RolledBack(
+        by="slack:T1/U3",
+        reason="R-119 of the bundle refunds-tone was rolled back",
+        findings=(),
+        version="v42",
+        after_done=False,
+        verdict_seconds=5400.0,
+        judged_seconds=None,
+        exposed_requests=1204,
+        exposed_units=911,
+        bundle_cause="R-119",
     ),
     "rollout.rolled_back.1.finishing": e.RolledBack(
         by="slack:T1/U2",

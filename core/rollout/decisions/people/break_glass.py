@@ -76,6 +76,11 @@ def _start(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
             "this is never passed over.",
             hint=f"Roll back {others} first: it takes seconds.",
         )
+    if context.bundle_waits:
+        raise Refused(
+            f"{context.bundle_waits[0]} That is never passed over, as it would start others unready.",
+            hint="Apply the bundle without it: then it moves alone.",
+        )
     return stage_changes.begin_rollout(rollout, context)
 
 

@@ -35,7 +35,8 @@ def start_rollout(rollout: Rollout, command: c.Start, context: Context) -> list[
         return [e.StartScheduled(start=start, by=context.by.id)]
     base = context.surface.live if context.surface is not None else ""
     queues = command.queue or context.policy.when_busy == "queue"
-    if context.other_rollouts_on_surface and queues and base == rollout.plan.from_version:
+    waits = context.other_rollouts_on_surface or context.bundle_waits
+    if waits and queues and base == rollout.plan.from_version:
         if rollout.start is not None and rollout.start <= context.at:
             return []
         return [e.StartScheduled(start=context.at, by=context.by.id)]  # it starts once the surface is free
@@ -63,6 +64,11 @@ def resume_rollout(rollout: Rollout, command: c.Resume, context: Context) -> lis
             raise Refused(
                 f"The comparison of {rollout.id} is over and waits for a decision.",
                 hint=f'/rollout decide {rollout.id} keep "why", or /rollout decide {rollout.id} back "why".',
+            )
+        if cause := holds.find_bundle_cause(rollout.hold.key):
+            raise Refused(
+                f"{rollout.id} holds because {rollout.hold.text}, and goes on with it.",
+                hint=f'/rollout resume {cause} "why", or /rollout rollback {rollout.id}.',
             )
         reason = preconditions.require_reason(command.reason, "resuming after a hold")
         resumed = e.Resumed(by=context.by.id, reason=reason, overrides=rollout.hold.key)

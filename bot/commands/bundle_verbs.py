@@ -1,0 +1,70 @@
+"""Verbs that name a bundle: what is asked of all of its rollouts at once, and where they stand."""
+
+from bot.commands import dry_runs
+from bot.commands.parsing import resolve, typed_times
+from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.request import CommandContext
+from bot.commands.verbs import VerbArguments, build_command
+from bot.rendering import wording
+from bot.rendering.answers import bundle_status
+from bot.rendering.blocks import blocks
+from bot.rendering.blocks.blocks import Message
+from bot.rendering.messages import event_lines
+from core.rollout.concurrency import bundles
+from core.rollout.refusal import Refused
+from core.rollout.state import events as e
+from core.service import CommandRequest
+
+VERBS = frozenset({"status", "start", "approve", "pause", "resume", "rollback", "abandon"})
+_SILENT = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded, e.ReviewRequested)
+
+
+def answer(parsed: ParsedCommand, context: CommandContext) -> Message | None:
+    """What is answered where the line names a bundle; None where it does not. Raises `Refused` as a verb does."""
+    if parsed.verb not in VERBS:
+        return None
+    world = context.service.load_world()
+    found = resolve.find_bundle_in_line(parsed.rest_of_line or parsed.rollout, world)
+    if found is None:
+        return None
+    bundle, text = found
+    if parsed.verb == "status":
+        return bundle_status.render(bundle, world, context.at)
+    at, zone = parsed.flags.get("at"), world.policy.timezone
+    arguments = VerbArguments(
+        reason=text if parsed.rest_of_line else parsed.text,
+        queue="queue" in parsed.flags,
+        then=typed_times.parse_moment(at, context.at, typed_times.resolve_zone(context.by, zone)) if at else None,
+    )
+    command = build_command(parsed.verb, arguments)
+    if dry_runs.FLAG in parsed.flags:
+        return dry_runs.try_command(command, bundle.name, f"{parsed.verb} {bundle.name}", context)
+    outcome = context.service.handle(
+        CommandRequest(
+            command=command,
+            rollout=bundle.name,
+            command_id=context.command_id,
+            by=context.by,
+            at=context.at,
+            source=context.source,
+        )
+    )
+    return _render_outcome(bundle.name, outcome.positions, context)
+
+
+def _render_outcome(name: str, positions: tuple[int, ...], context: CommandContext) -> Message:
+    """What happened to each rollout of the bundle, and where nothing did."""
+    world = context.service.load_world()
+    bundle = bundles.find_bundle(world, name)
+    if bundle is None:
+        raise Refused(f"There is no bundle {name[:80]}.", hint="See /rollout list.", code="not_found")
+    lines: list[str] = []
+    for one in bundle.members:
+        happened = [
+            event_lines.format_line(one, entry.event, world.policy.timezone)
+            for entry in context.service.load_entries(one.id)
+            if entry.position in positions and not isinstance(entry.event, _SILENT)
+        ]
+        state = one.state.replace("_", " ")
+        lines += happened or [f"{one.id} {wording.escape(one.plan.name, 60)} stays as it is: {state}."]
+    return blocks.build_message(bundle_status.describe_first_line(bundle), blocks.lines_section(lines))

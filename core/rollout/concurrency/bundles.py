@@ -1,0 +1,62 @@
+"""A bundle: rollouts on several AI features that a file moves as one. What it is follows from the events of each."""
+
+from dataclasses import dataclass
+
+from core.rollout.plans.bundle_order import BundleOrder
+from core.rollout.state.model import TERMINAL_STATES, Rollout
+from core.rollout.state.world import World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """The rollouts of a bundle, in the order of its file."""
+
+    name: str
+    order: BundleOrder
+    members: tuple[Rollout, ...]
+
+    @property
+    def is_started(self) -> bool:
+        """Whether any of them has ever started."""
+        return any(one.started_at is not None for one in self.members)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of them have ended."""
+        return all(one.state in TERMINAL_STATES for one in self.members)
+
+    def list_before(self, rollout: Rollout) -> tuple[Rollout, ...]:
+        """Those that come before this one."""
+        return self.members[: self._find_index(rollout)]
+
+    def list_after(self, rollout: Rollout) -> tuple[Rollout, ...]:
+        """Those that come after this one."""
+        return self.members[self._find_index(rollout) + 1 :]
+
+    def list_others(self, rollout: Rollout) -> tuple[Rollout, ...]:
+        """All of them but this one."""
+        return tuple(one for one in self.members if one.id != rollout.id)
+
+    def _find_index(self, rollout: Rollout) -> int:
+        return next(index for index, one in enumerate(self.members) if one.id == rollout.id)
+
+
+def find_bundle(world: World, name: str) -> Bundle | None:
+    """The newest bundle of this name whose rollouts are in memory; None if there is none."""
+    named = [one for one in world.rollouts.values() if one.bundle is not None and one.bundle.bundle == name]
+    return find_bundle_of(world, named[-1]) if named else None
+
+
+def find_bundle_of(world: World, rollout: Rollout) -> Bundle | None:
+    """The bundle that a rollout belongs to; None if it is in none."""
+    bundled = rollout.bundle
+    if bundled is None:
+        return None
+    members = tuple(one for name in bundled.members if (one := world.find_rollout(name)) is not None)
+    return Bundle(name=bundled.bundle, order=bundled.order, members=members)
+
+
+def list_bundles(world: World) -> tuple[Bundle, ...]:
+    """Every bundle of which a rollout is planned or under way, in the order of planning."""
+    names = dict.fromkeys(r.bundle.bundle for r in world.open_rollouts if r.bundle is not None)
+    return tuple(found for name in names if (found := find_bundle(world, name)) is not None)

@@ -1,0 +1,34 @@
+"""What the start of a rollout depends on besides itself, and what it ends."""
+
+from datetime import datetime
+
+from core.rollout.context import Actor, Context
+from core.rollout.serving import driving, holdout, layering
+from core.rollout.state.events import NewEvent, rollout_stream
+from core.rollout.state.model import Rollout
+from core.rollout.state.world import World
+
+
+def build_start_context(world: World, rollout: Rollout, by: Actor, at: datetime) -> Context:
+    """The context of a rollout, without its queue and its bundle."""
+    surface, policy = world.surfaces[rollout.plan.surface], world.policy_for(rollout.plan.surface)
+    rest = [one for one in world.open_rollouts if one.id != rollout.id]
+    return Context(
+        at=at,
+        by=by,
+        policy=policy,
+        surface=surface,
+        other_rollouts_on_surface=tuple(one for one in surface.running if one != rollout.id),
+        other_rollouts_on_flag=driving.find_competing_rollouts(rollout, world.open_rollouts),
+        taken_slots=layering.list_taken(surface.name, rest, policy),
+    )
+
+
+def end_holdouts(world: World, started: Rollout, by: str) -> list[NewEvent]:
+    """The end of a holdout on the surface of a rollout that starts: its own comparison is with what is live."""
+    ended = (
+        (other.id, holdout.end_for_start(other, started.id, by))
+        for other in world.rollouts.values()
+        if other.plan.surface == started.plan.surface
+    )
+    return [NewEvent(stream=rollout_stream(name), event=event) for name, event in ended if event is not None]
