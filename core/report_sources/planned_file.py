@@ -15,6 +15,8 @@ from core.files.read_file import parse_file
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.problems import FileProblem, UnreadableFile
 from core.report_sources import eval_coverage, traffic_history
+from core.rollout.concurrency import shared_parts
+from core.rollout.concurrency.shared_parts import SharedPart
 from core.rollout.plans.plan import Plan
 from core.rollout.refusal import Refused
 from core.rollout.state.events import EvalRecorded
@@ -35,6 +37,7 @@ class PlannedFile:
     outlook: PlanOutlook
     warnings: Sequence[FileProblem]
     evals: Mapping[int, EvalRecorded]
+    shared: tuple[SharedPart, ...]  # parts that rollouts under way elsewhere change as well
 
 
 def plan_file(
@@ -70,7 +73,7 @@ def plan_files(
 
 def _plan_rollout(service: RolloutService, world: World, file: RolloutFile, now: datetime) -> PlannedFile:
     plan, warnings = apply_file.plan_from_file(file, world, now, lambda handle: handle)
-    known = world.find_rollout(plan.name)
+    known, before = world.find_rollout(plan.name), world.surfaces[plan.surface].versions[plan.from_version]
     evals = known.evals if known is not None and known.plan.to_version == plan.to_version else {}
     return PlannedFile(
         file=file,
@@ -79,6 +82,7 @@ def _plan_rollout(service: RolloutService, world: World, file: RolloutFile, now:
         outlook=load_outlook(service, plan, now, warnings, evals),
         warnings=warnings,
         evals=evals,
+        shared=shared_parts.find_shared_parts(world, plan.surface, before, {**before, **plan.change}),
     )
 
 

@@ -10,6 +10,7 @@ from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 from core.rollout.state.model import RolloutState
 from core.service import CommandRequest
+from tests.http.test_pages import looked_at
 
 BUNDLES = "/api/v1/bundles"
 
@@ -76,3 +77,24 @@ def test_an_agent_plans_a_bundle_without_a_date_and_never_starts_it(
     dated = bundle_file.replace("risk: low", "risk: low\nstart: 2026-12-01 10:00 Europe/Berlin")
     with pytest.raises(Refused, match="an agent may not start a rollout"):
         apply_text(running.service, dated, "b.yaml", by=agent, at=running.now(), command_id="a3")
+
+
+def test_the_page_of_each_marks_when_the_other_moved(client: Any, running: Any, bundle_file: str) -> None:
+    for text in bundle_file.split("---\n")[1:]:
+        running.apply(text)
+    running.do(c.Start(), "R-1")
+    running.do(c.Start(), "R-2")
+    running.wait(minutes=2)
+    running.do(c.Advance(reason="the cohort is happy"))
+    looked_at(running)
+    running.do(c.Advance(reason="the cohort is happy"), "R-2")
+    looked_at(running)
+    page = client.get("/r/R-1").text
+    assert "Shared: R-2 sales-tone (sales-assistant, at 5 %) changes the same piece of a prompt, new.md" in page
+    assert "R-2 (sales-assistant) to 5 %, " in page
+    assert '<line class="other"' in page
+    assert "Meanwhile: R-2 5 % at " in page
+    assert "R-1 (support-assistant) to 5 %, " in client.get("/r/R-2").text
+    assert client.get("/api/v1/rollouts/R-2").json()["shared"] == [
+        {"part": "prompt", "name": "new.md", "rollout": "R-1", "surface": "support-assistant"}
+    ]

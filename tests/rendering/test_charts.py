@@ -172,3 +172,15 @@ def test_whatever_was_measured_can_be_drawn(words: Any, looks: Any, amount: floa
     if text:
         for line in ET.fromstring(text).iter("line"):
             assert 0 <= float(line.attrib["y1"]) <= svg.HEIGHT
+
+
+def test_moments_of_other_rollouts_are_marked_labelled_and_told_in_words(words: Any) -> None:
+    known = chart_data.measured_points(words.points)
+    inside, outside = known[1].at, known[-1].at + timedelta(days=1)
+    marks = (svg.ChartMark(at=inside, label="R-7 25 %"), svg.ChartMark(at=outside, label="R-8 5 %"))
+    text = svg.draw_chart(words.points, words.measures[0], NAMES, words.zone, "c", marks)
+    drawn = ET.fromstring(text)
+    assert [line.get("class") for line in drawn.iter("line")].count("other") == 1
+    assert [one.text for one in drawn.iter("text") if one.get("class") == "other"] == ["R-7 25 %"]
+    assert "Meanwhile: R-7 25 % at " in text
+    assert "R-8" not in text

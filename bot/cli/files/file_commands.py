@@ -136,7 +136,7 @@ def plan(
 
 
 def _print_plan(planned: "PlannedFile", pair: "VersionPair") -> None:
-    from bot.rendering import wording
+    from bot.rendering import shared_words, wording
     from bot.rendering.answers.planning import plan_foresight
     from bot.rendering.documents import difference_text
     from bot.rendering.messages import holdout_words, layer_words, plan_facts
@@ -152,6 +152,9 @@ def _print_plan(planned: "PlannedFile", pair: "VersionPair") -> None:
     print(f"{plan.name}: {plan.surface} {plan.from_version} -> {plan.to_version}, {plan.risk} risk")
     print("\nWhat changes")
     print("\n".join(difference_text.format_lines(pair)[1:]))
+    if planned.shared:
+        print("\nOther rollouts")
+        print("\n".join(f"  {wording.to_plain_text(shared_words.describe(one))}" for one in planned.shared))
     print("\nWhat people will notice")
     print("\n".join(f"  {wording.to_plain_text(line)}" for line in plan_facts.list_noticed(plan)))
     print("\nWhen")

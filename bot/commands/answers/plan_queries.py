@@ -9,7 +9,7 @@ from bot.commands import request
 from bot.commands.parsing import typed_line
 from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import CommandContext
-from bot.rendering import wording
+from bot.rendering import shared_words, wording
 from bot.rendering.answers.planning import plan_outlook
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
@@ -131,6 +131,7 @@ def _answer_pasted_file(text: str, context: CommandContext, world: World) -> Mes
             blocks.preformatted_section(html.escape(str(unreadable), quote=False)),
         )
     shown = plan_outlook.render(planned.outlook, world.policy.timezone, evals=planned.evals)
+    shown = blocks.append_blocks(shown, blocks.lines_section([shared_words.describe(one) for one in planned.shared]))
     return blocks.append_blocks(
         shown, blocks.context("Nothing was planned. `rollout apply FILE` plans it, and so does the form.")
     )

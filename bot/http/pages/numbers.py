@@ -4,13 +4,15 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from bot.rendering import wording
+from bot.rendering import shared_words, wording
 from bot.rendering.charts import svg as drawing
 from bot.rendering.numbers import measure_rows, segments, technical_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core import evaluation
 from core.judging.model.verdict import Finding, Measure
+from core.rollout.concurrency import shared_parts
 from core.rollout.state.model import Rollout
+from core.rollout.state.world import World
 from core.service import RolloutService
 
 MAX_CHARTS = 6  # per page
@@ -115,6 +117,12 @@ def _classify_verdict(measure: Measure) -> str:
     return "unsure" if measure.word in {*measure_rows.UNJUDGED_WORDS, "Slightly worse, within limit"} else "well"
 
 
+def build_marks(world: World, rollout: Rollout) -> tuple[drawing.ChartMark, ...]:
+    """The moments at which rollouts that change the same part moved."""
+    moves = shared_parts.list_moves(shared_parts.find_shared_with(world, rollout, is_over_too=True))
+    return tuple(drawing.ChartMark(at=move.at, label=shared_words.format_mark(move)) for move in moves)
+
+
 def _draw_charts(service: RolloutService, rollout: Rollout, latest: LatestNumbers) -> tuple[MetricChart, ...]:
     """A chart for each metric with an agreed limit, `MAX_CHARTS` at most."""
     limited: dict[str, Measure] = {}
@@ -123,12 +131,13 @@ def _draw_charts(service: RolloutService, rollout: Rollout, latest: LatestNumber
             limited.setdefault(measure.metric, measure)
     trends = evaluation.load_trends(service, rollout, limited)
     names = tuple(stage.name for stage in rollout.plan.stages)
+    marks = build_marks(service.cached_world(), rollout)
     drawn: list[MetricChart] = []
     for metric, measure in limited.items():
         if len(drawn) == MAX_CHARTS:
             break
         until = tuple(p for p in trends[metric] if latest.at is None or p.at <= latest.at)
-        svg = drawing.draw_chart(until, measure, names, "UTC", f"chart-{len(drawn)}")
+        svg = drawing.draw_chart(until, measure, names, "UTC", f"chart-{len(drawn)}", marks)
         if svg:
             title = measure_rows.metric_title(metric, measure.title)
             drawn.append(MetricChart(title=title, svg=Markup(svg)))  # noqa: S704  (every text in it is escaped)

@@ -19,7 +19,7 @@ from bot.http.pages.plan_sections import build_plan_sections
 from bot.http.pages.version_page import build_version_page
 from bot.process.page_links import PARAMETER
 from bot.process.process_state import ProcessStatus
-from bot.rendering import wording
+from bot.rendering import shared_words, wording
 from bot.rendering.answers import history, strata
 from bot.rendering.documents import history_file
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
@@ -30,6 +30,7 @@ from core import evaluation
 from core.judging.model.judgement import Judgement
 from core.report_sources.strata_sources import load_strata
 from core.rollout import permission
+from core.rollout.concurrency import shared_parts
 from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.refusal import NotFound
 from core.rollout.state.events import EvidenceRecorded, RolloutEvent
@@ -110,6 +111,12 @@ def build_router(
             zone=zone,
             layer=wording.to_plain_text(layer_words.describe_now(rollout)),
             holdout=wording.to_plain_text(holdout_words.describe_now(rollout, zone)),
+            moves=[
+                wording.to_plain_text(shared_words.describe_move(move, zone))
+                for move in shared_parts.list_moves(
+                    shared_parts.find_shared_with(service.cached_world(), rollout, is_over_too=True)
+                )
+            ],
             beside=[
                 wording.to_plain_text(line)
                 for line in neighbour_words.list_lines(rollout, find_neighbours(service.cached_world(), rollout, now()))

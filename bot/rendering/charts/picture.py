@@ -12,6 +12,8 @@ _STYLE = """
 .chart .zero { stroke: #616061; }
 .chart .stage { stroke: #616061; stroke-dasharray: 1 4; }
 .chart text.stage { stroke: none; }
+.chart line.other { stroke: #7a3e9d; stroke-dasharray: 2 3; }
+.chart text.other { fill: #7a3e9d; }
 .chart .band { fill: #0969da; fill-opacity: .16; }
 .chart polyline.difference { fill: none; stroke: #0969da; stroke-width: 2; }
 .chart circle.difference { fill: #0969da; }

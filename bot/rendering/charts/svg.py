@@ -13,16 +13,32 @@ from core.judging.model.verdict import Measure
 from core.judging.report.series import SeriesPoint
 
 SHORT_UNIT_LENGTH = 3  # units up to this many characters are repeated at every tick
+MAX_MARKS = 12
 MAX_POINTS = 240  # a page has no room for more
 WIDTH, HEIGHT = 720, 260
 LABEL_HEIGHT = 16  # pixels
 LEFT, RIGHT, TOP, BOTTOM = 64, 132, 16, 32
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartMark:
+    """A moment at which something happened elsewhere, with its label."""
+
+    at: datetime
+    label: str
+
+
 def draw_chart(
-    points: tuple[SeriesPoint, ...], measure: Measure, stages: tuple[str, ...], zone: str, id_prefix: str
+    points: tuple[SeriesPoint, ...],
+    measure: Measure,
+    stages: tuple[str, ...],
+    zone: str,
+    id_prefix: str,
+    marks: tuple[ChartMark, ...] = (),
 ) -> str:
     """An SVG element, safe to embed; empty with fewer than two measured points. `id_prefix` must be unique on its page.
+
+    `marks` are moments to mark, such as steps of another rollout; those outside of the time shown are left out.
 
     It is readable without colour: the limit is dashed and labelled, the range is a band, and `<desc>` states
     everything in words.
@@ -31,6 +47,7 @@ def draw_chart(
     if len(known) < 2:
         return ""
     plot = _build_plot(known, measure)
+    shown_marks = tuple(mark for mark in marks if known[0].at <= mark.at <= known[-1].at)[:MAX_MARKS]
     title = (
         f"{measure_rows.metric_title(measure.metric, measure.title)}: difference of new and current version over time"
     )
@@ -39,9 +56,10 @@ def draw_chart(
             f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{id_prefix}-t '
             f'{id_prefix}-d">',
             f'<title id="{id_prefix}-t">{escape(title)}</title>',
-            f'<desc id="{id_prefix}-d">{escape(_describe_chart(known, measure, zone))}</desc>',
+            f'<desc id="{id_prefix}-d">{escape(_describe_chart(known, measure, zone, shown_marks))}</desc>',
             *_draw_grid(plot, measure),
             *_draw_stages(plot, known, stages),
+            *_draw_marks(plot, shown_marks),
             *_draw_band(plot, known),
             *_draw_limits(plot, measure),
             *_draw_line(plot, known, measure),
@@ -115,6 +133,15 @@ def _draw_stages(plot: _Plot, known: tuple[SeriesPoint, ...], stages: tuple[str,
     return drawn
 
 
+def _draw_marks(plot: _Plot, marks: tuple[ChartMark, ...]) -> list[str]:
+    drawn = []
+    for number, mark in enumerate(marks):
+        x, y = plot.x(mark.at), HEIGHT - BOTTOM - 6 - LABEL_HEIGHT * (number % 3)  # labels of one moment do not overlap
+        drawn.append(f'<line class="other" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
+        drawn.append(_text_element("other", x + 4, y, mark.label))
+    return drawn
+
+
 def _draw_band(plot: _Plot, known: tuple[SeriesPoint, ...]) -> list[str]:
     """One band per unbroken run of points with a known range."""
     runs: list[list[SeriesPoint]] = [[]]
@@ -176,7 +203,9 @@ def _text_element(kind: str, x: float, y: float, text: str, anchor: str = "start
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{shown}</text>'
 
 
-def _describe_chart(known: tuple[SeriesPoint, ...], measure: Measure, zone: str) -> str:
+def _describe_chart(
+    known: tuple[SeriesPoint, ...], measure: Measure, zone: str, marks: tuple[ChartMark, ...] = ()
+) -> str:
     last = known[-1]
     moved = wording.format_difference(last.difference, measure.unit, relative=measure.relative)
     span = wording.format_interval(last.low, last.high, measure.unit, relative=measure.relative)
@@ -186,7 +215,9 @@ def _describe_chart(known: tuple[SeriesPoint, ...], measure: Measure, zone: str)
     limit = f" The limit is {' and '.join(edges)}." if edges else " There is no limit."
     first = wording.format_difference(known[0].difference, measure.unit, relative=measure.relative)
     since, until = (wording.format_plain_time(p.at, zone) for p in (known[0], last))
-    return f"{first} at {since}, {moved} {span} at {until}.{limit}"
+    told = [f"{mark.label} at {wording.format_plain_time(mark.at, zone)}" for mark in marks]
+    meanwhile = f" Meanwhile: {', '.join(told)}." if told else ""
+    return f"{first} at {since}, {moved} {span} at {until}.{limit}{meanwhile}"
 
 
 def _format_tick(value: float, measure: Measure) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bot.rendering import wording
+from bot.rendering import shared_words, wording
 from bot.rendering.answers.planning import plan_foresight, plan_outlook
 from bot.rendering.answers.version_answers import VersionPair
 from bot.rendering.markup import escape_markdown
@@ -19,6 +19,9 @@ def render_markdown(planned: PlannedFile, pair: VersionPair, zone: str) -> str:
     approvals = plan_outlook.describe_approvals(plan)
     sections = [
         FactSection(title="What changes", lines=(f"{plan_facts.describe_difference(pair.difference)}.",)),
+        FactSection(
+            title="Other rollouts", lines=tuple(shared_words.describe(one) for one in planned.shared), is_list=True
+        ),
         *plan_facts.list_plan_sections(plan, outlook, zone),
         FactSection(title="Who has to approve", lines=(approvals,) if approvals else ()),
         FactSection(

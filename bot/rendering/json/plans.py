@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bot.rendering import shared_words
 from bot.rendering.answers.planning import plan_foresight
 from bot.rendering.answers.version_answers import VersionPair
 from bot.rendering.documents import difference_text
@@ -39,6 +40,7 @@ def plan_to_json(planned: PlannedFile, pair: VersionPair) -> Json:
         "limits": [plan_foresight.to_json(one) for stage in planned.outlook.foreseen for one in stage],
         "comparisons": [power_words.to_json(one) for one in planned.outlook.comparisons],
         "warnings": [problems.to_json(warning) for warning in planned.warnings],
+        "shared": [shared_words.to_json(one) for one in planned.shared],
         "changes": difference_text.pair_to_json(pair),
         "evals": unseen_by_evals.coverage_to_json(coverage) if coverage is not None else None,
     }

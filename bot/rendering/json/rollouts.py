@@ -4,6 +4,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from bot.rendering import shared_words
 from core.rollout.concurrency.bundles import Bundle
 from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours, find_neighbours
 from core.rollout.concurrency.start_queue import QueuePlace
@@ -41,6 +42,7 @@ def rollout_to_json(rollout: Rollout, neighbours: Neighbours = NO_NEIGHBOURS) ->
         "started_at": rollout.started_at.isoformat() if rollout.started_at else None,
         "ended_at": rollout.ended_at.isoformat() if rollout.ended_at else None,
         "queue": _place_to_json(neighbours.place) if neighbours.place is not None else None,
+        "shared": [shared_words.to_json(one) for one in neighbours.shared],
         "bundle": _membership_to_json(neighbours.bundle, neighbours.waits) if neighbours.bundle is not None else None,
     }
 

@@ -1,1 +1,1 @@
-"""Rollouts beside each other: queues, plans that waited, and bundles (pure)."""
+"""Rollouts beside each other: queues, plans that waited, parts that several change, and bundles (pure)."""

@@ -1,10 +1,11 @@
-"""What other rollouts mean for one: its bundle, its place in the queue; in one value."""
+"""What other rollouts mean for one: its bundle, shared parts, its place in the queue; in one value."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.rollout.concurrency import bundles, readiness, start_queue
+from core.rollout.concurrency import bundles, readiness, shared_parts, start_queue
 from core.rollout.concurrency.bundles import Bundle
+from core.rollout.concurrency.shared_parts import SharedPart
 from core.rollout.concurrency.start_queue import QueuePlace
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
@@ -16,6 +17,7 @@ class Neighbours:
 
     place: QueuePlace | None = None
     bundle: Bundle | None = None
+    shared: tuple[SharedPart, ...] = ()  # what rollouts under way elsewhere change as well
     waits: tuple[str, ...] = ()  # what its start waits for in its bundle, one sentence each
 
 
@@ -27,5 +29,6 @@ def find_neighbours(world: World, rollout: Rollout, at: datetime) -> Neighbours:
     return Neighbours(
         place=start_queue.find_place(world, rollout, at),
         bundle=bundles.find_bundle_of(world, rollout),
+        shared=shared_parts.find_shared_with(world, rollout),
         waits=readiness.list_bundle_waits(world, rollout, at, by_itself=True),
     )

@@ -26,7 +26,7 @@ def may_answer(content: Content, answered: str) -> bool:
     configured = format_model(content)
     if not configured or is_same_model(configured, answered):
         return True
-    return any(is_same_model(text, answered) for text in _list_texts(content.get("routing")))
+    return any(is_same_model(text, answered) for text in list_texts(content.get("routing")))
 
 
 def is_same_model(configured: str, answered: str) -> bool:
@@ -42,17 +42,17 @@ def is_same_model(configured: str, answered: str) -> bool:
     return not date or not other_date or date.startswith(other_date) or other_date.startswith(date)
 
 
-def _list_texts(value: Any) -> Iterator[str]:
-    """Every text within a value."""
+def list_texts(value: Any) -> Iterator[str]:
+    """Every text within a value, however deep."""
     match value:
         case str():
             yield value
         case Mapping():
             for one in value.values():
-                yield from _list_texts(one)
+                yield from list_texts(one)
         case list() | tuple():
             for one in value:
-                yield from _list_texts(one)
+                yield from list_texts(one)
 
 
 def _split_date(model: str) -> tuple[str, str]:
