@@ -253,24 +253,24 @@ APPLIED: dict[int | str, _Json] = {
         ),
     )
 }
+_PLAN = _build_object_schema(
+    ("rollout", "surface", "from", "to", "risk", "timeline", "limits", "warnings", "changes"),
+    rollout=_TEXT,
+    surface=_TEXT,
+    to=_TEXT,
+    risk={"type": "string", "enum": ["low", "standard", "high"]},
+    timeline=_build_array_schema({"type": "object"}),
+    limits=_build_array_schema({"type": "object"}),
+    warnings=_build_array_schema({"type": "object"}),
+    changes={"type": "object"},
+    **{"from": _TEXT},
+)
+_BUNDLE_PLAN = _build_object_schema(("bundle", "rollouts"), bundle=_TEXT, rollouts=_build_array_schema(_PLAN))
 PLAN: dict[int | str, _Json] = {
     200: {
-        "description": "The plan; nothing is planned",
+        "description": "The plan, or those of a bundle; nothing is planned",
         "content": {
-            "application/json": {
-                "schema": _build_object_schema(
-                    ("rollout", "surface", "from", "to", "risk", "timeline", "limits", "warnings", "changes"),
-                    rollout=_TEXT,
-                    surface=_TEXT,
-                    to=_TEXT,
-                    risk={"type": "string", "enum": ["low", "standard", "high"]},
-                    timeline=_build_array_schema({"type": "object"}),
-                    limits=_build_array_schema({"type": "object"}),
-                    warnings=_build_array_schema({"type": "object"}),
-                    changes={"type": "object"},
-                    **{"from": _TEXT},
-                )
-            },
+            "application/json": {"schema": {"anyOf": [_PLAN, _BUNDLE_PLAN]}},
             "text/markdown": {"schema": _TEXT},
         },
     }

@@ -6,6 +6,7 @@ from typing import assert_never
 from bot.rendering import queue_words, wording
 from core.rollout.concurrency.start_queue import QueuePlace
 from core.rollout.decisions import gating
+from core.rollout.plans.bundle_order import BundleOrder
 from core.rollout.plans.plan import GATE_KINDS, Stage, StageKind
 from core.rollout.serving import conversations, holdout
 from core.rollout.state import holds
@@ -77,10 +78,15 @@ def describe_start_condition(rollout: Rollout, zone: str, place: QueuePlace | No
         return f"Cannot start: {old} is no longer live, {live} is."
     if rollout.frozen_until is not None:
         return f"Frozen until {wording.format_local_time(rollout.frozen_until, zone)}; it does not start before."
+    before = _find_one_before(rollout)
     if rollout.request is not None and not gating.is_approved(rollout):
         need = wording.escape(gating.describe_missing_approvals(rollout), 80)
         by_itself = f", then starts {wording.format_local_time(rollout.start, zone)}" if rollout.start else ""
+        if rollout.renewal is not None or before:
+            by_itself = f", then starts{f' once {before} is done' if before else ''}"
         return f"Needs {need}{by_itself}."
+    if rollout.start is not None and before:
+        return f"Starts automatically once {before} is done."
     if rollout.start is not None:
         return f"Starts automatically {wording.format_local_time(rollout.start, zone)}."
     if any(rollout.notice_posted_at(n.key) is None for n in rollout.plan.stakeholder_notices):
@@ -89,6 +95,15 @@ def describe_start_condition(rollout: Rollout, zone: str, place: QueuePlace | No
     if earliest is not None:
         return f"Can start from {wording.format_local_time(earliest, zone)}."
     return f"Start it with /rollout start {rollout.id}."
+
+
+def _find_one_before(rollout: Rollout) -> str:
+    """The id of the rollout that comes before this one in a bundle that goes in order; empty if there is none."""
+    bundled = rollout.bundle
+    if bundled is None or bundled.order is not BundleOrder.IN_ORDER:
+        return ""
+    index = bundled.members.index(rollout.id)
+    return bundled.members[index - 1] if index else ""
 
 
 def _earliest_start(rollout: Rollout) -> datetime | None:

@@ -59,6 +59,18 @@ def test_it_is_started_and_rolled_back_by_its_name(client: Any, running: Any, bu
     assert send(command="rollback").json()["events"] == []
 
 
+def test_the_plan_of_each_is_shown_before_anything_is_planned(client: Any, bundle_file: str) -> None:
+    found = client.post("/api/v1/plans", content=bundle_file).json()
+    assert (found["bundle"], [one["surface"] for one in found["rollouts"]]) == (
+        "shorter",
+        ["support-assistant", "sales-assistant"],
+    )
+    told = client.post("/api/v1/plans", content=bundle_file, headers={"Accept": "text/markdown"}).text
+    assert "## Rollout tone: support-assistant" in told
+    assert "## Rollout sales-tone: sales-assistant" in told
+    assert client.get("/api/v1/rollouts").json()["rollouts"] == []
+
+
 def test_what_is_wrong_in_any_document_is_refused_and_nothing_is_planned(client: Any, bundle_file: str) -> None:
     refused = client.post("/api/v1/files", content=bundle_file.replace("sales-tone]", "sale-tone]"))
     assert refused.status_code == 422

@@ -302,6 +302,7 @@ def test_with_two_reasons_to_hold_the_others_hold_until_both_are_gone(together: 
 
 def test_a_look_does_not_end_a_hold_that_follows_another(together: Desk):
     together.say(c.Pause(), "R-2").later(hours=7).say(c.Tick(look=look_of()), "R-1", by=ENGINE)
+    assert e.HoldCleared not in events_of(together, "R-1")
     assert together["R-1"].state is R.ON_HOLD
 
 

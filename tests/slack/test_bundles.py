@@ -129,6 +129,7 @@ def test_in_order_the_second_says_what_it_waits_for_and_starts_by_itself(office:
     started(office, "in_order")
     assert states(office) == [R.RUNNING, R.PLANNED]
     assert "In the bundle tone it starts once R-1 is done." in thread_of(office, "R-2 sales-tone")[0]
+    assert "R-2 sales-tone, v42 -> v43. Starts automatically once R-1 is done." in answer(office, "sam", "list")
     for _ in range(4):
         office.later(minutes=3).say(c.Tick(look=look_of()))
     office.later(minutes=1).say(c.Tick(), rollout="R-2")

@@ -76,6 +76,7 @@ def test_a_plan_that_waited_is_made_again_and_asks_once_more(office: Any) -> Non
     assert again in card_of(office, "R-2 bigger")
     assert "No approval of the earlier plan counts." in card_of(office, "R-2 bigger")
     assert again in newest_request(office, "R-2 bigger")
+    assert "R-2 bigger, v43 -> v46. Needs 1 more approval, then starts." in shown(office, "status R-2")
     assert "Changed meanwhile: R-3 starts from v42, but v43 is now live" in shown(office, "history R-3")
     assert office.typed("lee", "approve R-2").acked
     office.later(minutes=1).say(c.Tick(), rollout="R-2")

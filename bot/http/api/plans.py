@@ -17,7 +17,7 @@ from bot.http.middleware.problems import build_problem
 from bot.rendering.documents import plan_document
 from bot.rendering.json.plans import plan_to_json
 from core.files.syntax.problems import UnreadableFile, to_json
-from core.report_sources.planned_file import plan_file
+from core.report_sources.planned_file import plan_files
 from core.service import RolloutService
 
 MARKDOWN = "text/markdown"
@@ -30,7 +30,8 @@ def add_route(
 
     @api.post("/plans", tags=["files"], responses=openapi.PLAN, openapi_extra=openapi.FILE_BODY)
     async def show_plan(request: Request, filename: Annotated[str, Query(max_length=200)] = "") -> Response:
-        """What a rollout file would do: as JSON or, with `Accept: text/markdown`, as a comment for its review.
+        """What a rollout file, or each of a bundle, would do: as JSON or, with `Accept: text/markdown`, as a comment
+        for its review.
 
         Problems are then told as plain text."""
         caller = auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
@@ -42,7 +43,7 @@ def add_route(
 
 def _answer(service: RolloutService, sent: SentFile, at: datetime, *, as_markdown: bool) -> Response:
     try:
-        planned = plan_file(service, sent.text, sent.name, at, sent.read_prompt)
+        bundle, planned = plan_files(service, sent.text, sent.name, at, sent.read_prompt)
     except UnreadableFile as unreadable:
         if as_markdown:
             return PlainTextResponse(str(unreadable), 422)
@@ -50,8 +51,10 @@ def _answer(service: RolloutService, sent: SentFile, at: datetime, *, as_markdow
         return build_problem(
             422, "unreadable", str(unreadable), hint, problems=[to_json(p) for p in unreadable.problems]
         )
-    pair = version_queries.build_plan_pair(planned.plan, planned.surface)
+    pairs = [(one, version_queries.build_plan_pair(one.plan, one.surface)) for one in planned]
     if as_markdown:
-        text = plan_document.render_markdown(planned, pair, service.cached_world().policy.timezone)
+        zone = service.cached_world().policy.timezone
+        text = "\n".join(plan_document.render_markdown(one, pair, zone) for one, pair in pairs)
         return Response(text, media_type=f"{MARKDOWN}; charset=utf-8", headers={"Cache-Control": "no-store"})
-    return JSONResponse(plan_to_json(planned, pair))
+    shown = [plan_to_json(one, pair) for one, pair in pairs]
+    return JSONResponse({"bundle": bundle, "rollouts": shown} if bundle else shown[0])
