@@ -15,6 +15,7 @@ from core.rollout import commands as c
 from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
+from core.store.audit import verify
 from core.store.observations import observation_sums
 
 HOLDING = """\
@@ -63,15 +64,38 @@ def report(desk, database, random, number, *, passes):
         observation_sums.add_observations(connection, placed)
 
 
-def test_harm_that_shows_after_months_is_told_and_moves_nobody(desk, files, database):
-    random = np.random.default_rng(3)
-    alike, later = {"v42": 0.9, "v43": 0.9}, {"v42": 0.9, "v43": 0.8}
+def run_until_done(desk, files, database, random):
+    """The rollout begins, is as good as before, and is done."""
     desk.apply(files["surface"])
     desk.apply(HOLDING)
     desk.say(c.Start())
     while desk.service.load_world().rollouts["R-1"].is_under_way:
-        report(desk, database, random, 1500, passes=alike)
+        report(desk, database, random, 1500, passes={"v42": 0.9, "v43": 0.9})
         evaluation.evaluate_rollout(desk.service, "R-1", desk.later(minutes=2).at, every=EVERY)
+
+
+def test_the_next_start_on_the_surface_ends_it_in_the_same_transaction(desk, files, database):
+    run_until_done(desk, files, database, np.random.default_rng(3))
+    following = HOLDING.replace("tone-held", "tone-next").replace("@v42", "@v43").replace("9f2c51e0", "77aa51e0")
+
+    warned = desk.apply(following)
+    outcome = desk.say(c.Start(), rollout="R-2")
+
+    assert any("R-1 holds 10% back on v42 until" in one.message for one in warned.warnings)
+    ended, started = (desk.service.load_world().rollouts[name] for name in ("R-1", "R-2"))
+    assert (ended.holdout_ended.cause, ended.holdout_ended.reason) == ("rollout", "R-2")
+    assert started.is_under_way
+    assert len(outcome.positions) == 4
+    answers = {evaluate(build_snapshot(outcome.world), "support-assistant", f"u{n}", {}).version for n in range(500)}
+    assert answers == {"v43", "v44"}
+    with database.reading() as connection:
+        assert verify.verify(connection).problems == ()
+
+
+def test_harm_that_shows_after_months_is_told_and_moves_nobody(desk, files, database):
+    random = np.random.default_rng(3)
+    later = {"v42": 0.9, "v43": 0.8}
+    run_until_done(desk, files, database, random)
     assert desk.service.load_world().rollouts["R-1"].state is RolloutState.DONE
 
     for _ in range(3):
