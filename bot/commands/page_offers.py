@@ -5,7 +5,7 @@ from bot.commands.request import CommandContext
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 
-SAID = "The page opens for you alone, for an hour. Do not pass the link on."
+SAID = "The link opens this page in your name, for an hour. Do not pass it on."
 
 
 def offer_page(answer: Message, page: str, parsed: ParsedCommand, context: CommandContext) -> Message:

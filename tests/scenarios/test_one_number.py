@@ -214,9 +214,8 @@ def test_a_review_shows_the_last_numbers_that_were_compared(shown: Shown) -> Non
         assert any((new, before, moved) in one.get(what, set()) for one in compared), what
 
 
+@pytest.mark.parametrize("shown", ["refusals"], indirect=True)
 def test_a_rollback_is_the_same_rollback_in_alert_investigation_review_and_digest(shown: Shown) -> None:
-    if shown.story.rollout.rollback is None:
-        pytest.skip("it was not rolled back")
     back: e.RolledBack = shown.event(e.RolledBack)
     finding = back.findings[0]
     assert finding.canary is not None

@@ -160,6 +160,7 @@ def test_a_link_opens_no_other_page_and_for_nobody_else_and_no_longer(visit: Vis
         assert page.status_code == 403, forged
         assert "This link does not open this page." in text_of(page)
         assert "Ask in Slack for a new one: /rollout" in text_of(page)
+        assert 'href="/digest"' not in page.text, "where a token is needed, nothing leads"
     for closed in ("/", "/r/R-1", "/digest", "/r/R-1/history.json", "/api/v1/rollouts"):
         assert visit.browser.get(closed, params={"token": token}).status_code == 401, closed
 

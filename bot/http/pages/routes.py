@@ -219,7 +219,14 @@ def build_problem_page(request: Request, status: int, message: str, hint: str, n
 
 
 def _render_page(name: str, now: datetime, *, status: int = 200, **values: Any) -> HTMLResponse:
-    defaults: dict[str, Any] = {"blind": "", "look_ages": {}, "late": (), "unwatched": (), "visitor": None}
+    defaults: dict[str, Any] = {
+        "blind": "",
+        "look_ages": {},
+        "late": (),
+        "unwatched": (),
+        "visitor": None,
+        "from_slack": False,
+    }
     text = _load_templates().get_template(name).render(now=now, **{**defaults, **values})
     return HTMLResponse(text, status, headers=HEADERS)
 
