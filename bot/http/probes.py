@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from anyio import CapacityLimiter, to_thread
@@ -27,6 +27,8 @@ from core.service import RolloutService
 from core.store.coordination import outbox
 from core.store.errors import StoreError
 from core.store.maintenance import size
+from core.store.observations import pulled_sums
+from core.store.observations.pulled_sums import PullState
 
 DATABASE_TIMEOUT = 1.5  # seconds for the database, so that probes answer within two
 _ERROR_CODE = re.compile(r"[a-z_ ]{1,60}")
@@ -130,7 +132,7 @@ class RampartCollector(Collector):
     def _collect_from_database(self) -> Iterator[Metric]:
         """Metrics that need the database; they are missing while it does not answer, and `/readyz` says why."""
         try:
-            unsent, database_size = self._database_query.wait_for_result(DATABASE_TIMEOUT)
+            unsent, database_size, pulls = self._database_query.wait_for_result(DATABASE_TIMEOUT)
         except DatabaseSilent:
             return
         except (StoreError, SQLAlchemyError) as error:
@@ -162,10 +164,32 @@ class RampartCollector(Collector):
         for code, count in by_code.items():
             troubles.add_metric([code], count)
         yield troubles
+        yield from self._describe_pulls(pulls)
 
-    def _query_database(self) -> tuple[outbox.OutboxBacklog, size.DatabaseSize]:
+    def _describe_pulls(self, pulls: Mapping[tuple[str, str], PullState]) -> Iterator[Metric]:
+        """How the pulls of rollouts under way go, by rollout and source."""
+        labels = ["rollout", "source"]
+        failing = GaugeMetricFamily("rampart_source_failing", "1 while a source cannot be read", labels=labels)
+        age = GaugeMetricFamily("rampart_source_age_seconds", "Time since a source was last read", labels=labels)
+        for place, state in pulls.items():
+            failing.add_metric(place, state.failing_since is not None)
+            if state.pulled_at is not None:
+                age.add_metric(place, (self._now() - state.pulled_at).total_seconds())
+        yield failing
+        yield age
+
+    def _query_database(
+        self,
+    ) -> tuple[outbox.OutboxBacklog, size.DatabaseSize, Mapping[tuple[str, str], PullState]]:
+        world = self._service.cached_world()
+        pulled = [one.id for one in world.open_rollouts if world.surfaces[one.plan.surface].sources]
         with self._service.database.reading() as connection:
-            return outbox.measure_backlog(connection), size.measure_size(connection, datetime.now(UTC))
+            states = {
+                (rollout, source): state
+                for rollout in pulled
+                for source, state in pulled_sums.load_states(connection, rollout).items()
+            }
+            return outbox.measure_backlog(connection), size.measure_size(connection, datetime.now(UTC)), states
 
 
 def build_router(

@@ -349,6 +349,21 @@ def test_a_source_that_cannot_be_read_holds_with_the_reason_and_without_its_keys
     assert count(running, "requests") == before
 
 
+def test_metrics_say_which_source_fails_and_how_old_its_numbers_are(
+    running: Running, langfuse: LangfuseStandIn, source: SourcePuller, serve: Callable[..., httpx.Client]
+) -> None:
+    langfuse.traces += Users(running, langfuse).use(10)
+    pull(running, source)
+    client, of = serve(running), 'rollout="R-1",source="traces"'
+    running.wait(seconds=20)
+    said = client.get("/metrics").text
+    assert f"rampart_source_failing{{{of}}} 0.0\n" in said
+    assert f"rampart_source_age_seconds{{{of}}} 20.0\n" in said
+    langfuse.fail = lambda path, asked: (500, {}, b"")
+    pull(running, source)
+    assert f"rampart_source_failing{{{of}}} 1.0\n" in client.get("/metrics").text
+
+
 def test_inputs_and_outputs_are_asked_for_only_where_metadata_is_read(
     running: Running, langfuse: LangfuseStandIn
 ) -> None:
