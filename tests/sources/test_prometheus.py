@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
 from bot.jobs.source_pulls import SourcePuller
+from bot.rendering.numbers import unknown_unit_words
 from bot.sources.prometheus.increases import find_increases
 from bot.sources.prometheus.pull import read_history, read_series
 from bot.sources.web_client import WebClient
@@ -271,6 +272,11 @@ def test_harm_is_rolled_back_and_says_that_units_are_unknown(running: Running, s
     assert rolled.evidence is not None
     noted = {one.metric: one.note for one in rolled.evidence.measures}
     assert noted["refusal_rate"] == "units unknown: 10 requests count as one"
+    said = (
+        "Units unknown (declined to answer, cost per request, slow responses (slowest 5 %), typical response time): "
+        "10 requests count as one. Whose they are cannot be checked."
+    )
+    assert unknown_unit_words.format_unknown_units(rolled.evidence.measures) == said
 
 
 def test_the_more_requests_count_as_one_the_more_are_needed(

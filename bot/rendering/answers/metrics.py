@@ -4,7 +4,14 @@ from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import notes
-from bot.rendering.numbers import known_areas, measure_rows, plain_words, segments, technical_words
+from bot.rendering.numbers import (
+    known_areas,
+    measure_rows,
+    plain_words,
+    segments,
+    technical_words,
+    unknown_unit_words,
+)
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.verdict import Measure
 from core.rollout.state.model import Rollout
@@ -27,6 +34,7 @@ def render_technical(rollout: Rollout, latest: LatestNumbers, metric: str, segme
                 x
                 for x in (
                     "" if metric or segment else known_areas.describe_open(rollout, chosen, latest.at),
+                    unknown_unit_words.format_unknown_units(chosen),
                     measure_rows.summarize_rest(chosen, max_rows=MAX_ROWS),
                     *_format_details(rollout, chosen, metric, latest),
                 )

@@ -15,7 +15,15 @@ from bot.rendering.messages import (
     rollback_alert,
     stratum_words,
 )
-from bot.rendering.numbers import blind_spot_words, eval_words, judge_words, known_areas, segments, tester_words
+from bot.rendering.numbers import (
+    blind_spot_words,
+    eval_words,
+    judge_words,
+    known_areas,
+    segments,
+    tester_words,
+    unknown_unit_words,
+)
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Cleared, Continue, NoControl
 from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours
@@ -87,6 +95,8 @@ def _format_state_lines(
             lines.append(segments.format_summary(canary_part.segments, canary_part.segments_checked))
         if blind_spots := blind_spot_words.format_current_blind_spots(rollout):
             lines.append(blind_spots)
+        if unknown := unknown_unit_words.format_unknown_units(rollout.measures):
+            lines.append(unknown)
     if rollout.is_under_way and (said := tester_words.describe_votes(rollout, rollout.stage_index)):
         lines.append(f"Testers say: {said}")
     if rollout.is_under_way:

@@ -3,7 +3,7 @@
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.numbers import blind_spot_words, measure_rows, segments
+from bot.rendering.numbers import blind_spot_words, measure_rows, segments, unknown_unit_words
 from core.judging.model.comparison import Advice, MetricCourse
 from core.judging.model.verdict import Cleared, Measure
 from core.judging.report.course import EARLY_DAYS
@@ -87,6 +87,7 @@ def _list_findings(rollout: Rollout, ended: ComparisonEnded) -> list[str]:
         if not isinstance(evidence.verdict, Cleared):
             lines.append("Not every limit is shown to hold.")
         lines.append(blind_spot_words.format_blind_spots(blind_spot_words.select_open(rollout, evidence)))
+        lines.append(unknown_unit_words.format_unknown_units(evidence.measures))
     return [line for line in lines if line]
 
 

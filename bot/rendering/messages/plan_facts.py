@@ -14,6 +14,7 @@ from bot.rendering.numbers import (
     power_words,
     segments,
     technical_words,
+    unknown_unit_words,
     unseen_by_evals,
 )
 from bot.rendering.numbers.latest_numbers import detection_power
@@ -286,6 +287,8 @@ def _list_reasons_against(rollout: Rollout, facts: DecisionFacts) -> list[str]:
             reasons.append(", ".join(_format_measure(m) for m in worse[:3]))
         if blind_spots := blind_spot_words.format_current_blind_spots(rollout):
             reasons.append(blind_spots)
+        if unknown := unknown_unit_words.format_unknown_units(rollout.measures):
+            reasons.append(unknown)
         if rollout.evidence is not None and rollout.evidence.segments:
             reasons.append(segments.format_summary(rollout.evidence.segments, rollout.evidence.segments_checked))
     elif facts.outlook is not None and facts.outlook.foreseen:

@@ -20,6 +20,7 @@ from bot.rendering.numbers import (
     segments,
     soft_error_words,
     technical_words,
+    unknown_unit_words,
 )
 from bot.rendering.numbers.latest_numbers import detection_power
 from core.judging.model import verdict as v
@@ -70,6 +71,7 @@ def render(
                     _explain_verdict(rollout, evidence, at),
                     known_areas.describe_open(rollout, evidence.measures, at) if _is_healthy(evidence.verdict) else "",
                     blind_spot_words.format_blind_spots(blind_spot_words.select_open(rollout, evidence)),
+                    unknown_unit_words.format_unknown_units(evidence.measures),
                 )
                 if x
             ]

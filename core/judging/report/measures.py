@@ -30,6 +30,8 @@ _NAMES_RAN_OUT = (
 )
 ONE_BUCKET_NOTE = "looks well only by the requests of one group of people"
 """Note of a row that looks well, but not without the bucket that speaks most for the canary."""
+UNITS_UNKNOWN = "units unknown"
+"""Begins the note of a row whose requests nobody knows the units of."""
 _WELL: frozenset[MeasureLabel] = frozenset({"Fine", "Better", "Slightly worse, within limit"})
 
 
@@ -200,7 +202,7 @@ def _build_measure(
 def _explain_unknown_units(question: Question, metric: str) -> str:
     if not question.has_unknown_units(metric):
         return ""
-    return f"units unknown: {question.requests_per_unit(metric):g} requests count as one"
+    return f"{UNITS_UNKNOWN}: {question.requests_per_unit(metric):g} requests count as one"
 
 
 def _needed_log_e(question: Question, limit: Limit, position: int, share: float) -> float:
