@@ -22,6 +22,7 @@ from core.files.read_file import parse_file
 from core.judging.model.evidence import CellKey
 from core.rollout import commands as c
 from core.rollout.plans.policy import DEFAULT_POLICY
+from core.rollout.refusal import Refused
 from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state.model import RolloutState
 from core.store.database.connections import Database, connect
@@ -414,6 +415,13 @@ def test_a_process_that_is_scraped_for_real_counts_over_its_restarts(server: Pro
         assert sum(one.amount for one in growth.increases) == process.truth == 18
     finally:
         process.stop()
+
+
+def test_how_many_requests_count_as_one_stays_while_a_rollout_is_under_way(running: Running) -> None:
+    begin(running, of=10)
+    with pytest.raises(Refused, match="how many requests count as one, where units are unknown, is agreed beforehand"):
+        running.apply(SURFACE + SOURCES.format(side="exposure: exposure", of=1))
+    running.apply(SURFACE + SOURCES.format(side="exposure: exposure", of=10).replace("every: 1m", "every: 2m"))
 
 
 def test_a_plan_says_what_counters_cannot_tell(running: Running) -> None:

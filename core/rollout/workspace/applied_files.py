@@ -4,7 +4,7 @@ from core.rollout import commands as c
 from core.rollout.plans.plan import content_hash
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
-from core.rollout.state.sources import map_owners
+from core.rollout.state.sources import map_owners, map_unknown_units
 from core.rollout.state.surface import JudgingTerms, Surface, SurfaceDeclared, is_version_taken
 
 
@@ -43,6 +43,13 @@ def decide_surface(known: Surface | None, declared: SurfaceDeclared) -> list[Sur
             "throughout.",
             hint="Apply this file once it has ended, or let each source count what it counted before: its columns, "
             "query and times may change.",
+            code="conflict",
+        )
+    if known.running and map_unknown_units(known.sources or ()) != map_unknown_units(declared.sources or ()):
+        raise Refused(
+            f"{', '.join(known.running)} is under way on {known.name}, and how many requests count as one, where units "
+            "are unknown, is agreed beforehand.",
+            hint="Apply this file once it has ended, or leave `requests_per_unit` as it was.",
             code="conflict",
         )
     return [declared]
