@@ -4,7 +4,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import orjson
 
@@ -94,16 +94,18 @@ def _parse_address(address: str) -> tuple[str, Mapping[str, str]]:
     except ValueError:
         why = "its address cannot be read: write https://host, or https://token@host"
         raise SourceFailure(why, is_lasting=True) from None
+    if "@" in parts.path:  # what should be the password ends up in the host, which errors name
+        raise SourceFailure("its address cannot be read: write / in its password as %2F", is_lasting=True)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise SourceFailure("its address is no https://host or https://user:password@host", is_lasting=True)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     base = f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
     if not parts.username:
         return base, {}
-    # As written: what a key holds is seldom encoded, and % is in none.
+    user = unquote(parts.username)
     if parts.password is None:
-        return base, {"Authorization": f"Bearer {parts.username}"}
-    return base, {"Authorization": f"Basic {b64encode(f'{parts.username}:{parts.password}'.encode()).decode()}"}
+        return base, {"Authorization": f"Bearer {user}"}
+    return base, {"Authorization": f"Basic {b64encode(f'{user}:{unquote(parts.password)}'.encode()).decode()}"}
 
 
 def _read_answer(response: OutboundResponse) -> Any:

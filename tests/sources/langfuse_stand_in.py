@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
-PUBLIC, SECRET = "pk-lf-1", "sk-lf-2"
+PUBLIC, SECRET = "pk-lf-1", "sk-lf/2"
 LIMIT = 100
 
 
@@ -28,7 +28,7 @@ class LangfuseStandIn:
     def url(self) -> str:
         """Its address with the keys, as a source is given it."""
         assert self._server is not None
-        return f"http://{PUBLIC}:{SECRET}@127.0.0.1:{self._server.server_port}"
+        return f"http://{PUBLIC}:{quote(SECRET, safe='')}@127.0.0.1:{self._server.server_port}"
 
     def start(self) -> "LangfuseStandIn":
         """Serve on a free port."""

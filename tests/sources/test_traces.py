@@ -325,6 +325,8 @@ def test_a_straggler_that_is_only_read_once_its_stage_is_closed_counts_no_more(
         ({"SOURCE_LANGFUSE_URL": "http://pk@127.0.0.1:1"}, "127.0.0.1 cannot be reached", False),
         ({"SOURCE_LANGFUSE_URL": "http://pk@169.254.169.254/"}, "169.254.169.254 would be called over http", True),
         ({"SOURCE_LANGFUSE_URL": "https://pk:sk@10.0.0.8/"}, "which is not a public internet address", True),
+        ({"SOURCE_LANGFUSE_URL": "https://pk:s/k@127.0.0.1/"}, "its address cannot be read", True),
+        ({"SOURCE_LANGFUSE_URL": "https://pk/lf@127.0.0.1/"}, "write / in its password as %2F", True),
         ({"SOURCE_LANGFUSE_URL": "postgresql://pk:sk@127.0.0.1/"}, "its address is no https://host", True),
         ({}, "SOURCE_LANGFUSE_URL is not set where the worker runs", True),
     ],
