@@ -57,6 +57,15 @@ def test_a_summary_with_too_few_requests_offers_a_reminder(undecided: Any) -> No
     assert "Remind me" in undecided.shown(undecided.whispered("ana"))
 
 
+def test_a_summary_of_a_rollout_that_has_ended_offers_nothing_to_steer(undecided: Any) -> None:
+    undecided.typed("ana", "rollback R-1 enough")
+    undecided.typed("ana", "summary R-1")
+    shown = undecided.shown(undecided.whispered("ana"))
+    assert "10 requests" in shown
+    assert "[ Pause ]" not in shown
+    assert "Remind me" not in shown
+
+
 def test_a_stage_that_was_undecided_is_extended_by_its_button(undecided: Any) -> None:
     replies = undecided.sandbox.list_replies(undecided.card())
     asked = next(m for m in replies if "until @dana decides" in undecided.shown(m))

@@ -46,7 +46,8 @@ def _show(parsed: ParsedCommand, context: CommandContext, number: int) -> Messag
     def load_trend(metric: str) -> tuple[SeriesPoint, ...]:
         return tuple(p for p in evaluation.load_trend(context.service, rollout, metric) if p.at <= at)
 
-    shown = summary.render(found[0], found[1], at, world.policy.timezone, load_trend)
+    zone, has_ended = world.policy.timezone, not rollout.is_under_way
+    shown = summary.render(found[0], found[1], at, zone, load_trend, has_ended=has_ended)
     return page_offers.offer_page(shown, f"/e/{rollout.id}.{found[1].number}", parsed, context)
 
 

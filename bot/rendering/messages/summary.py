@@ -35,9 +35,18 @@ MAIN_METRIC = "eval_pass_rate"
 
 
 def render(
-    rollout: Rollout, evidence: EvidenceRecorded, at: datetime, zone: str, trend: Trend = lambda _: ()
+    rollout: Rollout,
+    evidence: EvidenceRecorded,
+    at: datetime,
+    zone: str,
+    trend: Trend = lambda _: (),
+    *,
+    has_ended: bool = False,
 ) -> Message:
-    """What was measured by `at`, what it means and what happens next; `trend` returns the points of a metric."""
+    """What was measured by `at`, what it means and what happens next; `trend` returns the points of a metric.
+
+    `has_ended`: the rollout, as it was then, is over by now, and there is nothing left to steer.
+    """
     new, now = _format_requests(evidence.canary_requests), _format_requests(evidence.control_requests)
     numbers = f"{new} on the new version · {now} on the current one"
     people = f"{wording.format_count(evidence.canary_units)} and {wording.format_count(evidence.control_units)} people"
@@ -77,7 +86,7 @@ def render(
             ]
         ),
         blocks.lines_section(blind_spot_words.list_accepted_risks(rollout)),
-        _build_buttons(rollout, evidence),
+        None if has_ended else _build_buttons(rollout, evidence),
         blocks.context(
             f"risk {rollout.plan.risk} · limits locked {_format_lock_time(rollout, zone)} · evidence "
             f"#{evidence.number} · "
