@@ -128,6 +128,14 @@ def test_what_hit_one_segment_is_not_said_of_everybody(words: Any, story: Any) -
     assert "If they write in (where language is ja):" in said
 
 
+def test_that_nobody_saw_it_is_said_only_where_nobody_could(words: Any, story: Any) -> None:
+    story.running().rolled_back(by="slack:T1/U2DANA", findings=(), exposed_units=0, exposed_requests=0)
+    said = told_after(words, story, story.now.rollback)
+    assert "Customers could have seen the new version between" in said
+    assert "nobody has reported yet that one did" in said
+    assert "No customer saw" not in said
+
+
 @pytest.mark.parametrize("audience", ["marketing", "downstream"])
 def test_only_support_gets_words_for_those_who_write_in(words: Any, story: Any, audience: str) -> None:
     story.running().rolled_back()

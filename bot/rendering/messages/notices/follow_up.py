@@ -135,10 +135,12 @@ def _describe_fault(rollout: Rollout, findings: Sequence[Finding]) -> str:
 
 
 def _describe_exposure(event: e.RolledBack, rollout: Rollout, at: datetime, zone: str) -> str:
-    if not event.exposed_units:
+    if not rollout.was_exposed:
         return "No customer saw the new version."
     people, began = f"About {wording.pluralize(event.exposed_units, 'customer')} saw", rollout.started_at
     span = f" between {_format_moment(began, at, zone)} and {_format_moment(at, began, zone)}" if began else ""
+    if not event.exposed_units:
+        return f"Customers could have seen the new version{span}; nobody has reported yet that one did."
     if not event.findings:
         return f"{people} the new version{span}."
     finding, fault = event.findings[0], _describe_fault(rollout, event.findings[:1])
