@@ -8,6 +8,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from core.files.foresight.timeline import build_timeline, format_lines
+from core.rollout.plans.layers import divide_equally
 from core.rollout.plans.policy import DEFAULT_POLICY
 
 
@@ -74,6 +75,13 @@ def test_what_waits_for_nobody_has_a_latest_hour(small, laid):
      Mon 23 Nov 2026 18:00 UTC  bake: everybody has it, and rolling back still takes seconds, at least 2 h, about 13,833 requests (at the latest Tue 24 Nov 2026 12:00 UTC)
      Mon 23 Nov 2026 20:00 UTC  done: v43 is live (at the latest Tue 24 Nov 2026 14:00 UTC)\
 """)
+
+
+def test_in_a_layer_not_everybody_has_it_before_it_is_done(small, laid, surface):
+    layer = divide_equally("chat", [(surface.name, 600_000), ("search", None)])
+    *_, bake, done = laid(small(), policy=replace(DEFAULT_POLICY, layers=(layer,)))
+    assert bake.what.startswith("bake: its whole share of the layer has it, and rolling back still takes seconds")
+    assert done.what == "done: v43 is live"
 
 
 def test_a_sample_that_takes_longer_than_the_hold_moves_everything_behind_it(small, laid, surface):

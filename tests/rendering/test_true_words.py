@@ -15,6 +15,7 @@ from bot.rendering.messages.notices import follow_up, notice
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.verdict import Continue
 from core.rollout.notifications.announcements import AnnouncementKind, announce
+from core.rollout.plans.layers import LayerSlots
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
 
@@ -105,6 +106,17 @@ def test_every_later_message_says_that_a_wait_was_skipped_and_by_whom(words: Any
     messages.append(rollback_alert.render(back, back.rollback, story.at, None, words.zone))
     for message in messages:
         assert any(skipped in str(block) for block in message.blocks), message.text
+
+
+def test_in_a_layer_a_version_is_not_with_everyone_before_it_is_done(words: Any, story: Any) -> None:
+    bake = len(story.plan.stages) - 1
+    entered = e.StageEntered(index=bake, name="bake", percent=100.0)
+    story.running().happen(entered)
+    everyone = event_lines.render(story.now, entered, story.at, words.zone).text
+    assert "is with everyone; the old version stays one switch away" in everyone
+    slots = LayerSlots(layer="chat", ranges=((0, 600_000),))
+    layered = event_lines.render(replace(story.now, layer=slots), entered, story.at, words.zone).text
+    assert "is with its 60 % of the users; the old version stays one switch away" in layered
 
 
 def test_nobody_apologises_for_what_customers_could_not_notice(words: Any, story: Any) -> None:

@@ -376,7 +376,8 @@ def _format_stage_entry(rollout: Rollout, event: e.StageEntered) -> str:
     if not stage.has_exposure:
         return f"{word}: {rollout.id}, {wording.escape(event.name, 40)}. Nobody sees it yet.{skipped}"
     if stage.kind is StageKind.BAKE:
-        return f"{word}: {rollout.id} is with everyone; the old version stays one switch away.{skipped}"
+        whom = "everyone" if rollout.reach == 1 else f"its {wording.format_percent(100 * rollout.reach)} of the users"
+        return f"{word}: {rollout.id} is with {whom}; the old version stays one switch away.{skipped}"
     name = f" ({wording.escape(event.name, 40)})" if stage.kind is StageKind.COHORT else ""
     return f"{word}: {rollout.id} now {wording.format_percent(event.percent)}{was}{name}.{skipped}"
 

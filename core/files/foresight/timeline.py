@@ -9,6 +9,7 @@ from typing import assert_never
 from core import durations
 from core.files.foresight.layer_reach import narrow_surface
 from core.files.syntax.times import format_moment
+from core.rollout.plans.layers import find_layer
 from core.rollout.plans.plan import GATE_KINDS, AdvanceMode, NoticePlan, Plan, Risk, Stage, StageKind
 from core.rollout.plans.policy import Policy
 from core.rollout.state.surface import Surface
@@ -92,6 +93,7 @@ def _stage_rows(plan: Plan, surface: Surface, policy: Policy, begin: datetime) -
     earliest = begin
     # a start that waits for people, or has no fixed time, has no latest time
     latest: datetime | None = begin if plan.start is not None and not plan.approvals.needed else None
+    in_layer = find_layer(policy.layers, plan.surface) is not None
     for number, stage in enumerate(plan.stages):
         asks = number > 0 and (stage.advance is AdvanceMode.APPROVE or plan.risk is Risk.HIGH)
         if asks:
@@ -99,7 +101,7 @@ def _stage_rows(plan: Plan, surface: Surface, policy: Policy, begin: datetime) -
         yield TimelineRow(
             when_earliest=policy.to_local_time(earliest),
             when_latest=None if latest is None else policy.to_local_time(latest),
-            what=_describe_stage(stage) + (", after approval" if asks else ""),
+            what=_describe_stage(stage, in_layer=in_layer) + (", after approval" if asks else ""),
             percent=stage.percent if stage.has_exposure else None,
             requests_expected=_expected_requests(stage, surface),
         )
@@ -114,7 +116,7 @@ def _stage_rows(plan: Plan, surface: Surface, policy: Policy, begin: datetime) -
     )
 
 
-def _describe_stage(stage: Stage) -> str:
+def _describe_stage(stage: Stage, *, in_layer: bool) -> str:
     hold = f", at least {durations.format_exact(stage.min_hold)}" if stage.min_hold else ""
     samples = f" and {stage.min_samples:,} requests" if stage.min_samples else ""
     match stage.kind:
@@ -126,7 +128,8 @@ def _describe_stage(stage: Stage) -> str:
             )
             return f"{stage.name} ({where}): {stage.percent:g}% of them{hold}{samples}"
         case StageKind.BAKE:
-            return f"bake: everybody has it, and rolling back still takes seconds{hold}"
+            whom = "its whole share of the layer has it" if in_layer else "everybody has it"
+            return f"bake: {whom}, and rolling back still takes seconds{hold}"
         case StageKind.RAMP:
             return f"{stage.name}{hold}{samples}"
         case StageKind.CANARY | StageKind.AB:
