@@ -33,6 +33,7 @@ def test_one_file_plans_all_and_the_same_again_changes_nothing(client: Any, bund
     again = client.post("/api/v1/files", content=bundle_file).json()
     assert {"changed": False, "rollouts": ["R-1", "R-2"]}.items() <= again.items()
     assert "Bundle shorter, together: with R-2 sales-tone (sales-assistant, planned)." in client.get("/r/R-1").text
+    assert client.get("/").text.count("<small>bundle shorter</small>") == 2
     found = client.get(f"{BUNDLES}/shorter").json()
     assert (found["bundle"], found["order"], [one["id"] for one in found["rollouts"]]) == (
         "shorter",

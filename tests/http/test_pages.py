@@ -73,6 +73,14 @@ def test_what_people_wrote_is_escaped(running: Any, serve: Any, canary: Any) -> 
     assert "&lt;img src=x" in client.get("/r/R-1").text
 
 
+def test_the_overview_says_who_waits_for_whom(running: Any, serve: Any, canary: Any, rollout_file: str) -> None:
+    client = serve(running)
+    canary(running)
+    running.apply(rollout_file.replace("rollout: tone", "rollout: shorter").replace("new.md", "shorter.md"))
+    running.do(c.Start(queue=True), "R-2")
+    assert "1st in the queue, behind R-1" in client.get("/").text
+
+
 def test_a_piece_of_evidence_shows_the_unknown_as_a_dash(running: Any, serve: Any, canary: Any) -> None:
     client = serve(running)
     canary(running)

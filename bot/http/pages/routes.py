@@ -19,7 +19,7 @@ from bot.http.pages.plan_sections import build_plan_sections
 from bot.http.pages.version_page import build_version_page
 from bot.process.page_links import PARAMETER
 from bot.process.process_state import ProcessStatus
-from bot.rendering import shared_words, wording
+from bot.rendering import queue_words, shared_words, wording
 from bot.rendering.answers import history, strata
 from bot.rendering.documents import history_file
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
@@ -30,7 +30,7 @@ from core import evaluation
 from core.judging.model.judgement import Judgement
 from core.report_sources.strata_sources import load_strata
 from core.rollout import permission
-from core.rollout.concurrency import shared_parts
+from core.rollout.concurrency import shared_parts, start_queue
 from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.refusal import NotFound
 from core.rollout.state.events import EvidenceRecorded, RolloutEvent
@@ -89,6 +89,11 @@ def build_router(
         return render_page(
             "overview.html",
             open=tuple(reversed(world.open_rollouts)),
+            places={
+                one.id: queue_words.describe_place(place)
+                for one in world.open_rollouts
+                if (place := start_queue.find_place(world, one, now())) is not None
+            },
             ended=[r for r in shown if r.state in TERMINAL_STATES],
             before=before,
             older=shown[-1].id if len(newest) > ROLLOUTS_PER_PAGE else None,
