@@ -13,7 +13,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from bot.http import openapi as documents
 from bot.http import probes, slack_events
 from bot.http.api import digests, rollouts
 from bot.http.clients.change_streams import ChangeStreams
@@ -31,6 +30,10 @@ from bot.http.middleware.stream_tokens import StreamTokens
 from bot.http.observations.read_batch import OtherModel
 from bot.http.observations.writer import ObservationsEndpoint, ObservationWriter
 from bot.http.ofrep import OfrepEndpoint
+from bot.http.openapi import observation_responses
+from bot.http.openapi.client_paths import CLIENT_PATHS
+from bot.http.openapi.ofrep_paths import OFREP_PATHS
+from bot.http.openapi.schemas import PROBLEMS
 from bot.http.otlp import receive_exports
 from bot.http.otlp.count_traces import TraceCounter
 from bot.http.pages import reference, routes
@@ -141,8 +144,8 @@ def build_asgi_app(
         methods=["POST"],
         tags=["observations"],
         response_model=None,
-        responses={**documents.PROBLEMS, **documents.OBSERVED},
-        openapi_extra=documents.OBSERVATIONS_BODY,
+        responses={**PROBLEMS, **observation_responses.OBSERVED},
+        openapi_extra=observation_responses.OBSERVATIONS_BODY,
     )
     for path, receive in zip(
         receive_exports.PATHS, (otlp.receive_traces, otlp.receive_logs, otlp.receive_metrics), strict=True
@@ -153,8 +156,8 @@ def build_asgi_app(
             methods=["POST"],
             tags=["OpenTelemetry"],
             response_model=None,
-            responses={**documents.PROBLEMS, **documents.EXPORTED},
-            openapi_extra=documents.EXPORT_BODY,
+            responses={**PROBLEMS, **observation_responses.EXPORTED},
+            openapi_extra=observation_responses.EXPORT_BODY,
         )
     api.include_router(judging.build_router(service, auth, writer, snapshot, now))
     access = PageAccess(auth, page_links, find_person)
@@ -239,7 +242,7 @@ def _complete_openapi(api: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         document = described()
-        document["paths"].update({**documents.OFREP_PATHS, **documents.CLIENT_PATHS})
+        document["paths"].update({**OFREP_PATHS, **CLIENT_PATHS})
         document.setdefault("components", {})["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{"bearer": []}, {}]
         return document

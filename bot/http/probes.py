@@ -13,11 +13,11 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from bot.http import openapi
 from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.http.middleware.problems import build_problem
 from bot.http.observations.writer import ObservationWriter
 from bot.http.ofrep import OfrepEndpoint
+from bot.http.openapi.schemas import PROBLEMS
 from bot.http.otlp.count_traces import TRACE_OUTCOMES
 from bot.http.otlp.receive_exports import OtlpEndpoint
 from bot.process.process_state import BackgroundQuery, DatabaseSilent, ProcessStatus
@@ -212,7 +212,7 @@ def build_router(
         """Alive: this process answers."""
         return {"status": "ok"}
 
-    @api.get("/readyz", responses={503: openapi.PROBLEMS[503]})
+    @api.get("/readyz", responses={503: PROBLEMS[503]})
     async def ready() -> Response:
         """Ready: this process is informed, and the database answers too. Within two seconds, whatever it does."""
         hint = "See the log of this process, and `rollout doctor`."
@@ -232,7 +232,7 @@ def build_router(
     @api.get(
         "/metrics",
         response_class=PlainTextResponse,
-        responses={status: openapi.PROBLEMS[status] for status in (401, 403)},
+        responses={status: PROBLEMS[status] for status in (401, 403)},
     )
     async def metrics(request: Request) -> Response:
         """Metrics in the text format of Prometheus."""

@@ -12,11 +12,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import JSONResponse, Response
 
-from bot.http import openapi
 from bot.http.api import command_handling
 from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.middleware.problems import build_problem
+from bot.http.openapi import eval_responses
 from core.evals import read_run
 from core.evals.eval_run import ReadingChoices, UnreadableEvals
 from core.evals.formats.plain_cases import read_json_cases
@@ -52,7 +52,7 @@ def add_route(
 ) -> None:
     """Add `POST /evals`."""
 
-    @api.post("/evals", tags=["evals"], responses=openapi.EVALS, openapi_extra=openapi.EVAL_BODY)
+    @api.post("/evals", tags=["evals"], responses=eval_responses.EVALS, openapi_extra=eval_responses.EVAL_BODY)
     async def take_evals(
         request: Request,
         rollout: Annotated[str, Query(max_length=200)] = "",

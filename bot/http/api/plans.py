@@ -9,11 +9,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from bot.commands.answers import version_queries
-from bot.http import openapi
 from bot.http.api.file_uploads import SentFile, read_sent_file
 from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.middleware.problems import build_problem
+from bot.http.openapi import file_responses
 from bot.rendering.documents import plan_document
 from bot.rendering.json.plans import plan_to_json
 from core.files.syntax.problems import UnreadableFile, to_json
@@ -28,7 +28,7 @@ def add_route(
 ) -> None:
     """Add `POST /plans`."""
 
-    @api.post("/plans", tags=["files"], responses=openapi.PLAN, openapi_extra=openapi.FILE_BODY)
+    @api.post("/plans", tags=["files"], responses=file_responses.PLAN, openapi_extra=file_responses.FILE_BODY)
     async def show_plan(request: Request, filename: Annotated[str, Query(max_length=200)] = "") -> Response:
         """What a rollout file, or each of a bundle, would do: as JSON or, with `Accept: text/markdown`, as a comment
         for its review.

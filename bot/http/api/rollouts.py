@@ -1,4 +1,4 @@
-"""REST routes for reading and commanding rollouts, and applying files."""
+"""REST routes for reading and commanding rollouts."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -9,12 +9,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from bot.commands.parsing import resolve
-from bot.http import openapi
-from bot.http.api import command_body, command_handling, eval_results, plans
-from bot.http.api.file_uploads import SentFile, read_sent_file
-from bot.http.middleware.auth import Caller, TokenAuth, TokenRole
+from bot.http.api import command_body, command_handling, eval_results, files, plans
+from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.http.middleware.caller_limits import RateLimiter
-from bot.http.middleware.problems import build_problem
+from bot.http.openapi import rollout_responses
+from bot.http.openapi.schemas import PROBLEMS
 from bot.rendering import csv_text
 from bot.rendering.answers import customers
 from bot.rendering.answers.baseline import baseline_to_json
@@ -23,13 +22,8 @@ from bot.rendering.json.reviews import review_to_json
 from bot.rendering.json.rollouts import bundle_to_json, event_to_json, rollout_to_json
 from bot.rendering.json.strata import strata_to_json
 from bot.rendering.numbers.latest_numbers import select_latest
-from core.apply_file import apply_text
 from core.evaluation import load_judging_spend, load_newest_judgement, load_soft_errors
-from core.files.policy_file import PolicyFile
-from core.files.read_file import parse_file
 from core.files.rollout_form import suggest_limits
-from core.files.surface_file import SurfaceFile
-from core.files.syntax.problems import UnreadableFile, to_json
 from core.report_sources import review_sources
 from core.report_sources.strata_sources import load_strata
 from core.rollout import commands as c
@@ -49,9 +43,9 @@ def build_router(
     explain_undrivable: Callable[[str], str],
 ) -> APIRouter:
     """The routes under `/api/v1`, except observations."""
-    api = APIRouter(prefix="/api/v1", responses=openapi.PROBLEMS)
+    api = APIRouter(prefix="/api/v1", responses=PROBLEMS)
 
-    @api.get("/rollouts", tags=["rollouts"], responses=openapi.ROLLOUTS)
+    @api.get("/rollouts", tags=["rollouts"], responses=rollout_responses.ROLLOUTS)
     def list_rollouts(
         request: Request,
         state: RolloutState | None = None,
@@ -68,14 +62,14 @@ def build_router(
         listed = [rollout_to_json(r, find_neighbours(world, r, at)) for r in shown]
         return JSONResponse({"rollouts": listed, "next": following})
 
-    @api.get("/rollouts/{rollout_id}", tags=["rollouts"], responses=openapi.ROLLOUT)
+    @api.get("/rollouts/{rollout_id}", tags=["rollouts"], responses=rollout_responses.ROLLOUT)
     def show_rollout(request: Request, rollout_id: str) -> JSONResponse:
         """One rollout in its current state."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         rollout = command_handling.find_rollout(service, rollout_id)
         return JSONResponse(rollout_to_json(rollout, find_neighbours(service.load_world(), rollout, now())))
 
-    @api.get("/bundles/{name}", tags=["rollouts"], responses=openapi.BUNDLE)
+    @api.get("/bundles/{name}", tags=["rollouts"], responses=rollout_responses.BUNDLE)
     def show_bundle(request: Request, name: str) -> JSONResponse:
         """A bundle: how it moves, and each of its rollouts in its current state."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
@@ -86,7 +80,7 @@ def build_router(
             raise NotFound(f"There is no bundle {name[:80]}. Open now: {open_now}.", hint="See GET /api/v1/rollouts.")
         return JSONResponse(bundle_to_json(found, world, now()))
 
-    @api.get("/rollouts/{rollout_id}/events", tags=["rollouts"], responses=openapi.EVENTS)
+    @api.get("/rollouts/{rollout_id}/events", tags=["rollouts"], responses=rollout_responses.EVENTS)
     def list_events(
         request: Request, rollout_id: str, after: Annotated[int, Query(ge=0, le=2**53)] = 0
     ) -> JSONResponse:
@@ -95,7 +89,7 @@ def build_router(
         recorded = service.load_history(command_handling.find_rollout(service, rollout_id).id)
         return JSONResponse({"events": [event_to_json(r) for r in recorded if r.position > after]})
 
-    @api.get("/rollouts/{rollout_id}/evidence", tags=["rollouts"], responses=openapi.EVIDENCE)
+    @api.get("/rollouts/{rollout_id}/evidence", tags=["rollouts"], responses=rollout_responses.EVIDENCE)
     def show_evidence(request: Request, rollout_id: str) -> JSONResponse:
         """What the engine knows, at most one tick old: both arms; per metric its estimate, bound, limit and verdict."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
@@ -104,7 +98,7 @@ def build_router(
         spend = load_judging_spend(service, rollout)
         return JSONResponse(evidence_to_json(rollout, judgement, now(), errors, spend))
 
-    @api.get("/rollouts/{rollout_id}/strata", tags=["rollouts"], responses=openapi.STRATA)
+    @api.get("/rollouts/{rollout_id}/strata", tags=["rollouts"], responses=rollout_responses.STRATA)
     def show_strata(request: Request, rollout_id: str) -> JSONResponse:
         """Each audience that can be rolled back alone, compared within itself; everyone else comes last."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
@@ -112,14 +106,14 @@ def build_router(
         numbers = select_latest(rollout, load_newest_judgement(service, rollout), now())
         return JSONResponse(strata_to_json(rollout, load_strata(service, rollout), numbers.at))
 
-    @api.get("/rollouts/{rollout_id}/review", tags=["rollouts"], responses=openapi.REVIEW)
+    @api.get("/rollouts/{rollout_id}/review", tags=["rollouts"], responses=rollout_responses.REVIEW)
     def show_review(request: Request, rollout_id: str) -> JSONResponse:
         """The review of a rollout that has ended: what the log says to its four questions, and the answers."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         draft = review_sources.load_draft(service, command_handling.find_rollout(service, rollout_id))
         return JSONResponse(review_to_json(draft, service.cached_world().policy.timezone))
 
-    @api.get("/surfaces/{surface}/baseline", tags=["rollouts"], responses=openapi.BASELINE)
+    @api.get("/surfaces/{surface}/baseline", tags=["rollouts"], responses=rollout_responses.BASELINE)
     def show_baseline(request: Request, surface: str) -> JSONResponse:
         """What is normal for the surface's live version, as a review kept it, and the limits that it suggests."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
@@ -129,7 +123,7 @@ def build_router(
             raise NotFound(f"There is no AI feature called {surface[:80]}.", hint="See GET /api/v1/rollouts.")
         return JSONResponse(baseline_to_json(known, suggest_limits(known, world.policy)))
 
-    @api.get("/rollouts/{rollout_id}/customers", tags=["rollouts"], responses=openapi.CUSTOMERS)
+    @api.get("/rollouts/{rollout_id}/customers", tags=["rollouts"], responses=rollout_responses.CUSTOMERS)
     def list_customers(
         request: Request,
         rollout_id: str,
@@ -155,7 +149,7 @@ def build_router(
     @api.post(
         "/rollouts/{rollout_id}/commands",
         tags=["rollouts"],
-        responses=openapi.OUTCOME,
+        responses=rollout_responses.OUTCOME,
         dependencies=[Depends(require_operator)],
         openapi_extra=command_body.COMMAND_OPENAPI,
     )
@@ -180,73 +174,7 @@ def build_router(
         ignored = (*sent.ignored, *command_handling.list_unknown_strata(sent.command, outcome.rollout))
         return JSONResponse({**shown, "ignored": list(ignored)} if ignored else shown)
 
-    @api.post("/files", tags=["files"], responses=openapi.APPLIED, openapi_extra=openapi.FILE_BODY)
-    async def apply_file(
-        request: Request,
-        filename: Annotated[str, Query(max_length=200)] = "",
-        key: command_handling.IdempotencyKey = "",
-    ) -> Response:
-        """Apply a rollout, bundle, surface or policy file (YAML or JSON, as the body or as an upload called `file`).
-
-        Prompts that it names come along as uploads called by their path."""
-        caller = auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
-        rate_limiter.count_request(caller)
-        return await run_in_threadpool(
-            _apply_sent_file,
-            service,
-            caller,
-            await read_sent_file(request, filename),
-            command_handling.build_command_id(caller, key, "files"),
-            now(),
-            resolve_handle,
-            explain_undrivable,
-        )
-
+    files.add_route(api, service, auth, rate_limiter, now, resolve_handle, explain_undrivable)
     plans.add_route(api, service, auth, rate_limiter, now)
     eval_results.add_route(api, service, auth, rate_limiter, now)
     return api
-
-
-def _apply_sent_file(
-    service: RolloutService,
-    caller: Caller,
-    sent: SentFile,
-    command_id: str,
-    at: datetime,
-    resolve_handle: Callable[[str], str],
-    explain_undrivable: Callable[[str], str],
-) -> JSONResponse:
-    try:
-        file = parse_file(sent.text, sent.name, sent.read_prompt, service.load_world().own_metrics)
-        if isinstance(file, SurfaceFile | PolicyFile) and not caller.has_role(TokenRole.ADMIN):
-            return build_problem(
-                403, "forbidden", "Surfaces and policies are applied with an admin token.", "Ask an admin."
-            )
-        applied = apply_text(
-            service,
-            sent.text,
-            sent.name,
-            by=caller.actor,
-            at=at,
-            command_id=command_id,
-            resolve_handle=resolve_handle,
-            read_prompt=sent.read_prompt,
-            explain_undrivable=explain_undrivable,
-            source="http",
-        )
-    except UnreadableFile as unreadable:
-        hint = "Correct the lines named in problems and apply the file again. Nothing was changed."
-        return build_problem(
-            422, "unreadable", str(unreadable), hint, problems=[to_json(p) for p in unreadable.problems]
-        )
-    return JSONResponse(
-        {
-            "kind": applied.kind,
-            "id": applied.id,
-            "changed": applied.changed,
-            **({"rollouts": list(applied.rollouts)} if applied.rollouts else {}),
-            **({"rollouts": list(applied.rollouts)} if applied.rollouts else {}),
-            "warnings": [to_json(p) for p in applied.warnings],
-            **command_handling.outcome_to_json(applied.outcome),
-        }
-    )

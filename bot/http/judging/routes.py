@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from bot.http import openapi
 from bot.http.judging.count_results import JudgeResult, count_results
 from bot.http.judging.detect_errors import count_errors, find_errors
 from bot.http.judging.take_answers import AnswerBatch, take_answers
 from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.http.middleware.problems import build_problem
 from bot.http.observations.writer import ObservationWriter, TooManyBatches, TransactionWork
+from bot.http.openapi.schemas import PROBLEMS
 from core.flags.snapshot import Snapshot
 from core.rollout.judging_limits import list_hand_out_terms
 from core.rollout.refusal import Refused
@@ -64,7 +64,7 @@ def build_router(
     now: Callable[[], datetime],
 ) -> APIRouter:
     """The routes; applications hand in answers, judges fetch them without learning which version gave them."""
-    api = APIRouter(tags=["shadow evaluation"], responses=openapi.PROBLEMS)
+    api = APIRouter(tags=["shadow evaluation"], responses=PROBLEMS)
 
     @api.post("/api/v1/answers")
     def receive_answers(request: Request, batch: AnswerBatch) -> dict[str, Any]:

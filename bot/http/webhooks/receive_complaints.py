@@ -8,8 +8,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from bot.http import openapi
 from bot.http.middleware.problems import build_problem
+from bot.http.openapi.schemas import PROBLEMS
 from bot.http.webhooks.read_complaint import HelpDeskDelivery, MalformedDelivery, read_delivery
 from bot.http.webhooks.signatures import HelpDesk, SignatureRefused, verify_signature
 from core.rollout import commands as c
@@ -30,7 +30,7 @@ def build_router(
 
     @api.post(
         "/webhooks/{desk}/{surface}",
-        responses={**openapi.PROBLEMS, 200: {"description": "Taken; counted says whether a complaint was recorded"}},
+        responses={**PROBLEMS, 200: {"description": "Taken; counted says whether a complaint was recorded"}},
     )
     async def receive(desk: HelpDesk, surface: str, request: Request, tag: str = "") -> Response:
         """Record a complaint of a customer about a surface; with `tag`, only of tickets that have it."""
