@@ -15,6 +15,7 @@ ALLOWED = {
     ("get", "/metrics"): {"operator", "admin"},
     ("get", "/api/v1/rollouts"): {"operator", "admin"},
     ("get", "/api/v1/rollouts/{rollout_id}"): {"operator", "admin"},
+    ("get", "/api/v1/bundles/{name}"): {"operator", "admin"},
     ("get", "/api/v1/rollouts/{rollout_id}/events"): {"operator", "admin"},
     ("get", "/api/v1/rollouts/{rollout_id}/evidence"): {"operator", "admin"},
     ("get", "/api/v1/rollouts/{rollout_id}/customers"): {"operator", "admin"},
@@ -73,7 +74,9 @@ def test_every_route_lets_in_exactly_its_roles(client: Any) -> None:
     for (method, path), allowed in {**ALLOWED, **PAGES}.items():
         for role in ROLES:
             headers = {"Authorization": f"Bearer the-{role}-token"} if role else {}
-            asked = path.format(rollout_id="R-1", key="support-assistant", surface="support-assistant", week="2026-W47")
+            asked = path.format(
+                rollout_id="R-1", name="both", key="support-assistant", surface="support-assistant", week="2026-W47"
+            )
             body = {"json": {"command": "feels_off"}} if method == "post" else {}
             with client.stream(method, asked, headers=headers, **body) as answer:  # an event stream has no end
                 status = answer.status_code
