@@ -3,7 +3,7 @@
 from bot.commands import dry_runs
 from bot.commands.parsing import resolve, typed_times
 from bot.commands.parsing.grammar import ParsedCommand
-from bot.commands.request import CommandContext
+from bot.commands.request import CommandContext, build_clarification
 from bot.commands.verbs import VerbArguments, build_command
 from bot.rendering import wording
 from bot.rendering.answers import bundle_status
@@ -28,6 +28,8 @@ def answer(parsed: ParsedCommand, context: CommandContext) -> Message | None:
     if found is None:
         return None
     bundle, text = found
+    if text and parsed.rest_of_line and (unclear := resolve.ask_instead_of_ended(bundle, world)) is not None:
+        raise build_clarification(unclear, f"{parsed.verb} {{id}}")
     if parsed.verb == "status":
         return bundle_status.render(bundle, world, context.at)
     at, zone = parsed.flags.get("at"), world.policy.timezone

@@ -1,5 +1,6 @@
 """Which events follow from a command in the world, and on which streams they go."""
 
+import re
 from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
@@ -20,6 +21,9 @@ from core.rollout.state.events import NewEvent
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.world import World
 from core.rollout.workspace import applied_files, freezes, subscriptions
+
+_ID_LIKE = re.compile(r"R?[._-]*\d+", re.IGNORECASE)
+"""A name that people read as the id of a rollout."""
 
 
 def decide_events(world: World, command: c.Command, *, rollout: str, by: Actor, at: datetime) -> list[NewEvent]:
@@ -142,7 +146,7 @@ def _decide_bundle_plan(world: World, command: c.PlanBundle, by: Actor, at: date
         members.append(planned)
     ids = tuple(one.id for one in members)
     bundled = e.Bundled(bundle=command.name, order=command.order, members=ids, by=by.id)
-    known = before.members if before is not None and not before.is_over else ()
+    known = before.members if before is not None else ()
     if [one.bundle and replace(one.bundle, by="") for one in members] == [replace(bundled, by="")] * len(members):
         return entries
     for one in members:
@@ -156,14 +160,26 @@ def _decide_bundle_plan(world: World, command: c.PlanBundle, by: Actor, at: date
                 f"{one.id} {one.plan.name} belongs to the bundle {one.bundle.bundle} already.",
                 hint=f"Apply {one.bundle.bundle} without it first.",
             )
+    moving = [one.id for one in known if one.is_under_way and one.id not in ids]
+    if moving:
+        raise Refused(
+            f"The bundle {command.name} is under way with {', '.join(moving)}, so its name means these.",
+            hint="Choose another name in `bundle:`, or wait until they have ended.",
+        )
     entries += [NewEvent(stream=e.rollout_stream(name), event=bundled) for name in ids]
-    left = [one for one in known if one.id not in ids and one.state is RolloutState.PLANNED]
+    left = [one for one in known if one.id not in ids and one.started_at is None]
     unbundled = e.Unbundled(bundle=command.name, by=by.id)
     return [*entries, *(NewEvent(stream=e.rollout_stream(one.id), event=unbundled) for one in left)]
 
 
 def _require_free_name(world: World, command: c.PlanBundle) -> None:
     """Refuse a name by which people mean something else."""
+    if _ID_LIKE.fullmatch(command.name):
+        raise Refused(
+            f"{command.name} reads like the id of a rollout, so it cannot be the name of a bundle.",
+            hint="Choose another name in `bundle:`.",
+            code="invalid",
+        )
     names = {one.plan.name for one in command.plans}
     if command.name in world.surfaces or command.name in names or world.find_named(command.name) is not None:
         raise Refused(
@@ -208,9 +224,12 @@ def _decide_for_bundle(
 def _decide_for_member(
     world: World, rollout: Rollout, command: c.PersonCommand, by: Actor, at: datetime
 ) -> list[NewEvent]:
-    if isinstance(command, c.RollBack):
+    goes_with_others = rollout.state is RolloutState.DONE and following.explain_staying(world, rollout, at) is None
+    if isinstance(command, c.RollBack) and goes_with_others:
         permission.check(rollout, command, _build_context(world, command, rollout.plan.surface, rollout, by, at))
         return following.roll_back_member(world, rollout, command.reason.strip(), by, at)
+    if isinstance(command, c.RollBack):
+        command = replace(command, stratum="")  # everybody: its strata are those of one plan
     return _decide_rollout_events(world, command, rollout.id, by, at)
 
 

@@ -116,6 +116,52 @@ def test_a_rollout_is_in_one_bundle_at_most():
         desk.say(c.PlanBundle(name="other", order=BundleOrder.TOGETHER, plans=_plans("support", "sales")), by=DANA)
 
 
+def _next_plans(*surfaces: str) -> tuple[c.PlanRollout, ...]:
+    return tuple(c.PlanRollout(plan=replace(NEXT, name=f"{name}-next", surface=name)) for name in surfaces)
+
+
+def test_the_name_of_a_bundle_under_way_keeps_meaning_it(together: Desk):
+    plans = tuple(c.PlanRollout(plan=replace(plan_for(name), name=f"{name}-next")) for name in SURFACES)
+    with pytest.raises(Refused, match="The bundle tone is under way with R-1, R-2, R-3, so its name means these"):
+        together.say(c.PlanBundle(name="tone", order=BundleOrder.TOGETHER, plans=plans), by=DANA)
+
+
+def test_what_is_done_goes_back_as_one_though_a_later_bundle_has_its_name(together: Desk):
+    together.end("R-1").end("R-2").end("R-3")
+    together.say(c.PlanBundle(name="tone", order=BundleOrder.TOGETHER, plans=_next_plans(*SURFACES)), by=DANA)
+    together.say(c.RollBack(), "R-1")
+    assert states(together) == [R.ROLLED_BACK] * 3 + [R.PLANNED] * 3
+
+
+def test_one_that_was_given_up_and_left_out_no_longer_says_who_is_in_the_bundle():
+    desk = fresh().plan("support-tone", plan_for("support"))
+    bundled(BundleOrder.TOGETHER, plan_for("sales"), plan_for("router"), desk=desk).say(c.Abandon(), "R-3")
+    desk.say(c.PlanBundle(name="tone", order=BundleOrder.TOGETHER, plans=_plans("support", "sales")), by=DANA)
+    desk.approve("R-1").approve("R-2").later(hours=1).say(c.Start(), "tone")
+    assert states(desk) == [R.RUNNING, R.RUNNING, R.ABANDONED]
+    assert states(desk.say(c.RollBack(), "R-2")) == [R.ROLLED_BACK, R.ROLLED_BACK, R.ABANDONED]
+
+
+@pytest.mark.parametrize("name", ["R-1", "r-99", "R7", "12", "R_3"])
+def test_no_bundle_is_called_like_the_id_of_a_rollout(name: str):
+    with pytest.raises(Refused, match="reads like the id of a rollout"):
+        fresh().say(c.PlanBundle(name=name, order=BundleOrder.TOGETHER, plans=_plans()), by=DANA)
+
+
+def test_where_none_can_go_back_the_bundle_says_why_as_each_would():
+    plans = [plan_for(name, rollback_until="2026-11-20") for name in ("support", "sales")]
+    desk = bundled(BundleOrder.TOGETHER, *plans).approve("R-1").approve("R-2").later(hours=1).say(c.Start(), "tone")
+    with pytest.raises(Refused, match="going back to it would leave people without answers"):
+        desk.say(c.RollBack(), "tone")
+
+
+def test_a_second_word_moves_the_conversations_of_each_that_still_finish():
+    plans = [plan_for(name, finish_within=timedelta(hours=4)) for name in ("support", "sales")]
+    desk = bundled(BundleOrder.TOGETHER, *plans).approve("R-1").approve("R-2").later(hours=1).say(c.Start(), "tone")
+    desk.say(c.RollBack(), "tone").later(minutes=1).say(c.RollBack(), "tone")
+    assert [type(x.event) for x in desk.last] == [e.ConversationsMoved] * 2
+
+
 @pytest.mark.parametrize("name", ["support", "support-tone"])
 def test_a_bundle_has_a_name_of_its_own(name: str):
     with pytest.raises(Refused, match=f"{name} is the name of an AI feature or of a rollout"):

@@ -160,3 +160,22 @@ def test_a_rollout_whose_name_begins_like_the_bundle_is_not_the_bundle(office: A
     office.deliver()
     assert "Abandoned by @sam: R-1" in answer(office, "sam", "rollback tone-support")
     assert states(office) == [R.ABANDONED, R.PLANNED]
+
+
+@pytest.mark.parametrize("line", ["rollback bundle tone", "rollback the tone bundle", "rollback TONE: now!"])
+def test_the_word_bundle_may_stand_before_or_after_the_name(office: Any, line: str) -> None:
+    started(office)
+    assert office.typed("sam", line).acked
+    assert states(office) == [R.ROLLED_BACK, R.ROLLED_BACK]
+
+
+def test_the_name_of_an_ended_bundle_may_be_a_word_of_the_reason_so_one_is_asked(office: Any) -> None:
+    planned(office)
+    assert office.typed("sam", "rollback tone").acked
+    office.apply(ROLLOUT.replace("support-tone", "greeting"))
+    office.deliver()
+    assert office.typed("lee", "approve R-3").acked
+    assert office.later(minutes=10).typed("ana", "start R-3").acked
+    asked = office.typed("sam", "rollback tone is odd")
+    assert "The bundle tone has ended. Which one do you mean?" in asked.text
+    assert states(office) == [R.ABANDONED, R.ABANDONED, R.RUNNING]

@@ -83,10 +83,13 @@ def find_bundle_in_line(line: str, world: World) -> tuple[Bundle, str] | None:
     skipped = next((i for i, word in enumerate(lowered) if word not in typed_line.FILLER_WORDS), 0)
     names = {one.bundle.bundle for one in world.rollouts.values() if one.bundle is not None}
     others = [*world.surfaces, *(one.plan.name for one in world.rollouts.values())]
+    starts = {0, skipped, *((skipped + 1,) if lowered[skipped : skipped + 1] == ["bundle"] else ())}
     for name in sorted(names, key=len, reverse=True):
         parts = _split_words(name)
-        for start in {0, skipped}:
-            if not parts or lowered[start : start + len(parts)] != parts:
+        if typed_line.FILLER_WORDS.issuperset(parts):
+            continue  # in a line, it is no name
+        for start in starts:
+            if lowered[start : start + len(parts)] != parts:
                 continue
             longer = (_split_words(other) for other in others)
             if any(len(one) > len(parts) and lowered[start : start + len(one)] == one for one in longer):
@@ -94,6 +97,14 @@ def find_bundle_in_line(line: str, world: World) -> tuple[Bundle, str] | None:
             found = bundles.find_bundle(world, name)
             return (found, _text_after(line, words[start + len(parts) - 1].end())) if found is not None else None
     return None
+
+
+def ask_instead_of_ended(bundle: Bundle, world: World) -> Unclear | None:
+    """Which of those under way is meant, where a bundle has ended and its name may be a word of a text; else None."""
+    running = _running_rollouts(world)
+    if not running or any(one.state not in _OVER for one in bundle.members):
+        return None
+    return _offer_running(Unclear(question=f"The bundle {bundle.name} has ended. Which one do you mean?"), world)
 
 
 def find_exact(reference: str, world: World) -> Rollout | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from core.rollout.plans.bundle_order import BundleOrder
-from core.rollout.state.model import TERMINAL_STATES, Rollout
+from core.rollout.state.model import UNDER_WAY_STATES, Rollout, RolloutState
 from core.rollout.state.world import World
 
 
@@ -16,14 +16,14 @@ class Bundle:
     members: tuple[Rollout, ...]
 
     @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of its rollouts, in its order."""
+        return tuple(one.id for one in self.members)
+
+    @property
     def is_started(self) -> bool:
         """Whether any of them has ever started."""
         return any(one.started_at is not None for one in self.members)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all of them have ended."""
-        return all(one.state in TERMINAL_STATES for one in self.members)
 
     def list_before(self, rollout: Rollout) -> tuple[Rollout, ...]:
         """Those that come before this one."""
@@ -42,9 +42,21 @@ class Bundle:
 
 
 def find_bundle(world: World, name: str) -> Bundle | None:
-    """The newest bundle of this name whose rollouts are in memory; None if there is none."""
+    """The bundle of this name whose rollouts are in memory; None if there is none.
+
+    Of several one after the other: what is under way, else planned, else done; of these the newest.
+    """
     named = [one for one in world.rollouts.values() if one.bundle is not None and one.bundle.bundle == name]
-    return find_bundle_of(world, named[-1]) if named else None
+    found = [bundle for one in named if (bundle := find_bundle_of(world, one)) is not None]
+    return max(reversed(found), key=_rank, default=None)  # the first of equals
+
+
+def _rank(bundle: Bundle) -> tuple[bool, int]:
+    """How likely it is meant by its name. One that a member has left for a later one is meant last."""
+    agreed = all(one.bundle is not None and one.bundle.members == bundle.ids for one in bundle.members)
+    states = {one.state for one in bundle.members}
+    ranked = (UNDER_WAY_STATES, {RolloutState.PLANNED}, {RolloutState.DONE})
+    return agreed, next((len(ranked) - place for place, some in enumerate(ranked) if states & some), 0)
 
 
 def find_bundle_of(world: World, rollout: Rollout) -> Bundle | None:

@@ -68,12 +68,8 @@ def add_followers(world: World, entries: list[NewEvent], by: Actor, at: datetime
 
 
 def roll_back_member(world: World, rollout: Rollout, reason: str, by: Actor, at: datetime) -> list[NewEvent]:
-    """That one rollout of a bundle goes back on the word of a person; empty if it is back already, or cannot go."""
-    now = _Moment(world=world, by=by, at=at)
-    if rollout.state is RolloutState.PLANNED:
-        why = reason or "rolled back before it started"
-        return now.build_entries(rollout, [e.Abandoned(by=by.id, reason=why)])
-    return [] if explain_staying(now.world, rollout, at) is not None else _go_back(now, rollout, reason, None)
+    """That one rollout of a bundle that can go back does so on the word of a person."""
+    return _go_back(_Moment(world=world, by=by, at=at), rollout, reason, None)
 
 
 def explain_staying(world: World, rollout: Rollout, at: datetime) -> str | None:
@@ -107,11 +103,9 @@ def _rollout_of(entry: NewEvent) -> str:
 def _decide_next(now: _Moment, found: Sequence[NewEvent]) -> list[NewEvent]:
     """What follows next for the bundles that were touched; empty once nothing does."""
     touched = [now.world.rollouts.get(_rollout_of(one)) for one in found]
-    names = dict.fromkeys(one.bundle.bundle for one in touched if one is not None and one.bundle is not None)
-    for name in names:
-        bundle = bundles.find_bundle(now.world, name)
-        if bundle is None:
-            continue
+    found_of = (bundles.find_bundle_of(now.world, one) for one in touched if one is not None)
+    # by their rollouts, as a later bundle may have the same name
+    for bundle in {(one.name, one.ids): one for one in found_of if one is not None}.values():
         for decide in (_decide_going_back, _decide_holds, _decide_starts):
             if new := decide(now, bundle):
                 return new
