@@ -17,7 +17,7 @@ from core.rollout.command_events import decide_events
 from core.rollout.context import ENGINE
 from core.rollout.plans.layers import Ranges, allocate_slots, divide_equally
 from core.rollout.plans.plan import Approvals, DrivenFlag, NoticePlan, Stage, StageKind
-from core.rollout.plans.policy import DEFAULT_POLICY, Policy
+from core.rollout.plans.policy import DEFAULT_POLICY, BreakGlass, Policy
 from core.rollout.refusal import Refused
 from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state import events as e
@@ -149,6 +149,33 @@ def test_a_driven_flag_cannot_keep_to_a_share() -> None:
 
     with pytest.raises(Refused, match="would give the new version to users of its other surfaces"):
         start(world_with(layered(answers=50, search=50)), "answers", drives=flag)
+
+
+def break_glass(world: World, surface: str, **changes: Any) -> World:
+    """The world after a person has started a rollout without what it still waited for."""
+    world = replace(world, policy=replace(world.policy, break_glass=BreakGlass(groups=("@ai-eng",))))
+    world = plan(world, surface, **changes)
+    glass = c.ForceForward(action="start", reason="checkout is down and this is the fix")
+    return carry_out(world, glass, world.find_named(f"change-{surface}").id)  # type: ignore[union-attr]
+
+
+def test_whoever_breaks_the_glass_puts_nobody_into_two_changes() -> None:
+    world = start(world_with(layered(answers=60)), "answers")
+    with pytest.raises(Refused, match=r"40 % are free: R-1 holds the others until it ends\. This is never passed over"):
+        break_glass(replace(world, policy=layered(answers=60, search=50)), "search")
+
+    world = break_glass(replace(world, policy=layered(answers=60, search=40)), "search")
+    assert find_touched(world, "search")
+    assert not set(find_touched(world, "search")) & set(find_touched(world, "answers"))
+
+
+def test_whoever_breaks_the_glass_starts_no_second_rollout_on_a_flag() -> None:
+    flag = DrivenFlag(
+        url="https://x.example", project="p", environment="e", feature="f", strategy="s", system="unleash"
+    )
+    world = start(world_with(DEFAULT_POLICY), "answers", drives=flag)
+    with pytest.raises(Refused, match="is already driven by R-1"):
+        break_glass(world, "search", drives=flag)
 
 
 @given(

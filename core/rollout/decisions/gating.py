@@ -237,7 +237,21 @@ def check_base(rollout: Rollout, context: Context) -> None:
         raise Refused(explain_name_taken(surface, plan.to_version), hint=suggest_free_name(surface))
 
 
+def check_overlap(rollout: Rollout, context: Context) -> None:
+    """Refuse a start beside another rollout on the AI feature, on the driven flag or on the same users of a layer."""
+    obstacle = next(_find_overlaps(rollout, context), None)
+    if obstacle is not None:
+        raise Refused(f"{obstacle.text} This is never passed over.", hint=obstacle.hint)
+
+
 def _find_conflicts(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
+    yield from _find_overlaps(rollout, context)
+    if (frozen := context.policy.find_freeze(context.at)) is not None:
+        said = f"Frozen until {format_time(frozen[1], context)}: {frozen[0]}. Rolling back still works."
+        yield Obstacle(text=said, standalone_text=said, until=frozen[1])
+
+
+def _find_overlaps(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
     plan = rollout.plan
     if context.other_rollouts_on_surface:
         yield Obstacle(
@@ -253,9 +267,6 @@ def _find_conflicts(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
             hint=f"Start {rollout.id} when that one is over, or give it a flag of its own.",
         )
     yield from _find_layer_conflicts(rollout, context)
-    if (frozen := context.policy.find_freeze(context.at)) is not None:
-        said = f"Frozen until {format_time(frozen[1], context)}: {frozen[0]}. Rolling back still works."
-        yield Obstacle(text=said, standalone_text=said, until=frozen[1])
 
 
 def _find_layer_conflicts(rollout: Rollout, context: Context) -> Iterator[Obstacle]:

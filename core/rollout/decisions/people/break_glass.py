@@ -19,7 +19,7 @@ ACTIONS = ("advance", "start")
 def break_glass(rollout: Rollout, command: c.ForceForward, context: Context) -> list[e.RolloutEvent]:
     """The events of a start or a step without approvals, lead times, waits and freezes.
 
-    Gates, a broken limit, and another rollout on the AI feature are never passed over.
+    Gates, a broken limit, and another rollout on the AI feature, on its flag or on its users are never passed over.
     """
     terms = _require_breaker(context)
     reason = command.reason.strip()
@@ -76,6 +76,7 @@ def _start(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
             "this is never passed over.",
             hint=f"Roll back {others} first: it takes seconds.",
         )
+    gating.check_overlap(rollout, context)
     if context.bundle_waits:
         raise Refused(
             f"{context.bundle_waits[0]} That is never passed over, as it would start others unready.",
