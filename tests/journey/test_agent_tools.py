@@ -205,3 +205,18 @@ def test_over_http_every_request_needs_the_token_of_a_person_who_may_plan(addres
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         answer = httpx.post(address, json=asked, headers=headers, timeout=30, trust_env=False)
         assert (answer.status_code, said in answer.text) == (status, True), answer.text
+
+
+def test_a_rollback_never_waits_behind_what_other_agents_ask(address: str, database: str) -> None:
+    async def work(client: Any) -> None:
+        assert (await call(client, "apply", file=ROLLOUT))[0]
+        start(database)
+        asked = [asyncio.create_task(call(client, "simulate", file=ROLLOUT, runs=2)) for _ in range(12)]
+        done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        succeeded, said = done.pop().result()
+        assert (succeeded, "10 calls wait already, so this one was not begun" in said) == (False, True), said
+        assert (await call(client, "rollback", rollout="R-1", reason="answers are wrong"))[0]
+        for one in asked:
+            one.cancel()
+
+    talk_over_http(address, work)

@@ -4,8 +4,8 @@ import io
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +24,9 @@ Reason = Annotated[
 CHANGING = frozenset({"apply", "pause", "rollback"})
 _MAX_RUNS = 100
 
+_MOST_WAITING = 10  # calls that wait for their turn; each keeps a thread, and a rollback needs one at any time
 _one_at_a_time = threading.Lock()  # what a command prints is caught by replacing standard output
+_places = threading.BoundedSemaphore(_MOST_WAITING)
 
 
 class ToolRefused(Exception):
@@ -137,11 +139,12 @@ def run_on_text(tool: Callable[..., str], text: str, **more: object) -> str:
 
 
 def _run_command(*words: str) -> str:
-    """What the command line prints for these words. Raises ToolRefused if its exit status is not 0."""
+    """What the command line prints for these words. Raises ToolRefused if its exit status is not 0, or if too many
+    calls wait already."""
     from bot.cli.root import app
 
     printed, problems = io.StringIO(), io.StringIO()
-    with _one_at_a_time, redirect_stdout(printed), redirect_stderr(problems):
+    with _take_place(), _one_at_a_time, redirect_stdout(printed), redirect_stderr(problems):
         try:
             app([*words], standalone_mode=False)
             status = 0
@@ -156,6 +159,20 @@ def _run_command(*words: str) -> str:
     if status:
         raise ToolRefused((printed.getvalue() + problems.getvalue()).strip() or "It could not be done.")
     return printed.getvalue().strip()
+
+
+@contextmanager
+def _take_place() -> Iterator[None]:
+    """Within this, the call may wait for its turn."""
+    if not _places.acquire(blocking=False):
+        raise ToolRefused(
+            f"{_MOST_WAITING} calls wait already, so this one was not begun. Try again in a minute. Pausing and "
+            "rolling back work at any time."
+        )
+    try:
+        yield
+    finally:
+        _places.release()
 
 
 def _give_command(verb: str, rollout: str, reason: str) -> str:
