@@ -118,6 +118,9 @@ class SourcePuller:
             outcome = self._ask(due, before)
         except SourceFailure as failed:
             failure = failed
+        except Exception as error:  # a source that cannot be read holds, whatever the reason
+            log.exception("a pull failed", source=due.terms.name, rollout=due.rollout)
+            failure = SourceFailure(f"an error of Rampart ({type(error).__name__}), which its log describes")
         if not self._store(due, before, outcome, failure, now, token):
             return False
         self._done[due.timer] = due.slot

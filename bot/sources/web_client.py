@@ -1,5 +1,6 @@
 """Asks a source over HTTP for JSON: at allowed addresses only, within one deadline, again where it is busy."""
 
+import json
 import time
 from base64 import b64encode
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -111,15 +112,25 @@ def _parse_address(address: str) -> tuple[str, Mapping[str, str]]:
 def _read_answer(response: OutboundResponse) -> Any:
     if response.status in (401, 403):
         raise SourceFailure("it refuses the user, the password or the token", is_lasting=True)
-    try:
-        found = orjson.loads(response.body)
-    except orjson.JSONDecodeError:
-        found = None
+    found = _parse_json(response.body)
     if response.status >= 400:
         raise SourceFailure(f"it refuses the query with {response.status}{_quote_error(found)}", is_lasting=True)
     if found is None:
         raise SourceFailure("it answers with something that is not JSON")
     return found
+
+
+def _parse_json(body: bytes) -> Any:
+    """The JSON of an answer; None if it is none. Half a character, as where a text was cut within an emoji, is `?`."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        whole = json.dumps(json.loads(body), ensure_ascii=False).encode(errors="replace")
+        return orjson.loads(whole)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _quote_error(found: Any) -> str:

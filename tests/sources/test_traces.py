@@ -1,5 +1,6 @@
 """Traces of a tool that keeps them count as the observations that say the same: each once, late ones too."""
 
+import json
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -241,6 +242,43 @@ def test_entries_that_are_no_traces_keep_no_other_from_being_counted(
     assert state(running).failure == ""
     assert count(running, "cost_per_request")[0] == 20
     assert count(running, "requests")[0] == 21  # of the third, what can be counted is
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"input": "thanks \ud83d"},
+        {"version": "\ud83d"},
+        {"tags": 5},
+        {"timestamp": "9999-12-31T23:59:59-12:00"},
+        {"timestamp": "0001-01-01T00:00:00+12:00"},
+    ],
+    ids=["cut-within-an-emoji", "half-a-character", "tags", "too-late-a-time", "too-early-a-time"],
+)
+def test_an_odd_entry_keeps_no_other_from_being_counted(
+    running: Running, langfuse: LangfuseStandIn, source: SourcePuller, odd: dict[str, Any]
+) -> None:
+    traces = Users(running, langfuse).use(20)
+    page = json.dumps({"data": [*traces[:19], {**traces[19], **odd}], "meta": {"totalPages": 1}}).encode()
+    langfuse.fail = lambda path, asked: (200, {}, page) if path.endswith("/traces") else None
+    pull(running, source)
+    assert state(running).failure == ""
+    assert count(running, "requests")[0] == (19 if "timestamp" in odd else 20)
+
+
+def test_a_pull_that_fails_in_a_way_nobody_foresaw_holds_as_any_other(
+    running: Running, langfuse: LangfuseStandIn, source: SourcePuller
+) -> None:
+    def fail(host: str, port: int) -> list[str]:
+        raise RuntimeError(f"{host}:{port}")
+
+    broken = SourcePuller(running.service, source.urls, LOOPBACK, resolve=fail)
+    held = []
+    for _ in range(4):
+        pull(running, broken)
+        held.append(look(running).state is RolloutState.ON_HOLD)
+    assert held == [False, False, False, True]
+    assert state(running).failure == "an error of Rampart (RuntimeError), which its log describes"
 
 
 def test_a_request_that_was_sent_under_the_same_id_counts_as_that(

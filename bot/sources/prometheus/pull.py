@@ -37,6 +37,7 @@ CHUNK = 900.0
 LEFT_FOR_STORING = 0.25
 """The share of a pull's time that is left when it begins no further chunk: what it has is stored, the rest comes."""
 MAX_SERIES = 20_000
+_NO_PROMETHEUS = "it does not answer like a Prometheus: does its address end before /api/v1?"
 _REPLICAS = frozenset({"prometheus_replica", "receive_replica", "__replica__", "thanos_replica"})
 """Labels by which several servers tell the same samples apart."""
 
@@ -318,16 +319,22 @@ def find_cluster_bucket(rollout: str, target: Target, at: float) -> int:
 
 def _read_range(client: WebClient, selector: str, since: float, until: float) -> Iterator[Series]:
     for one in _query(client, f"{selector}[{max(int(until - since), 1)}s]", until):
-        labels = tuple(sorted((str(name), str(value)) for name, value in one["metric"].items()))
-        said = ((float(at), _to_number(value)) for at, value in one["values"])
+        if "histograms" in one:
+            raise SourceFailure(f"{selector} is a native histogram: name one with buckets", is_lasting=True)
+        try:
+            labels = tuple(sorted((str(name), str(value)) for name, value in one["metric"].items()))
+            said = [(float(at), _to_number(value)) for at, value in one["values"]]
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise SourceFailure(_NO_PROMETHEUS) from None
         yield Series(labels=labels, samples=[(at, value) for at, value in said if isfinite(value) and value >= 0])
 
 
 def _query(client: WebClient, query: str, at: float) -> Sequence[Mapping[str, Any]]:
     answer = client.post_form("/api/v1/query", [("query", query), ("time", f"{at:.3f}")])
-    found = answer.get("data", {}).get("result") if isinstance(answer, dict) else None
-    if not isinstance(found, list):
-        raise SourceFailure("it does not answer like a Prometheus: does its address end before /api/v1?")
+    data = answer.get("data") if isinstance(answer, dict) else None
+    found = data.get("result") if isinstance(data, dict) else None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise SourceFailure(_NO_PROMETHEUS)
     return found
 
 

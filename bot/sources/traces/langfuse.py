@@ -79,7 +79,8 @@ def _read_trace(entry: Any, scores: Mapping[str, Mapping[str, Fact]]) -> Sourced
         if isinstance(said := entry.get(key), str):
             facts[name] = said
     facts |= dict(flatten("metadata", entry.get("metadata")))
-    for tag in entry.get("tags") or ():
+    tags = entry.get("tags")
+    for tag in tags if isinstance(tags, list) else ():
         key, colon, value = str(tag).partition(":")
         facts[f"tag.{key}"] = value if colon else True
     # what was not asked for, or is not known yet, is told as -1

@@ -58,7 +58,8 @@ def _read_trace(entry: Any) -> SourcedTrace | None:
     ):
         if isinstance(value, str | float):
             facts[name] = value
-    for one in entry.get("assessments") or ():
+    assessments = entry.get("assessments")
+    for one in assessments if isinstance(assessments, list) else ():
         feedback = one.get("feedback") if isinstance(one, dict) and one.get("valid", True) else None
         value = feedback.get("value") if isinstance(feedback, dict) else None
         if isinstance(value, str | int | float):

@@ -41,7 +41,8 @@ def _read_scores(client: WebClient, project: str, spans: list[Any]) -> Mapping[s
         for entries in _list_entries(client, f"{project}/{kind}_annotations", asked) if ids else ():
             for entry in entries:
                 said = entry.get("result") if isinstance(entry, dict) else None
-                value = (said.get("score") if said.get("score") is not None else said.get("label")) if said else None
+                given = said if isinstance(said, dict) else {}
+                value = given.get("score") if given.get("score") is not None else given.get("label")
                 if isinstance(value, str | int | float):
                     found.setdefault(str(entry.get(f"{kind}_id")), {})[f"score.{entry.get('name')}"] = value
     return found

@@ -33,7 +33,10 @@ def parse_moment(text: Any) -> datetime:
     if not isinstance(text, str):
         raise ValueError("a time is a text")  # noqa: TRY004 - to its caller it is a value that cannot be read
     found = datetime.fromisoformat(text)
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    try:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time lies outside of the years 1 to 9999") from None
 
 
 def flatten(prefix: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Fact]]:
