@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.flags.bucketing import compute_bucket
@@ -178,6 +178,7 @@ def test_whoever_breaks_the_glass_starts_no_second_rollout_on_a_flag() -> None:
         break_glass(world, "search", drives=flag)
 
 
+@settings(deadline=None)
 @given(
     written=st.lists(st.one_of(st.none(), st.integers(1, 25)), min_size=4, max_size=4), order=st.permutations(SURFACES)
 )
@@ -194,6 +195,7 @@ def test_shares_are_whole_and_apart_in_whatever_order_rollouts_start(
     assert are_apart(held)
 
 
+@settings(deadline=None)
 @given(
     shares=st.lists(st.integers(1, 50), min_size=2, max_size=4),
     churn=st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=12),
@@ -213,6 +215,7 @@ def test_slots_stay_apart_while_rollouts_come_and_go_and_shares_change(
         assert are_apart(held)
 
 
+@settings(deadline=None)
 @given(percents=st.lists(st.integers(1, 100), min_size=2, max_size=4), share=st.integers(1, 100))
 def test_who_has_the_new_version_in_a_layer_keeps_it_while_it_grows(percents: list[int], share: int) -> None:
     world = start(world_with(layered(answers=share)), "answers")
