@@ -27,10 +27,12 @@ from bot.commands.parsing import grammar, resolve, rollback_intent, typed_stratu
 from bot.commands.parsing.grammar import Misunderstood, ParsedCommand, ParseResult
 from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.commands.verbs import REVIEW_FLAGS, VerbArguments, build_command, takes_rest_of_line
-from bot.rendering import headline, queue_words, wording
+from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import event_lines, feedback, rollback_alert
+from bot.rendering.messages import event_lines, feedback
+from bot.rendering.messages.alerts import rollback_alert
+from bot.rendering.neighbours import queue_words
 from core.report_sources import review_sources
 from core.rollout import commands as c
 from core.rollout.concurrency import start_queue

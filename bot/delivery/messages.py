@@ -18,7 +18,7 @@ from bot.process.block_support import BlockSupport
 from bot.rendering import wording
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.charts import fallback
-from bot.rendering.messages import undelivered
+from bot.rendering.messages.alerts import undelivered
 from bot.rendering.messages.plan_facts import ListMembers
 from bot.rendering.messages.workspace import witness
 from core.outbox_tasks import MESSAGES, MessageTask, WorkspaceMessageTask, channel_destination, parse_message_task

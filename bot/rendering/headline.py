@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import assert_never
 
-from bot.rendering import queue_words, wording
+from bot.rendering import wording
+from bot.rendering.neighbours import queue_words
 from core.rollout.concurrency.start_queue import QueuePlace
 from core.rollout.decisions import gating
 from core.rollout.plans.bundle_order import BundleOrder

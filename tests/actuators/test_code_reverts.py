@@ -17,7 +17,8 @@ import pytest
 from bot.connections import open_revert_system
 from bot.delivery import code_reverts
 from bot.outbound.client import OutboundClient
-from bot.rendering.messages import card, rollback_alert
+from bot.rendering.messages import card
+from bot.rendering.messages.alerts import rollback_alert
 from bot.settings import Settings
 from core.rollout import commands as c
 from core.rollout.refusal import Refused

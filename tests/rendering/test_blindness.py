@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from bot.rendering.numbers import blind_spot_words
+from bot.rendering.numbers.detectability import blind_spot_words
 from core.judging.model.verdict import BlindSpot
 
 SPOT = BlindSpot(

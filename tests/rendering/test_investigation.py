@@ -12,7 +12,7 @@ from inline_snapshot import snapshot
 
 from bot.rendering.charts import plain_text
 from bot.rendering.documents import evidence_bundle
-from bot.rendering.messages import investigation
+from bot.rendering.messages.alerts import investigation
 from core.judging.report.series import SeriesPoint
 from core.reviews.investigation import Investigation, begin_investigation
 from core.rollout.state import events as e

@@ -19,7 +19,8 @@ from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
 from bot.rendering.documents import difference_text
-from bot.rendering.messages import announcement_messages, approval, card, event_lines, investigation, undelivered
+from bot.rendering.messages import announcement_messages, approval, card, event_lines
+from bot.rendering.messages.alerts import investigation, undelivered
 from bot.rendering.messages.plan_facts import DecisionFacts
 from bot.rendering.numbers import segments
 from bot.rendering.numbers.latest_numbers import LatestNumbers

@@ -11,7 +11,8 @@ from inline_snapshot import snapshot
 from bot.rendering import headline, wording
 from bot.rendering.answers import status
 from bot.rendering.charts import plain_text
-from bot.rendering.messages import approval, card, event_lines, plan_facts, rollback_alert
+from bot.rendering.messages import approval, card, event_lines, plan_facts
+from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.messages.notices import follow_up, notice
 from core.files.foresight.known_traffic import assume_traffic
 from core.files.foresight.outlook import build_outlook

@@ -10,7 +10,8 @@ from inline_snapshot import snapshot
 
 from bot.rendering import wording
 from bot.rendering.charts import plain_text
-from bot.rendering.messages import approval, card, rollback_alert, summary
+from bot.rendering.messages import approval, card, summary
+from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.messages.notices import follow_up
 from core.judging.model import verdict as v
 

@@ -10,7 +10,8 @@ from bot.commands.verbs import TYPED_VERBS
 from bot.rendering import wording
 from bot.rendering.answers import explain
 from bot.rendering.charts import plain_text
-from bot.rendering.messages import approval, card, event_lines, rollback_alert, summary
+from bot.rendering.messages import approval, card, event_lines, summary
+from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.messages.notices import follow_up, notice
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.verdict import Continue

@@ -10,7 +10,7 @@ import pytest
 from bot.rendering.answers import home_tab
 from bot.rendering.answers.home_tab import HomeTab
 from bot.rendering.answers.planning import dry_run, plan_outlook
-from bot.rendering.messages import glass_broken
+from bot.rendering.messages.alerts import glass_broken
 from bot.rendering.messages.notices import subscription_messages
 from bot.sandbox.rules import check_payload
 from bot.slack.forms import create_form, notification_form, plan_preview

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.rendering.markup import PLAIN
-from bot.rendering.numbers import review_words
+from bot.rendering.numbers.reports import review_words
 from core.reviews.draft import ExpectationOutcome, draft_review
 from core.rollout.plans.plan import Expectation
 from core.rollout.state import events as e

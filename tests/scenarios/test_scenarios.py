@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.rendering.messages import rollback_alert
+from bot.rendering.messages.alerts import rollback_alert
 from core.rollout.state.events import EvidenceRecorded, TailsFrozen
 from core.rollout.state.model import RolloutState
 

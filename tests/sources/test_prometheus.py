@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
 from bot.jobs.source_pulls import SourcePuller
-from bot.rendering.numbers import unknown_unit_words
+from bot.rendering.numbers.detectability import unknown_unit_words
 from bot.sources.prometheus.increases import find_increases
 from bot.sources.prometheus.pull import read_history, read_series
 from bot.sources.web_client import WebClient

@@ -136,11 +136,13 @@ def plan(
 
 
 def _print_plan(planned: "PlannedFile", pair: "VersionPair") -> None:
-    from bot.rendering import shared_words, wording
+    from bot.rendering import wording
     from bot.rendering.answers.planning import plan_foresight
     from bot.rendering.documents import difference_text
-    from bot.rendering.messages import holdout_words, layer_words, plan_facts
-    from bot.rendering.numbers import power_words, unseen_by_evals
+    from bot.rendering.messages import plan_facts
+    from bot.rendering.messages.audience import holdout_words, layer_words
+    from bot.rendering.neighbours import shared_words
+    from bot.rendering.numbers.detectability import power_words, unseen_by_evals
     from core.files import build_plan
     from core.files.foresight import comparison_power, detection, timeline
     from core.files.syntax import problems

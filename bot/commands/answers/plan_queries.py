@@ -9,12 +9,13 @@ from bot.commands import request
 from bot.commands.parsing import typed_line
 from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import CommandContext
-from bot.rendering import shared_words, wording
+from bot.rendering import wording
 from bot.rendering.answers.planning import plan_outlook
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import approval
 from bot.rendering.messages.plan_facts import DecisionFacts, ListMembers
+from bot.rendering.neighbours import shared_words
 from core.files.foresight.outlook import PlanOutlook, build_outlook
 from core.files.syntax.problems import UnreadableFile
 from core.report_sources import eval_coverage, traffic_history

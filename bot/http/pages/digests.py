@@ -15,7 +15,7 @@ from bot.rendering import wording
 from bot.rendering.charts import weekly_svg
 from bot.rendering.charts.weekly_svg import WeeklySeries
 from bot.rendering.markup import PLAIN
-from bot.rendering.numbers import digest_words
+from bot.rendering.numbers.reports import digest_words
 from core.digests import year
 from core.digests.week import Week, parse_week, week_of
 from core.digests.year import WeekRow

@@ -8,7 +8,7 @@ from bot.http.pages.numbers import build_numbers
 from bot.http.pages.reviews import RenderPage
 from bot.rendering import wording
 from bot.rendering.documents import evidence_bundle
-from bot.rendering.messages import investigation
+from bot.rendering.messages.alerts import investigation
 from bot.rendering.numbers.latest_numbers import LatestNumbers
 from core.report_sources import investigation_sources
 from core.reviews.investigation import Investigation

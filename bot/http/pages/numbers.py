@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from bot.rendering import shared_words, wording
+from bot.rendering import wording
 from bot.rendering.charts import svg as drawing
+from bot.rendering.neighbours import shared_words
 from bot.rendering.numbers import measure_rows, segments, technical_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core import evaluation

@@ -9,7 +9,8 @@ from starlette.responses import Response
 from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.rendering.documents import review_document
 from bot.rendering.markup import PLAIN
-from bot.rendering.numbers import measure_rows, review_words
+from bot.rendering.numbers import measure_rows
+from bot.rendering.numbers.reports import review_words
 from core.report_sources import review_sources
 from core.reviews.draft import ReviewDraft
 from core.rollout.refusal import NotFound

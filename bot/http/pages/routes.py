@@ -19,11 +19,12 @@ from bot.http.pages.plan_sections import build_plan_sections
 from bot.http.pages.version_page import build_version_page
 from bot.process.page_links import PARAMETER
 from bot.process.process_state import ProcessStatus
-from bot.rendering import queue_words, shared_words, wording
+from bot.rendering import wording
 from bot.rendering.answers import history, strata
 from bot.rendering.documents import history_file
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
-from bot.rendering.messages import holdout_words, layer_words, neighbour_words
+from bot.rendering.messages.audience import holdout_words, layer_words
+from bot.rendering.neighbours import neighbour_words, queue_words, shared_words
 from bot.rendering.numbers import judge_words, soft_error_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core import evaluation

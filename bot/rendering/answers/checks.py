@@ -3,7 +3,8 @@
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block, Message
-from bot.rendering.numbers import eval_words, unseen_by_evals
+from bot.rendering.numbers import eval_words
+from bot.rendering.numbers.detectability import unseen_by_evals
 from core.evals.coverage import EvalCoverage
 from core.rollout.state.events import EvalRecorded
 from core.rollout.state.model import Rollout

@@ -4,14 +4,8 @@ from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import notes
-from bot.rendering.numbers import (
-    known_areas,
-    measure_rows,
-    plain_words,
-    segments,
-    technical_words,
-    unknown_unit_words,
-)
+from bot.rendering.numbers import measure_rows, plain_words, segments, technical_words
+from bot.rendering.numbers.detectability import known_areas, unknown_unit_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.verdict import Measure
 from core.rollout.state.model import Rollout

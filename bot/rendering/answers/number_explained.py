@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from bot.rendering import wording
 from bot.rendering.messages import event_lines
-from bot.rendering.numbers import digest_words
+from bot.rendering.numbers.reports import digest_words
 from core.digests.digest import Digest, DigestNumber
 from core.rollout.state.evolve import evolve
 from core.rollout.state.history import HistoryEntry

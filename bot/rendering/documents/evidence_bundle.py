@@ -11,7 +11,7 @@ from bot.rendering.charts import svg
 from bot.rendering.documents import history_file
 from bot.rendering.json.evidence import measure_to_json
 from bot.rendering.json.rollouts import rollout_to_json
-from bot.rendering.messages import investigation
+from bot.rendering.messages.alerts import investigation
 from bot.rendering.numbers import measure_rows
 from core.judging.model.verdict import Measure
 from core.reviews.investigation import Investigation

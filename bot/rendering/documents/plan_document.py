@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from bot.rendering import shared_words, wording
+from bot.rendering import wording
 from bot.rendering.answers.planning import plan_foresight, plan_outlook
 from bot.rendering.answers.version_answers import VersionPair
 from bot.rendering.markup import escape_markdown
 from bot.rendering.messages import plan_facts
 from bot.rendering.messages.plan_facts import FactSection
-from bot.rendering.numbers import power_words, unseen_by_evals
+from bot.rendering.neighbours import shared_words
+from bot.rendering.numbers.detectability import power_words, unseen_by_evals
 from core.report_sources.planned_file import PlannedFile
 
 

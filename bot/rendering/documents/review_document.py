@@ -5,8 +5,9 @@ from dataclasses import asdict
 
 from bot.rendering import wording
 from bot.rendering.markup import MARKDOWN, escape_markdown, name_actor
-from bot.rendering.messages import holdout_words
-from bot.rendering.numbers import measure_rows, review_words
+from bot.rendering.messages.audience import holdout_words
+from bot.rendering.numbers import measure_rows
+from bot.rendering.numbers.reports import review_words
 from core.reviews.draft import ReviewDraft
 
 HEADER = ("Metric", "Outcome", "New", "Before", "Difference (95 % range)", "Expected")

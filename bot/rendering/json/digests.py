@@ -3,7 +3,7 @@
 from typing import Any
 
 from bot.rendering.json.reviews import shortcut_to_json
-from bot.rendering.numbers import review_words
+from bot.rendering.numbers.reports import review_words
 from core.digests.digest import Digest, DigestNumber
 from core.digests.year import WeekRow
 

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from bot.rendering import shared_words
 from bot.rendering.answers.planning import plan_foresight
 from bot.rendering.answers.version_answers import VersionPair
 from bot.rendering.documents import difference_text
-from bot.rendering.numbers import power_words, unseen_by_evals
+from bot.rendering.neighbours import shared_words
+from bot.rendering.numbers.detectability import power_words, unseen_by_evals
 from core.files.syntax import problems
 from core.report_sources.planned_file import PlannedFile
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from bot.rendering.json.votes import votes_to_json
 from bot.rendering.markup import PLAIN
-from bot.rendering.numbers import review_words
+from bot.rendering.numbers.reports import review_words
 from core.reviews.draft import ExpectationRow, ReviewDraft
 from core.reviews.final_measures import FinalMeasure
 from core.reviews.shortcuts import Shortcut

@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from bot.rendering import shared_words
+from bot.rendering.neighbours import shared_words
 from core.rollout.concurrency.bundles import Bundle
 from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours, find_neighbours
 from core.rollout.concurrency.start_queue import QueuePlace

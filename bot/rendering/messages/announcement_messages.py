@@ -8,19 +8,9 @@ from typing import assert_never
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import (
-    approval,
-    card,
-    decision,
-    event_lines,
-    feedback,
-    glass_broken,
-    holdout_words,
-    investigation,
-    review,
-    rollback_alert,
-    summary,
-)
+from bot.rendering.messages import approval, card, decision, event_lines, feedback, review, summary
+from bot.rendering.messages.alerts import glass_broken, investigation, rollback_alert
+from bot.rendering.messages.audience import holdout_words
 from bot.rendering.messages.notices import follow_up, notice, notice_note, subscription_messages
 from bot.rendering.messages.plan_facts import DecisionFacts
 from core.reviews import draft

@@ -6,24 +6,12 @@ from typing import TypeAlias, assert_never
 from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
-from bot.rendering.messages import (
-    conversation_words,
-    event_lines,
-    holdout_words,
-    layer_words,
-    neighbour_words,
-    rollback_alert,
-    stratum_words,
-)
-from bot.rendering.numbers import (
-    blind_spot_words,
-    eval_words,
-    judge_words,
-    known_areas,
-    segments,
-    tester_words,
-    unknown_unit_words,
-)
+from bot.rendering.messages import event_lines
+from bot.rendering.messages.alerts import rollback_alert
+from bot.rendering.messages.audience import conversation_words, holdout_words, layer_words, stratum_words
+from bot.rendering.neighbours import neighbour_words
+from bot.rendering.numbers import eval_words, judge_words, segments, tester_words
+from bot.rendering.numbers.detectability import blind_spot_words, known_areas, unknown_unit_words
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Cleared, Continue, NoControl
 from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours

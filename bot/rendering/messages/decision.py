@@ -3,7 +3,8 @@
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.numbers import blind_spot_words, measure_rows, segments, unknown_unit_words
+from bot.rendering.numbers import measure_rows, segments
+from bot.rendering.numbers.detectability import blind_spot_words, unknown_unit_words
 from core.judging.model.comparison import Advice, MetricCourse
 from core.judging.model.verdict import Cleared, Measure
 from core.judging.report.course import EARLY_DAYS

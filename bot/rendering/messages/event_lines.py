@@ -3,20 +3,15 @@
 from datetime import datetime
 from typing import assert_never
 
-from bot.rendering import headline, queue_words, wording
+from bot.rendering import headline, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import (
-    bundle_words,
-    conversation_words,
-    decision,
-    glass_broken,
-    holdout_words,
-    layer_words,
-    rollback_alert,
-    stratum_words,
-)
-from bot.rendering.numbers import blind_spot_words, eval_words, judge_words, measure_rows, tester_words
+from bot.rendering.messages import decision
+from bot.rendering.messages.alerts import glass_broken, rollback_alert
+from bot.rendering.messages.audience import conversation_words, holdout_words, layer_words, stratum_words
+from bot.rendering.neighbours import bundle_words, queue_words
+from bot.rendering.numbers import eval_words, judge_words, measure_rows, tester_words
+from bot.rendering.numbers.detectability import blind_spot_words
 from core import durations
 from core.rollout.plans.plan import StageKind
 from core.rollout.plans.renewal import PlanRenewal

@@ -1,7 +1,7 @@
 """Notes that trigger no action: limits in dry run, and metrics that are better than expected."""
 
 from bot.rendering import wording
-from bot.rendering.messages import rollback_alert
+from bot.rendering.messages.alerts import rollback_alert
 from core.judging.model.verdict import Finding
 
 MAX_NOTES = 4

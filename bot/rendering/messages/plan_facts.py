@@ -5,18 +5,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from bot.rendering import difference_words, headline, wording
-from bot.rendering.messages import conversation_words, holdout_words, layer_words, neighbour_words, stratum_words
-from bot.rendering.numbers import (
-    blind_spot_words,
-    eval_words,
-    measure_rows,
-    noticed_words,
-    power_words,
-    segments,
-    technical_words,
-    unknown_unit_words,
-    unseen_by_evals,
-)
+from bot.rendering.messages.audience import conversation_words, holdout_words, layer_words, stratum_words
+from bot.rendering.neighbours import neighbour_words
+from bot.rendering.numbers import eval_words, measure_rows, noticed_words, segments, technical_words
+from bot.rendering.numbers.detectability import blind_spot_words, power_words, unknown_unit_words, unseen_by_evals
 from bot.rendering.numbers.latest_numbers import detection_power
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.outlook import PlanOutlook

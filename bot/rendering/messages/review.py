@@ -7,8 +7,9 @@ from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.markup import SLACK
-from bot.rendering.messages import holdout_words
-from bot.rendering.numbers import measure_rows, review_words
+from bot.rendering.messages.audience import holdout_words
+from bot.rendering.numbers import measure_rows
+from bot.rendering.numbers.reports import review_words
 from core.reviews.draft import ReviewDraft
 from core.rollout.state.events import ReviewSubmitted
 from core.rollout.state.model import Rollout

@@ -11,17 +11,15 @@ from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import charts, svg
 from bot.rendering.messages import notes
 from bot.rendering.numbers import (
-    blind_spot_words,
     cause_words,
     judge_words,
-    known_areas,
     measure_rows,
     noticed_words,
     segments,
     soft_error_words,
     technical_words,
-    unknown_unit_words,
 )
+from bot.rendering.numbers.detectability import blind_spot_words, known_areas, unknown_unit_words
 from bot.rendering.numbers.latest_numbers import detection_power
 from core.judging.model import verdict as v
 from core.judging.report.series import SeriesPoint

@@ -6,7 +6,7 @@ from typing import Any
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.markup import SLACK
-from bot.rendering.numbers import review_words
+from bot.rendering.numbers.reports import review_words
 from core.reviews.draft import ReviewDraft
 from core.rollout.decisions.reviewing import QUESTIONS
 

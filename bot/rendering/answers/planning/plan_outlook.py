@@ -6,8 +6,8 @@ from bot.rendering import wording
 from bot.rendering.answers.planning import plan_foresight
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import conversation_words, holdout_words, layer_words, stratum_words
-from bot.rendering.numbers import power_words, unseen_by_evals
+from bot.rendering.messages.audience import conversation_words, holdout_words, layer_words, stratum_words
+from bot.rendering.numbers.detectability import power_words, unseen_by_evals
 from core import durations
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic

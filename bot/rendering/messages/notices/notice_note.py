@@ -6,7 +6,7 @@ from typing import TypeAlias
 from bot.rendering import schedule, wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import stratum_words
+from bot.rendering.messages.audience import stratum_words
 from bot.rendering.messages.notices import change_status
 from core.rollout.state import events as e
 from core.rollout.state import holds

@@ -4,7 +4,7 @@ from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.markup import SLACK
-from bot.rendering.numbers import digest_words
+from bot.rendering.numbers.reports import digest_words
 from core.digests.digest import Digest
 
 MAX_LINES = 10

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from bot.rendering import wording
 from bot.rendering.markup import Markup
-from bot.rendering.numbers import review_words
+from bot.rendering.numbers.reports import review_words
 from core.digests.digest import Digest, DigestNumber, ModelShutdown, NumberUnit, OwedReview, Retirement
 
 _DAY = timedelta(days=1)

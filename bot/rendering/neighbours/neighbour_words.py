@@ -1,7 +1,7 @@
 """What other rollouts mean for one, in lines: its bundle, shared parts, the queue, what a plan that waited became."""
 
-from bot.rendering import queue_words, shared_words, wording
-from bot.rendering.messages import bundle_words
+from bot.rendering import wording
+from bot.rendering.neighbours import bundle_words, queue_words, shared_words
 from core.rollout.concurrency.neighbours import Neighbours
 from core.rollout.state.model import Rollout, RolloutState
 

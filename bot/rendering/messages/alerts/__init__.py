@@ -1,0 +1,1 @@
+"""Loud messages when something went wrong, and the checklist after a rollback."""

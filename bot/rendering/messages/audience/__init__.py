@@ -1,0 +1,1 @@
+"""Who gets which version, in plain words: layers, strata, holdouts, and conversations under way."""

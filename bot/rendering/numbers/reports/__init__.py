@@ -1,0 +1,1 @@
+"""What a review and a digest say, in words."""
