@@ -18,6 +18,8 @@ from bot.sources.errors import SourceFailure
 MAX_BYTES = 16 * 1024 * 1024
 """Of one answer: a page of traces with their texts, or a quarter of an hour of counters."""
 TRIES = 4
+LEFT_FOR_STORING = 0.25
+"""The share of a pull's time that is kept for storing what it has."""
 _FIRST_WAIT = 0.5  # seconds before the second try, doubled before each further one
 _MAX_QUOTED = 200
 
@@ -42,9 +44,9 @@ class WebClient:
         self._deadline = time.monotonic() + timeout
 
     @property
-    def left(self) -> float:
-        """The share of its time that is left, 0 to 1."""
-        return max(self._deadline - time.monotonic(), 0.0) / self._timeout
+    def is_time_nearly_over(self) -> bool:
+        """Whether no further page or chunk should be asked for: what is there is stored now, the rest comes next."""
+        return self._deadline - time.monotonic() < LEFT_FOR_STORING * self._timeout
 
     def get(self, path: str, asked: Sequence[tuple[str, str]] = ()) -> Any:
         """The JSON at a path below the address. `SourceFailure` if it cannot be had in time."""

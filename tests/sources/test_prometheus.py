@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 from bot.jobs.source_pulls import SourcePuller
 from bot.rendering.numbers.detectability import unknown_unit_words
 from bot.sources.prometheus.increases import find_increases
-from bot.sources.prometheus.pull import read_history, read_series
+from bot.sources.prometheus.queries import read_history, read_series
 from bot.sources.web_client import WebClient
 from core import evaluation
 from core.files.checks import check_files

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from bot.cli.files.row_age import ago
+from bot.cli.files import report_parts
 from bot.sources.prometheus.check_source import CounterReport
 from core.durations import format_exact
 from core.rollout.state.sources import SourceTerms
@@ -12,12 +12,12 @@ from core.rollout.state.sources import SourceTerms
 def describe(terms: SourceTerms, report: CounterReport, now: datetime, *, query: bool) -> list[str]:
     """The report as lines."""
     if report.failure:
-        return [f"{report.name}: cannot be read", f"  ! {report.failure}"]
+        return report_parts.describe_failure(report.name, report.failure)
     counters = terms.prometheus
     assert counters is not None
     lines = [f"{report.name} (prometheus), every {format_exact(terms.every)}"]
     scraped = f", scraped every {report.scrape_seconds:g} s" if report.scrape_seconds else ""
-    newest = f"; the newest is {ago(report.newest, now)}" if report.newest else ""
+    newest = report_parts.describe_newest(report.newest, now)
     reach = format_exact(report.reach)
     lines.append(f"  {report.samples:,} samples of {report.series:,} series in the last {reach}{newest}{scraped}")
     lines.append(f"  a pull of them took {report.seconds:.2f} s")
@@ -51,8 +51,7 @@ def to_json(report: CounterReport, now: datetime, *, query: bool) -> dict[str, A
         "series": report.series,
         "samples": report.samples,
         "scrape_seconds": report.scrape_seconds,
-        "newest": report.newest.isoformat() if report.newest else None,
-        "lag_seconds": (now - report.newest).total_seconds() if report.newest else None,
+        **report_parts.newest_to_json(report.newest, now),
         "grown": dict(report.grown or {}),
         "sides": dict(report.sides),
         "bounds": {key: list(bounds) for key, bounds in (report.bounds or {}).items()},

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,14 +9,12 @@ import typer
 
 from bot.cli import session
 from bot.cli.files import prompt_files
-from bot.cli.files.row_age import ago
+from bot.cli.files.report_parts import ago
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from bot.sources.sql.check_source import SourceReport
     from core.files.surface_file import SurfaceFile
-    from core.rollout.state.sources import SourceTerms
     from core.store.observations.pulled_sums import PullState
 
 sources = typer.Typer(help="Metrics that are pulled from where they are.", no_args_is_help=True)
@@ -38,7 +35,7 @@ def check_sources(
 ) -> None:
     """Check the sources of a surface file and try each: rows, lag, gaps, unknown sides, time and cost. Writes
     nothing."""
-    from bot.cli.files import counter_reports, trace_reports
+    from bot.cli.files import counter_reports, row_reports, trace_reports
     from bot.sources.prometheus.check_source import check_counters
     from bot.sources.sql.check_source import check_source
     from bot.sources.traces.check_source import check_traces
@@ -72,9 +69,9 @@ def check_sources(
             found_problem |= traced.has_problem
         else:
             report = check_source(terms, address, settings.private_hosts, **known)
-            lines = _describe(terms, report, now, reach, query=query)
-            told.append(_to_json(report, now, query=query))
-            found_problem |= _has_problem(report)
+            lines = row_reports.describe(terms, report, now, reach, query=query)
+            told.append(row_reports.to_json(report, now, query=query))
+            found_problem |= report.has_problem
         if not as_json:
             print("\n".join(lines))
     if as_json:
@@ -134,76 +131,6 @@ def _read_surface_file(path: Path) -> "SurfaceFile":
         print(f"{path} has no sources: they stand in a surface file, under sources.", file=sys.stderr)
         raise SystemExit(1)
     return written
-
-
-def _has_problem(report: "SourceReport") -> bool:
-    seen = report.census
-    lost = seen.bad_unit + seen.no_side + seen.unknown_side + seen.refused
-    return bool(report.failure) or seen.rows == 0 or lost > 0 or any(one.nulls == seen.rows for one in report.columns)
-
-
-def _describe(
-    terms: "SourceTerms", report: "SourceReport", now: "datetime", reach: timedelta, *, query: bool
-) -> list[str]:
-    from core.durations import format_exact
-
-    if report.failure:
-        return [f"{report.name}: cannot be read", f"  ! {report.failure}"]
-    seen = report.census
-    lines = [f"{report.name} ({report.engine}), every {format_exact(terms.every)}"]
-    if seen.rows == 0:
-        return [*lines, f"  ! no rows in the last {format_exact(reach)}"]
-    newest = f"; the newest is {ago(seen.newest, now)}" if seen.newest else ""
-    lines.append(f"  {seen.rows:,} rows in the last {format_exact(reach)}{newest}")
-    lines.append(f"  a pull took {report.seconds:.2f} s and gave {report.sums:,} cells of 256 buckets")
-    if report.cost:
-        lines.append(f"  cost: {report.cost.strip()}")
-    said = {
-        "have no unit that can be used (empty, or over 512 characters)": seen.bad_unit,
-        "name no exposure, variant or version": seen.no_side,
-        "name an exposure or a variant that no evaluation returns": seen.unknown_side,
-        "hold a value that its metric cannot have": seen.refused,
-        "are there more than once": seen.repeated,
-    }
-    lines += [f"  ! {number:,} rows {what}" for what, number in said.items() if number]
-    for one in report.columns:
-        share = one.nulls / seen.rows
-        bad = f", {one.bad:,} not valid" if one.bad else ""
-        mark = "! " if one.nulls == seen.rows else ""
-        lines.append(f"  {mark}{one.metric}: {one.column}, {share:.0%} NULL{bad}")
-    sides = ", ".join(f"{name or 'NULL'} {number:,}" for name, number in report.versions)
-    lines.append(f"  sides: {sides}")
-    lines += [
-        f"  segment {name}: {', '.join(f'{value} {number:,}' for value, number in values) or 'no value'}"
-        for name, values in report.segments.items()
-    ]
-    return [*lines, *(["", report.query] if query else [])]
-
-
-def _to_json(report: "SourceReport", now: "datetime", *, query: bool) -> dict[str, Any]:
-    seen = report.census
-    return {
-        "source": report.name,
-        "engine": report.engine,
-        "failure": report.failure,
-        "rows": seen.rows,
-        "newest": seen.newest.isoformat() if seen.newest else None,
-        "lag_seconds": (now - seen.newest).total_seconds() if seen.newest else None,
-        "bad_unit": seen.bad_unit,
-        "no_side": seen.no_side,
-        "unknown_side": seen.unknown_side,
-        "refused": seen.refused,
-        "repeated": seen.repeated,
-        "columns": [
-            {"column": one.column, "metric": one.metric, "nulls": one.nulls, "bad": one.bad} for one in report.columns
-        ],
-        "sides": dict(report.versions),
-        "segments": {name: dict(values) for name, values in report.segments.items()},
-        "cells": report.sums,
-        "seconds": round(report.seconds, 3),
-        "cost": report.cost,
-        **({"query": report.query} if query else {}),
-    }
 
 
 def _state_to_json(rollout: str, source: str, state: "PullState") -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from bot.cli.files.row_age import ago
+from bot.cli.files import report_parts
 from bot.sources.traces.check_source import TraceReport
 from core.durations import format_exact
 from core.rollout.state.sources import SourceTerms
@@ -12,12 +12,12 @@ from core.rollout.state.sources import SourceTerms
 def describe(terms: SourceTerms, report: TraceReport, now: datetime) -> list[str]:
     """The report as lines."""
     if report.failure:
-        return [f"{report.name}: cannot be read", f"  ! {report.failure}"]
+        return report_parts.describe_failure(report.name, report.failure)
     lines = [f"{report.name} ({report.system}), every {format_exact(terms.every)}"]
     reach = format_exact(report.reach)
     if report.read == 0:
         return [*lines, f"  ! no traces in the last {reach}"]
-    newest = f"; the newest is {ago(report.newest, now)}" if report.newest else ""
+    newest = report_parts.describe_newest(report.newest, now)
     first = "" if report.is_all else "the first "
     lines.append(f"  {first}{report.read:,} traces of the last {reach}{newest}")
     lines.append(f"  a page took {report.seconds:.2f} s")
@@ -33,11 +33,7 @@ def describe(terms: SourceTerms, report: TraceReport, now: datetime) -> list[str
         lines.append(f"  {mark}{one.metric}: {one.fact}, {one.missing / report.read:.0%} without{bad}")
     sides = ", ".join(f"{name or 'none'} {number:,}" for name, number in report.sides)
     lines.append(f"  sides: {sides}")
-    lines += [
-        f"  segment {name}: {', '.join(f'{value} {number:,}' for value, number in values) or 'no value'}"
-        for name, values in report.segments.items()
-    ]
-    return lines
+    return [*lines, *report_parts.list_segments(report.segments)]
 
 
 def to_json(report: TraceReport, now: datetime) -> dict[str, Any]:
@@ -48,8 +44,7 @@ def to_json(report: TraceReport, now: datetime) -> dict[str, Any]:
         "failure": report.failure,
         "traces": report.read,
         "all": report.is_all,
-        "newest": report.newest.isoformat() if report.newest else None,
-        "lag_seconds": (now - report.newest).total_seconds() if report.newest else None,
+        **report_parts.newest_to_json(report.newest, now),
         "unreadable": report.unreadable,
         "no_unit": report.no_unit,
         "no_side": report.no_side,

@@ -2,22 +2,15 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from bot.outbound.transport import ResolveHost, resolve_host
 from bot.sources.errors import SourceFailure
+from bot.sources.prometheus.counter_plan import CounterPlan
 from bot.sources.prometheus.increases import NEW_TARGET, find_increases
-from bot.sources.prometheus.pull import (
-    CounterPlan,
-    build_selector,
-    list_bounds,
-    read_history,
-    read_series,
-    refuse_missing,
-    refuse_replicas,
-)
+from bot.sources.prometheus.queries import build_selector, list_bounds, read_history, read_series
+from bot.sources.prometheus.refuse_counters import refuse_missing, refuse_replicas
 from bot.sources.web_client import WebClient
 from core.metrics.catalogue import Metric
 from core.rollout.state.sources import SourceTerms
@@ -65,16 +58,14 @@ def check_counters(
     own: Mapping[str, Metric],
     since: datetime,
     upto: datetime,
-    resolve: ResolveHost = resolve_host,
-    elapsed: Callable[[], float] = time.monotonic,
 ) -> CounterReport:
     """Try the counters of [since, upto), at most the last `READ_BACK` of it. `own` are the surface's own metrics."""
     if not address:
         return CounterReport(name=terms.name, failure=f"{terms.url} is not set here")
     reach = min(upto - since, READ_BACK)
     try:
-        client = WebClient(address, private_hosts, terms.timeout.total_seconds(), resolve)
-        return _try_counters(client, terms, own, upto - reach, upto, elapsed)
+        client = WebClient(address, private_hosts, terms.timeout.total_seconds())
+        return _try_counters(client, terms, own, upto - reach, upto)
     except SourceFailure as failure:
         return CounterReport(name=terms.name, failure=str(failure))
 
@@ -85,18 +76,17 @@ def _try_counters(
     own: Mapping[str, Metric],
     since: datetime,
     upto: datetime,
-    elapsed: Callable[[], float],
 ) -> CounterReport:
     counters = terms.prometheus
     assert counters is not None
     plan = CounterPlan(counters, {}, own)
-    began = elapsed()
+    began = time.monotonic()
     start, end = since.timestamp() - NEW_TARGET, upto.timestamp()
     found = read_series(client, plan.list_selectors(), start, end)
     refuse_replicas(found)
     history = read_history(client, found, start, end)
     growth = find_increases(found, {}, history, counts_from_zero=counters.side == "exposure")
-    seconds = elapsed() - began
+    seconds = time.monotonic() - began
     refuse_missing(client, plan, growth.last, end)
     recent = [one for one in growth.increases if one.at >= since.timestamp()]
     grown: Counter[str] = Counter()

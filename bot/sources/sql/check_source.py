@@ -1,11 +1,10 @@
 """Tries a source before anything depends on it: what it holds, how late it is, what cannot be counted, and its cost."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from bot.outbound.transport import ResolveHost, resolve_host
 from bot.sources.errors import SourceFailure
 from bot.sources.sql.connection import SourceConnection, open_source
 from bot.sources.sql.engines import POSTGRES
@@ -50,6 +49,13 @@ class SourceReport:
     query: str = ""
     cost: str = ""
 
+    @property
+    def has_problem(self) -> bool:
+        """Whether something cannot be read or counted."""
+        seen = self.census
+        lost = seen.bad_unit + seen.no_side + seen.unknown_side + seen.refused
+        return bool(self.failure) or seen.rows == 0 or lost > 0 or any(one.nulls == seen.rows for one in self.columns)
+
 
 def check_source(
     terms: SourceTerms,
@@ -59,8 +65,6 @@ def check_source(
     own: Mapping[str, Metric],
     since: datetime,
     upto: datetime,
-    resolve: ResolveHost = resolve_host,
-    elapsed: Callable[[], float] = time.monotonic,
 ) -> SourceReport:
     """Try a source on its rows of [since, upto), as one stage of a rollout that gives half of the units the canary.
 
@@ -69,8 +73,8 @@ def check_source(
     if not address:
         return SourceReport(name=terms.name, failure=f"{terms.url} is not set here")
     try:
-        with open_source(address, private_hosts, terms.timeout.total_seconds(), resolve) as source:
-            return _try_source(source, terms, own, since, upto, elapsed)
+        with open_source(address, private_hosts, terms.timeout.total_seconds()) as source:
+            return _try_source(source, terms, own, since, upto)
     except SourceFailure as failure:
         return SourceReport(name=terms.name, failure=str(failure))
 
@@ -81,14 +85,13 @@ def _try_source(
     own: Mapping[str, Metric],
     since: datetime,
     upto: datetime,
-    elapsed: Callable[[], float],
 ) -> SourceReport:
     window = StageRange(tracked=_build_trial(since, own), stages=frozenset({0}), since=since, upto=upto)
     statements = PullStatements(source.engine, terms.require_sql(), read_columns(source, terms, own), window)
     census = read_census(source.fetch(statements.build_census(), 10))
-    began = elapsed()
+    began = time.monotonic()
     pulled = pull_sums(source, terms, window, PullMemory(), None)
-    seconds = elapsed() - began
+    seconds = time.monotonic() - began
     query = statements.build_sums((), {}, {})
     gaps = source.fetch(statements.build_gaps(), 1)[0]
     keys = {column: key for key, column in terms.require_sql().metrics.items()}

@@ -2,11 +2,10 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from bot.outbound.transport import ResolveHost, resolve_host
 from bot.sources.errors import SourceFailure
 from bot.sources.traces.build_item import to_reading
 from bot.sources.traces.read_traces import list_pages
@@ -67,15 +66,13 @@ def check_traces(
     own: Mapping[str, Metric],
     since: datetime,
     upto: datetime,
-    resolve: ResolveHost = resolve_host,
-    elapsed: Callable[[], float] = time.monotonic,
 ) -> TraceReport:
     """Try the traces of [since, upto), at most `MAX_PAGES` pages. `own` are the surface's own metrics."""
     if not address:
         return TraceReport(name=terms.name, failure=f"{terms.url} is not set here")
     try:
-        client = WebClient(address, private_hosts, terms.timeout.total_seconds(), resolve)
-        return _try_traces(client, terms, own, since, upto, elapsed)
+        client = WebClient(address, private_hosts, terms.timeout.total_seconds())
+        return _try_traces(client, terms, own, since, upto)
     except SourceFailure as failure:
         return TraceReport(name=terms.name, failure=str(failure))
 
@@ -86,14 +83,13 @@ def _try_traces(
     own: Mapping[str, Metric],
     since: datetime,
     upto: datetime,
-    elapsed: Callable[[], float],
 ) -> TraceReport:
     rows = terms.traces
     assert rows is not None
     found: list[SourcedTrace] = []
     unreadable = pages = 0
     is_all = True
-    began = elapsed()
+    began = time.monotonic()
     for page in list_pages(client, rows, since, upto):
         found += page.traces
         unreadable += page.unreadable
@@ -118,7 +114,7 @@ def _try_traces(
             name: tuple(Counter(str(one.facts[fact]) for one in found if fact in one.facts).most_common(MAX_LISTED))
             for name, fact in rows.segments.items()
         },
-        seconds=(elapsed() - began) / max(pages, 1),
+        seconds=(time.monotonic() - began) / max(pages, 1),
     )
 
 

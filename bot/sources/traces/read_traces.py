@@ -13,8 +13,6 @@ from core.rollout.state.sources import TraceRows
 
 REMEMBERED = timedelta(hours=23)
 """How far back a trace may be read again: what was counted is remembered for a day."""
-LEFT_FOR_STORING = 0.25
-"""The share of a pull's time that is left when it asks for no further page: what it has is stored, the rest comes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +67,6 @@ def read_traces(client: WebClient, rows: TraceRows, since: datetime, until: date
         found += page.traces
         unreadable += page.unreadable
         reached = max((one.at for one in page.traces), default=reached)
-        if client.left < LEFT_FOR_STORING and reached > upto:
+        if client.is_time_nearly_over and reached > upto:
             break
     return ReadTraces(traces=tuple(found), upto=reached, unreadable=unreadable)

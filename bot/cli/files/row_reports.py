@@ -1,0 +1,66 @@
+"""What a try of a database found, as lines and as JSON."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.cli.files import report_parts
+from bot.sources.sql.check_source import SourceReport
+from core.durations import format_exact
+from core.rollout.state.sources import SourceTerms
+
+
+def describe(terms: SourceTerms, report: SourceReport, now: datetime, reach: timedelta, *, query: bool) -> list[str]:
+    """The report as lines; `reach` is how far back was read."""
+    if report.failure:
+        return report_parts.describe_failure(report.name, report.failure)
+    seen = report.census
+    lines = [f"{report.name} ({report.engine}), every {format_exact(terms.every)}"]
+    if seen.rows == 0:
+        return [*lines, f"  ! no rows in the last {format_exact(reach)}"]
+    newest = report_parts.describe_newest(seen.newest, now)
+    lines.append(f"  {seen.rows:,} rows in the last {format_exact(reach)}{newest}")
+    lines.append(f"  a pull took {report.seconds:.2f} s and gave {report.sums:,} cells of 256 buckets")
+    if report.cost:
+        lines.append(f"  cost: {report.cost.strip()}")
+    said = {
+        "have no unit that can be used (empty, or over 512 characters)": seen.bad_unit,
+        "name no exposure, variant or version": seen.no_side,
+        "name an exposure or a variant that no evaluation returns": seen.unknown_side,
+        "hold a value that its metric cannot have": seen.refused,
+        "are there more than once": seen.repeated,
+    }
+    lines += [f"  ! {number:,} rows {what}" for what, number in said.items() if number]
+    for one in report.columns:
+        share = one.nulls / seen.rows
+        bad = f", {one.bad:,} not valid" if one.bad else ""
+        mark = "! " if one.nulls == seen.rows else ""
+        lines.append(f"  {mark}{one.metric}: {one.column}, {share:.0%} NULL{bad}")
+    sides = ", ".join(f"{name or 'NULL'} {number:,}" for name, number in report.versions)
+    lines.append(f"  sides: {sides}")
+    return [*lines, *report_parts.list_segments(report.segments), *(["", report.query] if query else [])]
+
+
+def to_json(report: SourceReport, now: datetime, *, query: bool) -> dict[str, Any]:
+    """The report as JSON."""
+    seen = report.census
+    return {
+        "source": report.name,
+        "engine": report.engine,
+        "failure": report.failure,
+        "rows": seen.rows,
+        **report_parts.newest_to_json(seen.newest, now),
+        "bad_unit": seen.bad_unit,
+        "no_side": seen.no_side,
+        "unknown_side": seen.unknown_side,
+        "refused": seen.refused,
+        "repeated": seen.repeated,
+        "columns": [
+            {"column": one.column, "metric": one.metric, "nulls": one.nulls, "bad": one.bad} for one in report.columns
+        ],
+        "sides": dict(report.versions),
+        "segments": {name: dict(values) for name, values in report.segments.items()},
+        "cells": report.sums,
+        "seconds": round(report.seconds, 3),
+        "cost": report.cost,
+        **({"query": report.query} if query else {}),
+    }
