@@ -9,13 +9,12 @@ from core.rollout import commands as c
 from core.rollout import consequences, permission
 from core.rollout.concurrency import bundles, following, readiness, start_queue
 from core.rollout.concurrency.bundles import Bundle
-from core.rollout.concurrency.start_context import end_holdouts
+from core.rollout.concurrency.start_context import build_start_context, end_holdouts
 from core.rollout.context import Actor, Context
 from core.rollout.decisions.decider import decide
 from core.rollout.models import model_reports
 from core.rollout.plans.plan import content_hash
 from core.rollout.refusal import NotFound, Refused
-from core.rollout.serving import driving, layering
 from core.rollout.state import events as e
 from core.rollout.state.events import NewEvent
 from core.rollout.state.model import Rollout, RolloutState
@@ -92,27 +91,20 @@ def _build_context(
             f"There is no AI feature called {surface}.",
             hint="Apply its surface file first: rollout apply surface.yaml.",
         )
-    others = tuple(r for r in found.running if rollout is None or r != rollout.id)
-    ahead = start_queue.list_ahead(world.rollouts.values(), rollout, at) if rollout is not None else ()
-    policy = world.policy_for(surface)
-    rest = [one for one in world.open_rollouts if rollout is None or one.id != rollout.id] if policy.layers else ()
-    return Context(
-        at=at,
-        by=by,
-        policy=policy,
-        surface=found,
+    context = replace(
+        build_start_context(world, found, rollout, by, at),
         new_id=world.next_id,
         authors=find_version_authors(world, rollout) if isinstance(command, c.Approve | c.Reject) else (),
-        other_rollouts_on_surface=others,
+    )
+    if rollout is None:
+        return context
+    ahead = start_queue.list_ahead(world.rollouts.values(), rollout, at)
+    is_free = not context.other_rollouts_on_surface
+    return replace(
+        context,
         queued_ahead=tuple(one.id for one in ahead),
-        ready_ahead=tuple(one.id for one in ahead if not others and readiness.can_start(world, one, at)),
-        bundle_waits=readiness.list_bundle_waits(world, rollout, at, by_itself=isinstance(command, c.Tick))
-        if rollout is not None
-        else (),
-        other_rollouts_on_flag=driving.find_competing_rollouts(rollout, world.open_rollouts)
-        if rollout is not None
-        else (),
-        taken_slots=layering.list_taken(surface, rest, policy),
+        ready_ahead=tuple(one.id for one in ahead if is_free and readiness.can_start(world, one, at)),
+        bundle_waits=readiness.list_bundle_waits(world, rollout, at, by_itself=isinstance(command, c.Tick)),
     )
 
 

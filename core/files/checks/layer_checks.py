@@ -1,11 +1,11 @@
 """Check layers: that their shares fit, that each surface is in one at most, and that a plan can keep to its share."""
 
 from collections.abc import Collection, Iterator
-from difflib import get_close_matches
 
 from core.files.policy_file import PolicyFile
 from core.files.rollout_file import RolloutFile
 from core.files.syntax.problems import FileProblem
+from core.files.syntax.suggest import suggest_nearest
 from core.rollout.plans.layers import find_layer
 from core.rollout.plans.policy import Policy
 
@@ -39,11 +39,9 @@ def check_surfaces(file: PolicyFile, known: Collection[str]) -> Iterator[FilePro
     for name, shares in file.layers.items():
         for surface in shares:
             if surface not in known:
-                near = get_close_matches(surface, known, n=1)
-                suggestion = f' Did you mean "{near[0]}"?' if near else ""
                 yield file.source.problem_at(
                     ("layers", name, surface),
-                    f"there is no AI feature called {surface} yet.{suggestion}",
+                    f"there is no AI feature called {surface} yet.{suggest_nearest(surface, known)}",
                     at_key=True,
                     severity="warning",
                 )

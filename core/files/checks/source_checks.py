@@ -1,12 +1,12 @@
 """Checks of the sources in a surface file: what two of them would count, and what no source can."""
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 
 from core.files.build_plan import build_stages
 from core.files.rollout_file import RolloutFile
 from core.files.surface_file import SurfaceFile
 from core.files.syntax.problems import FieldPath, FileProblem
+from core.files.syntax.suggest import suggest_nearest
 from core.judging.model.evidence import REQUESTS
 from core.judging.model.limits import LimitKind
 from core.metrics.catalogue import AVERAGES, CATALOGUE, COUNTED_AT_INTAKE, FEEDS, Metric, MetricKind
@@ -105,9 +105,8 @@ def _explain_uncountable(key: str, terms: SourceTerms, own: Mapping[str, Metric]
 def _explain_unreadable(key: str, own: Mapping[str, Metric]) -> str:
     """Why no source can count a metric; empty if it can. `own` are the metrics that the file defines."""
     if key not in own and key not in CATALOGUE and key not in FEEDS:
-        near = get_close_matches(key, (*CATALOGUE, *FEEDS, *own), n=1)
-        meant = f'Did you mean "{near[0]}"?' if near else "If it is your own, define it in this file, under metrics"
-        return f'unknown metric "{key}". {meant}'
+        near = suggest_nearest(key, (*CATALOGUE, *FEEDS, *own))
+        return f'unknown metric "{key}".{near or " If it is your own, define it in this file, under metrics"}'
     if key in own and own[key].kind is MetricKind.RATIO:
         return f"{key} is a ratio of two sums, and a column holds one reading: send it, or pull it as a rate or a mean"
     if key in COUNTED_AT_INTAKE:

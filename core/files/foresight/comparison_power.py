@@ -14,6 +14,7 @@ from statistics import NormalDist
 from core import durations
 from core.files.foresight.known_traffic import KnownTraffic
 from core.files.foresight.readings_needed import compute_variation
+from core.files.syntax.holdout_terms import LARGEST_HOLDOUT
 from core.judging.model.limits import Limit, LimitScale
 from core.judging.report.horizon import ALPHA
 from core.metrics.catalogue import DesiredDirection, MarginScale, Metric, MetricKind
@@ -25,7 +26,6 @@ POWER = 0.8
 """Chance that a difference of the size that is named is noticed."""
 LONGEST = timedelta(days=366)
 """Longer comparisons are not suggested."""
-LARGEST_HOLDOUT = 20.0  # percent
 TOO_SHORT_PREFIX = "too short: "
 """The start of those warnings of the checks that repeat what `foresee_comparisons` reports."""
 _NORMAL = NormalDist()

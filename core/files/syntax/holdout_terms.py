@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from core.files.syntax.fields import Duration, Percent, StrictModel, field_error
 from core.rollout.plans.plan import Holdout
 
-LARGEST_PERCENT = 20.0
+LARGEST_HOLDOUT = 20.0  # percent
 LONGEST = timedelta(days=400)
 
 
@@ -19,8 +19,8 @@ class HoldoutTerms(StrictModel):
 
     @model_validator(mode="after")
     def _check_bounds(self) -> "HoldoutTerms":
-        if self.percent > LARGEST_PERCENT:
-            raise field_error("percent", f"hold back at most {LARGEST_PERCENT:g}%")
+        if self.percent > LARGEST_HOLDOUT:
+            raise field_error("percent", f"hold back at most {LARGEST_HOLDOUT:g}%")
         if not timedelta(hours=1) <= self.for_ <= LONGEST:
             raise field_error("for", "hold them back for 1h at least and 400d at most")
         return self

@@ -37,7 +37,7 @@ class _Moment:
         return replace(self, world=fold_entries(self.world, entries, self.at))
 
     def build_context(self, rollout: Rollout) -> Context:
-        return build_start_context(self.world, rollout, self.by, self.at)
+        return build_start_context(self.world, self.world.surfaces[rollout.plan.surface], rollout, self.by, self.at)
 
     def build_entries(self, rollout: Rollout, events: Sequence[e.RolloutEvent]) -> list[NewEvent]:
         added = reviewing.add_request(rollout, list(events), self.build_context(rollout))

@@ -7,7 +7,7 @@ from core.rollout.concurrency import bundles
 from core.rollout.concurrency.bundles import Bundle
 from core.rollout.concurrency.following import fold_entries
 from core.rollout.concurrency.start_context import build_start_context
-from core.rollout.context import ENGINE
+from core.rollout.context import ENGINE, Context
 from core.rollout.decisions import gating, stage_changes
 from core.rollout.plans.bundle_order import BundleOrder
 from core.rollout.refusal import Refused
@@ -18,7 +18,7 @@ from core.rollout.state.world import World
 def explain_obstacles(world: World, rollout: Rollout, at: datetime) -> str:
     """Why a planned rollout cannot start now, apart from its bundle; empty if it can."""
     try:
-        gating.check_start(rollout, build_start_context(world, rollout, ENGINE, at))
+        gating.check_start(rollout, _build_context(world, rollout, at))
     except Refused as refused:
         return refused.message
     return ""
@@ -48,9 +48,13 @@ def list_bundle_waits(world: World, rollout: Rollout, at: datetime, *, by_itself
     return tuple(waits)
 
 
+def _build_context(world: World, rollout: Rollout, at: datetime) -> Context:
+    return build_start_context(world, world.surfaces[rollout.plan.surface], rollout, ENGINE, at)
+
+
 def _imagine_started(world: World, rollout: Rollout, at: datetime) -> World:
     """The world if this one starts: the others then lack what it takes, such as a flag or slots of a layer."""
-    begun = stage_changes.begin_rollout(rollout, build_start_context(world, rollout, ENGINE, at))
+    begun = stage_changes.begin_rollout(rollout, _build_context(world, rollout, at))
     surface = rollout.plan.surface
     entries = [x for event in begun for x in consequences.build_entries(event, rollout.id, surface, at)]
     return fold_entries(world, entries, at)

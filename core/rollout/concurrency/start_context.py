@@ -6,20 +6,22 @@ from core.rollout.context import Actor, Context
 from core.rollout.serving import driving, holdout, layering
 from core.rollout.state.events import NewEvent, rollout_stream
 from core.rollout.state.model import Rollout
+from core.rollout.state.surface import Surface
 from core.rollout.state.world import World
 
 
-def build_start_context(world: World, rollout: Rollout, by: Actor, at: datetime) -> Context:
-    """The context of a rollout, without its queue and its bundle."""
-    surface, policy = world.surfaces[rollout.plan.surface], world.policy_for(rollout.plan.surface)
-    rest = [one for one in world.open_rollouts if one.id != rollout.id]
+def build_start_context(world: World, surface: Surface, rollout: Rollout | None, by: Actor, at: datetime) -> Context:
+    """The context of a rollout, or of one that is not planned yet (None), without its queue and its bundle."""
+    own, policy = rollout.id if rollout is not None else "", world.policy_for(surface.name)
+    rest = [one for one in world.open_rollouts if one.id != own] if policy.layers else []
+    on_flag = driving.find_competing_rollouts(rollout, world.open_rollouts) if rollout is not None else ()
     return Context(
         at=at,
         by=by,
         policy=policy,
         surface=surface,
-        other_rollouts_on_surface=tuple(one for one in surface.running if one != rollout.id),
-        other_rollouts_on_flag=driving.find_competing_rollouts(rollout, world.open_rollouts),
+        other_rollouts_on_surface=tuple(one for one in surface.running if one != own),
+        other_rollouts_on_flag=on_flag,
         taken_slots=layering.list_taken(surface.name, rest, policy),
     )
 
