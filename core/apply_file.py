@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Literal, NoReturn, TypeAlias
 
 from core.files import build_plan
-from core.files.bundle_file import BundleFile
 from core.files.checks import bundle_checks, check_files, layer_checks
 from core.files.checks.metric_checks import check_metrics_in_force
-from core.files.policy_file import PolicyFile, policy_from_file
+from core.files.kinds.bundle_file import BundleFile
+from core.files.kinds.policy_file import PolicyFile, policy_from_file
+from core.files.kinds.rollout_file import RolloutFile
+from core.files.kinds.surface_file import SurfaceFile, surface_from_file
 from core.files.prompt_files import ReadPrompt, refuse_prompt_file
 from core.files.read_file import parse_file
-from core.files.rollout_file import RolloutFile
-from core.files.surface_file import SurfaceFile, surface_from_file
 from core.files.syntax.problems import FieldPath, FileProblem, UnreadableFile, select_errors
 from core.files.syntax.times import format_moment
 from core.metrics.catalogue import Metric

@@ -9,8 +9,8 @@ from typing import Any
 from numpy.random import Generator
 
 from core.files import build_plan
+from core.files.kinds.rollout_file import RolloutFile
 from core.files.read_file import parse_file
-from core.files.rollout_file import RolloutFile
 from core.files.templates import TEMPLATES
 from core.rollout.plans.plan import GATE_KINDS, AdvanceMode, Plan, StageKind
 from core.rollout.state.surface import Surface

@@ -10,7 +10,7 @@ from core.files.find_changes import find_changes
 from core.files.foresight import known_traffic, prefill
 from core.files.foresight.detection import design_from_plan
 from core.files.foresight.layer_reach import narrow_traffic
-from core.files.rollout_file import RolloutFile
+from core.files.kinds.rollout_file import RolloutFile
 from core.files.syntax.limit_terms import LimitTerms
 from core.files.syntax.problems import UnreadableFile
 from core.files.syntax.tester_terms import build_testers

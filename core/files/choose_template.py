@@ -1,7 +1,7 @@
 """Choose the template of a file that names none: a long comparison for what is changed a lot at high risk."""
 
 from core.files.find_changes import find_changes
-from core.files.rollout_file import RolloutFile
+from core.files.kinds.rollout_file import RolloutFile
 from core.files.syntax.problems import UnreadableFile
 from core.rollout.plans.plan import Risk
 from core.rollout.state.surface import Surface

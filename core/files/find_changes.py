@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from core.files.rollout_file import RolloutFile
+from core.files.kinds.rollout_file import RolloutFile
 from core.files.syntax.problems import UnreadableFile
 from core.rollout.plans.plan import MERGED_PARTS, changed_parts
 from core.rollout.state.surface import Surface

@@ -6,11 +6,11 @@ from typing import Any, TypeAlias, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from core.files.bundle_file import BundleFile
-from core.files.policy_file import PolicyFile
+from core.files.kinds.bundle_file import BundleFile
+from core.files.kinds.policy_file import PolicyFile
+from core.files.kinds.rollout_file import RolloutFile
+from core.files.kinds.surface_file import SurfaceFile
 from core.files.prompt_files import ReadPrompt, insert_prompts, refuse_prompt_file
-from core.files.rollout_file import RolloutFile
-from core.files.surface_file import SurfaceFile
 from core.files.syntax.fields import KnownMetrics
 from core.files.syntax.problems import FieldPath, FileProblem, UnreadableFile
 from core.files.syntax.suggest import suggest_nearest

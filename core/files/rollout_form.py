@@ -10,7 +10,7 @@ import yaml
 from core.files.foresight import known_traffic, prefill
 from core.files.foresight.detection import DetectionDesign
 from core.files.foresight.layer_reach import narrow_traffic
-from core.files.rollout_file import load_template_stages
+from core.files.kinds.rollout_file import load_template_stages
 from core.files.syntax.fields import PART_NAMES
 from core.files.syntax.problems import FileProblem, UnreadableFile
 from core.files.syntax.yaml_with_lines import parse_yaml

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core import apply_file
-from core.files.bundle_file import BundleFile
 from core.files.checks import bundle_checks
 from core.files.foresight.comparison_power import TOO_SHORT_PREFIX
 from core.files.foresight.detection import TOO_LATE_PREFIX
 from core.files.foresight.outlook import PlanOutlook, build_outlook
+from core.files.kinds.bundle_file import BundleFile
+from core.files.kinds.rollout_file import RolloutFile
 from core.files.prompt_files import ReadPrompt, refuse_prompt_file
 from core.files.read_file import parse_file
-from core.files.rollout_file import RolloutFile
 from core.files.syntax.problems import FileProblem, UnreadableFile
 from core.report_sources import eval_coverage, traffic_history
 from core.rollout.concurrency import shared_parts

@@ -15,9 +15,9 @@ from bot.cli.root import app
 from bot.commands.verbs import HTTP_VERBS, TYPED_VERBS, VERBS
 from bot.rendering.blocks import buttons
 from bot.sandbox.traffic import SCENARIOS
-from core.files.policy_file import PolicyFile
-from core.files.rollout_file import RolloutFile
-from core.files.surface_file import SurfaceFile
+from core.files.kinds.policy_file import PolicyFile
+from core.files.kinds.rollout_file import RolloutFile
+from core.files.kinds.surface_file import SurfaceFile
 from core.files.templates import TEMPLATES
 from core.flags.bucketing import compute_bucket
 from core.judging.model.limits import LimitKind

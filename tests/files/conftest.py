@@ -9,9 +9,9 @@ import pytest
 
 from core.files import build_plan
 from core.files.checks import check_files
-from core.files.policy_file import policy_from_file
+from core.files.kinds.policy_file import policy_from_file
+from core.files.kinds.surface_file import surface_from_file
 from core.files.read_file import AnyFile, parse_file
-from core.files.surface_file import surface_from_file
 from core.files.syntax.problems import FileProblem, UnreadableFile, render_text
 from core.rollout.plans.plan import Plan
 from core.rollout.plans.policy import DEFAULT_POLICY, Policy

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from core.files.bundle_file import BundleFile
 from core.files.checks import check_files
+from core.files.kinds.bundle_file import BundleFile
 from core.files.read_file import parse_file
 from core.files.syntax.problems import UnreadableFile, render_text, select_errors
 from core.files.syntax.yaml_with_lines import split_documents

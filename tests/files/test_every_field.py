@@ -13,12 +13,12 @@ import pytest
 from pydantic import BaseModel
 
 from core.files import build_plan
-from core.files.bundle_file import BundleFile
 from core.files.checks import check_files
-from core.files.policy_file import PolicyFile, policy_from_file
+from core.files.kinds.bundle_file import BundleFile
+from core.files.kinds.policy_file import PolicyFile, policy_from_file
+from core.files.kinds.rollout_file import RolloutFile
+from core.files.kinds.surface_file import SurfaceFile, surface_from_file
 from core.files.read_file import MODELS_BY_KIND, parse_file
-from core.files.rollout_file import RolloutFile
-from core.files.surface_file import SurfaceFile, surface_from_file
 from core.files.syntax.problems import UnreadableFile, render_text
 from tests.files.conftest import NOW
 

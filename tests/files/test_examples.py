@@ -9,9 +9,9 @@ import pytest
 from core.files.build_plan import build
 from core.files.checks.check_files import check
 from core.files.foresight.timeline import build_timeline
-from core.files.policy_file import policy_from_file
+from core.files.kinds.policy_file import policy_from_file
+from core.files.kinds.surface_file import surface_from_file
 from core.files.read_file import parse_file
-from core.files.surface_file import surface_from_file
 from core.files.syntax.problems import render_text
 from core.rollout.plans.policy import DEFAULT_POLICY
 from core.rollout.state.surface import evolve

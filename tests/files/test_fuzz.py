@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from core.files.build_plan import build
 from core.files.checks.check_files import check
 from core.files.foresight.timeline import build_timeline, format_lines
-from core.files.policy_file import policy_from_file
+from core.files.kinds.policy_file import policy_from_file
+from core.files.kinds.surface_file import surface_from_file
 from core.files.read_file import parse_file
-from core.files.surface_file import surface_from_file
 from core.files.syntax.problems import UnreadableFile, render_text, select_errors
 from core.files.syntax.yaml_with_lines import parse_yaml
 from core.files.write_file import export_plan

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from core.files.checks import check_files
-from core.files.policy_file import policy_from_file
+from core.files.kinds.policy_file import policy_from_file
 from core.files.read_file import parse_file
 from core.files.syntax.problems import render_text
 from core.rollout.plans.layers import divide_equally

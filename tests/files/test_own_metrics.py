@@ -8,8 +8,8 @@ import pytest
 
 from core.files.checks import check_files
 from core.files.foresight import detection, known_traffic
+from core.files.kinds.surface_file import SurfaceFile, surface_from_file
 from core.files.read_file import parse_file
-from core.files.surface_file import SurfaceFile, surface_from_file
 from core.files.syntax.problems import UnreadableFile, render_text
 from core.files.write_file import export_plan
 from core.judging.model.limits import LimitRole, LimitScale
@@ -49,7 +49,7 @@ def _own(surface: Surface) -> OwnMetrics:
 
 def _plan(text: str, surface: Surface) -> Plan:
     from core.files import build_plan
-    from core.files.rollout_file import RolloutFile
+    from core.files.kinds.rollout_file import RolloutFile
 
     file = parse_file(text, "rollout.yaml", own_metrics=_own(surface))
     assert isinstance(file, RolloutFile)

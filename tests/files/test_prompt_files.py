@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bot.cli.files.prompt_files import read_beside
+from core.files.kinds.surface_file import SurfaceFile
 from core.files.prompt_files import MAX_PROMPT_BYTES
 from core.files.read_file import parse_file
-from core.files.surface_file import SurfaceFile
 from core.files.syntax.problems import UnreadableFile
 
 FILE = """\

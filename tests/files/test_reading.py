@@ -7,10 +7,10 @@ import json
 import pytest
 from inline_snapshot import snapshot
 
-from core.files.policy_file import PolicyFile
+from core.files.kinds.policy_file import PolicyFile
+from core.files.kinds.rollout_file import RolloutFile
+from core.files.kinds.surface_file import SurfaceFile
 from core.files.read_file import parse_file
-from core.files.rollout_file import RolloutFile
-from core.files.surface_file import SurfaceFile
 from core.files.syntax.problems import FileProblem, UnreadableFile, render_github, render_text, to_json
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from core.files import build_plan, rollout_form
 from core.files.checks import check_files
+from core.files.kinds.rollout_file import RolloutFile
+from core.files.kinds.surface_file import surface_from_file
 from core.files.read_file import parse_file
-from core.files.rollout_file import RolloutFile
 from core.files.rollout_form import LIMITS, RolloutForm
-from core.files.surface_file import surface_from_file
 from core.files.syntax.problems import select_errors
 from core.files.templates import TEMPLATES
 from core.rollout.plans.policy import DEFAULT_POLICY

@@ -14,8 +14,8 @@ from bot.process.flip_confirmation import FlipConfirmer
 from bot.sandbox import traffic
 from core import apply_file
 from core.files import build_plan
+from core.files.kinds.rollout_file import RolloutFile
 from core.files.read_file import parse_file
-from core.files.rollout_file import RolloutFile
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout.context import Actor

@@ -100,8 +100,8 @@ def check_results(
     """Hold results against the gate of a rollout file, without a database and without recording anything, as in CI."""
     from core.evals.eval_run import ReadingChoices, UnreadableEvals
     from core.files import build_plan
+    from core.files.kinds.rollout_file import RolloutFile
     from core.files.read_file import parse_file
-    from core.files.rollout_file import RolloutFile
     from core.files.syntax import problems
     from core.rollout.decisions.eval_command import GateSubject, judge_run
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bot.rendering.answers.version_answers import VersionPair
+    from core.files.kinds.rollout_file import RolloutFile
     from core.files.read_file import AnyFile
-    from core.files.rollout_file import RolloutFile
     from core.files.syntax.problems import FileProblem, UnreadableFile
     from core.metrics.catalogue import Metric
     from core.metrics.own_metrics import OwnMetrics
@@ -74,11 +74,11 @@ def lint(
 
 def collect_own_metrics(files: "Sequence[Path]") -> "OwnMetrics | None":
     """What the surface and policy files among these define; None if there are none. Problems in them are not told."""
-    from core.files.bundle_file import BundleFile
-    from core.files.policy_file import PolicyFile
+    from core.files.kinds.bundle_file import BundleFile
+    from core.files.kinds.policy_file import PolicyFile
+    from core.files.kinds.rollout_file import RolloutFile
+    from core.files.kinds.surface_file import SurfaceFile
     from core.files.read_file import parse_file
-    from core.files.rollout_file import RolloutFile
-    from core.files.surface_file import SurfaceFile
     from core.files.syntax.problems import UnreadableFile
     from core.metrics.own_metrics import OwnMetrics
 
@@ -203,8 +203,8 @@ def _build_plan(file: "RolloutFile", world: "World", now: "datetime") -> "tuple[
 
 def _read_rollout_file(path: Path, world: "World") -> "RolloutFile":
     """The rollout file at `path`. Exits if it cannot be read, after printing why."""
+    from core.files.kinds.rollout_file import RolloutFile
     from core.files.read_file import parse_file
-    from core.files.rollout_file import RolloutFile
     from core.files.syntax import problems
 
     try:

@@ -14,7 +14,7 @@ from bot.cli.files.report_parts import ago
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from core.files.surface_file import SurfaceFile
+    from core.files.kinds.surface_file import SurfaceFile
     from core.store.observations.pulled_sums import PullState
 
 sources = typer.Typer(help="Metrics that are pulled from where they are.", no_args_is_help=True)
@@ -108,8 +108,8 @@ def show_status(as_json: Json = False) -> None:
 def _read_surface_file(path: Path) -> "SurfaceFile":
     """The surface file at `path`, with at least one source. Exits if there is none, after printing why."""
     from core.files.checks import check_files
+    from core.files.kinds.surface_file import SurfaceFile
     from core.files.read_file import parse_file
-    from core.files.surface_file import SurfaceFile
     from core.files.syntax import problems
     from core.rollout.plans.policy import DEFAULT_POLICY
 

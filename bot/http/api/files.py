@@ -15,9 +15,9 @@ from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.middleware.problems import build_problem
 from bot.http.openapi import file_responses
 from core.apply_file import apply_text
-from core.files.policy_file import PolicyFile
+from core.files.kinds.policy_file import PolicyFile
+from core.files.kinds.surface_file import SurfaceFile
 from core.files.read_file import parse_file
-from core.files.surface_file import SurfaceFile
 from core.files.syntax.problems import UnreadableFile, to_json
 from core.service import RolloutService
 

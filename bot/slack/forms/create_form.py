@@ -10,7 +10,7 @@ from bot.rendering.blocks import blocks, inputs
 from bot.rendering.blocks.blocks import Block
 from core import durations
 from core.files import rollout_form as fields
-from core.files.rollout_file import load_template_stages
+from core.files.kinds.rollout_file import load_template_stages
 from core.files.rollout_form import RolloutForm
 from core.files.syntax.fields import PART_NAMES
 from core.files.templates import DEFAULT_TEMPLATE, TEMPLATES

@@ -23,8 +23,8 @@ from bot.slack.slack_requests import Body, SlackOrigin, SlackRequests, parse_com
 from core import apply_file
 from core.apply_file import AppliedFile
 from core.files import rollout_form
+from core.files.kinds.rollout_file import RolloutFile
 from core.files.read_file import parse_file
-from core.files.rollout_file import RolloutFile
 from core.files.rollout_form import RolloutForm, UnusableForm
 from core.files.syntax.problems import UnreadableFile, select_errors
 from core.report_sources.planned_file import load_outlook

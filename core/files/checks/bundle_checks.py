@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from core.files.bundle_file import BundleFile
+from core.files.kinds.bundle_file import BundleFile
 from core.files.syntax.problems import FieldPath, FileProblem
 from core.files.syntax.suggest import suggest_nearest
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, assert_never
 
-from core.files.bundle_file import BundleFile
 from core.files.checks import (
     bundle_checks,
     date_checks,
@@ -22,10 +21,11 @@ from core.files.checks import (
 )
 from core.files.choose_template import with_chosen_template
 from core.files.find_changes import find_changes
-from core.files.policy_file import PolicyFile, policy_from_file
+from core.files.kinds.bundle_file import BundleFile
+from core.files.kinds.policy_file import PolicyFile, policy_from_file
+from core.files.kinds.rollout_file import RolloutFile
+from core.files.kinds.surface_file import SurfaceFile, surface_from_file
 from core.files.read_file import AnyFile
-from core.files.rollout_file import RolloutFile
-from core.files.surface_file import SurfaceFile, surface_from_file
 from core.files.syntax import metric_terms
 from core.files.syntax.problems import FileProblem, UnreadableFile
 from core.files.templates import TEMPLATES

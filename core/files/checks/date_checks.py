@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 from core.files.build_plan import build_notices, build_stages, find_start_problem
-from core.files.rollout_file import RolloutFile
+from core.files.kinds.rollout_file import RolloutFile
 from core.files.syntax.problems import FileProblem
 from core.files.syntax.times import format_moment
 from core.rollout.plans.policy import Policy

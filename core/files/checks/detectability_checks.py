@@ -8,7 +8,7 @@ from core.files.foresight import detection
 from core.files.foresight.detection import TOO_LATE_PREFIX, DetectionDesign, LimitForesight
 from core.files.foresight.known_traffic import assume_traffic
 from core.files.foresight.layer_reach import narrow_surface
-from core.files.rollout_file import RolloutFile
+from core.files.kinds.rollout_file import RolloutFile
 from core.files.syntax.problems import FieldPath, FileProblem
 from core.judging.model.limits import LimitKind, LimitRole, format_rounded
 from core.rollout.plans.policy import DEFAULT_POLICY, Policy

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from core.files.rollout_file import RolloutFile
+from core.files.kinds.rollout_file import RolloutFile
 from core.files.syntax.problems import FileProblem
 from core.rollout.plans.plan import StageKind
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Iterator
 
-from core.files.policy_file import PolicyFile
-from core.files.rollout_file import RolloutFile
+from core.files.kinds.policy_file import PolicyFile
+from core.files.kinds.rollout_file import RolloutFile
 from core.files.syntax.problems import FileProblem
 from core.files.syntax.suggest import suggest_nearest
 from core.rollout.plans.layers import find_layer

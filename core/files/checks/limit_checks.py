@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from core.files.build_plan import build_limits
-from core.files.rollout_file import RolloutFile
+from core.files.kinds.rollout_file import RolloutFile
 from core.files.syntax.limit_terms import LimitTerms
 from core.files.syntax.problems import FieldPath, FileProblem
 from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale

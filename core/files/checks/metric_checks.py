@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from core.files.policy_file import PolicyFile
-from core.files.surface_file import SurfaceFile
+from core.files.kinds.policy_file import PolicyFile
+from core.files.kinds.surface_file import SurfaceFile
 from core.files.syntax.problems import FieldPath, FileProblem
 from core.metrics.catalogue import Metric
 from core.metrics.own_metrics import JUDGED_PREFIX, describe_change

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from core import durations
 from core.files.build_plan import build_notices, find_start_problem
-from core.files.rollout_file import RolloutFile
+from core.files.kinds.rollout_file import RolloutFile
 from core.files.syntax.fields import NoticeTerms
 from core.files.syntax.problems import FieldPath, FileProblem
 from core.files.syntax.times import format_moment

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from core.files.build_plan import build_stages
-from core.files.rollout_file import RolloutFile
-from core.files.surface_file import SurfaceFile
+from core.files.kinds.rollout_file import RolloutFile
+from core.files.kinds.surface_file import SurfaceFile
 from core.files.syntax.problems import FieldPath, FileProblem
 from core.files.syntax.suggest import suggest_nearest
 from core.judging.model.evidence import REQUESTS

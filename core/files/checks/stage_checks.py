@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from core import durations
 from core.files.foresight.layer_reach import narrow_surface
-from core.files.rollout_file import RolloutFile
+from core.files.kinds.rollout_file import RolloutFile
 from core.files.syntax.problems import FieldPath, FileProblem, Severity
 from core.files.syntax.stage_terms import AbStage, CohortStage, RampStage
 from core.files.syntax.units import LONGEST_DURATION, format_duration

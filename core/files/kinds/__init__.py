@@ -1,0 +1,1 @@
+"""The four kinds of file: surface, policy, rollout, and bundle."""
