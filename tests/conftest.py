@@ -16,6 +16,7 @@ import psycopg
 import pytest
 import structlog
 import uvicorn.server
+from hypothesis import settings
 from sqlalchemy import make_url, text
 
 from core.store.database import sqlite_file
@@ -25,6 +26,10 @@ from core.store.schema import migrations, triggers
 from core.store.world import rollout_rows
 
 pytest_plugins = ["tests.payload_types.session_check"]
+
+# No test asserts how long it takes: by default, a generated example of over 200 ms would fail.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 # Not with the variables of every frame, as is structlog's default: such a traceback takes a second to print.
 PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from bot.sources.errors import SourceFailure
-from bot.sources.prometheus.pull import read_series
+from bot.sources.prometheus.queries import read_series
 from bot.sources.web_client import WebClient
 
 
