@@ -389,3 +389,17 @@ def test_the_figures_say_how_late_messages_are_and_what_slack_answered(
     assert "rampart_messages_late_seconds 420.0" in text
     assert 'rampart_messages_refused{error="invalid_auth"} 1.0' in text
     assert 'rampart_messages{state="dead"} 0.0' in text
+
+
+def test_a_form_with_a_file_twice_is_refused_as_nobody_can_tell_which_is_meant(
+    running: Any, serve: Any, rollout_file: str
+) -> None:
+    client = serve(running)
+    file = ("file", ("rollout.yaml", rollout_file.replace("prompt: new.md", "prompt: {file: new.md}").encode()))
+    one, other = ("new.md", ("new.md", b"Answer shortly.")), ("new.md", ("new.md", b"Answer at length."))
+    for door in ("/api/v1/plans", "/api/v1/files"):
+        refused = client.post(door, files=[file, one, other])
+        assert (refused.status_code, refused.json()["message"]) == (422, "The form has new.md twice."), door
+        assert client.post(door, files=[file, file, one]).json()["message"] == "The form has file twice."
+    assert client.get(ROLLOUTS).json()["rollouts"] == []
+    assert client.post("/api/v1/files", files=[file, one]).json()["changed"]

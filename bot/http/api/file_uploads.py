@@ -35,10 +35,13 @@ class SentFile:
 
 async def read_sent_file(request: Request, filename: str) -> SentFile:
     """The body, or the form's upload called `file` with its other uploads as prompts. Refused if it is no text."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         return _decode(filename or "file.yaml", await request.body())
     async with request.form(max_files=MAX_UPLOADS, max_fields=5) as form:
-        uploads = {name: sent for name, sent in form.items() if not isinstance(sent, str)}
+        sent_files = [(name, sent) for name, sent in form.multi_items() if not isinstance(sent, str)]
+        uploads = dict(sent_files)
+        if twice := next((name for name in uploads if sum(one == name for one, _ in sent_files) > 1), ""):
+            raise Refused(f"The form has {twice[:200]} twice.", hint="Send each file once.", code="invalid")
         main = uploads.pop("file", None)
         if main is None:
             raise Refused('The form has no upload called "file".', hint="curl -F file=@rollout.yaml …", code="invalid")
