@@ -6,6 +6,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from core.rollout.context import Actor
 from core.service import CommandRequest, RolloutService
 from core.store.database.connections import connect
 from tests.http.conftest import ROLLOUT, SURFACE
-from tests.journey.processes import Machine
+from tests.journey.processes import Machine, Process
 
 ANA = Actor(id="cli:ana", handle="ana")
 TOOLS = "apply evidence explain history lint list_rollouts metrics pause plan rollback simulate status"
@@ -145,13 +146,19 @@ TOKENS = "operator@U0DANA00001:the-token-of-dana,operator:nobodys-token-at-all,f
 
 
 @pytest.fixture
-def address(database: str, tmp_path: Path) -> Iterator[str]:
-    """Where `rollout mcp --http` answers."""
+def server(database: str, tmp_path: Path) -> Iterator[Process]:
+    """`rollout mcp --http`."""
     machine = Machine(folder=tmp_path, settings={"DATABASE_URL": database, "ROLLOUT_TOKENS": TOKENS})
     try:
-        yield machine.start("mcp", options=("--http",)).url
+        yield machine.start("mcp", options=("--http",))
     finally:
         machine.stop()
+
+
+@pytest.fixture
+def address(server: Process) -> str:
+    """Where it answers."""
+    return server.url
 
 
 def talk_over_http(address: str, do: Callable[[Any], Awaitable[None]], token: str = "the-token-of-dana") -> None:
@@ -220,3 +227,16 @@ def test_a_rollback_never_waits_behind_what_other_agents_ask(address: str, datab
             one.cancel()
 
     talk_over_http(address, work)
+
+
+def test_asked_to_stop_it_ends_although_a_simulation_goes_on(server: Process) -> None:
+    async def work(client: Any) -> None:
+        asked = asyncio.create_task(call(client, "simulate", file=ROLLOUT, runs=100))
+        assert not (await call(client, "pause", rollout="R-9", reason="there is none"))[0]
+        server.ask_to_stop()
+        with pytest.raises(mcp.MCPError):
+            await asked
+
+    with suppress(BaseExceptionGroup):
+        talk_over_http(server.url, work)
+    server.running.wait(30)

@@ -1,7 +1,9 @@
 """`rollout mcp --http`: the server for coding agents that run elsewhere. Whose agent calls is known by its token."""
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -12,13 +14,15 @@ from bot.cli import session
 from bot.cli.agents.agent_server import build_agent_server, name_agent
 from bot.http.middleware.auth import AccessDenied, TokenAuth, TokenRole
 from bot.http.middleware.problems import build_denial
-from bot.process import listening_sockets
+from bot.process import listening_sockets, log_lines
 from core.rollout.context import Actor, slack_user_in
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
 
 PATH = "/mcp"
+STOP_TIMEOUT = 3
+"""Seconds that calls have to end once the server is asked to stop; a rollback takes less."""
 
 
 def serve(make_server: "type[MCPServer]", agent: str) -> None:
@@ -34,7 +38,13 @@ def serve(make_server: "type[MCPServer]", agent: str) -> None:
     listening = listening_sockets.bind_socket(settings.host, settings.port)
     listening.listen()
     print(f"Rampart listens on {listening_sockets.format_base_url(listening)}{PATH}", flush=True)
-    uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, server_header=False)).run([listening])
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=STOP_TIMEOUT
+    )
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run([listening])
+    log_lines.flush_streams()
+    os._exit(0)  # a simulation that nobody waits for any more would go on for minutes in its thread
 
 
 def build_agent_app(make_server: "type[MCPServer]", agent: str, auth: TokenAuth) -> ASGIApp:
