@@ -91,6 +91,15 @@ def test_a_prompt_is_found_however_its_file_is_named(repository: Repository, run
     assert running.service.load_world().rollouts["R-1"].to_content["prompt"] == "Be kind."
 
 
+def test_a_file_of_which_only_the_prompt_changes_is_sent_too(repository: Repository, running: Any) -> None:
+    repository.commit({"rollouts/tone.yaml": IN_BRACES, "rollouts/prompts/system.md": "Be brief."})
+    repository.send("files")
+    repository.commit({"rollouts/prompts/system.md": "Be kind.", "rollouts/prompts/unused.md": "Be odd."})
+    assert repository.send("plans").stdout.count("## Rollout tone") == 1
+    assert repository.send("files").returncode == 0
+    assert running.service.load_world().rollouts["R-1"].to_content["prompt"] == "Be kind."
+
+
 def test_a_file_that_is_refused_fails_the_pipeline_and_says_why(repository: Repository, running: Any) -> None:
     repository.commit(
         {
