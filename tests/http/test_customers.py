@@ -79,7 +79,10 @@ def test_once_everybody_has_it_nobody_is_added(running: Any, canary: Any) -> Non
     placed = [PlacedObservation(rollout="R-1", stage=1, arm="canary", unit="cust_1", observation=seen)]
     assert list(select_served(placed, snapshot)) == placed
     flags = snapshot.surfaces["support-assistant"]
-    spans = tuple(replace(span, canary_below=1_000_000) if span.index == 1 else span for span in flags.tracked[0].spans)
+    spans = tuple(
+        replace(span, canary_below=1_000_000, control_left=False) if span.index == 1 else span
+        for span in flags.tracked[0].spans
+    )
     everybody = replace(flags, tracked=(replace(flags.tracked[0], spans=spans),))
     assert list(select_served(placed, replace(snapshot, surfaces={flags.name: everybody}))) == []
 

@@ -34,7 +34,7 @@ def test_without_a_policy_a_member_can_do_everything_but_break_the_glass(office:
     [
         ("mia", "pause", "create, start, advance"),
         ("dana", "start", "approve, reject (ask @ai-leads)"),
-        ("lee", "approve", "request-approval, unfreeze (ask @ai-eng)"),
+        ("lee", "approve", "request-approval, end-holdout, unfreeze (ask @ai-eng)"),
     ],
 )
 def test_who_lacks_a_role_is_told_whom_to_ask(office: Any, handle: str, can_do: str, cannot_do: str) -> None:
