@@ -16,13 +16,13 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.connections import build_web_client
+from bot.log_output.redaction import SecretRedactor
 from bot.process.flip_confirmation import SERVING_ROLES
 from bot.process.machine_clock import utc_now
 from bot.process.outage import format_reason
-from bot.process.redaction import SecretRedactor
 from bot.settings import DEFAULT_DATABASE_URL, MISSED_LOOKS, Settings
 from bot.slack import setup
+from bot.startup.connections import build_web_client
 from core.files.checks import check_files
 from core.files.read_file import parse_file
 from core.files.syntax.problems import UnreadableFile, render_text, select_errors
@@ -30,7 +30,7 @@ from core.rollout.plans.plan import NoticePlan
 from core.rollout.plans.policy import DEFAULT_POLICY
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit import verify
 from core.store.coordination import outbox, processes
 from core.store.database import postgres_roles

@@ -9,14 +9,14 @@ from pathlib import Path
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.jobs import looking
 from bot.sandbox import traffic
-from core import apply_file
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout.context import ENGINE, Actor
 from core.rollout.notifications.announcements import notice_key
 from core.rollout.serving import exposure
 from core.rollout.state.model import TERMINAL_STATES, Rollout
-from core.service import CommandRequest, RolloutService
+from core.service import apply_file
+from core.service.service import CommandRequest, RolloutService
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SURFACE = "support-assistant"

@@ -3,7 +3,7 @@
 import gc
 import tempfile
 
-import bot.app
+import bot.startup.app
 from bot.settings import Settings
 from core.store.database.connections import connect
 from core.store.schema import migrations
@@ -22,7 +22,7 @@ def _build_once() -> None:
             slack_signing_secret="nobody",
             slack_api_url="http://127.0.0.1:1/",
         )
-        program = bot.app.build_program(settings, "serve")
+        program = bot.startup.app.build_program(settings, "serve")
         program.service.load_world()
         program.stop()
 

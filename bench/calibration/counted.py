@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bench.calibration.traffic import Scenario
 from bench.measuring import streams
-from core.stats import proportion
+from core.stats.sequential import proportion
 
 ALPHA = 0.05
 

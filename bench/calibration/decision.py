@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from bench.measuring import streams
 from bench.measuring.streams import Array, Stream
-from core.stats import multiplicity, proportion
+from core.stats import multiplicity
+from core.stats.sequential import proportion
 
 ALPHA = 0.05
 RATES = (0.90, 0.90, 0.95, 0.80, 0.97, 0.99, 0.995, 0.60)  # of success; harm is a lower one

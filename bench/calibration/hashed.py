@@ -11,7 +11,8 @@ from bench.calibration import visits
 from bench.calibration.traffic import Scenario
 from bench.calibration.visits import BUCKETS, Visits
 from bench.measuring.streams import Array
-from core.stats import clustering, mean, proportion
+from core.stats import clustering
+from core.stats.sequential import mean, proportion
 
 ALPHA = 0.05
 GATE = 100  # canary requests before a mean is judged

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.measuring import streams
-from core.stats import proportion
+from core.stats.sequential import proportion
 
 ALPHA = 0.05
 CONTROL_RATE, MARGIN = 0.90, -0.02

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.judging.judge import judge
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.look.look import take_look
 from core.judging.model.evidence import BUCKETS, CANARY, CONTROL, EVERYONE, REQUESTS, BucketSums, CellKey, EvidenceSums
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import JudgingState
 from core.stats.input_checks import Array

@@ -24,16 +24,16 @@ from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort
 from bot.http.app import build_asgi_app
 from bot.jobs import anchor_rounds
-from core.apply_file import apply_text
-from core.evaluation import evaluate_rollout, load_judging_spend
 from core.flags.snapshot import Snapshot
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.serving import exposure
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
-from core.service import CommandRequest, RolloutService
-from core.stats.fixed_sample import proportion_interval
+from core.service.apply_file import apply_text
+from core.service.evaluation import evaluate_rollout, load_judging_spend
+from core.service.service import CommandRequest, RolloutService
+from core.stats.fixed_horizon.fixed_sample import proportion_interval
 from core.store.database.connections import connect
 from core.store.schema import migrations
 

@@ -16,11 +16,11 @@ from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort
 from bench.program.verdict import Users
 from bot.jobs.source_pulls import SourcePuller
-from core import evaluation
 from core.flags.evaluation import evaluate
 from core.rollout.serving import exposure
 from core.rollout.state.model import RolloutState
-from core.service import RolloutService
+from core.service import evaluation
+from core.service.service import RolloutService
 from core.store.database.connections import Database, connect
 from core.store.observations import pulled_sums
 

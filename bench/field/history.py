@@ -15,7 +15,6 @@ from bench.field.people import gather
 from bench.field.requests import Application, Requests
 from bot.http.observations import read_batch, writer
 from bot.http.observations.read_batch import CheckedBatch
-from core import apply_file, evaluation
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.plans.plan import Stage
@@ -23,7 +22,8 @@ from core.rollout.refusal import Refused
 from core.rollout.serving import exposure
 from core.rollout.state import holds
 from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
-from core.service import CommandRequest, RolloutService
+from core.service import apply_file, evaluation
+from core.service.service import CommandRequest, RolloutService
 from core.store.database.connections import Database, connect
 from core.store.observations import complaints, observation_sums
 from core.store.observations.segment_names import SegmentVocabulary

@@ -9,7 +9,7 @@ from bench.measuring import databases, load, processes, rollouts
 from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort, medians
 from bot.sandbox import traffic
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.database.connections import connect
 
 BODIES = 50

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from bench.measuring import databases, load, processes, rollouts
 from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort, medians
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.database.connections import connect
 
 GOAL = 0.9

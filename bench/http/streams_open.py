@@ -11,7 +11,7 @@ import httpx
 from bench.measuring import databases, processes, rollouts
 from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.database.connections import connect
 
 STREAMS = 5_000

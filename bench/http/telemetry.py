@@ -20,7 +20,7 @@ from bot.http.otlp import decode_json, decode_protobuf
 from bot.http.otlp.count_traces import TraceCounter
 from bot.http.otlp.receive_exports import AddParts
 from core.rollout.serving import exposure
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.database.connections import connect
 from core.store.observations import trace_parts
 from core.telemetry.prices import load_built_in_prices
@@ -38,7 +38,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
         service = RolloutService(database)
         rollouts.begin(service)
         run = _Run(service)
-        # As the program does for itself, see `bot.cli` and `bot.program`.
+        # As the program does for itself, see `bot.cli` and `bot.startup.program`.
         thresholds = gc.get_threshold()
         gc.set_threshold(20_000)
         gc.freeze()

@@ -8,7 +8,7 @@ import numpy as np
 from bench.measuring.figures import Figure
 from bench.measuring.peer import Peer
 from bench.measuring.rounds import Effort, medians
-from core.stats import mean, proportion
+from core.stats.sequential import mean, proportion
 
 CELLS = 20 * 10
 TIMES = 400

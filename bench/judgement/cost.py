@@ -11,7 +11,7 @@ from bench.measuring.figures import Figure
 from bench.measuring.peer import Peer
 from bench.measuring.rounds import Effort
 from bench.measuring.streams import Array
-from core.stats import mean
+from core.stats.sequential import mean
 
 RUNS = 200
 ALPHA = 0.05

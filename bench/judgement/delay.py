@@ -12,7 +12,7 @@ from bench.measuring.figures import Figure
 from bench.measuring.peer import Peer
 from bench.measuring.rounds import Effort
 from bench.measuring.streams import Array, Stream
-from core.stats import proportion
+from core.stats.sequential import proportion
 
 RUNS = 400
 ALPHA = 0.05

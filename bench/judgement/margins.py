@@ -10,7 +10,7 @@ from bench.measuring import streams
 from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort
 from bench.measuring.streams import Stream
-from core.stats import projection, proportion
+from core.stats.sequential import projection, proportion
 
 RUNS = 2000
 ALPHA = 0.05

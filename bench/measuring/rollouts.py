@@ -5,11 +5,11 @@ from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
-from core import apply_file
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.state.model import Rollout
-from core.service import CommandOutcome, CommandRequest, RolloutService
+from core.service import apply_file
+from core.service.service import CommandOutcome, CommandRequest, RolloutService
 
 SURFACE = "support-assistant"
 OLD, NEW = "v42", "v43"

@@ -13,7 +13,7 @@ from core.flags.document import DocumentEncoder
 from core.flags.evaluation import evaluate
 from core.flags.snapshot import Snapshot
 from core.rollout.serving import exposure
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.database.connections import connect
 from rampart_client import RampartClient
 

@@ -13,7 +13,7 @@ from bench.measuring.rounds import Effort
 from bot.sandbox.control import Sandbox
 from bot.sandbox.workspace import people
 from core.rollout import commands as c
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.coordination import outbox
 from core.store.database.connections import Database, connect
 

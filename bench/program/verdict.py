@@ -16,11 +16,11 @@ from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.sandbox import traffic
-from core import evaluation
 from core.flags.evaluation import evaluate
 from core.rollout.serving import exposure
 from core.rollout.state.model import Rollout, RolloutState
-from core.service import RolloutService
+from core.service import evaluation
+from core.service.service import RolloutService
 from core.store.database.connections import Database, connect
 
 GOAL = 1.0

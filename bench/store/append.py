@@ -15,7 +15,7 @@ from bench.store import raw_driver
 from core.rollout import commands as c
 from core.rollout.state import events as e
 from core.rollout.state.events import NewEvent
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.coordination import outbox
 from core.store.database.connections import Database, connect
 from core.store.log.answered_commands import CommandAnswer

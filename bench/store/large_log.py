@@ -10,7 +10,7 @@ from bench.measuring.peer import Peer
 from bench.measuring.rounds import Effort, medians
 from core.rollout.state import events as e
 from core.rollout.state.events import NewEvent
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.database.connections import Database, connect
 from core.store.log import event_log
 from core.store.log.answered_commands import CommandAnswer

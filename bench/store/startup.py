@@ -9,7 +9,7 @@ from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort
 from core.rollout import commands as c
 from core.rollout.state.events import rollout_stream
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.database.append_queries import EVENT_COLUMNS
 from core.store.database.connections import Database, connect
 from core.store.formats import chain

@@ -11,7 +11,7 @@ from bench.measuring.rounds import Effort, medians
 from core.rollout import commands as c
 from core.rollout.state import events as e
 from core.rollout.state.events import NewEvent
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.database.connections import Database, connect
 from core.store.log import event_log

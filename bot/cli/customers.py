@@ -38,7 +38,7 @@ def list_customers(
     from bot.commands.answers import customers_query
     from bot.commands.parsing import grammar
     from bot.rendering import csv_text
-    from bot.rendering.answers import customers
+    from bot.rendering.answers.served import customers
     from bot.rendering.charts import plain_text
     from core.rollout.refusal import Refused
 

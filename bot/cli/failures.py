@@ -5,7 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bot.process.redaction import SecretRedactor
+    from bot.log_output.redaction import SecretRedactor
 
 
 def explain_failure(error: Exception) -> str | None:
@@ -29,7 +29,7 @@ def explain_failure(error: Exception) -> str | None:
 
 def build_redactor() -> "SecretRedactor":
     """Takes the secrets of the environment out of texts."""
-    from bot.process.redaction import SecretRedactor
+    from bot.log_output.redaction import SecretRedactor
     from bot.settings import read_secrets
 
     return SecretRedactor(read_secrets(os.environ))

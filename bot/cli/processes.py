@@ -46,8 +46,8 @@ def worker() -> None:
 
 
 def _run_role(role: str, port: int | None) -> None:
-    from bot import app
-    from bot.process import log_lines
+    from bot.log_output import log_lines
+    from bot.startup import app
 
     settings = session.load_settings(listens=role != "worker")
     if port is not None:
@@ -128,8 +128,8 @@ def openapi() -> None:
 
     import httpx
 
-    from bot import app
     from bot.settings import Settings
+    from bot.startup import app
 
     async def fetch_document() -> str:
         assert program.asgi is not None

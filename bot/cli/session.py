@@ -15,7 +15,7 @@ from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 
 if TYPE_CHECKING:
-    from core.service import RolloutService
+    from core.service.service import RolloutService
     from core.store.database.connections import Database
 
 
@@ -34,7 +34,7 @@ def open_service(*, urgent: bool = False) -> "Iterator[RolloutService]":
 
     An `urgent` command ignores settings that it does not need, and never creates an empty log.
     """
-    from core.service import RolloutService
+    from core.service.service import RolloutService
     from core.store.database.connections import connect
     from core.store.schema import migrations
 

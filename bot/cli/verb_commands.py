@@ -14,7 +14,7 @@ from bot.commands.verbs import TYPED_VERBS, VERB_ALIASES, takes_rest_of_line
 if TYPE_CHECKING:
     from bot.commands.parsing.grammar import ParsedCommand
     from bot.commands.request import CommandContext
-    from core.service import RolloutService
+    from core.service.service import RolloutService
 
 _SHELL_HAS_ITS_OWN = frozenset({"help", "create", "plan", "customers"})  # in `root`, `files` and `customers`
 _SPELLINGS = {**VERB_ALIASES, "roll": "rollback"}  # "roll" as in "roll back R-1"; Slack accepts these spellings, too

@@ -13,7 +13,7 @@ from bot.rendering.messages import event_lines
 from core.rollout.concurrency import bundles
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
-from core.service import CommandRequest
+from core.service.service import CommandRequest
 
 VERBS = frozenset({"status", "start", "approve", "pause", "resume", "rollback", "abandon"})
 _SILENT = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded, e.ReviewRequested)

@@ -12,7 +12,7 @@ from core.rollout.refusal import NotFound
 from core.rollout.state import events as e
 from core.rollout.state.evolve import evolve
 from core.rollout.state.model import Rollout
-from core.service import CommandRequest
+from core.service.service import CommandRequest
 
 FLAG = "dry-run"
 

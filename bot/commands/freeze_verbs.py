@@ -13,7 +13,7 @@ from core.files.syntax import units
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
-from core.service import CommandOutcome, CommandRequest
+from core.service.service import CommandOutcome, CommandRequest
 
 
 def _freeze(parsed: ParsedCommand, context: CommandContext) -> Message:

@@ -11,7 +11,7 @@ from bot.commands.parsing import resolve
 from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering import wording
-from bot.rendering.answers import baseline
+from bot.rendering.answers.evidence import baseline
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.documents import difference_text
@@ -19,7 +19,6 @@ from bot.rendering.json import digests, evidence, reviews, rollouts
 from bot.rendering.json.strata import strata_to_json
 from bot.rendering.json.versions import versions_to_json
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
-from core import evaluation
 from core.files import rollout_form
 from core.report_sources import review_sources
 from core.report_sources.strata_sources import load_strata
@@ -27,6 +26,7 @@ from core.rollout import permission
 from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.refusal import NotFound, Refused
 from core.rollout.state.model import Rollout
+from core.service import evaluation
 
 _FOR_GUESTS = frozenset({"status", "list"})
 _HOLD_PROMPTS = frozenset({"history", "diff", "versions"})

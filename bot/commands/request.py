@@ -10,7 +10,7 @@ from core.rollout.context import Actor, Context
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
-from core.service import RolloutService
+from core.service.service import RolloutService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,12 +27,13 @@ from bot.commands.parsing import grammar, resolve, rollback_intent, typed_stratu
 from bot.commands.parsing.grammar import Misunderstood, ParsedCommand, ParseResult
 from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.commands.verbs import REVIEW_FLAGS, VerbArguments, build_command, takes_rest_of_line
-from bot.rendering import headline, wording
+from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import event_lines, feedback
 from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.neighbours import queue_words
+from bot.rendering.sentences import headline
 from core.report_sources import review_sources
 from core.rollout import commands as c
 from core.rollout.concurrency import start_queue
@@ -41,7 +42,7 @@ from core.rollout.serving import strata
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
 from core.rollout.votes.testers import find_voter
-from core.service import CommandOutcome, CommandRequest
+from core.service.service import CommandOutcome, CommandRequest
 from core.store.log.event_log import StoredEvent
 
 _BARE_FLAGS = frozenset({"public", "queue", "next", dry_runs.FLAG, "json"})  # without a value

@@ -9,7 +9,7 @@ from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages.notices import subscription_messages
 from core.rollout import commands as c
 from core.rollout.workspace.subscriptions import AUDIENCES, Unsubscribed
-from core.service import CommandOutcome, CommandRequest
+from core.service.service import CommandOutcome, CommandRequest
 
 
 def _subscribe(parsed: ParsedCommand, context: CommandContext) -> Message:

@@ -9,14 +9,14 @@ import structlog
 from bot.actuators.code_revert import OpenRevertSystem, RevertOrder
 from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
 from bot.outbound.errors import PermanentFailure, RetryLater
-from core.outbox_tasks import REVERTS, RevertTask
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.serving import code_reverts
 from core.rollout.state.events import RolledBack
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
-from core.service import CommandRequest, RolloutService
+from core.service.outbox_tasks import REVERTS, RevertTask
+from core.service.service import CommandRequest, RolloutService
 from core.store.coordination import outbox
 from core.store.coordination.outbox import OutboxRow
 from core.store.database.connections import Database

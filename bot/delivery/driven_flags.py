@@ -10,14 +10,14 @@ import structlog
 from bot.actuators.flag_system import FlagSystem, OpenFlagSystem
 from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
 from bot.outbound.errors import PermanentFailure, RetryLater
-from core.outbox_tasks import FLAGS, FlagTask
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.serving import driving
 from core.rollout.state.events import Completed, Resumed, RolledBack, StageEntered, rollout_stream
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.world import World
-from core.service import CommandRequest, RolloutService
+from core.service.outbox_tasks import FLAGS, FlagTask
+from core.service.service import CommandRequest, RolloutService
 from core.store.coordination import outbox
 from core.store.coordination.outbox import OutboxRow
 from core.store.database.connections import Database

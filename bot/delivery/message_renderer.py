@@ -10,18 +10,18 @@ from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import announcement_messages, card
 from bot.rendering.messages.plan_facts import DecisionFacts, ListMembers
 from bot.rendering.messages.workspace import digest, model_messages, witness
-from core import evaluation
 from core.digests.digest import Digest
 from core.digests.week import parse_week
 from core.judging.report.series import SeriesPoint
-from core.outbox_tasks import MessageTask
 from core.report_sources import digest_sources, investigation_sources
 from core.reviews.investigation import Investigation
 from core.rollout.notifications.announcements import Announcement, AnnouncementKind
 from core.rollout.notifications.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.rollout.state.surface import OtherModelAnswered, RetirementTold
 from core.rollout.state.world import World
-from core.service import RolloutService
+from core.service import evaluation
+from core.service.outbox_tasks import MessageTask
+from core.service.service import RolloutService
 from core.store.coordination.outbox import OutboxRow
 from core.store.database.connections import Database
 from core.store.log import event_log

@@ -21,14 +21,20 @@ from bot.rendering.charts import fallback
 from bot.rendering.messages.alerts import undelivered
 from bot.rendering.messages.plan_facts import ListMembers
 from bot.rendering.messages.workspace import witness
-from core.outbox_tasks import MESSAGES, MessageTask, WorkspaceMessageTask, channel_destination, parse_message_task
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.notifications.announcements import CARD_KEY, SURFACE_KINDS, Announcement, AnnouncementKind
 from core.rollout.notifications.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
-from core.service import CommandRequest, RolloutService
+from core.service.outbox_tasks import (
+    MESSAGES,
+    MessageTask,
+    WorkspaceMessageTask,
+    channel_destination,
+    parse_message_task,
+)
+from core.service.service import CommandRequest, RolloutService
 from core.store.audit import anchors
 from core.store.coordination import outbox
 from core.store.coordination.outbox import OutboxRow

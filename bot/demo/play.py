@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from bot import app
 from bot.demo.controls import DemoControls
 from bot.demo.fast_clock import FastClock
 from bot.demo.story import Demonstration
-from bot.rendering import demo_narration
+from bot.rendering.sentences import demo_narration
 from bot.sandbox import traffic
 from bot.sandbox.control import Sandbox
 from bot.sandbox.page_banner import Narration
 from bot.settings import Settings
+from bot.startup import app
 
 TICK = timedelta(seconds=10)
 

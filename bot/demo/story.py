@@ -8,21 +8,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from bot.connections import build_handle_resolver
 from bot.demo.controls import DemoControls
 from bot.demo.fast_clock import FastClock
 from bot.demo.users import SURFACE, Round, SimulatedUsers
-from bot.program import Program
-from bot.rendering import demo_narration
+from bot.rendering.sentences import demo_narration
 from bot.sandbox import traffic
 from bot.sandbox.control import Sandbox
 from bot.sandbox.page_banner import Narration, Way
 from bot.sandbox.workspace.workspace import SandboxMessage
-from core import apply_file
+from bot.startup.connections import build_handle_resolver
+from bot.startup.program import Program
 from core.rollout.context import Actor
 from core.rollout.decisions import gating
 from core.rollout.notifications.announcements import CARD_KEY
 from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
+from core.service import apply_file
 from core.store.coordination import outbox
 
 GIVE_UP_AFTER = timedelta(hours=4)  # of the rollout's clock

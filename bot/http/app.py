@@ -40,14 +40,14 @@ from bot.http.pages import reference, routes
 from bot.http.rollout_metrics import ServingCollector
 from bot.http.webhooks import receive_complaints
 from bot.http.webhooks.signatures import HelpDesk
+from bot.log_output.log_lines import LogPrinter
 from bot.process.client_positions import ClientPositions
-from bot.process.log_lines import LogPrinter
 from bot.process.page_links import PageLinks
 from bot.process.process_state import ProcessStatus, StandaloneStatus
 from core.flags.document import DocumentEncoder
 from core.flags.snapshot import Snapshot
 from core.rollout.refusal import Refused
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.database.connections import CONNECTION_ERRORS
 from core.store.errors import DatabaseBusy
 from core.telemetry.prices import PriceTable, load_built_in_prices

@@ -23,7 +23,7 @@ from bot.http.otlp.receive_exports import OtlpEndpoint
 from bot.process.process_state import BackgroundQuery, DatabaseSilent, ProcessStatus
 from core.flags.placement import UncountedReason
 from core.flags.snapshot import Snapshot
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.coordination import outbox
 from core.store.errors import StoreError
 from core.store.maintenance import size

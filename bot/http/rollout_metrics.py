@@ -10,7 +10,7 @@ from bot.http.clients.change_streams import ChangeStreams
 from bot.http.clients.snapshot_endpoint import SnapshotEndpoint
 from bot.http.ofrep import OfrepEndpoint
 from bot.process.client_positions import ClientPositions
-from core.service import RolloutService
+from core.service.service import RolloutService
 
 MAX_ROLLOUTS = 200
 """Rollouts under way that have metrics of their own; the newest are kept."""

@@ -5,10 +5,10 @@ from datetime import datetime
 
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
-from core.rollout.judging_limits import find_judging
+from core.rollout.judging.judging_limits import find_judging
 from core.rollout.state.model import Rollout
 from core.rollout.state.surface import JudgingTerms
-from core.service import CommandRequest, RolloutService
+from core.service.service import CommandRequest, RolloutService
 from core.shadow_eval.anchors import ANCHOR_ARM, EVERY, JudgeAnchor, build_task_id
 from core.shadow_eval.samples import ShadowSample
 from core.store.observations import judged_marks, judging_accounts, shadow_samples

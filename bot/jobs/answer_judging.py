@@ -9,11 +9,11 @@ import structlog
 from bot.http.judging.count_results import JudgeResult, count_results
 from bot.judges.http_judge import CallFailed, HttpJudge, InvalidVerdict
 from bot.outbound.errors import PermanentFailure, RetryLater
-from core.rollout.judging_limits import list_hand_out_terms
-from core.rollout.rubrics import find_criteria
+from core.rollout.judging.judging_limits import list_hand_out_terms
+from core.rollout.judging.rubrics import find_criteria
 from core.rollout.serving import exposure
 from core.rollout.state.world import World
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.shadow_eval.samples import ShadowSample
 from core.store.observations import observation_sums, shadow_samples
 

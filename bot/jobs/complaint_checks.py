@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 
 from bot.jobs.look_slots import SlotTracker, find_slot_start
-from core import complaint_watch
-from core.service import RolloutService
+from core.service import complaint_watch
+from core.service.service import RolloutService
 
 COMPLAINTS_EVERY = timedelta(minutes=30)
 

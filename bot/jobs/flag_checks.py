@@ -8,11 +8,11 @@ from uuid import uuid4
 
 from bot.jobs.look_slots import OVERDUE_FACTOR, SlotTracker
 from bot.process.flip_confirmation import GIVE_UP_AFTER
-from core.outbox_tasks import FlagTask
 from core.rollout.serving import driving
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.world import World
-from core.service import RolloutService
+from core.service.outbox_tasks import FlagTask
+from core.service.service import RolloutService
 from core.store.coordination import outbox
 
 CHECK_UNSETTLED_FLAG_EVERY = timedelta(minutes=1)  # for a driven flag that does not have its decided value yet

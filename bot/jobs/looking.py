@@ -8,12 +8,12 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.jobs.look_slots import SlotTracker, find_slot_start
-from core import evaluation
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout
-from core.service import CommandRequest, RolloutService
+from core.service import evaluation
+from core.service.service import CommandRequest, RolloutService
 from core.store.coordination import timers
 from core.store.database.append_backend import TimerClaim
 from core.store.errors import LeaseLost, StoreError

@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 
 from bot.jobs.look_slots import find_slot_start
-from core.outbox_tasks import MessageTask
 from core.rollout.notifications.announcements import CARD_KEY, Announcement, AnnouncementKind, build_overdue_edits
-from core.service import RolloutService
+from core.service.outbox_tasks import MessageTask
+from core.service.service import RolloutService
 from core.store.coordination import outbox
 from core.store.observations import looks
 

@@ -6,11 +6,11 @@ from uuid import uuid4
 
 import structlog
 
-from core import apply_file
 from core.files.syntax.problems import UnreadableFile
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused
-from core.service import RolloutService
+from core.service import apply_file
+from core.service.service import RolloutService
 
 log = structlog.get_logger()
 

@@ -22,7 +22,7 @@ from bot.sources.web_client import WebClient
 from core.flags.snapshot import SurfaceFlags
 from core.rollout.serving import exposure
 from core.rollout.state.sources import SourceTerms, TraceRows
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.coordination import timers
 from core.store.database.connections import Database
 from core.store.observations import pulled_sums

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from bot.delivery.consumer import LEASE, MAX_BACKOFF
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.coordination import outbox, timers
 from core.store.maintenance import checkpointing, retention
 from core.store.observations import deduplication, served_units, shadow_samples, trace_parts

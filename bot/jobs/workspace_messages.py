@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 
 from core.digests.week import Week, week_of
-from core.outbox_tasks import WorkspaceMessageTask
 from core.report_sources import digest_sources
 from core.rollout.notifications.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.rollout.state.world import World
-from core.service import RolloutService
+from core.service.outbox_tasks import WorkspaceMessageTask
+from core.service.service import RolloutService
 from core.store.audit import anchors
 from core.store.coordination import outbox
 

@@ -23,7 +23,7 @@ from core.rollout.state.events import (
     rollout_stream,
 )
 from core.rollout.state.model import Rollout, RolloutState
-from core.service import CommandRequest, RolloutService
+from core.service.service import CommandRequest, RolloutService
 from core.store.coordination import processes
 from core.store.log import event_log
 from core.store.log.event_log import StoredEvent

@@ -21,7 +21,7 @@ from core.flags.snapshot import Snapshot
 from core.rollout.plans.policy import Unwatched
 from core.rollout.serving import exposure
 from core.rollout.state.world import World
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.coordination import processes
 from core.store.database.connections import explain_write_refusal
 from core.store.errors import DatabaseUnwritable, StoreError, UnknownEvent

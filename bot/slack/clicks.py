@@ -10,7 +10,7 @@ from core.rollout import commands as c
 from core.rollout.decisions.reviewing import QUESTIONS
 from core.rollout.refusal import NotFound
 from core.rollout.state.model import Rollout, RolloutState
-from core.service import CommandRequest
+from core.service.service import CommandRequest
 
 VERBS_BY_ACTION: Mapping[str, str] = {
     buttons.APPROVE: "approve",

@@ -25,7 +25,7 @@ from bot.slack.forms.notification_form import UnusableAnswers
 from bot.slack.slack_requests import Body, SlackRequests, build_form_key, parse_origin
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused
-from core.service import RolloutService
+from core.service.service import RolloutService
 
 log = structlog.get_logger()
 

@@ -35,7 +35,7 @@ from bot.slack.slack_requests import (
     post_response,
 )
 from bot.slack.slack_responder import ACKNOWLEDGE_WITHIN
-from core.service import RolloutService
+from core.service.service import RolloutService
 
 log = structlog.get_logger()
 

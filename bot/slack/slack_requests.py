@@ -21,7 +21,7 @@ from bot.slack import slack_responder, views
 from bot.slack.directory import SlackDirectory
 from bot.slack.slack_responder import ACKNOWLEDGE_WITHIN, SlackResponder
 from core.rollout.context import Actor
-from core.service import RolloutService
+from core.service.service import RolloutService
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from core.evals.category_names import category_key
 from core.evals.eval_report import MAX_LISTED, EvalReport, PassRate
 from core.evals.eval_run import EvalCase, EvalRun, hash_dataset
 from core.evals.repeats import FlakyCase
-from core.stats import fixed_sample
+from core.stats.fixed_horizon import fixed_sample
 
 MAX_COVERED = 400
 

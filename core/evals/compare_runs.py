@@ -14,7 +14,7 @@ from core.evals.eval_report import (
     SuiteChange,
 )
 from core.evals.eval_run import EvalCase
-from core.stats import fixed_sample
+from core.stats.fixed_horizon import fixed_sample
 
 
 def list_cases(names: Sequence[str]) -> CaseList:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from core.evals import compare_runs
 from core.evals.category_names import EVERY_CATEGORY, Categories, category_key, select_categories
 from core.evals.eval_run import EvalCase
-from core.stats import fixed_sample
+from core.stats.fixed_horizon import fixed_sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,12 @@ from core.files.foresight import known_traffic, prefill
 from core.files.foresight.detection import design_from_plan
 from core.files.foresight.layer_reach import narrow_traffic
 from core.files.kinds.rollout_file import RolloutFile
-from core.files.syntax.limit_terms import LimitTerms
+from core.files.sections.limit_terms import LimitTerms
+from core.files.sections.tester_terms import build_testers
 from core.files.syntax.problems import UnreadableFile
-from core.files.syntax.tester_terms import build_testers
 from core.files.templates import TEMPLATES, NoticeLead, Template
 from core.flags.flows import FLOW
-from core.judging.model.limits import Limit, LimitRole
+from core.judging.limits.limits import Limit, LimitRole
 from core.judging.model.question import ALL_SEGMENTS
 from core.judging.report.horizon import has_fixed_test
 from core.metrics.catalogue import Metric

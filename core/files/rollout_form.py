@@ -15,7 +15,7 @@ from core.files.syntax.fields import PART_NAMES
 from core.files.syntax.problems import FileProblem, UnreadableFile
 from core.files.syntax.yaml_with_lines import parse_yaml
 from core.files.templates import DEFAULT_TEMPLATE, TEMPLATES
-from core.judging.model.limits import Limit, LimitKind
+from core.judging.limits.limits import Limit, LimitKind
 from core.rollout.plans.plan import Content
 from core.rollout.plans.policy import Policy
 from core.rollout.state.surface import Surface

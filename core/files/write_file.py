@@ -6,10 +6,10 @@ from typing import Any
 
 import yaml
 
-from core.files.syntax import limit_terms
-from core.files.syntax.reverts_terms import GITHUB_API
+from core.files.sections import limit_terms
+from core.files.sections.reverts_terms import GITHUB_API
 from core.files.syntax.units import Amount, Unit, format_amount, format_duration
-from core.judging.model.limits import LimitRole
+from core.judging.limits.limits import LimitRole
 from core.judging.model.question import ALL_SEGMENTS
 from core.rollout.plans.plan import (
     AdvanceMode,

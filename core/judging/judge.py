@@ -7,10 +7,10 @@ from core.judging.engine.accumulate import GATE_REQUESTS, advance_state
 from core.judging.engine.judge_trust import expect_silence, remember_trust, set_untrusted_aside
 from core.judging.engine.score import CriterionScore, score_criteria
 from core.judging.engine.segment_scores import key_by_segment, score_segments
+from core.judging.limits.limits import LimitRole
 from core.judging.look.look import Look
 from core.judging.model.evidence import REQUESTS
 from core.judging.model.judgement import Judgement
-from core.judging.model.limits import LimitRole
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Cleared, Continue, Hold, NoControl, RollBack, Verdict

@@ -9,7 +9,7 @@ from core.digests.week import Week
 from core.digests.year import WEEKS_PER_YEAR, WeekRow, build_year
 from core.rollout.state import events as e
 from core.rollout.state.surface import RetirementTold
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.log import event_log
 from core.store.world import rollout_rows
 

@@ -8,7 +8,7 @@ from core.rollout.plans.plan import Plan
 from core.rollout.state.events import EvalRecorded
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.observations import observation_sums
 
 ENOUGH_REQUESTS = 200  # below that, shares are too uncertain to be shown

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from core import evaluation
 from core.reviews.investigation import Investigation, begin_investigation
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout
-from core.service import RolloutService
+from core.service import evaluation
+from core.service.service import RolloutService
 
 
 def find_investigation(service: RolloutService, rollout: Rollout) -> Investigation | None:

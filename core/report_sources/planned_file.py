@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from core import apply_file
 from core.files.checks import bundle_checks
 from core.files.foresight.comparison_power import TOO_SHORT_PREFIX
 from core.files.foresight.detection import TOO_LATE_PREFIX
@@ -22,7 +21,8 @@ from core.rollout.refusal import Refused
 from core.rollout.state.events import EvalRecorded
 from core.rollout.state.surface import Surface
 from core.rollout.state.world import World
-from core.service import RolloutService
+from core.service import apply_file
+from core.service.service import RolloutService
 
 _NO_RESULTS: Mapping[int, EvalRecorded] = {}
 

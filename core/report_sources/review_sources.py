@@ -8,7 +8,7 @@ from core.rollout import commands as c
 from core.rollout.plans.baseline import SurfaceBaseline
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.observations import looks, observation_sums
 
 MAX_LOOKS = 5000

@@ -1,9 +1,9 @@
 """What the strata of a rollout rest on, read from the store: its history and the newest look."""
 
-from core import evaluation
 from core.reviews.strata_verdicts import StratumVerdict, build_verdicts
 from core.rollout.state.model import Rollout
-from core.service import RolloutService
+from core.service import evaluation
+from core.service.service import RolloutService
 
 
 def load_strata(service: RolloutService, rollout: Rollout) -> tuple[StratumVerdict, ...]:

@@ -8,7 +8,7 @@ from core.files.foresight.layer_reach import narrow_traffic
 from core.rollout.state.model import Rollout
 from core.rollout.state.surface import Surface
 from core.rollout.state.world import World
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.observations import observation_sums
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.stats import nbinom
 
 from core.rollout.plans.baseline import HourlyComplaints
-from core.stats import rate
 from core.stats.input_checks import Array
+from core.stats.sequential import rate
 
 USUAL_CHANCE = 0.99  # of a number of complaints up to `UsualComparison.at_most` where nothing has changed
 MARGIN = 0.5  # a rise by less is not called beyond normal

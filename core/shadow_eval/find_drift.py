@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 
-from core.stats.stratified import ItemCounts, compute_change_p
+from core.stats.fixed_horizon.stratified import ItemCounts, compute_change_p
 
 Verdicts = Mapping[str, bool]
 """What a judge said in one round, by the id of the anchor; those that it did not judge are left out."""

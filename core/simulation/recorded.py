@@ -9,8 +9,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from core.files.foresight.known_traffic import KnownTraffic
+from core.judging.limits.limits import NEW_CATEGORY_METRIC
 from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY_PREFIX, CONTROL, REQUESTS
-from core.judging.model.limits import NEW_CATEGORY_METRIC
 from core.judging.model.question import ALL_SEGMENTS
 from core.metrics.catalogue import CATALOGUE, Metric, MetricKind, counts_as_request, denominator_key
 from core.metrics.observation import Observation

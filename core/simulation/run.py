@@ -16,7 +16,7 @@ from core.judging.verdict import find_blind_spots
 from core.rollout import commands as c
 from core.rollout.decisions import gating
 from core.rollout.decisions.engine_decisions import is_ready_to_leave
-from core.rollout.judging_question import build_question
+from core.rollout.judging.judging_question import build_question
 from core.rollout.plans.plan import Plan, Stage
 from core.rollout.plans.policy import DEFAULT_POLICY, Policy
 from core.rollout.state import holds

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.files.foresight.known_traffic import KnownTraffic
+from core.judging.limits.limits import LimitRole
 from core.judging.model.evidence import exceedance_thresholds
-from core.judging.model.limits import LimitRole
 from core.metrics.catalogue import CATALOGUE, Metric
 from core.rollout.plans.plan import Plan
 from core.rollout.plans.policy import DEFAULT_POLICY, Policy

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.random import Generator
 
 from core.files.foresight.known_traffic import KnownTraffic
+from core.judging.limits.limits import NEW_CATEGORY_METRIC
 from core.judging.model.evidence import BUCKETS, CANARY, CATEGORY_PREFIX, CONTROL, REQUESTS
-from core.judging.model.limits import NEW_CATEGORY_METRIC
 from core.metrics.catalogue import CATALOGUE, FEEDS, Metric, MetricKind, denominator_key
 from core.metrics.typical_levels import MetricLevel
 from core.rollout.plans.plan import Stage

@@ -1,1 +1,1 @@
-"""Anytime-valid statistics: pure functions of numbers that know nothing about rollouts."""
+"""Statistics, most of them valid under constant looking: pure functions of numbers that know nothing about rollouts."""

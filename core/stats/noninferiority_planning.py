@@ -4,7 +4,8 @@ from math import inf, log
 
 import numpy as np
 
-from core.stats import input_checks, projection
+from core.stats import input_checks
+from core.stats.sequential import projection
 
 MIXTURE_COST = 1.1  # factor over log(1/alpha) / growth for not knowing the rates; measured at 1.02 to 1.1
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.database.connections import Database, connect
 from tests.actuators import stand_in

@@ -11,7 +11,7 @@ from core.rollout import commands as c
 from core.rollout.plans.plan import DrivenFlag
 from core.rollout.state import events as e
 from core.rollout.state.events import RolloutEvent
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.models import outbox as table
 from tests.actuators.stand_in import TOKEN, StandIn
 from tests.service.conftest import ROLLOUT, SURFACE, Desk

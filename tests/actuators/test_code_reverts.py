@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from bot.connections import open_revert_system
 from bot.delivery import code_reverts
 from bot.outbound.client import OutboundClient
 from bot.rendering.messages import card
 from bot.rendering.messages.alerts import rollback_alert
 from bot.settings import Settings
+from bot.startup.connections import open_revert_system
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
-from core.service import RolloutService
+from core.service.service import RolloutService
 from tests.service.conftest import ROLLOUT, SURFACE, Desk
 
 KEY = b"a key of 24 bytes in all"

@@ -13,7 +13,7 @@ from bot.jobs import flag_checks
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
 from core.rollout.serving import driving
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.database.connections import connect
 from tests.actuators import stand_in

@@ -10,7 +10,7 @@ from core.rollout import commands as c
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.models import outbox as table
 from tests.actuators import stand_in
 from tests.actuators.stand_in import TOKEN

@@ -11,7 +11,7 @@ from bot.delivery import driven_flags
 from bot.delivery.consumer import LEASE
 from bot.outbound.client import OutboundClient
 from core.rollout.state import events as e
-from core.service import RolloutService
+from core.service.service import RolloutService
 from tests.actuators.house import House
 
 

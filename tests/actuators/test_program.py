@@ -5,8 +5,9 @@ from datetime import datetime
 
 import pytest
 
-from bot import app, settings
-from bot.program import Program
+from bot import settings
+from bot.startup import app
+from bot.startup.program import Program
 from core.rollout import commands as c
 from core.rollout.state import events as e
 from tests.actuators.house import House

@@ -3,10 +3,10 @@
 import pytest
 
 from bot.outbound.client import OutboundClient
-from core import apply_file
 from core.files.syntax.problems import UnreadableFile
 from core.rollout.context import Actor
-from core.service import RolloutService
+from core.service import apply_file
+from core.service.service import RolloutService
 from core.store.database.connections import Database
 from tests.journey.processes import run
 from tests.slack.conftest import MONDAY, ROLLOUT, SURFACE

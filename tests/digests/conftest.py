@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from core import apply_file
 from core.judging.model.verdict import Continue, Finding, Measure, RollBack
 from core.rollout import commands as c
 from core.rollout.context import ENGINE, Actor
-from core.service import CommandRequest, RolloutService
+from core.service import apply_file
+from core.service.service import CommandRequest, RolloutService
 from core.store.database.connections import Database
 from tests.rollout.conftest import finding_of, look_of, measure_of
 

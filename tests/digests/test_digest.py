@@ -12,7 +12,7 @@ from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.state import events as e
 from core.rollout.state.surface import RetirementTold
-from core.service import CommandRequest
+from core.service.service import CommandRequest
 from tests.digests.conftest import ROLLOUT
 
 NOW = datetime(2026, 11, 16, 9, 0, tzinfo=UTC)  # the Monday after

@@ -13,7 +13,7 @@ from sqlmodel import Session, create_engine
 
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
-from core.service import CommandRequest, RolloutService
+from core.service.service import CommandRequest, RolloutService
 from core.store.coordination import outbox, processes
 from core.store.database.connections import Database, connect
 from core.store.formats.instants import parse_instant

@@ -20,7 +20,7 @@ from core.files.kinds.rollout_file import RolloutFile
 from core.files.kinds.surface_file import SurfaceFile
 from core.files.templates import TEMPLATES
 from core.flags.bucketing import compute_bucket
-from core.judging.model.limits import LimitKind
+from core.judging.limits.limits import LimitKind
 from core.metrics.catalogue import CATALOGUE, FEEDS
 from core.rollout.plans.plan import StageKind
 from core.rollout.state.model import RolloutState
@@ -138,8 +138,8 @@ def test_every_metric_has_its_row():
 
 
 def test_every_door_and_command_over_http_is_told(tmp_path):
-    from bot import app as program
     from bot.settings import Settings
+    from bot.startup import app as program
 
     built = program.build_program(Settings(database_url=f"sqlite:///{tmp_path}/rollout.db"), "serve")
     try:

@@ -14,7 +14,7 @@ from core.metrics.typical_levels import MetricLevel
 from core.rollout.plans.baseline import BaselineLevel, SurfaceBaseline
 from core.rollout.plans.layers import divide_equally
 from core.rollout.plans.policy import DEFAULT_POLICY
-from core.stats.horizon import fixed_interval
+from core.stats.fixed_horizon.horizon import fixed_interval
 
 CANARY = "  - canary: {percent: 5, min_hold: 6h, max_hold: 24h, min_samples: 1500}\n"
 AB = "  - ab: {percent: 50, days: 14, decide_on: [eval_pass_rate]}\n"

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from core import durations
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale, format_limit
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale, format_limit
 
 
 @pytest.mark.parametrize(

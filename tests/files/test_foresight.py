@@ -11,7 +11,7 @@ from core.files.foresight.detection import DetectionDesign, foresee_best_stages,
 from core.files.foresight.known_traffic import KnownTraffic
 from core.files.foresight.readings_needed import evidence_needed, readings_to_notice
 from core.files.read_file import parse_file
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.typical_levels import TYPICAL, MetricLevel
 from core.rollout.plans.plan import Risk, Stage, StageKind
 

@@ -12,7 +12,7 @@ from core.files.kinds.surface_file import SurfaceFile, surface_from_file
 from core.files.read_file import parse_file
 from core.files.syntax.problems import UnreadableFile, render_text
 from core.files.write_file import export_plan
-from core.judging.model.limits import LimitRole, LimitScale
+from core.judging.limits.limits import LimitRole, LimitScale
 from core.metrics.catalogue import MarginScale, MetricKind
 from core.metrics.own_metrics import OwnMetrics
 from core.rollout.plans.plan import Plan

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from core.files.syntax.problems import UnreadableFile
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.rollout.plans.plan import AdvanceMode, Approvals, EvalTerms, Expectation, NoticePlan, Risk, Stage, StageKind
 from core.rollout.plans.policy import DEFAULT_POLICY
 

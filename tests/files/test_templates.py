@@ -6,7 +6,7 @@ import pytest
 from inline_snapshot import snapshot
 
 from core.files.templates import TEMPLATES
-from core.judging.model.limits import LimitRole
+from core.judging.limits.limits import LimitRole
 from core.rollout.plans.plan import Risk, StageKind
 
 SHORTEST = """\

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from core.files.checks import check_files
 from core.files.read_file import parse_file
-from core.files.syntax.limit_terms import LimitTerms, format_limit
+from core.files.sections.limit_terms import LimitTerms, format_limit
 from core.files.syntax.problems import select_errors
 from core.files.templates import TEMPLATES
 from core.files.write_file import export_next_attempt, export_plan
-from core.judging.model.limits import LimitRole
+from core.judging.limits.limits import LimitRole
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.plans.policy import DEFAULT_POLICY

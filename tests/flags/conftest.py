@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.rollout.plans.plan import Approvals, DrivenFlag, NoticePlan, Plan, Risk, Stage, StageKind
 from core.rollout.state.model import Rollout, RolloutState, StageSpan
 from core.rollout.state.surface import Surface

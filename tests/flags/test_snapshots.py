@@ -4,7 +4,7 @@ import pytest
 
 from core.rollout import commands as c
 from core.rollout.serving import exposure
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.database.connections import connect
 from tests.service.conftest import DANA, Desk
 

@@ -12,13 +12,13 @@ import uvicorn
 
 from bot.http.app import build_asgi_app
 from bot.http.clients.change_streams import ChangeStreams
-from core.apply_file import apply_text
 from core.flags.document import DocumentEncoder
 from core.flags.snapshot import Snapshot
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.serving import exposure
-from core.service import CommandRequest, RolloutService
+from core.service.apply_file import apply_text
+from core.service.service import CommandRequest, RolloutService
 from core.store.database.connections import Database
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from core.apply_file import apply_text
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 from core.rollout.state.model import RolloutState
-from core.service import CommandRequest
+from core.service.apply_file import apply_text
+from core.service.service import CommandRequest
 from tests.http.test_pages import looked_at
 
 BUNDLES = "/api/v1/bundles"

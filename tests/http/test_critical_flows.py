@@ -8,10 +8,10 @@ import pytest
 
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import summary
-from core.evaluation import evaluate_rollout
 from core.rollout import commands as c
 from core.rollout.state.events import EvidenceRecorded
 from core.rollout.state.model import RolloutState
+from core.service.evaluation import evaluate_rollout
 
 FLOWS = """
 flows:

@@ -15,14 +15,14 @@ from bot.jobs import anchor_rounds, answer_judging
 from bot.judges.http_judge import HttpJudge
 from bot.outbound.client import OutboundClient
 from bot.rendering.charts import plain_text
-from core import replay
-from core.evaluation import evaluate_rollout
 from core.files.syntax.problems import UnreadableFile
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 from core.rollout.state.events import AnchorsJudged
 from core.rollout.state.model import RolloutState
+from core.service import replay
+from core.service.evaluation import evaluate_rollout
 from core.store.audit.verify import verify
 from core.store.observations import judged_marks, judging_accounts, observation_sums, shadow_samples
 from tests.http.test_shadow_eval import _answers, _cells, _hand_in, judge_server

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from bot.http.pages import routes
-from core.apply_file import apply_text
 from core.rollout import commands as c
+from core.service.apply_file import apply_text
 from core.store.maintenance import checkpointing
 from tests.http.conftest import ADMIN, ROLLOUT
 

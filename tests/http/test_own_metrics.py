@@ -12,13 +12,13 @@ from bot.commands.answers import metric_queries
 from bot.commands.parsing import grammar
 from bot.commands.request import CommandContext
 from bot.rendering.charts import plain_text
-from core import replay
-from core.evaluation import evaluate_rollout
 from core.files.syntax.problems import UnreadableFile
 from core.judging.model.evidence import CellKey
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.state.model import RolloutState
+from core.service import replay
+from core.service.evaluation import evaluate_rollout
 from core.store.observations import looks, observation_sums
 
 METRICS = """

@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from core import evaluation
 from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Continue, Finding, Measure
@@ -12,7 +11,8 @@ from core.metrics.observation import Observation
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.state.events import rollout_stream
-from core.service import CommandRequest
+from core.service import evaluation
+from core.service.service import CommandRequest
 from core.store.log import event_log
 from core.store.log.event_log import EventOrigin
 from core.store.observations import observation_sums

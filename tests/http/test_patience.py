@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from bot import app
 from bot.http.middleware import bodies
 from bot.http.middleware.head_deadline import Impatient
 from bot.settings import Settings
+from bot.startup import app
 
 MANY = 60  # of which each could have its megabyte
 LONGEST = 60  # seconds that a test waits for what takes ten

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from bot.rendering.json.evidence import filter_evidence
-from core.evaluation import evaluate_rollout
 from core.rollout import commands as c
 from core.rollout.plans.plan import content_hash
 from core.rollout.state.model import RolloutState
+from core.service.evaluation import evaluate_rollout
 from core.store.coordination import outbox
 
 ROLLOUTS = "/api/v1/rollouts"

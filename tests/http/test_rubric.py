@@ -12,11 +12,11 @@ from bot.jobs import answer_judging
 from bot.judges.http_judge import HttpJudge
 from bot.outbound.client import OutboundClient
 from bot.rendering.numbers import noticed_words
-from core.evaluation import evaluate_rollout
 from core.files.syntax.problems import UnreadableFile
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
 from core.rollout.state.model import RolloutState
+from core.service.evaluation import evaluate_rollout
 from tests.http.test_shadow_eval import _answers, _cells, _hand_in, _judge_all, judge_server, judged
 
 __all__ = ["judge_server", "judged"]  # fixtures

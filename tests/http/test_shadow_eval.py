@@ -16,11 +16,11 @@ from bot.jobs import answer_judging, upkeep
 from bot.judges.http_judge import HttpJudge
 from bot.outbound.client import OutboundClient
 from bot.rendering.charts import plain_text
-from core.evaluation import evaluate_rollout
 from core.judging.model.evidence import CellKey
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 from core.rollout.state.model import RolloutState
+from core.service.evaluation import evaluate_rollout
 from core.store.observations import observation_sums, shadow_samples
 
 JUDGING = "judging: {judge: support-judge-v3, share: 50%}\n"

@@ -8,11 +8,11 @@ import pytest
 
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import summary
-from core.evaluation import evaluate_rollout
 from core.files.syntax.problems import UnreadableFile
 from core.rollout import commands as c
 from core.rollout.state.events import EvidenceRecorded
 from core.rollout.state.model import RolloutState
+from core.service.evaluation import evaluate_rollout
 from core.store.observations import observation_sums
 
 SOFT = """

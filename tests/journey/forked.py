@@ -10,12 +10,12 @@ import bot.cli
 
 # What the commands load as they go along; here before the fork, once for all.
 for _name in (
-    "bot.app",
+    "bot.startup.app",
     "bot.doctor",
     "bot.rendering.numbers.latest_numbers",
     "bot.rendering.answers.planning.simulation",
     "bot.slack.manifest",
-    "core.replay",
+    "core.service.replay",
     "core.simulation.recorded",
     "core.simulation.study",
     "core.files.foresight.detection",

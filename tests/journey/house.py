@@ -10,13 +10,13 @@ from typing import Any
 
 import httpx
 
-from bot import app
 from bot.demo.fast_clock import FOREVER, FastClock
-from bot.program import Program
 from bot.sandbox.control import Sandbox
 from bot.sandbox.persona import Persona
 from bot.sandbox.workspace.workspace import SandboxMessage
 from bot.settings import Settings
+from bot.startup import app
+from bot.startup.program import Program
 from core.rollout.state.model import Rollout
 from core.store.audit import verify
 from core.store.coordination import outbox

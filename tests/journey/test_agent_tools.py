@@ -16,10 +16,10 @@ import mcp
 import pytest
 from mcp.client.streamable_http import streamable_http_client
 
-from core.apply_file import apply_text
 from core.rollout import commands as c
 from core.rollout.context import Actor
-from core.service import CommandRequest, RolloutService
+from core.service.apply_file import apply_text
+from core.service.service import CommandRequest, RolloutService
 from core.store.database.connections import connect
 from tests.http.conftest import ROLLOUT, SURFACE
 from tests.journey.processes import Machine, Process

@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from core import evaluation
 from core.metrics.observation import Observation
 from core.rollout.state.events import EvalRecorded, RolledBack
-from core.service import RolloutService
+from core.service import evaluation
+from core.service.service import RolloutService
 from core.store.database.connections import connect
 from core.store.observations import observation_sums
 from tests.journey import plans

@@ -7,11 +7,11 @@ from subprocess import CompletedProcess
 import pytest
 
 from bot.cli import session
-from core.apply_file import apply_text
 from core.rollout.commands import Start
 from core.rollout.context import Actor
 from core.rollout.state.events import RolledBack
-from core.service import CommandRequest, RolloutService
+from core.service.apply_file import apply_text
+from core.service.service import CommandRequest, RolloutService
 from core.store.database.connections import connect
 from tests.journey import plans
 from tests.journey.processes import run

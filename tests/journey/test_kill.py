@@ -14,7 +14,7 @@ from core.flags.evaluation import evaluate
 from core.judging.model.evidence import EVERYONE, REQUESTS
 from core.rollout.serving import exposure
 from core.rollout.state import events as e
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit import verify
 from core.store.coordination import outbox
 from core.store.database.connections import Database, connect

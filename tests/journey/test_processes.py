@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from bot.sandbox.control import Sandbox
 from core.rollout.state.events import FlipConfirmed
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.coordination import outbox
 from core.store.database.connections import Database, connect
 from core.store.models import look, timer

@@ -12,11 +12,11 @@ from sqlalchemy import func, select
 
 from bot.process.flip_confirmation import FlipConfirmer
 from bot.sandbox.control import Sandbox
-from core import apply_file
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.state.model import RolloutState
-from core.service import CommandRequest, RolloutService
+from core.service import apply_file
+from core.service.service import CommandRequest, RolloutService
 from core.store.database.connections import Database, connect
 from core.store.models import outbox, process
 from tests.journey import plans

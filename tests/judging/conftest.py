@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from core.judging.judge import judge
+from core.judging.limits.default_limits import ExpectedChange, derive_default_limits
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.look.look import Look, take_look
 from core.judging.look.mean_caps import freeze_caps
-from core.judging.model.default_limits import ExpectedChange, derive_default_limits
 from core.judging.model.evidence import (
     BUCKETS,
     CATEGORY_PREFIX,
@@ -25,7 +26,6 @@ from core.judging.model.evidence import (
     exceedance_thresholds,
 )
 from core.judging.model.judgement import Judgement
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Verdict

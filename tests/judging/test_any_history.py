@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from core.judging import record
 from core.judging.judge import judge
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.evidence import CATEGORY_PREFIX, EVERYONE, REQUESTS, CellKey, exceedance_cell
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import StageDesign
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import RollBack

@@ -10,15 +10,15 @@ import pytest
 
 from core.judging.engine.mixture import EvidenceIndex
 from core.judging.engine.score import CriterionScore
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.look.look import Look
 from core.judging.model.alpha_shares import ANY_TIME, OVERALL_SHARE, SEGMENT_SLOTS, stage_share
 from core.judging.model.confidence_range import Estimate
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import JudgingState, SegmentScore
 from core.judging.model.verdict import Hold, RollBack
 from core.judging.verdict import findings as deciding
-from core.stats import mean, onset, proportion, rate
+from core.stats.sequential import mean, onset, proportion, rate
 
 REFUSALS = Limit(
     metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK

@@ -6,7 +6,7 @@ from math import log
 
 import pytest
 
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import StageDesign
 from core.judging.model.verdict import BrokenSource, Cleared, NoControl
 

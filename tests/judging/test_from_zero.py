@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.evidence import REQUESTS, CellKey
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.verdict import Hold, RollBack
 
 COST = Limit(

@@ -8,7 +8,7 @@ import pytest
 from core.judging.model.question import StageDesign
 from core.judging.report.course import build_course
 from core.judging.report.horizon import compare_at_horizon
-from core.stats.horizon import fixed_interval
+from core.stats.fixed_horizon.horizon import fixed_interval
 
 AB = StageDesign(index=6, name="ab", compared=True, canary_share=0.5, control_left=True)
 DECIDE_ON = ("eval_pass_rate", "cost_per_request")

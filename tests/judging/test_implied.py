@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from core.judging.model.default_limits import ExpectedChange, derive_default_limits
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.judging.limits.default_limits import ExpectedChange, derive_default_limits
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.verdict import Hold, RollBack
 
 REFUSALS = Limit(

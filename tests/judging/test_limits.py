@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from core.judging.limits.hypothesis import build_harm_hypotheses, is_beyond_limit
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale, format_limit
 from core.judging.model.evidence import exceedance_cell, exceedance_thresholds
-from core.judging.model.hypothesis import build_harm_hypotheses, is_beyond_limit
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale, format_limit
 
 P, R, A = LimitScale.POINTS, LimitScale.RELATIVE, LimitScale.ABSOLUTE
 

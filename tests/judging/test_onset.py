@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.verdict import RollBack
 
 REFUSALS = Limit(

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.confidence_range import Estimate, compute_range
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.catalogue import CATALOGUE
 
 REFUSALS = CATALOGUE["refusal_rate"]

@@ -7,8 +7,8 @@ from statistics import median
 import numpy as np
 import pytest
 
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.evidence import CellKey
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import StageDesign
 from core.judging.model.verdict import RollBack
 

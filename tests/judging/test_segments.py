@@ -2,8 +2,8 @@
 
 import pytest
 
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.alpha_shares import SEGMENT_SLOTS
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import StageDesign
 from core.judging.model.verdict import RollBack
 

@@ -9,16 +9,16 @@ import pytest
 
 from core.files.foresight.known_traffic import KnownTraffic
 from core.judging.judge import judge
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.look import mean_caps
 from core.judging.look.look import take_look
 from core.judging.model.evidence import exceedance_thresholds
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import StageDesign
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import BlindSpot, RollBack
 from core.judging.verdict import find_blind_spots
 from core.metrics.catalogue import CATALOGUE
-from core.rollout.judging_question import build_question
+from core.rollout.judging.judging_question import build_question
 from core.rollout.plans.plan import Approvals, Plan, Risk, Stage, StageKind
 from core.rollout.state.model import Rollout, RolloutState, StageSpan
 from core.simulation.harm import SimulatedHarm, build_harms

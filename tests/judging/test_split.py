@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.look.look import ExposureCounts, Look
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import SplitCheck
 from core.judging.verdict.health import MIN_SPLIT_UNITS, check_split

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from core.judging.judge import judge
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.look.look import take_look
 from core.judging.look.unknown_units import MIN_CLUSTERS
 from core.judging.model.evidence import BUCKETS, REQUESTS, BucketSums, CellKey, EvidenceSums
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Verdict

@@ -10,9 +10,9 @@ import pytest
 
 from core.judging import record
 from core.judging.judge import judge
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.look.look import take_look
 from core.judging.model.evidence import EVERYONE, CellKey
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Hold, NoData, RollBack, Skewed, TooEarly

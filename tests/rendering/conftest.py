@@ -8,7 +8,7 @@ import pytest
 
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import plain_text
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.verdict import Continue, Finding, Measure, Verdict
 from core.judging.report.series import SeriesPoint
 from core.rollout.notifications.announcements import notice_key

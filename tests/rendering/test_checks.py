@@ -7,7 +7,7 @@ from typing import Any
 from inline_snapshot import snapshot
 
 from bot.rendering import wording
-from bot.rendering.answers import checks
+from bot.rendering.answers.evidence import checks
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import card, event_lines
 from bot.rendering.numbers import eval_words

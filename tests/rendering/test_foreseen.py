@@ -11,7 +11,7 @@ from inline_snapshot import snapshot
 from bot.rendering.answers.planning import plan_foresight, simulation
 from core.files.foresight.detection import DetectionDesign, foresee_limits
 from core.files.foresight.known_traffic import KnownTraffic
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.typical_levels import TYPICAL
 from core.rollout.plans.plan import Approvals, Plan, Risk, Stage, StageKind
 from core.simulation import report

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from bot.commands import help_pages
 from bot.commands.verbs import TYPED_VERBS
-from bot.rendering.answers import explain, history, metrics, notice_overview, status, version_answers, whois
-from bot.rendering.answers.whois import UnitHistory
+from bot.rendering.answers import history, notice_overview, status
+from bot.rendering.answers.evidence import explain, metrics
+from bot.rendering.answers.served import version_answers, whois
+from bot.rendering.answers.served.whois import UnitHistory
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback

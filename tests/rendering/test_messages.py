@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from inline_snapshot import snapshot
 
-from bot.rendering import headline, wording
+from bot.rendering import wording
 from bot.rendering.answers import status
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import approval, card, event_lines, plan_facts
 from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.messages.notices import follow_up, notice
+from bot.rendering.sentences import headline
 from core.files.foresight.known_traffic import assume_traffic
 from core.files.foresight.outlook import build_outlook
 from core.rollout.permission import find_approver_rule

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.rendering import demo_narration
+from bot.rendering.sentences import demo_narration
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
 

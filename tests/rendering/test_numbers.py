@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from inline_snapshot import snapshot
 
-from bot.rendering.answers import explain, metrics
+from bot.rendering.answers.evidence import explain, metrics
 from bot.rendering.charts import plain_text
 from bot.rendering.numbers import segments
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest

@@ -8,7 +8,7 @@ import pytest
 from bot.commands import help_pages
 from bot.commands.verbs import TYPED_VERBS
 from bot.rendering import wording
-from bot.rendering.answers import explain
+from bot.rendering.answers.evidence import explain
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import approval, card, event_lines, summary
 from bot.rendering.messages.alerts import rollback_alert

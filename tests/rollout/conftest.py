@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.judgement import Judgement
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.state import JudgingState as EngineState
 from core.judging.model.verdict import Continue, Finding, Measure, MeasureLabel, RollBack, Verdict
 from core.rollout import commands as c

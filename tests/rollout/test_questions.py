@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from core.rollout.judging_question import build_question
+from core.rollout.judging.judging_question import build_question
 from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.state.events import StageEntered
 

@@ -12,7 +12,7 @@ from bot.process.snapshot_server import SnapshotServer
 from core.flags.document import DocumentEncoder
 from core.rollout import commands as c
 from core.rollout.state import events as e
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.coordination import processes
 from core.store.database.connections import Database
 from core.store.models import ProcessReport

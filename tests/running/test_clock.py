@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot import scheduler as clocks
-from bot.scheduler import JobScheduler
+from bot.startup import scheduler as clocks
+from bot.startup.scheduler import JobScheduler
 
 SOON = 30
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from bot.process.flip_confirmation import SILENCE_MARGIN, FlipConfirmer
 from core.rollout import commands as c
 from core.rollout.state import events as e
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.coordination import processes
 from core.store.database.connections import Database
 from tests.trials.faults import laborer

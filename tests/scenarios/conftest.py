@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.database.connections import Database, connect
 from tests.rehearsal import EXAMPLES, Rehearsal
 

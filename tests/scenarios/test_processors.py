@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from core import replay
+from core.service import replay
 from core.store.database.connections import connect
 from tests.rehearsal import EXAMPLES
 

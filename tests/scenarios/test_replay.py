@@ -6,8 +6,8 @@ import zlib
 import pytest
 from sqlalchemy import select, update
 
-from core import replay
 from core.judging import record
+from core.service import replay
 from core.store.models import look
 
 

@@ -9,14 +9,14 @@ from bot.commands.parsing import grammar
 from bot.commands.request import CommandContext
 from bot.rendering.documents import review_document
 from bot.rendering.messages import card, event_lines
-from core import apply_file
 from core.files.foresight.known_traffic import recall_traffic
 from core.report_sources import review_sources
 from core.reviews.draft import ExpectationOutcome
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.state.events import Planned
-from core.service import CommandRequest
+from core.service import apply_file
+from core.service.service import CommandRequest
 from tests.rehearsal import DANA
 
 NEXT = """\

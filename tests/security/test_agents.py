@@ -4,12 +4,12 @@ from typing import Any, get_args
 
 import pytest
 
-from core.apply_file import apply_text
 from core.rollout import commands as c
 from core.rollout import permission
 from core.rollout.context import Actor, Context, is_same_person, slack_user_in
 from core.rollout.refusal import Refused
-from core.service import CommandRequest
+from core.service.apply_file import apply_text
+from core.service.service import CommandRequest
 
 AGENT = Actor(id="agent:codex@U0DANA00001", handle="codex for U0DANA00001")
 FORWARD: dict[type, c.Command] = {

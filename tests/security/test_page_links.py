@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from bot.log_output.redaction import SecretRedactor
 from bot.process.page_links import LinkedPerson, PageLinks
-from bot.process.redaction import SecretRedactor
 from bot.slack.listeners import build_app
 from core.rollout import commands as c
 from tests.http.conftest import Running

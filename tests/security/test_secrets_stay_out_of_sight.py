@@ -14,8 +14,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bot import doctor
-from bot.log_setup import configure_logging
-from bot.process.redaction import RedactingFormatter, SecretRedactor
+from bot.log_output.log_setup import configure_logging
+from bot.log_output.redaction import RedactingFormatter, SecretRedactor
 from bot.settings import Settings, read_secrets, read_settings
 
 WORDS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -104,7 +104,7 @@ def test_the_programs_own_logging_is_wired_to_it(log_format: str) -> None:
     """In a process of its own, as a program starts: our log, a library's, and what nobody catches in a thread."""
     program = """
 import logging, os, threading, structlog
-from bot.log_setup import configure_logging
+from bot.log_output.log_setup import configure_logging
 from bot.settings import read_settings
 configure_logging(read_settings(os.environ))
 secret = os.environ["SLACK_SIGNING_SECRET"]

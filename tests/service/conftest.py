@@ -6,10 +6,10 @@ from itertools import count
 
 import pytest
 
-from core import apply_file
 from core.rollout import commands as c
 from core.rollout.context import Actor
-from core.service import CommandOutcome, CommandRequest, RolloutService
+from core.service import apply_file
+from core.service.service import CommandOutcome, CommandRequest, RolloutService
 from core.store.database.connections import Database
 
 SURFACE = """\

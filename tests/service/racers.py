@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from core.rollout.refusal import Refused
-from core.service import CommandRequest, RolloutService
+from core.service.service import CommandRequest, RolloutService
 from core.store.database.connections import connect
 from tests.forks import FORKS
 

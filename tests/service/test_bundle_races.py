@@ -11,7 +11,7 @@ from core.rollout.context import ENGINE, Actor
 from core.rollout.plans.plan import content_hash
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
-from core.service import CommandRequest
+from core.service.service import CommandRequest
 from core.store.database.connections import Database
 from tests.rollout.conftest import look_of
 from tests.service import racers

@@ -7,13 +7,13 @@ from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import approval
-from core import evaluation
 from core.evals.eval_run import ReadingChoices
 from core.evals.read_run import read_run
 from core.metrics.observation import Observation
 from core.report_sources import eval_coverage
 from core.rollout import commands as c
 from core.rollout.decisions.eval_command import build_eval_command
+from core.service import evaluation
 from core.store.observations import observation_sums
 from tests.service.conftest import LEE
 

@@ -5,7 +5,6 @@ from datetime import timedelta
 import numpy as np
 
 from bot.rendering.documents import review_document
-from core import evaluation, holdout_comparison
 from core.flags.bucketing import compute_bucket
 from core.flags.evaluation import evaluate
 from core.flags.placement import Placement, place_observation
@@ -15,6 +14,7 @@ from core.rollout import commands as c
 from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
+from core.service import evaluation, holdout_comparison
 from core.store.audit import verify
 from core.store.observations import observation_sums
 

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import numpy as np
 
-from core import evaluation, replay
 from core.metrics.observation import Observation
 from core.rollout import commands as c
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
+from core.service import evaluation, replay
 from core.store.observations import observation_sums
 
 COMPARED = """\

@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from core import evaluation, replay
 from core.files.syntax.problems import UnreadableFile
 from core.metrics.observation import Observation
 from core.rollout import commands as c
@@ -15,7 +14,8 @@ from core.rollout.refusal import Conflict, NotFound, Refused
 from core.rollout.state import events as e
 from core.rollout.state.events import NewEvent
 from core.rollout.state.model import RolloutState
-from core.service import RolloutService
+from core.service import evaluation, replay
+from core.service.service import RolloutService
 from core.store.audit import verify
 from core.store.coordination import outbox
 from core.store.log.event_log import EventOrigin

@@ -11,7 +11,6 @@ import pytest
 
 from bot.http.observations import read_batch
 from bot.process.flip_confirmation import FlipConfirmer
-from core import apply_file, evaluation
 from core.evals.read_run import read_with_baseline
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
@@ -20,7 +19,8 @@ from core.rollout.decisions.eval_command import build_eval_command
 from core.rollout.refusal import Refused
 from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state.model import RolloutState
-from core.service import CommandRequest, RolloutService
+from core.service import apply_file, evaluation
+from core.service.service import CommandRequest, RolloutService
 from core.store.coordination import processes
 from core.store.observations import observation_sums
 

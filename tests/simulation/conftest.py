@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from core.files.foresight.known_traffic import KnownTraffic
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.typical_levels import TYPICAL
 from core.rollout.plans.plan import Approvals, Plan, Risk, Stage, StageKind
 from core.simulation.study import Study

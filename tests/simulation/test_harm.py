@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.simulation.harm import SimulatedHarm, build_harms, parse_harm
 
 

@@ -22,11 +22,11 @@ from bot.sandbox.server import ServerThread
 from bot.sandbox.workspace.workspace import SandboxMessage
 from bot.slack.directory import SlackDirectory
 from bot.slack.listeners import build_app
-from core import apply_file
 from core.rollout import commands as c
 from core.rollout.context import ENGINE, Actor
 from core.rollout.state.model import Rollout
-from core.service import CommandOutcome, CommandRequest, RolloutService
+from core.service import apply_file
+from core.service.service import CommandOutcome, CommandRequest, RolloutService
 from core.store.database.connections import Database
 from tests.socket_mode import hang_up
 

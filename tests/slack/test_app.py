@@ -21,7 +21,7 @@ from core.rollout import commands as c
 from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.observations import served_units
 from core.store.observations.observation_sums import PlacedObservation
 

@@ -74,7 +74,7 @@ def requests_shown(office):
 
 
 def requests_counted(office):
-    from core import evaluation
+    from core.service import evaluation
 
     return evaluation.load_newest_judgement(office.service, office.rollout).canary_requests
 

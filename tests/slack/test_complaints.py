@@ -9,7 +9,7 @@ from bot.slack.manifest import build_manifest
 from core.flags.bucketing import compute_bucket
 from core.judging.model.evidence import CellKey
 from core.rollout import commands as c
-from core.service import CommandRequest
+from core.service.service import CommandRequest
 from core.store.observations import observation_sums
 
 NEW = next(u for u in map("cust_{}".format, range(1000)) if compute_bucket("expose", "R-1", u) < 50_000)

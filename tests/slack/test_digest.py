@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from bot.jobs import workspace_messages
-from core.outbox_tasks import MESSAGES
 from core.rollout import commands as c
-from core.service import RolloutService
+from core.service.outbox_tasks import MESSAGES
+from core.service.service import RolloutService
 from core.store.audit import anchors
 from core.store.coordination import outbox
 

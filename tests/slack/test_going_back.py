@@ -12,11 +12,11 @@ from bot.commands import run_verb
 from bot.commands.parsing import grammar
 from bot.commands.request import CommandContext
 from bot.rendering.blocks.blocks import Message
-from core.apply_file import apply_text
 from core.rollout.context import Actor
 from core.rollout.state.events import RolledBack
 from core.rollout.state.model import RolloutState
-from core.service import RolloutService
+from core.service.apply_file import apply_text
+from core.service.service import RolloutService
 from core.store.database.connections import Database
 
 SURFACE = """\
@@ -366,7 +366,7 @@ def test_where_it_had_ended_before_what_still_runs_gets_a_button(busy: Desk) -> 
 def test_a_thread_says_which_one_is_meant(busy: Desk) -> None:
     from core.rollout.commands import RecordPosted
     from core.rollout.context import ENGINE
-    from core.service import CommandRequest
+    from core.service.service import CommandRequest
 
     posted = RecordPosted(key="card", channel="C1", ts="7.1")
     busy.service.handle(CommandRequest(command=posted, command_id="card", by=ENGINE, at=NOON, rollout="R-1"))

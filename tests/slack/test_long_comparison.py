@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import evaluation
 from core.metrics.observation import Observation
 from core.rollout.state.model import RolloutState
+from core.service import evaluation
 from core.store.observations import observation_sums
 
 LONG = """\

@@ -13,9 +13,9 @@ from bot.rendering.blocks import blocks
 from bot.rendering.charts import fallback
 from bot.slack import slack_responder
 from bot.slack.listeners import _try_post
-from core import apply_file, evaluation
 from core.metrics.observation import Observation
 from core.rollout.context import ENGINE
+from core.service import apply_file, evaluation
 from core.store.observations import observation_sums
 
 CHART = {"type": "data_visualization", "title": "x", "chart": {"type": "line", "series": [], "axis_config": {}}}

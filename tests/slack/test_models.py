@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
+from bot.jobs.answered_models import AnsweredModels
+from bot.jobs.retirement_watch import RetirementWatch
 from bot.outbound.client import OutboundClient
-from bot.process.answered_models import AnsweredModels
-from bot.process.retirement_watch import RetirementWatch
 from core.rollout.serving import exposure
 
 LIST = [

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from bot import doctor
-from bot.app import build_program
 from bot.doctor import CheckResult
 from bot.sandbox.control import Sandbox
 from bot.settings import Settings
 from bot.slack.setup import list_missing
-from core import apply_file
+from bot.startup.app import build_program
 from core.rollout.context import Actor
-from core.service import RolloutService
+from core.service import apply_file
+from core.service.service import RolloutService
 from core.store.database.connections import connect
 from tests.slack.conftest import MONDAY, ROLLOUT, SURFACE
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from bot.jobs import workspace_messages
 from bot.rendering.messages.workspace import witness
 from core.rollout import commands as c
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit import anchors
 from core.store.audit.verify import verify
 from core.store.coordination import outbox

@@ -16,7 +16,6 @@ from bot.rendering.numbers.detectability import unknown_unit_words
 from bot.sources.prometheus.increases import find_increases
 from bot.sources.prometheus.queries import read_history, read_series
 from bot.sources.web_client import WebClient
-from core import evaluation
 from core.files.checks import check_files
 from core.files.read_file import parse_file
 from core.judging.model.evidence import CellKey
@@ -25,6 +24,7 @@ from core.rollout.plans.policy import DEFAULT_POLICY
 from core.rollout.refusal import Refused
 from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state.model import RolloutState
+from core.service import evaluation
 from core.store.database.connections import Database, connect
 from core.store.observations import observation_sums, pulled_sums
 from tests.http.conftest import SURFACE, Running, running_on

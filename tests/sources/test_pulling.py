@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from bot.jobs.source_pulls import SourcePuller
-from core import evaluation
 from core.judging.model.evidence import CellKey, EvidenceSums
 from core.rollout import commands as c
 from core.rollout.state.model import RolloutState
+from core.service import evaluation
 from core.store.database.connections import Database
 from core.store.observations import looks, pulled_sums
 from tests.http.conftest import SURFACE, Running, running_on

@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from bot.jobs.source_pulls import SourcePuller
-from core import evaluation
 from core.flags.snapshot import Variant
 from core.judging.model.evidence import CellKey
 from core.rollout import commands as c
 from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state.model import RolloutState
+from core.service import evaluation
 from core.store.database.connections import Database, connect
 from core.store.observations import pulled_sums
 from tests.http.conftest import SURFACE, Running, running_on

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.database.connections import Database, connect
 from core.store.models import timer
 from tests.journey.house import waiting_until

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.stats import mean, onset, proportion, rate
+from core.stats.sequential import mean, onset, proportion, rate
 
 CHANCE = np.random.default_rng(7)
 TRIALS = CHANCE.integers(5, 40, size=(3, 1, 5)).astype(float)

@@ -5,7 +5,8 @@ from math import inf, log
 import numpy as np
 import pytest
 
-from core.stats import noninferiority_planning, proportion
+from core.stats import noninferiority_planning
+from core.stats.sequential import proportion
 
 
 def test_two_points_at_ninety_percent_take_as_long_as_their_distance_says():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from core.stats import fixed_sample
+from core.stats.fixed_horizon import fixed_sample
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(188, 200), (0, 20), (20, 20), (1, 3), (919, 1000)])

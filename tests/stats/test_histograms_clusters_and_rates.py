@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.stats import clustering, quantile, rate
-from core.stats.proportion import log_mean, two_sample_increments
+from core.stats import clustering, quantile
+from core.stats.sequential import rate
+from core.stats.sequential.proportion import log_mean, two_sample_increments
 
 
 @given(st.floats(min_value=1e-6, max_value=1e9))

@@ -6,9 +6,9 @@ from scipy.stats import hypergeom
 
 from core.shadow_eval import find_drift
 from core.shadow_eval.known_error import measure_error
-from core.stats.fixed_sample import exact_mcnemar
+from core.stats.fixed_horizon.fixed_sample import exact_mcnemar
+from core.stats.fixed_horizon.stratified import ItemCounts, compute_change_p
 from core.stats.prevalence import KnownShare, correct_rate
-from core.stats.stratified import ItemCounts, compute_change_p
 
 
 @pytest.mark.parametrize(("broke", "mended"), [(7, 0), (5, 2), (1, 1), (0, 12)])

@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from core.stats import mean
+from core.stats.sequential import mean
 
 
 @pytest.mark.parametrize(("estimate", "error", "tau"), [(0.05, 0.02, 0.04), (-0.03, 0.01, 0.05), (0.0, 2.0, 0.7)])

@@ -5,7 +5,7 @@ from math import exp, log
 import numpy as np
 import pytest
 
-from core.stats import onset, proportion
+from core.stats.sequential import onset, proportion
 
 
 def test_the_weights_of_all_time_stay_below_one():

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.stats import mean, planning
+from core.stats import planning
+from core.stats.sequential import mean
 
 RATE = st.floats(min_value=0.001, max_value=0.999)
 SHARE = st.floats(min_value=0.01, max_value=0.99)

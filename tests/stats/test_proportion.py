@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from core.stats import planning, projection, proportion
-from core.stats.proportion import (
+from core.stats import planning
+from core.stats.sequential import projection, proportion
+from core.stats.sequential.proportion import (
     log_e_one_sample,
     log_e_two_sample,
     log_mean,

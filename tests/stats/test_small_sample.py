@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from core.stats import small_sample
+from core.stats.sequential import small_sample
 
 
 @pytest.mark.parametrize(

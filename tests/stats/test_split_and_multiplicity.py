@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.stats.multiplicity import e_bh, weighted_log_e
-from core.stats.split import log_bayes_factor
+from core.stats.sequential.split import log_bayes_factor
 
 
 def test_two_units_in_a_row_as_worked_by_hand():

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pytest
 
 from core.judging.judge import judge
+from core.judging.limits.default_limits import derive_default_limits
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.look.look import take_look
-from core.judging.model.default_limits import derive_default_limits
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import JudgingState
 from core.metrics.observation import Observation

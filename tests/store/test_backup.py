@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import BigInteger, Double, Integer, LargeBinary, SmallInteger, inspect, select, text
 
 from core.rollout import commands as c
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit import anchors, backup, backup_file, restore
 from core.store.audit.export import export_events, import_events
 from core.store.audit.verify import verify

@@ -11,7 +11,7 @@ from bot.jobs import upkeep
 from core.rollout import commands as c
 from core.rollout.state.model import RolloutState
 from core.rollout.state.world import World, fold_events
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit import backup, restore
 from core.store.audit.verify import verify
 from core.store.database.connections import Database, connect

@@ -8,7 +8,7 @@ import pytest
 from core.rollout import commands as c
 from core.rollout.state.model import RolloutState
 from core.rollout.state.world import World
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.database.connections import Database
 from core.store.log import event_log
 from tests.store.test_tampering import unprotected

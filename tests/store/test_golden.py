@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from core.rollout import commands as c
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit.export import export_events
 from core.store.audit.verify import verify
 from core.store.errors import UnknownEvent

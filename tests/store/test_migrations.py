@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from core.rollout import commands as c
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit.export import import_events
 from core.store.audit.verify import verify
 from core.store.database.connections import connect

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from bot.jobs import upkeep
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.database.connections import Database, connect
 from core.store.log import event_log

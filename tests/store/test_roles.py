@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from core.rollout import commands as c
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.database import postgres_roles
 from core.store.database.connections import connect

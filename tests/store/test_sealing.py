@@ -9,7 +9,7 @@ from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.state import events as e
 from core.rollout.state.events import NewEvent
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit.export import export_events, import_events
 from core.store.audit.verify import verify
 from core.store.database.connections import connect

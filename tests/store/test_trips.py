@@ -13,7 +13,7 @@ from core.rollout import commands as c
 from core.rollout.state import events as e
 from core.rollout.state.events import NewEvent
 from core.rollout.state.model import RolloutState
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.coordination import timers
 from core.store.database import postgres_append

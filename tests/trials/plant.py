@@ -12,7 +12,6 @@ from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.jobs import looking
 from bot.process.flip_confirmation import FlipConfirmer
 from bot.sandbox import traffic
-from core import apply_file
 from core.files import build_plan
 from core.files.kinds.rollout_file import RolloutFile
 from core.files.read_file import parse_file
@@ -23,7 +22,8 @@ from core.rollout.plans.plan import Plan
 from core.rollout.serving import exposure
 from core.rollout.state.model import RolloutState
 from core.rollout.state.world import World
-from core.service import CommandOutcome, CommandRequest, RolloutService
+from core.service import apply_file
+from core.service.service import CommandOutcome, CommandRequest, RolloutService
 from core.store.coordination import outbox, processes
 from core.store.database.connections import Database
 from tests.trials.broken_driver import Trouble, troubled

@@ -14,7 +14,7 @@ from core.rollout.serving import exposure
 from core.rollout.state import events
 from core.rollout.state.model import UNDER_WAY_STATES, Rollout, RolloutState
 from core.rollout.state.world import World, fold_events
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.database.connections import Database
 from core.store.log import event_log

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.rollout import commands as c
 from core.rollout.state.world import World
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit import export
 from core.store.database.connections import connect
 from core.store.schema import migrations

@@ -24,7 +24,7 @@ from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.refusal import Conflict, Refused
 from core.rollout.state.model import UNDER_WAY_STATES, RolloutState
-from core.service import CommandRequest
+from core.service.service import CommandRequest
 from tests.trials import promises
 from tests.trials.length import pick
 from tests.trials.plant import DANA, LEE, MIRA, SURFACE, Clock, Process

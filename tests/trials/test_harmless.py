@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot import app
 from bot.jobs import looking
 from bot.settings import Settings
+from bot.startup import app
 from core.rollout.state.model import Rollout, RolloutState
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.database.connections import Database
 from tests.journey.crowd import Crowd
 from tests.rehearsal import EXAMPLES, TICK, Rehearsal

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit import export
 from core.store.audit.verify import verify
 from core.store.database.connections import connect

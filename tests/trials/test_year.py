@@ -13,7 +13,7 @@ from core.report_sources import digest_sources
 from core.rollout.plans.plan import Plan, Risk
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.database.connections import connect
 from core.store.log.event_log import StoredEvent

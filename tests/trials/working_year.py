@@ -10,12 +10,10 @@ import numpy as np
 from bot.http.observations import read_batch
 from bot.jobs import workspace_messages
 from bot.process.flip_confirmation import FlipConfirmer
-from core import apply_file, evaluation
 from core.evals.read_run import read_with_baseline
 from core.files.templates import TEMPLATES
 from core.flags.evaluation import choose_answer
 from core.flags.snapshot import FlagAnswer, Variant
-from core.outbox_tasks import MESSAGES, MessageTask
 from core.rollout import commands as c
 from core.rollout.context import ENGINE, Actor
 from core.rollout.decisions.eval_command import build_eval_command
@@ -23,7 +21,9 @@ from core.rollout.plans.plan import DEFAULT_EVAL_TERMS
 from core.rollout.refusal import Refused
 from core.rollout.serving import exposure
 from core.rollout.state.model import Rollout, RolloutState
-from core.service import CommandRequest, RolloutService
+from core.service import apply_file, evaluation
+from core.service.outbox_tasks import MESSAGES, MessageTask
+from core.service.service import CommandRequest, RolloutService
 from core.store.coordination import outbox, processes
 from core.store.observations import observation_sums
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.rendering import difference_words
+from bot.rendering.sentences import difference_words
 from core.versions.content_difference import FieldChange, compare_contents
 from core.versions.word_difference import PieceKind, compare_words
 

@@ -14,7 +14,8 @@ from bot.cli import session
 from bot.cli.agents.agent_server import build_agent_server, name_agent
 from bot.http.middleware.auth import AccessDenied, TokenAuth, TokenRole
 from bot.http.middleware.problems import build_denial
-from bot.process import listening_sockets, log_lines
+from bot.log_output import log_lines
+from bot.process import listening_sockets
 from core.rollout.context import Actor, slack_user_in
 
 if TYPE_CHECKING:

@@ -130,7 +130,7 @@ def _take_text(tool: Any) -> Any:
 
 def _log_to_standard_error() -> None:
     """Standard output belongs to the protocol, and what is printed by a command while it is caught to its answer."""
-    from bot.process.redaction import RedactingFormatter
+    from bot.log_output.redaction import RedactingFormatter
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(RedactingFormatter(build_redactor()))

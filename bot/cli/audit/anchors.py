@@ -81,9 +81,9 @@ def _load_from_file(file: Path) -> "list[Anchor]":
 def _load_from_slack(connection: "Connection", channels: Iterable[str]) -> "list[Anchor]":
     from slack_sdk.errors import SlackClientError
 
-    from bot.connections import build_web_client
     from bot.settings import SettingsError
     from bot.slack import posted_witnesses as in_slack
+    from bot.startup.connections import build_web_client
     from core.store.audit import anchors
 
     client = build_web_client(session.load_settings())

@@ -12,8 +12,8 @@ from bot.rendering import wording
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from core.replay import ReplayReport
     from core.rollout.state.model import Rollout
+    from core.service.replay import ReplayReport
 
 audit = typer.Typer(help="The audit log.", no_args_is_help=True)
 
@@ -68,7 +68,7 @@ def _replay_verdicts(connection: "Connection") -> "ReplayReport":
     """Replay all rollouts, with a progress bar on a terminal."""
     from rich.progress import Progress
 
-    from core import replay
+    from core.service import replay
     from core.store.observations import looks
 
     counts = looks.count_by_rollout(connection)
@@ -80,7 +80,7 @@ def _replay_verdicts(connection: "Connection") -> "ReplayReport":
 def _find_without_looks(connection: "Connection") -> "tuple[list[Rollout], list[Rollout]]":
     """Rollouts whose looks are gone: those that ended long enough ago for that, and the others."""
     from bot.settings import MIN_KEEP
-    from core import replay
+    from core.service import replay
     from core.store.world import ended_rollouts
 
     folded = (ended_rollouts.fold_rollout(connection, name) for name in replay.find_rollouts_without_looks(connection))
@@ -132,7 +132,7 @@ def why(
     number: Annotated[str, typer.Argument(help="A number of a digest, such as 2026-W48.lead_time, or a week.")],
 ) -> None:
     """Show the events of the log behind a number of the weekly digest, or all numbers of a week."""
-    from bot.rendering.answers import number_explained
+    from bot.rendering.answers.evidence import number_explained
     from core.digests.week import parse_week
     from core.report_sources import digest_sources
 

@@ -53,7 +53,7 @@ def import_results(
     """Hand the results of an offline run to the gate that waits for them. Exits with 0 if its terms are met."""
     from core.evals.eval_run import ReadingChoices, UnreadableEvals
     from core.rollout.decisions.eval_command import build_eval_command, find_waiting_rollout
-    from core.service import CommandRequest
+    from core.service.service import CommandRequest
 
     form: OutputFormat = "json" if as_json else format
     with session.open_service() as service:

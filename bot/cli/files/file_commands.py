@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from bot.rendering.answers.version_answers import VersionPair
+    from bot.rendering.answers.served.version_answers import VersionPair
     from core.files.kinds.rollout_file import RolloutFile
     from core.files.read_file import AnyFile
     from core.files.syntax.problems import FileProblem, UnreadableFile
@@ -192,8 +192,8 @@ def load_plan(path: Path, world: "World", now: "datetime") -> "tuple[Plan, tuple
 
 
 def _build_plan(file: "RolloutFile", world: "World", now: "datetime") -> "tuple[Plan, tuple[FileProblem, ...]]":
-    from core import apply_file
     from core.files.syntax import problems
+    from core.service import apply_file
 
     try:
         return apply_file.plan_from_file(file, world, now, lambda handle: handle)
@@ -221,9 +221,9 @@ def apply(
     files: Annotated[list[Path], typer.Argument(help="Surface, policy or rollout files.")], as_json: Json = False
 ) -> None:
     """Apply files in order. Applying the same content again changes nothing."""
-    from bot.connections import build_handle_resolver, build_outbound_client
-    from core import apply_file
+    from bot.startup.connections import build_handle_resolver, build_outbound_client
     from core.files.syntax import problems
+    from core.service import apply_file
 
     # read all files first, so that a missing one stops the command before anything is applied
     texts = [_read_text(path) for path in files]

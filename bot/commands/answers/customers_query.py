@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from bot.commands import request
 from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import CommandContext
-from bot.rendering.answers import customers
+from bot.rendering.answers.served import customers
 from bot.rendering.blocks.blocks import Message
 from core.rollout import permission
 from core.rollout.state.model import Rollout

@@ -7,12 +7,12 @@ from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import summary
-from core import evaluation
 from core.judging.report.series import SeriesPoint
 from core.rollout.refusal import NotFound
 from core.rollout.state.events import EvidenceRecorded
 from core.rollout.state.evolve import evolve
 from core.rollout.state.model import Rollout
+from core.service import evaluation
 
 
 def _answer_summary(parsed: ParsedCommand, context: CommandContext) -> Message:

@@ -14,7 +14,7 @@ from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.world import World
 from core.rollout.workspace.subscriptions import Subscriber
-from core.service import CommandRequest, RolloutService
+from core.service.service import CommandRequest, RolloutService
 
 A_WEEK = timedelta(days=7)
 

@@ -7,12 +7,12 @@ from bot.commands import request
 from bot.commands.parsing.grammar import ParsedCommand, format_command
 from bot.commands.request import CommandContext
 from bot.rendering import wording
-from bot.rendering.answers import explain, metrics
+from bot.rendering.answers.evidence import explain, metrics
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.numbers import segments
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
-from core import complaint_watch, evaluation
 from core.rollout.state.model import Rollout
+from core.service import complaint_watch, evaluation
 
 COMPLAINTS = "complaint_rate"
 

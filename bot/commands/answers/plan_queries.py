@@ -29,7 +29,7 @@ from core.rollout.state.events import ConcernRaised, Planned
 from core.rollout.state.history import HistoryEntry
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
-from core.service import RolloutService
+from core.service.service import RolloutService
 
 
 def load_rollout_outlook(service: RolloutService, rollout: Rollout, now: datetime) -> PlanOutlook:

@@ -6,7 +6,7 @@ from bot.commands import request
 from bot.commands.answers import plan_queries
 from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import CommandContext
-from bot.rendering.answers import baseline
+from bot.rendering.answers.evidence import baseline
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import review
 from bot.rendering.messages.workspace import digest

@@ -7,12 +7,12 @@ from bot.commands import request
 from bot.commands.answers import customers_query, whois_query
 from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import CommandContext
-from bot.rendering.answers import checks, history, notice_overview, samples, status
+from bot.rendering.answers import history, notice_overview, status
+from bot.rendering.answers.evidence import checks, samples
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.documents import history_file
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
 from bot.rendering.messages import card
-from core import evaluation
 from core.report_sources import eval_coverage
 from core.rollout import permission
 from core.rollout.concurrency import start_queue
@@ -22,6 +22,7 @@ from core.rollout.context import is_same_person
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
+from core.service import evaluation
 from core.store.observations import judging_accounts, shadow_samples
 
 

@@ -7,8 +7,8 @@ from bot.commands import page_offers, request
 from bot.commands.parsing import resolve
 from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import ClarificationNeeded, CommandContext
-from bot.rendering.answers import version_answers
-from bot.rendering.answers.version_answers import VersionPair
+from bot.rendering.answers.served import version_answers
+from bot.rendering.answers.served.version_answers import VersionPair
 from bot.rendering.blocks.blocks import Message
 from core.rollout import permission
 from core.rollout.plans.plan import Plan
@@ -16,7 +16,7 @@ from core.rollout.refusal import NotFound, Refused
 from core.rollout.state.model import Rollout
 from core.rollout.state.surface import Surface, SurfaceEvent
 from core.rollout.state.world import World
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.versions.content_difference import compare_contents
 from core.versions.version_history import VersionRecord, fold_versions
 

@@ -7,8 +7,8 @@ from bot.commands import request
 from bot.commands.parsing import typed_times
 from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import ClarificationNeeded, CommandContext
-from bot.rendering.answers import whois
-from bot.rendering.answers.whois import UnitHistory
+from bot.rendering.answers.served import whois
+from bot.rendering.answers.served.whois import UnitHistory
 from bot.rendering.blocks.blocks import Message
 from core.rollout.serving import assignment_history
 from core.rollout.serving.assignment_history import FlagsInterval

@@ -12,7 +12,7 @@ from core.rollout import commands as c
 from core.rollout.refusal import NotFound
 from core.rollout.serving import strata
 from core.rollout.state.model import Rollout
-from core.service import CommandOutcome, CommandRequest, RolloutService
+from core.service.service import CommandOutcome, CommandRequest, RolloutService
 
 IdempotencyKey = Annotated[
     str,

@@ -13,7 +13,7 @@ from bot.rendering.json.digests import digest_to_json
 from core.digests.week import parse_week
 from core.report_sources import digest_sources
 from core.rollout.refusal import Refused
-from core.service import RolloutService
+from core.service.service import RolloutService
 
 
 def build_router(service: RolloutService, auth: TokenAuth, now: Callable[[], datetime]) -> APIRouter:

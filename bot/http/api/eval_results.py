@@ -22,7 +22,7 @@ from core.evals.eval_run import ReadingChoices, UnreadableEvals
 from core.evals.formats.plain_cases import read_json_cases
 from core.rollout.commands import RecordEval
 from core.rollout.decisions.eval_command import build_eval_command
-from core.service import RolloutService
+from core.service.service import RolloutService
 
 _HINT = "A run is a file of an eval tool, JUnit XML, CSV, Parquet, or a list of cases with case, category and pass."
 _MOST_UNPACKED = 32 * 1024 * 1024  # bytes: 32 times what a body may hold, so that callers cannot fill the memory

@@ -14,12 +14,12 @@ from bot.http.middleware.auth import Caller, TokenAuth, TokenRole
 from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.middleware.problems import build_problem
 from bot.http.openapi import file_responses
-from core.apply_file import apply_text
 from core.files.kinds.policy_file import PolicyFile
 from core.files.kinds.surface_file import SurfaceFile
 from core.files.read_file import parse_file
 from core.files.syntax.problems import UnreadableFile, to_json
-from core.service import RolloutService
+from core.service.apply_file import apply_text
+from core.service.service import RolloutService
 
 
 def add_route(

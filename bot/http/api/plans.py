@@ -18,7 +18,7 @@ from bot.rendering.documents import plan_document
 from bot.rendering.json.plans import plan_to_json
 from core.files.syntax.problems import UnreadableFile, to_json
 from core.report_sources.planned_file import plan_files
-from core.service import RolloutService
+from core.service.service import RolloutService
 
 MARKDOWN = "text/markdown"
 

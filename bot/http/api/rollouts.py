@@ -15,14 +15,13 @@ from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.openapi import rollout_responses
 from bot.http.openapi.schemas import PROBLEMS
 from bot.rendering import csv_text
-from bot.rendering.answers import customers
-from bot.rendering.answers.baseline import baseline_to_json
+from bot.rendering.answers.evidence.baseline import baseline_to_json
+from bot.rendering.answers.served import customers
 from bot.rendering.json.evidence import evidence_to_json
 from bot.rendering.json.reviews import review_to_json
 from bot.rendering.json.rollouts import bundle_to_json, event_to_json, rollout_to_json
 from bot.rendering.json.strata import strata_to_json
 from bot.rendering.numbers.latest_numbers import select_latest
-from core.evaluation import load_judging_spend, load_newest_judgement, load_soft_errors
 from core.files.rollout_form import suggest_limits
 from core.report_sources import review_sources
 from core.report_sources.strata_sources import load_strata
@@ -31,7 +30,8 @@ from core.rollout.concurrency import bundles
 from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.refusal import NotFound
 from core.rollout.state.model import RolloutState
-from core.service import CommandOutcome, RolloutService
+from core.service.evaluation import load_judging_spend, load_newest_judgement, load_soft_errors
+from core.service.service import CommandOutcome, RolloutService
 
 
 def build_router(

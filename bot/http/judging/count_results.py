@@ -12,7 +12,7 @@ from bot.http.observations.read_batch import AcceptedItem, CheckedBatch
 from core.flags.placement import MAX_LATENESS, Placement
 from core.flags.snapshot import Snapshot, Variant
 from core.metrics.observation import Observation
-from core.rollout.rubrics import find_criteria
+from core.rollout.judging.rubrics import find_criteria
 from core.rollout.state.world import World
 from core.shadow_eval.rubric import UnknownCriterion, read_scores
 from core.shadow_eval.samples import ShadowSample

@@ -18,10 +18,10 @@ from bot.http.middleware.problems import build_problem
 from bot.http.observations.writer import ObservationWriter, TooManyBatches, TransactionWork
 from bot.http.openapi.schemas import PROBLEMS
 from core.flags.snapshot import Snapshot
-from core.rollout.judging_limits import list_hand_out_terms
+from core.rollout.judging.judging_limits import list_hand_out_terms
+from core.rollout.judging.rubrics import find_criteria
 from core.rollout.refusal import Refused
-from core.rollout.rubrics import find_criteria
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.shadow_eval.rubric import HIGHEST, LOWEST, MOST_CRITERIA, JudgingCriterion, describe_criteria
 from core.shadow_eval.spending import MOST_TOLD
 from core.store.observations import shadow_samples

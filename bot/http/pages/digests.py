@@ -21,7 +21,7 @@ from core.digests.week import Week, parse_week, week_of
 from core.digests.year import WeekRow
 from core.report_sources import digest_sources
 from core.rollout.refusal import Refused
-from core.service import RolloutService
+from core.service.service import RolloutService
 
 
 def add_to(

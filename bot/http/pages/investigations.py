@@ -13,7 +13,7 @@ from bot.rendering.numbers.latest_numbers import LatestNumbers
 from core.report_sources import investigation_sources
 from core.reviews.investigation import Investigation
 from core.rollout.refusal import NotFound
-from core.service import RolloutService
+from core.service.service import RolloutService
 
 
 def add_to(pages: APIRouter, service: RolloutService, auth: TokenAuth, render_page: RenderPage) -> None:

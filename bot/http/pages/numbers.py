@@ -9,12 +9,12 @@ from bot.rendering.charts import svg as drawing
 from bot.rendering.neighbours import shared_words
 from bot.rendering.numbers import measure_rows, segments, technical_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
-from core import evaluation
 from core.judging.model.verdict import Finding, Measure
 from core.rollout.concurrency import shared_parts
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
-from core.service import RolloutService
+from core.service import evaluation
+from core.service.service import RolloutService
 
 MAX_CHARTS = 6  # per page
 

@@ -10,7 +10,7 @@ from bot.rendering.messages import plan_facts
 from bot.rendering.messages.plan_facts import FactSection
 from core.rollout.state.history import HistoryEntry
 from core.rollout.state.model import Rollout
-from core.service import RolloutService
+from core.service.service import RolloutService
 
 
 def build_plan_sections(

@@ -14,7 +14,7 @@ from bot.rendering.numbers.reports import review_words
 from core.report_sources import review_sources
 from core.reviews.draft import ReviewDraft
 from core.rollout.refusal import NotFound
-from core.service import RolloutService
+from core.service.service import RolloutService
 
 
 class RenderPage(Protocol):

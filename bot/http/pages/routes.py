@@ -20,14 +20,14 @@ from bot.http.pages.version_page import build_version_page
 from bot.process.page_links import PARAMETER
 from bot.process.process_state import ProcessStatus
 from bot.rendering import wording
-from bot.rendering.answers import history, strata
+from bot.rendering.answers import history
+from bot.rendering.answers.evidence import strata
 from bot.rendering.documents import history_file
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
 from bot.rendering.messages.audience import holdout_words, layer_words
 from bot.rendering.neighbours import neighbour_words, queue_words, shared_words
 from bot.rendering.numbers import judge_words, soft_error_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
-from core import evaluation
 from core.judging.model.judgement import Judgement
 from core.report_sources.strata_sources import load_strata
 from core.rollout import permission
@@ -37,7 +37,8 @@ from core.rollout.refusal import NotFound
 from core.rollout.state.events import EvidenceRecorded, RolloutEvent
 from core.rollout.state.evolve import evolve
 from core.rollout.state.model import TERMINAL_STATES, Rollout
-from core.service import RolloutService
+from core.service import evaluation
+from core.service.service import RolloutService
 from core.store.log.event_log import StoredEvent
 
 ROLLOUTS_PER_PAGE = 50

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.commands.answers import version_queries
-from bot.rendering import difference_words, wording
-from bot.rendering.answers import version_answers
-from bot.rendering.answers.version_answers import VersionPair
+from bot.rendering import wording
+from bot.rendering.answers.served import version_answers
+from bot.rendering.answers.served.version_answers import VersionPair
 from bot.rendering.documents import difference_text
+from bot.rendering.sentences import difference_words
 from core.rollout.plans.plan import content_hash
 from core.rollout.refusal import NotFound
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.versions.version_history import VersionRecord
 from core.versions.word_difference import TextPiece
 

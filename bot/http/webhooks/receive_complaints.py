@@ -14,7 +14,7 @@ from bot.http.webhooks.read_complaint import HelpDeskDelivery, MalformedDelivery
 from bot.http.webhooks.signatures import HelpDesk, SignatureRefused, verify_signature
 from core.rollout import commands as c
 from core.rollout.context import Actor
-from core.service import CommandRequest, RolloutService
+from core.service.service import CommandRequest, RolloutService
 
 _TITLES = {HelpDesk.ZENDESK: "Zendesk", HelpDesk.INTERCOM: "Intercom", HelpDesk.STANDARD: "the help desk"}
 

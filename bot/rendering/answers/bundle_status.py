@@ -3,10 +3,11 @@
 from collections import Counter
 from datetime import datetime
 
-from bot.rendering import headline, wording
+from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.neighbours import bundle_words
+from bot.rendering.sentences import headline
 from core.rollout.concurrency import readiness, start_queue
 from core.rollout.concurrency.bundles import Bundle
 from core.rollout.plans.bundle_order import BundleOrder

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.rendering import headline, schedule, wording
+from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons, inputs
 from bot.rendering.blocks.blocks import Block
 from bot.rendering.messages.notices import notice, subscription_messages
+from bot.rendering.sentences import headline, schedule
 from core.rollout.decisions import gating
 from core.rollout.plans.plan import NoticePlan
 from core.rollout.state.model import Rollout, RolloutState

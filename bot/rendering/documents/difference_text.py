@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bot.rendering import difference_words, wording
-from bot.rendering.answers.version_answers import VersionPair
+from bot.rendering import wording
+from bot.rendering.answers.served.version_answers import VersionPair
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block
+from bot.rendering.sentences import difference_words
 from core.versions.content_difference import FieldChange, TextChange
 from core.versions.word_difference import PieceKind, TextPiece
 

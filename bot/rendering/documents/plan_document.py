@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bot.rendering import wording
 from bot.rendering.answers.planning import plan_foresight, plan_outlook
-from bot.rendering.answers.version_answers import VersionPair
+from bot.rendering.answers.served.version_answers import VersionPair
 from bot.rendering.markup import escape_markdown
 from bot.rendering.messages import plan_facts
 from bot.rendering.messages.plan_facts import FactSection

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bot.rendering.answers.planning import plan_foresight
-from bot.rendering.answers.version_answers import VersionPair
+from bot.rendering.answers.served.version_answers import VersionPair
 from bot.rendering.documents import difference_text
 from bot.rendering.neighbours import shared_words
 from bot.rendering.numbers.detectability import power_words, unseen_by_evals

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from bot.rendering import headline, wording
+from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import plan_facts
 from bot.rendering.messages.plan_facts import DecisionFacts, FactSection
+from bot.rendering.sentences import headline
 from core.rollout.decisions import gating
 from core.rollout.state.events import ApprovalRequested, Approved
 from core.rollout.state.model import Rollout

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TypeAlias, assert_never
 
-from bot.rendering import headline, wording
+from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import event_lines
@@ -12,6 +12,7 @@ from bot.rendering.messages.audience import conversation_words, holdout_words, l
 from bot.rendering.neighbours import neighbour_words
 from bot.rendering.numbers import eval_words, judge_words, segments, tester_words
 from bot.rendering.numbers.detectability import blind_spot_words, known_areas, unknown_unit_words
+from bot.rendering.sentences import headline
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Cleared, Continue, NoControl
 from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import assert_never
 
-from bot.rendering import headline, wording
+from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import decision
@@ -12,6 +12,7 @@ from bot.rendering.messages.audience import conversation_words, holdout_words, l
 from bot.rendering.neighbours import bundle_words, queue_words
 from bot.rendering.numbers import eval_words, judge_words, measure_rows, tester_words
 from bot.rendering.numbers.detectability import blind_spot_words
+from bot.rendering.sentences import headline
 from core import durations
 from core.rollout.plans.plan import StageKind
 from core.rollout.plans.renewal import PlanRenewal

@@ -1,9 +1,10 @@
 """The question to a tester, or to a channel of them: what may feel different, and buttons to say how it is."""
 
-from bot.rendering import headline, wording
+from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.numbers import tester_words
+from bot.rendering.sentences import headline
 from core.rollout.commands import VOTE_CHOICES, WITHDRAW_VOTE
 from core.rollout.state.events import VoteCast
 from core.rollout.state.model import Rollout

@@ -4,16 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from bot.rendering import difference_words, headline, wording
+from bot.rendering import wording
 from bot.rendering.messages.audience import conversation_words, holdout_words, layer_words, stratum_words
 from bot.rendering.neighbours import neighbour_words
 from bot.rendering.numbers import eval_words, measure_rows, noticed_words, segments, technical_words
 from bot.rendering.numbers.detectability import blind_spot_words, power_words, unknown_unit_words, unseen_by_evals
 from bot.rendering.numbers.latest_numbers import detection_power
+from bot.rendering.sentences import difference_words, headline
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.outlook import PlanOutlook
-from core.judging.model import limits
-from core.judging.model.limits import Limit, LimitKind, LimitRole
+from core.judging.limits import limits
+from core.judging.limits.limits import Limit, LimitKind, LimitRole
 from core.judging.model.verdict import Measure
 from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours
 from core.rollout.permission import ApproverRule

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from bot.rendering import headline, wording
+from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import charts, svg
@@ -21,6 +21,7 @@ from bot.rendering.numbers import (
 )
 from bot.rendering.numbers.detectability import blind_spot_words, known_areas, unknown_unit_words
 from bot.rendering.numbers.latest_numbers import detection_power
+from bot.rendering.sentences import headline
 from core.judging.model import verdict as v
 from core.judging.report.series import SeriesPoint
 from core.rollout.state.events import EvidenceRecorded

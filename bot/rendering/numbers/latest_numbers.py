@@ -6,7 +6,7 @@ from datetime import datetime
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Finding, Measure
 from core.judging.report.power import Power, estimate_power
-from core.rollout import judging_question
+from core.rollout.judging import judging_question
 from core.rollout.state.model import Rollout
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from bot.rendering import headline, wording
+from bot.rendering import wording
 from bot.rendering.numbers import measure_rows, tester_words
+from bot.rendering.sentences import headline
 from core.judging.model.verdict import Measure, is_beyond_chance
 from core.metrics.own_metrics import JUDGED_PREFIX
 from core.rollout.state.model import Rollout

@@ -9,7 +9,7 @@ from bot.slack import manifest
 from bot.slack.forms import complaint_form
 from bot.slack.slack_requests import Body, SlackRequests, build_form_key, parse_origin
 from core.rollout.refusal import Refused
-from core.service import RolloutService
+from core.service.service import RolloutService
 
 VERB = "complaint"
 

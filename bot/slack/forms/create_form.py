@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.rendering import headline, wording
+from bot.rendering import wording
 from bot.rendering.blocks import blocks, inputs
 from bot.rendering.blocks.blocks import Block
+from bot.rendering.sentences import headline
 from core import durations
 from core.files import rollout_form as fields
 from core.files.kinds.rollout_file import load_template_stages

@@ -20,8 +20,6 @@ from bot.slack.directory import SlackDirectory
 from bot.slack.forms import create_form, plan_preview
 from bot.slack.forms.plan_preview import FileTooLong, PlanPreview
 from bot.slack.slack_requests import Body, SlackOrigin, SlackRequests, parse_command_origin, parse_origin
-from core import apply_file
-from core.apply_file import AppliedFile
 from core.files import rollout_form
 from core.files.kinds.rollout_file import RolloutFile
 from core.files.read_file import parse_file
@@ -30,7 +28,9 @@ from core.files.syntax.problems import UnreadableFile, select_errors
 from core.report_sources.planned_file import load_outlook
 from core.rollout.refusal import NotFound, Refused
 from core.rollout.state.world import World
-from core.service import CommandRequest, RolloutService
+from core.service import apply_file
+from core.service.apply_file import AppliedFile
+from core.service.service import CommandRequest, RolloutService
 
 VERB = "create"
 _FILENAME = "rollout.yaml"

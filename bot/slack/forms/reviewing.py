@@ -10,7 +10,7 @@ from bot.slack import clicks, views
 from bot.slack.forms import review_form
 from bot.slack.slack_requests import Body, SlackRequests, build_form_key, parse_origin
 from core.report_sources import review_sources
-from core.service import RolloutService
+from core.service.service import RolloutService
 
 VERB = "review"
 

@@ -26,7 +26,7 @@ from core.files.kinds.policy_file import PolicyFile, policy_from_file
 from core.files.kinds.rollout_file import RolloutFile
 from core.files.kinds.surface_file import SurfaceFile, surface_from_file
 from core.files.read_file import AnyFile
-from core.files.syntax import metric_terms
+from core.files.sections import metric_terms
 from core.files.syntax.problems import FileProblem, UnreadableFile
 from core.files.templates import TEMPLATES
 from core.rollout.plans.plan import Risk, content_hash

@@ -10,7 +10,7 @@ from core.files.foresight.known_traffic import assume_traffic
 from core.files.foresight.layer_reach import narrow_surface
 from core.files.kinds.rollout_file import RolloutFile
 from core.files.syntax.problems import FieldPath, FileProblem
-from core.judging.model.limits import LimitKind, LimitRole, format_rounded
+from core.judging.limits.limits import LimitKind, LimitRole, format_rounded
 from core.rollout.plans.policy import DEFAULT_POLICY, Policy
 from core.rollout.state.surface import Surface
 

@@ -13,8 +13,8 @@ from core.files.foresight.comparison_power import (
 from core.files.foresight.known_traffic import assume_traffic, recall_traffic
 from core.files.foresight.layer_reach import narrow_traffic
 from core.files.kinds.rollout_file import RolloutFile
+from core.files.sections.stage_terms import AbStage
 from core.files.syntax.problems import FieldPath, FileProblem
-from core.files.syntax.stage_terms import AbStage
 from core.judging.report.horizon import has_fixed_test
 from core.rollout.plans.policy import DEFAULT_POLICY, Policy
 from core.rollout.state.surface import Surface

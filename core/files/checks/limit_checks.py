@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from core.files.build_plan import build_limits
 from core.files.kinds.rollout_file import RolloutFile
-from core.files.syntax.limit_terms import LimitTerms
+from core.files.sections.limit_terms import LimitTerms
 from core.files.syntax.problems import FieldPath, FileProblem
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.rollout.plans.plan import Expectation, Risk
 
 WATCHED_METRICS = {

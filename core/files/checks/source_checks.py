@@ -7,8 +7,8 @@ from core.files.kinds.rollout_file import RolloutFile
 from core.files.kinds.surface_file import SurfaceFile
 from core.files.syntax.problems import FieldPath, FileProblem
 from core.files.syntax.suggest import suggest_nearest
+from core.judging.limits.limits import LimitKind
 from core.judging.model.evidence import REQUESTS
-from core.judging.model.limits import LimitKind
 from core.metrics.catalogue import AVERAGES, CATALOGUE, COUNTED_AT_INTAKE, FEEDS, Metric, MetricKind
 from core.rollout.plans.plan import StageKind
 from core.rollout.state.sources import SourceTerms

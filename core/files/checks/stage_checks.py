@@ -6,8 +6,8 @@ from datetime import timedelta
 from core import durations
 from core.files.foresight.layer_reach import narrow_surface
 from core.files.kinds.rollout_file import RolloutFile
+from core.files.sections.stage_terms import AbStage, CohortStage, RampStage
 from core.files.syntax.problems import FieldPath, FileProblem, Severity
-from core.files.syntax.stage_terms import AbStage, CohortStage, RampStage
 from core.files.syntax.units import LONGEST_DURATION, format_duration
 from core.files.templates import TEMPLATES
 from core.judging.report.horizon import has_fixed_test

@@ -14,8 +14,8 @@ from statistics import NormalDist
 from core import durations
 from core.files.foresight.known_traffic import KnownTraffic
 from core.files.foresight.readings_needed import compute_variation
-from core.files.syntax.holdout_terms import LARGEST_HOLDOUT
-from core.judging.model.limits import Limit, LimitScale
+from core.files.sections.holdout_terms import LARGEST_HOLDOUT
+from core.judging.limits.limits import Limit, LimitScale
 from core.judging.report.horizon import ALPHA
 from core.metrics.catalogue import DesiredDirection, MarginScale, Metric, MetricKind
 from core.metrics.typical_levels import MetricLevel

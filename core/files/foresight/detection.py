@@ -10,7 +10,7 @@ from math import exp, inf
 
 from core.files.foresight.known_traffic import KnownTraffic
 from core.files.foresight.readings_needed import evidence_needed, readings_to_clear, readings_to_notice
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.typical_levels import JUDGED_METRICS, MetricLevel
 from core.rollout.plans.plan import Plan, Risk, Stage
 from core.rollout.plans.policy import DEFAULT_POLICY, GrowOn, Policy

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from core.judging.limits.limits import NEW_CATEGORY_METRIC
 from core.judging.look import bucket_sums
 from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, REQUESTS, EvidenceSums
-from core.judging.model.limits import NEW_CATEGORY_METRIC
 from core.metrics.catalogue import CATALOGUE, Metric, MetricKind
 from core.metrics.typical_levels import TYPICAL, MetricLevel, assume_level
 from core.rollout.state.model import Rollout

@@ -7,7 +7,7 @@ from math import ceil, floor, log10
 from core.files.foresight import detection
 from core.files.foresight.detection import DetectionDesign, LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
-from core.judging.model.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.plans.plan import Stage
 

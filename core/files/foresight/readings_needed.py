@@ -9,9 +9,9 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from core.judging.limits.hypothesis import build_harm_hypotheses, build_noninferiority_hypotheses
+from core.judging.limits.limits import Limit, LimitKind, LimitScale
 from core.judging.model import alpha_shares
-from core.judging.model.hypothesis import build_harm_hypotheses, build_noninferiority_hypotheses
-from core.judging.model.limits import Limit, LimitKind, LimitScale
 from core.metrics.catalogue import MetricKind
 from core.metrics.typical_levels import MetricLevel
 from core.stats import noninferiority_planning as clearing_stats

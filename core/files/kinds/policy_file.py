@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 from pydantic import WithJsonSchema as Schema
 
+from core.files.sections.metric_terms import MetricList
 from core.files.syntax import times
 from core.files.syntax.fields import (
     Channel,
@@ -21,7 +22,6 @@ from core.files.syntax.fields import (
     field_error,
     only_value,
 )
-from core.files.syntax.metric_terms import MetricList
 from core.flags.bucketing import percent_to_ppm
 from core.rollout.plans import policy as values
 from core.rollout.plans.layers import Layer, divide_equally

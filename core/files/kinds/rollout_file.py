@@ -7,8 +7,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, PlainValidator, PrivateAttr, ValidationInfo, model_validator
 from pydantic import WithJsonSchema as Schema
 
+from core.files.sections.drives_terms import DrivesTerms
+from core.files.sections.holdout_terms import HoldoutTerms
+from core.files.sections.limit_terms import LimitTerms
+from core.files.sections.reverts_terms import RevertsTerms
+from core.files.sections.stage_terms import StageEntry
+from core.files.sections.tester_terms import Testers
 from core.files.syntax import times
-from core.files.syntax.drives_terms import DrivesTerms
 from core.files.syntax.fields import (
     Duration,
     Group,
@@ -27,11 +32,6 @@ from core.files.syntax.fields import (
     known_metrics,
     one_of,
 )
-from core.files.syntax.holdout_terms import HoldoutTerms
-from core.files.syntax.limit_terms import LimitTerms
-from core.files.syntax.reverts_terms import RevertsTerms
-from core.files.syntax.stage_terms import StageEntry
-from core.files.syntax.tester_terms import Testers
 from core.files.syntax.units import Unit
 from core.files.templates import DEFAULT_TEMPLATE, TEMPLATES
 from core.metrics.catalogue import CATALOGUE, Metric

@@ -5,8 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
-from core.files.syntax.anchor_terms import Anchors, Dollars
-from core.files.syntax.criterion_terms import Criteria
+from core.files.sections.anchor_terms import Anchors, Dollars
+from core.files.sections.criterion_terms import Criteria
+from core.files.sections.metric_terms import MetricList
+from core.files.sections.soft_error_terms import AnswerLanguage, AnswerReading, SoftErrorName, find_schema_problem
+from core.files.sections.source_terms import SourceFields
+from core.files.sections.tester_terms import Testers
 from core.files.syntax.fields import (
     Duration,
     Name,
@@ -19,10 +23,6 @@ from core.files.syntax.fields import (
     WrittenFile,
     field_error,
 )
-from core.files.syntax.metric_terms import MetricList
-from core.files.syntax.soft_error_terms import AnswerLanguage, AnswerReading, SoftErrorName, find_schema_problem
-from core.files.syntax.source_terms import SourceFields
-from core.files.syntax.tester_terms import Testers
 from core.metrics.catalogue import Metric
 from core.rollout.state.surface import JudgingTerms, SoftErrorTerms, SurfaceDeclared
 from core.shadow_eval.anchors import EVERY, LONGEST_EVERY, SHORTEST_EVERY

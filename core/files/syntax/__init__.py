@@ -1,1 +1,1 @@
-"""YAML to values that remember their line: units, times, and the terms of limits, stages and driven flags."""
+"""YAML to values that remember their line: fields, units, times, and what is said of what is wrong."""

@@ -8,9 +8,9 @@ import numpy as np
 
 from core.judging.engine import e_processes
 from core.judging.engine.increments import compute_increments
+from core.judging.limits.limits import Limit, LimitScale
 from core.judging.look.look import Look
 from core.judging.model.evidence import CANARY, CATEGORY_PREFIX, CONTROL, EVERYONE, REQUESTS
-from core.judging.model.limits import Limit, LimitScale
 from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question
 from core.judging.model.state import (
@@ -21,7 +21,7 @@ from core.judging.model.state import (
     build_total_key,
     is_overall_key,
 )
-from core.stats import proportion
+from core.stats.sequential import proportion
 
 GATE_REQUESTS = 100
 GATE_UNITS = 100

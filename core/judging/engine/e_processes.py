@@ -10,8 +10,8 @@ from core.judging.engine.increments import Increment
 from core.judging.model.evidence import EVERYONE
 from core.judging.model.question import Question
 from core.judging.model.state import EProcess, EProcessKind, JudgingState
-from core.stats import onset
 from core.stats.input_checks import Array, Side
+from core.stats.sequential import onset
 
 ONSET_INTERVAL = timedelta(minutes=5)
 """Interval between the possible onsets of harm."""

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.judging.limits.hypothesis import Hypothesis, build_harm_hypotheses, build_noninferiority_hypotheses
+from core.judging.limits.limits import Limit, LimitScale
 from core.judging.look import quantile_crossing
 from core.judging.look.count_new import exact_kernel_cell
 from core.judging.look.look import Look
 from core.judging.model.evidence import EVERYONE, REQUESTS
-from core.judging.model.hypothesis import Hypothesis, build_harm_hypotheses, build_noninferiority_hypotheses
-from core.judging.model.limits import Limit, LimitScale
 from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question
 from core.judging.model.state import CountTotals, EProcessKind, JudgingState
 from core.metrics.catalogue import MetricKind
-from core.stats import proportion, rate
 from core.stats.input_checks import Array, Side
+from core.stats.sequential import proportion, rate
 
 RATE_EDGE = 1e-6
 

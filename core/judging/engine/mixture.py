@@ -8,6 +8,8 @@ import numpy as np
 
 from core.judging.engine.accumulate import categories_in_control, is_gate_open
 from core.judging.engine.increments import RATE_EDGE
+from core.judging.limits.hypothesis import Hypothesis, build_harm_hypotheses, is_beyond_limit
+from core.judging.limits.limits import Limit
 from core.judging.look import quantile_crossing
 from core.judging.look.arm_comparison import ArmComparison
 from core.judging.look.count_new import exact_kernel_cell
@@ -30,14 +32,12 @@ from core.judging.model.alpha_shares import (
 )
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.evidence import CATEGORY_PREFIX, EVERYONE, REQUESTS, exceedance_cell
-from core.judging.model.hypothesis import Hypothesis, build_harm_hypotheses, is_beyond_limit
-from core.judging.model.limits import Limit
 from core.judging.model.question import Question
 from core.judging.model.state import Baseline, CountTotals, EProcessKind, JudgingState
 from core.metrics.catalogue import MetricKind
-from core.stats import mean, proportion
 from core.stats.heaviest_bucket import kl_divergence
 from core.stats.input_checks import Side
+from core.stats.sequential import mean, proportion
 
 MIN_RECENT_TRIALS = 20
 """Recent canary trials below which there is no recent estimate."""

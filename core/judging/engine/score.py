@@ -9,10 +9,10 @@ import numpy as np
 
 from core.judging.engine import mixture
 from core.judging.engine.mixture import MixtureTerm
+from core.judging.limits.limits import Limit
 from core.judging.look.look import Look
 from core.judging.model.alpha_shares import overall_share, segment_slot_share
 from core.judging.model.confidence_range import Estimate
-from core.judging.model.limits import Limit
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState, SegmentScore
 

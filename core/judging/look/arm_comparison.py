@@ -6,17 +6,18 @@ from math import isfinite, sqrt
 
 import numpy as np
 
+from core.judging.limits.hypothesis import build_harm_hypotheses, is_beyond_limit
+from core.judging.limits.limits import Limit
 from core.judging.look import bucket_sums, leave_one_out, unknown_units
 from core.judging.look.leave_one_out import LeaveOneOut, compute_design_effects
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, EvidenceSums
-from core.judging.model.hypothesis import build_harm_hypotheses, is_beyond_limit
-from core.judging.model.limits import Limit
 from core.judging.model.question import Question
 from core.judging.model.state import Baseline
 from core.metrics.catalogue import Metric, MetricKind
-from core.stats import clustering, mean, proportion, quantile
+from core.stats import clustering, quantile
 from core.stats.input_checks import Side
+from core.stats.sequential import mean, proportion
 
 MIN_RELATIVE_SPREAD = 0.01
 """A mean's values are assumed to vary by at least 1 % of their level, so that constant values give no infinite

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from core.judging.limits.limits import Limit
 from core.judging.look import bucket_sums
 from core.judging.model.evidence import (
     BUCKETS,
@@ -14,7 +15,6 @@ from core.judging.model.evidence import (
     EvidenceSums,
     exceedance_cell,
 )
-from core.judging.model.limits import Limit
 from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState

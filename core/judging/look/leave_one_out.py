@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.judging.look import bucket_sums
 from core.metrics.catalogue import AVERAGES, MetricKind
-from core.stats import clustering, heaviest_bucket, mean, proportion
+from core.stats import clustering, heaviest_bucket
 from core.stats.input_checks import Side
+from core.stats.sequential import mean, proportion
 
 Ints: TypeAlias = NDArray[np.int64]
 

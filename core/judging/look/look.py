@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from core.judging.limits.hypothesis import build_harm_hypotheses, build_noninferiority_hypotheses
 from core.judging.look import bucket_sums, quantile_crossing, segment_slots
 from core.judging.look.arm_comparison import (
     ArmComparison,
@@ -27,7 +28,6 @@ from core.judging.model.evidence import (
     capped_cell,
     exceedance_cell,
 )
-from core.judging.model.hypothesis import build_harm_hypotheses, build_noninferiority_hypotheses
 from core.judging.model.judge_trust import JudgeNews
 from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from core.judging.limits.hypothesis import Hypothesis, build_harm_hypotheses, build_noninferiority_hypotheses
+from core.judging.limits.limits import Limit
 from core.judging.look import bucket_sums
 from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, EvidenceSums
-from core.judging.model.hypothesis import Hypothesis, build_harm_hypotheses, build_noninferiority_hypotheses
-from core.judging.model.limits import Limit
 from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question
 from core.judging.model.state import Baseline, Threshold

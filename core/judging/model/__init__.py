@@ -1,1 +1,1 @@
-"""Value types of a judgement: limits, the question, the evidence, the state between looks and the verdict."""
+"""Value types of a judgement: the question, the evidence, the state between looks and the verdict."""

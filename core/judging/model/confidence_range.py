@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from math import hypot
 
-from core.judging.model.limits import Limit, LimitScale
+from core.judging.limits.limits import Limit, LimitScale
 from core.metrics.catalogue import MarginScale, Metric, MetricKind
-from core.stats import mean, proportion
+from core.stats.sequential import mean, proportion
 
 ALPHA = 0.05
 MIN_REQUESTS_FOR_RANGE = 30  # canary requests; below this a normal approximation is meaningless

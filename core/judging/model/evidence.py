@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from core.judging.model.limits import Limit, LimitKind
+from core.judging.limits.limits import Limit, LimitKind
 from core.metrics.catalogue import MetricKind
 
 Arm: TypeAlias = Literal["canary", "control"]

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from core.judging.model.default_limits import ExpectedChange
+from core.judging.limits.default_limits import ExpectedChange
+from core.judging.limits.limits import Limit, LimitRole
 from core.judging.model.evidence import capped_cell
-from core.judging.model.limits import Limit, LimitRole
 from core.metrics.catalogue import CATALOGUE, Metric
 
 ALL_SEGMENTS = "*"

@@ -5,12 +5,12 @@ from math import sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
+from core.judging.limits.limits import Limit
 from core.judging.look.arm_comparison import ArmComparison
 from core.judging.look.look import Look
 from core.judging.model import confidence_range
 from core.judging.model.comparison import CourseDay, MetricCourse, Trend
 from core.judging.model.confidence_range import Estimate
-from core.judging.model.limits import Limit
 from core.judging.model.question import Question
 from core.metrics.catalogue import Metric, MetricKind
 

@@ -1,7 +1,7 @@
 """Compare a metric's change with what its owner expected."""
 
+from core.judging.limits.default_limits import ExpectedChange
 from core.judging.model.confidence_range import Estimate
-from core.judging.model.default_limits import ExpectedChange
 from core.judging.model.verdict import AsExpected
 from core.metrics.catalogue import MarginScale, Metric
 

@@ -3,18 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from core.judging.limits.limits import NEW_CATEGORY_METRIC, LimitKind, LimitScale
 from core.judging.look.arm_comparison import ArmComparison
 from core.judging.look.look import Look
 from core.judging.model import confidence_range
 from core.judging.model.comparison import Advice, HorizonComparison, MetricCourse
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.evidence import BUCKETS
-from core.judging.model.limits import NEW_CATEGORY_METRIC, LimitKind, LimitScale
 from core.judging.model.question import Question
 from core.judging.model.verdict import HarmDirection, Measure, MeasureLabel
 from core.judging.report.measures import ONE_BUCKET_NOTE
 from core.metrics.catalogue import DesiredDirection, MarginScale, Metric, MetricKind
-from core.stats.horizon import fixed_interval
+from core.stats.fixed_horizon.horizon import fixed_interval
 
 ALPHA = 0.05
 """Chance that any of the ranges misses its true difference."""

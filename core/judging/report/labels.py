@@ -1,9 +1,9 @@
 """The label of a summary row: fine, better, slightly worse, worse, or not enough data."""
 
 from core.judging.engine.accumulate import GATE_REQUESTS
+from core.judging.limits.hypothesis import build_harm_hypotheses, is_beyond_limit
+from core.judging.limits.limits import Limit, LimitKind, LimitRole
 from core.judging.model.confidence_range import Estimate
-from core.judging.model.hypothesis import build_harm_hypotheses, is_beyond_limit
-from core.judging.model.limits import Limit, LimitKind, LimitRole
 from core.judging.model.verdict import MeasureLabel
 from core.metrics.catalogue import DesiredDirection, Metric
 

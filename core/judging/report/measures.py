@@ -9,15 +9,15 @@ import numpy as np
 from core.flags.flows import FLOW
 from core.judging.engine.accumulate import GATE_REQUESTS, categories_in_control
 from core.judging.engine.score import CriterionScore
+from core.judging.limits.default_limits import FALSE_DISCOVERY_RATE
+from core.judging.limits.hypothesis import build_harm_hypotheses, is_beyond_limit
+from core.judging.limits.limits import CATEGORY_UNIT, NEW_CATEGORY_METRIC, Limit, LimitKind, format_limit
 from core.judging.look.arm_comparison import ArmComparison
 from core.judging.look.look import Look
 from core.judging.model import confidence_range
 from core.judging.model.alpha_shares import overall_share, segment_slot_share
 from core.judging.model.confidence_range import Estimate
-from core.judging.model.default_limits import FALSE_DISCOVERY_RATE
 from core.judging.model.evidence import CATEGORY_PREFIX, EVERYONE, OTHER_NAME, REQUESTS
-from core.judging.model.hypothesis import build_harm_hypotheses, is_beyond_limit
-from core.judging.model.limits import CATEGORY_UNIT, NEW_CATEGORY_METRIC, Limit, LimitKind, format_limit
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import HarmDirection, Measure, MeasureLabel

@@ -5,8 +5,8 @@ from datetime import timedelta
 from math import exp, isfinite
 from typing import assert_never
 
+from core.judging.limits.limits import NEW_CATEGORY_METRIC
 from core.judging.model.confidence_range import MIN_REQUESTS_FOR_RANGE
-from core.judging.model.limits import NEW_CATEGORY_METRIC
 from core.judging.model.verdict import HarmDirection, Measure
 from core.metrics.catalogue import CATALOGUE, DesiredDirection, Metric, MetricKind
 from core.stats import planning

@@ -9,6 +9,8 @@ from statistics import NormalDist
 import numpy as np
 
 from core.judging.engine.accumulate import count_canary_units, is_gate_open
+from core.judging.limits.hypothesis import Hypothesis, build_harm_hypotheses, is_beyond_limit
+from core.judging.limits.limits import CATEGORY_UNIT, Limit, LimitKind, LimitRole, LimitScale, format_limit
 from core.judging.look import quantile_crossing
 from core.judging.look.arm_comparison import ArmComparison
 from core.judging.look.count_new import rests_on_readings
@@ -16,14 +18,12 @@ from core.judging.look.leave_one_out import REQUIRED_SHARE, compare_without_loud
 from core.judging.look.look import Look
 from core.judging.model.alpha_shares import CAPPED, TAIL, infinite_series_share, overall_share, stage_share
 from core.judging.model.evidence import BUCKETS, REQUESTS, exceedance_cell
-from core.judging.model.hypothesis import Hypothesis, build_harm_hypotheses, is_beyond_limit
-from core.judging.model.limits import CATEGORY_UNIT, Limit, LimitKind, LimitRole, LimitScale, format_limit
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import BlindSpot, HarmDirection
 from core.metrics.catalogue import MetricKind
-from core.stats import mean, proportion, rate
 from core.stats.input_checks import Array
+from core.stats.sequential import mean, proportion, rate
 
 HARM_MULTIPLE = 2.0
 """The harm that has to be detected, as a multiple of the limit's amount."""

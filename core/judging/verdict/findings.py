@@ -6,14 +6,14 @@ from math import log
 import numpy as np
 
 from core.judging.engine.score import CriterionScore, combine_log_e, has_lasted
+from core.judging.limits.default_limits import FALSE_DISCOVERY_RATE
+from core.judging.limits.hypothesis import measure_effect
+from core.judging.limits.limits import CATEGORY_UNIT, Limit, LimitKind, LimitRole, LimitScale, format_limit
 from core.judging.look import count_new
 from core.judging.look.look import Look
 from core.judging.model import confidence_range
 from core.judging.model.alpha_shares import overall_share, segment_slot_share
 from core.judging.model.confidence_range import Estimate
-from core.judging.model.default_limits import FALSE_DISCOVERY_RATE
-from core.judging.model.hypothesis import measure_effect
-from core.judging.model.limits import CATEGORY_UNIT, Limit, LimitKind, LimitRole, LimitScale, format_limit
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState, SegmentScore
 from core.judging.model.verdict import Finding

@@ -13,7 +13,7 @@ from core.judging.model.evidence import CANARY, CONTROL, REQUESTS, Arm
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState, SplitCheck
 from core.judging.model.verdict import BrokenSource, NoData, Skewed, TooEarly
-from core.stats import split
+from core.stats.sequential import split
 
 SKEW_LOG_THRESHOLD = log(1000)
 MIN_SPLIT_UNITS = 300

@@ -9,6 +9,8 @@ from math import log
 from typing import TypeAlias
 
 from core.judging.engine.accumulate import GATE_UNITS, is_gate_open
+from core.judging.limits.hypothesis import Hypothesis, build_noninferiority_hypotheses
+from core.judging.limits.limits import Limit
 from core.judging.look.arm_comparison import ArmComparison
 from core.judging.look.leave_one_out import (
     LeaveOneOut,
@@ -18,12 +20,10 @@ from core.judging.look.leave_one_out import (
 )
 from core.judging.look.look import Look
 from core.judging.model.evidence import EVERYONE, exceedance_cell
-from core.judging.model.hypothesis import Hypothesis, build_noninferiority_hypotheses
-from core.judging.model.limits import Limit
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
-from core.stats import mean
 from core.stats import noninferiority_planning as planning
+from core.stats.sequential import mean
 
 LOG_THRESHOLD = log(1 / 0.05)
 MIN_RATE = 1e-6

@@ -10,7 +10,7 @@ from functools import reduce
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from core.judging.model.limits import Limit
+from core.judging.limits.limits import Limit
 from core.metrics.catalogue import Metric
 from core.metrics.own_metrics import find_metric
 

@@ -8,7 +8,7 @@ from core.flags import snapshot as flags
 from core.flags.flows import CriticalFlow
 from core.flags.targeting import parse_conditions
 from core.judging.model.evidence import exceedance_thresholds
-from core.rollout.judging_question import agree_caps
+from core.rollout.judging.judging_question import agree_caps
 from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.serving import holdout, layering, strata
 from core.rollout.serving.conversations import build_finishing

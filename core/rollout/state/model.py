@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from core.judging.limits.limits import LimitRole
 from core.judging.model.comparison import HoldoutComparison
-from core.judging.model.limits import LimitRole
 from core.judging.model.verdict import BlindSpot, Measure
 from core.rollout.plans.layers import LayerSlots
 from core.rollout.plans.plan import Content, Plan, Stage, changed_parts

@@ -6,7 +6,7 @@ from math import log
 
 from core.rollout.state.events import VoteCast
 from core.rollout.state.model import Rollout
-from core.stats import small_sample
+from core.stats.sequential import small_sample
 
 ALPHA = 0.05
 """The chance that votes hold a stage of a version that is no worse, however often they are counted."""

@@ -14,9 +14,9 @@ from sqlalchemy import Connection, delete, select
 
 import core.evals.eval_report
 import core.evals.repeats
+import core.judging.limits.limits
 import core.judging.model.causes
 import core.judging.model.comparison
-import core.judging.model.limits
 import core.judging.model.soft_errors
 import core.judging.model.verdict
 import core.metrics.catalogue
@@ -45,7 +45,7 @@ SAVED_MODULES = (
     core.evals.repeats,
     core.judging.model.causes,
     core.judging.model.comparison,
-    core.judging.model.limits,
+    core.judging.limits.limits,
     core.judging.model.soft_errors,
     core.judging.model.verdict,
     core.metrics.catalogue,

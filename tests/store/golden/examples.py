@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from core.evals import eval_report as er
 from core.evals.repeats import FlakyCase
-from core.judging.model import comparison, limits, verdict
+from core.judging.limits import limits
+from core.judging.model import comparison, verdict
 from core.judging.model.causes import Cause, DifferenceCauses
 from core.judging.model.soft_errors import SoftErrorCounts
 from core.metrics.own_metrics import define_metric

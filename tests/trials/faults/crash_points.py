@@ -95,15 +95,17 @@ _MESSAGES = (
 _LOOKS = (
     Point("a slot is claimed", "looks", "core.store.coordination.timers:claim", "after", _got_something),
     Point("the look is written, not committed", "looks", "core.store.observations.looks:save_look", "after"),
-    Point("the look is kept, before the decision", "looks", "core.evaluation:_TakenLook.save", "after"),
+    Point("the look is kept, before the decision", "looks", "core.service.evaluation:_TakenLook.save", "after"),
     Point(
         "what a look led to, before it is written",
         "looks",
-        "core.service:RolloutService._append_events",
+        "core.service.service:RolloutService._append_events",
         "after",
         _from_a_look,
     ),
-    Point("what a look led to is committed", "looks", "core.service:RolloutService.handle", "after", _from_a_look),
+    Point(
+        "what a look led to is committed", "looks", "core.service.service:RolloutService.handle", "after", _from_a_look
+    ),
 )
 _OBSERVATIONS = (
     Point(

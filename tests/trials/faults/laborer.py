@@ -14,7 +14,7 @@ from bot.jobs import looking
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.serving import exposure
-from core.service import CommandRequest, RolloutService
+from core.service.service import CommandRequest, RolloutService
 from core.store.database.connections import connect
 from tests.trials.faults.newborn import hurry
 

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection
 
-# What the command loads as it goes along; here before the fork, once for all.
-import bot.app
 import bot.cli
 import bot.delivery.consumer
 import bot.delivery.messages
 import bot.jobs.looking
 import bot.process.flip_confirmation
 import bot.process.snapshot_server
-import core.replay
+
+# What the command loads as it goes along; here before the fork, once for all.
+import bot.startup.app
+import core.service.replay
 import core.store.coordination.processes
 import core.store.database.connections
 import core.store.database.sqlite_file
@@ -87,7 +88,7 @@ def hurry() -> None:
     bot.jobs.looking._LEASE = LEASE
     core.store.database.connections.IDLE_TIMEOUT = STANDS_STILL
     for function, how_long in (
-        (bot.app.build_program, "channel_pause"),
+        (bot.startup.app.build_program, "channel_pause"),
         (bot.delivery.messages.deliver_due, "channel_pause"),
     ):
         assert function.__kwdefaults__ is not None

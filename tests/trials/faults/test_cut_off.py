@@ -8,16 +8,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot import app
 from bot.process import flip_confirmation, snapshot_server
 from bot.process.flip_confirmation import FlipConfirmer
 from bot.process.snapshot_server import SnapshotServer
-from bot.program import Program
 from bot.settings import Settings
+from bot.startup import app
+from bot.startup.program import Program
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout.state import events as e
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.coordination import processes
 from core.store.database.connections import connect
 from tests.journey.house import waiting_until

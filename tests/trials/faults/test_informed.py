@@ -20,7 +20,7 @@ from bot.doctor import CheckResult
 from bot.jobs import looking
 from bot.settings import Settings
 from core.rollout.state import events as e
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.database.connections import Database, connect
 from tests.journey import plans
 from tests.journey.house import waiting_until

@@ -15,7 +15,7 @@ import pytest
 from bot.sandbox.control import Sandbox
 from core.rollout import commands as c
 from core.rollout.state import events as e
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit import verify
 from core.store.database import connections as databases
 from core.store.database import sqlite_file

@@ -12,7 +12,7 @@ from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from core.rollout import commands as c
 from core.rollout.serving import exposure
 from core.rollout.state import events as e
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import connect
 from tests.trials.faults import installation, laborer

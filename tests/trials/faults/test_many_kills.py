@@ -9,12 +9,12 @@ from multiprocessing.connection import Connection
 import pytest
 
 from bot.sandbox.control import Sandbox
-from core import apply_file
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout.serving import exposure
 from core.rollout.state import events as e
-from core.service import RolloutService
+from core.service import apply_file
+from core.service.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import Database, connect
 from tests.forks import FORKS

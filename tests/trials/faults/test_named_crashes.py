@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import update
 
 from bot.sandbox.control import Sandbox
-from core import apply_file
 from core.rollout.state import events as e
-from core.service import RolloutService
+from core.service import apply_file
+from core.service.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import Database, connect
 from core.store.models import projection

@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 
 from bot.sandbox.control import Sandbox
 from core.rollout.state import events as e
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import connect
 from tests.journey import plans

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from bot.sandbox.control import Sandbox
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.coordination import outbox
 from core.store.database.connections import connect
 from tests.forks import FORKS

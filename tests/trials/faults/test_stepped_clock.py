@@ -16,7 +16,7 @@ import pytest
 
 from bot.sandbox.control import Sandbox
 from core.rollout.state.events import FlipConfirmed
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.coordination.processes import SERVING_SECONDS
 from core.store.database.connections import Database, connect
 from core.store.observations import looks

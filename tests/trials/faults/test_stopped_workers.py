@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from bot.sandbox.control import Sandbox
 from core.rollout import commands as c
 from core.rollout.state import events as e
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.audit import verify
 from core.store.database.connections import Database, connect
 from core.store.models import look, outbox

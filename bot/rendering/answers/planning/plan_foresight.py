@@ -10,8 +10,8 @@ from bot.rendering.blocks import blocks
 from core import durations
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
-from core.judging.model import limits
-from core.judging.model.limits import Limit, LimitKind
+from core.judging.limits import limits
+from core.judging.limits.limits import Limit, LimitKind
 from core.rollout.plans.plan import Plan, Risk
 
 MAX_SUGGESTED_HOLD = timedelta(days=90)

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.rendering import difference_words, wording
+from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.charts import chart_data
 from bot.rendering.numbers import measure_rows
+from bot.rendering.sentences import difference_words
 from core.judging.model.verdict import Measure
 from core.judging.report.series import SeriesPoint
 from core.reviews.investigation import Investigation, OtherChange

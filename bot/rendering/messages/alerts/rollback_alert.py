@@ -2,12 +2,13 @@
 
 from datetime import datetime, timedelta
 
-from bot.rendering import headline, wording
+from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages.audience import conversation_words
 from bot.rendering.numbers import cause_words, measure_rows
 from bot.rendering.numbers.detectability import blind_spot_words
+from bot.rendering.sentences import headline
 from core.judging.model.verdict import Finding, Measure
 from core.rollout.plans.plan import changed_parts
 from core.rollout.serving.code_reverts import is_code_pending

@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import assert_never
 
-from bot.rendering import schedule, wording
-from bot.rendering.schedule import RolloutDates
+from bot.rendering import wording
+from bot.rendering.sentences import schedule
+from bot.rendering.sentences.schedule import RolloutDates
 from core.rollout.plans.plan import NoticePlan, StageKind
 from core.rollout.serving import holdout
 from core.rollout.state.model import Rollout, RolloutState

@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import TypeAlias, assert_never
 from zoneinfo import ZoneInfo
 
-from bot.rendering import schedule, wording
+from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages.notices import notice
 from bot.rendering.numbers import measure_rows
+from bot.rendering.sentences import schedule
 from core.judging.model.verdict import Finding
 from core.metrics.catalogue import CATALOGUE, DesiredDirection
 from core.rollout.state import events as e

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.rendering import schedule, wording
+from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages.audience import conversation_words
 from bot.rendering.messages.notices import change_status
-from bot.rendering.schedule import RolloutDates
+from bot.rendering.sentences import schedule
+from bot.rendering.sentences.schedule import RolloutDates
 from core.rollout.plans.plan import BehaviourChange, Expectation, NoticePlan, Plan, changed_parts
 from core.rollout.state.model import Rollout, RolloutState
 

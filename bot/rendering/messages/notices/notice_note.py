@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import TypeAlias
 
-from bot.rendering import schedule, wording
+from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages.audience import stratum_words
 from bot.rendering.messages.notices import change_status
+from bot.rendering.sentences import schedule
 from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from bot.rendering import headline, wording
+from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
+from bot.rendering.sentences import headline
 from core.rollout.notifications.announcements import Announcement
 from core.rollout.state.model import Rollout
 from core.rollout.state.surface import Surface

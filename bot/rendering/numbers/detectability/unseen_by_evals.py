@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from bot.rendering import wording
 from bot.rendering.numbers import measure_rows
 from core.evals.coverage import EvalCoverage, UncoveredSegment
-from core.judging.model import limits
+from core.judging.limits import limits
 from core.rollout.plans.plan import Plan
 from core.rollout.state.events import EvalRecorded
 

@@ -1,0 +1,1 @@
+"""Log lines: how they are made, kept free of secrets, and printed."""

@@ -1,0 +1,1 @@
+"""Answers about the evidence of a rollout: metrics, strata, checks, samples and the baseline."""

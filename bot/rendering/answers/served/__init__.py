@@ -1,0 +1,1 @@
+"""Answers about who was served which version."""

@@ -1,0 +1,1 @@
+"""Starting a process: connections, scheduled jobs, and the program made of them."""

@@ -1,0 +1,1 @@
+"""Limits that were agreed, those that hold by default, and the null hypotheses that they stand for."""

@@ -1,0 +1,1 @@
+"""What a rollout asks of the engine, and what limits its judging."""

@@ -1,0 +1,1 @@
+"""Sequential tests: e-processes that stay valid under any number of looks."""
