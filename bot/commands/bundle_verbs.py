@@ -51,7 +51,17 @@ def answer(parsed: ParsedCommand, context: CommandContext) -> Message | None:
             source=context.source,
         )
     )
-    return _render_outcome(bundle.name, outcome.positions, context)
+    told = _render_outcome(bundle.name, outcome.positions, context)
+    return blocks.append_blocks(told, blocks.lines_section(_list_remarks(parsed, bundle.name)))
+
+
+def _list_remarks(parsed: ParsedCommand, bundle: str) -> list[str]:
+    """What else the line contained that a bundle does not have."""
+    remarks = [f"`{parsed.verb}` has no {wording.escape(flag, 40)}; it was ignored." for flag in parsed.unknown]
+    if "stratum" in parsed.flags:
+        everyone = f"{wording.escape(bundle, 60)} is a bundle, so everyone in all of its rollouts was rolled back."
+        remarks.append(f"{everyone} One stratum goes back with the id of its rollout.")
+    return remarks
 
 
 def _render_outcome(name: str, positions: tuple[int, ...], context: CommandContext) -> Message:

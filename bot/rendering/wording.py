@@ -195,12 +195,6 @@ def format_clock_time(at: datetime, zone: str) -> str:
     return f"<!date^{int(at.timestamp())}^{{time_secs}}|{at.astimezone(ZoneInfo(zone)):%H:%M:%S %Z}>"
 
 
-def format_log_time(at: datetime, zone: str) -> str:
-    """A time in `zone` as plain text for log lines: `24 Nov 10:00:00`."""
-    local = at.astimezone(ZoneInfo(zone))
-    return f"{local.day:>2} {local:%b %H:%M:%S}"
-
-
 def format_actor(actor: str, handle: str = "") -> str:
     """An actor as people see it: a Slack mention, a handle, or the kind of caller.
 

@@ -1,6 +1,7 @@
 """Asks a source over HTTP for JSON: at allowed addresses only, within one deadline, again where it is busy."""
 
 import json
+import math
 import time
 from base64 import b64encode
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -123,16 +124,24 @@ def _read_answer(response: OutboundResponse) -> Any:
 
 
 def _parse_json(body: bytes) -> Any:
-    """The JSON of an answer; None if it is none. Half a character, as where a text was cut within an emoji, is `?`."""
+    """The JSON of an answer; None if it is none. Half a character, as where a text was cut within an emoji, is `?`, and
+    a number that no float can hold is null."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         pass
     try:
-        whole = json.dumps(json.loads(body), ensure_ascii=False).encode(errors="replace")
+        whole = json.dumps(
+            json.loads(body, parse_int=_read_number, parse_float=_read_number), ensure_ascii=False
+        ).encode(errors="replace")
         return orjson.loads(whole)
     except (ValueError, RecursionError):
         return None
+
+
+def _read_number(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def _quote_error(found: Any) -> str:

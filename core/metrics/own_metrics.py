@@ -56,9 +56,6 @@ class OwnMetrics:
         return tuple(name for name, own in self.by_surface.items() if any(one.key == metric for one in own))
 
 
-NO_OWN_METRICS = OwnMetrics()
-
-
 def define_metric(
     name: str,
     kind: OwnKind,

@@ -13,6 +13,7 @@ import yaml
 
 from bot import settings
 from bot.cli.root import app
+from tests.sources.prometheus import find_program
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -66,9 +67,7 @@ def test_the_metrics_of_a_rollout_have_its_surface_and_stage(running: Any, serve
 
 @pytest.mark.parametrize("command", ["check", "test"])
 def test_prometheus_accepts_the_rules(command: str) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("there is no promtool")
+    promtool = find_program("promtool")
     name = "alerts.yaml" if command == "check" else "alerts_test.yaml"
     done = subprocess.run(
         [promtool, command, "rules", name], cwd=DEPLOY / "prometheus", capture_output=True, text=True, check=False

@@ -169,6 +169,13 @@ def test_the_word_bundle_may_stand_before_or_after_the_name(office: Any, line: s
     assert states(office) == [R.ROLLED_BACK, R.ROLLED_BACK]
 
 
+def test_a_bundle_has_no_strata_so_everyone_goes_back_and_the_answer_says_so(office: Any) -> None:
+    started(office)
+    told = answer(office, "sam", "rollback tone --stratum internal, they complain")
+    assert states(office) == [R.ROLLED_BACK, R.ROLLED_BACK]
+    assert "tone is a bundle, so everyone in all of its rollouts was rolled back." in told
+
+
 def test_the_name_of_an_ended_bundle_may_be_a_word_of_the_reason_so_one_is_asked(office: Any) -> None:
     planned(office)
     assert office.typed("sam", "rollback tone").acked

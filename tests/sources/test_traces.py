@@ -250,10 +250,13 @@ def test_entries_that_are_no_traces_keep_no_other_from_being_counted(
         {"input": "thanks \ud83d"},
         {"version": "\ud83d"},
         {"tags": 5},
+        {"totalCost": 10**400},
+        {"latency": 10**400},
+        {"input": 10**400},
         {"timestamp": "9999-12-31T23:59:59-12:00"},
         {"timestamp": "0001-01-01T00:00:00+12:00"},
     ],
-    ids=["cut-within-an-emoji", "half-a-character", "tags", "too-late-a-time", "too-early-a-time"],
+    ids=["cut-within-an-emoji", "half-a-character", "tags", "cost", "latency", "input", "too-late", "too-early"],
 )
 def test_an_odd_entry_keeps_no_other_from_being_counted(
     running: Running, langfuse: LangfuseStandIn, source: SourcePuller, odd: dict[str, Any]

@@ -5,7 +5,6 @@ from typing import Any
 from bot.rendering.json.reviews import shortcut_to_json
 from bot.rendering.numbers.reports import review_words
 from core.digests.digest import Digest, DigestNumber
-from core.digests.year import WeekRow
 
 Json = dict[str, Any]
 
@@ -75,17 +74,4 @@ def number_to_json(number: DigestNumber) -> Json:
             {"position": event.position, "rollout": event.rollout, "at": event.at.isoformat()}
             for event in number.events
         ],
-    }
-
-
-def week_row_to_json(row: WeekRow) -> Json:
-    """A week of the table of a year."""
-    return {
-        "week": row.week,
-        "shipped": row.shipped,
-        "rolled_back": row.rolled_back,
-        "failure_rate": row.failure_rate,
-        "lead_time": row.lead_time,
-        "time_to_detect": row.time_to_detect,
-        "shortcuts": row.shortcuts,
     }

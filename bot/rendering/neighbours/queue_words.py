@@ -22,11 +22,6 @@ def describe_renewal(rollout: str, plan: Plan, renewal: PlanRenewal) -> str:
     return f"{said}{live} -> {new}.{_warn_of_replaced(live, renewal)} No approval of the earlier plan counts."
 
 
-def warn_of_replaced_parts(plan: Plan, renewal: PlanRenewal) -> str:
-    """What a plan that was made again replaces of the live version, as a sentence; empty if nothing."""
-    return _warn_of_replaced(wording.escape(plan.from_version, 40), renewal).strip()
-
-
 def _warn_of_replaced(live: str, renewal: PlanRenewal) -> str:
     if not renewal.replaces:
         return ""

@@ -71,5 +71,5 @@ def _read_cost(text: Any) -> float | None:
     """The sum of what a trace cost, as MLflow keeps it."""
     try:
         return float(json.loads(text)["total_cost"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None

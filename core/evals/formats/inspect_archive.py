@@ -18,15 +18,6 @@ _LOCAL_HEADER = 30
 _HEADER, _SUMMARIES = "header.json", "summaries.json"
 
 
-def is_inspect_archive(body: bytes) -> bool:
-    """Whether the zip holds files that only Inspect writes."""
-    try:
-        names = zipfile.ZipFile(BytesIO(body)).namelist()
-    except (zipfile.BadZipFile, NotImplementedError):
-        return False
-    return _HEADER in names or "_journal/start.json" in names
-
-
 def read_inspect_archive(body: bytes, choices: ReadingChoices) -> EvalRun:
     """Read the run's header and the summaries of its samples.
 

@@ -20,11 +20,6 @@ class Bundle:
         """The ids of its rollouts, in its order."""
         return tuple(one.id for one in self.members)
 
-    @property
-    def is_started(self) -> bool:
-        """Whether any of them has ever started."""
-        return any(one.started_at is not None for one in self.members)
-
     def list_before(self, rollout: Rollout) -> tuple[Rollout, ...]:
         """Those that come before this one."""
         return self.members[: self._find_index(rollout)]

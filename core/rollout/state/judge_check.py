@@ -29,7 +29,6 @@ class JudgeCheck:
     voided: int = 0
     moved: JudgeMoved | None = None  # until it is back, or a person takes it as it is
     since: tuple[Verdicts, ...] = ()
-    last_moved: JudgeMoved | None = None
     labels: Mapping[str, bool] = field(default_factory=dict)  # by anchor: whether people call its answer good
 
     @property
@@ -58,7 +57,7 @@ def apply_round(check: JudgeCheck, event: AnchorsJudged, at: datetime) -> JudgeC
 
 def apply_moved(check: JudgeCheck, event: JudgeMoved) -> JudgeCheck:
     """The check once the judge was found to have moved."""
-    return replace(check, moved=event, last_moved=event, since=(), voided=check.voided + 1)
+    return replace(check, moved=event, since=(), voided=check.voided + 1)
 
 
 def apply_settled(check: JudgeCheck, _: JudgeSettled, at: datetime) -> JudgeCheck:

@@ -13,8 +13,6 @@ from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
 
-ACTIONS = ("advance", "start")
-
 
 def break_glass(rollout: Rollout, command: c.ForceForward, context: Context) -> list[e.RolloutEvent]:
     """The events of a start or a step without approvals, lead times, waits and freezes.
