@@ -1,11 +1,8 @@
 """A backup is one whole state of everything, beside whoever writes; what is not whole to the bit restores nothing."""
 
-import subprocess
-import sys
 import zlib
 from datetime import timedelta
 from hashlib import sha256
-from pathlib import Path
 
 import orjson
 import pytest
@@ -23,11 +20,11 @@ from core.store.formats.instants import Instant
 from core.store.log import event_log
 from core.store.models import metadata
 from core.store.schema import migrations
+from tests.forks import start_program
 from tests.journey import processes
 from tests.service.conftest import MONDAY, Desk
 from tests.store.test_migrations import OLD_LOG
 
-ROOT = Path(__file__).parents[2]
 BACK = c.RollBack(reason='"ä" \\ \n ✓')
 
 
@@ -145,14 +142,7 @@ def written(database):
 
 
 def test_a_backup_beside_writers_is_one_moment_of_all_tables(database, database_url, file, new_sqlite):
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.store.writer", database_url, name, "0", "150"],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-        )
-        for name in ("a", "b")
-    ]
+    writers = [start_program("tests.store.writer", database_url, name, "0", "150", is_read=True) for name in ("a", "b")]
     heads = []
     while not written(database):
         assert all(writer.poll() in (None, 0) for writer in writers)
@@ -162,7 +152,7 @@ def test_a_backup_beside_writers_is_one_moment_of_all_tables(database, database_
             restored = restore.restore_backup(other, file)  # verifies that commands and outbox fit the log
             counts = restored.counts
             assert counts["events"] == 2 * counts["commands"] == 2 * counts["outbox"] == restored.report.head[0]
-    assert [writer.communicate()[0].count(b"\n") for writer in writers] == [150, 150]
+    assert [writer.read_rest(30).count("\n") for writer in writers] == [150, 150]
     assert any(0 < head < 600 for head in heads)
     assert heads == sorted(heads)
 

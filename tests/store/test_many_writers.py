@@ -1,8 +1,6 @@
 """Several writers at once, and writers that are killed: nothing lost, nothing twice, nothing out of order."""
 
 import importlib.util
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,9 +18,9 @@ from core.store.log.event_log import EventOrigin
 from core.store.models import outbox as outbox_table
 from core.store.transaction import append_transaction
 from core.store.world.world_cache import WorldCache
+from tests.forks import start_program
 
 WRITER = Path(__file__).with_name("writer.py")
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -34,13 +32,7 @@ def carry_out():
 
 
 def start(url, prefix, first, count):
-    return subprocess.Popen(
-        [sys.executable, str(WRITER), url, prefix, str(first), str(count)],
-        cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    return start_program("tests.store.writer", url, prefix, str(first), str(count), is_read=True)
 
 
 def test_a_tail_reader_sees_every_event_once_and_in_order(database, database_url, carry_out, noon):
@@ -58,7 +50,7 @@ def test_a_tail_reader_sees_every_event_once_and_in_order(database, database_url
                 seen += [e.position for e in event_log.read_after(connection, seen[-1] if seen else 0, limit=50)]
         assert all(len(done.result()) == each for done in work)
     for process in processes:
-        process.communicate(timeout=30)
+        process.read_rest(timeout=30)
     assert seen == list(range(1, 4 * each * 2 + 1))
     with database.reading() as connection:
         assert verify(connection).problems == ()
@@ -97,14 +89,14 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost_or_done_twice(databas
         process = start(database_url, "k", 0, wanted)
         acknowledged = [process.stdout.readline().strip() for _ in range(kill_after)]
         process.kill()
-        process.communicate(timeout=30)
+        process.read_rest(timeout=30)
         with database.reading() as connection:
             done = {each.command_id for each in event_log.read_after(connection, 0)}
             assert set(acknowledged) <= done
             assert verify(connection).problems == ()
     finishing = start(database_url, "k", 0, wanted)
-    finishing.communicate(timeout=60)
-    assert finishing.returncode == 0
+    finishing.read_rest(timeout=60)
+    assert finishing.poll() == 0
     with database.reading() as connection:
         log = event_log.read_after(connection, 0)
         assert [e.command_id for e in log] == [f"k-{n}" for n in range(wanted) for _ in range(2)]

@@ -15,34 +15,13 @@ from core.store.audit.verify import verify
 from core.store.database.connections import connect
 from core.store.models import metadata
 from core.store.schema import migrations, triggers
+from tests.forks import start_program
 from tests.journey import processes
 from tests.service.conftest import Desk
 
 ROOT = Path(__file__).parents[2]
 # a rollout that was rolled back, as a database of 0001 held it
 OLD_LOG = Path(__file__).with_name("old") / "0001.jsonl"
-MIGRATE = """
-from core.store.schema import migrations
-from core.store.database.connections import connect
-with connect({url!r}) as database: migrations.migrate(database); migrations.assert_current(database)
-"""
-# Dies at the n-th change that the migration makes; the last of them is the commit.
-DIE = """
-import os, signal
-from sqlalchemy import event
-from core.store.schema import migrations
-from core.store.database.connections import connect
-database, seen = connect({url!r}), []
-def made(what):
-    seen.append(what)
-    if len(seen) == {at}: os.kill(os.getpid(), signal.SIGKILL)
-def executed(_connection, _cursor, statement, *_):
-    if statement.split()[0] in ("CREATE", "ALTER", "UPDATE"): made(statement)
-event.listen(database.engine, "after_cursor_execute", executed)
-event.listen(database.engine, "commit", lambda _: seen and made("COMMIT"))
-migrations.migrate(database)
-database.close()
-"""
 
 
 @pytest.fixture
@@ -57,8 +36,8 @@ def old(bare_url):
         yield database
 
 
-def start(code):
-    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env={"PYTHONPATH": str(ROOT)})
+def start(*arguments):
+    return start_program("tests.store.migrator", *arguments)
 
 
 FIRST_TABLES = {
@@ -108,14 +87,14 @@ def test_an_old_database_comes_up_to_date_with_its_log_intact(old):
 
 
 def test_two_processes_that_upgrade_at_the_same_moment_take_turns(old, bare_url):
-    both = [start(MIGRATE.format(url=bare_url)) for _ in range(2)]
+    both = [start(bare_url) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]
     assert (found(old)[0], problems(old)) == (migrations.REVISION, ())
 
 
 def test_a_process_killed_at_any_moment_of_an_upgrade_leaves_the_database_as_it_was(old, bare_url):
     changes = 1
-    while (ended := start(DIE.format(url=bare_url, at=changes)).wait(60)) == -signal.SIGKILL:
+    while (ended := start(bare_url, str(changes)).wait(60)) == -signal.SIGKILL:
         assert found(old) == ("0001", set()), f"killed at change {changes}"
         changes += 1
     assert ended == 0
@@ -202,5 +181,5 @@ def test_a_start_with_nothing_to_upgrade_loads_neither_the_migration_tool_nor_th
 
 
 def test_processes_that_create_the_tables_at_the_same_moment_take_turns(bare_url):
-    both = [start(MIGRATE.format(url=bare_url)) for _ in range(2)]
+    both = [start(bare_url) for _ in range(2)]
     assert [process.wait(60) for process in both] == [0, 0]

@@ -3,8 +3,6 @@
 import math
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +15,7 @@ from core.store.audit.verify import verify
 from core.store.database.connections import connect
 from core.store.log import event_log
 from core.store.models import timer
+from tests.forks import Program, start_program
 from tests.trials import promises, slot_worker
 from tests.trials.length import pick
 
@@ -32,13 +31,7 @@ def test_who_follows_the_log_sees_every_event_once_and_in_order(fresh: Callable[
     with connect(url) as database:
         writers = WRITERS[database.dialect]
         each = pick(120, 100_000 // 2 // writers)
-        running = [
-            subprocess.Popen(
-                [sys.executable, "-m", "tests.store.writer", url, f"w{number}", "0", str(each)],
-                stdout=subprocess.DEVNULL,
-            )
-            for number in range(writers)
-        ]
+        running = [start_program("tests.store.writer", url, f"w{number}", "0", str(each)) for number in range(writers)]
         seen: list[int] = []
         try:
             while len(seen) < writers * each * 2:
@@ -49,7 +42,7 @@ def test_who_follows_the_log_sees_every_event_once_and_in_order(fresh: Callable[
         finally:
             for writer in running:
                 writer.kill()
-                writer.wait()
+                writer.wait(60)
         assert seen == list(range(1, writers * each * 2 + 1))
         with database.reading() as connection:
             assert verify(connection).problems == ()
@@ -63,15 +56,12 @@ class Crew:
         self.names = 0
         self.chance = random.Random(SEED)
         self.running = [self._hire() for _ in range(WORKERS)]
-        self.asleep: subprocess.Popen[bytes] | None = None
+        self.asleep: Program | None = None
         self.wakes = 0.0  # when, by the monotonic clock
 
-    def _hire(self) -> "subprocess.Popen[bytes]":
+    def _hire(self) -> Program:
         self.names += 1
-        arguments = [self.url, f"worker-{self.names}", str(SLOTS), str(LEASE)]
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.trials.slot_worker", *arguments], stdout=subprocess.DEVNULL
-        )
+        return start_program("tests.trials.slot_worker", self.url, f"worker-{self.names}", str(SLOTS), str(LEASE))
 
     def wake(self, now: float = math.inf) -> None:
         """Whoever sleeps, once the lease of what it had claimed is over; it may hold up everybody until then."""
@@ -91,14 +81,14 @@ class Crew:
             self.wakes = time.monotonic() + 2 * LEASE
         else:
             self.running[chosen].kill()
-            self.running[chosen].wait()
+            self.running[chosen].wait(60)
             self.running[chosen] = self._hire()
 
     def dismiss(self) -> None:
         self.wake()
         for worker in self.running:
             worker.kill()
-            worker.wait()
+            worker.wait(60)
 
 
 @pytest.mark.slow

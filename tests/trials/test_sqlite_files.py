@@ -20,6 +20,7 @@ from core.store.database.connections import Database, connect
 from core.store.database.sqlite_lock import AppendLock
 from core.store.errors import DatabaseBusy, StoreError
 from core.store.log import event_log
+from tests.forks import start_program
 from tests.store.writer import carry_out
 from tests.trials.length import pick
 
@@ -101,13 +102,10 @@ def test_a_flipped_bit_in_the_write_ahead_log_is_a_torn_tail(path: Path, tmp_pat
 
 
 def test_a_copy_of_both_files_while_others_write_holds_what_was_acknowledged(path: Path, tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.store.writer", f"sqlite:///{path}", "k", "0", "400"],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as writer:
-        assert writer.stdout is not None
-        acknowledged = []
+    writer = start_program("tests.store.writer", f"sqlite:///{path}", "k", "0", "400", is_read=True)
+    assert writer.stdout is not None
+    acknowledged = []
+    with writer.stdout:
         for line in writer.stdout:
             acknowledged.append(line.strip())
             if len(acknowledged) % 40 == 0:
@@ -118,7 +116,7 @@ def test_a_copy_of_both_files_while_others_write_holds_what_was_acknowledged(pat
                 with opened(copy) as found:
                     kept = commands_in(found)
                 assert kept[: len(acknowledged)] == acknowledged
-    assert writer.returncode == 0
+    assert writer.wait(60) == 0
 
 
 def test_a_deleted_write_ahead_log_leaves_a_shorter_log_and_nothing_wrong(path: Path, tmp_path: Path) -> None:
