@@ -1,13 +1,14 @@
 """Real databases for tests: the same tests run on SQLite and on a Postgres that comes with a package."""
 
 import asyncio
+import gc
 import os
 import shutil
 import signal
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,15 +18,18 @@ import pytest
 import structlog
 import uvicorn.server
 from hypothesis import settings
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 
 from core.store.database import sqlite_file
 from core.store.database.connections import Database, connect
 from core.store.models import metadata
 from core.store.schema import migrations, triggers
 from core.store.world import rollout_rows
+from tests.logins import Roles, second_login
 
 pytest_plugins = ["tests.payload_types.session_check"]
+
+gc.set_threshold(20_000)  # new objects before the next search for garbage, as the program sets it
 
 # No test asserts how long it takes: by default, a generated example of over 200 ms would fail.
 settings.register_profile("no-deadline", deadline=None)
@@ -123,14 +127,27 @@ def new_postgres(postgres_url: Callable[[str], str], _empty_postgres: list[str])
         _empty_postgres.append(url)
 
 
-@pytest.fixture
-def own_postgres(postgres_url: Callable[[str], str], _empty_postgres: list[str]) -> Iterator[str]:
-    """The address of a migrated database that no other test gets: for tests that break more than emptying mends."""
+@contextmanager
+def _copy_template(postgres_url: Callable[[str], str]) -> Iterator[str]:
     name = f"own_{uuid4().hex}"
     with psycopg.connect(postgres_url("postgres"), autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE template")
         yield postgres_url(name)
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def own_postgres(postgres_url: Callable[[str], str], _empty_postgres: list[str]) -> Iterator[str]:
+    """The address of a migrated database that no other test gets: for tests that break more than emptying mends."""
+    with _copy_template(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def postgres_of_module(postgres_url: Callable[[str], str], _empty_postgres: list[str]) -> Iterator[str]:
+    """The address of a migrated database that the tests of one module share: for those that only read it."""
+    with _copy_template(postgres_url) as url:
+        yield url
 
 
 def _empty(url: str) -> None:
@@ -181,26 +198,10 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
-@dataclass(frozen=True, slots=True)
-class Roles:
-    """One database under two names: of its owner, and of a login `name` that has no right in it yet."""
-
-    owner_url: str
-    name: str
-
-    @property
-    def url(self) -> str:
-        return make_url(self.owner_url).set(username=self.name).render_as_string(hide_password=False)
-
-
 @pytest.fixture
 def roles_of_postgres(new_postgres: Callable[[], str]) -> Iterator[Roles]:
-    roles = Roles(owner_url=new_postgres(), name=f"app_{uuid4().hex[:8]}")
-    with psycopg.connect(roles.owner_url, autocommit=True) as owner:
-        owner.execute(f"CREATE ROLE {roles.name} LOGIN")
+    with second_login(new_postgres()) as roles:
         yield roles
-        owner.execute(f"DROP OWNED BY {roles.name}")
-        owner.execute(f"DROP ROLE {roles.name}")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -247,6 +248,12 @@ def _kill(postmaster: int) -> None:
     if psutil.pid_exists(postmaster) and (process := psutil.Process(postmaster)).name() == "postgres":
         process.send_signal(signal.SIGQUIT)
         psutil.wait_procs([process], timeout=10)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was loaded and collected stays until the end: searching it for garbage took a tenth of all time."""
+    gc.collect()
+    gc.freeze()
 
 
 _LONG_ONES = {"journey", "trials"}  # their folders

@@ -1,6 +1,7 @@
 """The page on data for reports: its examples run as written on both databases, as a reader who may do nothing else."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from core.store.coordination import outbox, processes
 from core.store.database.connections import Database, connect
 from core.store.formats.instants import parse_instant
 from core.store.models import ReadableTable
+from tests.logins import second_login
 from tests.rehearsal import EXAMPLES, Rehearsal
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
@@ -43,22 +45,26 @@ def _play(database: Database) -> None:
     processes.report_alive(database, "web-1", "web", 3, datetime(2026, 11, 23, 9, 0, tzinfo=UTC))
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def reader(request: pytest.FixtureRequest) -> tuple[str, str]:
-    """(kind of database, SQLAlchemy address of a reader as the page makes one), with a story in it."""
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def reader(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """(kind of database, SQLAlchemy address of a reader as the page makes one), with a story in it.
+
+    The tests of one worker share it: that none of them can change anything is what they show.
+    """
     if request.param == "sqlite":
-        url = request.getfixturevalue("sqlite_url")
+        url = request.getfixturevalue("new_sqlite")()
         with connect(url) as database:
             _play(database)
-        return "SQLite", url.replace("sqlite:///", "sqlite:///file:") + "?mode=ro&uri=true"
-    roles = request.getfixturevalue("roles_of_postgres")
-    with connect(roles.owner_url) as database:
-        _play(database)
-    with psycopg.connect(roles.owner_url, autocommit=True) as owner:
-        for statement in GRANTS.replace("rampart_reader", roles.name).split(";"):
-            if "CREATE ROLE" not in statement:
-                owner.execute(statement)
-    return "Postgres", roles.url.replace("postgresql://", "postgresql+psycopg://")
+        yield "SQLite", url.replace("sqlite:///", "sqlite:///file:") + "?mode=ro&uri=true"
+        return
+    with second_login(request.getfixturevalue("postgres_of_module")) as roles:
+        with connect(roles.owner_url) as database:
+            _play(database)
+        with psycopg.connect(roles.owner_url, autocommit=True) as owner:
+            for statement in GRANTS.replace("rampart_reader", roles.name).split(";"):
+                if "CREATE ROLE" not in statement:
+                    owner.execute(statement)
+        yield "Postgres", roles.url.replace("postgresql://", "postgresql+psycopg://")
 
 
 def _plain(rows: Any) -> list[tuple[Any, ...]]:

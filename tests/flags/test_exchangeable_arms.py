@@ -47,14 +47,15 @@ def test_those_compared_are_drawn_alike_for_both_arms(data: st.DataObject, stage
     compared_in_a_cohort: set[tuple[int, str]] = set()
     for number, stage in enumerate(stages):
         world = world_in(number, stages=stages, hold=timedelta(0))
-        flags = build_snapshot(world).surfaces["support"]
+        snapshot = build_snapshot(world)
+        flags = snapshot.surfaces["support"]
         exposure = flags.exposure
         assert exposure is not None
         met: dict[int, set[bool]] = defaultdict(set)
         seen_here: set[tuple[int, str]] = set()
         for kind, history in enumerate(kinds):
             for unit in UNITS:
-                answer = evaluate(build_snapshot(world), "support", unit, history[number])
+                answer = evaluate(snapshot, "support", unit, history[number])
                 found = place_observation(
                     flags, unit=unit, at=NOON + timedelta(hours=number + 0.5), exposure=answer.exposure
                 )
