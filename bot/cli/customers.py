@@ -96,7 +96,7 @@ def _find_assigned(rollout: "Rollout", assigned: "tuple[Assignment, ...]") -> st
         return "yes"
     if all(one.version for one in assigned):
         return "no"
-    return "depends on attributes" if rollout.plan.drives is None else "decided elsewhere"
+    return "depends on attributes" if not rollout.plan.dividing else "decided elsewhere"
 
 
 def erase_customer(unit: Annotated[str, typer.Argument(help="The id, as applications send it.")]) -> None:

@@ -1,7 +1,8 @@
 """Reconciles driven flags with what is decided: read, write if it differs, read back, record the result."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
 from bot.outbound.errors import PermanentFailure, RetryLater
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
+from core.rollout.plans.plan import DrivenFlag
 from core.rollout.serving import driving
 from core.rollout.state.events import Completed, Resumed, RolledBack, StageEntered, rollout_stream
 from core.rollout.state.model import Rollout, RolloutState
@@ -26,6 +28,8 @@ from core.store.log import event_log
 log = structlog.get_logger()
 
 MAX_READS = 4  # of the flag for one row; then the row is rescheduled
+MAX_AT_ONCE = 8  # rows under way in one process
+CLAIM_AGAIN_AFTER = 0.5  # seconds, while rows are under way
 MAX_BACKOFF = 30.0  # seconds; short, as a rollback may be waiting for the system to come back
 REREAD_AFTER = 10.0  # seconds until a flag that is lower than before counts as lowered by a person
 REPORT_TROUBLE_AFTER = 4  # failed attempts, some twenty seconds
@@ -39,7 +43,7 @@ def utc_now() -> datetime:
 
 def has_driven_flags(world: World) -> bool:
     """Whether any rollout drives a flag; without one, the outbox need not be read."""
-    return any(rollout.plan.drives is not None for rollout in world.rollouts.values())
+    return any(rollout.plan.driven for rollout in world.rollouts.values())
 
 
 def deliver_due(
@@ -52,19 +56,33 @@ def deliver_due(
     random_fraction: Callable[[], float] = random.random,
     speed: float = 1.0,
 ) -> int:
-    """Process rows until none is due; returns how many.
+    """Process rows until none is due and none is under way; returns how many.
 
-    A row only names a rollout. What is decided is looked up when the flag is read, and checked again before the reading
+    Rows of different flags are processed at the same time, so that a system that is slow or down delays no other one. A
+    row only names a rollout. What is decided is looked up when the flag is read, and checked again before the reading
     is trusted. So rows may be late, repeated or concurrent: the flag always ends at the newest decision.
     """
     attempts = OutboxConsumer(
         database, FLAGS, now, speed=speed, random_fraction=random_fraction, max_backoff=MAX_BACKOFF
     )
-    handled = 0
-    while (row := attempts.claim()) is not None:
-        _FlagReconciler(row, database, service, open_system, attempts, now, real_now).run()
-        handled += 1
+    handled, running = 0, set[Future[None]]()
+    with ThreadPoolExecutor(max_workers=MAX_AT_ONCE, thread_name_prefix="driven") as pool:
+        while (rows := list(_claim_due(attempts, MAX_AT_ONCE - len(running)))) or running:
+            for row in rows:
+                reconciler = _FlagReconciler(row, database, service, open_system, attempts, now, real_now)
+                running.add(pool.submit(reconciler.run))
+                handled += 1
+            # A rollback may be decided meanwhile: it is not to wait for a call that hangs, so rows are claimed again.
+            done, running = wait(running, timeout=CLAIM_AGAIN_AFTER, return_when=FIRST_COMPLETED)
+            for one in done:
+                one.result()
     return handled
+
+
+def _claim_due(consumer: OutboxConsumer, limit: int) -> Iterator[OutboxRow]:
+    while limit > 0 and (row := consumer.claim()) is not None:
+        yield row
+        limit -= 1
 
 
 class _FlagReconciler:
@@ -114,31 +132,33 @@ class _FlagReconciler:
         first_percent: float | None = None
         for _ in range(MAX_READS):
             decided = self._get_rollout()
-            wanted = driving.desired_percent(decided)
-            driven = decided.plan.drives
-            if wanted is None or driven is None:
+            driven = self._find_driven(decided)
+            wanted = driving.desired_percent(decided, driven) if driven is not None else None
+            if driven is None or wanted is None:
                 return {"skipped": "nothing is driven"}
             if not decided.is_under_way and (
-                others := driving.find_competing_rollouts(decided, self._service.cached_world().rollouts.values())
+                others := driving.find_competing_rollouts(
+                    decided, driven, self._service.cached_world().rollouts.values()
+                )
             ):
                 return {"skipped": f"{', '.join(others)} controls this flag now"}
             system = system or self._open_system(driven)
             self._consumer.renew_lease(self._row)
             percent = system.read()
             first_percent = percent if first_percent is None else first_percent
-            if not _is_same_decision(decided, self._get_rollout()):
+            if not _is_same_decision(decided, self._get_rollout(), driven):
                 continue  # the decision changed while reading, so read again
             wrote_late = self._has_written or self._task.is_recheck  # a late write may have lowered it, not a person
-            if driving.is_lowered_by_hand(decided, percent) and not wrote_late:
-                known = decided.hold is not None and decided.hold.key == driving.lowered_hold_key(decided)
+            if driving.is_lowered_by_hand(decided, driven, percent) and not wrote_late:
+                known = decided.hold is not None and decided.hold.key == driving.lowered_hold_key(decided, driven)
                 less = f"it is at {percent:g} %, less than before"
                 if self._row.last_error != less and not known:  # the reading may be stale, so wait and read again
                     raise RetryLater(less, seconds=REREAD_AFTER, counts_as_attempt=False)
-                self._submit_command(c.RecordFlagLowered(percent=percent), "lowered")
+                self._submit_command(c.RecordFlagLowered(flag=driven.title, percent=percent), "lowered")
                 return {"left": percent}
-            rehearses = driving.is_drilling(decided) and not driving.has_answered_drill(decided)
+            rehearses = driving.is_drilling(decided) and not driving.has_answered_drill(decided, driven)
             if percent == wanted and (self._has_written or not rehearses):
-                self._record_flag(decided, wanted, first_percent)
+                self._record_flag(decided, driven, wanted, first_percent)
                 return {"percent": percent, "before": first_percent}
             self._consumer.renew_lease(self._row)
             self._has_written = True
@@ -148,7 +168,12 @@ class _FlagReconciler:
     def _get_rollout(self) -> Rollout:
         return self._service.load_world().get_rollout(self._task.rollout)
 
-    def _record_flag(self, rollout: Rollout, percent: float, before: float) -> None:
+    def _find_driven(self, rollout: Rollout) -> DrivenFlag | None:
+        """What this row is about; None if the plan drives nothing by its number."""
+        driven = rollout.plan.driven
+        return driven[self._task.number] if self._task.number < len(driven) else None
+
+    def _record_flag(self, rollout: Rollout, driven: DrivenFlag, percent: float, before: float) -> None:
         """Record that the flag has its decided percentage, and how long after the decision."""
         with self._database.reading() as connection:
             history = event_log.read_stream(connection, rollout_stream(rollout.id))
@@ -157,7 +182,8 @@ class _FlagReconciler:
         seconds = max(0.0, (self._real_now() - since).total_seconds())
         rolled_back = rollout.state is RolloutState.ROLLED_BACK
         self._submit_command(
-            c.RecordFlag(percent=percent, before=before, seconds=seconds, rolled_back=rolled_back), "found"
+            c.RecordFlag(flag=driven.title, percent=percent, before=before, seconds=seconds, rolled_back=rolled_back),
+            "found",
         )
 
     def _finish_row(self, response: Mapping[str, Any]) -> bool:
@@ -179,9 +205,12 @@ class _FlagReconciler:
         return self._consumer.dead_letter(self._row, error)
 
     def _record_trouble(self, error: str, *, will_retry: bool) -> None:
-        wanted = driving.desired_percent(self._get_rollout())
-        if wanted is not None:
-            self._submit_command(c.RecordFlagTrouble(percent=wanted, error=error, trying=will_retry), "trouble")
+        rollout = self._get_rollout()
+        driven = self._find_driven(rollout)
+        wanted = driving.desired_percent(rollout, driven) if driven is not None else None
+        if driven is not None and wanted is not None:
+            trouble = c.RecordFlagTrouble(flag=driven.title, percent=wanted, error=error, trying=will_retry)
+            self._submit_command(trouble, "trouble")
 
     def _submit_command(self, command: c.Command, step: str) -> None:
         """Submit a command with an id unique to this attempt; the decider ignores repeated findings."""
@@ -200,7 +229,7 @@ class _FlagReconciler:
         """Queue another check if we wrote after losing the lease, as that may have undone a newer write."""
         if not self._has_written:
             return
-        row = FlagTask(rollout=self._task.rollout, is_recheck=True).build_row(
+        row = FlagTask(rollout=self._task.rollout, number=self._task.number, is_recheck=True).build_row(
             self._now(),
             self._row.position,
             idempotency_key=f"{self._row.idempotency_key}:again:{self._row.lease_token}",
@@ -210,8 +239,8 @@ class _FlagReconciler:
             outbox.insert_row(connection, row)
 
 
-def _is_same_decision(one: Rollout, other: Rollout) -> bool:
+def _is_same_decision(one: Rollout, other: Rollout, driven: DrivenFlag) -> bool:
     """Whether both states of a rollout decide the same for the flag."""
-    return driving.desired_percent(one) == driving.desired_percent(other) and (
+    return driving.desired_percent(one, driven) == driving.desired_percent(other, driven) and (
         one.state is RolloutState.ROLLED_BACK
     ) == (other.state is RolloutState.ROLLED_BACK)

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from bot.jobs.look_slots import OVERDUE_FACTOR, SlotTracker
 from bot.process.flip_confirmation import GIVE_UP_AFTER
+from core.rollout.plans.plan import DrivenFlag
 from core.rollout.serving import driving
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.world import World
@@ -40,24 +41,25 @@ class FlagSlotTrackers:
 def queue_flag_checks(service: RolloutService, now: datetime, slots: FlagSlotTrackers | None = None) -> None:
     """Queue a check of each driven flag: it may have been changed by hand, or an earlier failure may be gone."""
     world, slots = service.cached_world(), slots or FlagSlotTrackers()
-    for rollout in world.rollouts.values():
-        if not _needs_flag_check(rollout, world, now):
+    driven = ((rollout, n, one) for rollout in world.rollouts.values() for n, one in enumerate(rollout.plan.driven))
+    for rollout, number, flag in driven:
+        if not _needs_flag_check(rollout, flag, world, now):
             continue
-        settled = driving.is_settled(rollout)
+        settled = driving.is_settled(rollout, flag)
         every, tracker = (
             (CHECK_SETTLED_FLAG_EVERY, slots.settled) if settled else (CHECK_UNSETTLED_FLAG_EVERY, slots.unsettled)
         )
         slot_start = datetime.fromtimestamp(now.timestamp() // every.seconds * every.seconds, UTC)
-        task = FlagTask(rollout=rollout.id, is_check=True)
+        task = FlagTask(rollout=rollout.id, number=number, is_check=True)
         slot_key = f"{task.destination}:look:{every.seconds}:{int(now.timestamp()) // every.seconds}"
         with service.database.reading() as connection:
             if outbox.has_unsent_rows(connection, task.destination):
                 continue
             looked_at = outbox.find_by_key(connection, slot_key) is not None
-        if looked_at and not tracker.is_overdue(rollout.id, 0):
-            tracker.record_slot(rollout.id, slot_start, 0, is_finished=True)
+        if looked_at and not tracker.is_overdue(task.destination, 0):
+            tracker.record_slot(task.destination, slot_start, 0, is_finished=True)
             continue
-        tracker.record_slot(rollout.id, slot_start, 0, is_finished=True, claimed_here=True)
+        tracker.record_slot(task.destination, slot_start, 0, is_finished=True, claimed_here=True)
         if looked_at:  # the clock was set back, so this slot repeats
             slot_key = f"{slot_key}:{uuid4().hex}"
         row = task.build_row(now, world.position, idempotency_key=slot_key, is_urgent=not rollout.is_under_way)
@@ -65,13 +67,14 @@ def queue_flag_checks(service: RolloutService, now: datetime, slots: FlagSlotTra
             outbox.insert_row(connection, row)
 
 
-def _needs_flag_check(rollout: Rollout, world: World, now: datetime) -> bool:
+def _needs_flag_check(rollout: Rollout, driven: DrivenFlag, world: World, now: datetime) -> bool:
     """Whether this rollout's flag must be checked: while under way, and after a rollback until it is settled and a
     while longer. Then the flag belongs to its owners again, or to a later rollout that drives it."""
-    if driving.desired_percent(rollout) is None or rollout.state is RolloutState.DONE:
+    if driving.desired_percent(rollout, driven) is None or rollout.state is RolloutState.DONE:
         return False
     if rollout.is_under_way or rollout.ended_at is None:
         return True
-    if driving.find_competing_rollouts(rollout, world.rollouts.values()):
+    if driving.find_competing_rollouts(rollout, driven, world.rollouts.values()):
         return False
-    return now - rollout.ended_at < (STOP_CHECKING_FLAG_AFTER if driving.is_settled(rollout) else GIVE_UP_AFTER)
+    is_settled = driving.is_settled(rollout, driven)
+    return now - rollout.ended_at < (STOP_CHECKING_FLAG_AFTER if is_settled else GIVE_UP_AFTER)

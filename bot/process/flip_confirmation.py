@@ -181,15 +181,15 @@ class FlipConfirmer:
         """Confirm a rollback once all processes and the driven flag have switched; doubt it after `DOUBT_AFTER`."""
         reached, missing, unheard = self._classify_processes(switch.position, switch.started_at, at)
         living = [p for p in reached if self._is_alive(p, at)]
-        flag = _list_unconfirmed_flags(rollout)
+        flags = driving.list_unconfirmed(rollout)
         waited = at - switch.started_at
         command: c.Command
-        if living and not missing and not flag:
+        if living and not missing and not flags:
             seconds = waited if unheard else self._measure_seconds(reached, switch, waited)
-            seconds = max(seconds, rollout.flag.seconds if rollout.flag is not None else 0.0)
+            seconds = max(seconds, driving.slowest_seconds(rollout))
             command = c.ConfirmFlip(seconds=seconds, processes=len(living), unheard=tuple(unheard) or None)
         elif waited > DOUBT_AFTER and not rollout.flip_doubted:
-            names = (*(missing if living or missing else ("no process that serves versions is alive",)), *flag)
+            names = (*(missing if living or missing else ("no process that serves versions is alive",)), *flags)
             command = c.DoubtFlip(seconds=waited, missing=tuple(names))
         else:
             return
@@ -221,8 +221,7 @@ class FlipConfirmer:
         if any(self._is_alive(p, at) for p in reached) and not missing and driving.has_answered_drill(rollout):
             waited = at - switch.started_at
             seconds = waited if unheard else self._measure_seconds(reached, switch, waited)
-            if rollout.plan.drives is not None and rollout.flag is not None:
-                seconds = max(seconds, rollout.flag.seconds)
+            seconds = max(seconds, driving.slowest_seconds(rollout))
             self._submit_command(rollout, c.RecordDrill(seconds=seconds), f"drill:{switch.position}", now)
 
     def _is_alive(self, process: ProcessReport, at: float) -> bool:
@@ -261,10 +260,3 @@ def _list_unconfirmed_strata(rollout: Rollout, now: datetime) -> list[str]:
 
 def _stratum_key(rollout: Rollout, stratum: str) -> str:
     return f"{rollout.id}:{stratum}"
-
-
-def _list_unconfirmed_flags(rollout: Rollout) -> tuple[str, ...]:
-    """The driven flag system's title, unless the flag was read back as 0 % since the rollback."""
-    if rollout.plan.drives is None or (rollout.flag is not None and rollout.flag.percent == 0):
-        return ()
-    return (rollout.plan.drives.title,)

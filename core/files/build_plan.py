@@ -11,6 +11,7 @@ from core.files.foresight import known_traffic, prefill
 from core.files.foresight.detection import design_from_plan
 from core.files.foresight.layer_reach import narrow_traffic
 from core.files.kinds.rollout_file import RolloutFile
+from core.files.sections.drives_terms import to_drives
 from core.files.sections.limit_terms import LimitTerms
 from core.files.sections.tester_terms import build_testers
 from core.files.syntax.problems import UnreadableFile
@@ -76,7 +77,7 @@ def build(
         limits=build_limits(file),
         notices=_add_engineering_notices(file, surface),
         start=_require_start(file, policy),
-        drives=file.drives.to_driven_flag() if file.drives is not None else None,
+        drives=to_drives(file.drives) if file.drives is not None else None,
         strata=file.assignment.strata or None,
         finish_within=file.assignment.conversations_finish_within,
         reverts=file.reverts.to_reverts() if file.reverts is not None else None,

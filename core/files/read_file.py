@@ -11,7 +11,7 @@ from core.files.kinds.policy_file import PolicyFile
 from core.files.kinds.rollout_file import RolloutFile
 from core.files.kinds.surface_file import SurfaceFile
 from core.files.prompt_files import ReadPrompt, insert_prompts, refuse_prompt_file
-from core.files.syntax.fields import KnownMetrics
+from core.files.syntax.fields import ITEM, ITEMS, KnownMetrics
 from core.files.syntax.problems import FieldPath, FileProblem, UnreadableFile
 from core.files.syntax.suggest import suggest_nearest
 from core.files.syntax.yaml_with_lines import SourceFile, parse_yaml, split_documents
@@ -138,7 +138,7 @@ def _is_consequence(details: ErrorDetails, found: Iterable[ErrorDetails]) -> boo
 
 
 def _problem_from_details(source: SourceFile, model: type[BaseModel], details: ErrorDetails) -> FileProblem:
-    path: FieldPath = tuple(details["loc"])
+    path: FieldPath = tuple(step for step in details["loc"] if step not in (ITEM, ITEMS))
     kind, context, given = details["type"], details.get("ctx", {}), details["input"]
     if path and path[-1] == "[key]":
         return source.problem_at(path[:-1], _format_message(details), at_key=True)

@@ -1,7 +1,6 @@
 """Write a plan back as a file, with everything spelled out, so that it parses to the same plan."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import yaml
@@ -11,6 +10,7 @@ from core.files.sections.reverts_terms import GITHUB_API
 from core.files.syntax.units import Amount, Unit, format_amount, format_duration
 from core.judging.limits.limits import LimitRole
 from core.judging.model.question import ALL_SEGMENTS
+from core.rollout.plans.driven_systems import DRIVEN_SYSTEMS
 from core.rollout.plans.plan import (
     AdvanceMode,
     BehaviourChange,
@@ -83,8 +83,9 @@ def _write_plan(plan: Plan) -> dict[str, Any]:
     }
     if plan.start is not None:
         written["start"] = plan.start.isoformat()
-    if plan.drives is not None:
-        written["drives"] = _write_drives(plan.drives)
+    if plan.driven:
+        entries = [_write_driven(driven) for driven in plan.driven]
+        written["drives"] = entries[0] if len(entries) == 1 else entries
     if plan.testers:
         written["testers"] = [_write_tester(tester) for tester in plan.testers]
     if plan.holdout is not None:
@@ -120,9 +121,9 @@ def _write_tester(tester: Tester) -> dict[str, Any]:
     return _drop_empty({"person": tester.handle, "channel": tester.channel, "unit": tester.unit})
 
 
-def _write_drives(driven: DrivenFlag) -> dict[str, Any]:
-    where = asdict(driven)
-    return {where.pop("system"): where}
+def _write_driven(driven: DrivenFlag) -> dict[str, Any]:
+    fields = DRIVEN_SYSTEMS[driven.system].fields
+    return {driven.system: {field.written: getattr(driven, field.held) for field in fields}}
 
 
 def _drop_empty(fields: dict[str, Any]) -> dict[str, Any]:

@@ -365,12 +365,13 @@ class RecordFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFlag:
-    """Record that the flag system was read at `percent`, `seconds` after that was decided.
+    """Record that a driven flag or label was read at `percent`, `seconds` after that was decided.
 
     `rolled_back`: whether the rollback was decided before the reading; an earlier reading says nothing about the
     rollback.
     """
 
+    flag: str  # its title
     percent: float
     before: float
     seconds: float
@@ -379,8 +380,9 @@ class RecordFlag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFlagTrouble:
-    """Record that the flag system cannot be set to `percent`; `trying`: it is being retried automatically."""
+    """Record that it cannot be set to `percent`; `trying`: it is being retried automatically."""
 
+    flag: str
     percent: float
     error: str
     trying: bool
@@ -388,8 +390,9 @@ class RecordFlagTrouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFlagLowered:
-    """Record that the flag system is at `percent`, below the last percentage that was read back."""
+    """Record that it is at `percent`, below the last percentage that was read back."""
 
+    flag: str
     percent: float
 
 

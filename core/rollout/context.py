@@ -92,7 +92,8 @@ class Context:
     queued_ahead: tuple[str, ...] = ()  # ids of those that are ahead of it in the queue of the surface
     ready_ahead: tuple[str, ...] = ()  # those of them that could start now
     bundle_waits: tuple[str, ...] = ()  # what its start waits for in its bundle, one sentence each
-    other_rollouts_on_flag: tuple[str, ...] = ()  # ids of other rollouts under way that drive the same flag
+    # title of a flag or label -> ids of other rollouts under way that drive it, too
+    other_rollouts_on_flag: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # by id of the rollout: slots of the surface's layer that other rollouts under way hold
     taken_slots: Mapping[str, Ranges] = field(default_factory=dict)
 

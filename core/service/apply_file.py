@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal, NoReturn, TypeAlias
 
 from core.files import build_plan
-from core.files.checks import bundle_checks, check_files, layer_checks
+from core.files.checks import bundle_checks, check_files, drives_checks, layer_checks
 from core.files.checks.metric_checks import check_metrics_in_force
 from core.files.kinds.bundle_file import BundleFile
 from core.files.kinds.policy_file import PolicyFile, policy_from_file
@@ -20,6 +20,7 @@ from core.metrics.catalogue import Metric
 from core.rollout import commands as c
 from core.rollout.concurrency import bundles
 from core.rollout.context import Actor, is_slack_user_id
+from core.rollout.plans.driven_systems import DRIVEN_SYSTEMS
 from core.rollout.plans.plan import Plan
 from core.rollout.refusal import NotFound, Refused
 from core.rollout.serving import holdout
@@ -237,12 +238,16 @@ def _refuse_unknown_owner(file: RolloutFile, plan: Plan, unknown: UnknownPerson)
 def _refuse_undrivable(file: RolloutFile, plan: Plan, world: World, explain_undrivable: Callable[[str], str]) -> None:
     """Refuse a plan whose flag could never be set, unless its rollout has already started."""
     known = world.find_named(file.rollout)
-    if plan.drives is None or (known is not None and known.started_at is not None):
+    if known is not None and known.started_at is not None:
         return
-    if why := explain_undrivable(plan.drives.url):
-        raise UnreadableFile(
-            [file.source.problem_at(("drives", plan.drives.system, "url"), f"it would never be called: {why}")]
-        )
+    problems = []
+    for number, driven in enumerate(plan.driven):
+        address = DRIVEN_SYSTEMS[driven.system].address_field
+        if address and (why := explain_undrivable(driven.url)):
+            path = (*drives_checks.entry_path(file, number), driven.system, address)
+            problems.append(file.source.problem_at(path, f"it would never be called: {why}"))
+    if problems:
+        raise UnreadableFile(problems)
 
 
 def _build_owner_warning(file: RolloutFile, why: str) -> FileProblem:

@@ -60,8 +60,8 @@ def _build_rollout_rows(
 ) -> Iterator[tuple[Any, ...]]:
     """The flag change, if the event changes the driven percentage; code to revert; and messages."""
     before, after = world_before.find_rollout(rollout), world.rollouts[rollout]
-    if driving.should_reconcile(event, before, after):
-        task = FlagTask(rollout=after.id)
+    for number in driving.list_to_reconcile(event, before, after):
+        task = FlagTask(rollout=after.id, number=number)
         yield task.build_row(now, stored.position, is_urgent=after.state is RolloutState.ROLLED_BACK)
     if isinstance(event, e.RolledBack):  # the flag comes first: these rows wait behind nothing and hold up nothing
         for index, _ in enumerate(after.plan.reverts or ()):

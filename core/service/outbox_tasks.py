@@ -111,9 +111,13 @@ def parse_message_task(request: Mapping[str, Any]) -> MessageTask | WorkspaceMes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlagTask:
-    """Bring a rollout's driven flag to what is decided by the time of sending: the row holds no percentage."""
+    """Bring one driven flag of a rollout to what is decided by the time of sending: the row holds no percentage.
+
+    `number` is its place in the plan. Each has a lane of its own, so that none waits for another one.
+    """
 
     rollout: str
+    number: int = 0
     is_check: bool = False  # nothing was decided: the flag may have been changed by hand
     is_recheck: bool = False  # a worker may have undone a newer write after it lost its lease
 
@@ -122,6 +126,7 @@ class FlagTask:
         """From the JSON of an outbox row."""
         return cls(
             rollout=request["rollout"],
+            number=int(request.get("number", 0)),
             is_check=bool(request.get("look")),
             is_recheck=bool(request.get("again")),
         )
@@ -129,7 +134,7 @@ class FlagTask:
     @property
     def destination(self) -> str:
         """The ordering key of the flag, without a sub-queue."""
-        return f"{FLAGS}:{self.rollout}"
+        return f"{FLAGS}:{self.rollout}{f'#{self.number}' if self.number else ''}"
 
     def build_row(
         self, now: datetime, position: int, *, idempotency_key: str = "", is_urgent: bool = False
@@ -141,7 +146,7 @@ class FlagTask:
             kind=FLAGS,
             ordering_key=queue,
             idempotency_key=idempotency_key or f"{self.destination}:{position}",
-            request={"rollout": self.rollout, **marks},
+            request={"rollout": self.rollout, **({"number": self.number} if self.number else {}), **marks},
             due_at=now,
             position=position,
             supersede_key=None if marks else queue,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sqlalchemy import select
 
+from bot.actuators.flag_system import FlagSystem
 from bot.actuators.unleash import UnleashFlag
 from bot.delivery import driven_flags
 from bot.outbound.client import OutboundClient
@@ -74,9 +75,9 @@ class House(Desk):
         door = OutboundClient({"127.0.0.1"}, timeout=seconds)
         service = service or self.service
 
-        def open_system(driven: DrivenFlag) -> UnleashFlag:
+        def open_system(driven: DrivenFlag) -> FlagSystem:
             claimed()
-            return UnleashFlag(door, driven, url=self.url, token=self.token)
+            return self.open_system(door, driven)
 
         return driven_flags.deliver_due(
             service.database,
@@ -85,6 +86,9 @@ class House(Desk):
             clock or (lambda: self.at),  # type: ignore[arg-type]
             random_fraction=lambda: 1.0,
         )
+
+    def open_system(self, door: OutboundClient, driven: DrivenFlag) -> FlagSystem:
+        return UnleashFlag(door, driven, url=self.url, token=self.token)
 
     def until_quiet(self) -> "House":
         """As workers do it, again and again, until nothing waits."""
@@ -110,6 +114,15 @@ class House(Desk):
     @property
     def found(self) -> list[tuple[float, float]]:
         return [(x.before, x.percent) for x in self.happened(e.FlagSet)]
+
+    @property
+    def driven(self) -> DrivenFlag:
+        return self.rollout.plan.driven[0]
+
+    @property
+    def reading(self) -> e.FlagSet | None:
+        """What was read of it last, as the rollout has it."""
+        return self.rollout.flags.get(self.driven.title)
 
     @property
     def rollout(self):

@@ -36,6 +36,7 @@ class StandIn:
     """`percent` is what it is at. `log` holds every call that reached it; `history` every percentage it was set to."""
 
     url: str = ""
+    feature: str = "new-prompt"
     percent: str = "0"
     log: list[str] = field(default_factory=list)
     history: list[str] = field(default_factory=list)
@@ -54,7 +55,7 @@ class StandIn:
             url=self.url,
             project="default",
             environment="production",
-            feature="new-prompt",
+            feature=self.feature,
             strategy="s-1",
             system="unleash",
         )
@@ -118,7 +119,7 @@ class Call(BaseHTTPRequestHandler):
             return False
         named = PATH.fullmatch(self.path)
         project, feature, environment, asked = named.groups() if named else ("", "", "", "")
-        if (project, feature) != ("default", "new-prompt"):
+        if (project, feature) != ("default", self.unleash.feature):
             self.answer(403)  # so the real one answers for a feature that is not there
         elif asked != "s-1" or self.unleash.gone:
             self.answer(404, {"name": "NotFoundError", "message": f"Could not find strategy with id: {asked}"})
@@ -194,9 +195,9 @@ def silent(seconds: float, *, accept: bool) -> Callable[[Call], None]:
 
 
 @contextmanager
-def running() -> Iterator[StandIn]:
+def running(feature: str = "new-prompt") -> Iterator[StandIn]:
     """A stand-in on loopback, until the end of the block."""
-    unleash = StandIn()
+    unleash = StandIn(feature=feature)
     handler = type("Handler", (Call,), {"unleash": unleash})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True

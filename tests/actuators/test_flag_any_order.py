@@ -132,14 +132,14 @@ def test_whatever_happens_it_ends_at_what_was_decided_last_or_held_below_it(
         house.later(minutes=6)
         flag_checks.queue_flag_checks(house.service, house.at)
         house.until_quiet()
-        wanted = driving.desired_percent(house.rollout)
+        wanted = driving.desired_percent(house.rollout, house.driven)
         hold = house.rollout.hold
-        if hold is not None and hold.key == driving.lowered_hold_key(house.rollout):
+        if hold is not None and hold.key == driving.lowered_hold_key(house.rollout, house.driven):
             assert float(unleash.percent) < wanted, "never more people than was decided"
             house.say(c.Resume(reason="nobody had lowered it"))
             house.until_quiet()
         assert unleash.percent == f"{wanted:g}"
-        assert driving.is_settled(house.rollout)
+        assert driving.is_settled(house.rollout, house.driven)
         assert {row.state for row in house.rows()} == {"done"}
         with database.reading() as connection:
             assert verify(connection).problems == ()

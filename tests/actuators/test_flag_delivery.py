@@ -179,12 +179,12 @@ def test_a_rollback_from_nobody_is_read_back_too(small_house):
     small_house.say(c.Approve())
     small_house.later(minutes=1).say(c.Start())
     small_house.drive()
-    assert small_house.rollout.flag.percent == 0
+    assert small_house.reading.percent == 0
     small_house.unleash.set_by_hand(30)
     small_house.back()
-    assert small_house.rollout.flag is None
+    assert small_house.reading is None
     small_house.drive()
-    assert small_house.rollout.flag.percent == 0
+    assert small_house.reading.percent == 0
     assert small_house.unleash.percent == "0"
 
 

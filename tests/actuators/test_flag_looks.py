@@ -121,7 +121,7 @@ def test_lowered_by_hand_just_before_a_step_it_is_not_raised_by_it(house):
     assert house.unleash.percent == "0"
     assert house.rollout.state is RolloutState.ON_HOLD
     house.back().drive()
-    assert house.rollout.flag.percent == 0
+    assert house.reading.percent == 0
 
 
 def test_a_token_that_was_mended_is_enough(house, look):
@@ -146,7 +146,7 @@ def test_a_rollback_that_could_not_be_set_is_set_when_the_token_is_mended(house,
     house.token = TOKEN
     look(minutes=1)
     assert house.unleash.percent == "0"
-    assert house.rollout.flag.percent == 0
+    assert house.reading.percent == 0
 
 
 def test_what_waits_is_not_looked_at_beside_it(house, look):

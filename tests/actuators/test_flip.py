@@ -37,14 +37,14 @@ def test_it_is_not_confirmed_before_the_flag_system_was_read_back(house, confirm
     (confirmed,) = confirm()
     assert isinstance(confirmed, e.FlipConfirmed)
     assert confirmed.processes == 1
-    assert confirmed.seconds >= house.rollout.flag.seconds
+    assert confirmed.seconds >= house.reading.seconds
 
 
 def test_what_was_read_before_the_rollback_does_not_confirm_it(house, confirm):
     house.unleash.set("0")
     house.begin()
     house.back()
-    assert house.rollout.flag is None
+    assert house.reading is None
     assert confirm() == []
 
 

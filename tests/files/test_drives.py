@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501  (what people see is quoted whole)
 
+import textwrap
 from dataclasses import replace
 
 import pytest
@@ -123,13 +124,67 @@ def test_a_name_cannot_lead_elsewhere(driving, refused, name):
     assert "drives.unleash.feature" in refused(driving(("feature: new-prompt", f'feature: "{name}"')))
 
 
+def in_a_list(text):
+    """The same entry, and a second flag after it."""
+    entry = textwrap.indent(text.partition("drives:\n")[2], "  ")
+    first = entry.replace("    unleash", "  - unleash", 1)
+    second = first.replace("new-prompt", "new-tools").replace("9c2d7a52", "1111aaaa")
+    return text.partition("drives:\n")[0] + f"drives:\n{first}{second}"
+
+
+def test_one_rollout_drives_several(driving, built, checked):
+    text = in_a_list(driving())
+    assert checked(text) == ""
+    plan = built(text)
+    assert [one.feature for one in plan.driven] == ["new-prompt", "new-tools"]
+    assert built(export_plan(plan)) == plan
+    assert plan.fingerprint() != built(driving()).fingerprint()
+
+
+def test_a_list_of_one_is_the_same_plan(driving, built):
+    head, _, entry = driving().partition("drives:\n")
+    listed = head + "drives:\n" + textwrap.indent(entry, "  ").replace("    unleash", "  - unleash", 1)
+    assert built(listed) == built(driving())
+
+
+def test_a_problem_of_one_of_several_points_at_its_line(driving, refused, checked):
+    text = in_a_list(driving())
+    assert refused(text.replace("feature: new-tools", "feature: a/b")) == snapshot("""\
+bad.yaml:33:16: drives.1.unleash.feature: "a/b" is not a name: letters, digits, dots, dashes, at most 100
+          feature: a/b
+                   ^
+bad.yaml 1 problem\
+""")
+    assert checked(text.replace("new-tools", "new-prompt")) == snapshot("""\
+bad.yaml:30:5: drives.1.unleash: new-prompt in Unleash (production) is driven already: leave one of the two out
+      - unleash:
+        ^
+bad.yaml:25:5: the other line
+      - unleash:
+        ^
+bad.yaml 1 problem\
+""")
+    assert refused(text.partition("drives:")[0] + "drives: []\n") == snapshot("""\
+bad.yaml:24:9: drives: this is empty: write at least one, or leave it out
+    drives: []
+            ^
+bad.yaml 1 problem\
+""")
+
+
+def test_one_entry_is_one_system(driving, refused):
+    assert refused(driving().partition("drives:")[0] + "drives: {}\n") == snapshot("""\
+bad.yaml:24:1: drives: name what is driven: unleash: …
+    drives: {}
+    ^
+bad.yaml 1 problem\
+""")
+
+
 def test_an_unknown_system_is_named(driving, refused):
     assert refused(driving(("  unleash:", "  unlesh:"))) == snapshot("""\
-bad.yaml:25:3: drives.unleash: Field required
-      unlesh:
-      ^
 bad.yaml:25:3: drives.unlesh: unknown field "unlesh". Did you mean "unleash"?
       unlesh:
       ^
-bad.yaml 2 problems\
+bad.yaml 1 problem\
 """)

@@ -409,7 +409,8 @@ def test_the_table_has_every_field_of_every_file() -> None:
     # a bundle has its rollouts in other documents: its fields are tried in test_bundle_file
     assert {model for model, _, _ in FILES} == set(MODELS_BY_KIND.values()) - {BundleFile}
     for model, _, values in FILES:
-        assert sorted(leaves(model)) == sorted(values)
+        # a field that is one item or a list of them leads to the same fields twice
+        assert sorted(set(leaves(model))) == sorted(values)
 
 
 def written(base: dict[str, Any], path: str, value: Any) -> str:

@@ -278,7 +278,9 @@ def test_a_flag_system_that_was_not_read_back_is_named_with_what_to_do(words: An
         system="unleash",
     )
     back = story.running().rolled_back()
-    driven = replace(back.now, plan=replace(back.now.plan, drives=flag), flag_trouble="Unleash answers 503")
+    driven = replace(
+        back.now, plan=replace(back.now.plan, drives=flag), flag_troubles={flag.title: "Unleash answers 503"}
+    )
     alone = e.FlipUnconfirmed(seconds=60.2, missing=(flag.title,))
     assert plain_text.render_text(rollback_alert.render_unconfirmed(driven, alone, story.at, words.zone)) == snapshot("""\
 ROLLBACK NOT CONFIRMED: R-118 support-tone was told to switch at 12:00:00 CET, but after 60 s new-prompt in Unleash (production) does not read 0 %.

@@ -23,11 +23,11 @@ GATE = Stage(kind=StageKind.EVAL, name="offline")
 
 def found(percent, before=None, *, rolled_back=False):
     at = percent if before is None else before
-    return c.RecordFlag(percent=percent, before=at, seconds=0.5, rolled_back=rolled_back)
+    return c.RecordFlag(flag=FLAG.title, percent=percent, before=at, seconds=0.5, rolled_back=rolled_back)
 
 
 def wanted(story):
-    return driving.desired_percent(story.now)
+    return driving.desired_percent(story.now, FLAG)
 
 
 def test_before_the_start_it_is_none_of_our_business(planned):
@@ -57,7 +57,7 @@ def test_it_is_looked_at_when_something_changes_and_after_every_rollback(running
     def looks(event):
         before = story.now
         story.happen(event)
-        return driving.should_reconcile(event, before, story.now)
+        return driving.list_to_reconcile(event, before, story.now)
 
     assert looks(e.StageEntered(index=1, name="canary", percent=5))
     assert not looks(e.Paused(by="ana", reason=""))
@@ -66,8 +66,8 @@ def test_it_is_looked_at_when_something_changes_and_after_every_rollback(running
     assert not looks(e.Completed(version="v43", retired="v42"))
     at_a_gate = running(drives=FLAG, stages=(GATE, *words.stages))
     before = at_a_gate.now
-    assert driving.desired_percent(at_a_gate.when(c.RollBack()).now) == driving.desired_percent(before) == 0
-    assert driving.should_reconcile(at_a_gate.last[0], before, at_a_gate.now), "it is to be observed, not supposed"
+    assert driving.desired_percent(at_a_gate.when(c.RollBack()).now, FLAG) == driving.desired_percent(before, FLAG) == 0
+    assert driving.list_to_reconcile(at_a_gate.last[0], before, at_a_gate.now), "it is to be observed, not supposed"
 
 
 def test_a_rollout_that_drives_nothing_never_looks(running):
@@ -75,7 +75,7 @@ def test_a_rollout_that_drives_nothing_never_looks(running):
     before = story.now
     story.when(c.RollBack(reason="no"))
     assert wanted(story) is None
-    assert not driving.should_reconcile(story.last[0], before, story.now)
+    assert not driving.list_to_reconcile(story.last[0], before, story.now)
     assert story.when(found(0, rolled_back=True), by=ENGINE).last == []
 
 
@@ -89,30 +89,29 @@ def test_what_was_found_is_recorded_once(running):
 def test_what_was_found_while_something_else_was_decided_is_not(running):
     story = running(drives=FLAG)
     story.when(found(25, 5), by=ENGINE).then()
-    story.when(c.RecordFlagTrouble(percent=25, error="401", trying=False), by=ENGINE).then()
+    story.when(c.RecordFlagTrouble(flag=FLAG.title, percent=25, error="401", trying=False), by=ENGINE).then()
 
 
 def test_a_reading_from_before_the_rollback_does_not_confirm_it(running, words):
     story = running(drives=FLAG, stages=(GATE, *words.stages)).when(found(0), by=ENGINE).then(e.FlagSet)
     story.when(c.RollBack(reason="no"))
-    assert story.now.flag is None
+    assert FLAG.title not in story.now.flags
     story.when(found(0), by=ENGINE).then()
-    assert story.now.flag is None
+    assert FLAG.title not in story.now.flags
     story.when(found(0, rolled_back=True), by=ENGINE).then(e.FlagSet)
-    assert story.now.flag is not None
-    assert story.now.flag.percent == 0
+    assert story.now.flags[FLAG.title].percent == 0
 
 
 def test_trouble_is_told_once_until_it_is_over_and_giving_up_always(running):
     def trouble(error, trying=True):
-        return c.RecordFlagTrouble(percent=5, error=error, trying=trying)
+        return c.RecordFlagTrouble(flag=FLAG.title, percent=5, error=error, trying=trying)
 
     story = running(drives=FLAG).when(trouble("500"), by=ENGINE).then(e.FlagNotSet)
     story.when(trouble("a timeout"), by=ENGINE).then()
     story.when(trouble("401", trying=False), by=ENGINE).then(e.FlagNotSet)
     story.when(trouble("401", trying=False), by=ENGINE).then()
     story.when(found(5), by=ENGINE).then(e.FlagSet)
-    assert story.now.flag_trouble == ""
+    assert not story.now.flag_troubles
     story.when(found(5), by=ENGINE).then()
     story.when(trouble("500"), by=ENGINE).then(e.FlagNotSet)
 
@@ -122,51 +121,51 @@ def test_two_rollouts_do_not_drive_one_flag(running):
     second = replace(first, id="R-2")
     other_flag = replace(second, plan=replace(second.plan, drives=replace(FLAG, feature="else")))
     over = running(drives=FLAG).when(c.RollBack(reason="no")).now
-    assert driving.find_competing_rollouts(first, [first]) == ()
-    assert driving.find_competing_rollouts(first, [first, second]) == ("R-2",)
-    assert driving.find_competing_rollouts(first, [first, other_flag]) == ()
-    assert driving.find_competing_rollouts(second, [over, second]) == ()
-    assert driving.find_competing_rollouts(over, [over, second]) == ("R-2",)
-    assert driving.find_competing_rollouts(running().now, [running().now, second]) == ()
+    assert driving.find_competing_rollouts(first, FLAG, [first]) == ()
+    assert driving.find_competing_rollouts(first, FLAG, [first, second]) == ("R-2",)
+    assert driving.find_competing_rollouts(first, FLAG, [first, other_flag]) == ()
+    assert driving.find_competing_rollouts(second, FLAG, [over, second]) == ()
+    assert driving.find_competing_rollouts(over, FLAG, [over, second]) == ("R-2",)
+    assert driving.find_competing_rollouts(running().now, FLAG, [running().now, second]) == ()
 
 
 def test_of_rollouts_that_are_over_the_one_that_ended_last_decides(running, planned):
     story = running(drives=FLAG).when(c.RollBack(reason="no"))
     first = story.now
     later = replace(first, id="R-2", ended_at=story.later(minutes=1).at)
-    assert driving.find_competing_rollouts(first, [first, later]) == ("R-2",)
-    assert driving.find_competing_rollouts(later, [first, later]) == ()
+    assert driving.find_competing_rollouts(first, FLAG, [first, later]) == ("R-2",)
+    assert driving.find_competing_rollouts(later, FLAG, [first, later]) == ()
     never_began = replace(planned(drives=FLAG).now, id="R-3", ended_at=later.ended_at)
-    assert driving.find_competing_rollouts(first, [first, never_began]) == ()
+    assert driving.find_competing_rollouts(first, FLAG, [first, never_began]) == ()
 
 
 def test_what_a_person_lowered_is_not_raised_again_until_somebody_resumes(running):
     story = running(drives=FLAG).when(found(5, 0), by=ENGINE)
-    assert not driving.is_lowered_by_hand(story.now, 5)
-    assert not driving.is_lowered_by_hand(story.now, 80)
-    assert driving.is_lowered_by_hand(story.now, 0)
-    story.when(c.RecordFlagLowered(percent=0), by=ENGINE).then(e.Held)
+    assert not driving.is_lowered_by_hand(story.now, FLAG, 5)
+    assert not driving.is_lowered_by_hand(story.now, FLAG, 80)
+    assert driving.is_lowered_by_hand(story.now, FLAG, 0)
+    story.when(c.RecordFlagLowered(flag=FLAG.title, percent=0), by=ENGINE).then(e.Held)
     assert story.last[0].text == (
         "somebody set new-prompt in Unleash (production) to 0 % by hand; resuming sets it to 5 % again"
     )
-    story.when(c.RecordFlagLowered(percent=0), by=ENGINE).then()
+    story.when(c.RecordFlagLowered(flag=FLAG.title, percent=0), by=ENGINE).then()
     before = story.now
     story.when(c.Resume(reason="it was a mistake"))
-    assert driving.should_reconcile(story.last[0], before, story.now), "it is to be raised now"
-    assert not driving.is_lowered_by_hand(story.now, 0)
+    assert driving.list_to_reconcile(story.last[0], before, story.now), "it is to be raised now"
+    assert not driving.is_lowered_by_hand(story.now, FLAG, 0)
 
 
 def test_a_first_step_and_a_rollback_are_nobodys_lowering(running):
     story = running(drives=FLAG)
-    assert not driving.is_lowered_by_hand(story.now, 0)
-    story.when(c.RecordFlagLowered(percent=0), by=ENGINE).then()
+    assert not driving.is_lowered_by_hand(story.now, FLAG, 0)
+    story.when(c.RecordFlagLowered(flag=FLAG.title, percent=0), by=ENGINE).then()
     story.when(found(5, 0), by=ENGINE).when(c.RollBack(reason="no"))
-    assert not driving.is_lowered_by_hand(story.now, 0)
+    assert not driving.is_lowered_by_hand(story.now, FLAG, 0)
 
 
 def test_a_paused_rollout_does_not_grow_and_is_not_held(running):
     story = running(drives=FLAG).when(found(5, 0), by=ENGINE).when(c.Pause())
-    story.when(c.RecordFlagLowered(percent=0), by=ENGINE).then()
+    story.when(c.RecordFlagLowered(flag=FLAG.title, percent=0), by=ENGINE).then()
 
 
 def test_it_is_known_since_when_the_flag_system_divides_as_the_stage_says(running):

@@ -25,7 +25,7 @@ BERLIN = replace(DEFAULT_POLICY, timezone="Europe/Berlin")
 
 
 def read_back(seconds=0.3):
-    return c.RecordFlag(percent=0.0, before=0.0, seconds=seconds, rolled_back=False)
+    return c.RecordFlag(flag=FLAG.title, percent=0.0, before=0.0, seconds=seconds, rolled_back=False)
 
 
 def test_without_a_passed_drill_nobody_gets_the_new_version(running, words):
@@ -66,7 +66,7 @@ def test_a_reading_from_before_the_drill_is_no_part_of_it(running, words):
     story = running(stages=(gate, DRILL, *words.stages), drives=FLAG).when(read_back()).then(e.FlagSet)
     before = story.now
     story.happen(e.StageEntered(index=1, name="rollback_drill", percent=0))
-    assert driving.should_reconcile(e.StageEntered(index=1, name="rollback_drill", percent=0), before, story.now)
+    assert driving.list_to_reconcile(e.StageEntered(index=1, name="rollback_drill", percent=0), before, story.now)
     story.when(c.RecordDrill(seconds=0.4)).then()
     story.when(read_back()).then(e.FlagSet).when(c.RecordDrill(seconds=0.4)).then(e.DrillFinished)
 
@@ -76,7 +76,7 @@ def test_a_repeated_drill_asks_the_flag_again(running, words):
     story.when(c.RecordDrill(seconds=12.0)).then(e.DrillFinished, e.Held)
     before = story.now
     story.when(c.Resume(reason="the flag system was restarted"))
-    assert driving.should_reconcile(story.last[-1], before, story.now)
+    assert driving.list_to_reconcile(story.last[-1], before, story.now)
     story.when(c.RecordDrill(seconds=0.4)).then()
     story.when(read_back()).when(c.RecordDrill(seconds=0.4)).then(e.DrillFinished)
 

@@ -12,7 +12,7 @@ from bot.rendering.messages.audience import conversation_words, holdout_words, l
 from bot.rendering.neighbours import neighbour_words
 from bot.rendering.numbers import eval_words, judge_words, segments, tester_words
 from bot.rendering.numbers.detectability import blind_spot_words, known_areas, unknown_unit_words
-from bot.rendering.sentences import headline
+from bot.rendering.sentences import driven_words, headline
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Cleared, Continue, NoControl
 from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours
@@ -53,7 +53,7 @@ def _format_footer(rollout: Rollout) -> str:
     plan = rollout.plan
     ticket = f" · {wording.escape(plan.ticket, 200)}" if plan.ticket else ""
     baseline = f" · baseline from {wording.escape(rollout.baseline, 40)}" if rollout.baseline else ""
-    drives = f" · drives {wording.escape(plan.drives.title, 200)}" if plan.drives is not None else ""
+    drives = f" · drives {driven_words.join_titles(plan)}" if plan.driven else ""
     return (
         f"{wording.escape(rollout.kind, 80)} · {wording.format_version_change(rollout)} · "
         f"{wording.escape(plan.surface, 60)} · "

@@ -12,7 +12,7 @@ from bot.rendering.messages.audience import conversation_words, holdout_words, l
 from bot.rendering.neighbours import bundle_words, queue_words
 from bot.rendering.numbers import eval_words, judge_words, measure_rows, tester_words
 from bot.rendering.numbers.detectability import blind_spot_words
-from bot.rendering.sentences import headline
+from bot.rendering.sentences import driven_words, headline
 from core import durations
 from core.rollout.plans.plan import StageKind
 from core.rollout.plans.renewal import PlanRenewal
@@ -273,10 +273,11 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             what = f"a message to {channel} could not be posted ({error})"
             return f"Not delivered: {what}."
         case e.FlagSet():
-            was = f" (was {wording.format_percent(event.before)})" if event.before != event.percent else ""
+            before = driven_words.format_position(rollout, event.flag, event.before)
+            was = f" (was {before})" if event.before != event.percent else ""
             took = f"read back {wording.format_duration(event.seconds)} after the decision"
-            at = f"{wording.escape(event.flag, 200)} is at {wording.format_percent(event.percent)}"
-            return f"Flag set: {rollout.id}, {at}{was}, {took}."
+            at = driven_words.format_position(rollout, event.flag, event.percent)
+            return f"Flag set: {rollout.id}, {wording.escape(event.flag, 200)} is at {at}{was}, {took}."
         case e.RevertRequested():
             where = wording.escape(event.reference, 300)
             return f"Revert requested: {rollout.id}, {where}. It still needs your pipeline; the flag is off already."
@@ -288,7 +289,8 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return f"Code reverted: {rollout.id}, confirmed by {by}{_format_reason(event.note)}."
         case e.FlagNotSet():
             where, why = wording.escape(event.flag, 200), wording.escape(event.error, 300)
-            return f"FLAG NOT SET: {rollout.id}, {where} should be at {wording.format_percent(event.percent)}: {why}."
+            at = driven_words.format_position(rollout, event.flag, event.percent)
+            return f"FLAG NOT SET: {rollout.id}, {where} should be at {at}: {why}."
         case e.GlassBroken():
             return f"{glass_broken.describe(rollout, event)}{_format_reason(event.reason)}."
         case e.GrowthFrozen():

@@ -10,7 +10,7 @@ from bot.rendering.neighbours import neighbour_words
 from bot.rendering.numbers import eval_words, measure_rows, noticed_words, segments, technical_words
 from bot.rendering.numbers.detectability import blind_spot_words, power_words, unknown_unit_words, unseen_by_evals
 from bot.rendering.numbers.latest_numbers import detection_power
-from bot.rendering.sentences import difference_words, headline
+from bot.rendering.sentences import difference_words, driven_words, headline
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.outlook import PlanOutlook
 from core.judging.limits import limits
@@ -61,7 +61,11 @@ def list_sections(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[Fac
         FactSection(
             title="Other rollouts", lines=tuple(neighbour_words.list_lines(rollout, facts.neighbours)), is_list=True
         ),
-        FactSection(title="Flag it drives", lines=tuple(_list_driven_flags(rollout.plan))),
+        FactSection(
+            title="Flag it drives" if len(rollout.plan.driven) < 2 else "Flags it drives",
+            lines=tuple(driven_words.list_driven(rollout.plan)),
+            is_list=len(rollout.plan.driven) > 1,
+        ),
         *list_plan_sections(rollout.plan, None if started else facts.outlook, zone),
         FactSection(title="Limits so far", lines=tuple(_list_measured_limits(rollout)), is_list=True),
         FactSection(title="Checks", lines=tuple(_list_checks(rollout)), is_list=True),
@@ -121,11 +125,6 @@ def describe_change(rollout: Rollout) -> str:
     difference = compare_contents(rollout.from_content, rollout.to_content)
     new = f"{wording.escape(rollout.plan.to_version, 40)} has the content {content_hash(rollout.to_content)}"
     return f"{describe_difference(difference)}. Nothing else; {new}."
-
-
-def _list_driven_flags(plan: Plan) -> list[str]:
-    driven = plan.drives
-    return [f"{wording.escape(driven.title, 200)}, at {wording.escape(driven.url, 200)}"] if driven is not None else []
 
 
 def describe_difference(difference: ContentDifference) -> str:

@@ -1,18 +1,49 @@
-"""Check that the driven flag system can express the percentages of a file."""
+"""Check that what a file drives can express its plan, and that it drives everything once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from core.files.kinds.rollout_file import RolloutFile
-from core.files.syntax.problems import FileProblem
-from core.rollout.plans.plan import StageKind
+from core.files.syntax.problems import FieldPath, FileProblem
+from core.rollout.plans.driven_systems import DRIVEN_SYSTEMS
+from core.rollout.plans.plan import DrivenFlag, StageKind
+
+_ROUNDING = 1e-6
 
 
 def check(file: RolloutFile) -> Iterator[FileProblem]:
-    """With `drives`: no cohort, no equal-size control, no fractional percentages, no conversations that finish.
-    `reverts` belongs to code."""
+    """With a flag system: no cohort, no equal-size control, no percentages that it lacks. With labels, too: nobody goes
+    back alone, and no conversations finish. `reverts` belongs to code."""
     yield from _check_reverts(file)
     if file.drives is None:
         return
+    driven = tuple(entry.to_driven_flag() for entry in file.driven_entries)
+    yield from _check_entries(file, driven)
+    yield from _check_nobody_apart(file)
+    if dividing := [one for one in driven if not one.is_label]:
+        yield from _check_percentages(file, dividing)
+
+
+def entry_path(file: RolloutFile, number: int) -> FieldPath:
+    """Where the entry with this number stands in the file."""
+    return ("drives", number) if isinstance(file.drives, tuple) else ("drives",)
+
+
+def _check_entries(file: RolloutFile, driven: Sequence[DrivenFlag]) -> Iterator[FileProblem]:
+    """Each is driven once, and a label has somewhere to go."""
+    for number, one in enumerate(driven):
+        path = (*entry_path(file, number), one.system)
+        earlier = next((n for n in range(number) if driven[n].title == one.title), None)
+        if earlier is not None:
+            message = f"{one.title} is driven already: leave one of the two out"
+            also = (*entry_path(file, earlier), one.system)
+            yield file.source.problem_at(path, message, at_key=True, also=also)
+        if one.new is not None and one.new == one.old:
+            written = next(field.written for field in DRIVEN_SYSTEMS[one.system].fields if field.held == "new")
+            message = "the new version and the old one are the same, so nothing would move"
+            yield file.source.problem_at((*path, written), message)
+
+
+def _check_percentages(file: RolloutFile, dividing: Sequence[DrivenFlag]) -> Iterator[FileProblem]:
     for number, entry in enumerate(file.stage_entries):
         own = file.stages is not None
         path = ("stages", number, entry.kind.value) if own else ("template",)
@@ -22,15 +53,26 @@ def check(file: RolloutFile) -> Iterator[FileProblem]:
                 "Remove the stage, or remove `drives`"
             )
             yield file.source.problem_at(path, message, at_key=own)
-        elif broken := [stage.percent for stage in entry.to_stages() if stage.percent % 1]:
-            message = f"Unleash takes whole percentages only, not {broken[0]:g}%"
-            yield file.source.problem_at(path, message, at_key=own)
+            continue
+        for system in {one.system: None for one in dividing}:
+            known = DRIVEN_SYSTEMS[system]
+            if broken := [stage.percent for stage in entry.to_stages() if not _is_multiple(stage.percent, known.step)]:
+                takes = "whole percentages" if known.step == 1 else f"steps of {known.step:g} %"
+                message = f"{known.title} takes {takes} only, not {broken[0]:g}%"
+                yield file.source.problem_at(path, message, at_key=own)
     if file.assignment.control == "matched":
         message = (
             "an equal-size control cannot be driven: the flag system knows only who has the new version and "
             "who does not. Write `control: concurrent`"
         )
         yield file.source.problem_at(("assignment", "control"), message)
+
+
+def _is_multiple(percent: float, step: float) -> bool:
+    return abs(percent / step - round(percent / step)) < _ROUNDING
+
+
+def _check_nobody_apart(file: RolloutFile) -> Iterator[FileProblem]:
     if file.assignment.strata:
         message = (
             "a stratum cannot be rolled back alone where another flag system assigns the versions: it has no `where`. "

@@ -50,7 +50,7 @@ def check_surfaces(file: PolicyFile, known: Collection[str]) -> Iterator[FilePro
 def check_rollout(file: RolloutFile, policy: Policy) -> Iterator[FileProblem]:
     """A flag system of a team's own knows no layers, so it cannot drive a surface in one."""
     layer = find_layer(policy.layers, file.surface)
-    if layer is not None and file.drives is not None:
+    if layer is not None and any(not one.to_driven_flag().is_label for one in file.driven_entries):
         message = (
             f"{file.surface} is in the layer {layer.name} of the policy, and a driven flag would also serve users of "
             "the layer's other surfaces: let applications ask Rampart instead"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, PlainValidator, PrivateAttr, ValidationInfo, model_validator
 from pydantic import WithJsonSchema as Schema
 
-from core.files.sections.drives_terms import DrivesTerms
+from core.files.sections.drives_terms import Drives, OneOfTheSystems
 from core.files.sections.holdout_terms import HoldoutTerms
 from core.files.sections.limit_terms import LimitTerms
 from core.files.sections.reverts_terms import RevertsTerms
@@ -192,7 +192,7 @@ class RolloutFile(WrittenFile):
     hold_when: tuple[LimitTerms, ...] = ()
     notify: tuple[NoticeTerms, ...] | None = None
     start: StartTime | None = None
-    drives: DrivesTerms | None = None
+    drives: Drives | None = None
     reverts: RevertsTerms | None = None
     testers: Testers | None = None
     holdout: HoldoutTerms | None = None
@@ -217,6 +217,13 @@ class RolloutFile(WrittenFile):
     def is_noticeable(self) -> bool:
         """Whether users will notice a difference."""
         return any(behaviour.kind == "changed" for behaviour in self.behaviour_changes)
+
+    @property
+    def driven_entries(self) -> tuple[OneOfTheSystems, ...]:
+        """What it drives, whether that is written as one entry or as a list."""
+        if self.drives is None:
+            return ()
+        return self.drives if isinstance(self.drives, tuple) else (self.drives,)
 
     @property
     def stage_entries(self) -> tuple[StageEntry, ...]:

@@ -27,6 +27,8 @@ from core.metrics.catalogue import CATALOGUE, Metric
 from core.metrics.own_metrics import OwnMetrics
 from core.rollout.plans.plan import NoticePlan
 
+ITEM, ITEMS = "[item]", "[items]"
+"""Steps that pydantic adds to the path of a field that is one item or a list; no part of what people wrote."""
 _SAME_WORD = 0.85  # of two names so alike one is the other, misspelt
 PART_NAMES = ("prompt", "model", "params", "tools", "routing")
 CODE = "code"  # a commit or a build: a part of a version that no form asks for

@@ -14,7 +14,11 @@ def build_start_context(world: World, surface: Surface, rollout: Rollout | None,
     """The context of a rollout, or of one that is not planned yet (None), without its queue and its bundle."""
     own, policy = rollout.id if rollout is not None else "", world.policy_for(surface.name)
     rest = [one for one in world.open_rollouts if one.id != own] if policy.layers else []
-    on_flag = driving.find_competing_rollouts(rollout, world.open_rollouts) if rollout is not None else ()
+    on_flag = {
+        driven.title: others
+        for driven in (rollout.plan.driven if rollout is not None else ())
+        if rollout is not None and (others := driving.find_competing_rollouts(rollout, driven, world.open_rollouts))
+    }
     return Context(
         at=at,
         by=by,

@@ -260,10 +260,9 @@ def _find_overlaps(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
             hint=f"Start {rollout.id} when that one is done, or roll it back first.",
             alternative=(f"Queue after {context.other_rollouts_on_surface[-1]}", f"start {rollout.id} --queue"),
         )
-    if context.other_rollouts_on_flag and plan.drives is not None:
+    for flag, others in context.other_rollouts_on_flag.items():
         yield Obstacle(
-            text=f"{plan.drives.title} is already driven by {', '.join(context.other_rollouts_on_flag)}, and two "
-            "rollouts would undo each other's changes.",
+            text=f"{flag} is already driven by {', '.join(others)}, and two rollouts would undo each other's changes.",
             hint=f"Start {rollout.id} when that one is over, or give it a flag of its own.",
         )
     yield from _find_layer_conflicts(rollout, context)
@@ -273,10 +272,10 @@ def _find_layer_conflicts(rollout: Rollout, context: Context) -> Iterator[Obstac
     layer = find_layer(context.policy.layers, rollout.plan.surface)
     if layer is None:
         return
-    if rollout.plan.drives is not None:
+    if rollout.plan.dividing:
         yield Obstacle(
-            text=f"{rollout.plan.surface} is in the layer {layer.name}, and {rollout.plan.drives.title} would give the "
-            "new version to users of its other surfaces.",
+            text=f"{rollout.plan.surface} is in the layer {layer.name}, and {rollout.plan.dividing[0].title} would "
+            "give the new version to users of its other surfaces.",
             hint="Serve it by Rampart's own evaluations, or take the surface out of the layer in the policy.",
         )
     elif layering.allocate(rollout, context) is None:

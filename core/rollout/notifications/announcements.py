@@ -272,8 +272,6 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             | e.GrowthUnfrozen()
             | e.ComplaintReported()
             | e.MessageFailed()
-            | e.FlagSet()
-            | e.FlagNotSet()
             | e.JudgeSettled()
             | e.JudgingCapReached()
             | e.Bundled()
@@ -281,6 +279,10 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
             | e.BundleNotFollowed()
         ):
             result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+        case e.FlagSet() | e.FlagNotSet():
+            result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
+            if after.rollback is not None:
+                result.append(announce_here(AnnouncementKind.ALERT_EDIT, ALERT_KEY))
         case e.RevertRequested() | e.RevertNotRequested() | e.CodeReverted():
             result.append(announce_here(AnnouncementKind.LINE, f"line:{position}"))
             result.append(announce_here(AnnouncementKind.ALERT_EDIT, ALERT_KEY))

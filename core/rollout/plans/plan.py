@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from core.judging.limits.limits import Limit
 from core.metrics.catalogue import Metric
 from core.metrics.own_metrics import find_metric
+from core.rollout.plans.driven_systems import DRIVEN_SYSTEMS, FIRST_STAGE
 
 Content = Mapping[str, Any]  # the whole content of a version: prompt, model, params, tools, routing
 MERGED_PARTS = ("params", "routing")  # parts that are merged key by key; all others are replaced as a whole
@@ -170,19 +171,40 @@ class Approvals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrivenFlag:
-    """A flag in a team's own flag system, whose percentage follows the plan. `system` says which actuator drives it."""
+    """A flag or a label in a team's own system, which follows the plan. `system` is a row of `DRIVEN_SYSTEMS`, which
+    says what the other fields are called in a file."""
 
-    url: str  # without a slash at the end
+    url: str  # without a slash at the end; of flagd, the name of its file
     project: str
     environment: str
-    feature: str
-    strategy: str  # the id of the rule that holds the percentage
+    feature: str  # the flag, the model or the prompt
+    strategy: str  # what of it moves: the rule that holds the percentage, or the label
     system: str
+    new: str | None = None  # what the new version is called there, where the system has to be told
+    old: str | None = None  # and the old one
+    moves: str | None = None  # of a label: everyone | first_stage
 
     @property
     def title(self) -> str:
-        """What people call it: feature, system and environment."""
-        return f"{self.feature} in {self.system.capitalize()} ({self.environment})"
+        """What people call it: feature, system and what tells it apart, as in `new-prompt in Unleash (production)`."""
+        known = DRIVEN_SYSTEMS[self.system]
+        return f"{self.feature} in {known.title} ({getattr(self, known.told_by)})"
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Where it is: two rollouts with the same place would undo each other's changes."""
+        return (self.system, self.url, self.project, self.environment, self.feature, self.strategy)
+
+    @property
+    def is_label(self) -> bool:
+        """Whether it points at one version, as opposed to dividing people by a percentage."""
+        return DRIVEN_SYSTEMS[self.system].is_label
+
+    def percent_at(self, percent: float) -> float:
+        """What it should be at while this percentage of people gets the new version. A label is at 0 or 100."""
+        if not self.is_label:
+            return percent
+        return 100.0 if percent >= 100 or (percent > 0 and self.moves == FIRST_STAGE) else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +256,7 @@ class Plan:
     LATER: ClassVar[tuple[str, ...]] = (
         *(
             "drives",
+            *(f"drives.{each}{name}" for each in ("", "*.") for name in ("new", "old", "moves")),
             "reverts",
             "stages.*.terms.by_lower_bound",
             "flows",
@@ -271,7 +294,7 @@ class Plan:
     # kinds of requests that are judged by themselves: name -> the segments that tell them
     flows: Mapping[str, Mapping[str, str | tuple[str, ...]]] | None = None
     metrics: tuple[Metric, ...] | None = None  # the surface's own, as they were defined when this was agreed
-    drives: DrivenFlag | None = None
+    drives: DrivenFlag | tuple[DrivenFlag, ...] | None = None  # one stands alone, as plans were stored before
     # how long after the rollout conversations under way may go on with the version that they began with; None: they
     # change at their next turn
     finish_within: timedelta | None = None
@@ -280,6 +303,18 @@ class Plan:
     reverts: tuple[CodeRevert, ...] | None = None  # what reverts the code after a rollback; None: there is none
     testers: tuple[Tester, ...] | None = None  # who is asked how the new version is; None: nobody
     holdout: Holdout | None = None  # who keeps the old version after the end; None: nobody
+
+    @property
+    def driven(self) -> tuple[DrivenFlag, ...]:
+        """Every flag and label that follows this plan, in the order of the file."""
+        if self.drives is None:
+            return ()
+        return (self.drives,) if isinstance(self.drives, DrivenFlag) else self.drives
+
+    @property
+    def dividing(self) -> tuple[DrivenFlag, ...]:
+        """Those of them that decide who gets which version; while there are any, Rampart's own bucketing does not."""
+        return tuple(one for one in self.driven if not one.is_label)
 
     @property
     def engineering_channel(self) -> str:
@@ -315,15 +350,16 @@ def drop_unset_fields(fields: dict[str, Any], paths: Iterable[str]) -> dict[str,
     for path in paths:
         *around, name = path.split(".")
         for inside in reduce(_step_into, around, [fields]):
-            if name in inside and inside[name] is None:
+            if isinstance(inside, dict) and name in inside and inside[name] is None:
                 del inside[name]
     return fields
 
 
 def _step_into(found: list[Any], name: str) -> list[Any]:
-    """The objects one step further on a path."""
-    inside = [each for one in found for each in one] if name == "*" else [one.get(name) for one in found]
-    return [one for one in inside if one is not None]
+    """The values one step further on a path; none where there is no list, or no such object."""
+    if name == "*":
+        return [each for one in found if isinstance(one, list | tuple) for each in one]
+    return [one[name] for one in found if isinstance(one, dict) and one.get(name) is not None]
 
 
 def _to_json_value(value: Any) -> Any:

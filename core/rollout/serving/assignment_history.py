@@ -107,7 +107,7 @@ def _build_interval(world: World, flags: SurfaceFlags, at: datetime) -> FlagsInt
         until=None,
         flags=flags,
         percent=rollout.percent if rollout is not None else 100.0,
-        is_driven=rollout is not None and rollout.plan.drives is not None,
+        is_driven=rollout is not None and bool(rollout.plan.dividing),
     )
 
 

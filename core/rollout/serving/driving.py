@@ -1,38 +1,47 @@
-"""The external flag system that a rollout drives: its target percentage, and which readings to record."""
+"""The flags and labels that a rollout drives: what each should be at, and which readings to record."""
 
 from collections.abc import Iterable
 
 from core.rollout import commands as c
-from core.rollout.plans.plan import StageKind
+from core.rollout.plans.plan import DrivenFlag, StageKind
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout, RolloutState
 
 
-def desired_percent(rollout: Rollout) -> float | None:
-    """The target percentage of the flag system, 0 to 100; None if this rollout does not drive it (yet)."""
-    if rollout.plan.drives is None or not rollout.spans:
+def desired_percent(rollout: Rollout, driven: DrivenFlag) -> float | None:
+    """What it should be at, 0 to 100; None if this rollout does not drive it (yet)."""
+    if driven not in rollout.plan.driven or not rollout.spans:
         return None
-    return rollout.percent
+    return driven.percent_at(rollout.percent)
 
 
-def should_reconcile(event: e.RolloutEvent, before: Rollout | None, after: Rollout) -> bool:
-    """Whether the flag system has to be reconciled after `event`.
+def find_driven(rollout: Rollout, title: str) -> DrivenFlag | None:
+    """What the rollout drives by this title; None if there is nothing."""
+    return next((one for one in rollout.plan.driven if one.title == title), None)
 
-    That is so if the target changed, after every rollback (which has to be observed), and when a person allows raising
-    a flag that was lowered by hand.
+
+def list_to_reconcile(event: e.RolloutEvent, before: Rollout | None, after: Rollout) -> tuple[int, ...]:
+    """Which of the plan's flags and labels have to be reconciled after `event`, by their numbers in the plan.
+
+    Those whose target changed; all of them after every rollback (which has to be observed) and in a drill; and one that
+    was lowered by hand, when a person allows raising it.
     """
-    wanted = desired_percent(after)
+    return tuple(number for number, one in enumerate(after.plan.driven) if _should_reconcile(event, before, after, one))
+
+
+def _should_reconcile(event: e.RolloutEvent, before: Rollout | None, after: Rollout, driven: DrivenFlag) -> bool:
+    wanted = desired_percent(after, driven)
     if wanted is None:
         return False
-    if isinstance(event, e.Resumed) and event.overrides == lowered_hold_key(after):
+    if isinstance(event, e.Resumed) and event.overrides == lowered_hold_key(after, driven):
         return True
     if is_drilling(after) and isinstance(event, e.StageEntered | e.Resumed):
         return True
-    return isinstance(event, e.RolledBack) or before is None or desired_percent(before) != wanted
+    return isinstance(event, e.RolledBack) or before is None or desired_percent(before, driven) != wanted
 
 
 def is_drilling(rollout: Rollout) -> bool:
-    """Whether a rollback is being rehearsed. The flag system then takes part: it is written at 0 % and read back."""
+    """Whether a rollback is being rehearsed. What is driven then takes part: it is written at 0 % and read back."""
     stage = rollout.stage
     if stage is None or stage.kind is not StageKind.ROLLBACK_DRILL or rollout.state is not RolloutState.RUNNING:
         return False
@@ -40,35 +49,50 @@ def is_drilling(rollout: Rollout) -> bool:
     return seconds is None or (stage.drill_within is not None and seconds > stage.drill_within.total_seconds())
 
 
-def has_answered_drill(rollout: Rollout) -> bool:
-    """Whether the driven flag system, if there is one, was read back since the drill began."""
-    return rollout.plan.drives is None or (bool(rollout.spans) and rollout.spans[-1].driven_since is not None)
+def has_answered_drill(rollout: Rollout, driven: DrivenFlag | None = None) -> bool:
+    """Whether it was read back since the drill began; without `driven`, whether everything was that the plan drives."""
+    asked = rollout.plan.driven if driven is None else (driven,)
+    return not asked or (bool(rollout.spans) and all(one.title in rollout.spans[-1].read_back for one in asked))
 
 
-def lowered_hold_key(rollout: Rollout) -> str:
-    """Key of the hold that begins when a person lowers the flag by hand. A resume overrides it for this stage only."""
-    return f"flag_lowered:{rollout.stage_index}"
+def lowered_hold_key(rollout: Rollout, driven: DrivenFlag) -> str:
+    """Key of the hold that begins when a person lowers it by hand. A resume overrides it for this stage only."""
+    number = rollout.plan.driven.index(driven)
+    return f"flag_lowered:{rollout.stage_index}" + (f":{number}" if number else "")
 
 
-def is_lowered_by_hand(rollout: Rollout, percent: float) -> bool:
-    """Whether a person lowered the flag by hand below its last reading. It is not raised again without asking."""
-    known = rollout.flag is not None and percent < rollout.flag.percent
-    return rollout.is_under_way and known and lowered_hold_key(rollout) not in rollout.overridden
+def is_lowered_by_hand(rollout: Rollout, driven: DrivenFlag, percent: float) -> bool:
+    """Whether a person lowered it by hand below its last reading. It is not raised again without asking."""
+    known = rollout.flags.get(driven.title)
+    lower = known is not None and percent < known.percent
+    return rollout.is_under_way and lower and lowered_hold_key(rollout, driven) not in rollout.overridden
 
 
-def is_settled(rollout: Rollout) -> bool:
+def is_settled(rollout: Rollout, driven: DrivenFlag) -> bool:
     """Whether the last reading equals the target percentage."""
-    return rollout.flag is not None and rollout.flag.percent == desired_percent(rollout)
+    known = rollout.flags.get(driven.title)
+    return known is not None and known.percent == desired_percent(rollout, driven)
 
 
-def find_competing_rollouts(rollout: Rollout, rollouts: Iterable[Rollout]) -> tuple[str, ...]:
-    """Ids of other rollouts that drive the same flag and are under way, or ended later than this one.
+def list_unconfirmed(rollout: Rollout) -> tuple[str, ...]:
+    """Titles of what was not read back at 0 % since the rollback."""
+    known = rollout.flags
+    return tuple(one.title for one in rollout.plan.driven if one.title not in known or known[one.title].percent != 0)
 
-    Once this rollout is over, only they decide about the flag; and while they are under way, it does not start.
+
+def slowest_seconds(rollout: Rollout) -> float:
+    """Seconds after the decision until the last of the flags and labels was read back; 0 if none was."""
+    return max((reading.seconds for reading in rollout.flags.values()), default=0.0)
+
+
+def find_competing_rollouts(rollout: Rollout, driven: DrivenFlag, rollouts: Iterable[Rollout]) -> tuple[str, ...]:
+    """Ids of other rollouts that drive the same thing and are under way, or ended later than this one.
+
+    Once this rollout is over, only they decide about it; and while they are under way, it does not start.
     """
-    if rollout.plan.drives is None:
+    if driven not in rollout.plan.driven:
         return ()
-    same = (r for r in rollouts if r.id != rollout.id and r.plan.drives == rollout.plan.drives)
+    same = (r for r in rollouts if r.id != rollout.id and driven.place in {one.place for one in r.plan.driven})
     return tuple(r.id for r in same if r.is_under_way or _has_ended_later(r, rollout))
 
 
@@ -79,45 +103,47 @@ def _has_ended_later(one: Rollout, other: Rollout) -> bool:
 
 
 def decide(rollout: Rollout, command: c.RecordFlag | c.RecordFlagTrouble | c.RecordFlagLowered) -> list[e.RolloutEvent]:
-    """The events for a report about the flag system; none if it is outdated or already known."""
-    driven = rollout.plan.drives
+    """The events for a report about something that is driven; none if it is outdated or already known."""
+    driven = find_driven(rollout, command.flag)
     if driven is None:
         return []
     match command:
         case c.RecordFlag():
-            return _record_reading(rollout, driven.title, command)
+            return _record_reading(rollout, driven, command)
         case c.RecordFlagTrouble():
-            return _record_trouble(rollout, driven.title, command)
+            return _record_trouble(rollout, driven, command)
         case c.RecordFlagLowered():
-            return _hold_lowered_flag(rollout, driven.title, command)
+            return _hold_lowered_flag(rollout, driven, command)
 
 
-def _record_reading(rollout: Rollout, flag: str, command: c.RecordFlag) -> list[e.RolloutEvent]:
-    if command.percent != desired_percent(rollout) or command.rolled_back != (
+def _record_reading(rollout: Rollout, driven: DrivenFlag, command: c.RecordFlag) -> list[e.RolloutEvent]:
+    if command.percent != desired_percent(rollout, driven) or command.rolled_back != (
         rollout.state is RolloutState.ROLLED_BACK
     ):
         return []  # outdated: the target has changed, and whoever sends the new one records it
-    waits = is_drilling(rollout) and not has_answered_drill(rollout)
-    if not waits and is_settled(rollout) and command.before == command.percent and not rollout.flag_trouble:
+    waits = is_drilling(rollout) and not has_answered_drill(rollout, driven)
+    is_changed = command.before != command.percent or driven.title in rollout.flag_troubles
+    if not waits and is_settled(rollout, driven) and not is_changed:
         return []
-    return [e.FlagSet(flag=flag, percent=command.percent, before=command.before, seconds=command.seconds)]
+    return [e.FlagSet(flag=driven.title, percent=command.percent, before=command.before, seconds=command.seconds)]
 
 
-def _record_trouble(rollout: Rollout, flag: str, command: c.RecordFlagTrouble) -> list[e.RolloutEvent]:
-    is_known = bool(rollout.flag_trouble) and (command.trying or command.error == rollout.flag_trouble)
-    if is_known or command.percent != desired_percent(rollout):
+def _record_trouble(rollout: Rollout, driven: DrivenFlag, command: c.RecordFlagTrouble) -> list[e.RolloutEvent]:
+    known = rollout.flag_troubles.get(driven.title, "")
+    is_known = bool(known) and (command.trying or command.error == known)
+    if is_known or command.percent != desired_percent(rollout, driven):
         return []
-    return [e.FlagNotSet(flag=flag, percent=command.percent, error=command.error, trying=command.trying)]
+    return [e.FlagNotSet(flag=driven.title, percent=command.percent, error=command.error, trying=command.trying)]
 
 
-def _hold_lowered_flag(rollout: Rollout, flag: str, command: c.RecordFlagLowered) -> list[e.RolloutEvent]:
-    if not is_lowered_by_hand(rollout, command.percent) or rollout.state not in {
+def _hold_lowered_flag(rollout: Rollout, driven: DrivenFlag, command: c.RecordFlagLowered) -> list[e.RolloutEvent]:
+    if not is_lowered_by_hand(rollout, driven, command.percent) or rollout.state not in {
         RolloutState.RUNNING,
         RolloutState.WAITING,
     }:
         return []
     text = (
-        f"somebody set {flag} to {command.percent:g} % by hand; resuming sets it to {desired_percent(rollout):g} % "
-        "again"
+        f"somebody set {driven.title} to {command.percent:g} % by hand; resuming sets it to "
+        f"{desired_percent(rollout, driven):g} % again"
     )
-    return [e.Held(key=lowered_hold_key(rollout), text=text)]
+    return [e.Held(key=lowered_hold_key(rollout, driven), text=text)]

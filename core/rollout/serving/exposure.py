@@ -145,7 +145,7 @@ def _find_counting_start(rollout: Rollout, span: StageSpan) -> datetime | None:
     Until a driven flag system has switched, users are split as in the stage before, and shortly afterwards as in
     either.
     """
-    if rollout.plan.drives is None:
+    if not rollout.plan.dividing:
         return span.since
     return span.driven_since + SETTLES_WITHIN if span.driven_since is not None else None
 
@@ -157,7 +157,7 @@ def _build_tracked(rollout: Rollout, surface: Surface) -> flags.TrackedRollout:
         from_version=rollout.plan.from_version,
         to_version=rollout.plan.to_version,
         spans=(*(_build_span(rollout, span) for span in rollout.spans), *((after,) if after is not None else ())),
-        is_externally_driven=rollout.plan.drives is not None,
+        is_externally_driven=bool(rollout.plan.dividing),
         bucket=bucketing.make_bucketer("expose", rollout.id),
         segments=rollout.plan.segments,
         flows=tuple(

@@ -126,7 +126,7 @@ def _apply_stage_entered(rollout: Rollout, event: e.StageEntered, at: datetime) 
         state=RolloutState.RUNNING,
         spans=(
             *_close_last_span(rollout.spans, at),
-            StageSpan(index=event.index, since=at, driven_since=_carry_driven_since(rollout, event, at)),
+            _begin_span(rollout, event, at),
         ),
         request=None,
         approvals=(),
@@ -224,7 +224,8 @@ def _apply_resumed(rollout: Rollout, event: e.Resumed, at: datetime) -> Rollout:
     overridden = rollout.overridden | {event.overrides} if event.overrides else rollout.overridden
     undecided = event.overrides.startswith(holds.UNDECIDED)
     if event.overrides == holds.DRILL and rollout.spans:  # it is drilled again
-        rollout = replace(rollout, spans=(*rollout.spans[:-1], replace(rollout.spans[-1], driven_since=None)))
+        again = replace(rollout.spans[-1], driven_since=None, read_back=())
+        rollout = replace(rollout, spans=(*rollout.spans[:-1], again))
     if event.overrides.startswith(holds.JUDGE_MOVED):
         rollout = replace(rollout, judge_check=judge_check.take_as_it_is(rollout.judge_check))
     return replace(
@@ -253,8 +254,8 @@ def _apply_rolled_back(rollout: Rollout, event: e.RolledBack, at: datetime) -> R
         flip=None,
         flip_doubted=False,
         conversations_moved_at=None,
-        flag=None,
-        flag_trouble="",
+        flags={},
+        flag_troubles={},
     )
 
 
@@ -399,14 +400,19 @@ def _apply_message_posted(rollout: Rollout, event: e.MessagePosted, at: datetime
 
 
 def _apply_flag_set(rollout: Rollout, event: e.FlagSet, at: datetime) -> Rollout:
-    spans = rollout.spans
-    if rollout.is_under_way and spans[-1].driven_since is None and rollout.percent == event.percent:
-        spans = (*spans[:-1], replace(spans[-1], driven_since=at))
-    return replace(rollout, flag=event, flag_trouble="", spans=spans)
+    spans, driven = rollout.spans, next((one for one in rollout.plan.driven if one.title == event.flag), None)
+    if rollout.is_under_way and driven is not None and driven.percent_at(rollout.percent) == event.percent:
+        span = spans[-1]
+        read_back = span.read_back if event.flag in span.read_back else (*span.read_back, event.flag)
+        divides = rollout.plan.dividing or rollout.plan.driven
+        since = at if all(one.title in read_back for one in divides) else None
+        spans = (*spans[:-1], replace(span, read_back=read_back, driven_since=span.driven_since or since))
+    troubles = {flag: why for flag, why in rollout.flag_troubles.items() if flag != event.flag}
+    return replace(rollout, flags={**rollout.flags, event.flag: event}, flag_troubles=troubles, spans=spans)
 
 
 def _apply_flag_not_set(rollout: Rollout, event: e.FlagNotSet, _: datetime) -> Rollout:
-    return replace(rollout, flag_trouble=event.error)
+    return replace(rollout, flag_troubles={**rollout.flag_troubles, event.flag: event.error})
 
 
 def _apply_revert_requested(rollout: Rollout, event: e.RevertRequested, _: datetime) -> Rollout:
@@ -432,13 +438,15 @@ def _keep_unchanged(rollout: Rollout, _event: e.MessageFailed, _: datetime) -> R
     return rollout
 
 
-def _carry_driven_since(rollout: Rollout, event: e.StageEntered, at: datetime) -> datetime | None:
-    """`at` if the driven flag system already has the percentage of the new stage, else None."""
-    before = rollout.stage
-    if rollout.plan.stages[event.index].kind is StageKind.ROLLBACK_DRILL:
-        return None  # it takes part in the drill, and has to answer anew
-    there = before is not None and before.percent == event.percent and rollout.spans[-1].driven_since is not None
-    return at if there else None
+def _begin_span(rollout: Rollout, event: e.StageEntered, at: datetime) -> StageSpan:
+    """The span of a stage. What has its percentage already, as far as is known, need not be read back again."""
+    if rollout.plan.stages[event.index].kind is StageKind.ROLLBACK_DRILL or not rollout.spans:
+        return StageSpan(index=event.index, since=at)  # in a drill everything takes part, and has to answer anew
+    before, last = rollout.percent, rollout.spans[-1]
+    same = {one.title for one in rollout.plan.driven if one.percent_at(before) == one.percent_at(event.percent)}
+    read_back = tuple(flag for flag in last.read_back if flag in same)
+    there = before == event.percent and last.driven_since is not None
+    return StageSpan(index=event.index, since=at, driven_since=at if there else None, read_back=read_back)
 
 
 def _close_last_span(spans: tuple[StageSpan, ...], at: datetime) -> tuple[StageSpan, ...]:

@@ -67,7 +67,8 @@ class StageSpan:
     index: int
     since: datetime
     until: datetime | None = None
-    driven_since: datetime | None = None  # when the driven flag system was read back at its percentage
+    driven_since: datetime | None = None  # when every flag that divides people was read back at its percentage
+    read_back: tuple[str, ...] = ()  # titles of flags and labels that were read back as decided in this stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,8 +159,9 @@ class Rollout:
     reverts_requested: Mapping[int, RevertRequested] = field(default_factory=dict)  # by index into `plan.reverts`
     revert_trouble: Mapping[int, str] = field(default_factory=dict)  # why it could not be requested
     code_reverted: CodeReverted | None = None
-    flag: FlagSet | None = None  # the last reading of the driven flag system; after a rollback, only readings since
-    flag_trouble: str = ""  # why it could not be set since that reading
+    # the last reading of each driven flag and label, by title; after a rollback, only readings since
+    flags: Mapping[str, FlagSet] = field(default_factory=dict)
+    flag_troubles: Mapping[str, str] = field(default_factory=dict)  # why it could not be set since that reading
     comparisons: Mapping[int, ComparisonEnded] = field(default_factory=dict)  # by stage: long comparisons that ended
     decisions: Mapping[int, ComparisonDecided] = field(default_factory=dict)  # by stage: what people decided on them
     accepted: tuple[BlindSpotsAccepted, ...] = ()  # blind spots that people accepted

@@ -125,17 +125,17 @@ def _ids_kept_in_memory(world: World, at: datetime) -> Iterator[str]:
     and the last one that drove each flag.
     """
     yield from (surface.live_by for surface in world.surfaces.values())
-    newest_driving: dict[object, Rollout] = {}
+    newest_driving: dict[tuple[str, ...], Rollout] = {}
     of_surface: dict[str, list[Rollout]] = {}
     for rollout in world.rollouts.values():
         if rollout.ended_at is None or at - rollout.ended_at < ENDED_KEPT_FOR or rollout.state not in TERMINAL_STATES:
             yield rollout.id
             continue
         of_surface.setdefault(rollout.plan.surface, []).append(rollout)
-        if rollout.plan.drives is not None:
-            known = newest_driving.get(rollout.plan.drives)
+        for driven in rollout.plan.driven:
+            known = newest_driving.get(driven.place)
             if known is None or known.ended_at is None or known.ended_at <= rollout.ended_at:
-                newest_driving[rollout.plan.drives] = rollout
+                newest_driving[driven.place] = rollout
     yield from (rollout.id for rollout in newest_driving.values())
     for ended in of_surface.values():
         started = sorted((r for r in ended if r.spans), key=lambda r: r.spans[-1].since)

@@ -60,7 +60,7 @@ def _find_channel_ids(rollout: Rollout, channel: str) -> set[str]:
 
 def _is_left_out(world: World, rollout: Rollout, unit: str) -> bool:
     """Whether it is certain that the unit is in neither arm in the current stage."""
-    if rollout.plan.drives is not None:
+    if rollout.plan.dividing:
         return False
     answers = list_possible_answers(exposure.build_surface_flags(world, rollout.plan.surface), unit, {})
     return all(one.answer.variant not in {Variant.CANARY, Variant.CONTROL} for one in answers)

@@ -52,7 +52,7 @@ def find_place(database: Database, world: World, rollout_id: str, unit: str, at:
     with database.reading() as connection:
         seen = observation_sums.load_arms_seen(connection, rollout_id, unit).get(rollout.stage_index)
     arm = seen if seen in versions and not is_moved else None
-    if arm is None and rollout.plan.drives is None:
+    if arm is None and not rollout.plan.dividing:
         answers = list_possible_answers(flags, unit, {})
         if len(answers) != 1:
             return nowhere

@@ -231,6 +231,7 @@ EVAL_REPORT = er.EvalReport(
     covers=("billing", "privacy", "tone", "language=de", "language=en"),
 )
 DRIVING = replace(PLAN, drives=DRIVEN)
+DRIVING_SEVERAL = replace(PLAN, drives=(DRIVEN, replace(DRIVEN, feature="new-tools")))
 FINISHING = replace(PLAN, finish_within=timedelta(hours=24))
 HOLDING = replace(PLAN, holdout=p.Holdout(percent=2.0, lasts=timedelta(days=90)))
 STEPPED = replace(PLAN, stages=(replace(PLAN.stages[0], stratum="free"), *PLAN.stages[1:]))
@@ -884,6 +885,14 @@ EXAMPLES: dict[str, e.Event] = {
     ),
     "rollout.planned.1.driving": e.Planned(
         rollout="R-7", plan=DRIVING, fingerprint=DRIVING.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
+    ),
+    "rollout.planned.1.driving_several": e.Planned(
+        rollout="R-7",
+        plan=DRIVING_SEVERAL,
+        fingerprint=DRIVING_SEVERAL.fingerprint(),
+        from_content=OLD,
+        to_content=NEW,
+        by="U2",
     ),
     "rollout.planned.1.reverting": e.Planned(
         rollout="R-7", plan=REVERTING, fingerprint=REVERTING.fingerprint(), from_content=OLD, to_content=NEW, by="U2"

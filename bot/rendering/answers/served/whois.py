@@ -154,9 +154,9 @@ def _format_conditions(cohort: Cohort) -> str:
 
 
 def _format_driven(who: str, name: str, rollout: Rollout | None) -> str:
-    if rollout is None or rollout.plan.drives is None:
+    if rollout is None or not rollout.plan.dividing:
         return f"{who}: which version of {name} they get is not known here."
-    flag = wording.escape(rollout.plan.drives.title, 60)
+    flag = wording.join_limited([wording.escape(one.title, 60) for one in rollout.plan.dividing], 3)
     return f"{who}: the flag {flag}, which {rollout.id} drives, decides which version of {name} they get; look there."
 
 

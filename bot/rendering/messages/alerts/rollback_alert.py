@@ -1,5 +1,6 @@
 """The rollback alert: what triggered it, the numbers, what was switched, how long it took, and who was affected."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from bot.rendering import wording
@@ -8,9 +9,9 @@ from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages.audience import conversation_words
 from bot.rendering.numbers import cause_words, measure_rows
 from bot.rendering.numbers.detectability import blind_spot_words
-from bot.rendering.sentences import headline
+from bot.rendering.sentences import driven_words, headline
 from core.judging.model.verdict import Finding, Measure
-from core.rollout.plans.plan import changed_parts
+from core.rollout.plans.plan import DrivenFlag, changed_parts
 from core.rollout.serving.code_reverts import is_code_pending
 from core.rollout.state.events import FlipConfirmed, FlipUnconfirmed, RollbackExplained, RolledBack
 from core.rollout.state.model import Rollout
@@ -26,9 +27,15 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
         if conversation_words.has_conversations_on_new(rollout)
         else "Everyone is on the previous version again"
     )
+    if driven_words.list_failed(rollout):
+        reach = "Rampart itself serves the previous version again"
     first = f"Rolled back: {wording.format_subject(rollout)}. {reach}; {took}."
+    if failed := driven_words.list_failed(rollout):
+        left = f"NOT BACK: {wording.join_limited(failed)}. Set it back there by hand."
+    else:
+        left = "The code is not reverted yet." if is_code_pending(rollout) else "No action needed now."
     return blocks.build_message(
-        f"{first} {'The code is not reverted yet.' if is_code_pending(rollout) else 'No action needed now.'}",
+        f"{first} {left}",
         blocks.lines_section(
             [f"*{label}*  {text}" for label, text in _list_facts(rollout, event, at, flip, zone) if text]
         ),
@@ -62,6 +69,7 @@ def _list_facts(
         ("When", _describe_timing(rollout, event, at, zone)),
         ("How fast", _describe_durations(event, flip)),
         ("What flipped", _describe_flip(rollout, event)),
+        ("Driven", " · ".join(driven_words.list_way_back(rollout))),
         ("Conversations", conversation_words.describe_now(rollout, zone)),
         ("Who was hit", _describe_affected(rollout, event)),
         ("Code", describe_code(rollout)),
@@ -272,29 +280,43 @@ def render_unconfirmed(rollout: Rollout, event: FlipUnconfirmed, decided_at: dat
     subject = wording.format_subject(rollout)
     if event.stratum is not None:
         subject += f" for {wording.escape(event.stratum, 100)} alone"
-    driven = rollout.plan.drives.title if rollout.plan.drives is not None else ""
-    flag = wording.escape(driven, 200) if driven in event.missing else ""
-    processes = [name for name in event.missing if name != driven]
+    unset = [one for one in rollout.plan.driven if one.title in event.missing]
+    titles = {one.title for one in unset}
+    flags = wording.join_limited([wording.escape(one.title, 200) for one in unset])
+    processes = [name for name in event.missing if name not in titles]
     first = (
         f"ROLLBACK NOT CONFIRMED: {subject} was told to switch{decided}, but after "
         f"{wording.format_duration(event.seconds)} "
-        + (f"not every process serves {old}." if processes else f"{flag} does not read 0 %.")
+        + (f"not every process serves {old}." if processes else _describe_unset(rollout, unset, flags))
     )
     stuck = [
         "*Likely*  a process that is stuck, or cut off from the database",
         f"*Do now*  restart it; until then it may still serve {wording.escape(rollout.plan.to_version, 40)}",
     ]
-    unset = [
-        f"*Flag system*  {wording.escape(rollout.flag_trouble, 300) or 'no answer so far'}",
-        f"*Do now*  set {flag} to 0 % there by hand; Rampart keeps trying and will see it",
-    ]
+    by_hand = [line for one in unset for line in _list_steps_by_hand(rollout, one)]
     return blocks.build_message(
         first,
         blocks.lines_section(
-            [f"*Not confirmed by*  {missing}", *(stuck if processes else []), *(unset if flag else [])],
+            [f"*Not confirmed by*  {missing}", *(stuck if processes else []), *by_hand],
         ),
         blocks.actions(buttons.run_command("Status", f"status {rollout.id}")),
         blocks.context(
             f"{wording.format_actor(rollout.plan.owner, rollout.plan.owner_handle)} (owner): please act now"
         ),
+    )
+
+
+def _describe_unset(rollout: Rollout, unset: Sequence[DrivenFlag], flags: str) -> str:
+    if len(unset) > 1:
+        return f"{flags} are not back."
+    return f"{flags} does not read {driven_words.format_position(rollout, unset[0].title, 0)}."
+
+
+def _list_steps_by_hand(rollout: Rollout, driven: DrivenFlag) -> tuple[str, str]:
+    """Why it could not be set, and what to do about it."""
+    title, why = wording.escape(driven.title, 200), wording.escape(rollout.flag_troubles.get(driven.title, ""), 300)
+    at = driven_words.format_position(rollout, driven.title, 0)
+    return (
+        f"*{'Label' if driven.is_label else 'Flag system'}*  {why or 'no answer so far'}",
+        f"*Do now*  set {title} to {at} there by hand; Rampart keeps trying and will see it",
     )

@@ -80,8 +80,8 @@ def move_back(rollout: Rollout, command: c.MoveBack, context: Context) -> list[e
             hint=f"To give everyone {rollout.plan.from_version} again: /rollout rollback {rollout.id}.",
         )
     preconditions.require_under_way(rollout, "move back")
-    if (driven := rollout.plan.drives) is not None:
-        raise Refused(f"{driven.title} decides who gets which version. Move the customer back there.")
+    if rollout.plan.driven:
+        raise Refused(f"{rollout.plan.driven[0].title} decides who gets which version. Move the customer back there.")
     unit_hash = compute_unit_hash(rollout, command.unit)
     if unit_hash in rollout.moved_back:
         return []

@@ -1,0 +1,68 @@
+"""The systems that a rollout can drive, one row each: what a file says of them, and what they can express."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+EVERYONE, FIRST_STAGE = "everyone", "first_stage"
+"""When a label moves to the new version: once everybody gets it, or with the first people who do."""
+
+
+class FieldForm(StrEnum):
+    """How a field of a driven system is written."""
+
+    ADDRESS = "address"  # of a server: https, without a query, a user or a password
+    NAME = "name"
+    PATH = "path"  # a name that may have folders, or spaces
+    FILE = "file"  # the name of a file, without a folder
+    VERSION = "version"  # a number
+    MOVES = "moves"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemField:
+    """One field: its name in a file, and which field of a `DrivenFlag` holds it."""
+
+    written: str
+    held: str
+    form: FieldForm = FieldForm.NAME
+    default: str | None = None  # None: it has to be written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrivenSystem:
+    """One row: what people call the system, how it is named in a file, and what it can express."""
+
+    title: str
+    told_by: str  # the field of a `DrivenFlag` that tells two of one name apart, for people
+    fields: tuple[SystemField, ...]
+    step: float = 0.0  # the smallest difference of two percentages; 0 for a label, which knows none
+    is_label: bool = False
+
+    @property
+    def address_field(self) -> str:
+        """Where a file names the server; empty if there is none."""
+        return next((field.written for field in self.fields if field.form is FieldForm.ADDRESS), "")
+
+
+def _field(written: str, held: str = "", form: FieldForm = FieldForm.NAME, default: str | None = None) -> SystemField:
+    return SystemField(written=written, held=held or written, form=form, default=default)
+
+
+_URL = _field("url", form=FieldForm.ADDRESS)
+
+DRIVEN_SYSTEMS: Mapping[str, DrivenSystem] = {
+    "unleash": DrivenSystem(
+        title="Unleash",
+        told_by="environment",
+        fields=(
+            _URL,
+            _field("project", default="default"),
+            _field("environment"),
+            _field("feature"),
+            _field("strategy"),
+        ),
+        step=1.0,
+    ),
+}
+"""By the name that a file gives."""
