@@ -59,6 +59,25 @@ def test_harm_in_one_language_is_found_and_named_while_the_total_hides_it(world,
     assert verdict.findings[0].threshold == pytest.approx(row.needed)
 
 
+@pytest.mark.parametrize(
+    ("limit", "harm", "more"),
+    [
+        (PASSES, {"passes": 0.82}, {"passes": 0.50}),
+        (REFUSALS, {"refusals": 0.09}, {"refusals": 0.40}),
+        (COST, {"cost": 0.019}, {"cost": 0.06}),
+    ],
+)
+def test_where_everybody_is_harmed_a_segment_is_named_only_if_it_is_harmed_more(world, traffic, limit, harm, more):
+    named = []
+    for seed in range(30):
+        _, verdict = divided(world, (limit,), seed=seed).run(400, traffic(**harm), traffic(), per_look=1500)
+        named.append("most in" in verdict.findings[0].note or bool(verdict.findings[0].segment))
+    assert sum(named) <= 2  # at most one in a hundred by design; here at most two of thirty
+    worse = traffic(**harm, languages={"tr": traffic(**more)})
+    _, verdict = divided(world, (limit,), seed=3).run(400, worse, traffic(), per_look=9000)
+    assert verdict.findings[0].segment == "language=tr" or "most in language=tr" in verdict.findings[0].note
+
+
 def test_segments_of_a_harmless_canary_are_left_alone(world, traffic):
     here = divided(world, (PASSES, REFUSALS, LATENCY, COST, COMPLAINTS), seed=11)
     looks, verdict = here.run(200, traffic(), traffic(), per_look=600)
