@@ -94,6 +94,56 @@ def test_a_body_that_takes_too_long_is_not_waited_for() -> None:
         asyncio.run(bodies.read_body({"headers": []}, never, seconds=0.01))
 
 
+def test_a_body_that_comes_in_pieces_and_late_is_read_whole() -> None:
+    pieces = iter([b"", b"ab", b"cd"])
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0)
+        piece = next(pieces)
+        return {"type": "http.request", "body": piece, "more_body": piece != b"cd"}
+
+    assert asyncio.run(bodies.read_body({"headers": []}, receive)) == b"abcd"
+
+
+def test_a_body_that_is_there_at_once_keeps_to_the_limits() -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"four", "more_body": False}
+
+    def read(*headers: tuple[bytes, bytes], limit: int = 4, takes_gzip: bool = False) -> bytes:
+        return asyncio.run(bodies.read_body({"headers": headers}, receive, limit, takes_gzip=takes_gzip))
+
+    assert read() == b"four"
+    assert read((b"content-encoding", b"gzip"), takes_gzip=True) == b"four"
+    with pytest.raises(bodies.BodyTooLarge):
+        read(limit=3)
+    with pytest.raises(bodies.BodyEncoded):
+        read((b"content-encoding", b"gzip"))
+    with pytest.raises(bodies.BodyEncoded):
+        read((b"content-encoding", b"br"), takes_gzip=True)
+
+
+def test_who_waits_for_a_body_can_be_stopped() -> None:
+    stopped = []
+
+    async def receive() -> dict[str, Any]:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            stopped.append(True)
+            raise
+        return {}
+
+    async def stop() -> None:
+        reading = asyncio.create_task(bodies.read_body({"headers": []}, receive))
+        await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+
+    asyncio.run(stop())
+    assert stopped == [True]
+
+
 def test_its_sender_is_told_so() -> None:
     async def inner(*_: object) -> None:
         raise AssertionError("it was called with half a body")

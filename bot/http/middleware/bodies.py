@@ -1,8 +1,9 @@
 """Reads request bodies within limits of size, time and total memory, and only from authorized senders."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Mapping, MutableMapping
 from contextlib import suppress
+from types import CoroutineType, coroutine
 from typing import Any, TypeAlias, assert_never
 
 from starlette.responses import JSONResponse
@@ -74,6 +75,20 @@ async def read_body(
 ) -> bytes:
     """The whole body. Raises BodyTooLarge beyond `limit` bytes, BodyTooSlow after `within` seconds or `idle` seconds
     without a byte, BodyEncoded if it is compressed (unless by gzip, where `takes_gzip`), and SenderDisconnected."""
+    encoding = _find_encoding(scope)
+    is_refused = bool(encoding) and not (takes_gzip and encoding.strip().lower() == "gzip")
+    # Nearly every body came together with its head: taken as it is, without timers that cost more than all the rest.
+    begun = receive()
+    if isinstance(begun, CoroutineType):
+        try:
+            waits_for = begun.send(None)
+        except StopIteration as finished:
+            if _is_whole_body(finished.value) and not is_refused:
+                return _check_size(finished.value, limit)
+            begun = _return_message(finished.value)
+        else:
+            begun = _continue_coroutine(begun, waits_for)
+    receive = _receive_begun(begun, receive)
     now = asyncio.get_running_loop().time
     ends = now() + seconds
     try:
@@ -84,8 +99,7 @@ async def read_body(
                 patience.reschedule(min(ends, now() + idle))
                 return message
 
-            encoding = _find_encoding(scope)
-            if encoding and not (takes_gzip and encoding.strip().lower() == "gzip"):
+            if is_refused:
                 await _drain_body(heard)
                 raise BodyEncoded(encoding)
             return await _read_whole_body(scope, heard, limit)
@@ -95,11 +109,8 @@ async def read_body(
 
 async def _read_whole_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     message = await receive()
-    if not message.get("more_body", False) and message["type"] == "http.request":
-        body: bytes = message.get("body", b"")
-        if len(body) > limit:
-            raise BodyTooLarge(limit)
-        return body
+    if _is_whole_body(message):
+        return _check_size(message, limit)
     if parse_content_length(scope) > DRAIN_LIMIT:
         raise BodyTooLarge(limit)
     chunks: list[bytes] = []
@@ -118,6 +129,47 @@ async def _read_whole_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     if size > limit:
         raise BodyTooLarge(limit)
     return b"".join(chunks)
+
+
+def _is_whole_body(message: AsgiMessage) -> bool:
+    return message["type"] == "http.request" and not message.get("more_body", False)
+
+
+def _check_size(message: AsgiMessage, limit: int) -> bytes:
+    body: bytes = message.get("body", b"")
+    if len(body) > limit:
+        raise BodyTooLarge(limit)
+    return body
+
+
+def _receive_begun(begun: Awaitable[AsgiMessage], receive: Receive) -> Receive:
+    """A `receive` whose first message is one that was asked for already."""
+    first: list[Awaitable[AsgiMessage]] = [begun]
+
+    def receive_next() -> Awaitable[AsgiMessage]:
+        return first.pop() if first else receive()
+
+    return receive_next
+
+
+async def _return_message(message: AsgiMessage) -> AsgiMessage:
+    return message
+
+
+@coroutine
+def _continue_coroutine(begun: Coroutine[Any, Any, AsgiMessage], waits_for: Any) -> Generator[Any, Any, AsgiMessage]:
+    """Wait for a coroutine that was begun by hand and waits for `waits_for` now."""
+    while True:
+        try:
+            try:
+                sent = yield waits_for
+            except BaseException as thrown:  # noqa: BLE001 - such as a cancellation: the coroutine answers it
+                waits_for = begun.throw(thrown)
+            else:
+                waits_for = begun.send(sent)
+        except StopIteration as finished:
+            message: AsgiMessage = finished.value
+            return message
 
 
 async def _drain_body(receive: Receive) -> None:

@@ -13,6 +13,7 @@ class Impatient(HttpToolsProtocol):
 
     within = WITHIN
     _patience: asyncio.TimerHandle | None = None
+    _is_in_head = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -22,13 +23,20 @@ class Impatient(HttpToolsProtocol):
         self._stop_waiting()
         super().connection_lost(exc)
 
-    def on_message_begin(self) -> None:
-        if self._patience is None:
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # Only now, as nearly every head comes in one piece and needs no timer.
+        if self._is_in_head and self._patience is None:
             self._wait()
+
+    def on_message_begin(self) -> None:
+        self._is_in_head = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._stop_waiting()
+        self._is_in_head = False
+        if self._patience is not None:
+            self._stop_waiting()
         super().on_headers_complete()
 
     def _wait(self) -> None:
