@@ -24,7 +24,7 @@ FLAT = 1.2  # times the memory of a log of a tenth of that size
 _START = """
 import sys, time
 began = time.perf_counter()
-from core.service import RolloutService
+from core.service.service import RolloutService
 from core.store.database.connections import connect
 with connect(sys.argv[1]) as database:
     world = RolloutService(database).load_world()

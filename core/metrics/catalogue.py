@@ -208,6 +208,15 @@ COUNTED_ELSEWHERE = frozenset({"new_error_category"}) | COUNTED_AT_INTAKE
 """Metrics that observations do not carry under their own key."""
 
 
+_FED_METRICS: Mapping[str, tuple[Metric, ...]] = {
+    **{key: (metric,) for key, metric in CATALOGUE.items() if key not in COUNTED_ELSEWHERE},
+    **{key: tuple(CATALOGUE[metric] for metric in metrics) for key, metrics in FEEDS.items()},
+}
+"""The metrics of which a reported number is a reading, by its key."""
+_ANY_AMOUNT = frozenset(MetricKind) - {MetricKind.PROPORTION, MetricKind.SHARE}
+_AMOUNTS = AVERAGES | {MetricKind.QUANTILE}  # as `Metric.has_amounts`
+_NUMBERS = frozenset({float, int})
+
 MAX_READING = 1e12  # largest reading allowed, so that sums and sums of squares stay finite
 
 
@@ -238,19 +247,23 @@ def parse_readings(
     """
     if (defined := own.get(key)) is not None:
         return () if value is None else _parse_own(defined, value)
+    fed = _FED_METRICS.get(key)
+    if fed is None:
+        return _parse_unlike(key, value)
+    if value is None:
+        return ()
+    return tuple([(metric.key, _parse_reading(key, metric, value)) for metric in fed])
+
+
+def _parse_unlike(key: str, value: object) -> tuple[tuple[str, float], ...]:
+    """The readings of what a user says; raises ValueError for anything that nobody reports."""
     if key in COUNTED_AT_INTAKE:
         raise ValueError(f'"{key}" is counted as observations arrive: leave it out')
     if key in COUNTED_ELSEWHERE:
         raise ValueError(f'"{key}" is counted by the bot: send the kind of error as "error_category" beside "metrics"')
-    if value is None and (key in FEEDS or key in CATALOGUE or key == USER_VOTE):
-        return ()
-    if key == USER_VOTE:
-        return _parse_user_vote(value)
-    if key in FEEDS:
-        return tuple((metric, _parse_reading(key, CATALOGUE[metric], value)) for metric in FEEDS[key])
-    if key not in CATALOGUE:
+    if key != USER_VOTE:
         raise UnknownMetric(key)
-    return ((key, _parse_reading(key, CATALOGUE[key], value)),)
+    return () if value is None else _parse_user_vote(value)
 
 
 def counts_as_request(metrics: Mapping[str, float]) -> bool:
@@ -277,8 +290,10 @@ def _parse_user_vote(value: object) -> tuple[tuple[str, float], ...]:
 
 
 def _parse_reading(key: str, metric: Metric, value: object) -> float:
+    if type(value) in _NUMBERS and 0 <= value <= MAX_READING and metric.kind in _ANY_AMOUNT:  # type: ignore[operator]
+        return float(value)  # type: ignore[arg-type]
     if isinstance(value, bool):
-        if metric.has_amounts:
+        if metric.kind in _AMOUNTS:
             raise ValueError(f'"{key}" is a number ({metric.unit}), not {str(value).lower()}')
         return float(value)
     if not isinstance(value, int | float):

@@ -1,7 +1,6 @@
 """Keeps of an observation what its rollout counts: segments, readings, and the counters that follow from them."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from bot.http.observations.parse_fields import RejectedItem
 from core.flags.flows import FLOW, find_flow
@@ -24,9 +23,20 @@ def build_placed_observation(arm_place: Placement, observation: Observation) -> 
     readings = _select_readings(tracked, observation.readings)
     segments = _select_segments(tracked, observation.segments)
     is_request = observation.is_request and REQUESTS not in tracked.pulled
-    kept = (observation.readings, observation.segments, observation.is_request)
-    if (readings, segments, is_request) != kept:
-        observation = replace(observation, readings=readings, segments=segments, is_request=is_request)
+    if readings is not observation.readings or segments is not observation.segments or not is_request:
+        observation = Observation(  # `replace` takes three times as long
+            surface=observation.surface,
+            unit=observation.unit,
+            at=observation.at,
+            variant=observation.variant,
+            version=observation.version,
+            id=observation.id,
+            segments=segments,
+            readings=readings,
+            error_category=observation.error_category,
+            soft_errors=observation.soft_errors,
+            is_request=is_request,
+        )
     return PlacedObservation(
         rollout=tracked.rollout,
         stage=arm_place.stage,
@@ -54,10 +64,12 @@ def _select_readings(tracked: TrackedRollout, readings: Mapping[str, float]) -> 
 
 def _select_segments(tracked: TrackedRollout, segments: Mapping[str, str]) -> Mapping[str, str]:
     """The segments that are judged, with the flow that they tell."""
-    flow = find_flow(tracked.flows, segments)
+    flow = find_flow(tracked.flows, segments) if tracked.flows else None
     if flow is not None:
         segments = {**segments, FLOW: flow}
     if ALL_SEGMENTS in tracked.segments:
+        return segments
+    if segments.keys() <= set(tracked.segments):
         return segments
     return {key: segments[key] for key in tracked.segments if key in segments}
 

@@ -76,11 +76,17 @@ def parse_segments(segments: Any, index: int, parts: list[RejectedItem]) -> Mapp
         )
         return found
     for key, value in segments.items():
-        text = (
-            str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, int | float) else value
-        )
-        if text is None:
+        if value is None:
             continue
+        text = value
+        if not isinstance(value, str):
+            text = (
+                str(value).lower()
+                if isinstance(value, bool)
+                else str(value)
+                if isinstance(value, int | float)
+                else value
+            )
         if is_storable_text(key) and is_storable_text(text):
             found[key] = text
         else:

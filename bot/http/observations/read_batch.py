@@ -50,6 +50,7 @@ _FIELDS = (
     "request",
     "model",
 )
+_KNOWN_FIELDS = frozenset(_FIELDS)
 _PLACEMENT_FIELDS = ("surface", "unit", "variant", "version", "exposure")
 _FLAW_METRICS = {
     "too_old": "late_items",
@@ -160,7 +161,8 @@ def _check_item(
     if not isinstance(item, dict):
         reason = "this line is not JSON" if item is UNREADABLE else "an observation must be an object"
         raise InvalidItem("malformed", f'{reason}: {{"surface", "unit", "variant", "metrics"}}')
-    if unknown := [key for key in item if key not in _FIELDS]:
+    if not item.keys() <= _KNOWN_FIELDS:
+        unknown = [key for key in item if key not in _KNOWN_FIELDS]
         raise InvalidItem("unknown_field", f'unknown field "{unknown[0]}".{hints.suggest(unknown[0], _FIELDS)}')
     surface = parse_text(item, "surface", required=True)
     assert surface is not None
@@ -173,6 +175,7 @@ def _check_item(
     variant, version = parse_text(item, "variant"), parse_text(item, "version")
     arm_place = place_observation(flags, unit=unit, at=at, variant=variant, version=version, exposure=exposure)
     counted = arm_place.tracked.metrics if isinstance(arm_place, Placement) else {}
+    own = {**flags.metrics, **counted} if counted else flags.metrics
     parts: list[RejectedItem] = []
     observation = Observation(
         surface=surface,
@@ -182,7 +185,7 @@ def _check_item(
         at=at,
         id=identity,
         segments=parse_segments(item.get("segments"), index, parts),
-        readings=parse_metrics(item.get("metrics"), {**flags.metrics, **counted}, index, parts, hints),
+        readings=parse_metrics(item.get("metrics"), own, index, parts, hints),
         error_category=parse_category(item, index, parts),
         soft_errors=parse_soft_errors(item.get("soft_errors"), flags, index, parts, hints),
         is_request=parse_request_flag(item.get("request")),

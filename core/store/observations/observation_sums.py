@@ -1,7 +1,7 @@
 """Sums of observations per stage, arm, segment and metric, in 256 hash buckets of the unit."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, TypeAlias, TypeVar
@@ -24,7 +24,8 @@ from core.judging.model.evidence import (
 from core.metrics.catalogue import CATALOGUE, Metric, MetricKind, counts_as_request
 from core.metrics.observation import Observation
 from core.metrics.soft_errors import to_error_category
-from core.stats.quantile import bin_index
+from core.stats.input_checks import Array
+from core.stats.quantile import bin_indices
 from core.store.database.append_rows import format_array
 from core.store.database.driver import fetch_all
 from core.store.models import cell, exposure_count
@@ -166,79 +167,151 @@ def _drop_earlier_cohorts(
 
 def _collect_names(observations: Sequence[PlacedObservation]) -> Mapping[str, Counter[str]]:
     met: dict[str, Counter[str]] = {}
+    alike = Counter([(each.rollout, tuple(each.observation.segments.items())) for each in observations])
+    for (rollout, segments), number in alike.items():
+        names = met.setdefault(rollout, Counter())
+        for name, value in segments:
+            names[f"{name}={value}"] += number
     for each in observations:
-        names = met.setdefault(each.rollout, Counter())
-        names.update(f"{name}={value}" for name, value in each.observation.segments.items())
         for category in _list_categories(each.observation):
-            names[f"{ERROR_DIMENSION}={category}"] += 1
+            met[each.rollout][f"{ERROR_DIMENSION}={category}"] += 1
     return met
 
 
+class _AlikeObservations:
+    """Observations of one arm that have readings of the same metrics, as rows of a table that numpy sums at the end.
+
+    Their columns are `read`, then `REQUESTS` and error categories, of which each has 1 in every row.
+    """
+
+    def __init__(self, placed: PlacedObservation, categories: Sequence[str]) -> None:
+        seen = placed.observation
+        self.arm = (placed.rollout, placed.stage, placed.arm)
+        self.read = (*seen.readings, *placed.counters)
+        self.is_request = seen.is_request and (counts_as_request(seen.readings) or seen.error_category is not None)
+        self.columns = (*self.read, *((REQUESTS,) if self.is_request else ()), *categories)
+        kinds = {metric: _find_kind(placed, metric) for metric in seen.readings}
+        self.binned = [metric for metric, kind in kinds.items() if kind is MetricKind.QUANTILE]
+        # The histogram of a mean only serves to choose its cap.
+        self.binned_overall = [
+            metric
+            for metric, kind in kinds.items()
+            if kind is MetricKind.MEAN and not any(name.startswith(f"{metric}~") for name in placed.counters)
+        ]
+        self.buckets: list[int] = []
+        self.values: list[float] = []  # row by row
+        self.labels: dict[str, int] = {}  # of segments, numbered
+        self.segments: dict[tuple[str, str], int] = {}  # their names and values, by the number of their label
+        self.rows: list[int] = []
+        self.places: list[int] = []  # for each of `rows`, the number of a segment in which it counts
+
+    def add_row(self, placed: PlacedObservation, bucket: int, vocabulary: SegmentVocabulary) -> None:
+        """Add one of them, overall and in its segments."""
+        row = len(self.buckets)
+        self.buckets.append(bucket)
+        self.values += placed.observation.readings.values()
+        self.values += placed.counters.values()
+        self._count_in(row, self.labels.setdefault(EVERYONE, 0))
+        for segment in placed.observation.segments.items():
+            place = self.segments.get(segment)
+            if place is None:
+                label = vocabulary.segment_label(placed.rollout, *segment)
+                place = self.segments[segment] = self.labels.setdefault(label, len(self.labels))
+            self._count_in(row, place)
+
+    def _count_in(self, row: int, place: int) -> None:
+        self.rows.append(row)
+        self.places.append(place)
+
+    def build_table(self) -> NDArray[np.float64]:
+        """The values of `read`, of shape (rows, metrics)."""
+        return np.array(self.values, np.float64).reshape(len(self.buckets), len(self.read))
+
+    def find_key(self, label: str, metric: str) -> _Key:
+        """The cell of a metric in a segment."""
+        return (*self.arm, label, metric)
+
+
 class _ObservationBatch:
-    """The observations of one call, collected in flat lists that numpy sums at the end."""
+    """The observations of one call, by what they have readings of."""
 
     def __init__(self, segments: SegmentVocabulary) -> None:
         self._segments = segments
         self.cell_numbers: dict[_Key, int] = {}
         self.histograms: dict[_Key, _Histogram] = {}
         self.exposed: dict[tuple[str, int, int], str] = {}
-        self._slots: list[int] = []
-        self._weights: list[float] = []
-        self._values: list[float] = []
+        self._alike: dict[Hashable, _AlikeObservations] = {}
+        self._set_aside: list[int] = []  # slots: numbers of cells times `BUCKETS`, plus buckets
 
     def add(self, placed: PlacedObservation) -> None:
         """Count an observation in the overall cells and in those of its segments."""
         seen = placed.observation
         bucket, unit_hash = hash_unit(placed.rollout, placed.unit)
-        entries = [(metric, 1.0, value) for metric, value in (*seen.readings.items(), *placed.counters.items())]
-        if seen.is_request and (counts_as_request(seen.readings) or seen.error_category is not None):
-            entries.append((REQUESTS, 1.0, 1.0))
-            if placed.counts_for_split:
-                self.exposed.setdefault((placed.rollout, placed.stage, unit_hash), placed.arm)
-        entries += [
-            (CATEGORY_PREFIX + self._segments.category_label(placed.rollout, category), 1.0, 1.0)
-            for category in _list_categories(seen)
+        has_errors = seen.error_category is not None or seen.soft_errors
+        categories = [
+            CATEGORY_PREFIX + self._segments.category_label(placed.rollout, category)
+            for category in (_list_categories(seen) if has_errors else ())
         ]
-        kinds = {metric: _find_kind(placed, metric) for metric in seen.readings}
-        bins = [
-            (metric, bin_index(value))
-            for metric, value in seen.readings.items()
-            if kinds[metric] is MetricKind.QUANTILE
-        ]
-        # The histogram of a mean only serves to choose its cap.
-        uncut = [
-            (metric, bin_index(value))
-            for metric, value in seen.readings.items()
-            if kinds[metric] is MetricKind.MEAN and not any(name.startswith(f"{metric}~") for name in placed.counters)
-        ]
-        named = (self._segments.segment_label(placed.rollout, name, value) for name, value in seen.segments.items())
-        for segment in (EVERYONE, *named):
-            for metric, weight, value in entries:
-                key = (placed.rollout, placed.stage, placed.arm, segment, metric)
-                number = self.cell_numbers.setdefault(key, len(self.cell_numbers))
-                self._slots.append(number * BUCKETS + bucket)
-                self._weights.append(weight)
-                self._values.append(value)
-            for metric, position in (*bins, *uncut) if segment == EVERYONE else bins:
-                histogram = self.histograms.setdefault((placed.rollout, placed.stage, placed.arm, segment, metric), {})
-                histogram[position] = histogram.get(position, 0) + 1
+        shape = (
+            *(placed.rollout, placed.stage, placed.arm, seen.is_request, seen.error_category is None),
+            *(tuple(seen.readings), tuple(placed.counters), tuple(categories)),
+        )
+        alike = self._alike.get(shape)
+        if alike is None:
+            alike = self._alike[shape] = _AlikeObservations(placed, categories)
+        alike.add_row(placed, bucket, self._segments)
+        if alike.is_request and placed.counts_for_split:
+            self.exposed.setdefault((placed.rollout, placed.stage, unit_hash), placed.arm)
 
     def set_aside(self, placed: PlacedObservation) -> None:
         """Only count an observation, without its readings, since its unit has reached its cap."""
-        key = (placed.rollout, placed.stage, placed.arm, EVERYONE, SET_ASIDE)
-        self._slots.append(
-            self.cell_numbers.setdefault(key, len(self.cell_numbers)) * BUCKETS
-            + hash_unit(placed.rollout, placed.unit)[0]
-        )
-        self._weights.append(1.0)
-        self._values.append(1.0)
+        number = self._number_cell((placed.rollout, placed.stage, placed.arm, EVERYONE, SET_ASIDE))
+        self._set_aside.append(number * BUCKETS + hash_unit(placed.rollout, placed.unit)[0])
 
     def build_sums(self) -> NDArray[np.float64]:
-        """An array of shape (cells, 2, BUCKETS): the middle axis is (weight, value), cells as in `cell_numbers`."""
+        """An array of shape (cells, 2, BUCKETS): the middle axis is (weight, value), cells as in `cell_numbers`.
+
+        Fills `cell_numbers` and `histograms`.
+        """
+        slots = [np.array(self._set_aside, np.int64)]
+        values = [np.ones(len(self._set_aside))]
+        for alike in self._alike.values():
+            rows, places = np.array(alike.rows), np.array(alike.places)
+            numbers = [
+                [self._number_cell(alike.find_key(label, metric)) for metric in alike.columns] for label in alike.labels
+            ]
+            table = alike.build_table()
+            ones = np.ones((len(table), len(alike.columns) - len(alike.read)))
+            in_buckets = np.array(alike.buckets)[rows, np.newaxis]
+            slots.append(
+                (np.array(numbers, np.int64).reshape(len(alike.labels), -1)[places] * BUCKETS + in_buckets).ravel()
+            )
+            values.append(np.hstack([table, ones])[rows].ravel())
+            self._add_histograms(alike, table, rows, places)
+        all_slots, all_values = np.concatenate(slots), np.concatenate(values)
         size = len(self.cell_numbers) * BUCKETS
-        weights = np.bincount(self._slots, self._weights, size)
-        values = np.bincount(self._slots, self._values, size)
-        return np.stack([weights.reshape(-1, BUCKETS), values.reshape(-1, BUCKETS)], axis=1)
+        weights = np.bincount(all_slots, minlength=size).astype(np.float64)
+        sums = np.bincount(all_slots, all_values, size)
+        return np.stack([weights.reshape(-1, BUCKETS), sums.reshape(-1, BUCKETS)], axis=1)
+
+    def _add_histograms(
+        self, alike: _AlikeObservations, table: Array, rows: NDArray[np.int64], places: NDArray[np.int64]
+    ) -> None:
+        labels = list(alike.labels)
+        for metric in (*alike.binned, *alike.binned_overall):
+            bins = bin_indices(table[:, alike.read.index(metric)])
+            at, counted = (places, bins[rows]) if metric in alike.binned else (np.zeros_like(bins), bins)
+            # One number for a place and a bin, as numpy sorts numbers several times faster than pairs.
+            lowest = int(counted.min())
+            width = int(counted.max()) - lowest + 1
+            found, counts = np.unique(at * width + (counted - lowest), return_counts=True)
+            for number, count in zip(found.tolist(), counts.tolist(), strict=True):
+                place, position = divmod(number, width)
+                histogram = self.histograms.setdefault(alike.find_key(labels[place], metric), {})
+                histogram[position + lowest] = histogram.get(position + lowest, 0) + count
+
+    def _number_cell(self, key: _Key) -> int:
+        return self.cell_numbers.setdefault(key, len(self.cell_numbers))
 
 
 def _list_categories(seen: Observation) -> Iterator[str]:
@@ -280,7 +353,7 @@ def load_arms_seen(connection: Connection, rollout: str, unit: str) -> Mapping[i
 
 def _add_cells(connection: Connection, batch: _ObservationBatch) -> None:
     """Add the batch to the stored sums and histograms of its cells."""
-    sums = batch.build_sums() if batch.cell_numbers else np.empty((0, 2, BUCKETS))
+    sums = batch.build_sums()
     for keys in _split_chunks(sorted(batch.cell_numbers), _ROWS):
         stored = _load_cells(connection, keys)
         rows: list[tuple[Any, ...]] = []
