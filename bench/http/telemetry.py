@@ -16,8 +16,9 @@ from bench.measuring import databases, rollouts
 from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort, medians
 from bot.http.observations.writer import ObservationWriter, TransactionWork
-from bot.http.otlp import decode_json, decode_protobuf
+from bot.http.otlp import decode_json, decode_protobuf, protobuf_values
 from bot.http.otlp.count_traces import TraceCounter
+from bot.http.otlp.known_attributes import KnownAttributes
 from bot.http.otlp.receive_exports import AddParts
 from core.rollout.serving import exposure
 from core.service.service import RolloutService
@@ -62,13 +63,19 @@ class _Run:
         self._skipped = timedelta(0)
         self._writer = ObservationWriter(service.database, lambda: snapshot, self._now)
         self._counter = TraceCounter(service.database, self._writer, self._now, load_built_in_prices(), lambda _: None)
+        self._from_protobuf = KnownAttributes(protobuf_values.read_pair)
+        self._from_json = KnownAttributes(decode_json.read_pair)
         self._chance = random.Random(SEED)
         self._numbers = itertools.count(1)
 
     def count(self, batches: int, *, as_json: bool) -> float:
         """Spans a CPU-second; raises if one was not counted."""
         bodies = [self._encode(as_json=as_json) for _ in range(batches)]
-        decode = decode_json.decode_traces if as_json else decode_protobuf.decode_traces
+        decode = (
+            partial(decode_json.decode_traces, attributes=self._from_json)
+            if as_json
+            else partial(decode_protobuf.decode_traces, attributes=self._from_protobuf)
+        )
         before = self._counter.outcomes["counted"]
         began = time.process_time()
         for body in bodies:
@@ -181,7 +188,8 @@ def _encode_protobuf(spans: Sequence[dict[str, Any]]) -> bytes:
         for key, value in span["attributes"].items():
             field = {str: "string_value", int: "int_value", float: "double_value"}[type(value)]
             setattr(added.attributes.add(key=key).value, field, value)
-    return message.SerializeToString()
+    encoded: bytes = message.SerializeToString()
+    return encoded
 
 
 def _encode_json(spans: Sequence[dict[str, Any]]) -> bytes:

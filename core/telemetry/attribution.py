@@ -52,8 +52,13 @@ class Trace:
 
 def list_mentions(facts: Facts, find_unit_kind: FindUnitKind) -> list[FlagMention]:
     """The known surfaces that these facts name, each once."""
-    if "surface" not in facts and "flags" not in facts:
-        return []
+    if "flags" not in facts:
+        if "surface" not in facts or find_unit_kind(facts["surface"]) is None:
+            return []
+        say = facts.get
+        return [
+            FlagMention(facts["surface"], say("variant", ""), say("version", ""), say("exposure", ""), say("unit", ""))
+        ]
     found: dict[str, FlagMention] = {}
     for said in (facts, *facts.get("flags", ())):
         surface = said.get("surface", "")

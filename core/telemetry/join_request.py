@@ -61,15 +61,16 @@ def collect_trace(parts: Sequence[TracePart], find_unit_kind: FindUnitKind) -> T
             spans.setdefault(span.span_id, span)
         for event in part.events:
             events.setdefault(event.event_id, (event.span_id, event.facts))
-    told: dict[str, list[Facts]] = {}
     outside: list[Facts] = []
-    for span_id, facts in events.values():
-        if span_id in spans:
-            told.setdefault(span_id, []).append(facts)
-        else:
-            outside.append(facts)
-    for span_id, facts_of_it in told.items():
-        spans[span_id] = merge_events(spans[span_id], facts_of_it)
+    if events:
+        told: dict[str, list[Facts]] = {}
+        for span_id, facts in events.values():
+            if span_id in spans:
+                told.setdefault(span_id, []).append(facts)
+            else:
+                outside.append(facts)
+        for span_id, facts_of_it in told.items():
+            spans[span_id] = merge_events(spans[span_id], facts_of_it)
     mentions = {
         span_id: found for span_id, span in spans.items() if (found := list_mentions(span.facts, find_unit_kind))
     }
@@ -84,7 +85,8 @@ def join_trace(
     members: dict[tuple[str, str], list[tuple[ReportedSpan, FlagMention]]] = {}
     problems: list[str] = []
     for span in trace.spans.values():
-        if span.facts.get("step") not in _STEPS and not span.facts.keys() & {"metrics", "evaluations"}:
+        facts = span.facts
+        if facts.get("step") not in _STEPS and "metrics" not in facts and "evaluations" not in facts:
             continue
         mention = find_mention(trace, span.span_id, find_unit_kind)
         if isinstance(mention, str):
@@ -105,7 +107,8 @@ def join_trace(
         others = [
             trace.spans[span_id]
             for span_id, mentions in trace.mentions.items()
-            if any(mention.surface == surface and mention.unit in ("", unit) for mention in mentions)
+            for mention in mentions
+            if mention.surface == surface and (mention.unit == unit or not mention.unit)
         ]
         outside = trace.outside if len(members) == 1 else ()
         measured = measure_request(

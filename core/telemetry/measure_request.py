@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import date
+from operator import attrgetter
 from typing import Any
 
 from core.metrics.catalogue import Metric, MetricKind
@@ -11,6 +12,8 @@ from core.telemetry.prices import PriceTable
 from core.telemetry.span import Facts, ReportedSpan
 
 _MS = 1e6  # nanoseconds
+_DAY = 86_400 * 10**9  # nanoseconds
+_EPOCH = date(1970, 1, 1).toordinal()
 _CUT_OFF = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
 _FILTERED = frozenset(
     {"content_filter", "content_filtered", "safety", "guardrail_intervened", "blocklist", "prohibited_content"}
@@ -22,6 +25,7 @@ _PASSED, _FAILED = frozenset({"pass", "passed", "true", "yes"}), frozenset({"fai
 _USE = frozenset({"input_tokens", "output_tokens", "cached_tokens", "cache_written_tokens", "cost"})
 _SOFT_ERRORS = {"truncation_rate": "truncated", "refusal_rate": "refusal"}
 _GROUNDED = ("grounded", "faithful")
+_get_end = attrgetter("ends_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +58,17 @@ def measure_request(spans: RequestSpans, prices: PriceTable, own: Mapping[str, M
     """
     all_of_it = {span.span_id: span for span in (*spans.steps, *spans.mentioning)}
     outermost = _find_outermost(all_of_it, spans.trace)
-    calls = _find_calls(spans)
-    tools = [span for span in spans.steps if span.facts.get("step") == "tool"]
-    starts_at = min(span.starts_at for span in outermost)
+    by_step: dict[str, list[ReportedSpan]] = {}
+    for span in spans.steps:
+        by_step.setdefault(span.facts.get("step", ""), []).append(span)
+    calls = _find_calls(by_step.get("model", ()), spans.trace)
+    tools = by_step.get("tool", ())
+    starts_at = min([span.starts_at for span in outermost])
     metrics: dict[str, float | bool] = {}
     error_category = ""
     unpriced: frozenset[str] = frozenset()
-    if calls or tools or any(span.facts.get("step") == "agent" for span in spans.steps):
-        metrics["latency_ms"] = (max(span.ends_at for span in outermost) - starts_at) / _MS
+    if calls or tools or "agent" in by_step:
+        metrics["latency_ms"] = (max([span.ends_at for span in outermost]) - starts_at) / _MS
         metrics["tool_time"] = _measure_span_of(tools) / _MS
         failed = _find_failure(outermost)
         metrics["hard_error_rate"] = failed is not None
@@ -72,8 +79,8 @@ def measure_request(spans: RequestSpans, prices: PriceTable, own: Mapping[str, M
         if cost is not None:
             metrics["cost_per_request"] = cost
     if tools:
-        metrics["tool_error_rate"] = sum(_has_failed(span) for span in tools) / len(tools)
-    told = [*(span.facts for span in all_of_it.values()), *spans.outside]
+        metrics["tool_error_rate"] = sum([_has_failed(span) for span in tools]) / len(tools)
+    told = [*[span.facts for span in all_of_it.values()], *spans.outside]
     if results := [one for facts in told if "evaluations" in facts for one in facts["evaluations"]]:
         metrics |= summarize_evaluations(results, own)
     for facts in told:
@@ -92,7 +99,8 @@ def measure_request(spans: RequestSpans, prices: PriceTable, own: Mapping[str, M
 def _list_soft_errors(metrics: Mapping[str, float | bool], told: Iterable[Facts]) -> tuple[str, ...]:
     """The soft errors of a request: how its last call ended, and what the application says."""
     seen = [name for metric, name in _SOFT_ERRORS.items() if metrics.get(metric)]
-    return tuple(dict.fromkeys((*seen, *(name for facts in told for name in facts.get("soft_errors", ())))))
+    seen += [name for facts in told if "soft_errors" in facts for name in facts["soft_errors"]]
+    return tuple(dict.fromkeys(seen)) if seen else ()
 
 
 def summarize_evaluations(results: Sequence[Mapping[str, Any]], own: Mapping[str, Metric]) -> dict[str, float | bool]:
@@ -135,19 +143,22 @@ def _find_outermost(all_of_it: Mapping[str, ReportedSpan], trace: Trace) -> list
     found = [
         span
         for span in all_of_it.values()
-        if span.parent_id not in all_of_it
-        and not any(outer.span_id in all_of_it for outer in trace.walk_outwards(span.parent_id))
+        if not span.parent_id
+        or (
+            span.parent_id not in all_of_it
+            and not any(outer.span_id in all_of_it for outer in trace.walk_outwards(span.parent_id))
+        )
     ]
     return found or list(all_of_it.values())  # spans that are each other's parents
 
 
-def _find_calls(spans: RequestSpans) -> list[ReportedSpan]:
+def _find_calls(reported: Sequence[ReportedSpan], trace: Trace) -> list[ReportedSpan]:
     """The calls of a model, by end. Where two instrumentations report one call, the inner span is it; what only the
     outer one tells of its use is added."""
-    calls = {span.span_id: span for span in spans.steps if span.facts.get("step") == "model"}
+    calls = {span.span_id: span for span in reported}
     wrapped: dict[str, list[str]] = {}  # by outer span, from the innermost out
-    for span in calls.values():
-        for outer in spans.trace.walk_outwards(span.parent_id):
+    for span in reported:
+        for outer in trace.walk_outwards(span.parent_id):
             if outer.span_id in calls:
                 wrapped.setdefault(outer.span_id, []).append(span.span_id)
     for outer_id, within in wrapped.items():
@@ -155,7 +166,7 @@ def _find_calls(spans: RequestSpans) -> list[ReportedSpan]:
         if len(inner) == 1 and not _USE & inner[0].facts.keys():
             used = {name: value for name, value in calls[outer_id].facts.items() if name in _USE}
             calls[inner[0].span_id] = inner[0]._replace(facts={**inner[0].facts, **used})
-    return sorted((s for s in calls.values() if s.span_id not in wrapped), key=lambda span: span.ends_at)
+    return sorted([s for s in calls.values() if s.span_id not in wrapped], key=_get_end)
 
 
 def _measure_calls(calls: Sequence[ReportedSpan], starts_at: int) -> dict[str, float | bool]:
@@ -199,7 +210,7 @@ def _compute_cost(calls: Sequence[ReportedSpan], prices: PriceTable) -> tuple[fl
                 continue  # nothing was used, or nobody knows
             return None, frozenset(unpriced)
         model = facts.get("model") or facts.get("requested_model", "")
-        price = prices.find_price(model, datetime.fromtimestamp(span.starts_at / 1e9, UTC).date())
+        price = prices.find_price(model, date.fromordinal(_EPOCH + span.starts_at // _DAY))
         if price is None:
             unpriced.add(model or "(no model)")
             continue
@@ -218,6 +229,8 @@ def _compute_cost(calls: Sequence[ReportedSpan], prices: PriceTable) -> tuple[fl
 
 def _measure_span_of(spans: Sequence[ReportedSpan]) -> int:
     """Nanoseconds in which at least one of these ran."""
+    if len(spans) == 1:
+        return spans[0].ends_at - spans[0].starts_at
     total = reached = 0
     for begins, ends in sorted((span.starts_at, span.ends_at) for span in spans):
         total += max(0, ends - max(begins, reached))
@@ -231,7 +244,7 @@ def _has_failed(span: ReportedSpan) -> bool:
 
 def _find_failure(outermost: Sequence[ReportedSpan]) -> ReportedSpan | None:
     """The span with which the request failed: its last outermost one, as earlier ones may have been tried again."""
-    last = max(outermost, key=lambda span: span.ends_at)
+    last = max(outermost, key=_get_end)
     return last if _has_failed(last) else None
 
 

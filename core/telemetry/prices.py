@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -109,6 +110,7 @@ def _parse_rate(value: Any, rate: str, where: str) -> float:
     return float(value)
 
 
+@lru_cache(maxsize=1_024)
 def _without_date(model: str) -> str:
     for mark in _DATED_NAME:
         name, found, rest = model.rpartition(mark)

@@ -42,7 +42,10 @@ class PartCollector:
 
     def add_span(self, trace_id: str, span: ReportedSpan) -> None:
         """Keep a span, unless its times are wrong or its trace is too long."""
-        spans, _ = self._of_resource.setdefault(trace_id, ([], []))
+        of_trace = self._of_resource.get(trace_id)
+        if of_trace is None:
+            of_trace = self._of_resource[trace_id] = ([], [])
+        spans = of_trace[0]
         if span.ends_at < span.starts_at or not span.starts_at:
             self.reject("a span must end after it began")
         elif len(spans) >= MAX_SPANS:

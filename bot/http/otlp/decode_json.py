@@ -1,61 +1,92 @@
 """Decodes OTLP messages in JSON, which is not the JSON of protobuf: ids are hexadecimal, long numbers may be texts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from bot.http.otlp.assemble_parts import PartCollector
-from bot.http.otlp.decode_protobuf import FAILED, REMOTE_PARENT, MalformedExport
+from bot.http.otlp.decode_protobuf import FAILED, REMOTE_PARENT
+from bot.http.otlp.known_attributes import KnownAttributes
+from bot.http.otlp.protobuf_values import MalformedExport
 from core.telemetry.metric_points import RawPoint
-from core.telemetry.read_attributes import MAX_EVENTS, add_event, read_event, read_span_attributes
+from core.telemetry.read_attributes import MAX_EVENTS, add_event, read_event
 from core.telemetry.span import ReportedSpan
 
-_ANY_FLAVOUR = {"stringValue": str, "boolValue": bool}
-_HEX = frozenset("0123456789abcdef")
+if TYPE_CHECKING:
+    from bot.http.otlp.json_spans import JsonSpan
+
 _DELTA = (1, "AGGREGATION_TEMPORALITY_DELTA")
 # A tuple, as a kind may be anything that JSON has. CLIENT and PRODUCER: without facts they connect nothing.
 _LEAF_KINDS = (3, 4, "SPAN_KIND_CLIENT", "SPAN_KIND_PRODUCER")
 
 
-def decode_traces(body: bytes) -> PartCollector:
+def decode_traces(body: bytes, attributes: KnownAttributes) -> PartCollector:
     """The spans of an ExportTraceServiceRequest in JSON; raises MalformedExport."""
+    # Loaded late, as most processes are sent none.
+    from msgspec import DecodeError
+
+    from bot.http.otlp.json_spans import TRACES_DECODER
+
+    try:
+        message = TRACES_DECODER.decode(body)
+    except DecodeError as error:
+        raise MalformedExport(f"The body is not an OTLP message in JSON: {error}.") from None
+    except RecursionError:
+        raise MalformedExport("The body is nested too deeply.") from None
     collected = PartCollector()
-    for of_resource in _list_objects(_load(body), "resourceSpans"):
-        collected.begin_resource(_list_attributes(of_resource.get("resource")))
-        for of_scope in _list_objects(of_resource, "scopeSpans"):
-            for span in _list_objects(of_scope, "spans"):
+    for of_resource in message.resource_spans or ():
+        collected.begin_resource(_list_attributes(of_resource.resource))
+        for of_scope in of_resource.scope_spans or ():
+            for span in of_scope.spans or ():
                 collected.count += 1
-                _add_span(collected, span)
+                _add_span(collected, span, attributes)
     return collected
 
 
-def _add_span(collected: PartCollector, span: Mapping[str, Any]) -> None:
-    trace_id, span_id = _read_id(span.get("traceId"), 32), _read_id(span.get("spanId"), 16)
+def _add_span(collected: PartCollector, span: "JsonSpan", attributes: KnownAttributes) -> None:
+    trace_id, span_id = _read_id(span.trace_id, 32), _read_id(span.span_id, 16)
     if not trace_id or not span_id:
         collected.reject("a span needs a trace id of 32 hexadecimal digits and a span id of 16")
         return
-    facts = read_span_attributes(_list_attributes(span))
-    for event in _list_objects(span, "events")[:MAX_EVENTS]:
-        if told := read_event(str(event.get("name", "")), _list_attributes(event)):
-            add_event(facts, told)
-    if not facts and span.get("kind") in _LEAF_KINDS:
+    facts: dict[str, Any] = {}
+    find = attributes.find
+    for raw in span.attributes or ():
+        encoded = bytes(raw)
+        if (told := find(encoded)) is None:
+            told = attributes.learn(encoded, facts)
+        for fact, value in told:
+            if fact not in facts:  # the first convention that names it is believed
+                facts[fact] = value
+    if span.events is not None:
+        for event in _check_objects(span.events, "events")[:MAX_EVENTS]:
+            if known := read_event(str(event.get("name", "")), _list_attributes(event)):
+                add_event(facts, known)
+    if not facts and span.kind in _LEAF_KINDS:
         return
-    parent = _read_id(span.get("parentSpanId"), 16)
-    status = span.get("status")
+    parent = _read_id(span.parent_span_id, 16)
+    status = span.status
     collected.add_span(
         trace_id,
         ReportedSpan(
             span_id,
             parent,
-            not parent or _read_int(span.get("flags")) & REMOTE_PARENT == REMOTE_PARENT,
-            _read_int(span.get("startTimeUnixNano")),
-            _read_int(span.get("endTimeUnixNano")),
+            not parent or _read_int(span.flags) & REMOTE_PARENT == REMOTE_PARENT,
+            _read_int(span.start_time_unix_nano),
+            _read_int(span.end_time_unix_nano),
             isinstance(status, dict) and status.get("code") in (FAILED, "STATUS_CODE_ERROR"),
             facts,
         ),
     )
+
+
+def read_pair(encoded: bytes) -> tuple[str, Callable[[], Any]]:
+    """The name of an encoded attribute, and what reads its value; raises MalformedExport."""
+    pair = _load(encoded)
+    name = pair.get("key")
+    return (name if isinstance(name, str) else ""), partial(_read_value, pair.get("value"))
 
 
 def decode_logs(body: bytes) -> PartCollector:
@@ -115,8 +146,10 @@ def _load(body: bytes) -> Mapping[str, Any]:
 
 def _list_objects(holder: Any, key: str) -> list[dict[str, Any]]:
     found = holder.get(key) if isinstance(holder, dict) else None
-    if found is None:
-        return []
+    return [] if found is None else _check_objects(found, key)
+
+
+def _check_objects(found: Any, key: str) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise MalformedExport(f'"{key}" must be a list of objects.')
     return found
@@ -133,12 +166,14 @@ def _read_value(value: Any, depth: int = 0) -> Any:
     if not isinstance(value, dict) or depth > 8:
         return None
     for flavour, found in value.items():
+        if flavour == "stringValue":
+            return found if isinstance(found, str) else None
         if flavour == "intValue":
             return _parse_int(found)
         if flavour == "doubleValue":
             return _parse_double(found)
-        if (kind := _ANY_FLAVOUR.get(flavour)) is not None:
-            return found if isinstance(found, kind) else None
+        if flavour == "boolValue":
+            return found if isinstance(found, bool) else None
         if flavour == "arrayValue":
             return [_read_value(one, depth + 1) for one in _list_objects(found, "values")]
         if flavour == "kvlistValue":
@@ -173,12 +208,17 @@ def _parse_double(value: Any) -> float | None:
 
 def _parse_int(value: Any) -> int | None:
     """A whole number of at most 64 bits, or its decimal digits; None for anything else."""
-    if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.removeprefix("-").isdigit():
+    if type(value) is str and len(value) <= 20 and value.isascii() and value.removeprefix("-").isdigit():
         value = int(value)
     return value if type(value) is int and -(2**63) <= value < 2**64 else None
 
 
 def _read_id(value: Any, digits: int) -> str:
     """An id in lower case; empty if it is not one."""
-    text = value.lower() if isinstance(value, str) else ""
-    return text if len(text) == digits and _HEX.issuperset(text) and text.strip("0") else ""
+    if type(value) is not str or len(value) != digits:
+        return ""
+    try:
+        encoded = bytes.fromhex(value)  # leaves out spaces, hence the look at the length
+    except ValueError:
+        return ""
+    return encoded.hex() if len(encoded) * 2 == digits and any(encoded) else ""

@@ -4,29 +4,24 @@ from collections.abc import Iterable
 from typing import Any
 
 from bot.http.otlp.assemble_parts import PartCollector
-from core.telemetry.conventions import application
+from bot.http.otlp.known_attributes import KnownAttributes
+from bot.http.otlp.protobuf_values import parse_message, read_value
+from bot.http.otlp.span_schema import load_traces_class
 from core.telemetry.metric_points import RawPoint
-from core.telemetry.read_attributes import MAX_EVENTS, READERS, add_event, read_event
+from core.telemetry.read_attributes import MAX_EVENTS, add_event, read_event
 from core.telemetry.span import ReportedSpan
 
 REMOTE_PARENT = 0x300  # flags of a span: whether its parent is in another process is known, and it is
-_SCALARS = frozenset({"string_value", "int_value", "double_value", "bool_value"})
 FAILED = 2  # STATUS_CODE_ERROR
 LEAF_KINDS = frozenset({3, 4})  # CLIENT and PRODUCER: without facts they connect nothing
 
 
-class MalformedExport(ValueError):
-    """The body is not the OTLP message that belongs at this address."""
-
-
-def decode_traces(body: bytes) -> PartCollector:
+def decode_traces(body: bytes, attributes: KnownAttributes) -> PartCollector:
     """The spans of an ExportTraceServiceRequest; raises MalformedExport."""
-    # Loaded late here and below, as most processes are sent none.
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    message = ExportTraceServiceRequest()
-    _parse(message, body)
+    message = load_traces_class()()
+    parse_message(message, body)
     collected = PartCollector()
+    find = attributes.find
     for of_resource in message.resource_spans:
         collected.begin_resource(_list_attributes(of_resource.resource.attributes))
         for of_scope in of_resource.scope_spans:
@@ -37,17 +32,15 @@ def decode_traces(body: bytes) -> PartCollector:
                     collected.reject("a span needs a trace id of 16 bytes and a span id of 8")
                     continue
                 facts: dict[str, Any] = {}
-                for pair in span.attributes:
-                    # Written out here, as this is done sixteen times for each span.
-                    if (reader := READERS.get(name := pair.key)) is not None:
-                        value = pair.value
-                        kind = value.WhichOneof("value")
-                        reader(facts, getattr(value, kind) if kind in _SCALARS else _read_value(value))
-                    elif name[:8] == application.PREFIX:
-                        application.read_prefixed(facts, name, _read_value(pair.value))
+                for encoded in span.attributes:
+                    if (told := find(encoded)) is None:
+                        told = attributes.learn(encoded, facts)
+                    for fact, value in told:
+                        if fact not in facts:  # the first convention that names it is believed
+                            facts[fact] = value
                 for event in span.events[:MAX_EVENTS]:
-                    if told := read_event(event.name, _list_attributes(event.attributes)):
-                        add_event(facts, told)
+                    if known := read_event(event.name, _list_attributes(event.attributes)):
+                        add_event(facts, known)
                 if not facts and span.kind in LEAF_KINDS:
                     continue
                 parent = span.parent_span_id
@@ -68,10 +61,11 @@ def decode_traces(body: bytes) -> PartCollector:
 
 def decode_logs(body: bytes) -> PartCollector:
     """The events of an ExportLogsServiceRequest; raises MalformedExport."""
+    # Loaded late here and below, as most processes are sent none.
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
     message = ExportLogsServiceRequest()
-    _parse(message, body)
+    parse_message(message, body)
     collected = PartCollector()
     for of_resource in message.resource_logs:
         collected.begin_resource(_list_attributes(of_resource.resource.attributes))
@@ -93,7 +87,7 @@ def decode_metrics(body: bytes) -> list[RawPoint]:
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
     message = ExportMetricsServiceRequest()
-    _parse(message, body)
+    parse_message(message, body)
     found: list[RawPoint] = []
     for of_resource in message.resource_metrics:
         resource = tuple(_list_attributes(of_resource.resource.attributes))
@@ -117,26 +111,5 @@ def decode_metrics(body: bytes) -> list[RawPoint]:
     return found
 
 
-def _parse(message: Any, body: bytes) -> None:
-    from google.protobuf.message import DecodeError
-
-    try:
-        message.ParseFromString(body)
-    except DecodeError as error:
-        raise MalformedExport(f"The body is not an OTLP message in protobuf: {error}.") from None
-
-
 def _list_attributes(attributes: Iterable[Any]) -> Iterable[tuple[str, Any]]:
-    return ((pair.key, _read_value(pair.value)) for pair in attributes)
-
-
-def _read_value(value: Any) -> Any:
-    """The Python value of an AnyValue; None for bytes and for what nothing reads."""
-    kind = value.WhichOneof("value")
-    if kind is None or kind == "bytes_value":
-        return None
-    if kind == "array_value":
-        return [_read_value(one) for one in value.array_value.values]
-    if kind == "kvlist_value":
-        return {pair.key: _read_value(pair.value) for pair in value.kvlist_value.values}
-    return getattr(value, kind)
+    return ((pair.key, read_value(pair.value)) for pair in attributes)

@@ -19,11 +19,12 @@ from bot.http.middleware.auth import Caller, TokenAuth, TokenRole
 from bot.http.observations.read_batch import CheckedBatch
 from bot.http.observations.split_body import MAX_ITEMS
 from bot.http.observations.writer import ObservationBatch, ObservationWriter, TooManyBatches, TransactionWork
-from bot.http.otlp import answers, decode_json, decode_protobuf
+from bot.http.otlp import answers, decode_json, decode_protobuf, protobuf_values
 from bot.http.otlp.answers import Encoding, Signal
 from bot.http.otlp.assemble_parts import PartCollector
 from bot.http.otlp.count_traces import TraceCounter
-from bot.http.otlp.decode_protobuf import MalformedExport
+from bot.http.otlp.known_attributes import KnownAttributes
+from bot.http.otlp.protobuf_values import MalformedExport
 from core.flags.snapshot import Snapshot
 from core.store.errors import StoreError
 from core.store.observations import trace_parts
@@ -54,6 +55,8 @@ class OtlpEndpoint:
         report_outage: Callable[[Exception], object],
     ) -> None:
         self._writer, self._counter, self._auth, self._report_outage = writer, counter, auth, report_outage
+        self._from_protobuf = KnownAttributes(protobuf_values.read_pair)
+        self._from_json = KnownAttributes(decode_json.read_pair)
         self._decoding = CapacityLimiter(2)  # bounds the memory of inflated bodies
         self.spans: Counter[str] = Counter()
 
@@ -88,7 +91,7 @@ class OtlpEndpoint:
         body = await request.body()
         packed = request.headers.get("content-encoding", "").strip().lower() == "gzip"
         try:
-            decoded = await to_thread.run_sync(_decode, body, packed, encoding, signal, limiter=self._decoding)
+            decoded = await to_thread.run_sync(self._decode, body, packed, encoding, signal, limiter=self._decoding)
             if isinstance(decoded, ReadPoints):
                 return await self._count_points(decoded, caller, encoding)
             return await self._store_parts(decoded, signal, encoding)
@@ -104,6 +107,26 @@ class OtlpEndpoint:
                 _log.exception("An export could not be stored")
             why = "The database did not answer. Send the export again: what is there already counts once."
             return answers.build_error(503, why, encoding, retry_after=RETRY_AFTER)
+
+    def _decode(self, body: bytes, packed: bool, encoding: Encoding, signal: Signal) -> PartCollector | ReadPoints:
+        if packed:
+            body = inflate(body)
+        if len(body) > MAX_INFLATED:
+            raise ExportTooLarge(f"The body is over the limit of {MAX_INFLATED:,} bytes. Send smaller batches.")
+        is_json = encoding is Encoding.JSON
+        match signal:
+            case Signal.TRACES:
+                if is_json:
+                    return decode_json.decode_traces(body, self._from_json)
+                return decode_protobuf.decode_traces(body, self._from_protobuf)
+            case Signal.LOGS:
+                return decode_json.decode_logs(body) if is_json else decode_protobuf.decode_logs(body)
+            case Signal.METRICS:
+                return read_points(
+                    decode_json.decode_metrics(body) if is_json else decode_protobuf.decode_metrics(body)
+                )
+            case _:
+                assert_never(signal)
 
     async def _store_parts(self, collected: PartCollector, signal: Signal, encoding: Encoding) -> Response:
         if self._counter.waiting > MAX_WAITING_PARTS:
@@ -144,23 +167,6 @@ class AddParts:
     def __call__(self, connection: Connection, snapshot: Snapshot, now: datetime) -> CheckedBatch:
         trace_parts.add_parts(connection, self._parts, now)
         return CheckedBatch(accepted=(), rejected=())
-
-
-def _decode(body: bytes, packed: bool, encoding: Encoding, signal: Signal) -> PartCollector | ReadPoints:
-    if packed:
-        body = inflate(body)
-    if len(body) > MAX_INFLATED:
-        raise ExportTooLarge(f"The body is over the limit of {MAX_INFLATED:,} bytes. Send smaller batches.")
-    is_json = encoding is Encoding.JSON
-    match signal:
-        case Signal.TRACES:
-            return decode_json.decode_traces(body) if is_json else decode_protobuf.decode_traces(body)
-        case Signal.LOGS:
-            return decode_json.decode_logs(body) if is_json else decode_protobuf.decode_logs(body)
-        case Signal.METRICS:
-            return read_points(decode_json.decode_metrics(body) if is_json else decode_protobuf.decode_metrics(body))
-        case _:
-            assert_never(signal)
 
 
 def inflate(body: bytes) -> bytes:

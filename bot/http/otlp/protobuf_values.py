@@ -1,0 +1,40 @@
+"""Parses messages of protobuf and reads their values."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+
+class MalformedExport(ValueError):
+    """The body is not the OTLP message that belongs at this address."""
+
+
+def parse_message(message: Any, body: bytes) -> None:
+    """Fill a message from its bytes; raises MalformedExport."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        message.ParseFromString(body)
+    except DecodeError as error:
+        raise MalformedExport(f"The body is not an OTLP message in protobuf: {error}.") from None
+
+
+def read_pair(encoded: bytes) -> tuple[str, Callable[[], Any]]:
+    """The name of an encoded `KeyValue`, and what reads its value; raises MalformedExport."""
+    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+
+    pair = KeyValue()
+    parse_message(pair, encoded)
+    return pair.key, partial(read_value, pair.value)
+
+
+def read_value(value: Any) -> Any:
+    """The Python value of an AnyValue; None for bytes and for what nothing reads."""
+    kind = value.WhichOneof("value")
+    if kind is None or kind == "bytes_value":
+        return None
+    if kind == "array_value":
+        return [read_value(one) for one in value.array_value.values]
+    if kind == "kvlist_value":
+        return {pair.key: read_value(pair.value) for pair in value.kvlist_value.values}
+    return getattr(value, kind)
