@@ -256,7 +256,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
 
 
-_LONG_ONES = {"journey", "trials"}  # their folders
+_LONG_ONES = {"journey", "trials", "scenarios", "judging"}  # their folders
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

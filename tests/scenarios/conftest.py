@@ -8,7 +8,10 @@ import pytest
 
 from core.service.service import RolloutService
 from core.store.database.connections import Database, connect
+from core.store.database.sqlite_lock import AppendLock
 from tests.rehearsal import EXAMPLES, Rehearsal
+
+PLAYED_WITHIN = 600  # seconds; until then a worker waits for another one that plays the same
 
 
 def begun(database: Database, scenario: str, seed: int = 1, rollout_file: str = "") -> Rehearsal:
@@ -32,17 +35,22 @@ def rehearse(sqlite_database: Database) -> Iterator[Callable[..., Rehearsal]]:
 
 
 @pytest.fixture(scope="session")
-def played(new_sqlite: Callable[[], str]) -> Callable[[str, int], Path]:
-    """The database in which so many minutes of a scenario were played: once, for all tests."""
-    files: dict[tuple[str, int], Path] = {}
+def played(
+    new_sqlite: Callable[[], str], tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Callable[[str, int], Path]:
+    """The database in which so many minutes of a scenario were played: once, for all tests of all workers."""
+    own = tmp_path_factory.getbasetemp()
+    folder = own if worker_id == "master" else own.parent  # of this run alone, either way
 
     def play(scenario: str, minutes: int) -> Path:
-        if (scenario, minutes) not in files:
-            url = new_sqlite()
-            with connect(url) as database:
-                begun(database, scenario).play(minutes).intake.close()
-            files[scenario, minutes] = Path(url.removeprefix("sqlite:///"))
-        return files[scenario, minutes]
+        file = folder / f"{scenario}-{minutes}.db"
+        with AppendLock(folder / f"{file.name}.lock", timeout=PLAYED_WITHIN):
+            if not file.exists():
+                url = new_sqlite()
+                with connect(url) as database:
+                    begun(database, scenario).play(minutes).intake.close()
+                Path(url.removeprefix("sqlite:///")).rename(file)
+        return file
 
     return play
 

@@ -39,7 +39,7 @@ def test_a_cost_that_doubles_is_told_with_what_it_comes_from(story):
 
 
 def test_complaints_alone_hold_a_plan_that_sets_no_limit_on_them(story):
-    told = story("complaints", 20)
+    told = story("complaints", 10)
     assert told.rollout.state is RolloutState.ON_HOLD
     assert told.rollout.hold.key.startswith("limit:complaint_rate:")
 
