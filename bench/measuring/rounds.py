@@ -14,7 +14,8 @@ class Effort:
 
     `seconds` is the length of one round of load, and `share` how many of the full number of repetitions there are. So
     many `rollouts` run side by side for `crowded` seconds, looked at every `tick`. Slack has `told_within` seconds to
-    be told of one round before the next. The rest are events of the two long logs, rows of a warehouse, and starts of
+    be told of one round before the next. Commands come over `connections`; over a single one none overtakes another,
+    however slow the machine is. The rest are events of the two long logs, rows of a warehouse, and starts of
     the demonstration.
     """
 
@@ -27,6 +28,7 @@ class Effort:
     rollouts: int = 50
     tick: float = 10.0
     told_within: float = 60.0
+    connections: int = 16
     large_log: int
     startup_log: int
     warehouse_rows: int
@@ -71,6 +73,7 @@ SMALLEST = Effort(
     rollouts=2,
     tick=1.0,
     told_within=0.0,
+    connections=1,
     large_log=5_000,
     startup_log=5_000,
     warehouse_rows=20_000,

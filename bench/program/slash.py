@@ -20,6 +20,7 @@ from core.store.database.connections import Database, connect
 RATE = 50
 GOAL = 1.5
 MOST = 0.9  # but one; commands overlap: a pause that overtakes a resume finds that it is paused already
+DONE_WITHIN = 30  # seconds
 READING = ("status {}",)
 WRITING = ('pause {} "we look at it"', 'resume {} "it is fine"')
 
@@ -47,11 +48,10 @@ def measure(effort: Effort) -> Iterator[Figure]:
                 # What the round before wrote is still being told to Slack: that must not fall on the next.
                 _until_told(database, effort.told_within)
                 before = len(service.load_history(rollout))
-                answered = load.run(
-                    _load(server, tuple(line.format(rollout) for line in lines), effort.seconds, slack.url)
-                )
-                did = len(service.load_history(rollout)) - before
-                if lines is WRITING and did < MOST * answered.count - 1:
+                answered = load.run(_load(server, tuple(line.format(rollout) for line in lines), effort, slack.url))
+                least = MOST * answered.count - 1 if lines is WRITING else 0
+                did = _count_done(service, rollout, before, least)
+                if did < least:
                     raise RuntimeError(f"only {did} of {answered.count} commands did something: {answered.sample}")
                 if number:  # the first round warms up
                     found[name].append(answered)
@@ -82,12 +82,21 @@ def _until_told(database: Database, within: float) -> None:
     print(f"  {unsent.pending} messages are still unsent after {within:g} s", file=sys.stderr)
 
 
-def _load(server: processes.Running, lines: tuple[str, ...], seconds: float, slack: str) -> load.Load:
+def _count_done(service: RolloutService, rollout: str, before: int, least: float) -> int:
+    """Events since; those of commands that were acknowledged before their commit are waited for."""
+    give_up = time.monotonic() + DONE_WITHIN
+    while (did := len(service.load_history(rollout)) - before) < least and time.monotonic() < give_up:
+        time.sleep(0.1)
+    return did
+
+
+def _load(server: processes.Running, lines: tuple[str, ...], effort: Effort, slack: str) -> load.Load:
     headers = {"content-type": "application/x-www-form-urlencoded"}
     return load.Load(
         url=server.url,
         asks=tuple(load.Ask(path="/slack/events", headers=headers, body=_form(line, slack)) for line in lines),
-        seconds=seconds,
+        seconds=effort.seconds,
+        connections=effort.connections,
         rate=RATE,
         secret=people.SIGNING_SECRET,
     )

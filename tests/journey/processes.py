@@ -158,8 +158,8 @@ class Machine:
                 process.kill()
 
 
-def post(url: str, path: str, body: str | dict[str, object], *, key: str = "") -> httpx.Response:
-    """Send a file or JSON, under an Idempotency-Key if there is one."""
+def post(url: str, path: str, body: str | dict[str, object], *, key: str = "", within: float = 20) -> httpx.Response:
+    """Send a file or JSON, under an Idempotency-Key if there is one; answered `within` so many seconds."""
     headers = {"idempotency-key": key} if key else {}
     sent = {"json": body} if isinstance(body, dict) else {"content": body}
-    return httpx.post(f"{url}{path}", headers=headers, trust_env=False, timeout=20, **sent)  # type: ignore[arg-type]
+    return httpx.post(f"{url}{path}", headers=headers, trust_env=False, timeout=within, **sent)  # type: ignore[arg-type]
