@@ -18,6 +18,7 @@ from core.rollout.refusal import Refused
 from core.rollout.state.model import RolloutState
 from core.service.evaluation import evaluate_rollout
 from tests.http.test_shadow_eval import _answers, _cells, _hand_in, _judge_all, judge_server, judged
+from tests.trials.length import pick
 
 __all__ = ["judge_server", "judged"]  # fixtures
 
@@ -146,7 +147,7 @@ def test_a_rubric_that_cannot_be_asked_is_a_problem_with_its_line(
 def _let_judges_score(running: Any, http: Any, scores: Callable[[str, int], dict[str, float]]) -> Any:
     """Look again and again while answers of both versions are scored; the rollout once it is decided."""
     number = count()
-    for _ in range(12):
+    for _ in range(pick(5, 12)):
         begin = int(running.now().timestamp())
         observed = [
             {

@@ -186,7 +186,7 @@ class World:
             for threshold in thresholds:
                 self.add(key(exceedance_cell(metric, threshold)), bucket, latency > threshold)
         for one in key("latency_p95"):
-            self.histograms.setdefault(one, Counter()).update(quantile.bin_index(x) for x in latency)
+            self.count(one, latency)
         for metric, rate in (
             ("complaint_rate", traffic.complaints),
             *((CATEGORY_PREFIX + c, r) for c, r in traffic.categories.items()),
@@ -202,7 +202,12 @@ class World:
             self.add(key(capped_cell(metric, cap)), bucket, np.minimum(value, cap))
             self.add(key(exceedance_cell(metric, cap)), bucket, value > cap)
         else:
-            self.histograms.setdefault(key(metric)[0], Counter()).update(quantile.bin_index(x) for x in value)
+            self.count(key(metric)[0], value)
+
+    def count(self, key: CellKey, values: np.ndarray) -> None:
+        """Add values to a histogram."""
+        bins, counts = np.unique(quantile.bin_indices(values), return_counts=True)
+        self.histograms.setdefault(key, Counter()).update(dict(zip(bins.tolist(), counts.tolist(), strict=True)))
 
     def add(self, keys: list[CellKey], bucket: np.ndarray, value: np.ndarray) -> None:
         none = np.zeros(BUCKETS)
@@ -239,13 +244,13 @@ class World:
         return looks, verdict
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def world() -> Callable[..., World]:
     """Make a world."""
     return World
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def traffic() -> type[Traffic]:
     """Describe an arm's requests."""
     return Traffic

@@ -9,6 +9,7 @@ import pytest
 from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.question import StageDesign
 from core.judging.model.verdict import BrokenSource, Cleared, NoControl
+from tests.trials.length import pick
 
 REFUSALS = Limit(
     metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.02, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
@@ -62,7 +63,7 @@ def test_a_harmless_canary_is_cleared_by_each_kind_of_limit(world, traffic, limi
 def test_at_the_limit_itself_it_is_rarely_cleared(world, traffic, limit, harm):
     # One chance in twenty each, for ever; harm at the limit may be found as well.
     wrong = 0
-    for seed in range(6):
+    for seed in range(pick(2, 6)):
         here = halved(world, (replace(limit, role=LimitRole.WATCH, dry_run=False),), seed=seed)
         here.limits = (replace(limit, strict=True),)
         for _ in range(60):
@@ -70,7 +71,7 @@ def test_at_the_limit_itself_it_is_rarely_cleared(world, traffic, limit, harm):
             if here.look().verdict.name == "cleared":
                 wrong += 1
                 break
-    assert wrong <= 2
+    assert wrong <= pick(1, 2)
 
 
 def test_what_is_too_rare_for_its_time_is_watched_and_named(world, traffic):

@@ -6,6 +6,7 @@ import pytest
 from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.evidence import REQUESTS, CellKey
 from core.judging.model.verdict import Hold, RollBack
+from tests.trials.length import pick
 
 COST = Limit(
     metric="cost_per_request", kind=LimitKind.RISES_BY, amount=0.15, scale=LimitScale.RELATIVE, role=LimitRole.ROLLBACK
@@ -85,7 +86,7 @@ def test_a_single_reading_above_nothing_is_not_harm(world):
 
 def test_costs_that_are_mostly_nothing_in_both_arms_raise_few_alarms(world):
     alarms = 0
-    for seed in range(60):
+    for seed in range(pick(20, 60)):
         random = np.random.default_rng([seed, 5])
 
         def rarely(n, random=random):
@@ -93,4 +94,4 @@ def test_costs_that_are_mostly_nothing_in_both_arms_raise_few_alarms(world):
 
         found = run(world((COST,), seed=seed), "cost_per_request", canary=rarely, control=rarely, looks=40)
         alarms += found.verdict.name in ("roll_back", "hold")
-    assert alarms <= 5  # a true 5 % gives more once in 30 times
+    assert alarms <= pick(3, 5)  # a true 5 % gives more once in 60 times, in 30 in the long form

@@ -149,7 +149,7 @@ def test_good_requests_of_one_unit_clear_nothing_and_look_no_better(world, traff
 def test_one_percent_of_the_units_take_nothing_back(world, traffic):
     """Three of 300, each as busy as others and refused every time, under a limit of 2 points."""
     alarms = 0
-    for seed in range(pick(6, 20)):
+    for seed in range(pick(4, 20)):
         here = world((replace(REFUSALS, amount=0.02),), seed=seed, users=6000)
         liars = np.flatnonzero(here.position < 0.05)[:3]
 
@@ -179,14 +179,16 @@ def with_robots_in_the_former_control(world, traffic, seed, later):
 
 
 def test_a_few_robots_seen_first_when_no_control_is_left_take_nothing_back(world, traffic):
-    back = ["roll_back" in with_robots_in_the_former_control(world, traffic, seed, traffic()) for seed in range(10)]
+    back = [
+        "roll_back" in with_robots_in_the_former_control(world, traffic, seed, traffic()) for seed in range(pick(4, 10))
+    ]
     assert sum(back) == 0
 
 
 def test_harm_to_everybody_is_found_beside_them_when_no_control_is_left(world, traffic):
     worse = traffic(refusals=0.15)
-    back = ["roll_back" in with_robots_in_the_former_control(world, traffic, seed, worse) for seed in range(6)]
-    assert sum(back) >= 5
+    back = ["roll_back" in with_robots_in_the_former_control(world, traffic, seed, worse) for seed in range(pick(3, 6))]
+    assert sum(back) >= pick(3, 5)
 
 
 def test_harm_to_everybody_is_found_beside_a_robot(world, traffic):

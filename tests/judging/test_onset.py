@@ -6,6 +6,8 @@ import pytest
 
 from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.verdict import RollBack
+from tests.judging.conftest import TICK
+from tests.trials.length import pick
 
 REFUSALS = Limit(
     metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
@@ -33,9 +35,10 @@ HARMLESS = {"continue", "cleared"}
 )
 def test_a_step_after_three_hours_is_rolled_back_within_ten_minutes(world, traffic, limit, harm):
     here = world((limit,))
-    for _ in range(180):  # one look a minute, as the average is what matters here
-        here.at += timedelta(seconds=50)
-        here.serve(2000, traffic(), traffic())
+    minutes = pick(3, 1)  # from one look to the next, as the average is what matters here
+    for _ in range(180 // minutes):
+        here.at += timedelta(minutes=minutes) - TICK
+        here.serve(2000 * minutes, traffic(), traffic())
         assert here.look().verdict.name in HARMLESS
     began = here.at
     _, verdict = here.run(60, traffic(**harm), traffic())

@@ -6,6 +6,7 @@ import pytest
 from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.confidence_range import Estimate, compute_range
 from core.metrics.catalogue import CATALOGUE
+from tests.trials.length import pick
 
 REFUSALS = CATALOGUE["refusal_rate"]
 LIMIT = Limit(
@@ -43,7 +44,12 @@ def test_correlated_requests_widen_it():
 @pytest.mark.parametrize(("canary_rate", "control_rate"), [(0.02, 0.02), (0.08, 0.02), (0.92, 0.92), (0.005, 0.005)])
 def test_it_holds_the_truth_at_every_look(canary_rate, control_rate):
     rng = np.random.default_rng(20261123)
-    runs, looks, canary, control = 200, 120, 17, 316  # a tick of ten seconds at 2,000 requests a minute and 5 %
+    runs, looks, canary, control = (
+        pick(60, 200),
+        120,
+        17,
+        316,
+    )  # a tick of ten seconds at 2,000 requests a minute and 5 %
     missed = 0
     for _ in range(runs):
         s_t = np.cumsum(rng.binomial(canary, canary_rate, looks))
@@ -55,7 +61,7 @@ def test_it_holds_the_truth_at_every_look(canary_rate, control_rate):
             if not low <= canary_rate - control_rate <= high:
                 missed += 1
                 break
-    assert missed <= 17  # 10 expected at 5 %; above 17 has probability 0.01
+    assert missed <= pick(7, 17)  # 3 and 10 expected at 5 %; more has probability 0.01
 
 
 @pytest.mark.parametrize("control", [1 - 2**-53, 1.0, 1 + 2**-52])

@@ -11,6 +11,7 @@ from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.evidence import CellKey
 from core.judging.model.question import StageDesign
 from core.judging.model.verdict import RollBack
+from tests.trials.length import pick
 
 HARMLESS = {"continue", "cleared", "no_control"}
 FULL = StageDesign(index=5, name="100", compared=False, canary_share=1.0, control_left=False)
@@ -28,7 +29,7 @@ def test_refusals_from_2_to_8_percent_are_rolled_back_within_minutes(world, traf
 
 
 def test_a_harmless_canary_is_left_alone(world, traffic):
-    for seed in range(4):
+    for seed in range(pick(2, 4)):
         looks, verdict = world(seed=100 + seed).run(150, traffic(), traffic())
         assert (looks, verdict.name in HARMLESS) == (150, True)
 

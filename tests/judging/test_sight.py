@@ -26,6 +26,7 @@ from core.simulation.population import draw_population
 from core.simulation.run import START, TICK
 from core.simulation.tally import Tally
 from core.simulation.traffic import SyntheticTraffic
+from tests.trials.length import pick
 
 DAILY = 400_000.0
 
@@ -61,7 +62,8 @@ EACH = {
     "new errors": 80,
 }
 """Minutes between two looks, so that there are about ten."""
-RUNS = 30
+RUNS = pick(10, 30)
+FOUND = pick((0.5, 1.0), (0.70, 0.97))  # shares that four in five rarely leaves in so many runs
 
 
 class World:
@@ -145,7 +147,7 @@ def test_when_a_limit_sees_harm_of_twice_its_size_is_found_about_four_times_in_f
             if world.rolled_back:
                 found += 1
                 break
-    assert 0.70 <= found / RUNS <= 0.97, (found, seen)
+    assert FOUND[0] <= found / RUNS <= FOUND[1], (found, seen)
 
 
 def test_a_limit_that_cannot_have_seen_it_yet_says_what_it_takes_and_how_long() -> None:

@@ -16,6 +16,7 @@ from core.judging.model.evidence import EVERYONE, CellKey
 from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Hold, NoData, RollBack, Skewed, TooEarly
+from tests.trials.length import pick
 
 REFUSALS = Limit(
     metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
@@ -436,7 +437,7 @@ def test_values_that_are_next_to_nothing_can_be_judged(world, traffic, kind, amo
 def test_a_past_that_is_hardly_known_is_no_harm(world, traffic, metric):
     kind, amount = (LimitKind.EXCEEDS_NORMAL_BY, 0.5) if metric == "complaint_rate" else (LimitKind.RISES_BY, 0.15)
     limit = Limit(metric=metric, kind=kind, amount=amount, scale=LimitScale.RELATIVE, role=LimitRole.ROLLBACK)
-    for seed in range(6):
+    for seed in range(pick(2, 6)):
         here = world((limit,), seed=seed)
         assert here.run(8, traffic(), traffic(), per_look=150)[1].name in {*HARMLESS, "hold"}
         here.enter(StageDesign(index=3, name="all", compared=False, canary_share=1.0, control_left=False))

@@ -9,7 +9,7 @@ from core.judging.engine.mixture import EvidenceIndex
 from core.judging.model.question import StageDesign
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def seen(world, traffic):
     """What a look at each of eight stages saw, in the order in which they were entered."""
     here = world(seed=3, users=4000)
