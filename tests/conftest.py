@@ -9,9 +9,11 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import psutil
 import psycopg
 import pytest
@@ -55,6 +57,9 @@ class _OftenAwake:
 
 
 uvicorn.server.asyncio = _OftenAwake()  # type: ignore[assignment]
+
+# Every `httpx.get` reads all certificates anew, in 20 ms of CPU: no test that waits for an answer should wait for that.
+httpx._transports.default.create_ssl_context = cache(httpx._transports.default.create_ssl_context)  # type: ignore[attr-defined]
 
 PREPARE_IN_EARNEST = sqlite_file._set_pragmas
 
