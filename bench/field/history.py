@@ -34,6 +34,8 @@ BEGINS = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 TICK = timedelta(seconds=10)
 PATIENCE = 4
 """So many of a stage's longest times go by until a history that does not move on is given up as stalled."""
+LONGEST = 3
+"""A history that has taken so many times the requests that are meant for one waits for something: it has stalled."""
 LOOKS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 1.0)
 """When a stage is looked at, as parts of its hold; after its hold, every fifth of it."""
 OWNER, LEAD = Actor(id="slack:T1/U2", handle="@dana"), Actor(id="slack:T1/U3", handle="@lee")
@@ -113,6 +115,8 @@ class _History:
             index = self.rollout.stage_index
             if self._live_through(index):
                 return self._outcome("stopped", self.held[-1])
+            if self.requests.served >= LONGEST * plans.MOST_REQUESTS:
+                return self._outcome("stalled", self.rollout.waiting_for)
             if self.rollout.stage_index == index and self.rollout.state not in TERMINAL_STATES:
                 return self._outcome("stalled", self.rollout.waiting_for)
         ended = self.rollout
@@ -134,6 +138,8 @@ class _History:
             if self._was_stopped():
                 return True
             if self.rollout.state in TERMINAL_STATES or self.rollout.stage_index != index:
+                return False
+            if self.requests.served >= LONGEST * plans.MOST_REQUESTS:
                 return False
         return False
 

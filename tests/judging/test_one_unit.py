@@ -185,6 +185,44 @@ def test_a_few_robots_seen_first_when_no_control_is_left_take_nothing_back(world
     assert sum(back) == 0
 
 
+@pytest.mark.parametrize(
+    ("limit", "like", "robots", "each"),
+    [(SLOWER, {"latency": 12_000.0}, 3, 12), (REFUSALS, {"refusals": 0.7}, 8, 2)],
+    ids=["slow", "refused"],
+)
+def test_robots_that_the_past_did_not_see_decide_nothing_in_the_first_looks(world, traffic, limit, like, robots, each):
+    """Of 600 people, when everybody has just got the new version: the past did not see how much units differ."""
+    for seed in range(pick(3, 12)):
+        here = world((limit,), seed=seed, users=600)
+        here.enter(HALF)
+        for _ in range(10):
+            here.serve(100, traffic(), traffic())
+            here.look()
+        busy = np.flatnonzero(here.position > 0.5)[:robots]
+        here.enter(EVERYBODY)
+
+        def send_all(_, here=here, busy=busy):
+            for unit in busy:
+                send(here, unit, "canary", each, traffic(**like), stage=EVERYBODY.index)
+
+        assert not verdicts(here, 8, 60, send_all, traffic()) & {"roll_back", "hold"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "worse"),
+    [(SLOWER, {"latency": 2400.0}), (REFUSALS, {"refusals": 0.15}), (COST, {"cost": 0.028})],
+    ids=["slow", "refused", "dear"],
+)
+def test_harm_to_everybody_is_found_by_the_past_within_a_thousand_requests(world, traffic, limit, worse):
+    here = world((limit,), seed=21, users=2000)
+    here.enter(HALF)
+    for _ in range(10):
+        here.serve(200, traffic(), traffic())
+        assert here.look().verdict.name != "roll_back"
+    here.enter(EVERYBODY)
+    assert "roll_back" in verdicts(here, 10, 100, lambda _: None, traffic(**worse))
+
+
 def test_harm_to_everybody_is_found_beside_them_when_no_control_is_left(world, traffic):
     worse = traffic(refusals=0.15)
     back = ["roll_back" in with_robots_in_the_former_control(world, traffic, seed, worse) for seed in range(pick(3, 6))]

@@ -464,7 +464,7 @@ def test_errors_that_all_have_names_are_called_fine(world, traffic):
     assert (found.measures[0].word, found.measures[0].note) == ("Fine", "")
 
 
-def test_what_another_engine_recorded_is_read_as_what_it_was():
+def test_what_engine_3_recorded_is_read_as_what_it_was():
     kept = json.loads((Path(__file__).parent / "engine_3.json").read_text())
     looked, judged = record.load_recorded_look(kept["look"]), record.load_judgement(kept["judgement"])
     assert looked.engine == 3 != record.ENGINE_VERSION
@@ -475,4 +475,17 @@ def test_what_another_engine_recorded_is_read_as_what_it_was():
         "split": {"since": {}, "found": None, "findings": 0},
         "elsewhere": {},
     }
+    assert written == json.loads(kept["judgement"])
+
+
+def test_what_engine_4_said_of_the_past_is_read_as_what_it_was():
+    kept = json.loads((Path(__file__).parent / "engine_4.json").read_text())
+    looked, judged = record.load_recorded_look(kept["look"]), record.load_judgement(kept["judgement"])
+    assert looked.engine == 4 != record.ENGINE_VERSION
+    assert judged.verdict.name == "roll_back"
+    assert judged.verdict.findings[0].note == "compared with the past: no control is left"
+    assert record.recorded_look_to_json(looked) == kept["look"]
+    written, since = json.loads(record.to_json(judged)), ("readings", "design_effect")
+    for baseline in written["state"]["baselines"].values():
+        assert {name: baseline.pop(name) for name in since} == dict.fromkeys(since)  # not known then
     assert written == json.loads(kept["judgement"])

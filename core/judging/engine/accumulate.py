@@ -8,6 +8,7 @@ import numpy as np
 
 from core.judging.engine import e_processes
 from core.judging.engine.increments import compute_increments
+from core.judging.engine.past_levels import widen_baselines
 from core.judging.limits.limits import Limit, LimitScale
 from core.judging.look.look import Look
 from core.judging.model.evidence import CANARY, CATEGORY_PREFIX, CONTROL, EVERYONE, REQUESTS
@@ -33,7 +34,7 @@ RECENT_HALF_LIFE = timedelta(minutes=5)
 
 def advance_state(question: Question, look: Look, before: JudgingState) -> JudgingState:
     """The state after this look, without what scores and verdict add to it."""
-    baselines = {**look.baselines, **before.baselines}
+    baselines = widen_baselines(question, look, {**look.baselines, **before.baselines})
     current = replace(
         before, totals=_update_totals(question, look, before), baselines=baselines, looks=before.looks + 1
     )

@@ -306,8 +306,6 @@ class EvidenceIndex:
         entry, tau = limit.entry, self._state.taus.get(str(position))
         components = self._components.get((position, hypothesis.side, "alone", since, EVERYONE))
         bound = hypothesis.bound_ratio * baseline.least_harmful_level(hypothesis.side) + hypothesis.bound_shift
-        if entry.quantile is not None:
-            left = None  # histograms have no buckets to leave out
         if entry.is_average:
             ready = is_gate_open(self._look, standing.metric, since)
             log_e = _log_e_against_past(hypothesis, standing.level, bound, error, tau) if ready else 0.0
@@ -318,17 +316,23 @@ class EvidenceIndex:
             log_e = 0.0
         else:
             edge = min(max(bound, RATE_EDGE), 1 - RATE_EDGE)
-            share = (
-                remaining_share_against_bound(standing.level, standing.level_weight, edge, left)
-                if left is not None
-                else None
-            )
+            share = None
+            if left is not None:
+                share = (
+                    left.level_share
+                    if entry.quantile is not None
+                    else remaining_share_against_bound(standing.level, standing.level_weight, edge, left)
+                )
             log_e = robust_log_e(components, standing.design_effect, left, share)
         yield MixtureTerm(
             log_weight=log(WITHOUT_CONTROL * hypothesis.share),
             log_e=log_e,
             is_beyond_limit=is_beyond_limit(limit, hypothesis.side, standing.level, baseline.value)
-            and (left is None or is_beyond_limit(limit, hypothesis.side, left.level, baseline.value)),
+            and (
+                left is None
+                or entry.quantile is not None  # `left` knows the mean of its values only
+                or is_beyond_limit(limit, hypothesis.side, left.level, baseline.value)
+            ),
             estimate=Estimate(
                 canary=standing.level,
                 control=baseline.value,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from math import isfinite, sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.judging.limits.hypothesis import build_harm_hypotheses, is_beyond_limit
 from core.judging.limits.limits import Limit
@@ -99,57 +100,74 @@ class ComparisonDraft:
 
 
 def draft_comparisons(
-    question: Question, sums: EvidenceSums, key: str, cell: str, since: int, segments: Sequence[str] = (EVERYONE,)
+    question: Question,
+    sums: EvidenceSums,
+    key: str,
+    cell: str,
+    starts: Sequence[int],
+    segments: Sequence[str] = (EVERYONE,),
 ) -> list[ComparisonDraft]:
-    """Draft the comparisons of one cell of metric `key` since a stage, one per segment that has a reading.
+    """Draft the comparisons of one cell of metric `key` since each of these stages, per segment that has a reading.
 
     `cell` is the metric's own cell, its capped one, or the one that counts readings above a threshold.
     """
     entry = question.entry_of(key)
     if ">" in cell:
         entry = replace(entry, kind=MetricKind.PROPORTION)
-    everywhere = [stage for stage in question.exposed_stages if stage >= since]
-    paired = [stage for stage in question.compared_stages if stage >= since]
-    canary, control = (
-        bucket_sums.read_metric_sums(sums, paired, arm, entry, cell, segments) for arm in (CANARY, CONTROL)
-    )
-    alone = (
-        canary
-        if paired == everywhere
-        else bucket_sums.read_metric_sums(sums, everywhere, CANARY, entry, cell, segments)
+    everywhere = question.exposed_stages
+    of_arm = {
+        arm: bucket_sums.read_metric_sums(sums, everywhere, arm, entry, cell, segments) for arm in (CANARY, CONTROL)
+    }
+    if not starts or not (of_arm[CANARY][..., 0].any() or of_arm[CONTROL][..., 0].any()):
+        return []
+    ratio = entry.kind is MetricKind.RATIO
+    readings = {
+        arm: np.array([_count_readings(sums, (stage,), arm, cell, segments) for stage in everywhere]).T
+        if ratio
+        else of_arm[arm][..., 0].sum(axis=-1)
+        for arm in (CANARY, CONTROL)
+    }
+    # One row for each start and segment. The stages that are not part of it are zero there.
+    included = np.array([[stage >= since for stage in everywhere] for since in starts])
+    compared = included & np.array([stage in question.compared_stages for stage in everywhere])
+    canary, control, alone = (
+        _select_stages(of_arm[arm], which)
+        for arm, which in ((CANARY, compared), (CONTROL, compared), (CANARY, included))
     )
     counts = [
-        _count_readings(sums, stages, arm, cell, segments) if entry.kind is MetricKind.RATIO else of[..., 0].sum((1, 2))
-        for stages, arm, of in ((paired, CANARY, canary), (paired, CONTROL, control), (everywhere, CANARY, alone))
+        (readings[arm][np.newaxis] * which[:, np.newaxis]).sum(axis=-1).ravel().tolist()
+        for arm, which in ((CANARY, compared), (CONTROL, compared), (CANARY, included))
     ]
-    level, level_error = mean.pooled_level(alone)
-    sides = _ArmLevels(len(segments)) if not paired else _ArmLevels.from_arms(canary, control)
-    effects = compute_design_effects(entry.kind, *((canary, control) if paired else (alone,)))
+    levels, level_errors = (each.tolist() for each in mean.pooled_level(alone))
+    sides = mean.stratify_levels(canary, control)
+    lefts, rights, errors = sides.canary.tolist(), sides.control.tolist(), sides.standard_error().tolist()
+    in_control = control[..., 0].sum(axis=(1, 2)) > 0
+    effects = np.where(
+        in_control, compute_design_effects(entry.kind, canary, control), compute_design_effects(entry.kind, alone)
+    ).tolist()
+    has_readings = (alone[..., 0].sum(axis=(1, 2)) > 0) | in_control
     here = segments == (EVERYONE,)
-    units = max((sums.first_exposures.get((stage, CANARY), 0) for stage in everywhere if here), default=0)
     widening = unknown_units.widen_error(question, cell)
-    fixed = any(one.is_absolute and one.metric == entry.key for one in question.criteria) or bool(
-        question.stages_without_control
-    )
+    absolute = any(one.is_absolute and one.metric == entry.key for one in question.criteria)
     asked = [(one, of.side) for one in question.criteria if one.metric == key for of in build_harm_hypotheses(one)]
     if entry.kind is MetricKind.QUANTILE or ">" in cell or here:
         asked = []
     found = []
-    for i, segment in enumerate(segments):
-        if not (alone[i, ..., 0].any() or control[i, ..., 0].any()):
+    for row, (number, segment) in enumerate((n, segment) for n in range(len(starts)) for segment in segments):
+        if not has_readings[row]:
             continue
-        left, right, own = sides.canary[i], sides.control[i], float(level[i])
-        effect = float(effects[i])
+        since, left, right, own, effect = starts[number], lefts[row], rights[row], levels[row], effects[row]
+        exposed, paired = included[number], compared[number]
         if entry.quantile is not None:
-            left, right = (_read_quantile(sums, paired, arm, entry, segment) for arm in (CANARY, CONTROL))
-            own = _read_quantile(sums, everywhere, CANARY, entry, segment)
-            effect = max(
-                _design_effect_of_values(sums, paired, CONTROL, key, segment, control[i]),
-                _design_effect_of_values(sums, everywhere, CANARY, key, segment, alone[i]),
+            in_both, in_all = (
+                [stage for stage, yes in zip(everywhere, which, strict=True) if yes] for which in (paired, exposed)
             )
-        elif paired and not control[i, ..., 0].any():
-            effect = float(compute_design_effects(entry.kind, alone[i : i + 1])[0])
-        spread = max(abs(left), abs(right))
+            left, right = (_read_quantile(sums, in_both, arm, entry, segment) for arm in (CANARY, CONTROL))
+            own = _read_quantile(sums, in_all, CANARY, entry, segment)
+            effect = max(
+                _design_effect_of_values(sums, in_both, CONTROL, key, segment, control[row, paired]),
+                _design_effect_of_values(sums, in_all, CANARY, key, segment, alone[row, exposed]),
+            )
         standing = ArmComparison(
             metric=cell,
             since=since,
@@ -158,25 +176,30 @@ def draft_comparisons(
             control=_finite_or_none(right),
             error=None
             if entry.quantile is not None
-            else floor_error(entry, widening * sides.error[i], spread, float(counts[0][i])),
-            canary_weight=float(counts[0][i]),
-            control_weight=float(counts[1][i]),
+            else floor_error(entry, widening * errors[row], max(abs(left), abs(right)), counts[0][row]),
+            canary_weight=counts[0][row],
+            control_weight=counts[1][row],
             level=_finite_or_none(own),
             level_error=None
             if entry.quantile is not None
-            else floor_error(entry, widening * float(level_error[i]), abs(float(level[i])), float(counts[2][i])),
-            level_weight=float(counts[2][i]),
+            else floor_error(entry, widening * level_errors[row], abs(levels[row]), counts[2][row]),
+            level_weight=counts[2][row],
             design_effect=effect,
-            assumed_units=unknown_units.count_assumed_units(question, cell, alone[i]),
+            assumed_units=unknown_units.count_assumed_units(question, cell, alone[row]),
         )
+        # Only a limit that is a fixed number, and the past where no control is left, ask for the canary's level alone.
+        fixed = absolute or since in question.stages_without_control[:1]
         both = fixed or (segment == EVERYONE and since == question.current)
+        units = max(
+            (sums.first_exposures.get((stage, CANARY), 0) for stage in everywhere if here and stage >= since), default=0
+        )
         found.append(
             ComparisonDraft(
                 comparison=standing,
                 entry=entry,
-                canary=canary[i],
-                control=control[i],
-                canary_alone=alone[i],
+                canary=canary[row, paired],
+                control=control[row, paired],
+                canary_alone=alone[row, exposed],
                 sides=_SIDES if both else _sides_to_check(asked, left, right),
                 units=units if standing.assumed_units is None else round(standing.assumed_units),
                 has_fixed_reference=fixed,
@@ -184,6 +207,12 @@ def draft_comparisons(
             )
         )
     return found
+
+
+def _select_stages(arm: bucket_sums.Array, included: NDArray[np.bool_]) -> bucket_sums.Array:
+    """Sums (segments, stages, 256, 2) as rows, start by start, with the stages that are not `included` set to zero."""
+    chosen = np.where(included[:, np.newaxis, :, np.newaxis, np.newaxis], arm[np.newaxis], 0.0)
+    return chosen.reshape(-1, *arm.shape[1:])
 
 
 def _sides_to_check(hypotheses: Sequence[tuple[Limit, Side]], left: float, right: float) -> tuple[Side, ...]:
@@ -242,7 +271,8 @@ def _stack_cells(arms: Sequence[bucket_sums.Array]) -> bucket_sums.Array:
 def _apply_error_floor(draft: ComparisonDraft, leave_one_out_result: LeaveOneOut) -> LeaveOneOut:
     entry = draft.entry
     if entry.kind is MetricKind.QUANTILE:
-        return replace(leave_one_out_result, design_effect=draft.comparison.design_effect)
+        effect = draft.comparison.design_effect
+        return replace(leave_one_out_result, design_effect=effect, level_design_effect=effect)
     if not entry.is_average:
         return leave_one_out_result
     return replace(
@@ -293,8 +323,11 @@ def _build_baseline(question: Question, sums: EvidenceSums, entry: Metric) -> Ba
         value = quantile.estimate_quantile(counted, entry.quantile)
         if value is None:
             return None
+        source = bucket_sums.read_metric_sums(sums, question.compared_stages, CONTROL, entry, entry.key)[0]
+        effect = _design_effect_of_values(sums, question.compared_stages, CONTROL, entry.key, EVERYONE, source)
         low, high = (
-            quantile.estimate_quantile(counted, q) for q in _rate_bounds(entry.quantile, sum(counted.values()))
+            quantile.estimate_quantile(counted, q)
+            for q in bound_past_rate(entry.quantile, sum(counted.values()), effect)
         )
         return Baseline(value=value, error=None, low=low, high=high)
     cell = question.comparison_cell(entry.key)
@@ -307,13 +340,27 @@ def _build_baseline(question: Question, sums: EvidenceSums, entry: Metric) -> Ba
     error = floor_error(entry, unknown_units.widen_error(question, cell) * float(errors[0]), level, readings)
     if entry.is_average:
         return Baseline(value=level, error=error)
-    low, high = _rate_bounds(level, float(arm[..., 0].sum()) / float(compute_design_effects(entry.kind, arm)[0]))
-    return Baseline(value=level, error=error, low=low, high=high)
+    trials, effect = float(arm[..., 0].sum()), float(compute_design_effects(entry.kind, arm)[0])
+    low, high = bound_past_rate(level, trials, effect)
+    return Baseline(value=level, error=error, low=low, high=high, readings=trials, design_effect=effect)
 
 
-def _rate_bounds(rate: float, trials: float) -> tuple[float, float]:
+def bound_past_rate(rate: float, trials: float, design_effect: float) -> tuple[float, float]:
     """Confidence sequence of a past rate, so that its own error is not mistaken for harm."""
-    return proportion.confidence_sequence(min(rate, 1.0) * trials, trials, alpha=BASELINE_ALPHA)
+    counted = trials / design_effect
+    return proportion.confidence_sequence(min(rate, 1.0) * counted, counted, alpha=BASELINE_ALPHA)
+
+
+def measure_past_means(question: Question, sums: EvidenceSums, metrics: Sequence[str]) -> Mapping[str, float]:
+    """Control's mean of the values whose quantile is judged, over all stages that had one, by metric."""
+    found: dict[str, float] = {}
+    for metric in metrics:
+        entry = question.entry_of(metric)
+        if entry.kind is MetricKind.QUANTILE:
+            arm = bucket_sums.read_metric_sums(sums, question.compared_stages, CONTROL, entry, metric)
+            level = float(mean.pooled_level(arm)[0][0])
+            found |= {metric: level} if isfinite(level) else {}
+    return found
 
 
 def compute_margin_error(question: Question, sums: EvidenceSums, metric: str, since: int, ratio: float) -> float | None:
@@ -347,22 +394,6 @@ def _count_readings(
 ) -> bucket_sums.Array:
     """Readings of one arm over these stages, by segment."""
     return np.asarray(bucket_sums.read_bucket_sums(sums, stages, arm, cell, segments)[..., 0].sum((1, 2)))
-
-
-class _ArmLevels:
-    """Both arms' levels and the error of their difference, by segment; NaN and inf if no stage has both arms."""
-
-    def __init__(self, segments: int) -> None:
-        unknown = [float("nan")] * segments
-        self.canary, self.control, self.error = unknown, unknown, [float("inf")] * segments
-
-    @classmethod
-    def from_arms(cls, canary: bucket_sums.Array, control: bucket_sums.Array) -> "_ArmLevels":
-        levels = mean.stratify_levels(canary, control)
-        sides = cls(0)
-        sides.canary, sides.control = levels.canary.tolist(), levels.control.tolist()
-        sides.error = levels.standard_error().tolist()
-        return sides
 
 
 def _read_quantile(sums: EvidenceSums, stages: Sequence[int], arm: str, entry: Metric, segment: str) -> float:

@@ -36,7 +36,9 @@ class LeaveOneOut:
 
     `share` is the share of a rate's evidence that remains, at most 1, negative if it reverses. `error` is that of a
     mean. `drawn_in` is the canary's rate with its loudest buckets winsorised, None for kinds that are not winsorised.
-    `level*` describe the canary alone without its own loudest buckets, only where it is compared with a fixed number.
+    `level*` describe the canary alone without its own loudest buckets, only where it is compared with a fixed number or
+    with the past. Of a quantile they are about the mean of its values; `level_share` is the share of its evidence
+    against the past that remains, None for other kinds.
     """
 
     canary: float | None = None
@@ -50,6 +52,7 @@ class LeaveOneOut:
     level_error: float | None = None
     level_weight: float = 0.0
     level_design_effect: float = 1.0
+    level_share: float | None = None
 
 
 def compare_without_loudest_bucket(
@@ -105,23 +108,28 @@ def add_level_without_loudest_bucket(
     """The same cells with `level*` filled in: one arm without its own loudest bucket.
 
     A rate's level is the weaker one for the side: that one, or the level after winsorising one in fifty of its `units`
-    around `reference_levels` (both of shape (cells,)).
+    around `reference_levels` (both of shape (cells,)). A quantile's is that of the mean of its values: histograms have
+    no buckets.
     """
     if arm.shape[1] == 0:
         return list(comparisons)
     left = heaviest_bucket.find_heaviest_bucket_of_arm(arm, side=side).remove_from(arm)
     levels, errors = mean.pooled_level(left)
     effects = compute_design_effects(kind, left)
-    if kind in _WINSORISED_KINDS:
+    shares: list[float | None] = [None] * len(comparisons)
+    if kind in _WINSORISED_KINDS or kind is MetricKind.QUANTILE:
         many = _count_outlier_buckets(units)
         drawn = heaviest_bucket.winsorise_buckets(arm, reference_levels[..., np.newaxis], many)
-        # A bucket that winsorising raises cannot have more events than requests.
-        drawn[..., 1] = np.minimum(drawn[..., 1], drawn[..., 0])
+        if kind is not MetricKind.QUANTILE:
+            # A bucket that winsorising raises cannot have more events than requests.
+            drawn[..., 1] = np.minimum(drawn[..., 1], drawn[..., 0])
         bounded, _ = mean.pooled_level(drawn)
         less = bounded < levels if side == "greater" else bounded > levels
         # Winsorised sums vary less than the original ones. Source: Tukey and McLaughlin 1963.
         kept = 1 - 2 * np.minimum(many / arm.shape[-2], 0.25)
         levels = np.where(less, bounded, levels)
+        if kind is MetricKind.QUANTILE:
+            shares = _share_of_distance(levels, mean.pooled_level(arm)[0], reference_levels).tolist()
         effects = np.where(less, compute_design_effects(kind, drawn) / kept**2, effects)
     return [
         replace(
@@ -130,6 +138,7 @@ def add_level_without_loudest_bucket(
             level_error=_finite_or_none(errors[i]),
             level_weight=float(left[i, ..., 0].sum()),
             level_design_effect=float(effects[i]),
+            level_share=shares[i],
         )
         for i, one in enumerate(comparisons)
     ]
@@ -213,9 +222,19 @@ def _remaining_shares(
             heaviest_bucket.signed_log_likelihood_ratio(canary, control),
         )
     before, after = (mean.stratify_levels(a, b) for a, b in ((canary, control), (left, right)))
+    return _share_of_distance(after.canary, before.canary, after.control, before.control)
+
+
+def _share_of_distance(
+    rest: bucket_sums.Array,
+    whole: bucket_sums.Array,
+    rest_reference: bucket_sums.Array,
+    whole_reference: bucket_sums.Array | None = None,
+) -> bucket_sums.Array:
+    """Share of the evidence that a mean's distance from a reference keeps: it grows with the square of the distance."""
     with np.errstate(all="ignore"):
-        ratio = (after.canary - after.control) / (before.canary - before.control)
-    return _bounded_ratio(np.sign(ratio) * ratio**2, np.ones(canary.shape[0]))
+        ratio = (rest - rest_reference) / (whole - (rest_reference if whole_reference is None else whole_reference))
+    return _bounded_ratio(np.sign(ratio) * ratio**2, np.ones(len(ratio)))
 
 
 def _bounded_ratio(rest: bucket_sums.Array, whole: bucket_sums.Array) -> bucket_sums.Array:

@@ -13,6 +13,7 @@ from core.judging.look.arm_comparison import (
     complete_comparisons,
     compute_margin_error,
     draft_comparisons,
+    measure_past_means,
 )
 from core.judging.look.count_new import collect_new_counts, rests_on_readings
 from core.judging.look.leave_one_out import compute_design_effects
@@ -134,7 +135,10 @@ def take_look(question: Question, sums: EvidenceSums, before: JudgingState, at: 
         standings=tuple(
             complete_comparisons(
                 list(_draft_all_comparisons(question, sums, tested, judged)),
-                _reference_levels(question, {**past, **before.baselines}),
+                {
+                    **_reference_levels(question, {**past, **before.baselines}),
+                    **(measure_past_means(question, sums, tested) if question.stages_without_control else {}),
+                },
             )
         ),
         margins=tuple(_build_margin_errors(question, sums)),
@@ -178,10 +182,10 @@ def _draft_all_comparisons(
             question.exposed_stages if metric in limited else question.comparison_starts or question.exposed_stages[:1]
         )
         for cell in _cells_of_metric(question, metric):
-            for stage in dict.fromkeys((*since, *question.exposed_stages[-1:])):
-                yield from draft_comparisons(question, sums, metric, cell, stage)
-            for stage in question.comparison_starts if segments else ():
-                yield from draft_comparisons(question, sums, metric, cell, stage, segments)
+            starts = tuple(dict.fromkeys((*since, *question.exposed_stages[-1:])))
+            yield from draft_comparisons(question, sums, metric, cell, starts)
+            if segments:
+                yield from draft_comparisons(question, sums, metric, cell, question.comparison_starts, segments)
 
 
 def _reference_levels(question: Question, past: Mapping[str, Baseline]) -> Mapping[str, float]:

@@ -83,13 +83,17 @@ class Threshold:
 class Baseline:
     """Control's level over the stages that had one, frozen when control left. `error` is None for quantiles.
 
-    `low` and `high` bound the true level; None when `error` describes the uncertainty.
+    `low` and `high` bound the true level; None when `error` describes the uncertainty. Those of a rate are as wide as
+    the present units ask for, if these differ more than control's: `readings` and control's own `design_effect` are
+    what they are widened from. Both are None for what is no rate, and in what engine 4 stored.
     """
 
     value: float
     error: float | None
     low: float | None = None
     high: float | None = None
+    readings: float | None = None
+    design_effect: float | None = None
 
     def least_harmful_level(self, side: Side) -> float:
         """The plausible past level that makes harm on this side look smallest."""
