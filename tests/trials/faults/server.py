@@ -76,12 +76,17 @@ class Server:
         finally:
             self.rise()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it ended itself; until then it does not rise."""
+        return not psutil.pid_exists(self._server.get_pid() or 0)
+
     def rise(self) -> None:
         """Start again, on the same socket; it recovers from its write-ahead log."""
         self._server.ensure_postgres_running()
 
     def close(self) -> None:
-        if psutil.pid_exists(self._server.get_pid() or 0):
+        if not self.has_ended:
             self.fall()
         self._server.cleanup()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -10,6 +10,7 @@ import pytest
 
 from core.store.database.connections import connect
 from core.store.schema import migrations
+from tests.journey.house import waiting_until
 from tests.journey.processes import post
 from tests.trials.faults.disks import FailingDisk, failing_disk, fill, mounted
 from tests.trials.faults.nursery import Nursery
@@ -111,6 +112,7 @@ def test_beside_a_postgres_whose_write_ahead_log_has_no_room(server: Server, nur
         refused = post(house.url, COMMANDS, ROLL_BACK)
         assert refused.status_code == 503
         assert refused.json()["message"] == "The database did not answer."
+        waiting_until(lambda: server.has_ended, lambda: "the server ends for want of room", within=90)
         filling.unlink()
         server.rise()
         house.comes_back()
