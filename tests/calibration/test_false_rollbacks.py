@@ -1,4 +1,4 @@
-"""Simulated rollouts without harm are rarely condemned: 1,000 runs of 300 looks, however traffic behaves."""
+"""Simulated rollouts without harm are rarely condemned: 500 runs of 300 looks, 1,000 in the long form."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,12 @@ from bench.calibration import binomial, counted, decision, hashed, margins
 from bench.calibration.batches import batches
 from bench.calibration.report import Result, heading
 from bench.calibration.traffic import SCENARIOS
+from tests.trials.length import pick
 
 pytestmark = pytest.mark.slow
 
-RUNS, LOOKS, ALPHA = 1000, 300, 0.05
-MOST = binomial.most_alarms(ALPHA, RUNS, chance=0.001)  # 72: a true 5 % fails once in a thousand times
+RUNS, LOOKS, ALPHA = pick(500, 1000), 300, 0.05
+MOST = binomial.most_alarms(ALPHA, RUNS, chance=0.001)  # of 1,000 runs 72: a true 5 % fails once in a thousand times
 NAMED = {scenario.name: scenario for scenario in SCENARIOS}
 COUNTED = [name for name, one in NAMED.items() if "exact" in one.kernels and not one.correlation]
 HASHED = ["skewed cost", "ramp, drift .92 to .88", "ramp, incident in both arms"]

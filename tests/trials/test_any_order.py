@@ -334,7 +334,7 @@ def test_any_order(fresh: Callable[[], str]) -> None:
     run_state_machine_as_test(
         Here,
         settings=settings(
-            max_examples=pick(12, 2_000),
+            max_examples=pick(8, 2_000),
             stateful_step_count=pick(30, 50),
             deadline=None,
             database=None,
