@@ -55,6 +55,7 @@ def judge(question: Question, look: Look, before: JudgingState) -> Judgement:
         ),
         exposed_units=max((one.canary for one in look.exposures), default=0),
         notes=limit_findings.build_notes(question, look, state, scored),
+        pending=limit_findings.find_pending(question, look, state, scored),
         segments=measures.build_segment_measures(question, state, MAX_SEGMENT_ROWS),
         segments_checked=sum(one.sight.n_canary >= GATE_REQUESTS for one in state.segments),
     )

@@ -40,8 +40,9 @@ def _exclude_unused(value: Question | Look | JudgingState | Judgement) -> Any:
     match value:
         case JudgingState(judge=None):
             return {"judge"}
-        case Judgement() if value.state.judge is None:
-            return {"state": {"judge"}}
+        case Judgement():
+            state = {"state": {"judge"}} if value.state.judge is None else {}
+            return {**state, **({} if value.pending else {"pending": True})}
     return None
 
 

@@ -489,3 +489,28 @@ def test_what_engine_4_said_of_the_past_is_read_as_what_it_was():
     for baseline in written["state"]["baselines"].values():
         assert {name: baseline.pop(name) for name in since} == dict.fromkeys(since)  # not known then
     assert written == json.loads(kept["judgement"])
+
+
+def test_a_limit_that_is_broken_but_not_yet_for_long_enough_is_pending(world, traffic):
+    here = world((replace(REFUSALS, lasting=timedelta(minutes=2)),))
+    for _ in range(6):
+        here.serve(1000, traffic(refusals=0.12), traffic())
+        found = here.look()
+    assert found.verdict.name != "roll_back"
+    assert [one.metric for one in found.pending] == ["refusal_rate"]
+    for _ in range(12):
+        here.serve(1000, traffic(refusals=0.12), traffic())
+        found = here.look()
+    assert found.verdict.name == "roll_back"
+    assert found.pending == ()
+
+
+def test_nothing_is_pending_where_no_limit_has_to_last_or_nothing_is_worse(world, traffic):
+    for limit, canary in (
+        (REFUSALS, traffic(refusals=0.12)),
+        (replace(REFUSALS, lasting=timedelta(minutes=2)), traffic()),
+    ):
+        here = world((limit,))
+        for _ in range(6):
+            here.serve(1000, canary, traffic())
+            assert here.look().pending == ()

@@ -108,7 +108,12 @@ def measure_of(metric: str, word: MeasureLabel = "Fine") -> Measure:
 
 
 def look_of(
-    verdict: Verdict | None = None, *, requests: int = 2000, look: int = 1, measures: tuple[Measure, ...] = ()
+    verdict: Verdict | None = None,
+    *,
+    requests: int = 2000,
+    look: int = 1,
+    measures: tuple[Measure, ...] = (),
+    pending: tuple[Finding, ...] = (),
 ) -> c.LookResult:
     """What a look brings in; by default nothing speaks against the new version."""
     return c.LookResult(
@@ -122,6 +127,7 @@ def look_of(
             control_units=requests,
             exposed_requests=requests,
             exposed_units=requests // 2,
+            pending=pending,
         ),
         first_look=1,
         last_look=look,

@@ -127,6 +127,14 @@ def test_keeping_takes_the_next_step_at_the_next_look(over, words):
     assert story.now.current_stage.name == "ramp 100%"
 
 
+def test_the_step_after_the_decision_waits_for_what_is_found_and_has_to_last(over, words):
+    story = over().when(c.Decide(keep=True, reason="clearly better"))
+    story.tick(words.look(pending=(words.finding("latency_p95", "exceeds"),)))
+    assert story.now.percent == 50
+    story.tick(words.look())
+    assert story.now.percent == 100
+
+
 def test_going_back_gives_everybody_the_previous_version(over):
     story = over(advice="go back").when(c.Decide(keep=False, reason="people ask again"))
     assert [type(event) for event in story.last[:2]] == [e.ComparisonDecided, e.RolledBack]

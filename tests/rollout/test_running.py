@@ -23,6 +23,41 @@ def test_a_stage_is_left_after_its_hold_with_its_sample(running, words):
     assert story.now.percent == 25
 
 
+@pytest.mark.parametrize("risk", [Risk.LOW, Risk.STANDARD])
+def test_what_a_look_has_found_reaches_nobody_else_while_it_has_to_last(running, words, risk):
+    """At low risk a rollout grows by the clock, but not on a limit that is broken and only not for long enough."""
+    found = (words.finding("latency_p95", "exceeds"),)
+    story = running(risk=risk).later(hours=6).tick(words.look(pending=found))
+    assert (story.now.state, story.now.percent) == (RolloutState.RUNNING, 5)
+    story.later(minutes=5).tick(words.look())
+    assert story.now.percent == 25
+
+
+def test_a_gate_is_not_passed_on_what_a_look_has_found_and_has_to_last(running, words, cast):
+    stages = (words.stages[0], replace(words.stages[1], advance=AdvanceMode.APPROVE), *words.stages[2:])
+    story = running(stages=stages).later(hours=6).tick(words.look())
+    story.when(c.Approve(), by=cast["lee"])
+    found = (words.finding("latency_p95", "exceeds"),)
+    story.tick(words.look(pending=found))
+    assert story.now.percent == 5
+    story.tick(words.look())
+    assert story.now.percent == 25
+
+
+def test_who_resumed_a_hold_is_not_kept_by_the_same_finding(running, words):
+    found = (words.finding("retry_rate"),)
+    story = running().later(hours=5).tick(words.look(Hold(findings=found)))
+    story.when(c.Resume(reason="known")).later(hours=6).tick(words.look(pending=found))
+    assert story.now.percent == 25
+
+
+def test_an_undecided_stage_names_what_is_found_and_has_to_last(running, words):
+    story = running().later(hours=25).tick(words.look(pending=(words.finding("latency_p95", "exceeds"),)))
+    assert story.now.state is RolloutState.ON_HOLD
+    assert "latency_p95" in story.now.hold.text
+    assert "not yet for as long as the limit asks" in story.now.hold.text
+
+
 def test_a_healthy_rollout_is_done_without_anybody(running, words):
     story = running()
     for _ in range(5):

@@ -12,7 +12,8 @@ class Judgement:
 
     Requests and units are those of the current stage; `exposed_*` are the canary's over the whole rollout
     (`exposed_units` is a lower bound). `notes` are reported but hold nothing: violated dry-run limits and unexpected
-    improvements. `segments` are the rows with the most evidence at the last look at segments, out of the
+    improvements. `pending` are findings that lack nothing but the time that their limit's `for` asks; until then the
+    rollout does not grow. `segments` are the rows with the most evidence at the last look at segments, out of the
     `segments_checked` that had enough requests.
     """
 
@@ -26,5 +27,6 @@ class Judgement:
     exposed_requests: int
     exposed_units: int
     notes: tuple[Finding, ...] = ()
+    pending: tuple[Finding, ...] = ()
     segments: tuple[Measure, ...] = ()
     segments_checked: int = 0

@@ -37,19 +37,27 @@ class _Violation:
 
 
 def find_violations(
-    question: Question, look: Look, state: JudgingState, scored: tuple[CriterionScore, ...], role: LimitRole
+    question: Question,
+    look: Look,
+    state: JudgingState,
+    scored: tuple[CriterionScore, ...],
+    role: LimitRole,
+    *,
+    at_once: bool = False,
 ) -> tuple[Finding, ...]:
     """Findings of the file's limits for a role, strongest first; empty while they do not reach the role's threshold.
 
-    The threshold is sum_i w_i E_i >= 1 / alpha with equal weights, over limits whose estimate is beyond and has lasted.
-    The strongest one is always named; e-BH selects which others are.
+    The threshold is sum_i w_i E_i >= 1 / alpha with equal weights, over limits whose estimate is beyond and has lasted
+    for as long as `for` asks; with `at_once`, whether it has lasted or not. The strongest one is always named; e-BH
+    selects which others are.
     """
     positions = question.acting_positions(role)
     if not positions:
         return ()
     share = log(len(positions))
     bar = log(1 / question.alpha)
-    ready = [one for i in positions if (one := _check_violation(question, look, state, scored[i])) is not None]
+    checked = (_check_violation(question, look, state, scored[i], at_once=at_once) for i in positions)
+    ready = [one for one in checked if one is not None]
     if not ready or float(np.logaddexp.reduce([one.log_e - share for one in ready])) < bar:
         return ()
     ready.sort(key=lambda one: (-one.log_e, one.score.limit))
@@ -58,6 +66,20 @@ def find_violations(
     also = multiplicity.e_bh(tests, FALSE_DISCOVERY_RATE)
     return tuple(
         _build_violation_finding(question, one, bar + share) for i, one in enumerate(ready) if i == 0 or also[i]
+    )
+
+
+def find_pending(
+    question: Question, look: Look, state: JudgingState, scored: tuple[CriterionScore, ...]
+) -> tuple[Finding, ...]:
+    """Findings that lack nothing but the time that `for` asks: the limit is broken, and not yet for long enough."""
+    if not any(limit.lasting for limit in question.limits):
+        return ()
+    return tuple(
+        one
+        for role in (LimitRole.ROLLBACK, LimitRole.HOLD)
+        if not find_violations(question, look, state, scored, role)
+        for one in find_violations(question, look, state, scored, role, at_once=True)
     )
 
 
@@ -102,16 +124,18 @@ def build_notes(
     return silent + find_discoveries(question, scored, LimitRole.WATCH)
 
 
-def _check_violation(question: Question, look: Look, state: JudgingState, score: CriterionScore) -> _Violation | None:
+def _check_violation(
+    question: Question, look: Look, state: JudgingState, score: CriterionScore, *, at_once: bool
+) -> _Violation | None:
     limit = question.criteria[score.limit]
-    everybody = score.strongest if has_lasted(limit, str(score.limit), look, state) else None
+    everybody = score.strongest if at_once or has_lasted(limit, str(score.limit), look, state) else None
     if not _has_enough_reports(question, state, limit):
         everybody = None
     segments = tuple(
         one
         for one in score.segments
         if one.counted is not None
-        and has_lasted(limit, f"{score.limit}|{one.segment}", look, state)
+        and (at_once or has_lasted(limit, f"{score.limit}|{one.segment}", look, state))
         and _has_enough_reports(question, state, limit, one.segment)
     )
     if everybody is None and not segments:

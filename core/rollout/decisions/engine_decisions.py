@@ -188,7 +188,7 @@ def _decide_waiting(rollout: Rollout, look: c.LookResult | None, context: Contex
             silent is not None and holds.hold_key(silent) not in rollout.overridden
         ):
             return []
-        if look is not None and look.unwatched:
+        if look is not None and (look.unwatched or gating.find_pending(rollout, look)):
             return []
         index = next(i for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.name == request.gate)
         return [stage_changes.enter_stage(rollout, index)]
@@ -237,7 +237,7 @@ def _decide_running(rollout: Rollout, look: c.LookResult | None, context: Contex
     if held >= asked_at:
         text = (
             f"undecided after {durations.format_rounded(asked_at)}: "
-            f"{_describe_progress(stage, look, blind, shown=shown)}"
+            f"{_describe_progress(rollout, stage, look, blind, shown=shown)}"
         )
         asked = e.Held(key=key, text=text)
         return [_build_evidence(rollout, look, "hold"), asked] if look else [asked]
@@ -249,7 +249,7 @@ def _decide_comparison(rollout: Rollout, look: c.LookResult | None, context: Con
     if look is None:
         return []
     if rollout.stage_index in rollout.decisions:
-        if gating.find_growth_block(context) or look.unwatched:
+        if gating.find_growth_block(context) or look.unwatched or gating.find_pending(rollout, look):
             return []
         evidence = _build_evidence(rollout, look, "step")
         return [evidence, *stage_changes.leave_stage(replace(rollout, evidence=evidence), context)]
@@ -275,11 +275,15 @@ def _time_until_asked(rollout: Rollout, stage: Stage, look: c.LookResult | None)
     return max(stage.longest_hold, COHORT_SILENCE_ALLOWED) if _is_cohort_silent(rollout, look) else stage.longest_hold
 
 
-def _describe_progress(stage: Stage, look: c.LookResult | None, blind: tuple[v.BlindSpot, ...], *, shown: bool) -> str:
+def _describe_progress(
+    rollout: Rollout, stage: Stage, look: c.LookResult | None, blind: tuple[v.BlindSpot, ...], *, shown: bool
+) -> str:
     """Why the stage is undecided, in words."""
     requests = look.stage_requests if look else 0
     if requests < stage.min_samples:
         return f"{requests} of {stage.min_samples} requests seen"
+    if pending := gating.find_pending(rollout, look):
+        return f"{pending[0].metric} {pending[0].limit_text} is found, and not yet for as long as the limit asks"
     if shown and (silent := gating.select_unread(blind)):
         return _describe_unread(silent)
     if shown and blind:
@@ -322,7 +326,7 @@ def _meets_stage_minimums(rollout: Rollout, look: c.LookResult | None, at: datet
         return False
     if look is None:
         return not stage.has_exposure
-    if look.stage_requests < stage.min_samples:
+    if look.stage_requests < stage.min_samples or gating.find_pending(rollout, look):
         return False
     match look.verdict:
         case v.TooEarly():

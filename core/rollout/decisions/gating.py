@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 from core import durations
 from core.flags.bucketing import MILLION
-from core.judging.model.verdict import BlindSpot, Cleared, Continue, NoControl, Verdict
+from core.judging.model.verdict import BlindSpot, Cleared, Continue, Finding, NoControl, Verdict
 from core.judging.verdict import find_blind_spots
+from core.rollout.commands import LookResult
 from core.rollout.context import Context
 from core.rollout.plans.layers import find_layer, measure_free
 from core.rollout.plans.plan import GATE_KINDS, AdvanceMode, Risk, Stage, StageKind, content_hash
@@ -68,6 +69,15 @@ def may_grow(rollout: Rollout, verdict: Verdict | None, policy: Policy) -> bool:
     if policy.growth_rule_for(rollout.plan.risk) is not GrowOn.SHOWN or stage is None or not stage.is_compared:
         return True
     return isinstance(verdict, Cleared) or undecided_hold_key(stage) in rollout.overridden
+
+
+def find_pending(rollout: Rollout, look: LookResult | None) -> tuple[Finding, ...]:
+    """Limits that are broken, though not yet for as long as their `for` asks, and that nobody has overridden.
+
+    Whatever the risk, a rollout does not grow on what a look has found already.
+    """
+    found = look.judgement.pending if look is not None else ()
+    return tuple(one for one in found if holds.hold_key(one) not in rollout.overridden)
 
 
 def find_blocking_blind_spots(
