@@ -43,9 +43,10 @@ test-clickhouse: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/clickhouse.lock
 	$(BIN)/python -m pytest --inline-snapshot disable tests/sources -k clickhouse $(ARGS)
 
-# The tests of pulling traces from a real MLflow and a real Phoenix, each in an environment of its own (some two GB).
+# The tests of pulling traces from a real MLflow and a real Phoenix, and of moving an alias in MLflow's registry, each
+# server in an environment of its own (some two GB).
 test-traces: setup .venv-mlflow/.installed .venv-phoenix/.installed
-	$(BIN)/python -m pytest --inline-snapshot disable tests/sources/test_trace_servers.py $(ARGS)
+	$(BIN)/python -m pytest --inline-snapshot disable tests/sources/test_trace_servers.py tests/actuators/test_real_mlflow.py $(ARGS)
 
 check: check-static test
 

@@ -8,9 +8,18 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from bot.actuators.system_api import SystemAccess
+from core.rollout.plans.driven_systems import DRIVEN_SYSTEMS
+
 TOKEN_ROLES = ("flags", "snapshot", "ingest", "judge", "operator", "admin")
 HELP_DESKS = ("zendesk", "intercom", "standard")
 LOG_FORMATS = ("console", "json")
+DRIVEN_VARIABLES = tuple(
+    f"{name.upper()}_{what}"
+    for name, system in DRIVEN_SYSTEMS.items()
+    for what in (("URL", "TOKEN") if system.address_field else ("FOLDER",))
+)
+"""Where each driven system is, and the secret for it; of a system of files, their folder."""
 VARIABLES = (
     "DATABASE_URL",
     "SLACK_BOT_TOKEN",
@@ -30,8 +39,7 @@ VARIABLES = (
     "GITHUB_TOKEN",
     "DEPLOY_WEBHOOK_URL",
     "DEPLOY_WEBHOOK_SECRET",
-    "UNLEASH_URL",
-    "UNLEASH_TOKEN",
+    *DRIVEN_VARIABLES,
     "JUDGE_URL",
     "JUDGE_TOKEN",
     "ALLOW_PRIVATE_HOSTS",
@@ -44,7 +52,7 @@ DEFAULT_GITHUB_URL = "https://api.github.com"
 _SECRET_OF_ADDRESS = {
     "GITHUB_API_URL": "GITHUB_TOKEN",
     "DEPLOY_WEBHOOK_URL": "DEPLOY_WEBHOOK_SECRET",
-    "UNLEASH_URL": "UNLEASH_TOKEN",
+    **{f"{name.upper()}_URL": f"{name.upper()}_TOKEN" for name in DRIVEN_SYSTEMS},
 }
 DEFAULT_DATABASE_URL = "sqlite:///rollout.db"
 DEFAULT_BLIND_AFTER = timedelta(minutes=5)
@@ -56,7 +64,7 @@ _SECRET_VARIABLES = (
     "SLACK_APP_TOKEN",
     "ROLLOUT_TOKENS",
     "ROLLOUT_HELP_DESKS",
-    "UNLEASH_TOKEN",
+    *(name for name in DRIVEN_VARIABLES if name.endswith("_TOKEN")),
     "JUDGE_TOKEN",
     "GITHUB_TOKEN",
     "DEPLOY_WEBHOOK_SECRET",
@@ -99,8 +107,7 @@ class Settings:
     github_token: str = field(default="", repr=False)
     webhook_url: str = ""  # of the deploy system that reverts code
     webhook_secret: str = field(default="", repr=False)
-    unleash_url: str = ""
-    unleash_token: str = field(default="", repr=False)
+    systems: tuple[tuple[str, SystemAccess], ...] = ()  # (driven system, where it is and its secret), of those given
     judge_url: str = ""  # where workers have sampled answers judged; empty if judges fetch their work
     judge_token: str = field(default="", repr=False)
     source_urls: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (SOURCE_…, address with its password)
@@ -118,13 +125,17 @@ class Settings:
             self.slack_bot_token,
             self.slack_app_token,
             self.slack_signing_secret,
-            self.unleash_token,
+            *(access.token for _, access in self.systems),
             self.judge_token,
             self.github_token,
             self.webhook_secret,
             *(token for _, token in self.tokens),
             *(secret for _, secret in self.help_desks),
         )
+
+    def access_to(self, system: str) -> SystemAccess:
+        """What is set of a driven system; empty where nothing is."""
+        return dict(self.systems).get(system, SystemAccess())
 
     @property
     def uses_socket_mode(self) -> bool:
@@ -172,8 +183,7 @@ def read_settings(environ: Mapping[str, str], *, listens: bool = True) -> Settin
         github_token=given.get("GITHUB_TOKEN", ""),
         webhook_url=_parse_bare_address("DEPLOY_WEBHOOK_URL", given, problems),
         webhook_secret=given.get("DEPLOY_WEBHOOK_SECRET", ""),
-        unleash_url=_parse_bare_address("UNLEASH_URL", given, problems),
-        unleash_token=given.get("UNLEASH_TOKEN", ""),
+        systems=_read_systems(given, problems),
         judge_url=_parse_address("JUDGE_URL", given, problems),
         judge_token=given.get("JUDGE_TOKEN", ""),
         source_urls=_read_source_urls(environ, problems),
@@ -215,6 +225,31 @@ def read_secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
     named = (given[name] for name in _SECRET_VARIABLES if name not in lists)
     addresses = (given["DATABASE_URL"], *(url for _, url in _read_source_urls(environ, ignored)))
     return _list_secrets(addresses, *named, *tokens)
+
+
+def _read_systems(given: Mapping[str, str], problems: list[str]) -> tuple[tuple[str, SystemAccess], ...]:
+    """(driven system, access) of those of which anything is set."""
+    found: list[tuple[str, SystemAccess]] = []
+    for name, system in DRIVEN_SYSTEMS.items():
+        prefix = name.upper()
+        if not system.address_field:
+            folder = _parse_folder(f"{prefix}_FOLDER", given, problems)
+            access = SystemAccess(url=folder)
+        else:
+            url, token = _parse_bare_address(f"{prefix}_URL", given, problems), given.get(f"{prefix}_TOKEN", "")
+            access = SystemAccess(url=url or (system.default_address if token else ""), token=token)
+        if access.url or access.token:
+            found.append((name, access))
+    return tuple(found)
+
+
+def _parse_folder(name: str, given: Mapping[str, str], problems: list[str]) -> str:
+    """The folder's whole path; empty if it is not set or is none."""
+    written = given.get(name, "")
+    if written and not Path(written).is_dir():
+        problems.append(f"{name} is {written!r}, which is no folder: create it, or correct the path.")
+        return ""
+    return str(Path(written).resolve()) if written else ""
 
 
 def _read_source_urls(environ: Mapping[str, str], problems: list[str]) -> tuple[tuple[str, str], ...]:

@@ -1,4 +1,4 @@
-"""The interface that every flag system adapter implements: read and write a percentage."""
+"""The interface that every driven system implements: read and write a percentage."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
@@ -7,14 +7,17 @@ from core.rollout.plans.plan import DrivenFlag
 
 
 class FlagSystem(Protocol):
-    """One flag in a team's own system. Each call is one request and raises `RetryLater` or `PermanentFailure`."""
+    """One flag or label in a team's own system. Each call raises `RetryLater` or `PermanentFailure` where it fails."""
 
     def read(self) -> float:
-        """The percentage that gets the new version now, 0 to 100."""
+        """The percentage that gets the new version now, 0 to 100. A label that names another version is at 0."""
+
+    def rehearse(self, percent: float) -> None:
+        """Raise what a write of this percentage would be refused for, as far as can be seen without writing."""
 
     def write(self, percent: float) -> None:
         """Request another percentage, 0 to 100. Read it back to know whether it was taken."""
 
 
 OpenFlagSystem: TypeAlias = Callable[[DrivenFlag], FlagSystem]
-"""Opens the flag that a plan names; raises `PermanentFailure` if this installation may not talk to its system."""
+"""Opens what a plan names; raises `PermanentFailure` if this installation may not talk to its system."""

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from slack_sdk import WebClient
 
+from bot.actuators.adapters import open_system
 from bot.actuators.code_revert import RevertSystem
 from bot.actuators.deploy_webhook import DeployWebhook
 from bot.actuators.flag_system import FlagSystem
 from bot.actuators.github_revert import GithubRevert
-from bot.actuators.unleash import UnleashFlag
 from bot.outbound.client import OutboundClient
 from bot.process.machine_clock import utc_now
 from bot.settings import Settings
@@ -36,7 +36,7 @@ def build_handle_resolver(settings: Settings) -> Callable[[str], str]:
 
 def open_flag_system(settings: Settings, outbound: OutboundClient, driven: DrivenFlag) -> FlagSystem:
     """The flag system that a plan drives; raises `PermanentFailure` if this installation may not talk to it."""
-    return UnleashFlag(outbound, driven, url=settings.unleash_url, token=settings.unleash_token)
+    return open_system(outbound, driven, settings.access_to(driven.system))
 
 
 def open_revert_system(settings: Settings, outbound: OutboundClient, revert: CodeRevert) -> RevertSystem:

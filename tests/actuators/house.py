@@ -5,6 +5,7 @@ from collections.abc import Callable
 from sqlalchemy import select
 
 from bot.actuators.flag_system import FlagSystem
+from bot.actuators.system_api import SystemAccess
 from bot.actuators.unleash import UnleashFlag
 from bot.delivery import driven_flags
 from bot.outbound.client import OutboundClient
@@ -88,7 +89,7 @@ class House(Desk):
         )
 
     def open_system(self, door: OutboundClient, driven: DrivenFlag) -> FlagSystem:
-        return UnleashFlag(door, driven, url=self.url, token=self.token)
+        return UnleashFlag(door, driven, SystemAccess(url=self.url, token=self.token))
 
     def until_quiet(self) -> "House":
         """As workers do it, again and again, until nothing waits."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bot.actuators.system_api import SystemAccess
 from bot.actuators.unleash import UnleashFlag
 from bot.rendering.messages.alerts import rollback_alert
 from core.rollout import commands as c
@@ -36,7 +37,7 @@ class TwoSystems(House):
         return f"{head}drives:\n  - {entry.strip()}\n  - {other}\n"
 
     def open_system(self, door, driven) -> UnleashFlag:
-        return UnleashFlag(door, driven, url=driven.url, token=self.token)
+        return UnleashFlag(door, driven, SystemAccess(url=driven.url, token=self.token))
 
     @property
     def percents(self) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from bot.actuators.system_api import SystemAccess
 from bot.actuators.unleash import UnleashFlag
 from bot.outbound.client import OutboundClient
 from bot.outbound.errors import PermanentFailure, RetryLater
@@ -13,7 +14,9 @@ from tests.actuators.stand_in import TOKEN, StandIn
 
 
 def opened(unleash: StandIn, *, token: str = TOKEN, **changes: str) -> UnleashFlag:
-    return UnleashFlag(OutboundClient({"127.0.0.1"}), replace(unleash.driven, **changes), url=unleash.url, token=token)
+    return UnleashFlag(
+        OutboundClient({"127.0.0.1"}), replace(unleash.driven, **changes), SystemAccess(url=unleash.url, token=token)
+    )
 
 
 def test_it_is_read_and_written_and_nothing_else_of_it_changes(unleash):
@@ -113,11 +116,11 @@ def test_the_token_goes_where_it_belongs_and_nowhere_else(unleash):
     """Whoever writes a rollout's file names an address: else it would be a way to be sent the token."""
     with stand_in.running() as thief:
         with pytest.raises(PermanentFailure, match=re.escape(f"the token is for {unleash.url} (UNLEASH_URL)")):
-            UnleashFlag(OutboundClient({"127.0.0.1"}), thief.driven, url=unleash.url, token=TOKEN)
+            UnleashFlag(OutboundClient({"127.0.0.1"}), thief.driven, SystemAccess(url=unleash.url, token=TOKEN))
         assert thief.log == []
 
 
 @pytest.mark.parametrize(("url", "token", "named"), [("", TOKEN, "UNLEASH_URL"), ("x", "", "UNLEASH_TOKEN")])
 def test_a_setting_that_is_missing_is_named(unleash, url, token, named):
     with pytest.raises(PermanentFailure, match=f"^{named} is not set"):
-        UnleashFlag(OutboundClient(), unleash.driven, url=url and unleash.url, token=token)
+        UnleashFlag(OutboundClient(), unleash.driven, SystemAccess(url=url and unleash.url, token=token))

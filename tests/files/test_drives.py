@@ -174,7 +174,7 @@ bad.yaml 1 problem\
 
 def test_one_entry_is_one_system(driving, refused):
     assert refused(driving().partition("drives:")[0] + "drives: {}\n") == snapshot("""\
-bad.yaml:24:1: drives: name what is driven: unleash: …
+bad.yaml:24:1: drives: name what is driven: unleash: …, launchdarkly: …, growthbook: …, flagd: …, mlflow: …, langfuse: …
     drives: {}
     ^
 bad.yaml 1 problem\
@@ -185,6 +185,76 @@ def test_an_unknown_system_is_named(driving, refused):
     assert refused(driving(("  unleash:", "  unlesh:"))) == snapshot("""\
 bad.yaml:25:3: drives.unlesh: unknown field "unlesh". Did you mean "unleash"?
       unlesh:
+      ^
+bad.yaml 1 problem\
+""")
+
+
+MLFLOW = (
+    "drives: {mlflow: {url: https://mlflow.example.com, model: summarizer, alias: production, version: 4, from: 3}}\n"
+)
+LAUNCHDARKLY = (
+    "drives: {launchdarkly: {environment: production, flag: new-prompt, variation: new-id, otherwise: old-id}}\n"
+)
+
+
+def test_a_label_needs_no_percentage(small, built, checked):
+    """Rampart itself divides people, so that it may choose some of them and hold the rest against an equal number."""
+    text = small(("percent: 5", "percent: 2.5")) + MLFLOW
+    assert checked(text) == ""
+    assert built(text).driven[0].title == "summarizer in MLflow (production)"
+    assert built(export_plan(built(text))) == built(text)
+
+
+def test_a_label_that_would_not_move_is_refused(small, checked):
+    assert checked(small() + MLFLOW.replace("from: 3", "from: 4")) == snapshot("""\
+bad.yaml:25:99: drives.mlflow.version: the new version and the old one are the same, so nothing would move
+    drives: {mlflow: {url: https://mlflow.example.com, model: summarizer, alias: production, version: 4, from: 4}}
+                                                                                                      ^
+bad.yaml 1 problem\
+""")
+
+
+@pytest.mark.parametrize("version", ["0", "-1", "true", "1.5", "latest", '"04"'])
+def test_a_version_is_a_number(small, refused, version):
+    said = refused(small() + MLFLOW.replace("version: 4", f"version: {version}"))
+    assert "drives.mlflow.version: write the number of a version, such as 4" in said
+
+
+def test_nobody_goes_back_alone_from_a_label(small, checked):
+    text = small() + MLFLOW + "assignment: {strata: {free: {plan: free}}}\n"
+    assert "a stratum cannot be rolled back alone" in checked(text)
+
+
+def test_each_system_has_a_smallest_step(small, checked):
+    percents = (COHORT, ""), ("percent: 5", "percent: 2.125"), ("[25%,", "[25.0005%,")
+    assert checked(small(*percents) + LAUNCHDARKLY) == snapshot("""\
+bad.yaml:15:5: stages.1.ramp: LaunchDarkly takes steps of 0.001 % only, not 25.0005%
+      - ramp: {steps: [25.0005%, 100%], hold: 1h}
+        ^
+bad.yaml 1 problem\
+""")
+    assert checked(small((COHORT, ""), ("percent: 5", "percent: 2.125")) + LAUNCHDARKLY) == ""
+
+
+@pytest.mark.parametrize("file", ["../flags.json", "a/b.json", "flags.yaml", ".json", "/etc/flags.json", "..json"])
+def test_a_file_of_flagd_is_in_the_folder_of_the_settings(small, refused, file):
+    entry = f'drives: {{flagd: {{file: "{file}", flag: new-prompt, variant: b, otherwise: a}}}}\n'
+    assert "drives.flagd.file" in refused(small((COHORT, "")) + entry)
+
+
+@pytest.mark.parametrize("prompt", ["../else", "a//b", "/a", "a/", "a?b", "a#b", ""])
+def test_a_name_with_folders_cannot_lead_elsewhere(small, refused, prompt):
+    entry = f'drives: {{langfuse: {{prompt: "{prompt}", label: production, version: 4, from: 3}}}}\n'
+    assert "drives.langfuse.prompt" in refused(small() + entry)
+
+
+def test_two_systems_in_one_entry_are_a_list(small, refused):
+    entry = "drives:\n  unleash: {url: https://f.example.com, environment: e, feature: f, strategy: s}\n"
+    entry += "  flagd: {file: flags.json, flag: f, variant: b, otherwise: a}\n"
+    assert refused(small((COHORT, "")) + entry) == snapshot("""\
+bad.yaml:26:3: drives.flagd: one entry names one system: write a list, with a line that begins with - for each
+      flagd: {file: flags.json, flag: f, variant: b, otherwise: a}
       ^
 bad.yaml 1 problem\
 """)

@@ -71,11 +71,53 @@ POLICY: dict[str, Any] = {
     "quiet_hours": {"from": "20:00", "to": "08:00"},
     "break_glass": {"groups": ["@ai-platform"]},
 }
-DRIVEN = {
-    "url": "https://flags.example.com",
-    "environment": "production",
-    "feature": "new-prompt",
-    "strategy": "9c2d7a52-6f0e-4d4c-9df1-8a2f6c1b7e10",
+_OTHER_URL = "https://other.example.com"
+DRIVEN: dict[str, dict[str, tuple[Any, Any]]] = {  # of each system its fields, with two values of each
+    "unleash": {
+        "url": ("https://flags.example.com", _OTHER_URL),
+        "project": ("default", "other"),
+        "environment": ("production", "staging"),
+        "feature": ("new-prompt", "other"),
+        "strategy": ("9c2d7a52-6f0e-4d4c-9df1-8a2f6c1b7e10", "1c2d7a52-6f0e-4d4c-9df1-8a2f6c1b7e10"),
+    },
+    "launchdarkly": {
+        "url": ("https://app.launchdarkly.com", _OTHER_URL),
+        "project": ("default", "other"),
+        "environment": ("production", "staging"),
+        "flag": ("new-prompt", "other"),
+        "variation": ("5f0c-new", "5f0c-else"),
+        "otherwise": ("5f0c-old", "5f0c-else"),
+    },
+    "growthbook": {
+        "url": ("https://api.growthbook.io/api", _OTHER_URL),
+        "feature": ("new-prompt", "other"),
+        "rule": ("fr_1", "fr_2"),
+    },
+    "flagd": {
+        "file": ("flags.json", "other.json"),
+        "flag": ("new-prompt", "other"),
+        "variant": ("fix-first", "else"),
+        "otherwise": ("thanks-first", "else"),
+    },
+    "mlflow": {
+        "url": ("https://mlflow.example.com", _OTHER_URL),
+        "model": ("summarizer", "other"),
+        "alias": ("production", "champion"),
+        "version": (4, 5),
+        "from": (3, 2),
+        "moves": ("everyone", "first_stage"),
+    },
+    "langfuse": {
+        "url": ("https://cloud.langfuse.com", _OTHER_URL),
+        "prompt": ("support/assistant", "other"),
+        "label": ("production", "eu"),
+        "version": (4, 5),
+        "from": (3, 2),
+        "moves": ("everyone", "first_stage"),
+    },
+}
+DRIVEN_FIELDS: dict[str, tuple[Any, Any]] = {
+    f"drives.{system}.{name}": values for system, fields in DRIVEN.items() for name, values in fields.items()
 }
 REVERTING = {
     "github": {"repository": "acme/assistant", "pull_request": 881},
@@ -209,15 +251,11 @@ OF_ROLLOUT: dict[str, tuple[Any, Any]] = {
     **under("hold_when", LIMITS),
     **under("notify", NOTICE),
     "start": ("2026-11-24 10:00", "2026-11-25 10:00"),
-    "drives.unleash.url": (DRIVEN["url"], "https://other.example.com"),
-    "drives.unleash.project": ("default", "other"),
-    "drives.unleash.environment": ("production", "staging"),
-    "drives.unleash.feature": ("new-prompt", "other"),
+    **DRIVEN_FIELDS,
     "reverts.github.repository": ("acme/assistant", "acme/other"),
     "reverts.github.pull_request": (881, 882),
     "reverts.github.url": ("https://github.example.com/api/v3", "https://other.example.com"),
     "reverts.webhook.url": ("https://deploy.example.com/hook", "https://other.example.com"),
-    "drives.unleash.strategy": (DRIVEN["strategy"], "1c2d7a52-6f0e-4d4c-9df1-8a2f6c1b7e10"),
 }
 TESTERS: dict[str, tuple[Any, Any]] = {
     "testers.person": ("@kim", "@lee"),
@@ -418,7 +456,8 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
     data = deepcopy(base)
     if path.startswith("drives."):
         data["stages"] = [entry for entry in data["stages"] if "cohort" not in entry]
-        data["drives"] = {"unleash": dict(DRIVEN)}
+        system = path.split(".")[1]
+        data["drives"] = {system: {name: values[0] for name, values in DRIVEN[system].items()}}
     if path == "assignment.finish_within":
         data["assignment"] = {"conversations": "finish"}
     if path.startswith("holdout."):

@@ -25,7 +25,7 @@ SURFACES = (
     "surface-with-phoenix.yaml",
     "surface-with-mlflow.yaml",
 )
-ROLLOUTS = ("first-rollout.yaml", "prompt-change.yaml", "model-upgrade.yaml")
+ROLLOUTS = ("first-rollout.yaml", "prompt-change.yaml", "model-upgrade.yaml", "drive-flags.yaml", "drive-labels.yaml")
 
 
 def example(name):

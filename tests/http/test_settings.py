@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot import settings
+from bot.actuators.system_api import SystemAccess
 from bot.settings import Settings, SettingsError
 from core.rollout.state.world import ENDED_KEPT_FOR
 
@@ -56,8 +57,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         blind_after=timedelta(seconds=90),
         keep=timedelta(days=60),
         public_url="https://rollout.example.com",
-        unleash_url="https://flags.example.com/unleash",
-        unleash_token="user:1",
+        systems=(("unleash", SystemAccess(url="https://flags.example.com/unleash", token="user:1")),),
         private_hosts=frozenset({"flags.internal", "10.0.0.7", "fd00::7"}),
         host="0.0.0.0",
         port=9000,
@@ -83,7 +83,8 @@ def test_each_may_come_from_a_file(name: str, tmp_path: Path) -> None:
         "SLACK_API_URL": "http://127.0.0.1:1/",
         "ROLLOUT_PUBLIC_URL": "http://127.0.0.1:1",
         "JUDGE_URL": "http://127.0.0.1:1",
-        "UNLEASH_URL": "http://127.0.0.1:1",
+        **{name: "http://127.0.0.1:1" for name in settings.DRIVEN_VARIABLES if name.endswith("_URL")},
+        "FLAGD_FOLDER": str(path.parent),
         "GITHUB_API_URL": "http://127.0.0.1:1",
         "DEPLOY_WEBHOOK_URL": "http://127.0.0.1:1",
     }.get(name, "text")
@@ -100,7 +101,7 @@ def test_secrets_are_never_shown() -> None:
         "SLACK_SIGNING_SECRET": "hidden-3",
         "SLACK_APP_TOKEN": "hidden-4",
         "ROLLOUT_TOKENS": "operator:hidden-5",
-        "UNLEASH_TOKEN": "hidden-6",
+        **{name: "hidden-6" for name in settings.DRIVEN_VARIABLES if name.endswith("_TOKEN")},
         "GITHUB_TOKEN": "hidden-7",
         "DEPLOY_WEBHOOK_SECRET": "hidden-8",
     }
@@ -158,6 +159,7 @@ def test_on_loopback_no_token_is_needed(host: str) -> None:
         ({"ROLLOUT_RETIREMENTS": "ftp://models.example.com"}, "write an address"),
         ({"SLACK_API_URL": "slack"}, "write an address"),
         ({"UNLEASH_URL": "flags.example.com"}, "write an address"),
+        ({"FLAGD_FOLDER": "/nowhere/flags"}, "FLAGD_FOLDER is '/nowhere/flags', which is no folder"),
         ({"UNLEASH_URL": "https://[flags"}, "write an address"),
         ({"GITHUB_API_URL": "https://ghp_1@github.example.com"}, "the secret is GITHUB_TOKEN"),
         ({"DEPLOY_WEBHOOK_URL": "deploy"}, "write an address"),

@@ -181,3 +181,69 @@ def test_it_is_known_since_when_the_flag_system_divides_as_the_stage_says(runnin
     story.when(found(100, 5), by=ENGINE).later(hours=1).happen(e.StageEntered(index=3, name="bake", percent=100))
     assert story.now.spans[-1].driven_since == story.at, "it is there already"
     assert [span.driven_since is None for span in story.now.spans] == [False, False, False]
+
+
+LABEL = DrivenFlag(
+    system="mlflow",
+    url="https://mlflow.example.com",
+    project="",
+    environment="",
+    feature="summarizer",
+    strategy="production",
+    new="4",
+    old="3",
+    moves="everyone",
+)
+
+
+@pytest.mark.parametrize(("moves", "at"), [("everyone", (0, 0, 0, 100, 100)), ("first_stage", (0, 100, 100, 100, 100))])
+def test_a_label_moves_when_the_file_says_and_goes_back_at_a_rollback(running, words, moves, at):
+    label = replace(LABEL, moves=moves)
+    story = running(drives=label, stages=(GATE, *words.stages))
+    seen = [driving.desired_percent(story.now, label)]
+    for index, percent in ((1, 5), (2, 25), (3, 100), (4, 100)):
+        story.happen(e.StageEntered(index=index, name="", percent=percent))
+        seen.append(driving.desired_percent(story.now, label))
+    assert tuple(seen) == at
+    story.when(c.RollBack(reason="no"))
+    assert driving.desired_percent(story.now, label) == 0
+
+
+def test_only_what_changes_is_looked_at_and_everything_after_a_rollback(running, words):
+    story = running(drives=(FLAG, LABEL), stages=(GATE, *words.stages))
+    before = story.now
+    story.happen(e.StageEntered(index=1, name="canary", percent=5))
+    assert driving.list_to_reconcile(e.StageEntered(index=1, name="canary", percent=5), before, story.now) == (0,)
+    before = story.now
+    story.when(c.RollBack(reason="no"))
+    assert driving.list_to_reconcile(story.last[0], before, story.now) == (0, 1)
+
+
+def test_a_label_alone_leaves_it_to_rampart_who_gets_what(running):
+    assert running(drives=LABEL).now.plan.dividing == ()
+    assert running(drives=(LABEL, FLAG)).now.plan.dividing == (FLAG,)
+
+
+def test_each_is_confirmed_by_itself_and_the_rollback_by_all(running):
+    story = running(drives=(FLAG, LABEL)).when(c.RollBack(reason="no"))
+    assert driving.list_unconfirmed(story.now) == (FLAG.title, LABEL.title)
+    story.when(found(0, 5, rolled_back=True), by=ENGINE)
+    assert driving.list_unconfirmed(story.now) == (LABEL.title,)
+    story.when(replace(found(0, 0, rolled_back=True), flag=LABEL.title, seconds=4.0), by=ENGINE)
+    assert driving.list_unconfirmed(story.now) == ()
+    assert driving.slowest_seconds(story.now) == 4.0
+
+
+def test_a_report_about_what_the_plan_does_not_drive_is_nothing(running):
+    story = running(drives=(FLAG, LABEL))
+    story.when(replace(found(5), flag="another in Unleash (production)"), by=ENGINE).then()
+
+
+def test_trouble_of_one_is_not_trouble_of_the_other(running):
+    def trouble(flag, percent):
+        return c.RecordFlagTrouble(flag=flag.title, percent=percent, error="503", trying=True)
+
+    story = running(drives=(FLAG, LABEL)).when(trouble(FLAG, 5), by=ENGINE).then(e.FlagNotSet)
+    story.when(trouble(LABEL, 0), by=ENGINE).then(e.FlagNotSet)
+    story.when(found(5), by=ENGINE).then(e.FlagSet)
+    assert story.now.flag_troubles == {LABEL.title: "503"}

@@ -86,6 +86,7 @@ SECRETS = {
     "SLACK_SIGNING_SECRET": "0123456789verysecretsigning",
     "ROLLOUT_TOKENS": "operator:verysecretoperator,flags:verysecretflags",
     "UNLEASH_TOKEN": "*:*.verysecretunleash",
+    "LANGFUSE_TOKEN": "pk-lf-1:sk-verysecretlangfuse",
     "DATABASE_URL": "postgresql://rampart:verysecretpassword@127.0.0.1:1/log",
 }
 
@@ -96,7 +97,7 @@ def test_every_configured_secret_is_known_also_where_it_comes_from_a_file(tmp_pa
     environ = {**SECRETS, "SLACK_BOT_TOKEN": "", "SLACK_BOT_TOKEN_FILE": str(file)}
     for known in (read_settings(environ).secrets, read_secrets(environ)):
         assert {"xoxb-1-from-a-file", "verysecretoperator", "verysecretflags", "verysecretpassword"} <= set(known)
-        assert SECRETS["UNLEASH_TOKEN"] in known
+        assert {SECRETS["UNLEASH_TOKEN"], SECRETS["LANGFUSE_TOKEN"]} <= set(known)
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])

@@ -1,9 +1,6 @@
 """Traces of a real MLflow and a real Arize Phoenix, written by their own clients. `make test-traces` installs them."""
 
 import json
-import os
-import re
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,11 +20,11 @@ from core.rollout import commands as c
 from core.store.database.connections import Database
 from core.store.observations import pulled_sums
 from tests.http.conftest import SURFACE, Running, running_on
+from tests.real_servers import find_program, start_server, stop_server
 from tests.sources.conftest import pushed
 from tests.sources.test_traces import LIMITS, LOOPBACK
 
 ROOT = Path(__file__).parents[2]
-STARTS_WITHIN = 300.0  # seconds; they take up to a minute where nothing else runs
 
 SOURCES = {
     "mlflow": """
@@ -78,36 +75,6 @@ class TraceServer:
     score: Callable[[Mapping[str, bool]], None]
 
 
-def _start(folder: Path, command: Sequence[str], environ: Mapping[str, str]) -> tuple["subprocess.Popen[bytes]", str]:
-    """Start a server on a port that the system chooses; (the process, its address once it answers)."""
-    said = folder / "said.log"
-    with said.open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **environ}, start_new_session=True
-        )
-    until = time.monotonic() + STARTS_WITHIN
-    while time.monotonic() < until:
-        text = said.read_text(encoding="utf-8", errors="replace")
-        if process.poll() is not None:
-            raise AssertionError(text)
-        if found := re.search(r"Uvicorn running on (http://127\.0\.0\.1:[1-9]\d+)", text):
-            return process, found[1]
-        time.sleep(0.1)
-    raise AssertionError(said.read_text(encoding="utf-8", errors="replace"))
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait(60)
-
-
-def _find_program(system: str, name: str) -> str:
-    path = ROOT / f".venv-{system}" / "bin" / name
-    if not path.exists():
-        pytest.skip(f"no {system} here (make test-traces installs it)")
-    return str(path)
-
-
 _WRITE_MLFLOW = """
 import json, mlflow, sys
 from mlflow.entities import SpanStatusCode
@@ -133,9 +100,9 @@ print("\\n" + json.dumps(ids))
 
 @pytest.fixture(scope="module")
 def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TraceServer]:
-    program = _find_program("mlflow", "mlflow")
+    program = find_program("mlflow", "mlflow")
     folder = tmp_path_factory.mktemp("mlflow")
-    process, url = _start(
+    process, url = start_server(
         folder,
         [
             program, "server", "--host", "127.0.0.1", "--port", "0", "--workers", "1",
@@ -169,7 +136,7 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TraceServer]:
             score,
         )
     finally:
-        _stop(process)
+        stop_server(process)
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +149,7 @@ def phoenix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TraceServer]:
         "PHOENIX_WORKING_DIR": str(folder),
         "PHOENIX_TELEMETRY_ENABLED": "false",
     }
-    process, url = _start(folder, [_find_program("phoenix", "phoenix"), "serve"], environ)
+    process, url = start_server(folder, [find_program("phoenix", "phoenix"), "serve"], environ)
     client = httpx.Client(base_url=url, trust_env=False, timeout=60)
     client.post("/v1/projects", json={"name": "assistant"}).raise_for_status()
     written: list[str] = []
@@ -229,7 +196,7 @@ def phoenix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TraceServer]:
         yield TraceServer("phoenix", url, "assistant", write, score)
     finally:
         client.close()
-        _stop(process)
+        stop_server(process)
 
 
 @pytest.fixture(params=["mlflow", "phoenix"])

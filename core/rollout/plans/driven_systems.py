@@ -40,6 +40,11 @@ class DrivenSystem:
     is_label: bool = False
 
     @property
+    def default_address(self) -> str:
+        """Where it is unless the settings say otherwise; empty if that has to be said."""
+        return next((field.default or "" for field in self.fields if field.form is FieldForm.ADDRESS), "")
+
+    @property
     def address_field(self) -> str:
         """Where a file names the server; empty if there is none."""
         return next((field.written for field in self.fields if field.form is FieldForm.ADDRESS), "")
@@ -50,6 +55,7 @@ def _field(written: str, held: str = "", form: FieldForm = FieldForm.NAME, defau
 
 
 _URL = _field("url", form=FieldForm.ADDRESS)
+_MOVES = _field("moves", form=FieldForm.MOVES, default=EVERYONE)
 
 DRIVEN_SYSTEMS: Mapping[str, DrivenSystem] = {
     "unleash": DrivenSystem(
@@ -63,6 +69,66 @@ DRIVEN_SYSTEMS: Mapping[str, DrivenSystem] = {
             _field("strategy"),
         ),
         step=1.0,
+    ),
+    "launchdarkly": DrivenSystem(
+        title="LaunchDarkly",
+        told_by="environment",
+        fields=(
+            _field("url", form=FieldForm.ADDRESS, default="https://app.launchdarkly.com"),
+            _field("project", default="default"),
+            _field("environment"),
+            _field("flag", "feature"),
+            _field("variation", "new"),
+            _field("otherwise", "old"),
+        ),
+        step=0.001,
+    ),
+    "growthbook": DrivenSystem(
+        title="GrowthBook",
+        told_by="strategy",
+        fields=(
+            _field("url", form=FieldForm.ADDRESS, default="https://api.growthbook.io/api"),
+            _field("feature", form=FieldForm.PATH),
+            _field("rule", "strategy"),
+        ),
+        step=0.01,
+    ),
+    "flagd": DrivenSystem(
+        title="flagd",
+        told_by="url",
+        fields=(
+            _field("file", "url", FieldForm.FILE),
+            _field("flag", "feature", FieldForm.PATH),
+            _field("variant", "new", FieldForm.PATH),
+            _field("otherwise", "old", FieldForm.PATH),
+        ),
+        step=0.001,
+    ),
+    "mlflow": DrivenSystem(
+        title="MLflow",
+        told_by="strategy",
+        fields=(
+            _URL,
+            _field("model", "feature", FieldForm.PATH),
+            _field("alias", "strategy"),
+            _field("version", "new", FieldForm.VERSION),
+            _field("from", "old", FieldForm.VERSION),
+            _MOVES,
+        ),
+        is_label=True,
+    ),
+    "langfuse": DrivenSystem(
+        title="Langfuse",
+        told_by="strategy",
+        fields=(
+            _field("url", form=FieldForm.ADDRESS, default="https://cloud.langfuse.com"),
+            _field("prompt", "feature", FieldForm.PATH),
+            _field("label", "strategy"),
+            _field("version", "new", FieldForm.VERSION),
+            _field("from", "old", FieldForm.VERSION),
+            _MOVES,
+        ),
+        is_label=True,
     ),
 }
 """By the name that a file gives."""

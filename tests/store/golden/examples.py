@@ -231,6 +231,18 @@ EVAL_REPORT = er.EvalReport(
     covers=("billing", "privacy", "tone", "language=de", "language=en"),
 )
 DRIVING = replace(PLAN, drives=DRIVEN)
+LABEL = p.DrivenFlag(
+    url="https://mlflow.example.com",
+    project="",
+    environment="",
+    feature="order-classifier",
+    strategy="production",
+    system="mlflow",
+    new="8",
+    old="7",
+    moves="everyone",
+)
+DRIVING_LABEL = replace(PLAN, drives=LABEL)
 DRIVING_SEVERAL = replace(PLAN, drives=(DRIVEN, replace(DRIVEN, feature="new-tools")))
 FINISHING = replace(PLAN, finish_within=timedelta(hours=24))
 HOLDING = replace(PLAN, holdout=p.Holdout(percent=2.0, lasts=timedelta(days=90)))
@@ -885,6 +897,14 @@ EXAMPLES: dict[str, e.Event] = {
     ),
     "rollout.planned.1.driving": e.Planned(
         rollout="R-7", plan=DRIVING, fingerprint=DRIVING.fingerprint(), from_content=OLD, to_content=NEW, by="U2"
+    ),
+    "rollout.planned.1.driving_label": e.Planned(
+        rollout="R-7",
+        plan=DRIVING_LABEL,
+        fingerprint=DRIVING_LABEL.fingerprint(),
+        from_content=OLD,
+        to_content=NEW,
+        by="U2",
     ),
     "rollout.planned.1.driving_several": e.Planned(
         rollout="R-7",

@@ -1,0 +1,88 @@
+"""`rollout drives check`: where what a rollout file drives is now, and what the plan would do. Writes nothing."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bot.cli import session
+from bot.cli.files import prompt_files
+
+if TYPE_CHECKING:
+    from bot.settings import Settings
+    from core.files.kinds.rollout_file import RolloutFile
+    from core.rollout.plans.plan import DrivenFlag
+
+drives = typer.Typer(help="Flags and labels of other systems that rollouts drive.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add this command to the program."""
+    app.add_typer(drives, name="drives")
+
+
+@drives.command(name="check")
+def check_drives(
+    file: Annotated[Path, typer.Argument(help="A rollout file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Read every flag and label that a rollout file drives, and say what the plan would set it to. Writes nothing."""
+    written, settings = _read_rollout_file(file), session.load_settings()
+    percents = [stage.percent for entry in written.stage_entries for stage in entry.to_stages()]
+    reports = [_check(settings, entry.to_driven_flag(), percents) for entry in written.driven_entries]
+    if as_json:
+        print(json.dumps(reports, indent=2))
+    else:
+        print("\n".join(_describe(report) for report in reports))
+    raise SystemExit(1 if any(report["problem"] for report in reports) else 0)
+
+
+def _check(settings: "Settings", driven: "DrivenFlag", percents: list[float]) -> dict[str, Any]:
+    from bot.outbound.errors import PermanentFailure, RetryLater
+    from bot.startup import connections
+
+    steps = list(dict.fromkeys(driven.percent_at(percent) for percent in percents))
+    report: dict[str, Any] = {"flag": driven.title, "percent": None, "seconds": None, "steps": steps, "problem": ""}
+    begin = time.monotonic()
+    try:
+        system = connections.open_flag_system(settings, connections.build_outbound_client(settings), driven)
+        report["percent"] = system.read()
+        report["seconds"] = round(time.monotonic() - begin, 3)
+        for step in (*steps, 0.0):
+            system.rehearse(step)
+    except (PermanentFailure, RetryLater) as failure:
+        report["problem"] = str(failure)
+    return report
+
+
+def _describe(report: dict[str, Any]) -> str:
+    steps = ", ".join(f"{step:g}" for step in report["steps"])
+    read = f"is at {report['percent']:g} %, read in {report['seconds']:g} s" if report["seconds"] else "was not read"
+    problem = f"\n  ! {report['problem']}" if report["problem"] else ""
+    plan = f"The plan sets {steps} %, a rollback 0 %. Nothing was written."
+    return f"{report['flag']} {read}. {plan}{problem}"
+
+
+def _read_rollout_file(path: Path) -> "RolloutFile":
+    """The rollout file at `path`, which drives something. Exits if there is none, after printing why."""
+    from core.files.kinds.rollout_file import RolloutFile
+    from core.files.read_file import parse_file
+    from core.files.syntax.problems import UnreadableFile
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"{path} cannot be read: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    try:
+        written = parse_file(text, str(path), prompt_files.read_beside(path))
+    except UnreadableFile as unreadable:
+        print(unreadable, file=sys.stderr)
+        raise SystemExit(1) from None
+    if not isinstance(written, RolloutFile) or written.drives is None:
+        print(f"{path} drives nothing: this reads what a rollout file says under `drives`.", file=sys.stderr)
+        raise SystemExit(1)
+    return written
