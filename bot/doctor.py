@@ -17,12 +17,13 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.log_output.redaction import SecretRedactor
+from bot.outbound.errors import PermanentFailure, RetryLater
 from bot.process.flip_confirmation import SERVING_ROLES
 from bot.process.machine_clock import utc_now
 from bot.process.outage import format_reason
 from bot.settings import DEFAULT_DATABASE_URL, MISSED_LOOKS, Settings
 from bot.slack import setup
-from bot.startup.connections import build_web_client
+from bot.startup.connections import build_outbound_client, build_web_client, open_flag_system
 from core.files.checks import check_files
 from core.files.read_file import parse_file
 from core.files.syntax.problems import UnreadableFile, render_text, select_errors
@@ -134,6 +135,7 @@ def _check_database(database: Database, settings: Settings, now: datetime) -> It
     yield from _check_processes(database, now)
     world = RolloutService(database).load_world()
     yield from _check_channels(world, settings)
+    yield from _check_driven(world, settings)
     for rollout in world.open_rollouts:
         if rollout.is_looked_at:
             yield _check_newest_look(database, rollout.id, settings, now)
@@ -141,6 +143,20 @@ def _check_database(database: Database, settings: Settings, now: datetime) -> It
         yield CheckResult(
             what="policy", ok=True, text="roles are not configured: every member of the workspace is an operator"
         )
+
+
+def _check_driven(world: World, settings: Settings) -> Iterator[CheckResult]:
+    """Whether everything that open rollouts drive can be read from here."""
+    client = build_outbound_client(settings)
+    for rollout in world.open_rollouts:
+        for driven in rollout.plan.driven:
+            what = f"{rollout.id} drives {driven.title}"
+            try:
+                percent = open_flag_system(settings, client, driven).read()
+            except (PermanentFailure, RetryLater) as failure:
+                yield CheckResult(what=what, ok=False, text=str(failure))
+            else:
+                yield CheckResult(what=what, ok=True, text=f"read at {percent:g} %")
 
 
 def _check_writable(database: Database) -> CheckResult:

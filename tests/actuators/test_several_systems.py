@@ -4,16 +4,22 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import select
 
+from bot import doctor
 from bot.actuators.system_api import SystemAccess
 from bot.actuators.unleash import UnleashFlag
+from bot.rendering.json.rollouts import rollout_to_json
+from bot.rendering.messages import card
 from bot.rendering.messages.alerts import rollback_alert
+from bot.settings import read_settings
 from core.rollout import commands as c
 from core.rollout.concurrency.start_context import build_start_context
 from core.rollout.state import events as e
 from core.service.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.database.connections import Database
+from core.store.models import outbox
 from tests.actuators import stand_in
 from tests.actuators.house import House
 from tests.actuators.stand_in import StandIn
@@ -46,6 +52,9 @@ class TwoSystems(House):
     @property
     def readings(self) -> dict[str, float]:
         return {title: reading.percent for title, reading in self.rollout.flags.items()}
+
+    def card(self) -> str:
+        return str(card.render(self.rollout, "UTC").blocks)
 
     def alert(self) -> str:
         event = self.happened(e.RolledBack)[0]
@@ -111,10 +120,16 @@ def test_one_that_is_down_neither_delays_nor_hides_the_other(two):
     assert f"NOT BACK: {TOOLS}" in said
     assert "No action needed" not in said
     assert "Everyone is on the previous version" not in said
+    assert f"NOT SET*: {TOOLS} should be at 0 %: Unleash answers 503" in two.card()
+    assert [(x["flag"], x["percent"], x["trouble"]) for x in rollout_to_json(two.rollout)["drives"]] == [
+        (PROMPT, 0, None),
+        (TOOLS, None, "Unleash answers 503"),
+    ]
     two.second.fails.clear()
     two.until_quiet()
     assert two.percents == ("0", "0")
     assert "NOT BACK" not in two.alert()
+    assert "NOT SET" not in two.card()
 
 
 def test_a_rollback_does_not_wait_for_a_system_that_hangs(two):
@@ -179,3 +194,29 @@ def test_another_rollout_on_one_of_them_is_refused_by_name(two):
     world = two.service.load_world()
     asked = build_start_context(world, world.surfaces["support-assistant"], world.rollouts["R-2"], LEE, two.at)
     assert asked.other_rollouts_on_flag == {TOOLS: ("R-1",)}
+
+
+def test_the_alert_is_edited_with_every_reading_and_every_trouble(two):
+    two.begin().drive()
+    two.back()
+    before = edits(two)
+    two.drive()
+    assert edits(two) > before
+
+
+def edits(two: TwoSystems) -> int:
+    """Edits of the alert that were queued."""
+    with two.service.database.reading() as connection:
+        rows = connection.execute(select(outbox.c.request).where(outbox.c.kind == "slack")).scalars().all()
+    return sum('"kind":"alert_edit"' in str(row).replace(" ", "").replace("'", '"') for row in rows)
+
+
+def test_the_doctor_reads_everything_that_open_rollouts_drive(two, unleash, sqlite_url):
+    two.begin()
+    environ = {"DATABASE_URL": sqlite_url, "UNLEASH_URL": unleash.url, "UNLEASH_TOKEN": stand_in.TOKEN}
+    found = doctor.examine_installation(read_settings({**environ, "ALLOW_PRIVATE_HOSTS": "127.0.0.1"}), lambda: two.at)
+    said = {one.what: (one.ok, one.text) for one in found if "drives" in one.what}
+    assert said[f"R-1 drives {PROMPT}"] == (True, "read at 0 %")
+    ok, text = said[f"R-1 drives {TOOLS}"]
+    assert not ok
+    assert text.startswith(f"the plan names {two.second.url}, but the token is for {unleash.url}")

@@ -8,8 +8,8 @@ from bot.rendering.neighbours import shared_words
 from core.rollout.concurrency.bundles import Bundle
 from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours, find_neighbours
 from core.rollout.concurrency.start_queue import QueuePlace
-from core.rollout.plans.plan import content_hash
-from core.rollout.serving import holdout
+from core.rollout.plans.plan import DrivenFlag, content_hash
+from core.rollout.serving import driving, holdout
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
 from core.store.formats import codec
@@ -28,6 +28,7 @@ def rollout_to_json(rollout: Rollout, neighbours: Neighbours = NO_NEIGHBOURS) ->
         "stage": rollout.stage.name if rollout.stage else None,
         "percent": rollout.percent,
         "holdout": _describe_holdout(rollout),
+        "drives": [_driven_to_json(rollout, one) for one in plan.driven],
         "layer": {"name": rollout.layer.layer, "percent": 100 * rollout.layer.share} if rollout.layer else None,
         "from": plan.from_version,
         "to": plan.to_version,
@@ -44,6 +45,18 @@ def rollout_to_json(rollout: Rollout, neighbours: Neighbours = NO_NEIGHBOURS) ->
         "queue": _place_to_json(neighbours.place) if neighbours.place is not None else None,
         "shared": [shared_words.to_json(one) for one in neighbours.shared],
         "bundle": _membership_to_json(neighbours.bundle, neighbours.waits) if neighbours.bundle is not None else None,
+    }
+
+
+def _driven_to_json(rollout: Rollout, driven: DrivenFlag) -> dict[str, Any]:
+    """What is driven, where it should be and where it was read last; `seconds` after that was decided."""
+    reading = rollout.flags.get(driven.title)
+    return {
+        "flag": driven.title,
+        "decided": driving.desired_percent(rollout, driven),
+        "percent": reading.percent if reading is not None else None,
+        "seconds": reading.seconds if reading is not None else None,
+        "trouble": rollout.flag_troubles.get(driven.title),
     }
 
 

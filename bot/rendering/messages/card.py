@@ -104,6 +104,7 @@ def _format_state_lines(
     if rollout.moved_back and rollout.is_under_way:
         lines.append(event_lines.format_moved_back(rollout))
     lines += blind_spot_words.list_accepted_risks(rollout)
+    lines += driven_words.list_troubles(rollout)
     if rollout.state is RolloutState.ON_HOLD:
         lines.append(f"Next: {_suggest_next(rollout)}, or roll back.")
     if rollout.request is not None and not gating.is_approved(rollout) and rollout.approvals:

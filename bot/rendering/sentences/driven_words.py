@@ -38,6 +38,19 @@ def list_failed(rollout: Rollout) -> list[str]:
     return [wording.escape(title, 200) for title in awaited if title in rollout.flag_troubles]
 
 
+def list_troubles(rollout: Rollout) -> list[str]:
+    """A line for each flag or label that is not where it should be, while that is so."""
+    return [_describe_trouble(rollout, one) for one in rollout.plan.driven if one.title in rollout.flag_troubles]
+
+
+def _describe_trouble(rollout: Rollout, driven: DrivenFlag) -> str:
+    wanted, reading = driving.desired_percent(rollout, driven) or 0.0, rollout.flags.get(driven.title)
+    known = f", last read at {format_position(rollout, driven.title, reading.percent)}" if reading is not None else ""
+    should = format_position(rollout, driven.title, wanted)
+    why = wording.escape(rollout.flag_troubles[driven.title], 300)
+    return f"*NOT SET*: {wording.escape(driven.title, 200)} should be at {should}{known}: {why}"
+
+
 def _describe(driven: DrivenFlag) -> str:
     line = f"{wording.escape(driven.title, 200)}, at {wording.escape(driven.url, 200)}"
     if not driven.is_label:

@@ -1,0 +1,170 @@
+"""A system that lies, is down or is changed by hand never gives the new version to more people than was decided.
+
+What could not be taken back is never reported as taken back. The same for every system that has an API."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bot.actuators.adapters import open_system
+from bot.actuators.flag_system import FlagSystem
+from bot.actuators.system_api import SystemAccess
+from bot.jobs import flag_checks
+from core.files.write_file import export_plan
+from core.rollout import commands as c
+from core.rollout.state import events as e
+from core.service.service import RolloutService
+from core.store.database.connections import Database
+from tests.actuators.api_server import Answer, ApiCall, ApiServer, serving
+from tests.actuators.api_systems import NEW, OLD, TOKEN, GrowthBook, Langfuse, LaunchDarkly, Mlflow
+from tests.actuators.house import House
+from tests.actuators.stand_in import StandIn
+
+FILES = {
+    LaunchDarkly: f"{{launchdarkly: {{url: URL, environment: production, flag: new-prompt, variation: {NEW}, "
+    f"otherwise: {OLD}}}}}",
+    GrowthBook: "{growthbook: {url: URL, feature: new-prompt, rule: fr_new}}",
+    Langfuse: "{langfuse: {url: URL, prompt: support/assistant, label: production, version: 4, from: 3, "
+    "moves: first_stage}}",
+    Mlflow: "{mlflow: {url: URL, model: summarizer, alias: production, version: 2, from: 1, moves: first_stage}}",
+}
+
+
+class Watched(House):
+    """A house whose rollout drives one of the products."""
+
+    def __init__(self, service: RolloutService, unleash: StandIn, product: Any, api: ApiServer) -> None:
+        super().__init__(service, unleash)
+        self.product, self.api = product, api
+
+    @property
+    def files(self) -> str:
+        entry = FILES[type(self.product)].replace("URL", repr(self.api.url))
+        return f"{super().files.partition('drives: ')[0]}drives: {entry}\n"
+
+    def open_system(self, door: Any, driven: Any) -> FlagSystem:
+        return open_system(door, driven, SystemAccess(url=self.api.url, token=TOKEN))
+
+    @property
+    def percent(self) -> float:
+        """At what it really is."""
+        match self.product:
+            case LaunchDarkly():
+                rule = self.product.environment["fallthrough"]
+                if "variation" in rule:
+                    return 100.0 if rule["variation"] == 0 else 0.0
+                return float(rule["rollout"]["variations"][0]["weight"]) / 1000
+            case GrowthBook():
+                return round(float(self.product.rules[1]["coverage"]) * 100, 6)
+            case Langfuse():
+                return 100.0 if "production" in self.product.labels[4] else 0.0
+            case Mlflow():
+                return 100.0 if self.product.aliases["production"] == "2" else 0.0
+        raise AssertionError(self.product)
+
+    def set_by_hand(self, percent: float) -> None:
+        """Somebody changes it there."""
+        match self.product:
+            case LaunchDarkly():
+                self.product.weigh(int(percent * 1000), int(100_000 - percent * 1000))
+            case GrowthBook():
+                self.product.rules[1]["coverage"] = percent / 100
+            case Langfuse():
+                self.product._patch(4 if percent else 3, ["production"])
+            case Mlflow():
+                self.product.aliases["production"] = "2" if percent else "1"
+
+    @property
+    def decided(self) -> float:
+        return self.driven.percent_at(self.rollout.percent)
+
+
+@pytest.fixture(params=FILES, ids=lambda kind: kind.__name__)
+def product(request: pytest.FixtureRequest) -> Any:
+    return request.param()
+
+
+@pytest.fixture
+def api(product: Any) -> Iterator[ApiServer]:
+    with serving(product.answer) as server:
+        yield server
+
+
+@pytest.fixture
+def watched(sqlite_database: Database, unleash: StandIn, product: Any, api: ApiServer) -> Watched:
+    return Watched(RolloutService(sqlite_database), unleash, product, api)
+
+
+def test_the_file_reads_back_to_the_same_plan(watched):
+    watched.begin()
+    exported = export_plan(watched.rollout.plan)
+    watched.apply(
+        exported.replace("rollout: support-tone", "rollout: again")
+        .replace("9f2c51e0", "77777777")
+        .replace("v43", "v44")
+    )
+    assert watched.service.load_world().rollouts["R-2"].plan.drives == watched.rollout.plan.drives
+
+
+def test_a_system_that_says_yes_and_does_nothing_is_not_believed(watched, product, api):
+    watched.begin().until_quiet()
+    assert watched.percent == watched.decided > 0
+
+    def lie(call: ApiCall) -> Answer:
+        return product.answer(call) if call.method == "GET" else (200, {})
+
+    api.answer = lie
+    watched.back()
+    for _ in range(6):
+        watched.drive()
+        watched.later(seconds=31)
+    assert [x for x in watched.happened(e.FlagSet) if x.percent == 0] == []
+    assert "something else sets it too" in watched.happened(e.FlagNotSet)[-1].error
+    api.answer = product.answer
+    watched.until_quiet()
+    assert watched.percent == 0
+    assert watched.reading.percent == 0
+
+
+@pytest.mark.parametrize("status", [409, 429, 503])
+def test_one_that_is_down_is_taken_back_when_it_is_there_again(watched, api, status):
+    watched.begin().until_quiet()
+    for method in ("GET", "POST", "PATCH"):
+        api.fail_next(method, status, times=4)
+    watched.back().until_quiet()
+    assert watched.percent == 0
+    assert watched.reading.percent == 0
+
+
+def test_one_that_is_down_at_a_step_is_never_ahead_of_it(watched, api):
+    api.fail_next("GET", 503, times=3)
+    watched.begin().drive()
+    watched.back()
+    watched.until_quiet()
+    assert watched.percent == 0
+    assert api.writes == 0, "the step was over before it could be written"
+
+
+def test_raised_by_hand_after_a_rollback_it_is_set_back_and_said(watched):
+    watched.begin().until_quiet()
+    watched.back().until_quiet()
+    watched.set_by_hand(100)
+    watched.later(minutes=6)
+    flag_checks.queue_flag_checks(watched.service, watched.at)
+    watched.until_quiet()
+    assert watched.percent == 0
+    assert watched.found[-1] == (100, 0)
+
+
+def test_lowered_by_hand_it_stays_and_holds(watched):
+    watched.begin().until_quiet()
+    watched.set_by_hand(0)
+    watched.later(minutes=6)
+    flag_checks.queue_flag_checks(watched.service, watched.at)
+    watched.until_quiet()
+    assert watched.percent == 0
+    assert watched.rollout.hold is not None
+    watched.say(c.Resume(reason="it was a mistake"))
+    watched.until_quiet()
+    assert watched.percent == watched.decided > 0
