@@ -42,7 +42,7 @@ def test_it_says_where_the_flag_is_and_what_the_plan_would_set(check, unleash):
     status, said = check(f"drives: {entry(unleash)}\n")
     assert status == 0
     assert "new-prompt in Unleash (production) is at 7 %, read in " in said
-    assert "The plan sets 5, 50, 100 %, a rollback 0 %. Nothing was written." in said
+    assert "The plan sets 5 %, 50 %, 100 %; a rollback 0 %. Nothing was written." in said
     assert unleash.patches == []
 
 
@@ -56,7 +56,17 @@ def test_what_would_be_refused_is_found_before_the_start(check, unleash):
         assert status == 1
         assert "new-prompt in Unleash (production) is at 0 %" in said
         assert "! summarizer in MLflow (production) names version 3, and the plan moves it from 1 to 2" in said
+        assert "The plan sets version 1, version 2; a rollback version 1." in said
         assert api.writes == 0
+
+
+def test_a_file_that_is_read_in_no_time_was_read(check, tmp_path):
+    variants = {"a": 1, "b": 2}
+    flag = {"state": "ENABLED", "variants": variants, "defaultVariant": "a"}
+    (tmp_path / "flags.json").write_text(json.dumps({"flags": {"f": flag}}))
+    entry = "drives: {flagd: {file: flags.json, flag: f, variant: b, otherwise: a}}\n"
+    status, said = check(entry, FLAGD_FOLDER=str(tmp_path))
+    assert (status, "f in flagd (flags.json) is at 0 %, read in" in said) == (0, True)
 
 
 def test_what_is_not_set_up_is_said_as_json_too(check, unleash):

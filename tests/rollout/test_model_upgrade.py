@@ -61,6 +61,13 @@ def test_a_driven_flag_takes_part_in_the_drill(running, words):
     story.when(c.RecordDrill(seconds=0.4)).then(e.DrillFinished)
 
 
+def test_everything_that_is_driven_takes_part_in_the_drill_also_a_label(running, words):
+    label = replace(FLAG, system="mlflow", strategy="production", new="4", old="3", moves="everyone")
+    story = running(stages=(DRILL, *words.stages), drives=(FLAG, label))
+    story.when(read_back()).when(c.RecordDrill(seconds=0.4)).then()
+    story.when(replace(read_back(), flag=label.title)).when(c.RecordDrill(seconds=0.4)).then(e.DrillFinished)
+
+
 def test_a_reading_from_before_the_drill_is_no_part_of_it(running, words):
     gate = Stage(kind=StageKind.SAFETY, name="safety")
     story = running(stages=(gate, DRILL, *words.stages), drives=FLAG).when(read_back()).then(e.FlagSet)

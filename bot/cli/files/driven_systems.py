@@ -32,11 +32,12 @@ def check_drives(
     """Read every flag and label that a rollout file drives, and say what the plan would set it to. Writes nothing."""
     written, settings = _read_rollout_file(file), session.load_settings()
     percents = [stage.percent for entry in written.stage_entries for stage in entry.to_stages()]
-    reports = [_check(settings, entry.to_driven_flag(), percents) for entry in written.driven_entries]
+    driven = [entry.to_driven_flag() for entry in written.driven_entries]
+    reports = [_check(settings, one, percents) for one in driven]
     if as_json:
         print(json.dumps(reports, indent=2))
     else:
-        print("\n".join(_describe(report) for report in reports))
+        print("\n".join(_describe(report, one) for report, one in zip(reports, driven, strict=True)))
     raise SystemExit(1 if any(report["problem"] for report in reports) else 0)
 
 
@@ -58,12 +59,19 @@ def _check(settings: "Settings", driven: "DrivenFlag", percents: list[float]) ->
     return report
 
 
-def _describe(report: dict[str, Any]) -> str:
-    steps = ", ".join(f"{step:g}" for step in report["steps"])
-    read = f"is at {report['percent']:g} %, read in {report['seconds']:g} s" if report["seconds"] else "was not read"
+def _describe(report: dict[str, Any], driven: "DrivenFlag") -> str:
+    def place(percent: float) -> str:
+        if not driven.is_label:
+            return f"{percent:g} %"
+        return f"version {driven.new if percent >= 100 else driven.old}"
+
+    read = "was not read"
+    if report["seconds"] is not None:
+        gives = "gives the new version to" if driven.is_label else "is at"
+        read = f"{gives} {report['percent']:g} %, read in {report['seconds']:g} s"
+    steps = ", ".join(place(step) for step in report["steps"])
     problem = f"\n  ! {report['problem']}" if report["problem"] else ""
-    plan = f"The plan sets {steps} %, a rollback 0 %. Nothing was written."
-    return f"{report['flag']} {read}. {plan}{problem}"
+    return f"{report['flag']} {read}. The plan sets {steps}; a rollback {place(0)}. Nothing was written.{problem}"
 
 
 def _read_rollout_file(path: Path) -> "RolloutFile":
