@@ -245,13 +245,15 @@ def parse_readings(
     ratio is an object with its numerator and denominator, and gives two readings. Raises ValueError (`UnknownMetric`
     for an unknown key).
     """
-    if (defined := own.get(key)) is not None:
+    if own and (defined := own.get(key)) is not None:
         return () if value is None else _parse_own(defined, value)
     fed = _FED_METRICS.get(key)
     if fed is None:
         return _parse_unlike(key, value)
     if value is None:
         return ()
+    if len(fed) == 1:
+        return ((fed[0].key, _parse_reading(key, fed[0], value)),)
     return tuple([(metric.key, _parse_reading(key, metric, value)) for metric in fed])
 
 

@@ -16,6 +16,7 @@ from core.telemetry.prices import PriceTable
 from core.telemetry.span import Facts, ReportedEvent, ReportedSpan, TracePart
 
 _STEPS = frozenset({"model", "tool", "agent"})
+_IDENTITY = ("surface", "unit", "at", "variant", "version", "exposure")
 MAX_REMEMBERED = 2_000  # ids of one trace
 
 
@@ -51,8 +52,8 @@ def count_trace(
     """Count one trace; `known` is what was remembered when it was counted before, None if it was not."""
     if known is not None:
         return _count_more(parts, known, surfaces)
-    events = _list_events(parts)
-    if not any(part.spans for part in parts):
+    events, spans = _list_events(parts), _list_spans(parts)
+    if not spans:
         return _count_events_alone(events, surfaces)
     find_unit_kind = partial(_find_unit_kind, surfaces)
     joined = join_trace(
@@ -66,16 +67,17 @@ def count_trace(
             problems.append(item.value)
         else:
             items.append(item)
-    spans = _list_spans(parts)
     ids = [span.span_id for span in spans]
-    counted = CountedTrace(
-        requests=tuple(_keep_identity(item) for item in items),
-        span_ids=frozenset(ids[:MAX_REMEMBERED]),
-        event_ids=frozenset(event.event_id for event in events[:MAX_REMEMBERED]),
-    )
+    counted: CountedTrace | None = None
+    if items:
+        counted = CountedTrace(
+            requests=tuple([_keep_identity(item) for item in items]),
+            span_ids=frozenset(ids[:MAX_REMEMBERED]),
+            event_ids=frozenset([event.event_id for event in events[:MAX_REMEMBERED]]),
+        )
     return TraceOutcome(
         items=tuple(items),
-        counted=counted if items else None,
+        counted=counted,
         problems=tuple(problems),
         repeated=len(ids) - len(set(ids)),
         unpriced=joined.unpriced,
@@ -166,26 +168,27 @@ def _build_item(request: JoinedRequest, flags: SurfaceFlags) -> dict[str, Any] |
             variant = Variant.STABLE.value
         else:
             return inferred
-    texts = {
-        "variant": variant,
-        "version": request.version,
-        "exposure": request.exposure,
-        "error_category": request.error_category,
-    }
-    return {
+    item: dict[str, Any] = {
         "surface": request.surface,
         "unit": request.unit,
         "at": at.isoformat(),
-        **{key: text for key, text in texts.items() if text},
-        **({"soft_errors": list(request.soft_errors)} if request.soft_errors else {}),
         "segments": dict(request.segments),
         "metrics": dict(request.metrics),
     }
+    texts = (
+        ("variant", variant),
+        ("version", request.version),
+        ("exposure", request.exposure),
+        ("error_category", request.error_category),
+    )
+    item |= {key: text for key, text in texts if text}
+    if request.soft_errors:
+        item["soft_errors"] = list(request.soft_errors)
+    return item
 
 
 def _keep_identity(item: Mapping[str, Any]) -> Mapping[str, str]:
-    kept = ("surface", "unit", "at", "variant", "version", "exposure")
-    return {key: item[key] for key in kept if key in item}
+    return {key: item[key] for key in _IDENTITY if key in item}
 
 
 def _find_identity(facts: Facts, known: CountedTrace, surfaces: Mapping[str, SurfaceFlags]) -> Mapping[str, str] | None:

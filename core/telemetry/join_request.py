@@ -84,30 +84,30 @@ def join_trace(
     application measured. Spans of other work only connect these."""
     members: dict[tuple[str, str], list[tuple[ReportedSpan, FlagMention]]] = {}
     problems: list[str] = []
-    for span in trace.spans.values():
+    for span_id, span in trace.spans.items():
         facts = span.facts
         if facts.get("step") not in _STEPS and "metrics" not in facts and "evaluations" not in facts:
             continue
-        mention = find_mention(trace, span.span_id, find_unit_kind)
+        mention = find_mention(trace, span_id, find_unit_kind)
         if isinstance(mention, str):
             problems.append(mention)
             continue
-        unit = find_unit(trace, span.span_id, mention, find_unit_kind)
+        unit = mention.unit or find_unit(trace, span_id, mention, find_unit_kind)
         if not unit:
             problems.append("no_unit")
             continue
         members.setdefault((mention.surface, unit), []).append((span, mention))
     requests: list[JoinedRequest] = []
-    unpriced: set[str] = set()
+    unpriced: frozenset[str] = frozenset()
     for (surface, unit), some in members.items():
-        sides = {mention.variant for _, mention in some if mention.variant}
-        if len(sides) > 1:
+        mentions = dict.fromkeys([mention for _, mention in some])
+        if len({mention.variant for mention in mentions if mention.variant}) > 1:
             problems.append("several_variants")
             continue
         others = [
             trace.spans[span_id]
-            for span_id, mentions in trace.mentions.items()
-            for mention in mentions
+            for span_id, named in trace.mentions.items()
+            for mention in named
             if mention.surface == surface and (mention.unit == unit or not mention.unit)
         ]
         outside = trace.outside if len(members) == 1 else ()
@@ -119,9 +119,9 @@ def join_trace(
             JoinedRequest(
                 surface=surface,
                 unit=unit,
-                variant=_first(mention.variant for _, mention in some),
-                version=_first(mention.version for _, mention in some),
-                exposure=_first(mention.exposure for _, mention in some),
+                variant=_first([mention.variant for mention in mentions]),
+                version=_first([mention.version for mention in mentions]),
+                exposure=_first([mention.exposure for mention in mentions]),
                 starts_at=measured.starts_at,
                 metrics=measured.metrics,
                 segments=measured.segments,
@@ -129,8 +129,11 @@ def join_trace(
                 soft_errors=measured.soft_errors,
             )
         )
-    return JoinedTrace(requests=tuple(requests), problems=tuple(dict.fromkeys(problems)), unpriced=frozenset(unpriced))
+    return JoinedTrace(requests=tuple(requests), problems=tuple(dict.fromkeys(problems)), unpriced=unpriced)
 
 
 def _first(texts: Iterable[str]) -> str:
-    return next((text for text in texts if text), "")
+    for text in texts:
+        if text:
+            return text
+    return ""

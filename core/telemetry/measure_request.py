@@ -158,6 +158,9 @@ def _find_calls(reported: Sequence[ReportedSpan], trace: Trace) -> list[Reported
     calls = {span.span_id: span for span in reported}
     wrapped: dict[str, list[str]] = {}  # by outer span, from the innermost out
     for span in reported:
+        parent = trace.spans.get(span.parent_id)
+        if parent is None or (not parent.parent_id and parent.span_id not in calls):
+            continue  # nothing that could be a call is around it, as nearly always
         for outer in trace.walk_outwards(span.parent_id):
             if outer.span_id in calls:
                 wrapped.setdefault(outer.span_id, []).append(span.span_id)
@@ -264,13 +267,15 @@ def _collect_segments(
     segments: dict[str, str] = {}
     if calls:
         answer = calls[-1].facts
-        for name, fact in (("model", "model"), ("provider", "provider")):
-            if fact in answer:
-                segments[name] = answer[fact]
+        if "model" in answer:
+            segments["model"] = answer["model"]
+        if "provider" in answer:
+            segments["provider"] = answer["provider"]
     for facts in (*resources, *told):
-        for name in ("country", "environment"):
-            if name in facts:
-                segments[name] = facts[name]
+        if "country" in facts:
+            segments["country"] = facts["country"]
+        if "environment" in facts:
+            segments["environment"] = facts["environment"]
         if "segments" in facts:
             segments |= facts["segments"]
     return segments

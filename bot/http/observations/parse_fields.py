@@ -79,14 +79,8 @@ def parse_segments(segments: Any, index: int, parts: list[RejectedItem]) -> Mapp
         if value is None:
             continue
         text = value
-        if not isinstance(value, str):
-            text = (
-                str(value).lower()
-                if isinstance(value, bool)
-                else str(value)
-                if isinstance(value, int | float)
-                else value
-            )
+        if isinstance(value, int | float):
+            text = str(value).lower() if isinstance(value, bool) else str(value)
         if is_storable_text(key) and is_storable_text(text):
             found[key] = text
         else:

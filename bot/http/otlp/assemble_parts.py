@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
 from core.store.observations.trace_parts import StoredPart
 from core.telemetry.read_attributes import read_event, read_resource
 from core.telemetry.span import Facts, ReportedEvent, ReportedSpan, TracePart
+
+SpanFields: TypeAlias = tuple[str, str, bool, int, int, bool, Facts]
+"""The fields of a `ReportedSpan`, which is made of them where a trace is counted: here they are only written."""
 
 MAX_SPANS = 1_000  # of one trace in one export
 EVENT_TRACE = "event:"
@@ -27,8 +30,8 @@ class PartCollector:
         self.reasons: dict[str, None] = {}
         self.kept = 0
         self._resource: Facts = {}
-        self._of_resource: dict[str, tuple[list[ReportedSpan], list[ReportedEvent]]] = {}
-        self._finished: list[tuple[Facts, dict[str, tuple[list[ReportedSpan], list[ReportedEvent]]]]] = []
+        self._of_resource: dict[str, tuple[list[SpanFields], list[ReportedEvent]]] = {}
+        self._finished: list[tuple[Facts, dict[str, tuple[list[SpanFields], list[ReportedEvent]]]]] = []
 
     def begin_resource(self, attributes: Iterable[tuple[str, Any]]) -> None:
         """What follows is of a resource with these attributes."""
@@ -40,13 +43,14 @@ class PartCollector:
         self.rejected += number
         self.reasons[reason] = None
 
-    def add_span(self, trace_id: str, span: ReportedSpan) -> None:
+    def add_span(self, trace_id: str, span: SpanFields) -> None:
         """Keep a span, unless its times are wrong or its trace is too long."""
         of_trace = self._of_resource.get(trace_id)
         if of_trace is None:
             of_trace = self._of_resource[trace_id] = ([], [])
         spans = of_trace[0]
-        if span.ends_at < span.starts_at or not span.starts_at:
+        starts_at, ends_at = span[3], span[4]
+        if ends_at < starts_at or not starts_at:
             self.reject("a span must end after it began")
         elif len(spans) >= MAX_SPANS:
             self.reject(f"a trace may have at most {MAX_SPANS:,} spans in one export")
@@ -83,11 +87,11 @@ class PartCollector:
 
 
 def encode_part(
-    trace_id: str, resource: Facts, spans: Sequence[ReportedSpan], events: Sequence[ReportedEvent]
+    trace_id: str, resource: Facts, spans: Sequence[SpanFields], events: Sequence[ReportedEvent]
 ) -> StoredPart:
     """A part as JSON; `decode_part` reads it."""
-    has_root = trace_id.startswith(EVENT_TRACE) or any(span.is_root for span in spans)
-    content = [resource, [tuple(span) for span in spans], [tuple(event) for event in events]]
+    has_root = trace_id.startswith(EVENT_TRACE) or any(span[2] for span in spans)
+    content = [resource, spans, [tuple(event) for event in events]]
     return StoredPart(trace_id, has_root, orjson.dumps(content).decode())
 
 

@@ -13,7 +13,6 @@ from bot.http.otlp.known_attributes import KnownAttributes
 from bot.http.otlp.protobuf_values import MalformedExport
 from core.telemetry.metric_points import RawPoint
 from core.telemetry.read_attributes import MAX_EVENTS, add_event, read_event
-from core.telemetry.span import ReportedSpan
 
 if TYPE_CHECKING:
     from bot.http.otlp.json_spans import JsonSpan
@@ -70,7 +69,7 @@ def _add_span(collected: PartCollector, span: "JsonSpan", attributes: KnownAttri
     status = span.status
     collected.add_span(
         trace_id,
-        ReportedSpan(
+        (
             span_id,
             parent,
             not parent or _read_int(span.flags) & REMOTE_PARENT == REMOTE_PARENT,

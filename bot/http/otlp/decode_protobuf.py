@@ -9,7 +9,6 @@ from bot.http.otlp.protobuf_values import parse_message, read_value
 from bot.http.otlp.span_schema import load_traces_class
 from core.telemetry.metric_points import RawPoint
 from core.telemetry.read_attributes import MAX_EVENTS, add_event, read_event
-from core.telemetry.span import ReportedSpan
 
 REMOTE_PARENT = 0x300  # flags of a span: whether its parent is in another process is known, and it is
 FAILED = 2  # STATUS_CODE_ERROR
@@ -46,7 +45,7 @@ def decode_traces(body: bytes, attributes: KnownAttributes) -> PartCollector:
                 parent = span.parent_span_id
                 collected.add_span(
                     trace_id.hex(),
-                    ReportedSpan(
+                    (
                         span_id.hex(),
                         parent.hex(),
                         not parent or span.flags & REMOTE_PARENT == REMOTE_PARENT,

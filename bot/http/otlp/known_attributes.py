@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from core.telemetry.conventions import application
-from core.telemetry.read_attributes import READERS, read_span_attributes
+from core.telemetry.read_attributes import READERS
 
 ToldFacts: TypeAlias = tuple[tuple[str, Any], ...]
 """Names and values of the facts that one attribute tells; empty if nothing reads it."""
@@ -31,8 +31,10 @@ class KnownAttributes:
         """
         name, read_value = self._read_pair(encoded)
         told: ToldFacts = ()
-        if name in READERS:
-            told = tuple(read_span_attributes([(name, read_value())]).items())
+        if (reader := READERS.get(name)) is not None:
+            found: dict[str, Any] = {}
+            reader(found, read_value())
+            told = tuple(found.items())
         elif name.startswith(application.PREFIX):
             application.read_prefixed(facts, name, read_value())
             return ()

@@ -1,7 +1,7 @@
 """Parses messages of protobuf and reads their values."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 
@@ -11,21 +11,31 @@ class MalformedExport(ValueError):
 
 def parse_message(message: Any, body: bytes) -> None:
     """Fill a message from its bytes; raises MalformedExport."""
-    from google.protobuf.message import DecodeError
-
     try:
         message.ParseFromString(body)
-    except DecodeError as error:
+    except _load_decode_error() as error:
         raise MalformedExport(f"The body is not an OTLP message in protobuf: {error}.") from None
 
 
 def read_pair(encoded: bytes) -> tuple[str, Callable[[], Any]]:
     """The name of an encoded `KeyValue`, and what reads its value; raises MalformedExport."""
-    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
-
-    pair = KeyValue()
+    pair = _load_pair_class()()
     parse_message(pair, encoded)
     return pair.key, partial(read_value, pair.value)
+
+
+@cache
+def _load_decode_error() -> Any:
+    from google.protobuf.message import DecodeError
+
+    return DecodeError
+
+
+@cache
+def _load_pair_class() -> Any:
+    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+
+    return KeyValue
 
 
 def read_value(value: Any) -> Any:

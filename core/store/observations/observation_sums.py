@@ -24,7 +24,6 @@ from core.judging.model.evidence import (
 from core.metrics.catalogue import CATALOGUE, Metric, MetricKind, counts_as_request
 from core.metrics.observation import Observation
 from core.metrics.soft_errors import to_error_category
-from core.stats.input_checks import Array
 from core.stats.quantile import bin_indices
 from core.store.database.append_rows import format_array
 from core.store.database.driver import fetch_all
@@ -178,62 +177,22 @@ def _collect_names(observations: Sequence[PlacedObservation]) -> Mapping[str, Co
     return met
 
 
+@dataclass(frozen=True, slots=True)
 class _AlikeObservations:
-    """Observations of one arm that have readings of the same metrics, as rows of a table that numpy sums at the end.
+    """What observations of one arm with readings of the same metrics have in common.
 
-    Their columns are `read`, then `REQUESTS` and error categories, of which each has 1 in every row.
+    Their readings are followed by `constants`: 1 for a request, and for each category of an error. `cells` are, by
+    segment (None for everyone), the number of the cell of each of these, and whether it has a histogram.
     """
 
-    def __init__(self, placed: PlacedObservation, categories: Sequence[str]) -> None:
-        seen = placed.observation
-        self.arm = (placed.rollout, placed.stage, placed.arm)
-        self.read = (*seen.readings, *placed.counters)
-        self.is_request = seen.is_request and (counts_as_request(seen.readings) or seen.error_category is not None)
-        self.columns = (*self.read, *((REQUESTS,) if self.is_request else ()), *categories)
-        kinds = {metric: _find_kind(placed, metric) for metric in seen.readings}
-        self.binned = [metric for metric, kind in kinds.items() if kind is MetricKind.QUANTILE]
-        # The histogram of a mean only serves to choose its cap.
-        self.binned_overall = [
-            metric
-            for metric, kind in kinds.items()
-            if kind is MetricKind.MEAN and not any(name.startswith(f"{metric}~") for name in placed.counters)
-        ]
-        self.buckets: list[int] = []
-        self.values: list[float] = []  # row by row
-        self.labels: dict[str, int] = {}  # of segments, numbered
-        self.segments: dict[tuple[str, str], int] = {}  # their names and values, by the number of their label
-        self.rows: list[int] = []
-        self.places: list[int] = []  # for each of `rows`, the number of a segment in which it counts
-
-    def add_row(self, placed: PlacedObservation, bucket: int, vocabulary: SegmentVocabulary) -> None:
-        """Add one of them, overall and in its segments."""
-        row = len(self.buckets)
-        self.buckets.append(bucket)
-        self.values += placed.observation.readings.values()
-        self.values += placed.counters.values()
-        self._count_in(row, self.labels.setdefault(EVERYONE, 0))
-        for segment in placed.observation.segments.items():
-            place = self.segments.get(segment)
-            if place is None:
-                label = vocabulary.segment_label(placed.rollout, *segment)
-                place = self.segments[segment] = self.labels.setdefault(label, len(self.labels))
-            self._count_in(row, place)
-
-    def _count_in(self, row: int, place: int) -> None:
-        self.rows.append(row)
-        self.places.append(place)
-
-    def build_table(self) -> NDArray[np.float64]:
-        """The values of `read`, of shape (rows, metrics)."""
-        return np.array(self.values, np.float64).reshape(len(self.buckets), len(self.read))
-
-    def find_key(self, label: str, metric: str) -> _Key:
-        """The cell of a metric in a segment."""
-        return (*self.arm, label, metric)
+    is_request: bool
+    metrics: Sequence[str]
+    constants: Sequence[float]
+    cells: dict[tuple[str, str] | None, tuple[list[int], list[bool]]] = field(default_factory=dict)
 
 
 class _ObservationBatch:
-    """The observations of one call, by what they have readings of."""
+    """The observations of one call, collected in flat lists that numpy sums at the end."""
 
     def __init__(self, segments: SegmentVocabulary) -> None:
         self._segments = segments
@@ -241,77 +200,101 @@ class _ObservationBatch:
         self.histograms: dict[_Key, _Histogram] = {}
         self.exposed: dict[tuple[str, int, int], str] = {}
         self._alike: dict[Hashable, _AlikeObservations] = {}
-        self._set_aside: list[int] = []  # slots: numbers of cells times `BUCKETS`, plus buckets
+        self._cells: list[int] = []  # by reading and segment, as are the next two
+        self._values: list[float] = []
+        self._binned: list[bool] = []
+        self._buckets: list[int] = []  # by observation
+        self._sizes: list[int] = []  # how many readings, over all segments
 
     def add(self, placed: PlacedObservation) -> None:
         """Count an observation in the overall cells and in those of its segments."""
         seen = placed.observation
         bucket, unit_hash = hash_unit(placed.rollout, placed.unit)
-        has_errors = seen.error_category is not None or seen.soft_errors
-        categories = [
-            CATEGORY_PREFIX + self._segments.category_label(placed.rollout, category)
-            for category in (_list_categories(seen) if has_errors else ())
-        ]
-        shape = (
+        categories = tuple(_list_categories(seen)) if seen.error_category is not None or seen.soft_errors else ()
+        key = (
             *(placed.rollout, placed.stage, placed.arm, seen.is_request, seen.error_category is None),
-            *(tuple(seen.readings), tuple(placed.counters), tuple(categories)),
+            *(tuple(seen.readings), tuple(placed.counters), categories),
         )
-        alike = self._alike.get(shape)
+        alike = self._alike.get(key)
         if alike is None:
-            alike = self._alike[shape] = _AlikeObservations(placed, categories)
-        alike.add_row(placed, bucket, self._segments)
+            alike = self._alike[key] = self._describe(placed, categories)
         if alike.is_request and placed.counts_for_split:
             self.exposed.setdefault((placed.rollout, placed.stage, unit_hash), placed.arm)
+        values = [*seen.readings.values(), *placed.counters.values(), *alike.constants]
+        for segment in (None, *seen.segments.items()):
+            found = alike.cells.get(segment)
+            if found is None:
+                found = alike.cells[segment] = self._number_cells(placed, alike.metrics, segment)
+            self._cells += found[0]
+            self._binned += found[1]
+            self._values += values
+        self._buckets.append(bucket)
+        self._sizes.append(len(values) * (1 + len(seen.segments)))
 
     def set_aside(self, placed: PlacedObservation) -> None:
         """Only count an observation, without its readings, since its unit has reached its cap."""
-        number = self._number_cell((placed.rollout, placed.stage, placed.arm, EVERYONE, SET_ASIDE))
-        self._set_aside.append(number * BUCKETS + hash_unit(placed.rollout, placed.unit)[0])
+        self._cells.append(self._number_cell((placed.rollout, placed.stage, placed.arm, EVERYONE, SET_ASIDE)))
+        self._values.append(1.0)
+        self._binned.append(False)
+        self._buckets.append(hash_unit(placed.rollout, placed.unit)[0])
+        self._sizes.append(1)
 
     def build_sums(self) -> NDArray[np.float64]:
         """An array of shape (cells, 2, BUCKETS): the middle axis is (weight, value), cells as in `cell_numbers`.
 
-        Fills `cell_numbers` and `histograms`.
+        Fills `histograms`.
         """
-        slots = [np.array(self._set_aside, np.int64)]
-        values = [np.ones(len(self._set_aside))]
-        for alike in self._alike.values():
-            rows, places = np.array(alike.rows), np.array(alike.places)
-            numbers = [
-                [self._number_cell(alike.find_key(label, metric)) for metric in alike.columns] for label in alike.labels
-            ]
-            table = alike.build_table()
-            ones = np.ones((len(table), len(alike.columns) - len(alike.read)))
-            in_buckets = np.array(alike.buckets)[rows, np.newaxis]
-            slots.append(
-                (np.array(numbers, np.int64).reshape(len(alike.labels), -1)[places] * BUCKETS + in_buckets).ravel()
-            )
-            values.append(np.hstack([table, ones])[rows].ravel())
-            self._add_histograms(alike, table, rows, places)
-        all_slots, all_values = np.concatenate(slots), np.concatenate(values)
         size = len(self.cell_numbers) * BUCKETS
-        weights = np.bincount(all_slots, minlength=size).astype(np.float64)
-        sums = np.bincount(all_slots, all_values, size)
-        return np.stack([weights.reshape(-1, BUCKETS), sums.reshape(-1, BUCKETS)], axis=1)
+        cells, values = np.array(self._cells, np.int64), np.array(self._values, np.float64)
+        buckets = np.repeat(np.array(self._buckets, np.int64), np.array(self._sizes, np.int64))
+        slots = cells * BUCKETS + buckets
+        weights = np.bincount(slots, minlength=size).astype(np.float64)
+        summed = np.bincount(slots, values, size)
+        binned = np.array(self._binned, bool)
+        self._fill_histograms(cells[binned], values[binned])
+        return np.stack([weights.reshape(-1, BUCKETS), summed.reshape(-1, BUCKETS)], axis=1)
 
-    def _add_histograms(
-        self, alike: _AlikeObservations, table: Array, rows: NDArray[np.int64], places: NDArray[np.int64]
-    ) -> None:
-        labels = list(alike.labels)
-        for metric in (*alike.binned, *alike.binned_overall):
-            bins = bin_indices(table[:, alike.read.index(metric)])
-            at, counted = (places, bins[rows]) if metric in alike.binned else (np.zeros_like(bins), bins)
-            # One number for a place and a bin, as numpy sorts numbers several times faster than pairs.
-            lowest = int(counted.min())
-            width = int(counted.max()) - lowest + 1
-            found, counts = np.unique(at * width + (counted - lowest), return_counts=True)
-            for number, count in zip(found.tolist(), counts.tolist(), strict=True):
-                place, position = divmod(number, width)
-                histogram = self.histograms.setdefault(alike.find_key(labels[place], metric), {})
-                histogram[position + lowest] = histogram.get(position + lowest, 0) + count
+    def _describe(self, placed: PlacedObservation, categories: Sequence[str]) -> _AlikeObservations:
+        seen = placed.observation
+        is_request = seen.is_request and (counts_as_request(seen.readings) or seen.error_category is not None)
+        constant = [
+            *([REQUESTS] if is_request else []),
+            *(CATEGORY_PREFIX + self._segments.category_label(placed.rollout, one) for one in categories),
+        ]
+        metrics = [*seen.readings, *placed.counters, *constant]
+        return _AlikeObservations(is_request, metrics, [1.0] * len(constant))
+
+    def _number_cells(
+        self, placed: PlacedObservation, metrics: Sequence[str], segment: tuple[str, str] | None
+    ) -> tuple[list[int], list[bool]]:
+        label = EVERYONE if segment is None else self._segments.segment_label(placed.rollout, *segment)
+        numbers = [self._number_cell((placed.rollout, placed.stage, placed.arm, label, metric)) for metric in metrics]
+        read = placed.observation.readings
+        return numbers, [metric in read and _has_histogram(placed, metric, segment is None) for metric in metrics]
 
     def _number_cell(self, key: _Key) -> int:
         return self.cell_numbers.setdefault(key, len(self.cell_numbers))
+
+    def _fill_histograms(self, cells: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        if not len(cells):
+            return
+        bins = bin_indices(values)
+        # One number for a cell and a bin, as numpy sorts numbers several times faster than pairs.
+        lowest, width = int(bins.min()), int(bins.max() - bins.min()) + 1
+        found, counts = np.unique(cells * width + (bins - lowest), return_counts=True)
+        keys = list(self.cell_numbers)
+        for number, count in zip(found.tolist(), counts.tolist(), strict=True):
+            cell_number, position = divmod(number, width)
+            self.histograms.setdefault(keys[cell_number], {})[position + lowest] = count
+
+
+def _has_histogram(placed: PlacedObservation, metric: str, overall: bool) -> bool:
+    """Whether readings of a metric are counted in a histogram: of a quantile in every segment; that of a mean only
+    serves to choose its cap."""
+    kind = _find_kind(placed, metric)
+    if kind is MetricKind.MEAN:
+        return overall and not any(name.startswith(f"{metric}~") for name in placed.counters)
+    return kind is MetricKind.QUANTILE
 
 
 def _list_categories(seen: Observation) -> Iterator[str]:
