@@ -47,6 +47,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
         ours=middle["ours"],
         peer=middle["json"],
         unit="/CPU-s",
+        goal=GOAL,
     )
 
 
