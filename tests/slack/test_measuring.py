@@ -33,6 +33,7 @@ def measured(office: Any, looks: int = 3, *, begin: bool = True) -> None:
 
 
 def _placed(office: Any, look: int) -> Iterator[observation_sums.PlacedObservation]:
+    stage = office.rollout.stage_index
     for i in range(4000):  # split as planned, 5 %
         observation = Observation(
             surface="support-assistant",
@@ -46,7 +47,6 @@ def _placed(office: Any, look: int) -> Iterator[observation_sums.PlacedObservati
             },
         )
         arm = "canary" if i < 200 else "control"
-        stage = office.rollout.stage_index
         yield observation_sums.PlacedObservation(
             rollout="R-1", stage=stage, arm=arm, unit=observation.unit, observation=observation
         )
