@@ -21,13 +21,18 @@ class Program:
     """A running program, with the methods of `subprocess.Popen` that tests use."""
 
     running: BaseProcess
-    stdout: TextIO | None
+    stdout: TextIO | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self.running.pid is not None
+        return self.running.pid
 
     def poll(self) -> int | None:
         """Its status as `subprocess` gives it, minus the signal's number if one killed it; None while it runs."""
         return self.running.exitcode
 
-    def wait(self, timeout: float) -> int:
+    def wait(self, timeout: float = 60) -> int:
         """Its status once it has ended; TimeoutExpired if it has not within so many seconds."""
         self.running.join(timeout)
         if self.running.exitcode is None:
@@ -44,8 +49,7 @@ class Program:
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to a program that has not ended."""
-        assert self.running.pid is not None
-        os.kill(self.running.pid, number)
+        os.kill(self.pid, number)
 
     def kill(self) -> None:
         """As the kernel does it when memory is short."""

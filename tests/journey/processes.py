@@ -6,14 +6,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
-from tests.forks import FORKS
+from tests.forks import FORKS, Program
 from tests.journey.house import waiting_until
 from tests.trials.length import LONG
 
@@ -36,7 +36,7 @@ def run(
     Forked from a process that has loaded the program, which most of a command's time goes into. The `installed` one
     where that is asked for, in the long form, and where `settings` are Python's own.
     """
-    if not installed and not any(name.startswith(("PYTHON", "LC_")) for name in settings):
+    if not installed and _may_be_forked(settings):
         return _forked(arguments, stdin, folder, settings)
     return subprocess.run(
         [ROLLOUT, *arguments],
@@ -47,6 +47,11 @@ def run(
         text=True,
         timeout=TIMEOUT,
     )
+
+
+def _may_be_forked(settings: Iterable[str]) -> bool:
+    """Whether none of these settings is one that an interpreter only reads as it starts."""
+    return not any(name.startswith(("PYTHON", "LC_", "LD_")) for name in settings)
 
 
 def _forked(
@@ -104,7 +109,7 @@ class Process:
 
     role: str
     log: Path
-    running: "subprocess.Popen[bytes]"
+    running: "subprocess.Popen[bytes] | Program"
     url: str = ""
 
     def wait_started(self) -> None:
@@ -114,7 +119,7 @@ class Process:
         self.url = line.removeprefix(STARTED[0]) if line.startswith(STARTED[0]) else ""
 
     def _has_started(self) -> bool:
-        assert self.running.poll() is None, f"{self.role} ended with {self.running.returncode}:\n{self.said()}"
+        assert self.running.poll() is None, f"{self.role} ended with {self.running.poll()}:\n{self.said()}"
         return any(line.startswith(STARTED) for line in self.said().splitlines())
 
     @property
@@ -135,22 +140,34 @@ class Process:
 
 @dataclass(slots=True)
 class Machine:
-    """Where processes run; `stop` ends those that are left."""
+    """Where processes run, `installed` or forked as by `run`; `stop` ends those that are left."""
 
     folder: Path
     settings: dict[str, str]
+    installed: bool = LONG
     started: list[Process] = field(default_factory=list)
 
     def start(self, role: str, *, port: int = 0, options: Sequence[str] = ()) -> Process:
         """Start one, and wait until it works."""
         log = self.folder / f"{role}-{len(self.started)}.log"
         env = environment(**self.settings, PORT=str(port))
-        with log.open("wb") as out:
-            running = subprocess.Popen([ROLLOUT, role, *options], env=env, stdout=out, stderr=subprocess.STDOUT)
-        process = Process(role=role, log=log, running=running)
+        process = Process(role=role, log=log, running=self._start((role, *options), env, log))
         self.started.append(process)
         process.wait_started()
         return process
+
+    def _start(self, arguments: tuple[str, ...], env: dict[str, str], log: Path) -> "subprocess.Popen[bytes] | Program":
+        if self.installed or not _may_be_forked(self.settings):
+            with log.open("wb") as out:
+                return subprocess.Popen([ROLLOUT, *arguments], env=env, stdout=out, stderr=subprocess.STDOUT)
+        from tests.journey import forked
+
+        streams = (os.devnull, str(log), str(log))
+        log.touch()
+        command = forked.Command(arguments=arguments, environment=env, folder=str(Path.cwd()), streams=streams)
+        running = FORKS.Process(target=forked.carry_out, args=(command,), daemon=True)
+        running.start()
+        return Program(running)
 
     def stop(self) -> None:
         for process in self.started:

@@ -27,6 +27,18 @@ from tests.journey.processes import Machine, Process, run
 PATIENCE = 60  # seconds; three are promised, which only a quiet machine can show
 
 
+@pytest.fixture
+def machine(machine: Callable[..., Machine]) -> Callable[..., Machine]:
+    """One whose processes are the installed program: how that ends is what is shown here."""
+
+    def build(database_url: str, **settings: str) -> Machine:
+        built = machine(database_url, **settings)
+        built.installed = True
+        return built
+
+    return build
+
+
 def ended(process_: Process) -> int:
     began = time.monotonic()
     process_.ask_to_stop()
