@@ -12,7 +12,7 @@ from tests.actuators import api_systems
 from tests.actuators.api_server import serving
 from tests.actuators.api_systems import Mlflow
 from tests.actuators.stand_in import TOKEN, StandIn
-from tests.service.conftest import ROLLOUT
+from tests.service.conftest import ROLLOUT, SURFACE
 
 
 @pytest.fixture
@@ -76,6 +76,28 @@ def test_what_is_not_set_up_is_said_as_json_too(check, unleash):
     assert found["flag"] == "f in flagd (flags.json)"
     assert found["problem"].startswith("FLAGD_FOLDER is not set")
     assert (found["percent"], found["steps"]) == (None, [5, 50, 100])
+
+
+def test_the_plan_says_what_it_drives_and_when_a_label_moves(unleash, tmp_path, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/rollout.db")
+    label = "{mlflow: {url: 'https://mlflow.example.com', model: m, alias: production, version: 2, from: 1}}"
+    (tmp_path / "surface.yaml").write_text(SURFACE)
+    (tmp_path / "rollout.yaml").write_text(f"{ROLLOUT}drives:\n  - {entry(unleash)}\n  - {label}\n")
+    runner = CliRunner()
+    assert runner.invoke(app, ["migrate"]).exit_code == 0
+    assert runner.invoke(app, ["apply", str(tmp_path / "surface.yaml")]).exit_code == 0
+    said = {
+        how: runner.invoke(app, ["plan", str(tmp_path / "rollout.yaml"), "--format", how]).output
+        for how in ("text", "markdown", "json")
+    }
+    moves = "m in MLflow (production), at https://mlflow.example.com, from version 1 to 2 once everyone has it"
+    assert f"What it drives\n  new-prompt in Unleash (production), at {unleash.url}\n  {moves}" in said["text"]
+    assert "### Flags it drives" in said["markdown"]
+    assert "from version 1 to 2 once everyone has it" in said["markdown"]
+    assert json.loads(said["json"])["drives"] == [
+        {"flag": "new-prompt in Unleash (production)", "steps": [5, 50, 100, 100]},
+        {"flag": "m in MLflow (production)", "steps": [0, 0, 100, 100]},
+    ]
 
 
 def test_a_file_that_drives_nothing_or_cannot_be_read(check, tmp_path):

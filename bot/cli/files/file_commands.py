@@ -143,6 +143,7 @@ def _print_plan(planned: "PlannedFile", pair: "VersionPair") -> None:
     from bot.rendering.messages.audience import holdout_words, layer_words
     from bot.rendering.neighbours import shared_words
     from bot.rendering.numbers.detectability import power_words, unseen_by_evals
+    from bot.rendering.sentences import driven_words
     from core.files import build_plan
     from core.files.foresight import comparison_power, detection, timeline
     from core.files.syntax import problems
@@ -157,6 +158,9 @@ def _print_plan(planned: "PlannedFile", pair: "VersionPair") -> None:
     if planned.shared:
         print("\nOther rollouts")
         print("\n".join(f"  {wording.to_plain_text(shared_words.describe(one))}" for one in planned.shared))
+    if plan.driven:
+        print("\nWhat it drives")
+        print("\n".join(f"  {wording.to_plain_text(line)}" for line in driven_words.list_driven(plan)))
     print("\nWhat people will notice")
     print("\n".join(f"  {wording.to_plain_text(line)}" for line in plan_facts.list_noticed(plan)))
     print("\nWhen")

@@ -32,6 +32,10 @@ def plan_to_json(planned: PlannedFile, pair: VersionPair) -> Json:
             }
             for row in planned.outlook.rows
         ],
+        "drives": [
+            {"flag": one.title, "steps": [one.percent_at(stage.percent) for stage in plan.stages]}
+            for one in plan.driven
+        ],
         "traffic": {
             "daily_requests": known.daily_requests,
             "pace_from": known.pace_from,

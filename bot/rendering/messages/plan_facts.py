@@ -61,11 +61,6 @@ def list_sections(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[Fac
         FactSection(
             title="Other rollouts", lines=tuple(neighbour_words.list_lines(rollout, facts.neighbours)), is_list=True
         ),
-        FactSection(
-            title="Flag it drives" if len(rollout.plan.driven) < 2 else "Flags it drives",
-            lines=tuple(driven_words.list_driven(rollout.plan)),
-            is_list=len(rollout.plan.driven) > 1,
-        ),
         *list_plan_sections(rollout.plan, None if started else facts.outlook, zone),
         FactSection(title="Limits so far", lines=tuple(_list_measured_limits(rollout)), is_list=True),
         FactSection(title="Checks", lines=tuple(_list_checks(rollout)), is_list=True),
@@ -90,7 +85,13 @@ def _list_flows(plan: Plan) -> list[str]:
 
 def list_plan_sections(plan: Plan, outlook: PlanOutlook | None, zone: str) -> list[FactSection]:
     """What follows from the plan and its outlook alone: what people notice, its limits, its dates."""
+    several = len(plan.driven) > 1
     return [
+        FactSection(
+            title="Flags it drives" if several else "Flag it drives",
+            lines=tuple(driven_words.list_driven(plan)),
+            is_list=several,
+        ),
         FactSection(title="What people will notice", lines=tuple(list_noticed(plan)), is_list=True),
         FactSection(title="Who is asked how it is", lines=tuple(_list_testers(plan))),
         FactSection(title="Limits", lines=tuple(_list_limits(plan, outlook)), is_list=True),
