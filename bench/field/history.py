@@ -170,6 +170,9 @@ class _History:
             return False
         if self.scenario:
             return True
+        if key.startswith(holds.DECISION):
+            self._say(c.Decide(keep=True, reason="nothing is wrong"), OWNER)
+            return False
         self._say(c.Resume(reason="nothing is wrong"), OWNER)
         if key.startswith("undecided"):
             self._say(c.Advance(reason="nothing is wrong"), OWNER)
