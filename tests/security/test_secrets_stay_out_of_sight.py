@@ -122,7 +122,7 @@ raise RuntimeError(secret)
     ended = run([sys.executable, "-c", program], LOG_FORMAT=log_format)
     said = ended.stdout + ended.stderr
     assert said.count("[redacted]") >= 7
-    assert said.count("RuntimeError") == 2
+    assert said.count("RuntimeError: ") == 2
     assert "verysecret" not in said
 
 
