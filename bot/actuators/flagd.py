@@ -112,9 +112,10 @@ class FlagdFlag:
             raise PermanentFailure(f"{name} in {self._flag.url} is disabled: write ENABLED as its state")
         total = _WHOLE if float(percent).is_integer() else _FINE
         share = round(percent * total / 100)
-        if flag.get("defaultVariant") not in (new, old):
-            raise PermanentFailure(f"{name} in {self._flag.url} serves {flag.get('defaultVariant')} by default")
-        if share < total:
+        default = flag.get("defaultVariant")
+        if percent > 0 and default not in (new, old):
+            raise PermanentFailure(f"{name} in {self._flag.url} serves {default} by default: let it serve {old}")
+        if share < total and default == new:
             flag["defaultVariant"] = old
         if not flag.get("targeting"):
             flag["targeting"] = {"fractional": [[new, share], [old, total - share]]}

@@ -60,6 +60,16 @@ def evaluated(folder: Path) -> dict[str, str]:
     return {user: str(core.resolve_string_value("new-prompt", "-", EvaluationContext(user)).variant) for user in users}
 
 
+def test_going_back_asks_nothing_of_a_default_that_somebody_changed(written: Any, tmp_path: Path) -> None:
+    system = written(divided(["fix-first", 30], ["thanks-first", 70]) | {"defaultVariant": "third"})
+    with pytest.raises(PermanentFailure, match="serves third by default"):
+        system.write(50.0)
+    system.write(0.0)
+    assert (system.read(), share(tmp_path)) == (0.0, 0.0)
+    kept = json.loads((tmp_path / "flags.json").read_text())["flags"]["new-prompt"]
+    assert kept["defaultVariant"] == "third"
+
+
 def share(folder: Path) -> float:
     return sum(one == "fix-first" for one in evaluated(folder).values()) / UNITS
 
