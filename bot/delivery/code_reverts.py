@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import structlog
 
 from bot.actuators.code_revert import OpenRevertSystem, RevertOrder
-from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
+from bot.delivery.consumer import DATABASE_ERRORS, LeaseTakenOver, OutboxConsumer
 from bot.outbound.errors import PermanentFailure, RetryLater
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
@@ -101,6 +101,8 @@ def _handle_row(
         if row.attempt >= REPORT_TROUBLE_AFTER:
             submit(c.RecordRevertTrouble(index=task.index, error=str(later), trying=True), "trouble")
         consumer.reschedule(row, later)
+    except DATABASE_ERRORS as error:
+        consumer.reschedule_after_outage(row, error)
     except Exception as error:
         log.exception("a revert failed", outbox=row.id)
         consumer.reschedule(row, RetryLater(f"{type(error).__name__}: see Rampart's log"))

@@ -7,15 +7,19 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.outbound.errors import RetryLater
+from bot.process.outage import format_reason
 from core.store.coordination import outbox
 from core.store.coordination.outbox import OutboxRow
-from core.store.database.connections import Database
+from core.store.database.connections import CONNECTION_ERRORS, Database
+from core.store.errors import DatabaseBusy
 
 log = structlog.get_logger()
 
 # Longer than one call, and renewed before each: a killed process blocks its row no longer than this.
 LEASE = timedelta(seconds=15)
 MAX_BACKOFF = 300.0  # seconds
+DATABASE_ERRORS = (*CONNECTION_ERRORS, DatabaseBusy)
+"""What is raised while the database is away, locked or cannot be written: nothing is wrong with the row."""
 
 
 class LeaseTakenOver(Exception):
@@ -63,6 +67,11 @@ class OutboxConsumer:
         until = self._now() + timedelta(seconds=seconds * self._speed)
         with self._database.writing_outside_log() as connection:
             return outbox.reschedule(connection, row, until, str(failure), failure.counts_as_attempt)
+
+    def reschedule_after_outage(self, row: OutboxRow, error: BaseException) -> bool:
+        """Make the row due again after one of `DATABASE_ERRORS`, which is raised again while the database is away: the
+        job then fails, and the outage is logged for the whole process."""
+        return self.reschedule(row, RetryLater(f"the database: {format_reason(error)}"))
 
     def dead_letter(self, row: OutboxRow, error: str) -> bool:
         """Set the row aside for a human, so that later rows go on. False if another worker has the row by now."""

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from bot.actuators.flag_system import FlagSystem, OpenFlagSystem
-from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
+from bot.delivery.consumer import DATABASE_ERRORS, LeaseTakenOver, OutboxConsumer
 from bot.outbound.errors import PermanentFailure, RetryLater
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
@@ -119,6 +119,8 @@ class _FlagReconciler:
             released = False
         except RetryLater as later:
             released = self._reschedule(later)
+        except DATABASE_ERRORS as error:
+            released = self._consumer.reschedule_after_outage(self._row, error)
         except Exception as error:
             log.exception("a flag cannot be driven", outbox=row.id)
             released = self._reschedule(RetryLater(f"{type(error).__name__}: see Rampart's log"))

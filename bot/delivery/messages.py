@@ -9,7 +9,7 @@ import structlog
 from slack_sdk import WebClient
 
 from bot.delivery import message_lookup
-from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
+from bot.delivery.consumer import DATABASE_ERRORS, LeaseTakenOver, OutboxConsumer
 from bot.delivery.message_renderer import MessageRenderer, load_row_event
 from bot.delivery.picture_upload import upload_pictures
 from bot.delivery.slack_api import SlackApi
@@ -151,6 +151,8 @@ class _MessageSender:
             log.warning("taken over by another process", outbox=row.id, attempt=row.attempt)
         except RetryLater as later:
             self._consumer.reschedule(row, later)
+        except DATABASE_ERRORS as error:
+            self._consumer.reschedule_after_outage(row, error)
         except Exception as error:
             # A message that cannot be rendered must not block the others, nor fail silently.
             log.exception("a message failed", outbox=row.id)
