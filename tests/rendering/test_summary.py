@@ -212,15 +212,21 @@ def test_the_chart_ends_with_the_evidence_that_it_belongs_to(words: Any, story: 
 
 
 def test_the_alert_says_where(words: Any, story: Any) -> None:
-    worst = replace(
-        words.segments[1], metric="refusal_rate", canary=23 / 153, control=52 / 2840, n_canary=153, n_control=2840
-    )
-    worst = replace(worst, word="Worse", log_e=8.0)
+    def refused(number: int) -> Any:
+        new, now = number / 153, 52 / 2840
+        row = replace(words.segments[1], metric="refusal_rate", canary=new, control=now, difference=new - now)
+        return replace(row, n_canary=153, n_control=2840, word="Worse", log_e=8.0)
+
+    worst = refused(29)
     # That the same metric falls in another language speaks of a filter, not of where this limit was broken.
     fallen = replace(worst, segment="language=tr", limit_text="drops by 1 pp", implied=True, canary=0.0, log_e=99.0)
     back = story.running().happen(story.evidence(segments=(fallen, worst))).rolled_back().now
     told = plain_text.render_text(rollback_alert.render(back, back.rollback, story.at, None, words.zone))
-    assert "Where  language=de most: 15.0 % vs 1.8 % (23 of 153 vs 52 of 2,840)" in told
+    assert "Where  language=de most: 19.0 % vs 1.8 % (29 of 153 vs 52 of 2,840)" in told
+    # As many more as with 12 of 153 may refuse there by chance, when everybody is refused more often.
+    alike = story.running().happen(story.evidence(segments=(refused(12),))).rolled_back().now
+    told = plain_text.render_text(rollback_alert.render(alike, alike.rollback, story.at, None, words.zone))
+    assert "Where" not in told
     found = replace(words.finding, segment="language=de")
     only = words.story().running().rolled_back(findings=(found,)).now
     told = plain_text.render_text(rollback_alert.render(only, only.rollback, story.at, None, words.zone))

@@ -11,6 +11,7 @@ from bot.rendering.numbers import cause_words, measure_rows
 from bot.rendering.numbers.detectability import blind_spot_words
 from bot.rendering.sentences import driven_words, headline
 from core.judging.model.verdict import Finding, Measure
+from core.judging.verdict import segment_contrast
 from core.rollout.plans.plan import DrivenFlag, changed_parts
 from core.rollout.serving.code_reverts import is_code_pending
 from core.rollout.state.events import FlipConfirmed, FlipUnconfirmed, RollbackExplained, RolledBack
@@ -141,16 +142,17 @@ def build_cause_buttons(rollout: Rollout) -> Block | None:
 
 
 def _describe_segment(rollout: Rollout, finding: Finding) -> str:
-    """The segment that violated the limit, or the worst one that is clearly worse by it; empty if none is.
+    """The segment that violated the limit, or the worst one that is harmed more than everybody; empty if none is.
 
-    Segments whose deviation may be chance are never named."""
+    Segments that may differ from the others by chance are never named."""
     if finding.segment:
         return f"only {wording.escape(finding.segment, 80)}; traffic as a whole did not show it"
-    rows = rollout.evidence.segments if rollout.evidence else ()
-    there = [m for m in rows if (m.metric, m.limit_text) == (finding.metric, finding.limit_text) and not m.implied]
-    there = [m for m in there if m.word in measure_rows.BAD_WORDS]
+    rows = (*rollout.evidence.measures, *rollout.evidence.segments) if rollout.evidence else ()
+    same = [m for m in rows if (m.metric, m.limit_text) == (finding.metric, finding.limit_text) and not m.implied]
+    there = [m for m in same if m.segment and m.word in measure_rows.BAD_WORDS]
     worst = max(there, key=lambda m: m.log_e, default=None)
-    if worst is None:
+    everybody = next((m for m in same if not m.segment), None)
+    if worst is None or everybody is None or not segment_contrast.is_row_larger_in_segment(worst, everybody):
         return ""
     numbers = f"{wording.format_value(worst.canary, worst.unit)} vs {wording.format_value(worst.control, worst.unit)}"
     return f"{wording.escape(worst.segment, 80)} most: {numbers}{_format_counts(worst)}"
