@@ -1,6 +1,7 @@
 """The Python client keeps its snapshot fresh, and serves the live version when it cannot."""
 
 import asyncio
+import gc
 import logging
 import stat
 import threading
@@ -15,6 +16,7 @@ from bot.process.client_positions import ClientPositions
 from core.flags.bucketing import compute_bucket
 from core.rollout import commands as c
 from rampart_client import Evaluation, NoSnapshot, RampartClient, UnknownSurface, follower
+from rampart_client.connection import Connection
 
 SURFACE = "support-assistant"
 NEW, OLD = (
@@ -50,6 +52,19 @@ class Changes:
 
     def wait(self, told: threading.Semaphore) -> None:
         assert told.acquire(timeout=30)
+
+
+class LateTransport(httpx.HTTPTransport):
+    """Connects only once it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked, self.may_connect = threading.Event(), threading.Event()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.is_asked.set()
+        assert self.may_connect.wait(30)
+        return super().handle_request(request)
 
 
 def version(client: RampartClient, unit: str = NEW, **context: Any) -> str:
@@ -234,6 +249,25 @@ def test_a_kept_snapshot_gives_live_versions_only(
     later = connect("http://127.0.0.1:1", snapshot_file=kept)
     assert later.start(timeout=0) is False
     assert (version(later), later.evaluate(SURFACE, NEW).variant) == ("v42", "stable")
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda one: list(one.listen()), lambda one: one.fetch_snapshot("")], ids=["listening", "polling"]
+)
+def test_a_connection_made_while_the_client_closes_is_closed_too(
+    running: Any, serve: Any, canary: Any, ask: Callable[[Connection], Any]
+) -> None:
+    canary(running)
+    transport = LateTransport()
+    connection = Connection(str(serve(running).base_url), "", "late", transport=transport)
+    asking = threading.Thread(target=ask, args=(connection,), daemon=True)
+    asking.start()
+    assert transport.is_asked.wait(30)
+    connection.close()
+    transport.may_connect.set()
+    asking.join(10)
+    assert not asking.is_alive()
+    gc.collect()  # a socket that was left open is a ResourceWarning, which fails the test
 
 
 def test_a_damaged_kept_snapshot_is_not_used(connect: Connect, tmp_path: Path) -> None:

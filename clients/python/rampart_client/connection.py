@@ -36,10 +36,12 @@ class Connection:
         self._http = httpx.Client(
             base_url=url, headers=headers, timeout=REQUEST_TIMEOUT, transport=transport, **options
         )
+        self._is_closed = False
 
     def fetch_snapshot(self, etag: str) -> FetchedSnapshot:
         """The snapshot, unless it is the one with this ETag."""
         answer = self._http.get(SNAPSHOT_PATH, headers={"If-None-Match": etag} if etag else {})
+        self._end_if_late(answer)
         if answer.status_code != httpx.codes.NOT_MODIFIED:
             answer.raise_for_status()
         return FetchedSnapshot(
@@ -53,6 +55,8 @@ class Connection:
         """Once whenever the snapshot may have changed, until the stream ends."""
         timeout = httpx.Timeout(REQUEST_TIMEOUT, read=STREAM_TIMEOUT)
         with self._http.stream("GET", CHANGES_PATH, timeout=timeout) as answer:
+            if self._end_if_late(answer):
+                return
             answer.raise_for_status()
             for line in answer.iter_lines():
                 if line.startswith("data:") and "refetchEvaluation" in line:
@@ -70,4 +74,11 @@ class Connection:
 
     def close(self) -> None:
         """Close all connections, also those in use."""
+        self._is_closed = True
         self._http.close()
+
+    def _end_if_late(self, answer: httpx.Response) -> bool:
+        """Close a connection that was being made while the others were closed, which did not know of it."""
+        if self._is_closed and (stream := answer.extensions.get("network_stream")) is not None:
+            stream.close()
+        return self._is_closed
