@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import structlog
 
 from bot.actuators.code_revert import OpenRevertSystem, RevertOrder
-from bot.delivery.consumer import DATABASE_ERRORS, LeaseTakenOver, OutboxConsumer
+from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
 from bot.outbound.errors import PermanentFailure, RetryLater
+from bot.process.outage import DATABASE_ERRORS
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.serving import code_reverts

@@ -10,16 +10,13 @@ from bot.outbound.errors import RetryLater
 from bot.process.outage import format_reason
 from core.store.coordination import outbox
 from core.store.coordination.outbox import OutboxRow
-from core.store.database.connections import CONNECTION_ERRORS, Database
-from core.store.errors import DatabaseBusy
+from core.store.database.connections import Database
 
 log = structlog.get_logger()
 
 # Longer than one call, and renewed before each: a killed process blocks its row no longer than this.
 LEASE = timedelta(seconds=15)
 MAX_BACKOFF = 300.0  # seconds
-DATABASE_ERRORS = (*CONNECTION_ERRORS, DatabaseBusy)
-"""What is raised while the database is away, locked or cannot be written: nothing is wrong with the row."""
 
 
 class LeaseTakenOver(Exception):
@@ -69,7 +66,7 @@ class OutboxConsumer:
             return outbox.reschedule(connection, row, until, str(failure), failure.counts_as_attempt)
 
     def reschedule_after_outage(self, row: OutboxRow, error: BaseException) -> bool:
-        """Make the row due again after one of `DATABASE_ERRORS`, which is raised again while the database is away: the
+        """Make the row due again after an error of the database, which is raised again while the database is away: the
         job then fails, and the outage is logged for the whole process."""
         return self.reschedule(row, RetryLater(f"the database: {format_reason(error)}"))
 

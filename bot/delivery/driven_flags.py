@@ -9,8 +9,9 @@ from typing import Any
 import structlog
 
 from bot.actuators.flag_system import FlagSystem, OpenFlagSystem
-from bot.delivery.consumer import DATABASE_ERRORS, LeaseTakenOver, OutboxConsumer
+from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
 from bot.outbound.errors import PermanentFailure, RetryLater
+from bot.process.outage import DATABASE_ERRORS
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
 from core.rollout.plans.plan import DrivenFlag

@@ -9,12 +9,13 @@ import structlog
 from slack_sdk import WebClient
 
 from bot.delivery import message_lookup
-from bot.delivery.consumer import DATABASE_ERRORS, LeaseTakenOver, OutboxConsumer
+from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
 from bot.delivery.message_renderer import MessageRenderer, load_row_event
 from bot.delivery.picture_upload import upload_pictures
 from bot.delivery.slack_api import SlackApi
 from bot.outbound.errors import PermanentFailure, RetryLater
 from bot.process.block_support import BlockSupport
+from bot.process.outage import DATABASE_ERRORS
 from bot.rendering import wording
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.charts import fallback

@@ -42,13 +42,13 @@ from bot.http.webhooks import receive_complaints
 from bot.http.webhooks.signatures import HelpDesk
 from bot.log_output.log_lines import LogPrinter
 from bot.process.client_positions import ClientPositions
+from bot.process.outage import DATABASE_ERRORS
 from bot.process.page_links import PageLinks
 from bot.process.process_state import ProcessStatus, StandaloneStatus
 from core.flags.document import DocumentEncoder
 from core.flags.snapshot import Snapshot
 from core.rollout.refusal import Refused
 from core.service.service import RolloutService
-from core.store.database.connections import CONNECTION_ERRORS
 from core.store.errors import DatabaseBusy
 from core.telemetry.prices import PriceTable, load_built_in_prices
 
@@ -226,7 +226,7 @@ def _add_error_handlers(
         hint = "Send the request again, with the same Idempotency-Key."
         return build_problem(503, "unavailable", why, hint, headers={"Retry-After": "1"})
 
-    for kind in (DatabaseBusy, *CONNECTION_ERRORS):
+    for kind in DATABASE_ERRORS:
         api.exception_handler(kind)(answer_unavailable)
 
     @api.exception_handler(Exception)

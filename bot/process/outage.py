@@ -13,6 +13,8 @@ from core.store.errors import DatabaseBusy
 log = structlog.get_logger()
 
 REPEAT_LOG_AFTER = 60.0  # seconds
+DATABASE_ERRORS = (*CONNECTION_ERRORS, DatabaseBusy)
+"""What is raised while the database is away, locked or cannot be written."""
 
 
 class DatabaseOutage:
@@ -28,7 +30,7 @@ class DatabaseOutage:
 
     def record_failure(self, error: BaseException, job: str = "") -> bool:
         """Note a failed query. True if the database is unavailable, which is logged at most once a minute."""
-        if not isinstance(error, (*CONNECTION_ERRORS, DatabaseBusy)):
+        if not isinstance(error, DATABASE_ERRORS):
             return False
         now = self._elapsed()
         with self._lock:
