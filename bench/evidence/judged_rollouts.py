@@ -23,7 +23,7 @@ from starlette.testclient import TestClient
 from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort
 from bot.http.app import build_asgi_app
-from bot.jobs import anchor_rounds
+from bot.jobs.judging import anchor_rounds
 from core.flags.snapshot import Snapshot
 from core.rollout import commands as c
 from core.rollout.context import Actor

@@ -15,7 +15,7 @@ from bench.measuring import databases, peak_memory, rollouts
 from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort
 from bench.program.verdict import Users
-from bot.jobs.source_pulls import SourcePuller
+from bot.jobs.pulling.source_pulls import SourcePuller
 from core.flags.evaluation import evaluate
 from core.rollout.serving import exposure
 from core.rollout.state.model import RolloutState

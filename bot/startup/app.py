@@ -15,7 +15,7 @@ from bot.delivery import messages
 from bot.http import app as http_app
 from bot.http.clients.change_streams import ChangeStreams
 from bot.jobs import policy_file
-from bot.jobs.answered_models import AnsweredModels
+from bot.jobs.models.answered_models import AnsweredModels
 from bot.log_output.log_setup import configure_logging
 from bot.process.block_support import BlockSupport
 from bot.process.client_positions import ClientPositions

@@ -9,8 +9,6 @@ from slack_sdk import WebClient
 
 from bot.delivery import code_reverts, driven_flags, messages
 from bot.jobs import (
-    anchor_rounds,
-    answer_judging,
     complaint_checks,
     conversation_ends,
     flag_checks,
@@ -20,8 +18,9 @@ from bot.jobs import (
     upkeep,
     workspace_messages,
 )
-from bot.jobs.retirement_watch import RetirementWatch
-from bot.jobs.source_pulls import SourcePuller
+from bot.jobs.judging import anchor_rounds, answer_judging
+from bot.jobs.models.retirement_watch import RetirementWatch
+from bot.jobs.pulling.source_pulls import SourcePuller
 from bot.judges.http_judge import HttpJudge
 from bot.process.block_support import BlockSupport
 from bot.process.flip_confirmation import FlipConfirmer

@@ -11,7 +11,7 @@ import pytest
 from bot.commands import run_verb
 from bot.commands.parsing import grammar
 from bot.commands.request import CommandContext
-from bot.jobs import anchor_rounds, answer_judging
+from bot.jobs.judging import anchor_rounds, answer_judging
 from bot.judges.http_judge import HttpJudge
 from bot.outbound.client import OutboundClient
 from bot.rendering.charts import plain_text

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.jobs import answer_judging
+from bot.jobs.judging import answer_judging
 from bot.judges.http_judge import HttpJudge
 from bot.outbound.client import OutboundClient
 from bot.rendering.numbers import noticed_words

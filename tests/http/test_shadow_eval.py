@@ -12,7 +12,8 @@ import pytest
 from bot.commands import run_verb
 from bot.commands.parsing import grammar
 from bot.commands.request import CommandContext
-from bot.jobs import answer_judging, upkeep
+from bot.jobs import upkeep
+from bot.jobs.judging import answer_judging
 from bot.judges.http_judge import HttpJudge
 from bot.outbound.client import OutboundClient
 from bot.rendering.charts import plain_text

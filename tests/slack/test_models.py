@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
-from bot.jobs.answered_models import AnsweredModels
-from bot.jobs.retirement_watch import RetirementWatch
+from bot.jobs.models.answered_models import AnsweredModels
+from bot.jobs.models.retirement_watch import RetirementWatch
 from bot.outbound.client import OutboundClient
 from core.rollout.serving import exposure
 

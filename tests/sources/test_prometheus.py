@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
-from bot.jobs.source_pulls import SourcePuller
+from bot.jobs.pulling.source_pulls import SourcePuller
 from bot.rendering.numbers.detectability import unknown_unit_words
 from bot.sources.prometheus.increases import find_increases
 from bot.sources.prometheus.queries import read_history, read_series

@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from bot.jobs.source_pulls import SourcePuller
+from bot.jobs.pulling.source_pulls import SourcePuller
 from core.judging.model.evidence import CellKey, EvidenceSums
 from core.rollout import commands as c
 from core.rollout.state.model import RolloutState

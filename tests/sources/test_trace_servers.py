@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bot.cli.root import app
-from bot.jobs.source_pulls import SourcePuller
+from bot.jobs.pulling.source_pulls import SourcePuller
 from core.judging.model.evidence import CellKey
 from core.rollout import commands as c
 from core.store.database.connections import Database

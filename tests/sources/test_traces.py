@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bot.jobs.source_pulls import SourcePuller
+from bot.jobs.pulling.source_pulls import SourcePuller
 from core.flags.snapshot import Variant
 from core.judging.model.evidence import CellKey
 from core.rollout import commands as c

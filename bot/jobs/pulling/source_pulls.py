@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 from sqlalchemy import Connection
 
-from bot.jobs.trace_pulls import PulledTraces
+from bot.jobs.pulling.trace_pulls import PulledTraces
 from bot.outbound.transport import ResolveHost, resolve_host
 from bot.sources.errors import SourceFailure
 from bot.sources.prometheus.pull import pull_counters

@@ -1,0 +1,1 @@
+"""Jobs that have answers judged, and judges checked."""

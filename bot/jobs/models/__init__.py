@@ -1,0 +1,1 @@
+"""Jobs about models: which one answered, and which are switched off."""

@@ -1,0 +1,1 @@
+"""Jobs that pull metrics and traces from where a team keeps them."""
