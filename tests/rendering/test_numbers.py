@@ -29,7 +29,9 @@ def seen(words: Any, story: Any, **changes: Any) -> LatestNumbers:
 
 def test_metrics_in_numbers(words: Any, story: Any) -> None:
     rollout = story.running().now
-    assert plain_text.render_text(metrics.render_technical(rollout, seen(words, story), "", "", "now")) == snapshot("""\
+    assert plain_text.render_text(
+        metrics.render_technical(rollout, seen(words, story), "", "", "now", words.zone)
+    ) == snapshot("""\
 Watching: R-118 support-tone, nothing looks wrong in 4 measures; errors not known yet.
 What                          Verdict                        New      Now      Difference (95 % range)  Would notice
 Answers that pass our checks  Better (limit: drops by 2 pp)  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)    a drop of 2.5 pp
@@ -37,6 +39,7 @@ Cost per request              Fine (limit: rises by 15 %)    $0.0121  $0.0139  -
 Slow responses (slowest 5 %)  Fine (limit: exceeds 4000 ms)  2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)   –
 Declined to answer            Fine (limit: rises by 1 pp)    1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)    a rise of 0.6 pp
 Not known yet: errors (not measured).
+At this traffic, this would show: a drop of 2 pp in answers that pass our checks by Tue 24 Nov 21:15 CET.
 + 1 no data
 [ Explain ] [ Segments ]
 as of now · ranges stay valid however often you look · R-118\
@@ -46,11 +49,12 @@ as of now · ranges stay valid however often you look · R-118\
 def test_one_metric_in_numbers(words: Any, story: Any) -> None:
     rollout = story.running().now
     assert plain_text.render_text(
-        metrics.render_technical(rollout, seen(words, story), "eval_pass_rate", "", "now")
+        metrics.render_technical(rollout, seen(words, story), "eval_pass_rate", "", "now", words.zone)
     ) == snapshot("""\
 Fine so far: R-118 support-tone, 1 measure checked.
 What                          Verdict                        New     Now     Difference (95 % range)  Would notice
 Answers that pass our checks  Better (limit: drops by 2 pp)  93.2 %  92.4 %  +0.8 pp (-0.4 … +2.1)    a drop of 2.5 pp
+At this traffic, this would show: a drop of 2 pp in answers that pass our checks by Tue 24 Nov 21:15 CET.
 `eval_pass_rate` · requests 1,980 new, 37,600 current · could notice a drop of >= 2.5 pp · could still be as bad as -0.4 pp · at this traffic a change as large as the limit would be noticed in about 3.2 h
 [ Explain ] [ Segments ]
 as of now · ranges stay valid however often you look · R-118\
@@ -68,7 +72,7 @@ def test_a_signal_is_called_one(words: Any, story: Any) -> None:
 def test_metrics_of_one_segment(words: Any, story: Any) -> None:
     rollout = story.running().now
     assert plain_text.render_text(
-        metrics.render_technical(rollout, seen(words, story), "", "Language=DE", "now")
+        metrics.render_technical(rollout, seen(words, story), "", "Language=DE", "now", words.zone)
     ) == snapshot("""\
 Fine so far: R-118 support-tone, only Language=DE, 1 measure checked.
 What                 Verdict                                              New    Now    Difference (95 % range)  Would notice
@@ -76,7 +80,9 @@ People asking again  Slightly worse, within limit (limit: rises by 1 pp)  9.8 % 
 [ Explain ]
 as of now · ranges stay valid however often you look · R-118\
 """)
-    nothing = plain_text.render_text(metrics.render_technical(rollout, seen(words, story), "", "language=xx", "now"))
+    nothing = plain_text.render_text(
+        metrics.render_technical(rollout, seen(words, story), "", "language=xx", "now", words.zone)
+    )
     assert nothing == snapshot("""\
 Not enough data: nothing has been measured for R-118 support-tone where language=xx.
 Segments with data: language=en, language=de, language=sv.\
@@ -106,7 +112,7 @@ as of now · R-118 · whom to ask: @dana\
 def test_notes_are_told_under_the_metrics(words: Any, story: Any) -> None:
     rehearsed = replace(words.finding, limit_text="rises by 1 pp (dry run)")
     told = plain_text.render_text(
-        metrics.render_technical(story.running().now, seen(words, story, notes=(rehearsed,)), "", "", "now")
+        metrics.render_technical(story.running().now, seen(words, story, notes=(rehearsed,)), "", "", "now", words.zone)
     )
     assert "Dry run, would have fired (rises by 1 pp): Declined to answer: 6.4 % new vs 1.9 % now" in told
 
@@ -125,9 +131,9 @@ def test_what_is_only_watched_is_not_said_to_be_a_limit(words: Any, story: Any) 
     told = seen(words, story, measures=(watched,))
     assert (
         "limit"
-        not in plain_text.render_text(metrics.render_technical(story.running().now, told, "", "", "now")).split(
-            "ranges stay valid"
-        )[0]
+        not in plain_text.render_text(
+            metrics.render_technical(story.running().now, told, "", "", "now", words.zone)
+        ).split("ranges stay valid")[0]
     )
     explained = plain_text.render_text(
         explain.render_technical(story.now, told, "output_tokens", (), words.zone, "now")
@@ -138,7 +144,7 @@ def test_what_is_only_watched_is_not_said_to_be_a_limit(words: Any, story: Any) 
 
 def test_nothing_measured_is_said_as_such(words: Any, story: Any) -> None:
     rollout, empty = story.running().now, seen(words, story, measures=(), segments=(), segments_checked=0)
-    assert metrics.render_technical(rollout, empty, "", "", "never").text == snapshot(
+    assert metrics.render_technical(rollout, empty, "", "", "never", words.zone).text == snapshot(
         "Not enough data: nothing has been measured yet for R-118 support-tone."
     )
     assert segments.render_technical(rollout, empty, "never").text == snapshot(

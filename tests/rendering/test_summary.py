@@ -13,6 +13,7 @@ from bot.rendering.charts import plain_text
 from bot.rendering.messages import approval, card, summary
 from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.messages.notices import follow_up
+from bot.rendering.numbers.detectability import verdict_times
 from core.judging.model import verdict as v
 
 
@@ -120,6 +121,50 @@ def test_it_is_said_when_more_is_known(words: Any, story: Any) -> None:
     evidence = story.running().evidence(measures=measures)
     told = plain_text.render_text(summary.render(story.now, evidence, story.later(hours=2).at, words.zone))
     assert "Not known yet: quality (in about " in told
+    by_when = "At this traffic, this would show: a drop of 2 pp in answers that pass our checks by Wed 25 Nov"
+    assert by_when in told
+    assert by_when in plain_text.render_text(card.render(story.happen(evidence).now, words.zone))
+
+
+@pytest.mark.parametrize(
+    "decided",
+    [
+        {"word": "Worse"},
+        {"cleared": True},
+        {"n_canary": 100_000, "n_control": 2_000_000},  # a change of that size would have been noticed
+        {"role": "watch"},
+        {"implied": True},
+    ],
+)
+def test_no_time_is_said_of_what_is_decided(words: Any, story: Any, decided: dict[str, Any]) -> None:
+    open_ = {"n_canary": 200, "n_control": 4000, "needed": 4.6, "role": "rollback", "harm": "less", "amount": 0.02}
+    told = {"limit_text": "drops by 2 pp", "canary": 0.92, "control": 0.92, "error": 0.02, "word": "Fine"}
+    quality = words.measure("eval_pass_rate", "Answers that pass our checks", **{**open_, **told})
+    rollout = story.running().now
+    at = story.later(hours=2).at
+    assert verdict_times.describe_verdict_times(rollout, (quality,), at, words.zone)
+    assert not verdict_times.describe_verdict_times(rollout, (replace(quality, **decided),), at, words.zone)
+    for verdict in (v.Cleared(), v.RollBack(findings=(words.finding,)), v.Hold(findings=(words.finding,))):
+        evidence = story.evidence(verdict, measures=(quality,))
+        assert "At this traffic" not in plain_text.render_text(summary.render(rollout, evidence, at, words.zone))
+
+
+def test_the_soonest_times_come_first_and_years_are_no_dates(words: Any, story: Any) -> None:
+    open_ = {
+        "n_canary": 200,
+        "n_control": 4000,
+        "needed": 4.6,
+        "role": "rollback",
+        "limit_text": "changes",
+        "word": "Fine",
+    }
+    levels = {"canary": 0.1, "control": 0.1}
+    wide = words.measure("refusal_rate", "Declined to answer", amount=0.05, harm="more", **open_, **levels)
+    narrow = words.measure("eval_pass_rate", "Answers that pass", amount=0.001, harm="less", **open_, **levels)
+    rollout, at = story.running().now, story.later(hours=2).at
+    said = wording.to_plain_text(verdict_times.describe_verdict_times(rollout, (narrow, wide), at, words.zone))
+    assert said.startswith("At this traffic, these would show: a rise of 5 pp in declined to answer by Tue 24 Nov")
+    assert said.endswith("a drop of 0.1 pp in answers that pass only after more than 90 days.")
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,11 @@ class _Numbers:
 
 def _answer_metrics(parsed: ParsedCommand, context: CommandContext) -> Message:
     sight = _gather_numbers(parsed, context)
-    metric = parsed.args[0] if parsed.args else ""
-    render = metrics.render_plain if sight.in_plain_words else metrics.render_technical
-    return render(sight.rollout, sight.latest_numbers, metric, parsed.flags.get("segment", ""), sight.as_of)
+    metric, segment = parsed.args[0] if parsed.args else "", parsed.flags.get("segment", "")
+    if sight.in_plain_words:
+        return metrics.render_plain(sight.rollout, sight.latest_numbers, metric, segment, sight.as_of)
+    zone = context.service.cached_world().policy.timezone
+    return metrics.render_technical(sight.rollout, sight.latest_numbers, metric, segment, sight.as_of, zone)
 
 
 def _answer_segments(parsed: ParsedCommand, context: CommandContext) -> Message:

@@ -8,6 +8,7 @@ from bot.rendering import wording
 from bot.rendering.charts import svg as drawing
 from bot.rendering.neighbours import shared_words
 from bot.rendering.numbers import measure_rows, segments, technical_words
+from bot.rendering.numbers.detectability import verdict_times
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.verdict import Finding, Measure
 from core.rollout.concurrency import shared_parts
@@ -51,7 +52,7 @@ class MetricChart:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutNumbers:
     """All numbers of one page. `unjudged` are segments with too few requests, each with its count on the new
-    version."""
+    version; `when` says by what time more is known, empty where all is decided."""
 
     rows: tuple[MeasureRow, ...]
     charts: tuple[MetricChart, ...]
@@ -59,10 +60,12 @@ class RolloutNumbers:
     unjudged: tuple[str, ...]
     checked: int
     notes: tuple[str, ...]
+    when: str
 
 
 def build_numbers(service: RolloutService, rollout: Rollout, latest: LatestNumbers) -> RolloutNumbers:
     """Prepare the latest numbers for a page; `rollout` must be in the stage that they were measured in."""
+    zone = service.cached_world().policy.timezone
     judged = [m for m in segments.sort_worst_first(latest.segments) if m.word not in measure_rows.UNJUDGED_WORDS]
     small = [
         m
@@ -76,6 +79,7 @@ def build_numbers(service: RolloutService, rollout: Rollout, latest: LatestNumbe
         unjudged=tuple({m.segment: f"{m.segment} ({wording.format_count(m.n_canary)})" for m in small}.values()),
         checked=latest.segments_checked,
         notes=tuple(_format_note(x) for x in latest.notes),
+        when=wording.to_plain_text(verdict_times.describe_verdict_times(rollout, latest.measures, latest.at, zone)),
     )
 
 

@@ -11,7 +11,7 @@ from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.messages.audience import conversation_words, holdout_words, layer_words, stratum_words
 from bot.rendering.neighbours import neighbour_words
 from bot.rendering.numbers import eval_words, judge_words, segments, tester_words
-from bot.rendering.numbers.detectability import blind_spot_words, known_areas, unknown_unit_words
+from bot.rendering.numbers.detectability import blind_spot_words, known_areas, unknown_unit_words, verdict_times
 from bot.rendering.sentences import driven_words, headline
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Cleared, Continue, NoControl
@@ -82,6 +82,12 @@ def _format_state_lines(
         lines.append(f"{_summarize_evidence(canary_part)} · {requests}{control_part} · {_as_of(rollout, zone, newer)}")
         if canary_part.segments:
             lines.append(segments.format_summary(canary_part.segments, canary_part.segments_checked))
+        if isinstance(canary_part.verdict, Continue) and (
+            when := verdict_times.describe_verdict_times(
+                rollout, canary_part.measures, newer[1] if newer is not None else rollout.evidence_at, zone
+            )
+        ):
+            lines.append(when)
         if blind_spots := blind_spot_words.format_current_blind_spots(rollout):
             lines.append(blind_spots)
         if unknown := unknown_unit_words.format_unknown_units(rollout.measures):

@@ -19,7 +19,7 @@ from bot.rendering.numbers import (
     soft_error_words,
     technical_words,
 )
-from bot.rendering.numbers.detectability import blind_spot_words, known_areas, unknown_unit_words
+from bot.rendering.numbers.detectability import blind_spot_words, known_areas, unknown_unit_words, verdict_times
 from bot.rendering.numbers.latest_numbers import detection_power
 from bot.rendering.sentences import headline
 from core.judging.model import verdict as v
@@ -78,6 +78,9 @@ def render(
                 for x in (
                     _explain_verdict(rollout, evidence, at),
                     known_areas.describe_open(rollout, evidence.measures, at) if _is_healthy(evidence.verdict) else "",
+                    verdict_times.describe_verdict_times(rollout, evidence.measures, at, zone)
+                    if _is_undecided(evidence.verdict)
+                    else "",
                     blind_spot_words.format_blind_spots(blind_spot_words.select_open(rollout, evidence)),
                     unknown_unit_words.format_unknown_units(evidence.measures),
                 )
@@ -197,6 +200,11 @@ def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, at: datet
 
 def _is_healthy(verdict: v.Verdict) -> bool:
     return isinstance(verdict, v.Cleared | v.NoControl | v.Continue)
+
+
+def _is_undecided(verdict: v.Verdict) -> bool:
+    """Whether more traffic can still tell more: neither a limit is broken nor is every one shown to hold."""
+    return isinstance(verdict, v.Continue | v.TooEarly)
 
 
 def _describe_certainty(evidence: EvidenceRecorded) -> tuple[str, str]:

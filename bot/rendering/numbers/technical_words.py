@@ -86,13 +86,18 @@ def format_noticed_change(measure: Measure, power: Power) -> str:
 
 
 def _format_noticed(measure: Measure, power: Power, least: str) -> str:
-    if power.noticeable is None:
-        return ""
+    return "" if power.noticeable is None else _format_change(measure, power.noticeable, least)
+
+
+def format_limit_change(measure: Measure) -> str:
+    """A change as large as the limit: `a drop of 2 pp`; empty for a fixed limit, which is no change."""
+    return "" if measure.absolute or measure.amount is None else _format_change(measure, measure.amount, "")
+
+
+def _format_change(measure: Measure, size: float, least: str) -> str:
     word = {"more": "a rise of", "less": "a drop of", "either": "a change of"}[harm_direction(measure)]
     beyond = " beyond the limit" if measure.absolute else ""
-    return (
-        f"{word} {least}{wording.format_magnitude(power.noticeable, measure.unit, relative=measure.relative)}{beyond}"
-    )
+    return f"{word} {least}{wording.format_magnitude(size, measure.unit, relative=measure.relative)}{beyond}"
 
 
 def format_worst_case(measure: Measure, power: Power) -> str:

@@ -5,7 +5,7 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import notes
 from bot.rendering.numbers import measure_rows, plain_words, segments, technical_words
-from bot.rendering.numbers.detectability import known_areas, unknown_unit_words
+from bot.rendering.numbers.detectability import known_areas, unknown_unit_words, verdict_times
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.verdict import Measure
 from core.rollout.state.model import Rollout
@@ -15,7 +15,9 @@ MAX_ROWS = 20
 MAX_SENTENCES = 12
 
 
-def render_technical(rollout: Rollout, latest: LatestNumbers, metric: str, segment: str, as_of: str) -> Message:
+def render_technical(
+    rollout: Rollout, latest: LatestNumbers, metric: str, segment: str, as_of: str, zone: str
+) -> Message:
     """A table of every measure (or one metric, or one segment) against control; `as_of` is a formatted time."""
     chosen = _select_measures(latest, metric, segment)
     if not chosen:
@@ -28,6 +30,7 @@ def render_technical(rollout: Rollout, latest: LatestNumbers, metric: str, segme
                 x
                 for x in (
                     "" if metric or segment else known_areas.describe_open(rollout, chosen, latest.at),
+                    "" if segment else verdict_times.describe_verdict_times(rollout, chosen, latest.at, zone),
                     unknown_unit_words.format_unknown_units(chosen),
                     measure_rows.summarize_rest(chosen, max_rows=MAX_ROWS),
                     *_format_details(rollout, chosen, metric, latest),
