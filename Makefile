@@ -14,7 +14,7 @@ RUNS ?= 4000
 LOOKS ?= 1000
 HISTORIES ?= 400
 
-.PHONY: demo test test-clickhouse test-traces trial setup check check-static format bench bench-peers bench-warehouse calibrate field lock
+.PHONY: demo test test-clickhouse test-warehouses test-traces trial setup check check-static format bench bench-peers bench-warehouse calibrate field lock
 
 setup: $(STAMP)
 
@@ -42,6 +42,11 @@ trial: setup
 test-clickhouse: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/clickhouse.lock
 	$(BIN)/python -m pytest --inline-snapshot disable tests/sources -k clickhouse $(ARGS)
+
+# Compiles what BigQuery and Snowflake are asked with their own dialects (an environment of its own: they need an older
+# protobuf), and compares it with what is written down.
+test-warehouses: setup .venv-warehouses/.installed
+	$(BIN)/python -m pytest --inline-snapshot disable tests/sources/test_hosted_warehouses.py $(ARGS)
 
 # The tests of pulling traces from a real MLflow and a real Phoenix, and of moving an alias in MLflow's registry, each
 # server in an environment of its own (some two GB).

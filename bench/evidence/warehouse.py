@@ -1,7 +1,7 @@
 """Rows of requests that stay in a warehouse, pulled to a verdict, beside the same requests sent as observations."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +16,8 @@ from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort
 from bench.program.verdict import Users
 from bot.jobs.pulling.source_pulls import SourcePuller
+from bot.sources.sql.connection import SourceConnection
+from bot.sources.sql.statements import Statement
 from core.flags.evaluation import evaluate
 from core.rollout.serving import exposure
 from core.rollout.state.model import RolloutState
@@ -65,18 +67,18 @@ class Warehouse:
 
 def measure(effort: Effort) -> Iterator[Figure]:
     """DuckDB in a file, and ClickHouse's engine in this process where it is installed; the workspace is on SQLite."""
-    pushed = _push_for(effort)
+    pushed, sent = _push_for(effort)
     yield Figure(name="a million observations sent, to the committed sums", ours=pushed, unit="CPU-s")
     for engine, build in _ENGINES.items():
         if engine == "ClickHouse" and find_spec("chdb") is None:
             print(" (ClickHouse is not installed: make bench-warehouse)", end="", flush=True)
             continue
         with databases.folder() as folder, connect(databases.sqlite(folder)) as database:
-            yield from _pull(effort.warehouse_rows, engine, build, database, folder, pushed)
+            yield from _pull(effort.warehouse_rows, engine, build, database, folder, pushed, sent)
 
 
 def _pull(
-    rows: int, engine: str, build: "BuildWarehouse", database: Database, folder: Path, pushed: float
+    rows: int, engine: str, build: "BuildWarehouse", database: Database, folder: Path, pushed: float, sent: float
 ) -> Iterator[Figure]:
     service = RolloutService(database)
     begun = rollouts.now() - SERVED_FOR
@@ -88,7 +90,8 @@ def _pull(
         )
         resident = peak_memory.reset_peak()
         wall, cpu = time.perf_counter(), time.process_time()
-        puller.pull_due(rollouts.now())
+        with _count_bytes() as answers:
+            puller.pull_due(rollouts.now())
         cpu = time.process_time() - cpu
         evaluation.evaluate_rollout(service, rollout.id, rollouts.now(), every=timedelta(seconds=10))
         wall = time.perf_counter() - wall
@@ -110,14 +113,40 @@ def _pull(
         better="less",
     )
     yield Figure(name=f"memory of a pull, the engine included, {of}", ours=peak, unit="MB", better="less")
+    yield Figure(
+        name=f"bytes that come back, against those sent, {of}",
+        ours=sum(answers) / 1e6,
+        unit="MB",
+        peer=sent * rows / 1e6,
+        better="less",
+    )
+
+
+@contextmanager
+def _count_bytes() -> Iterator[list[int]]:
+    """The bytes of each answer that a source gives, every value written as text."""
+    found: list[int] = []
+    fetch = SourceConnection.fetch
+
+    def count(source: SourceConnection, statement: Statement, most: int) -> Sequence[Any]:
+        rows = fetch(source, statement, most)
+        found.append(sum(len(str(value)) for row in rows for value in row))
+        return rows
+
+    SourceConnection.fetch = count  # type: ignore[method-assign]
+    try:
+        yield found
+    finally:
+        SourceConnection.fetch = fetch  # type: ignore[method-assign]
 
 
 ENOUGH_ROWS = 100_000
 """With as many, refusals that triple cannot be missed."""
 
 
-def _push_for(effort: Effort) -> float:
-    """CPU-seconds in which a million observations are read, placed and committed, without HTTP."""
+def _push_for(effort: Effort) -> tuple[float, float]:
+    """CPU-seconds in which a million observations are read, placed and committed, without HTTP; bytes of one of
+    them."""
     with databases.folder() as folder, connect(databases.sqlite(folder)) as database:
         service = RolloutService(database)
         rollouts.begin(service)
@@ -128,7 +157,8 @@ def _push_for(effort: Effort) -> float:
             began = time.process_time()
             for body in bodies:
                 users.send(body, PUSHED)
-            return (time.process_time() - began) * 1e6 / (PUSHED * len(bodies))
+            count = PUSHED * len(bodies)
+            return (time.process_time() - began) * 1e6 / count, sum(map(len, bodies)) / count
         finally:
             users.leave()
 

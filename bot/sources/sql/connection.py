@@ -17,6 +17,7 @@ from bot.outbound.addresses import is_public
 from bot.outbound.transport import CallRefused, HostUnresolved, ResolveHost, find_allowed_addresses, resolve_host
 from bot.sources.errors import SourceFailure
 from bot.sources.sql.engines import CLICKHOUSE, DUCKDB, POSTGRES, SQLITE, SqlEngine, to_microseconds
+from bot.sources.sql.hosted_engines import BIGQUERY, SNOWFLAKE, explain_bigquery, open_bigquery, open_snowflake
 from bot.sources.sql.statements import Statement
 
 CONNECT_TIMEOUT = 10  # seconds
@@ -78,12 +79,16 @@ class SourceConnection:
         try:
             if self.engine is POSTGRES:
                 self._connection.exec_driver_sql(f"SET LOCAL statement_timeout = {ceil(left * 1000)}")
+            elif self.engine is SNOWFLAKE:
+                self._connection.exec_driver_sql(f"ALTER SESSION SET STATEMENT_TIMEOUT_IN_SECONDS = {ceil(left)}")
             if watchdog is not None:
                 watchdog.start()
             yield
         except DBAPIError as error:
             if time.monotonic() - began >= left or getattr(error.orig, "sqlstate", "") == "57014":
                 raise SourceFailure("it takes longer than its timeout") from None
+            if self.engine is BIGQUERY:
+                raise explain_bigquery(str(error.orig)) from None
             raise explain_failure(error) from None
         finally:
             if watchdog is not None:
@@ -201,6 +206,10 @@ def _create_engine(
                 return create_engine(
                     file, poolclass=NullPool, enable_from_linting=False, connect_args={"check_same_thread": False}
                 ), SQLITE
+            case "bigquery":
+                return open_bigquery(url, timeout), BIGQUERY
+            case "snowflake":
+                return open_snowflake(url, timeout), SNOWFLAKE
     except (NoSuchModuleError, ImportError):
         raise SourceFailure(
             f"the driver of {backend} is not installed: pip install 'rampart[{_EXTRAS.get(backend, backend)}]'",
@@ -301,6 +310,8 @@ def _prepare(connection: Connection, kind: SqlEngine, timeout: float) -> None:
         raw.create_function("rampart_moment", 1, to_microseconds, deterministic=True)
         raw.create_function("ceil", 1, ceil, deterministic=True)
         connection.exec_driver_sql("PRAGMA query_only = ON")
+    elif kind is SNOWFLAKE:
+        connection.exec_driver_sql("ALTER SESSION SET TIMEZONE = 'UTC'")
 
 
 def _hash_text(text: str | None) -> str | None:

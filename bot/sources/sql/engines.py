@@ -42,7 +42,8 @@ class SqlEngine:
         return case((value <= 0, lowest), (place < lowest, lowest), else_=place)
 
 
-def _to_double(value: Expression, is_boolean: bool) -> Expression:
+def to_double(value: Expression, is_boolean: bool) -> Expression:
+    """The column as a number; 0 and 1 for false and true."""
     return cast(cast(value, Integer), Double) if is_boolean else cast(value, Double)
 
 
@@ -58,7 +59,7 @@ POSTGRES = SqlEngine(
     name="postgresql",
     hash_text=lambda text: func.encode(func.sha256(func.convert_to(text, "UTF8")), "hex").collate("C"),
     to_text=lambda value: cast(value, String),
-    to_number=_to_double,
+    to_number=to_double,
     to_moment=_as_is,
     bind_moment=_bind_utc,
     count_characters=func.char_length,
@@ -70,7 +71,7 @@ DUCKDB = SqlEngine(
     name="duckdb",
     hash_text=func.sha256,
     to_text=lambda value: cast(value, String),
-    to_number=_to_double,
+    to_number=to_double,
     to_moment=_as_is,
     bind_moment=_bind_utc,
     count_characters=func.length,
