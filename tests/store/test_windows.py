@@ -280,3 +280,19 @@ def test_right_after_a_step_a_unit_counts_but_tells_nothing_of_the_split(databas
             observation_sums.add_observations(connection, [replace(placed, counts_for_split=splits)])
         with database.reading() as connection:
             assert observation_sums.load_sums(connection, "R-1").first_exposures == units
+
+
+def test_a_batch_reads_by_keys_however_much_is_stored(sqlite_database, noon):
+    record(sqlite_database, list(some(200, noon)))
+    later = [replace(one, stage=2, earlier_cohorts=(0, 1)) for one in some(200, noon)]
+    said = []
+    with sqlite_database.writing_outside_log() as connection:
+        driver = connection.connection.driver_connection
+        driver.set_trace_callback(said.append)
+        observation_sums.add_observations(connection, [*later, *some(50, noon)])
+        driver.set_trace_callback(None)
+        asked = [one for one in said if one.startswith("WITH asked")]
+        steps = [row[3] for one in asked for row in driver.execute(f"EXPLAIN QUERY PLAN {one}")]
+    found = [one for one in steps if "exposure" in one or "cell" in one]
+    assert len(found) == 2, "who was compared already, and the cells so far"
+    assert all(one.startswith("SEARCH") for one in found), found

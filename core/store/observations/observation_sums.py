@@ -37,6 +37,9 @@ SET_ASIDE = pulled_sums.SET_ASIDE
 _ROWS = 100
 _MOVED_ARM = "moved"
 """Stored in place of an arm: how many more units were last seen in the canary than were first seen there."""
+_ASKED_FIRST = "WHERE rollout = in_rollout AND stage = in_stage"
+"""After a CROSS JOIN: each row that is asked for is then found by its key. For `(a, b) IN (VALUES …)` SQLite would read
+the whole table."""
 _UNIT_TYPES = ("text", "int", "bigint", "text")
 _KEY_TYPES = ("text", "int", "text", "text", "text")
 
@@ -153,7 +156,9 @@ def _drop_earlier_cohorts(
         wanted, parameters = _build_row_source(connection, ("text", "int", "bigint"), units)
         rows = fetch_all(
             connection,
-            f"SELECT rollout, unit_hash FROM exposure WHERE (rollout, stage, unit_hash) IN ({wanted})",  # noqa: S608
+            f"WITH asked (in_rollout, in_stage, asked_unit) AS ({wanted})"  # noqa: S608
+            f" SELECT rollout, unit_hash FROM asked CROSS JOIN exposure {_ASKED_FIRST}"
+            " AND unit_hash = asked_unit",
             parameters,
         )
         known.update((row[0], row[1]) for row in rows)
@@ -362,8 +367,9 @@ def _load_cells(connection: Connection, keys: Sequence[_Key]) -> dict[_Key, tupl
     wanted, parameters = _build_row_source(connection, _KEY_TYPES, keys)
     rows = fetch_all(
         connection,
-        "SELECT rollout, stage, arm, segment, metric, buckets, histogram FROM cell"  # noqa: S608
-        f" WHERE (rollout, stage, arm, segment, metric) IN ({wanted})",
+        f"WITH asked (in_rollout, in_stage, of_arm, of_segment, of_metric) AS ({wanted})"  # noqa: S608
+        " SELECT rollout, stage, arm, segment, metric, buckets, histogram"
+        f" FROM asked CROSS JOIN cell {_ASKED_FIRST} AND arm = of_arm AND segment = of_segment AND metric = of_metric",
         parameters,
     )
     return {(row[0], row[1], row[2], row[3], row[4]): (row[5], row[6]) for row in rows}
