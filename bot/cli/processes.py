@@ -11,6 +11,7 @@ import typer
 
 from bot.cli import session
 from bot.sandbox.traffic import SCENARIOS
+from core.files.templates import TEMPLATES
 
 Port = Annotated[int | None, typer.Option(help="Port to listen on (default: PORT, or 8300).")]
 
@@ -92,17 +93,26 @@ def migrate(
 
 
 def demo(
-    scenario: Annotated[str, typer.Option(help=f"{', '.join(SCENARIOS)}.")] = "refusals",
+    scenario: Annotated[
+        str | None, typer.Option(help=f"{', '.join(SCENARIOS)}; refusals, or healthy with a template.")
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(help=f"Play the whole plan of a template: {', '.join(TEMPLATES)}.")
+    ] = None,
     headless: Annotated[bool, typer.Option(help="Print everything said in Slack, and exit when it is over.")] = False,
-    speed: Annotated[float, typer.Option(help="How much faster than real time the rollout's clock runs.")] = 30.0,
+    speed: Annotated[
+        float | None,
+        typer.Option(help="How much faster than real time the rollout's clock runs: 30, or as a template needs it."),
+    ] = None,
     port: Annotated[int, typer.Option(help="Port of the page with the sandbox Slack.")] = 8300,
 ) -> None:
     """Watch a rollout happen, with a Slack for the laptop, the bot, and an AI feature with simulated users."""
-    from bot.demo import play
+    from bot.demo import play, template_plays
 
+    chosen = scenario or ("healthy" if template is not None else "refusals")
     try:
-        ended_well = play.run_scenario(scenario, headless=headless, speed=speed, port=port)
-    except play.UnknownScenario as unknown:
+        ended_well = play.run_scenario(chosen, headless=headless, speed=speed, port=port, template=template)
+    except (play.UnknownScenario, template_plays.UnknownTemplate) as unknown:
         print(unknown, file=sys.stderr)
         raise SystemExit(2) from None
     raise SystemExit(0 if ended_well else 1)

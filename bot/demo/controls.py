@@ -38,6 +38,12 @@ class DemoControls:
         if self.is_over:
             self.stop.set()
 
+    def run_at(self, speed: float) -> None:
+        """From now on this is the normal pace, as many times as fast as real time."""
+        if speed != self._speed:
+            self._speed = speed
+            self._apply()
+
     def end_for_good(self) -> None:
         """Stop the current play, and begin no other."""
         self.is_over = True

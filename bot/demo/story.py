@@ -10,6 +10,9 @@ from typing import TypeVar
 
 from bot.demo.controls import DemoControls
 from bot.demo.fast_clock import FastClock
+from bot.demo.people import TemplatePeople
+from bot.demo.template_plays import ORDINARY_SPEED, TemplatePlay
+from bot.demo.template_users import TemplateUsers
 from bot.demo.users import SURFACE, Round, SimulatedUsers
 from bot.rendering.sentences import demo_narration
 from bot.sandbox import traffic
@@ -27,6 +30,7 @@ from core.store.coordination import outbox
 
 GIVE_UP_AFTER = timedelta(hours=4)  # of the rollout's clock
 PATIENCE = timedelta(minutes=30)  # of the rollout's clock, which Lee leaves the approval to others
+LENGTHS = 4  # of the plan of a template, until it is given up
 FILE = "first-rollout.yaml"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 T = TypeVar("T")
@@ -39,14 +43,23 @@ class _Stopped(Exception):
 class Demonstration:
     """Plays the people and users of the demonstration, through the same interfaces that real ones use."""
 
-    def __init__(self, program: Program, sandbox: Sandbox, controls: DemoControls, clock: FastClock, url: str) -> None:
+    def __init__(
+        self,
+        program: Program,
+        sandbox: Sandbox,
+        controls: DemoControls,
+        clock: FastClock,
+        url: str,
+        play: TemplatePlay | None = None,
+    ) -> None:
+        self.play = play
         self.scenario = controls.scenario
         self.url = url
         self._controls = controls
         self._program = program
         self._sandbox = sandbox
         self._clock = clock
-        self._finished = threading.Event()
+        self._finished, self._is_over = threading.Event(), threading.Event()  # of everything, of the first rollout
         self._lee_approves_at: datetime | None = None  # by the rollout's clock; None while Lee waits for nobody
         self._round = Round(rollout="R-1", scenario=self.scenario, old_version="v42")
 
@@ -70,19 +83,25 @@ class Demonstration:
 
     def _play(self, *, stay: bool) -> None:
         """From applying the files to the end of the rollout, with user traffic all the while."""
-        users = SimulatedUsers(self.url, self._clock, lambda: self._round)
         threads = [
             threading.Thread(target=self._narrate, name="narrator", daemon=True),
-            threading.Thread(target=users.send_until, args=(self._finished,), name="users", daemon=True),
+            threading.Thread(target=self._send_traffic, kwargs={"stay": stay}, name="users", daemon=True),
         ]
         try:
             self._apply_files("surface.yaml", (EXAMPLES / "surface.yaml").read_text(encoding="utf-8"))
             self._sandbox.act_as("mia").type_command(f"/rollout subscribe {SURFACE} as marketing", "#marketing")
-            self._apply_files(FILE, (EXAMPLES / FILE).read_text(encoding="utf-8"))
+            if self.play is not None and self.play.policy:
+                self._apply_files("policy.yaml", self.play.policy)
+            text = self.play.file if self.play is not None else (EXAMPLES / FILE).read_text(encoding="utf-8")
+            self._apply_files(FILE, text)
             for thread in threads:
                 thread.start()
-            self._act_for_people()
+            if self.play is not None:
+                self._act_through(self.play)
+            else:
+                self._act_for_people()
             self._wait_until(lambda: self._get_rollout().state in TERMINAL_STATES)
+            self._is_over.set()
             self._wait_until(self._is_settled)
             if stay:
                 self._begin_another()
@@ -91,9 +110,26 @@ class Demonstration:
             return
         finally:
             self._finished.set()
+            self._is_over.set()
             for thread in threads:
                 if thread.is_alive():
                     thread.join()
+
+    def _send_traffic(self, *, stay: bool) -> None:
+        """The users of the first rollout and, if there is one, of the one after it."""
+        if self.play is not None:
+            read_snapshot = self._program.snapshot_server.snapshot
+            users = TemplateUsers(
+                self.url,
+                self._clock,
+                self.play,
+                self._round,
+                read_snapshot=read_snapshot,
+                read_rollout=self._get_rollout,
+            )
+            users.send_until(self._is_over)
+        if self.play is None or stay:
+            SimulatedUsers(self.url, self._clock, lambda: self._round).send_until(self._finished)
 
     def _apply_files(self, name: str, text: str) -> str:
         """Hand in a file as Dana; the name of what it is about."""
@@ -147,19 +183,35 @@ class Demonstration:
         if isinstance(early, SandboxMessage):
             self._sandbox.act_as("ana").click(early, "Start then")
 
+    def _act_through(self, play: TemplatePlay) -> None:
+        """From the plan to its end: whatever is asked of people, at the speed that leaves them the time for it."""
+        people = TemplatePeople(self._sandbox, self.url, play, is_harmless=self.scenario in traffic.HARMLESS_SCENARIOS)
+
+        def is_over() -> bool:
+            rollout = self._get_rollout()
+            self._controls.run_at(play.choose_speed(rollout))
+            people.act(rollout)
+            if not play.policy and (asked := people.find_request(rollout)) is not None:
+                self._approve(asked)
+            return rollout.state in TERMINAL_STATES
+
+        self._wait_until(is_over)
+        self._controls.run_at(ORDINARY_SPEED)
+
     def _approve(self, approval: SandboxMessage) -> None:
-        """As Lee; after a while only, if whoever is at the page wants to do it themselves."""
-        asked_at = self._clock()
+        """As Lee; after a while only, if whoever is at the page wants to do it themselves. The second one is Sam."""
+        asked_at, patience = self._clock(), PATIENCE / ORDINARY_SPEED * self._clock.speed
 
         def has_lee_waited() -> bool:
             waits = self._controls.approves_self
-            self._lee_approves_at = asked_at + PATIENCE if waits else None
-            return not waits or self._clock() >= asked_at + PATIENCE
+            self._lee_approves_at = asked_at + patience if waits else None
+            return not waits or self._clock() >= asked_at + patience
 
         self._wait_until(lambda: self._is_decided() or has_lee_waited())
         self._lee_approves_at = None
-        if not self._is_decided():
-            self._sandbox.act_as("lee").click(approval, "Approve")
+        for person in ("lee", "sam"):
+            if not self._is_decided():
+                self._sandbox.act_as(person).click(approval, "Approve")
         self._wait_until(self._is_approved_or_over)
 
     def _is_decided(self) -> bool:
@@ -198,7 +250,7 @@ class Demonstration:
 
         How long is measured by the rollout's clock, which waits for the users: a busy machine only takes longer.
         """
-        give_up = self._clock() + GIVE_UP_AFTER
+        give_up = self._clock() + (GIVE_UP_AFTER if self.play is None else LENGTHS * self.play.length)
         while not (value := condition()):
             if self._controls.stop.wait(0.05) or self._clock() > give_up:
                 raise _Stopped

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -71,9 +71,10 @@ class Visitor:
     language: str
     plan: str
     internal: bool
+    opted_in: bool
 
     @property
-    def context(self) -> dict[str, str]:
+    def context(self) -> dict[str, str | bool]:
         """The flag evaluation context that an application would send."""
         domain = "example.com" if self.internal else "mail.test"
         return {
@@ -81,19 +82,26 @@ class Visitor:
             "email": f"{self.unit}@{domain}",
             "language": self.language,
             "plan": self.plan,
+            "internal": self.internal,
+            "opt_in": self.opted_in,
         }
 
 
 def generate_visitors(rng: random.Random, count: int) -> Iterator[Visitor]:
     """Draw `count` visitors from 40,000 users with fixed traits, 2 % of them internal."""
     for _ in range(count):
-        number = rng.randrange(USERS)
-        yield Visitor(
-            unit=f"user-{number}",
-            language=LANGUAGES[number % len(LANGUAGES)],
-            plan=PLANS[number % len(PLANS)],
-            internal=number % 50 == 0,
-        )
+        yield build_visitor(rng.randrange(USERS))
+
+
+def build_visitor(number: int) -> Visitor:
+    """One of the 40,000 users, numbered from 0, with their fixed traits; a tenth have opted in to new versions."""
+    return Visitor(
+        unit=f"user-{number}",
+        language=LANGUAGES[number % len(LANGUAGES)],
+        plan=PLANS[number % len(PLANS)],
+        internal=number % 50 == 0,
+        opted_in=number % 10 == 1,
+    )
 
 
 def build_observation(
@@ -139,15 +147,16 @@ def simulate_requests(
     count: int,
     evaluate: Callable[[Visitor], tuple[str, str]],
     old_version: str,
+    visitors: Sequence[Visitor] | None = None,
 ) -> list[dict[str, object]]:
     """Simulate `count` requests and return their observations; `evaluate` returns (variant, version) for a visitor.
 
-    Versions other than `old_version` show the scenario's behaviour.
+    Versions other than `old_version` show the scenario's behaviour. Only `visitors` come, or everybody.
     """
     _, changed = SCENARIOS[scenario]
     language, own = LANGUAGE_OVERRIDES.get(scenario, ("", changed))
     observations = []
-    for visitor in generate_visitors(rng, count):
+    for visitor in generate_visitors(rng, count) if visitors is None else rng.choices(visitors, k=count):
         variant, version = evaluate(visitor)
         behaviour = CONTROL_BEHAVIOUR if version == old_version else own if visitor.language == language else changed
         observations.append(build_observation(rng, visitor, variant, behaviour, at))

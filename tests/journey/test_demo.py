@@ -4,14 +4,24 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from bot.demo import template_plays
 from bot.demo.controls import list_controls
+from bot.demo.story import EXAMPLES
 from bot.sandbox.control import Sandbox
 from bot.sandbox.traffic import HARMLESS_SCENARIOS
+from core.files.checks import check_files
+from core.files.kinds.surface_file import surface_from_file
+from core.files.read_file import parse_file
+from core.files.templates import TEMPLATES
+from core.rollout.plans.policy import DEFAULT_POLICY
+from core.rollout.state.surface import evolve
 from tests.journey.processes import ROLLOUT, environment, run
+from tests.trials.length import pick
 
 WITHIN = 60_000  # milliseconds; simulated minutes pass in it
 
@@ -30,6 +40,36 @@ def test_refusals_are_taken_back() -> None:
 def test_a_healthy_change_reaches_everyone() -> None:
     assert "healthy" in HARMLESS_SCENARIOS
     assert "R-1 is done; everyone gets v43" in plays("healthy")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("template", pick(("emergency-fix",), tuple(TEMPLATES)))
+def test_a_template_is_played_to_its_end(template: str) -> None:
+    told = plays("healthy", template=template)
+    assert "R-1 is done; everyone gets v43" in told
+    assert "it is on hold" not in told
+
+
+@pytest.mark.slow
+def test_harm_in_the_time_of_a_template_is_taken_back() -> None:
+    assert "R-1 is rolled_back; everyone gets v42" in plays("refusals", template="emergency-fix")
+
+
+def test_an_unknown_template_is_answered_with_those_there_are() -> None:
+    told = run("demo", "--headless", "--template", "prompt-standart")
+    assert told.returncode == 2
+    assert 'There is no template "prompt-standart"' in told.stderr
+    assert all(name in told.stderr for name in TEMPLATES)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_the_file_of_a_template_is_in_order_and_its_time_leaves_people_a_minute(name: str) -> None:
+    play = template_plays.prepare(name, None)
+    surface = evolve(None, surface_from_file(parse_file((EXAMPLES / "surface.yaml").read_text(), "surface.yaml")))
+    found = check_files.check(parse_file(play.file, "template.yaml"), surface, DEFAULT_POLICY, None)
+    assert [one.message for one in found if one.is_error] == []
+    assert timedelta(minutes=1) * play.people_speed < DEFAULT_POLICY.approval_expires
+    assert play.length / play.speed <= timedelta(minutes=2)
 
 
 @pytest.mark.browser
@@ -140,8 +180,10 @@ def demonstration() -> Iterator[str]:
         process.communicate(timeout=30)
 
 
-def plays(scenario: str) -> str:
-    told = run("demo", "--headless", "--scenario", scenario, "--speed", "600")  # time waits for the users
+def plays(scenario: str, template: str = "") -> str:
+    """What it prints. Time waits for the users, so it may run as fast as one likes."""
+    pace = pick(("--speed", "1000" if template else "600"), () if template else ("--speed", "600"))
+    told = run("demo", "--headless", "--scenario", scenario, *(("--template", template) if template else ()), *pace)
     assert told.returncode == 0, told.stdout + told.stderr
     assert "Traceback" not in told.stderr
     return told.stdout

@@ -19,10 +19,11 @@ from core.store.database.connections import connect
 from core.store.log.event_log import StoredEvent
 from core.store.schema import migrations
 from tests.trials.length import pick
-from tests.trials.working_year import REAL_TIME, ZONE, WorkingYear
+from tests.trials.working_year import REAL_TIME, ZONE, Habits, WorkingYear
 
 BEGINS = datetime(2027, 3, 15, 6, 0, tzinfo=UTC)  # a Monday; summer time begins two weeks later
 SURFACES, LENGTH = pick((2, timedelta(weeks=3)), (200, timedelta(weeks=52)))
+HABITS = pick(Habits(), Habits(busy=0.0007, sparse=True))  # all the time, or each feature one and a half times a year
 SEED = pick(17, 16)  # in which much happens even where it is short
 
 
@@ -31,7 +32,7 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkingYear]:
     with connect(f"sqlite:///{tmp_path_factory.mktemp('year')}/rollout.db") as database:
         migrations.migrate(database)
         service = RolloutService(database, real_time=lambda: REAL_TIME)
-        year = WorkingYear(service, surfaces=SURFACES, begins=BEGINS, seed=SEED)
+        year = WorkingYear(service, surfaces=SURFACES, begins=BEGINS, seed=SEED, habits=HABITS)
         year.work(BEGINS + LENGTH)
         yield year
 

@@ -1,6 +1,7 @@
 """A company at work: many AI features, every template, people who come late, freezes, clock changes, and harm."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -46,6 +47,8 @@ LIMITS = [
     {"metric": "latency_p95", "exceeds": "6000ms"},
 ]
 REQUESTS = 150  # an hour, of those who are compared
+PARTS_OF_A_STAGE = 4  # where looks are sparse, a stage is looked at so often in its least time
+WAITS = timedelta(hours=4)  # where looks are sparse: between two of a rollout that waits for somebody
 PEOPLE = tuple(
     (f"user-{n}", {"targetingKey": f"user-{n}", "internal": n % 50 == 0, "opt_in": n % 10 == 1}) for n in range(4_000)
 )
@@ -64,18 +67,33 @@ class Tried:
     patience: dict[str, datetime] = field(default_factory=dict)  # when somebody gets round to something
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """What a company is like. With `sparse` looks a long stage is attended to every few hours, at most every twelve."""
+
+    templates: Sequence[str] = tuple(TEMPLATES)
+    busy: float = 0.15  # the chance, in an hour of work, that somebody begins to change an AI feature
+    harms: float = 0.3  # the share of new versions that do harm
+    odd: float = 0.002  # the chance, whenever a rollout is attended to, that a customer finds something odd
+    slowness: float = 1.0  # of people
+    sparse: bool = False
+    most_at_once: int = 300  # requests between two looks
+
+
 class WorkingYear:
     """The company. `work(until)` lets time pass by hours; everything comes from the seed."""
 
-    def __init__(self, service: RolloutService, *, surfaces: int, begins: datetime, seed: int) -> None:
-        self.service, self.at = service, begins
+    def __init__(self, service: RolloutService, *, surfaces: int, begins: datetime, seed: int, habits: Habits) -> None:
+        self.service, self.at, self._habits = service, begins, habits
+        self._attended: dict[str, tuple[int, datetime]] = {}  # which stage of each rollout was attended to when
         self.chance = np.random.default_rng(seed)
         self.surfaces = [f"feature-{number}" for number in range(surfaces)]
         self.tried: dict[str, Tried] = {}
         self.digests: list[str] = []
         self.refusals: list[str] = []
         self._sent = 0
-        self._compared: dict[tuple[str, int], list[tuple[str, FlagAnswer]]] = {}  # who is, in the stage served last
+        self._compared: dict[str, tuple[int, list[tuple[str, FlagAnswer]]]] = {}  # who is, in the current stage
+        self._snapshot: exposure.CachedSnapshot | None = None
         self._confirmer = FlipConfirmer(service, elapsed=lambda: 0.0)
         self._apply(POLICY)
         for name in self.surfaces:
@@ -87,7 +105,8 @@ class WorkingYear:
             self.at += STEP
             self._plan_something()
             for rollout in self.service.load_world().open_rollouts:
-                self._attend(rollout.id)
+                if (since := self._time_since_attended(rollout)) is not None:
+                    self._attend(rollout.id, since)
             self._confirm()
             workspace_messages.queue_weekly_digest(self.service, self.at)
             self._deliver()
@@ -99,15 +118,29 @@ class WorkingYear:
             return
         busy = {one.plan.surface for one in self.service.load_world().open_rollouts}
         for name in self.surfaces:
-            if name in busy or self.chance.random() > 0.15:
+            if name in busy or self.chance.random() > self._habits.busy:
                 continue
-            template = str(self.chance.choice([*TEMPLATES]))
-            is_harmful = bool(self.chance.random() < 0.3)
+            template = str(self.chance.choice(self._habits.templates))
+            is_harmful = bool(self.chance.random() < self._habits.harms)
             applied = self._apply(self._write_rollout(name, template))
             self.tried[applied] = Tried(template, is_harmful)
 
-    def _attend(self, rollout_id: str) -> None:
-        """What people, users and the program do about one open rollout in this hour."""
+    def _time_since_attended(self, rollout: Rollout) -> timedelta | None:
+        """How long ago it was attended to, at most half a day; None if that is not long enough to do it again."""
+        every = STEP
+        if self._habits.sparse and rollout.is_under_way:
+            every = WAITS
+        if self._habits.sparse and rollout.state is RolloutState.RUNNING:
+            every = min(max(rollout.current_stage.min_hold / PARTS_OF_A_STAGE, STEP), timedelta(hours=12))
+        stage, at = self._attended.get(rollout.id, (rollout.stage_index, self.at - STEP))
+        since = self.at - at if stage == rollout.stage_index else STEP
+        if stage == rollout.stage_index and since < every:
+            return None
+        self._attended[rollout.id] = (rollout.stage_index, self.at)
+        return min(since, timedelta(hours=12))
+
+    def _attend(self, rollout_id: str, since: timedelta) -> None:
+        """What people, users and the program do about one open rollout in the time `since` they last did."""
         rollout, tried = self._find(rollout_id), self.tried[rollout_id]
         if rollout.request is not None and self._gets_round(tried, f"approve {rollout.request.request}", hours=20):
             for lead in LEADS:
@@ -121,7 +154,7 @@ class WorkingYear:
         if self._find(rollout_id).state is RolloutState.ON_HOLD:
             self._decide_hold(rollout_id, tried)
         self._pass_gate(rollout_id)
-        self._serve(rollout_id, tried)
+        self._serve(rollout_id, tried, min(int(REQUESTS * (since / STEP)), self._habits.most_at_once))
         evaluation.evaluate_rollout(self.service, rollout_id, self.at, every=STEP)
         rollout = self._find(rollout_id)
         index = rollout.stage_index
@@ -131,7 +164,7 @@ class WorkingYear:
             and self._gets_round(tried, "decide", hours=30)
         ):
             self._say(c.Decide(keep=not tried.is_harmful, reason="it is as good on what matters"), rollout_id)
-        if self.chance.random() < 0.002:
+        if self.chance.random() < self._habits.odd:
             self._say(c.RollBack(reason="a customer found something odd"), rollout_id, SUPPORT)
 
     def _decide_hold(self, rollout_id: str, tried: Tried) -> None:
@@ -161,19 +194,22 @@ class WorkingYear:
         processes.report_alive(self.service.database, "web-1", "web", position, REAL_TIME + timedelta(seconds=2))
         self._confirmer.confirm_pending(self.at)
 
-    def _serve(self, rollout_id: str, tried: Tried) -> None:
-        """An hour of requests of those who are compared, reported as an application does it."""
+    def _serve(self, rollout_id: str, tried: Tried, requests: int) -> None:
+        """So many requests of those who are compared, reported as an application does it."""
         rollout = self._find(rollout_id)
         if not rollout.percent:
             return
-        snapshot = exposure.build_snapshot(self.service.load_world())
+        world = self.service.load_world()
+        self._snapshot = exposure.build_cached_snapshot(world, self._snapshot)
+        snapshot = self._snapshot.snapshot
         flags = snapshot.surfaces[rollout.plan.surface]
-        if (stage := (rollout_id, rollout.stage_index)) not in self._compared:
+        stage, compared = self._compared.get(rollout_id, (-1, []))
+        if stage != rollout.stage_index:
             answers = [(unit, choose_answer(flags, unit, context)) for unit, context in PEOPLE]
-            self._compared = {stage: [one for one in answers if one[1].variant is not Variant.STABLE]}
-        compared = self._compared[stage]
+            compared = [one for one in answers if one[1].variant is not Variant.STABLE]
+            self._compared[rollout_id] = (rollout.stage_index, compared)
         items = []
-        for index in self.chance.integers(0, len(compared), REQUESTS).tolist():
+        for index in self.chance.integers(0, len(compared), requests).tolist():
             unit, answer = compared[index]
             harm = tried.is_harmful and answer.version.name == rollout.plan.to_version
             draw = self.chance.random
@@ -213,7 +249,9 @@ class WorkingYear:
 
     def _gets_round(self, tried: Tried, what: str, *, hours: float) -> bool:
         """Whether the time has come that somebody needs until they do this."""
-        due = tried.patience.setdefault(what, self.at + timedelta(hours=float(self.chance.exponential(hours))))
+        due = tried.patience.setdefault(
+            what, self.at + timedelta(hours=float(self.chance.exponential(hours * self._habits.slowness)))
+        )
         return self.at >= due
 
     def _find(self, rollout_id: str) -> Rollout:

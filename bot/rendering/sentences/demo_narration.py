@@ -6,6 +6,7 @@ from typing import assert_never
 from bot.rendering import wording
 from bot.rendering.sentences import headline
 from core.rollout.decisions import gating
+from core.rollout.plans.plan import GATE_KINDS
 from core.rollout.state.model import Rollout, RolloutState
 
 BEFORE = (
@@ -78,7 +79,7 @@ def _planned(rollout: Rollout, left: _Left, *, yours: bool, lee_approves_at: dat
     if rollout.start is not None and gating.is_approved(rollout):
         percent = wording.format_percent(next((s.percent for s in rollout.plan.stages if s.has_exposure), 0.0))
         return (
-            f"{rollout.id} is approved and scheduled: the notices must be up for a minute of its clock first.",
+            f"{rollout.id} is approved and scheduled: the notices must be up for their time first.",
             f"It starts automatically {left.until(rollout.start)}: {percent} of the users get {version}.",
         )
     if rollout.request is not None and not gating.is_approved(rollout):
@@ -101,6 +102,11 @@ def _running(rollout: Rollout, left: _Left) -> tuple[str, str]:
         requests = wording.pluralize(round(rollout.evidence.canary_requests), "request")
         seen = f"; at the last look it had served {requests}"
     old, new = rollout.plan.from_version, rollout.plan.to_version
+    if rollout.current_stage.kind in GATE_KINDS:
+        return (
+            f"{rollout.id} is at the gate {rollout.current_stage.name}: no user gets {new} yet.",
+            "Results of an offline run, or a timed drill, open it; nothing grows before.",
+        )
     if rollout.percent >= 100:
         now = f"Everyone gets {new}{seen}; {old} is one click away."
     else:
