@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bench.calibration import counted, decision, hashed, margins
+from bench.calibration import counted, decision, hashed, levels, margins
 from bench.calibration.batches import batches, telling
 from bench.calibration.report import Result, heading
 from bench.calibration.traffic import SCENARIOS, Scenario
@@ -39,6 +39,9 @@ def _results(runs: int, looks: int, only: str, *, exact_only: bool) -> Iterator[
     for number, scenario in enumerate(SCENARIOS):
         if only in scenario.name:
             yield from _scenario(number, scenario, runs, looks, exact_only=exact_only)
+    for number, world in enumerate(levels.WORLDS):
+        if only in world.name and not exact_only:
+            yield from _levels(number, world, runs, looks)
     if only in MARGIN:
         yield from _margins(runs, looks)
     if only in DECISION:
@@ -67,6 +70,18 @@ def _scenario(number: int, scenario: Scenario, runs: int, looks: int, *, exact_o
         untempered = scenario.correlation and kernel == "exact"
         name = "exact, untempered (not used)" if untempered else kernel
         yield _result(scenario.name, name, runs, looks, alarms_of[kernel], judged=not untempered)
+
+
+def _levels(number: int, world: levels.LevelWorld, runs: int, looks: int) -> Iterator[Result]:
+    tell = telling(f"{world.name}, hash buckets", runs)
+    alarms = dict.fromkeys(levels.KERNELS, 0)
+    for size, chance in batches(runs, HASHED_BATCH, SEED, 300 + number):
+        found = levels.condemned(world, runs=size, looks=looks, chance=chance)
+        for kernel in alarms:
+            alarms[kernel] += int(found[kernel].sum())
+        tell(size)
+    for kernel, count in alarms.items():
+        yield _result(world.name, f"{'ratio' if world.is_ratio else 'means'}, {kernel}", runs, looks, count)
 
 
 def _margins(runs: int, looks: int) -> Iterator[Result]:

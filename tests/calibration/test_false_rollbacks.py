@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.calibration import binomial, counted, decision, hashed, margins
+from bench.calibration import binomial, counted, decision, hashed, levels, margins
 from bench.calibration.batches import batches
 from bench.calibration.report import Result, heading
 from bench.calibration.traffic import SCENARIOS
@@ -36,6 +36,16 @@ def test_requests_of_few_users_condemn_rarely_once_tempered_and_often_if_taken_a
     assert alarms["tempered"] <= MOST
     assert alarms["means"] <= MOST
     assert alarms["exact"] > MOST  # so that the simulation is known to see what tempering prevents
+
+
+@pytest.mark.parametrize("name", ["scores of users", "costs, sparse canary", "ratio, heavy users"])
+def test_levels_of_users_who_differ_rarely_condemn_what_does_no_harm(name):
+    world, runs = next(one for one in levels.WORLDS if one.name == name), pick(200, 1000)
+    parts = [
+        levels.condemned(world, runs=n, looks=pick(100, 288), chance=rng) for n, rng in batches(runs, 100, 20261204)
+    ]
+    for kernel in levels.KERNELS:
+        assert sum(part[kernel].sum() for part in parts) <= binomial.most_alarms(ALPHA, runs, chance=0.001)
 
 
 @pytest.mark.parametrize("side", ["greater", "less"])

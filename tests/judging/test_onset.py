@@ -1,12 +1,14 @@
 """The fast eye: a sudden change hours into a stage is found within minutes, though the average is still fine."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
+from core.judging.look.count_new import MIN_BATCH
 from core.judging.model.verdict import RollBack
-from tests.judging.conftest import TICK
+from tests.judging.conftest import CANARY, TICK
 from tests.trials.length import pick
 
 REFUSALS = Limit(
@@ -21,6 +23,12 @@ SLOWER = Limit(
 COST = Limit(
     metric="cost_per_request", kind=LimitKind.RISES_BY, amount=0.15, scale=LimitScale.RELATIVE, role=LimitRole.ROLLBACK
 )
+TOKENS = Limit(
+    metric="output_tokens", kind=LimitKind.DROPS_BY, amount=0.1, scale=LimitScale.RELATIVE, role=LimitRole.ROLLBACK
+)
+PASSES = Limit(
+    metric="eval_pass_rate", kind=LimitKind.DROPS_BY, amount=0.02, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
+)
 HARMLESS = {"continue", "cleared"}
 
 
@@ -31,6 +39,9 @@ HARMLESS = {"continue", "cleared"}
         (SLOW, {"latency": 2600}),
         (SLOWER, {"latency": 2600}),
         (COST, {"cost": 0.05}),
+        (COST, {"cost": 0.022}),
+        (TOKENS, {"tokens": 0.7}),
+        (PASSES, {"passes": 0.8}),
     ],
 )
 def test_a_step_after_three_hours_is_rolled_back_within_ten_minutes(world, traffic, limit, harm):
@@ -47,16 +58,51 @@ def test_a_step_after_three_hours_is_rolled_back_within_ten_minutes(world, traff
     average = next(m for m in here.look().measures if m.metric == limit.metric)
     if limit is REFUSALS:
         assert average.difference < limit.amount
+    if limit in (REFUSALS, TOKENS, PASSES):
         assert "in the last minutes" in verdict.findings[0].note
 
 
 def test_nothing_is_found_where_nothing_begins(world, traffic):
-    here = world((REFUSALS, SLOW, SLOWER, COST), seed=4)
+    here = world((REFUSALS, SLOW, SLOWER, COST, TOKENS, PASSES), seed=4)
     for _ in range(240):
         here.at += timedelta(seconds=50)
         here.serve(1500, traffic(), traffic())
         assert here.look().verdict.name in HARMLESS
     assert here.state.starts == 47
+
+
+@pytest.mark.parametrize(
+    ("limit", "harm"), [(TOKENS, {"tokens": 0.7}), (COST, {"cost": 0.022}), (PASSES, {"passes": 0.75})]
+)
+def test_where_a_minute_holds_few_requests_the_last_hour_tells(world, traffic, limit, harm):
+    here = world((limit,), users=3000)
+    here.stages = (replace(CANARY, canary_share=0.5),)
+    for _ in range(pick(240, 60)):  # eight hundred requests an hour
+        here.at += timedelta(minutes=5) - TICK
+        here.serve(67, traffic(), traffic())
+        assert here.look().verdict.name in HARMLESS
+    began = here.at
+    while here.look().verdict.name in HARMLESS:
+        here.at += timedelta(minutes=5) - TICK
+        here.serve(67, traffic(**harm), traffic())
+        assert here.at - began < timedelta(hours=2.5)
+    assert "in the last " in here.look().verdict.findings[0].note
+
+
+def test_readings_wait_until_both_arms_have_enough_and_none_is_lost(world, traffic):
+    here = world((TOKENS,), users=3000)
+    here.stages = (replace(CANARY, canary_share=0.5),)
+    here.serve(2000, traffic(), traffic())
+    here.look()  # knows where readings are cut
+    cell, seen = here.question.comparison_cell("output_tokens"), []
+    for _ in range(12):
+        here.serve(15, traffic(), traffic())
+        here.look()
+        seen += [one for one in here.looks[-1].steps if one.metric == cell]
+    assert 2 <= len(seen) < 12
+    assert all(min(one.canary_trials, one.control_trials) >= MIN_BATCH for one in seen)
+    total = here.state.get_total(CANARY.index, cell)
+    assert sum(one.canary_trials for one in seen) == total.canary_trials
 
 
 @pytest.mark.parametrize("hours", [36, 48, 24 * 30])

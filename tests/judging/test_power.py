@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from math import log
+from statistics import NormalDist
 
 import pytest
 
@@ -128,7 +129,7 @@ def test_a_control_that_never_failed_is_not_certain() -> None:
 @pytest.mark.parametrize(
     "unknown",
     [
-        replace(RATE, metric="latency_p95", unit="ms"),  # how many values lie near a quantile is not told
+        replace(RATE, metric="latency_p95", unit="ms"),  # as engines before 6 recorded it: no spread
         replace(RATE, weaker=True),  # no control is left
         replace(RATE, control=None),
         replace(RATE, n_control=0),
@@ -141,6 +142,47 @@ def test_a_control_that_never_failed_is_not_certain() -> None:
 def test_what_cannot_be_said_is_not_a_number(unknown: Measure) -> None:
     found = seen(unknown)
     assert (found.noticeable, found.decided_in) == (None, None)
+
+
+SLOW = replace(
+    RATE,
+    metric="latency_p95",
+    canary=2100.0,
+    control=2000.0,
+    difference=0.05,
+    unit="ms",
+    relative=True,
+    harm="more",
+    amount=0.15,
+    spread=0.5,
+)
+
+
+def test_a_quantile_is_planned_by_the_values_above_it() -> None:
+    # Of a log-normal law with that spread, so many lie above the old quantile once the new one is 15 % higher.
+    harmed = 1 - NormalDist().cdf(NormalDist().inv_cdf(0.95) - log(1.15) / 0.5)
+    trials = 2 * float(planning.canary_trials(0.05, harmed, canary_share=0.05, alpha=1 / 160))
+    waiting = seen(replace(SLOW, n_canary=500, n_control=9500))
+    assert waiting.decided_in is not None
+    assert waiting.decided_in / (6 * HOUR) == pytest.approx((trials - 500) / 500)
+    just = seen(replace(SLOW, n_canary=round(trials), n_control=19 * round(trials)))
+    assert just.noticeable == pytest.approx(0.15, rel=0.01)
+
+
+def test_the_wider_values_spread_the_larger_a_move_has_to_be() -> None:
+    narrow, wide = (seen(replace(SLOW, spread=spread)).noticeable for spread in (0.4, 0.8))
+    assert narrow is not None
+    assert wide is not None
+    assert log(1 + wide) / log(1 + narrow) == pytest.approx(2)
+
+
+def test_a_fixed_quantile_says_how_far_beyond_it_would_be_noticed() -> None:
+    fixed = seen(replace(SLOW, absolute=True, relative=False, amount=4000.0, canary=2100.0))
+    more = seen(replace(SLOW, absolute=True, relative=False, amount=4000.0, n_canary=20_000))
+    assert fixed.decided_in is None
+    assert fixed.noticeable is not None
+    assert more.noticeable is not None
+    assert 0 < more.noticeable < fixed.noticeable < 4000
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])

@@ -464,13 +464,31 @@ def test_errors_that_all_have_names_are_called_fine(world, traffic):
     assert (found.measures[0].word, found.measures[0].note) == ("Fine", "")
 
 
+def written_anew(judged):
+    """A judgement of an engine before 6 as JSON, without what came to it with 6 and was not known then."""
+    written = json.loads(record.to_json(judged))
+    assert [written["state"].pop(name) for name in ("lately", "variances")] == [{}, {}]
+    assert all(row.pop("spread") is None for row in (*written["measures"], *written["segments"]))
+    return written
+
+
+def test_what_engine_5_found_in_the_last_minutes_is_read_as_what_it_was():
+    kept = json.loads((Path(__file__).parent / "engine_5.json").read_text())
+    looked, judged = record.load_recorded_look(kept["look"]), record.load_judgement(kept["judgement"])
+    assert looked.engine == 5 != record.ENGINE_VERSION
+    assert judged.verdict.name == "roll_back"
+    assert "in the last minutes" in judged.verdict.findings[0].note
+    assert record.recorded_look_to_json(looked) == kept["look"]
+    assert written_anew(judged) == json.loads(kept["judgement"])
+
+
 def test_what_engine_3_recorded_is_read_as_what_it_was():
     kept = json.loads((Path(__file__).parent / "engine_3.json").read_text())
     looked, judged = record.load_recorded_look(kept["look"]), record.load_judgement(kept["judgement"])
     assert looked.engine == 3 != record.ENGINE_VERSION
     assert judged.verdict.name == "roll_back"
     assert record.recorded_look_to_json(looked) == kept["look"]
-    written, since = json.loads(record.to_json(judged)), ("split", "elsewhere")  # which came to the state after it
+    written, since = written_anew(judged), ("split", "elsewhere")  # which came to the state after it
     assert {name: written["state"].pop(name) for name in since} == {
         "split": {"since": {}, "found": None, "findings": 0},
         "elsewhere": {},
@@ -485,7 +503,7 @@ def test_what_engine_4_said_of_the_past_is_read_as_what_it_was():
     assert judged.verdict.name == "roll_back"
     assert judged.verdict.findings[0].note == "compared with the past: no control is left"
     assert record.recorded_look_to_json(looked) == kept["look"]
-    written, since = json.loads(record.to_json(judged)), ("readings", "design_effect")
+    written, since = written_anew(judged), ("readings", "design_effect")
     for baseline in written["state"]["baselines"].values():
         assert {name: baseline.pop(name) for name in since} == dict.fromkeys(since)  # not known then
     assert written == json.loads(kept["judgement"])

@@ -45,11 +45,7 @@ def test_what_only_the_catalogue_watches_has_no_more_weight_either(seen):
     here, sights = seen
     for position in filter(here.question.is_default_limit, range(len(here.question.criteria))):
         spent = [
-            sum(
-                exp(one.log_weight)
-                for one in sight.overall_terms(position)
-                if "in the last minutes" not in one.estimate.note
-            )
+            sum(exp(one.log_weight) for one in sight.overall_terms(position) if "in the last " not in one.estimate.note)
             for _, sight in sights
         ]
         assert total(spent) <= 1 + 1e-9

@@ -135,3 +135,29 @@ def test_a_skewed_cost_looked_at_fifty_times_rarely_raises_a_false_alarm():
             estimate, error = mean.contrast(canary, control)
             alarms |= mean.log_e_half_normal(estimate / error, (0.4 / error) ** 2) >= np.log(20)
     assert alarms.sum() <= 25  # 15 expected at the full 5 %; more than 25 has a chance of 1 in 200
+
+
+def test_a_batch_is_the_likelihood_ratio_of_a_normal_difference():
+    variance, effects = 0.8, np.array([0.1, 0.2])
+    found = mean.level_increments(
+        28.0, 20.0, 300.0, 200.0, variance=variance, effects=effects, side="less", ratio=1.1, shift=-0.05
+    )
+    error = np.sqrt(variance * (1 / 20 + 1.1**2 / 200))
+    difference = -(28 / 20 - 1.1 * 300 / 200 + 0.05)
+    assert found == pytest.approx(norm.logpdf(difference, effects, error) - norm.logpdf(difference, 0, error))
+
+
+def test_batches_without_harm_multiply_to_one_on_average():
+    rng = np.random.default_rng(5)
+    size, n = 20_000, 25
+    arms = [rng.normal(3.0, 1.0, (size, n)).sum(axis=1) for _ in range(2)]
+    full = np.full(size, float(n))
+    gains = mean.level_increments(arms[0], full, arms[1], full, variance=1.0, effects=[0.1, 0.2], side="greater")
+    assert np.exp(gains).mean(axis=0) == pytest.approx([1, 1], abs=0.02)
+    harmed = mean.level_increments(arms[0] + n * 0.2, full, arms[1], full, variance=1.0, effects=[0.2], side="greater")
+    assert harmed.mean() == pytest.approx(0.2**2 / 2 / (2 / n), rel=0.05)  # Wald's information for each batch
+
+
+@pytest.mark.parametrize(("canary", "control", "variance"), [(0.0, 9.0, 1.0), (9.0, 0.0, 1.0), (9.0, 9.0, 0.0)])
+def test_a_batch_without_an_arm_or_a_known_variance_says_nothing(canary, control, variance):
+    assert not mean.level_increments(9.0, canary, 9.0, control, variance=variance, effects=[1.0], side="less").any()

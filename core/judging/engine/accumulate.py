@@ -10,6 +10,7 @@ from core.judging.engine import e_processes
 from core.judging.engine.increments import compute_increments
 from core.judging.engine.past_levels import widen_baselines
 from core.judging.limits.limits import Limit, LimitScale
+from core.judging.look.count_new import level_cell
 from core.judging.look.look import Look
 from core.judging.model.evidence import CANARY, CATEGORY_PREFIX, CONTROL, EVERYONE, REQUESTS
 from core.judging.model.new_counts import NewCounts
@@ -30,6 +31,8 @@ NEGLIGIBLE_HARM = 0.1
 """Fraction of a mean's standard error at the opening of its gate, below which a typical harm is lost in the noise."""
 RECENT_HALF_LIFE = timedelta(minutes=5)
 """Half-life of the recent counts."""
+LATE_HALF_LIFE = timedelta(minutes=30)
+"""Half-life of the counts that `lately` holds: for traffic of which a few minutes are too little."""
 
 
 def advance_state(question: Question, look: Look, before: JudgingState) -> JudgingState:
@@ -48,7 +51,9 @@ def advance_state(question: Question, look: Look, before: JudgingState) -> Judgi
         categories=_advance_categories(question, look, before, current),
         thresholds=look.thresholds,
         taus=_freeze_taus(question, look, before),
-        recent=_update_recent(look, before),
+        recent=_update_recent(look, before.seen, before.recent, RECENT_HALF_LIFE),
+        lately=_update_recent(look, before.seen, before.lately, LATE_HALF_LIFE),
+        variances=_update_variances(question, look, current),
         effects={
             one.metric: one.design_effect for one in look.standings if _is_latest(question, one.since, one.segment)
         },
@@ -120,9 +125,28 @@ def _update_totals(question: Question, look: Look, before: JudgingState) -> Mapp
     return {key: totals[key] for key in sorted(totals)}
 
 
-def _update_recent(look: Look, before: JudgingState) -> Mapping[str, CountTotals]:
-    """Recent counts by metric name, decayed by `RECENT_HALF_LIFE` since the last look, plus those of this look."""
-    fade = 1.0 if before.seen is None else 0.5 ** max((look.at - before.seen) / RECENT_HALF_LIFE, 0.0)
+def _update_variances(question: Question, look: Look, current: JudgingState) -> Mapping[str, float]:
+    """Variance of one unit of weight of each mean and ratio, by cell, from the buckets of the latest stage so far.
+
+    Under no harm both arms vary alike: SE^2 = variance (1 / X_T + 1 / X_C). A cell keeps what is known of it until the
+    latest stage says more.
+    """
+    found, stage = dict(current.variances), max(question.compared_stages, default=-1)
+    for limit in question.limits:
+        if (cell := level_cell(question, limit)) is None or not is_gate_open(look, cell, stage):
+            continue
+        standing, total = look.find_comparison(cell, stage), current.get_total(stage, cell)
+        weights = total.canary_trials + total.control_trials
+        if standing is not None and standing.error and total.canary_trials > 0 and total.control_trials > 0:
+            found[cell] = standing.error**2 * total.canary_trials * total.control_trials / weights
+    return {cell: found[cell] for cell in sorted(found)}
+
+
+def _update_recent(
+    look: Look, seen: datetime | None, before: Mapping[str, CountTotals], half_life: timedelta
+) -> Mapping[str, CountTotals]:
+    """Recent counts by metric name, decayed since the last look, which was at `seen`, plus those of this look."""
+    fade = 1.0 if seen is None else 0.5 ** max((look.at - seen) / half_life, 0.0)
     recent = {
         name: CountTotals(
             canary_trials=was.canary_trials * fade,
@@ -130,7 +154,7 @@ def _update_recent(look: Look, before: JudgingState) -> Mapping[str, CountTotals
             control_trials=was.control_trials * fade,
             control_events=was.control_events * fade,
         )
-        for name, was in before.recent.items()
+        for name, was in before.items()
     }
     for step in look.steps:
         if step.segment != EVERYONE or step.metric.startswith(CATEGORY_PREFIX):

@@ -71,6 +71,8 @@ def _keys_of_increment(question: Question, gain: Increment) -> Iterator[_Key]:
 def _starting_stages(question: Question, gain: Increment) -> tuple[int, ...]:
     if gain.part == "clear":
         return (question.current,)
+    if gain.part == "level":
+        return ()  # only its onset is unknown
     if gain.part == "alone":
         return question.stages_without_control[:1]
     if gain.new_counts.segment != EVERYONE:
@@ -86,9 +88,11 @@ def _advance_onsets(
     """Advance the onset e-processes. Only overall increments count, divided by the design effect known before them."""
     added: dict[_Key, Array] = {}
     for gain in increments:
-        if gain.new_counts.segment == EVERYONE and gain.part in {"pair", "fixed", "tail"}:
-            key: _Key = (gain.limit, gain.side, -1, "onset", EVERYONE)
-            weakened = gain.log_components / before.effects.get(gain.cell, 1.0)
+        if gain.new_counts.segment == EVERYONE and gain.part in {"pair", "fixed", "tail", "level"}:
+            kind: EProcessKind = "late_level" if gain.part == "level" else "onset"
+            key: _Key = (gain.limit, gain.side, -1, kind, EVERYONE)
+            # The variance of a level is that of sums of buckets: it knows that requests of a unit are alike.
+            weakened = gain.log_components / (1.0 if gain.part == "level" else before.effects.get(gain.cell, 1.0))
             added[key] = weakened if key not in added else added[key] + weakened
     forget = (
         0.0
@@ -97,7 +101,7 @@ def _advance_onsets(
     )
     begins = onset.log_start_weight(starts) if starts > before.starts else None
     grown: dict[_Key, Array] = {}
-    for key in {**added, **{key: None for key in tracks if key[3] == "onset"}}:
+    for key in {**added, **{key: None for key in tracks if key[3] in {"onset", "late_level"}}}:
         known, gains = tracks.get(key), added.get(key)
         if known is None and begins is None:
             continue  # no onset is possible yet

@@ -8,7 +8,7 @@ import numpy as np
 from core.judging.limits.hypothesis import Hypothesis, build_harm_hypotheses, build_noninferiority_hypotheses
 from core.judging.limits.limits import Limit, LimitScale
 from core.judging.look import quantile_crossing
-from core.judging.look.count_new import exact_kernel_cell
+from core.judging.look.count_new import exact_kernel_cell, level_cell
 from core.judging.look.look import Look
 from core.judging.model.evidence import EVERYONE, REQUESTS
 from core.judging.model.new_counts import NewCounts
@@ -16,9 +16,11 @@ from core.judging.model.question import Question
 from core.judging.model.state import CountTotals, EProcessKind, JudgingState
 from core.metrics.catalogue import MetricKind
 from core.stats.input_checks import Array, Side
-from core.stats.sequential import proportion, rate
+from core.stats.sequential import mean, proportion, rate
 
 RATE_EDGE = 1e-6
+LEVEL_EFFECTS = (0.5, 1.0)
+"""Changes of a mean's or ratio's level that its fast test looks for, in multiples of tau: the limit, and twice it."""
 
 _Kernel = tuple[str, Side, float, float]  # name, side, ratio (or bound), shift
 
@@ -90,6 +92,7 @@ def _build_kernel_calls(
     current: JudgingState,
 ) -> Iterator[_KernelCall]:
     own = exact_kernel_cell(question, limit)
+    yield from _build_level_calls(question, position, limit, by_metric, before)
     for hypothesis in build_harm_hypotheses(limit):
         name = (
             quantile_crossing.crossing_name(position, hypothesis.side)
@@ -147,6 +150,27 @@ def _build_harm_call(
         new_counts,
         hypothesis.bound_ratio * baseline.least_harmful_level(side) + hypothesis.bound_shift,
     )
+
+
+def _build_level_calls(
+    question: Question, position: int, limit: Limit, by_metric: dict[str, list[NewCounts]], before: JudgingState
+) -> Iterator[_KernelCall]:
+    """The new readings of a mean or ratio, once its variance and typical harm are known from earlier looks."""
+    cell, tau = level_cell(question, limit), before.taus.get(str(position))
+    variance = before.variances.get(cell or "")
+    if cell is None or tau is None or variance is None:
+        return
+    for hypothesis in build_harm_hypotheses(limit):
+        for step in by_metric.get(cell, ()):
+            counts = (step.canary_events, step.canary_trials, step.control_events, step.control_trials)
+            yield _KernelCall(
+                limit=position,
+                side=hypothesis.side,
+                part="level",
+                new_counts=step,
+                kernel=("level", hypothesis.side, hypothesis.ratio, hypothesis.shift),
+                numbers=(*counts, variance, tau),
+            )
 
 
 def _build_noninferiority_call(
@@ -239,6 +263,11 @@ def _evaluate_kernel(kernel: _Kernel, numbers: Array) -> Array:
             return proportion.one_sample_increments(numbers[0], numbers[1], side=side, bound=ratio)
         case "rate":
             return rate.two_sample_increments(*numbers, side=side, ratio=ratio)
+        case "level":
+            effects = numbers[5][:, np.newaxis] * np.array(LEVEL_EFFECTS)
+            return mean.level_increments(
+                *numbers[:4], variance=numbers[4], effects=effects, side=side, ratio=ratio, shift=shift
+            )
     return proportion.two_sample_increments(
         *numbers[:4],
         earlier_successes=numbers[4],

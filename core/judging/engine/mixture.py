@@ -12,7 +12,7 @@ from core.judging.limits.hypothesis import Hypothesis, build_harm_hypotheses, is
 from core.judging.limits.limits import Limit
 from core.judging.look import quantile_crossing
 from core.judging.look.arm_comparison import ArmComparison
-from core.judging.look.count_new import exact_kernel_cell
+from core.judging.look.count_new import exact_kernel_cell, level_cell
 from core.judging.look.leave_one_out import (
     LeaveOneOut,
     remaining_share_against_bound,
@@ -23,6 +23,7 @@ from core.judging.look.look import CategorySpread, Look
 from core.judging.model.alpha_shares import (
     ANY_TIME,
     CAPPED,
+    LATE_LEVEL,
     TAIL,
     UNCAPPED,
     WITHOUT_CONTROL,
@@ -41,6 +42,7 @@ from core.stats.sequential import mean, proportion
 
 MIN_RECENT_TRIALS = 20
 """Recent canary trials below which there is no recent estimate."""
+_MINUTES, _HOUR = "in the last minutes", "in the last hour"
 
 _Key = tuple[int, Side, EProcessKind, int, str]
 
@@ -200,42 +202,72 @@ class EvidenceIndex:
         return robust_log_e_of_mean(whole, _log_e_of_difference(hypothesis, left.canary, left.control, left_error, tau))
 
     def _onset_terms(self, position: int, hypothesis: Hypothesis) -> Iterator[MixtureTerm]:
-        """The term for harm with an unknown onset, with the recent estimate."""
-        question, limit = self._question, self._question.criteria[position]
-        if limit.entry.is_average and (hypothesis.side == "less" or limit.is_absolute):
+        """The terms for harm with an unknown onset, with a recent estimate."""
+        limit, share = self._question.criteria[position], ANY_TIME * hypothesis.share
+        level = level_cell(self._question, limit)
+        if level is not None:
+            part = 1.0 if limit.entry.kind is MetricKind.RATIO or hypothesis.side == "less" else LATE_LEVEL
+            yield from self._onset_term(position, hypothesis, "late_level", level, share * part)
+            share *= 1 - part
+        if share <= 0 or (limit.entry.is_average and (hypothesis.side == "less" or limit.is_absolute)):
             return
-        components = self._components.get((position, hypothesis.side, "onset", -1, EVERYONE))
-        if components is None:
-            return
-        name = exact_kernel_cell(question, limit)
+        name = exact_kernel_cell(self._question, limit)
         if quantile_crossing.compares_quantiles(limit):
             # Judge by the values above quantile plus limit: beyond it if the canary has more of them than control.
             opposite: Side = "less" if hypothesis.side == "greater" else "greater"
             name = quantile_crossing.crossing_name(position, opposite, clear=True)
-        recent = self._state.recent.get(name or "")
-        if recent is None or recent.canary_trials < MIN_RECENT_TRIALS:
+        yield from self._onset_term(position, hypothesis, "onset", name or "", share)
+
+    def _onset_term(
+        self, position: int, hypothesis: Hypothesis, part: EProcessKind, name: str, share: float
+    ) -> Iterator[MixtureTerm]:
+        """The term of one e-process with an unknown onset, by the last minutes or the last hour: whichever says more.
+
+        Where traffic is sparse, minutes hold too little for an estimate that does not rest on one bucket. Both windows
+        only decide whether the evidence counts, so that choosing between them adds none.
+        """
+        components = self._components.get((position, hypothesis.side, part, -1, EVERYONE))
+        if components is None:
             return
+        windows = ((self._state.recent, _MINUTES), (self._state.lately, _HOUR))
+        found = [
+            self._onset_term_in_window(position, hypothesis, components, name, share, counts, words)
+            for of, words in windows
+            if (counts := of.get(name)) is not None and counts.canary_trials >= MIN_RECENT_TRIALS
+        ]
+        terms = [term for term in found if term is not None]
+        if terms:
+            yield max(terms, key=lambda term: (term.is_beyond_limit, term.log_e))
+
+    def _onset_term_in_window(
+        self,
+        position: int,
+        hypothesis: Hypothesis,
+        components: tuple[float, ...],
+        name: str,
+        share: float,
+        recent: CountTotals,
+        words: str,
+    ) -> MixtureTerm | None:
+        limit = self._question.criteria[position]
+        is_level = name == level_cell(self._question, limit)
         canary = recent.canary_events / recent.canary_trials
         control = recent.control_events / recent.control_trials if recent.control_trials else None
-        sight = self._recent_estimate(limit, recent, canary, control)
+        sight = self._recent_estimate(limit, recent, canary, control, words, is_level=is_level)
         if sight is None:
-            return
-        log_e, beyond = (
-            float(proportion.log_mean(components)),
-            self._is_recently_beyond(position, hypothesis, canary, control),
-        )
+            return None
+        log_e = float(proportion.log_mean(components))
+        beyond = self._is_recently_beyond(position, hypothesis, canary, control, is_level=is_level)
         if beyond and log_e > 0 and not quantile_crossing.compares_quantiles(limit):
-            loudest = self._excess_of_loudest_bucket(limit, name or "", hypothesis)
+            loudest = self._excess_of_loudest_bucket(limit, name, hypothesis)
             rest = canary - loudest / recent.canary_trials
             reference = control or 0.0
             if limit.is_absolute:
                 reference = limit.amount if limit.entry.quantile is None else 1 - limit.entry.require_quantile()
             part = (rest - reference) / (canary - reference) if canary != reference else 0.0
             log_e = robust_log_e(components, 1.0, LeaveOneOut(), part)
-            beyond = self._is_recently_beyond(position, hypothesis, rest, control)
-        yield MixtureTerm(
-            log_weight=log(ANY_TIME * hypothesis.share), log_e=log_e, is_beyond_limit=beyond, estimate=sight
-        )
+            beyond = self._is_recently_beyond(position, hypothesis, rest, control, is_level=is_level)
+        return MixtureTerm(log_weight=log(share), log_e=log_e, is_beyond_limit=beyond, estimate=sight)
 
     def _excess_of_loudest_bucket(self, limit: Limit, name: str, hypothesis: Hypothesis) -> float:
         """By how many events the loudest bucket of the current stage exceeds the others, in the direction of harm.
@@ -246,21 +278,29 @@ class EvidenceIndex:
         left = standing.without_loudest_bucket(hypothesis.side) if standing is not None else None
         if standing is None or left is None:
             return 0.0
-        levels = (standing.level, standing.level_weight, left.level, left.level_weight)
+        rate, weight, others = standing.level, standing.level_weight, left.level
         if not limit.is_absolute:
-            levels = (standing.canary, standing.canary_weight, left.canary, left.canary_weight)
-        rate, weight, others, rest = levels
+            rate, weight, others = standing.canary, standing.canary_weight, left.canary
+        if limit.entry.kind is MetricKind.RATIO:
+            weight = self._state.get_total(self._question.current, name).canary_trials  # of denominators, not readings
         if rate is None:
             return 0.0
-        beyond = rate * weight - (others * rest + others * (weight - rest) if others is not None else 0.0)
+        beyond = (rate - (others or 0.0)) * weight
         return hypothesis.sign * max(hypothesis.sign * beyond, 0.0)
 
     def _recent_estimate(
-        self, limit: Limit, recent: CountTotals, canary: float, control: float | None
+        self,
+        limit: Limit,
+        recent: CountTotals,
+        canary: float,
+        control: float | None,
+        words: str,
+        *,
+        is_level: bool,
     ) -> Estimate | None:
-        """The recent estimate of a rate or count; otherwise the stage's estimate with the recent exceedance as note."""
+        """The recent estimate of a rate, count or level; otherwise the stage's, with the recent exceedance as note."""
         entry = limit.entry
-        if entry.is_binary or entry.kind is MetricKind.COUNT:
+        if is_level or entry.is_binary or entry.kind is MetricKind.COUNT:
             return Estimate(
                 canary=canary,
                 control=control,
@@ -268,17 +308,19 @@ class EvidenceIndex:
                 n_canary=recent.canary_trials,
                 n_control=recent.control_trials,
                 design_effect=self._state.effects.get(limit.metric, 1.0),
-                note="in the last minutes",
+                note=words,
             )
         standing = self._comparisons.get((limit.metric, self._question.current, EVERYONE))
         if standing is None:
             return None
         beside = f" and {control:.1%} on the current one" if control is not None and not limit.is_absolute else ""
         crossed = "above what is usual" if not limit.is_absolute else f"above {limit.amount:g}"
-        note = f"in the last minutes {canary:.1%} of requests were {crossed} on the new version{beside}"
+        note = f"{words} {canary:.1%} of requests were {crossed} on the new version{beside}"
         return replace(standing.level_estimate if limit.is_absolute else standing.paired_estimate, note=note)
 
-    def _is_recently_beyond(self, position: int, hypothesis: Hypothesis, canary: float, control: float | None) -> bool:
+    def _is_recently_beyond(
+        self, position: int, hypothesis: Hypothesis, canary: float, control: float | None, *, is_level: bool
+    ) -> bool:
         limit = self._question.criteria[position]
         entry = limit.entry
         if entry.quantile is not None and limit.is_absolute:
@@ -287,7 +329,7 @@ class EvidenceIndex:
             return canary > limit.amount
         if quantile_crossing.compares_quantiles(limit):
             return control is not None and hypothesis.sign * (canary - control) > 0
-        if entry.is_average:
+        if entry.is_average and not is_level:
             return control is not None and canary > 2 * control
         return is_beyond_limit(limit, hypothesis.side, canary, control)
 

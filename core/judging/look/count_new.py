@@ -20,6 +20,8 @@ from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
 from core.metrics.catalogue import MetricKind
 
+MIN_BATCH = 20
+"""Readings of a mean or ratio that each arm has in a batch at least; fewer wait for the next look."""
 LEARNING_BUCKETS = BUCKETS // 2
 """Control buckets that only estimate the base rate in a stage's first look, so that a single batch can be judged."""
 
@@ -43,6 +45,49 @@ def exact_kernel_cell(question: Question, limit: Limit) -> str | None:
         cap = question.caps.get(limit.metric)
         return None if cap is None else exceedance_cell(limit.metric, cap)
     return limit.metric
+
+
+def level_cell(question: Question, limit: Limit) -> str | None:
+    """Name of the cell whose new sums say how a mean's or ratio's level is just now.
+
+    None if nobody agreed on the limit, if it is a fixed number, or if a mean has no cap yet.
+    """
+    if not limit.entry.is_average or limit.is_absolute or not limit.can_act or limit not in question.limits:
+        return None
+    if limit.entry.kind is MetricKind.RATIO:
+        return limit.metric
+    return question.comparison_cell(limit.metric) if limit.metric in question.caps else None
+
+
+def collect_new_sums(question: Question, sums: EvidenceSums, before: JudgingState) -> Iterator[NewCounts]:
+    """Yield the sums of means and ratios since the last batch, in stages with both arms, as weights and values.
+
+    A batch is left for a later look until each arm has `MIN_BATCH` readings: how many there are says nothing of what
+    they say, and no reading is lost where an arm has few.
+    """
+    cells = {name: limit for limit in question.limits if (name := level_cell(question, limit)) is not None}
+    for name, limit in cells.items():
+        for stage in question.compared_stages:
+            done = before.get_total(stage, name)
+            known = ((done.canary_trials, done.canary_events), (done.control_trials, done.control_events))
+            new = []
+            for arm, (weight_before, value_before) in zip((CANARY, CONTROL), known, strict=True):
+                arrays = bucket_sums.read_metric_sums(sums, (stage,), arm, limit.entry, name)[0, 0]
+                readings = float(bucket_sums.read_bucket_sums(sums, (stage,), arm, name)[0, 0, :, 0].sum())
+                weight, value = arrays.sum(axis=0).tolist()
+                if readings <= 0 or (weight - weight_before) * readings < MIN_BATCH * weight or weight <= weight_before:
+                    break
+                new.append((weight - weight_before, value - value_before))
+            if len(new) == 2:
+                (canary_trials, canary_events), (control_trials, control_events) = new
+                yield NewCounts(
+                    stage=stage,
+                    metric=name,
+                    canary_trials=canary_trials,
+                    canary_events=canary_events,
+                    control_trials=control_trials,
+                    control_events=control_events,
+                )
 
 
 def collect_new_counts(

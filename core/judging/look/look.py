@@ -15,7 +15,7 @@ from core.judging.look.arm_comparison import (
     draft_comparisons,
     measure_past_means,
 )
-from core.judging.look.count_new import collect_new_counts, rests_on_readings
+from core.judging.look.count_new import collect_new_counts, collect_new_sums, rests_on_readings
 from core.judging.look.leave_one_out import compute_design_effects
 from core.judging.look.unknown_units import weaken_unknown_units
 from core.judging.model.evidence import (
@@ -124,6 +124,7 @@ def take_look(question: Question, sums: EvidenceSums, before: JudgingState, at: 
         stage=question.current,
         steps=(
             *collect_new_counts(question, sums, before, (EVERYONE, *judged)),
+            *collect_new_sums(question, sums, before),
             *quantile_crossing.count_crossings(
                 sums, [one for one in before.thresholds if due or one.segment == EVERYONE]
             ),

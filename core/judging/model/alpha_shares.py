@@ -17,6 +17,9 @@ WITHOUT_CONTROL = 0.08
 time (onset), and once no control is left. An absolute limit needs no control, so its first stage gets
 `FROM_THE_START` and `WITHOUT_CONTROL` together."""
 
+LATE_LEVEL = 0.5
+"""Share of `ANY_TIME` for the level of a mean's readings where the share above its cap is watched beside it."""
+
 UNCAPPED, CAPPED, TAIL = 0.15, 0.60, 0.25
 """Shares of a mean's weight: for the raw readings, the capped ones, and the proportion of readings above the cap."""
 

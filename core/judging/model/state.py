@@ -10,16 +10,19 @@ from core.judging.model.evidence import CATEGORY_PREFIX
 from core.judging.model.verdict import RollBack, Skewed
 from core.stats.input_checks import Side
 
-EProcessKind: TypeAlias = Literal["pair", "alone", "fixed", "tail", "onset", "clear"]
+EProcessKind: TypeAlias = Literal["pair", "alone", "fixed", "tail", "onset", "level", "late_level", "clear"]
 """What an e-process tests: canary against control ("pair"), against control's past ("alone"), against a fixed number
-("fixed"), the proportion of readings above a mean's cap ("tail"), harm with an unknown onset ("onset"), or
+("fixed"), the proportion of readings above a mean's cap ("tail"), harm with an unknown onset ("onset"), the level of
+a mean's or ratio's new readings ("level", which only harm with an unknown onset uses: "late_level"), or
 non-inferiority ("clear")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountTotals:
-    """Counts of one metric in both arms: either of one stage up to the last look, or recent ones that decay with a
-    half-life of five minutes."""
+    """Counts of one metric in both arms: either of one stage up to the last look, or recent ones that decay.
+
+    Of a mean's capped cell, or a ratio, the events are the sum of its values and the trials that of its weights.
+    """
 
     canary_trials: float = 0.0
     canary_events: float = 0.0
@@ -139,7 +142,8 @@ class JudgingState:
     """State between looks; `JudgingState()` is the state before the first look of any question.
 
     Keys: `totals` by `"stage|metric"` or `"stage|metric|segment"`, `last_request` by arm, `arrivals` by `"metric|arm"`,
-    `taus` by position, `beyond_since` by position or `"position|segment"`, `effects` (design effects) and `recent` by
+    `taus` by position, `beyond_since` by position or `"position|segment"`, `effects` (design effects), `variances` (of
+    one unit of a mean's or ratio's weight), `recent` and `lately` (with a half-life of five minutes, and of thirty) by
     the metric name of the counts.
     """
 
@@ -157,7 +161,9 @@ class JudgingState:
     seen: datetime | None = None  # last look
     starts: int = 0  # onsets that the onset e-processes allow for, so far
     recent: Mapping[str, CountTotals] = field(default_factory=dict)
+    lately: Mapping[str, CountTotals] = field(default_factory=dict)
     effects: Mapping[str, float] = field(default_factory=dict)
+    variances: Mapping[str, float] = field(default_factory=dict)
     last_request: Mapping[str, datetime] = field(default_factory=dict)  # per arm, in the current stage
     elsewhere: Mapping[str, float] = field(default_factory=dict)  # per arm: the other arm's requests at its last one
     arrivals: Mapping[str, LastArrival] = field(default_factory=dict)  # in the current stage

@@ -13,6 +13,7 @@ from core.judging.limits.default_limits import FALSE_DISCOVERY_RATE
 from core.judging.limits.hypothesis import build_harm_hypotheses, is_beyond_limit
 from core.judging.limits.limits import CATEGORY_UNIT, NEW_CATEGORY_METRIC, Limit, LimitKind, format_limit
 from core.judging.look.arm_comparison import ArmComparison
+from core.judging.look.log_spread import WIDEST, estimate_log_spread
 from core.judging.look.look import Look
 from core.judging.model import confidence_range
 from core.judging.model.alpha_shares import overall_share, segment_slot_share
@@ -123,6 +124,8 @@ def _build_row(question: Question, look: Look, state: JudgingState, position: in
         weaker=weaker,
         silent=silent,
     )
+    if limit.entry.quantile is not None and not weaker:
+        row = replace(row, spread=WIDEST if limit.is_absolute else estimate_log_spread(state, position, limit))
     if standing is not None and not weaker and row.word in _WELL and _rests_on_one_bucket(limit, standing, row):
         notes = (row.note, ONE_BUCKET_NOTE)
         return replace(row, word="Not enough data", note="; ".join(text for text in notes if text))

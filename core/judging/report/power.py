@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from math import exp, isfinite
+from math import exp, isfinite, log
+from statistics import NormalDist
 from typing import assert_never
 
 from core.judging.limits.limits import NEW_CATEGORY_METRIC
@@ -13,6 +14,7 @@ from core.stats import planning
 from core.stats.input_checks import Side
 
 EDGE = 1e-9
+_NORMAL = NormalDist()
 TYPICAL_HARM = 0.02  # default typical harm, if neither a limit nor the catalogue gives one
 
 
@@ -37,8 +39,8 @@ def estimate_power(
     """Estimate what this measure could have shown since the stage began, `elapsed` ago.
 
     `entry` is its metric, None if this program does not know it. `canary_share` is the canary's share of both arms'
-    traffic, 0 to 1. Times are expectations, not promises; a strict limit takes longer. The power for quantiles is
-    unknown, since a measure does not hold the density around one.
+    traffic, 0 to 1. Times are expectations, not promises; a strict limit takes longer. A quantile's rest on how widely
+    the values near it spread, which the measure holds; unknown where it does not.
     """
     bar = exp(-measure.needed) if measure.needed > 0 else alpha
     return Power(
@@ -72,6 +74,12 @@ def _smallest_noticeable(measure: Measure, entry: Metric | None, share: float, a
         if measure.error is None or measure.error <= 0 or typical is None or measure.n_canary < MIN_REQUESTS_FOR_RANGE:
             return None
         found = float(planning.smallest_noticeable_mean(measure.error, tau=2 * typical, alpha=alpha))
+    elif entry.quantile is not None:
+        trials = measure.n_canary / measure.design_effect
+        found = max(
+            _noticeable_move(measure, entry.quantile, side, trials, share, alpha) for side in _harm_sides(measure)
+        )
+        return found if isfinite(found) else None
     else:
         trials = measure.n_canary / measure.design_effect
         found = max(_noticeable_points(measure, side, trials, share, alpha) for side in _harm_sides(measure))
@@ -89,6 +97,32 @@ def _noticeable_points(measure: Measure, side: Side, trials: float, share: float
     return found if isfinite(found) else float("inf")
 
 
+def _noticeable_move(measure: Measure, quantile: float, side: Side, trials: float, share: float, alpha: float) -> float:
+    """Smallest noticeable change of a quantile as people read it: relative, or in its own unit beyond a fixed limit.
+
+    The test counts values above a threshold: control's quantile, or the limit. Infinite if nothing would be noticed.
+    """
+    usual, spread = 1 - quantile, measure.spread or 0.0
+    if measure.absolute:
+        points = float(planning.smallest_noticeable_against(usual, trials, side=side, alpha=alpha))
+    else:
+        points = float(planning.smallest_noticeable(usual, trials, canary_share=share, side=side, alpha=alpha))
+    if not isfinite(points):
+        return float("inf")
+    above = _clip_rate(usual + points if side == "greater" else usual - points)
+    moved = abs(exp(spread * (_NORMAL.inv_cdf(quantile) - _NORMAL.inv_cdf(1 - above))) - 1)
+    return moved * (measure.amount or 0.0) if measure.absolute else moved
+
+
+def _rate_above_quantile(measure: Measure, quantile: float, side: Side) -> float:
+    """The share of values above control's quantile once it has changed by the limit."""
+    moved = measure.amount or 0.0
+    if not measure.relative:
+        moved /= measure.control or 1.0
+    factor = 1 + moved if side == "greater" else 1 - moved
+    return _clip_rate(1 - _NORMAL.cdf(_NORMAL.inv_cdf(quantile) - log(max(factor, EDGE)) / (measure.spread or EDGE)))
+
+
 def _decided_in(
     measure: Measure, entry: Metric | None, share: float, elapsed: timedelta, alpha: float
 ) -> timedelta | None:
@@ -102,6 +136,11 @@ def _decided_in(
             return None
         wanted = float(planning.error_needed(amount, tau=2 * amount, alpha=alpha))
         needed = measure.n_canary * (measure.error / wanted) ** 2
+    elif entry.quantile is not None:
+        changed = [_rate_above_quantile(measure, entry.quantile, side) for side in _harm_sides(measure)]
+        usual = 1 - entry.quantile
+        trials = [float(planning.canary_trials(usual, to, canary_share=share, alpha=alpha)) for to in changed]
+        needed = max(trials) * measure.design_effect
     else:
         rate = _control_rate(measure)
         changed = [_clip_rate(rate + amount if side == "greater" else rate - amount) for side in _harm_sides(measure)]
@@ -128,8 +167,10 @@ def _worst_remaining(measure: Measure) -> float | None:
 
 def _is_comparable(measure: Measure, entry: Metric, share: float) -> bool:
     """Whether there is something to compare with and the metric's noise is known."""
-    if measure.weaker or entry.kind is MetricKind.QUANTILE:
+    if measure.weaker or (entry.kind is MetricKind.QUANTILE and not measure.spread):
         return False
+    if _has_fixed_limit(measure) and entry.quantile is not None:
+        return bool(measure.amount)
     if _has_fixed_limit(measure):
         return not entry.is_average and measure.amount is not None and 0 < measure.amount < 1
     return 0 < share < 1 and measure.control is not None and measure.n_control > 0

@@ -15,6 +15,7 @@ from core.judging.look import quantile_crossing
 from core.judging.look.arm_comparison import ArmComparison
 from core.judging.look.count_new import rests_on_readings
 from core.judging.look.leave_one_out import REQUIRED_SHARE, compare_without_loudest_bucket
+from core.judging.look.log_spread import WIDEST, estimate_log_spread
 from core.judging.look.look import Look
 from core.judging.model.alpha_shares import CAPPED, TAIL, infinite_series_share, overall_share, stage_share
 from core.judging.model.evidence import BUCKETS, REQUESTS, exceedance_cell
@@ -32,9 +33,6 @@ DETECTION_PROBABILITY = 0.8
 SHORTFALL_ERRORS = NormalDist().inv_cdf(DETECTION_PROBABILITY)
 """Standard errors below the expectation that a draw stays above with `DETECTION_PROBABILITY`."""
 MIN_REPORTS = 3
-USUAL_SPREAD = 0.75
-"""Assumed standard deviation of the logarithm of latencies if the data do not show it."""
-NARROWEST, WIDEST = 0.3, 1.2
 MIN_RATE = 1e-6
 MAX_MULTIPLE = 1e4
 """Largest multiple of the present traffic that is considered; anything beyond counts as never."""
@@ -195,9 +193,7 @@ def _forecast_evidence(
         return _Forecast(readings=0.0, evidence=None)
     if entry.quantile is not None:
         usual = 1 - entry.quantile
-        harmed = _share_above_quantile(
-            limit, entry.quantile, hypothesis, _estimate_log_spread(state, position, entry.quantile, limit)
-        )
+        harmed = _share_above_quantile(limit, entry.quantile, hypothesis, estimate_log_spread(state, position, limit))
     else:
         level = standing.control or 0.0
         usual = (level * standing.control_weight + 0.5) / (standing.control_weight + 1)
@@ -405,30 +401,6 @@ def _forecast_mean(
         return np.asarray(mean.log_e_half_normal((beyond - SHORTFALL_ERRORS * now) / now, (tau / now) ** 2))
 
     return replace(read, evidence=log_evidence)
-
-
-def _estimate_log_spread(state: JudgingState, position: int, quantile: float, limit: Limit) -> float:
-    """Standard deviation of the logarithm of values near a quantile, from the canary values above quantile plus limit.
-
-    `USUAL_SPREAD` if there are too few values.
-    """
-    found = [
-        one
-        for one in state.thresholds
-        if one.limit == position
-        and one.clear
-        and not one.segment
-        and one.canary_total >= quantile_crossing.MIN_CONTROL_VALUES
-    ]
-    if not found or limit.scale is not LimitScale.RELATIVE:
-        return USUAL_SPREAD
-    last = max(found, key=lambda one: one.stage)
-    above = (last.canary_above + 0.5) / (last.canary_total + 1)
-    apart = _NORMAL.inv_cdf(1 - above) - _NORMAL.inv_cdf(quantile)
-    moved = log(last.canary / last.control) if last.canary > 0 and last.control > 0 else 0.0
-    if moved * apart <= 0:
-        return USUAL_SPREAD
-    return min(max(moved / apart, NARROWEST), WIDEST)
 
 
 def _share_above_quantile(limit: Limit, quantile: float, hypothesis: Hypothesis, spread: float) -> float:

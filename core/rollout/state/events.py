@@ -179,6 +179,8 @@ class EvidenceRecorded:
         "causes",
         "soft_errors",
         "judging",
+        "measures.*.spread",
+        "segments.*.spread",
     )
     number: int
     reason: str  # verdict | step | summary | hold | rollback
@@ -213,6 +215,7 @@ class ComparisonEnded:
     """
 
     TYPE: ClassVar[str] = "rollout.comparison_ended"
+    LATER: ClassVar[tuple[str, ...]] = ("measures.*.spread",)
     stage: int
     look: int  # the number of the look that it rests on
     advice: Advice
@@ -360,6 +363,7 @@ class HoldoutCompared:
     it."""
 
     TYPE: ClassVar[str] = "rollout.holdout_compared"
+    LATER: ClassVar[tuple[str, ...]] = ("found.measures.*.spread",)
     found: HoldoutComparison
 
 

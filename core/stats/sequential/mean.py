@@ -30,6 +30,45 @@ def log_e_half_normal(z: ArrayLike, information: ArrayLike) -> Array:
     return np.asarray(tail - np.log1p(r) / 2, dtype=np.float64)
 
 
+def level_increments(
+    canary_value: ArrayLike,
+    canary_weight: ArrayLike,
+    control_value: ArrayLike,
+    control_weight: ArrayLike,
+    *,
+    variance: ArrayLike,
+    effects: ArrayLike,
+    side: input_checks.Side,
+    ratio: float = 1.0,
+    shift: float = 0.0,
+) -> Array:
+    """What one batch of new readings adds to the log components, shape (..., K), of a mean's likelihood ratios.
+
+    H0: canary <= ratio * control + shift (side "greater"), or >= ("less"). The difference d of the batch's levels is
+    taken as normal with variance V = `variance` (1 / X_T + ratio^2 / X_C); `variance` is that of one unit of weight and
+    has to be known before the batch, as have the `effects`, shape (..., K), the alternatives in the metric's own unit:
+    each adds (effect d - effect^2 / 2) / V. A batch that lacks an arm, or an unknown (0) variance, adds nothing.
+    Source: Wald (1947) for known variance; the plug-in makes it approximate, as the batch is.
+    """
+    Y_T, X_T, Y_C, X_C = (
+        input_checks.check_finite(name, value)
+        for name, value in (
+            ("canary_value", canary_value),
+            ("canary_weight", canary_weight),
+            ("control_value", control_value),
+            ("control_weight", control_weight),
+        )
+    )
+    spread, sizes = input_checks.check_counts("variance", variance), input_checks.check_counts("effects", effects)
+    known = (X_T > 0) & (X_C > 0) & (spread > 0)
+    sign = 1.0 if input_checks.is_greater_side(side) else -1.0
+    with np.errstate(all="ignore"):
+        difference = sign * (Y_T / X_T - ratio * Y_C / X_C - shift)
+        V = spread * (1 / X_T + ratio**2 / X_C)
+        gain = (sizes * difference[..., np.newaxis] - sizes**2 / 2) / V[..., np.newaxis]
+    return np.where(known[..., np.newaxis], gain, 0.0)
+
+
 def log_e_two_sided(z: ArrayLike, information: ArrayLike) -> Array:
     """Two-sided twin of `log_e_half_normal`: H0 effect = 0. ln E = -ln(1+r)/2 + r z^2 / (2(1+r)); Robbins (1970)."""
     score, r = _mixture_inputs(z, information)

@@ -733,6 +733,10 @@ EXAMPLES: dict[str, e.Event] = {
     "rollout.evidence_recorded.1.judging": replace(
         _evidence(verdict.Continue()), judging=spending.JudgingSpend(spent=1.24, judged=310, cap=25.0)
     ),
+    "rollout.evidence_recorded.1.spread": replace(
+        _evidence(verdict.Continue()),
+        measures=tuple(replace(one, spread=0.62) for one in _evidence(verdict.Continue()).measures),
+    ),
     "rollout.evidence_recorded.1.soft_errors": replace(
         _evidence(verdict.Continue()),
         soft_errors=(
