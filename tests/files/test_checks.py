@@ -357,17 +357,32 @@ def test_a_first_step_that_is_a_canary_in_all_but_name(small, checked, policy):
 
 def test_dates_that_leave_no_time_are_warned_of(small, checked):
     why = '  to: {prompt: "Fix first."}'
-    late = small((why, f"{why}\n  deadline: 2026-11-20\n  rollback_to_available_until: 2026-11-20"))
+    longer = ("  - bake: {hold: 2h}", "  - bake: {hold: 48h}")
+    late = small(longer, (why, f"{why}\n  deadline: 2026-11-21\n  rollback_to_available_until: 2026-11-21"))
     assert checked(late) == snapshot("""\
-bad.yaml:9:13: warning: change.deadline: with these holds it ends on Sat 21 Nov 2026 21:00 UTC at the earliest, which is after this deadline
-      deadline: 2026-11-20
+bad.yaml:9:13: warning: change.deadline: with these holds it ends on Mon 23 Nov 2026 19:00 UTC at the earliest, which is after this deadline
+      deadline: 2026-11-21
                 ^
-bad.yaml:10:32: warning: change.rollback_to_available_until: it is watched until Sat 21 Nov 2026 21:00 UTC at the earliest, but nobody could roll back after this day: shorten the holds, or start earlier
-      rollback_to_available_until: 2026-11-20
+bad.yaml:10:32: warning: change.rollback_to_available_until: it is watched until Mon 23 Nov 2026 19:00 UTC at the earliest, but nobody could roll back after this day: shorten the holds, or start earlier
+      rollback_to_available_until: 2026-11-21
                                    ^
 bad.yaml 2 warnings\
 """)
-    assert checked(late.replace("2026-11-20", "2026-11-30")) == ""
+    assert checked(late.replace("2026-11-21", "2026-11-30")) == ""
+
+
+def test_an_old_version_that_is_switched_off_before_the_start_is_no_way_back(small, checked):
+    why = '  to: {prompt: "Fix first."}'
+    gone = small((why, f"{why}\n  rollback_to_available_until: 2026-11-19"))
+    assert checked(gone) == snapshot("""\
+bad.yaml:9:32: change.rollback_to_available_until: it starts on Sat 21 Nov 2026 09:00 UTC at the earliest, and nobody could be rolled back from its first moment: let it start by this day; if the old version cannot be called already, write template: emergency-fix, and harm holds it instead of going back
+      rollback_to_available_until: 2026-11-19
+                                   ^
+bad.yaml 1 problem\
+""")
+    assert "warning: change.rollback_to_available_until" in checked(
+        gone.replace("risk:", "template: emergency-fix\nrisk:")
+    )
 
 
 def test_a_unit_that_is_only_a_note_says_what_to_send(small, checked):

@@ -1,0 +1,139 @@
+"""Each rule of the clock at its edge: the second before it nothing happens, and on it, it does."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from core.rollout import commands as c
+from core.rollout.plans.plan import AdvanceMode, NoticePlan
+from core.rollout.plans.policy import DEFAULT_POLICY, Freeze, QuietHours
+from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
+
+SECOND = timedelta(seconds=1)
+BERLIN = "Europe/Berlin"
+SPRING = datetime(2027, 3, 28, 1, 0, tzinfo=UTC)  # Sunday: 02:00 becomes 03:00
+AUTUMN = datetime(2027, 10, 31, 1, 0, tzinfo=UTC)  # Sunday: 03:00 becomes 02:00
+LEAP_DAY = date(2028, 2, 29)
+
+
+def noticed(hours: int) -> tuple[NoticePlan, ...]:
+    return (NoticePlan(channel="#support", audience="support", before=timedelta(hours=hours)),)
+
+
+@pytest.mark.parametrize(
+    "begins",
+    [
+        datetime(2026, 11, 23, 9, tzinfo=UTC),
+        SPRING - timedelta(hours=3),
+        AUTUMN - timedelta(hours=3),
+        datetime(2028, 2, 28, 20, tzinfo=UTC),
+    ],
+    ids=["ordinary", "spring", "autumn", "leap"],
+)
+@pytest.mark.parametrize("hours", [1, 24])
+def test_a_lead_time_is_over_after_so_many_hours_and_not_a_second_before(
+    planned: Callable[..., Any], cast: Any, words: Any, begins: datetime, hours: int
+) -> None:
+    story = planned(
+        words.story(at=begins, policy=replace(DEFAULT_POLICY, timezone=BERLIN)), notices=noticed(hours)
+    ).when(c.Approve(), by=cast["lee"])
+    story.later(hours=hours, minutes=-1).refuses(c.Start(), "needs")
+    story.later(seconds=59).refuses(c.Start(), "needs")
+    story.later(seconds=1).when(c.Start()).then(e.Started, e.StageEntered)
+    assert story.at - begins == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize("changes_at", [SPRING, AUTUMN], ids=["spring", "autumn"])
+def test_a_hold_is_as_long_in_the_night_in_which_the_clocks_change(
+    running: Callable[..., Any], words: Any, changes_at: datetime
+) -> None:
+    story = running(words.story(at=changes_at - timedelta(hours=3), policy=replace(DEFAULT_POLICY, timezone=BERLIN)))
+    entered = story.at
+    story.later(hours=6, seconds=-1).tick(words.look())
+    assert story.now.percent == 5
+    story.later(seconds=1).tick(words.look()).then(e.EvidenceRecorded, e.StageEntered)
+    assert story.at - entered == timedelta(hours=6)
+    local = [one.astimezone(ZoneInfo(BERLIN)) for one in (entered, story.at)]
+    assert (local[1].hour - local[0].hour) % 24 == (7 if changes_at == SPRING else 5), "by the clock on the wall"
+
+
+def test_a_person_is_asked_when_the_longest_hold_is_over_and_not_a_second_before(
+    running: Callable[..., Any], words: Any
+) -> None:
+    story = running().later(hours=24, seconds=-1).tick(words.look(requests=10))
+    assert story.now.state is RolloutState.RUNNING
+    story.later(seconds=1).tick(words.look(requests=10))
+    assert story.now.hold.key == "undecided:canary"
+
+
+@pytest.mark.parametrize("changes_at", [SPRING, AUTUMN], ids=["spring", "autumn"])
+def test_quiet_hours_end_at_eight_on_the_wall_after_the_clocks_changed(
+    running: Callable[..., Any], words: Any, changes_at: datetime
+) -> None:
+    quiet = replace(DEFAULT_POLICY, timezone=BERLIN, quiet=QuietHours(start=time(20), end=time(8)))
+    ends = datetime(changes_at.year, changes_at.month, changes_at.day, 8, tzinfo=ZoneInfo(BERLIN)).astimezone(UTC)
+    story = running(words.story(at=ends - timedelta(hours=13), policy=quiet))
+    story.at = ends - SECOND
+    story.tick(words.look())
+    assert story.now.percent == 5
+    story.later(seconds=1).tick(words.look()).then(e.EvidenceRecorded, e.StageEntered)
+
+
+def test_a_freeze_of_the_leap_day_lasts_that_day(running: Callable[..., Any], words: Any) -> None:
+    frozen = replace(DEFAULT_POLICY, freezes=(Freeze(name="leap day", from_date=LEAP_DAY, to_date=date(2028, 3, 1)),))
+    story = running(words.story(at=datetime(2028, 2, 28, 16, 0, tzinfo=UTC), policy=frozen))
+    assert frozen.find_freeze(datetime(2028, 2, 28, 23, 59, 59, tzinfo=UTC)) is None
+    story.at = datetime(2028, 2, 29, 23, 59, 59, tzinfo=UTC)
+    story.tick(words.look())
+    assert story.now.percent == 5
+    story.later(seconds=1).tick(words.look()).then(e.EvidenceRecorded, e.StageEntered)
+
+
+def test_a_freeze_that_begins_during_a_ramp_keeps_its_share_and_every_way_back(
+    running: Callable[..., Any], words: Any
+) -> None:
+    story = running().later(hours=6).tick(words.look())
+    assert story.now.current_stage.name == "ramp 25%"
+    begins, ends = story.at + timedelta(hours=11), story.at + timedelta(hours=35)
+    story.policy = replace(
+        DEFAULT_POLICY,
+        freezes=(
+            Freeze(
+                name="sale",
+                from_weekday=begins.weekday(),
+                from_time=begins.time(),
+                to_weekday=ends.weekday(),
+                to_time=ends.time(),
+            ),
+        ),
+    )
+    story.at = begins - SECOND
+    story.tick(words.look())
+    story.at = begins + timedelta(hours=1)  # its hold is over
+    story.tick(words.look())
+    assert story.now.percent == 25
+    story.at = ends - SECOND
+    story.tick(words.look())
+    assert story.now.percent == 25
+    thawed = replace(story)
+    thawed.later(seconds=1).tick(words.look()).then(e.EvidenceRecorded, e.StageEntered)
+    assert thawed.now.percent == 100
+    story.tick(words.look(words.harm))
+    assert story.now.state is RolloutState.ROLLED_BACK
+
+
+@pytest.mark.parametrize("late", [timedelta(0), SECOND])
+def test_a_request_is_open_for_its_24_hours(running: Callable[..., Any], words: Any, late: timedelta) -> None:
+    story = running(
+        stages=(*words.stages[:1], replace(words.stages[1], advance=AdvanceMode.APPROVE), *words.stages[2:])
+    )
+    story.later(hours=6).tick(words.look())
+    assert story.now.state is RolloutState.WAITING
+    story.at += timedelta(hours=24) + late
+    story.tick(words.look())
+    assert story.now.state is (RolloutState.ON_HOLD if late else RolloutState.WAITING)
