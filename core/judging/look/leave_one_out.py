@@ -69,7 +69,16 @@ def compare_without_loudest_bucket(
     left, right = found.remove_from(canary), found.remove_from(control)
     levels = mean.stratify_levels(left, right)
     errors = levels.standard_error()
-    shares, drawn_in = _remaining_shares(kind, canary, control, left, right), None
+    drawn_in = None
+    if kind in AVERAGES:
+        shares = np.zeros(canary.shape[0])
+    elif kind is MetricKind.QUANTILE:
+        # Histograms have no buckets, so the share is that of the mean of the values.
+        whole = mean.stratify_levels(canary, control)
+        shares = _share_of_distance(levels.canary, whole.canary, levels.control, whole.control)
+    else:
+        evidence = heaviest_bucket.signed_log_likelihood_ratio(canary, control)
+        shares = _bounded_ratio(heaviest_bucket.signed_log_likelihood_ratio(left, right), evidence)
     if kind in _WINSORISED_KINDS:
         drawn = heaviest_bucket.winsorise_buckets(
             canary, heaviest_bucket.reference_level(control, canary), _count_outlier_buckets(units)
@@ -77,10 +86,7 @@ def compare_without_loudest_bucket(
         drawn_in = mean.stratify_levels(drawn, control).canary
         shares = np.minimum(
             shares,
-            _bounded_ratio(
-                heaviest_bucket.signed_log_likelihood_ratio(drawn, control),
-                heaviest_bucket.signed_log_likelihood_ratio(canary, control),
-            ),
+            _bounded_ratio(heaviest_bucket.signed_log_likelihood_ratio(drawn, control), evidence),
         )
     effects = compute_design_effects(kind, left, right)
     return [
@@ -201,28 +207,6 @@ def remaining_share_against_bound(rate: float | None, weight: float, bound: floa
     rest = without.level_weight * float(heaviest_bucket.kl_divergence(min(without.level, 1.0), bound))
     turned = (rate > bound) != (without.level > bound)
     return 0.0 if turned or whole <= 0 else min(rest / whole, 1.0)
-
-
-def _remaining_shares(
-    kind: MetricKind,
-    canary: bucket_sums.Array,
-    control: bucket_sums.Array,
-    left: bucket_sums.Array,
-    right: bucket_sums.Array,
-) -> bucket_sums.Array:
-    """Share of each cell's evidence that remains without its loudest bucket; 0 for means.
-
-    A quantile's share is estimated from the mean of its values, since histograms have no buckets.
-    """
-    if kind in AVERAGES:
-        return np.zeros(canary.shape[0])
-    if kind is not MetricKind.QUANTILE:
-        return _bounded_ratio(
-            heaviest_bucket.signed_log_likelihood_ratio(left, right),
-            heaviest_bucket.signed_log_likelihood_ratio(canary, control),
-        )
-    before, after = (mean.stratify_levels(a, b) for a, b in ((canary, control), (left, right)))
-    return _share_of_distance(after.canary, before.canary, after.control, before.control)
 
 
 def _share_of_distance(

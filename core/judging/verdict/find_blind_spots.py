@@ -36,7 +36,9 @@ MIN_REPORTS = 3
 MIN_RATE = 1e-6
 MAX_MULTIPLE = 1e4
 """Largest multiple of the present traffic that is considered; anything beyond counts as never."""
-_NOW, _AHEAD = np.ones(1), np.geomspace(1.05, MAX_MULTIPLE, 60)
+_MULTIPLES = np.concatenate([np.ones(1), np.geomspace(1.05, MAX_MULTIPLE, 60)])
+MULTIPLES_AT_ONCE = 6
+"""So many multiples are tried without their loudest bucket together, after the first: mostly the first few decide."""
 _NORMAL = NormalDist()
 NORMAL_FROM = 50.0
 _MIDDLES = (np.arange(BUCKETS) + 0.5) / BUCKETS
@@ -49,11 +51,13 @@ class _Forecast:
     """Evidence to expect for one limit.
 
     `readings` are the canary's so far. `evidence` maps multiples of the present traffic to the log e-value (before the
-    limit's share) that harm of twice the limit reaches with 80 % probability; None if it never gives any.
+    limit's share) that harm of twice the limit reaches with 80 % probability; None if it never gives any. `robust` is
+    the part of it that does not rest on the loudest bucket, never more and far slower to compute; None if it is all.
     """
 
     readings: float
     evidence: Callable[[Array], Array] | None
+    robust: Callable[[Array], Array] | None = None
 
 
 def find_blind_spots(question: Question, look: Look, state: JudgingState) -> tuple[BlindSpot, ...]:
@@ -95,7 +99,7 @@ def _find_blind_spot(
     missing = [
         (
             read,
-            None if read.evidence is None else _least_multiple(read.evidence, bar - log(_weight_share(limit, one))),
+            _least_multiple(read, bar - log(_weight_share(limit, one))),
         )
         for read, one in zip(of, build_harm_hypotheses(limit), strict=True)
     ]
@@ -133,12 +137,18 @@ def _build_blind_spot(limit: Limit) -> BlindSpot:
     )
 
 
-def _least_multiple(evidence: Callable[[Array], Array], bar: float) -> float | None:
+def _least_multiple(forecast: _Forecast, bar: float) -> float | None:
     """The smallest multiple of the present traffic that gives enough evidence; None if none does."""
-    if evidence(_NOW)[0] >= bar:
-        return 1.0
-    enough = evidence(_AHEAD) >= bar
-    return float(_AHEAD[int(np.argmax(enough))]) if enough.any() else None
+    if forecast.evidence is None:
+        return None
+    enough = _MULTIPLES[forecast.evidence(_MULTIPLES) >= bar]
+    if forecast.robust is None:
+        return float(enough[0]) if enough.size else None
+    for few in np.split(enough, range(1, enough.size, MULTIPLES_AT_ONCE)):
+        kept = few[forecast.robust(few) >= bar]
+        if kept.size:
+            return float(kept[0])
+    return None
 
 
 def _time_until_readings(
@@ -222,18 +232,21 @@ def _forecast_two_sample(
     crossed, entry = quantile_crossing.compares_quantiles(limit), limit.entry
     units = standing.assumed_units or count_canary_units(look, question.compared_stages[0])
 
-    def log_evidence(times: Array) -> Array:
+    def expect_rates(times: Array) -> tuple[Array, Array, Array, Array]:
         canary, control = standing.canary_weight * part * times, standing.control_weight * part * times
         new, old = (
             harmed_rate * (1 - harmed_rate) * effect / canary,
             control_rate * (1 - control_rate) * effect / control,
         )
         off = SHORTFALL_ERRORS / np.sqrt(new + old) * hypothesis.sign
-        rates = np.clip(harmed_rate - off * new, 0, 1), np.clip(control_rate + off * old, 0, 1)
+        return canary, control, np.clip(harmed_rate - off * new, 0, 1), np.clip(control_rate + off * old, 0, 1)
+
+    def log_evidence(times: Array) -> Array:
+        canary, control, new, old = expect_rates(times)
         components = proportion.two_sample_increments(
-            canary * rates[0],
+            canary * new,
             canary,
-            control * rates[1],
+            control * old,
             control,
             earlier_successes=control * control_rate,
             earlier_trials=control,
@@ -241,21 +254,25 @@ def _forecast_two_sample(
             ratio=1.0 if crossed else hypothesis.ratio,
             shift=0.0 if crossed else hypothesis.shift,
         )
-        found = np.asarray(proportion.log_mean(components / effect))
-        if crossed:
-            return np.asarray(found, dtype=np.float64)
-        arms = _spread_over_buckets(canary, rates[0], effect), _spread_over_buckets(control, rates[1], 0.0)
+        return np.asarray(proportion.log_mean(components / effect), dtype=np.float64)
+
+    def log_robust_evidence(times: Array) -> Array:
+        canary, control, new, old = expect_rates(times)
+        arms = _spread_over_buckets(canary, new, effect), _spread_over_buckets(control, old, 0.0)
         left = compare_without_loudest_bucket(
             entry.kind, *arms, hypothesis.side, np.ceil(units * times).astype(np.int64)
         )
         kept = np.array([one.share for one in left])
         inside = [
-            one.drawn_in is not None and not is_beyond_limit(limit, hypothesis.side, one.drawn_in, float(old))
-            for one, old in zip(left, rates[1], strict=True)
+            one.drawn_in is not None and not is_beyond_limit(limit, hypothesis.side, one.drawn_in, float(level))
+            for one, level in zip(left, old, strict=True)
         ]
+        found = log_evidence(times)
         return np.where(inside, 0.0, np.where(kept >= REQUIRED_SHARE, found, found * np.maximum(kept, 0.0)))
 
-    return _Forecast(readings=standing.canary_weight, evidence=log_evidence)
+    return _Forecast(
+        readings=standing.canary_weight, evidence=log_evidence, robust=None if crossed else log_robust_evidence
+    )
 
 
 def _spread_over_buckets(trials: Array, share: Array, effect: float) -> Array:

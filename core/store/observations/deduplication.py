@@ -7,8 +7,9 @@ from hashlib import sha256
 from sqlalchemy import Connection, delete
 
 from core.store.database.driver import execute, fetch_all
+from core.store.database.row_source import upsert_rows
 from core.store.errors import IdempotencyConflict
-from core.store.models import insert_into, intake_batch, intake_item
+from core.store.models import intake_batch, intake_item
 
 BATCH_RETENTION = timedelta(days=7)
 ITEM_RETENTION = timedelta(hours=24)
@@ -18,6 +19,10 @@ _OPEN_BATCH = (
     "INSERT INTO intake_batch (token_hash, key, fingerprint, answer, at) VALUES (?, ?, ?, NULL, ?)"
     " ON CONFLICT (token_hash, key) DO UPDATE SET fingerprint = excluded.fingerprint, answer = NULL, at = excluded.at"
     " WHERE intake_batch.at < ? RETURNING 1"
+)
+_ITEM_COLUMNS, _ITEM_TYPES = "intake_item (surface, item_id, at)", ("text", "text", "timestamptz")
+_CLAIM_ITEM = (
+    "ON CONFLICT (surface, item_id) DO UPDATE SET at = excluded.at WHERE intake_item.at <= ? RETURNING surface, item_id"
 )
 _SELECT_BATCH = "SELECT fingerprint, answer FROM intake_batch WHERE token_hash = ? AND key = ?"
 _SAVE_ANSWER = "UPDATE intake_batch SET answer = ? WHERE token_hash = ? AND key = ?"
@@ -55,16 +60,13 @@ def claim_fresh_items(
     # Always in the same order, so that two batches with the same items wait for each other instead of deadlocking.
     ordered = sorted(set(items))
     for start in range(0, len(ordered), 1000):
-        some = [{"surface": surface, "item_id": item, "at": at} for surface, item in ordered[start : start + 1000]]
-        added = insert_into(connection, intake_item).values(some)
-        rows = connection.execute(
-            added.on_conflict_do_update(
-                index_elements=["surface", "item_id"],
-                set_={"at": at},
-                where=intake_item.c.at <= at - ITEM_RETENTION,
-            ).returning(intake_item.c.surface, intake_item.c.item_id)
+        some = [(surface, item, at) for surface, item in ordered[start : start + 1000]]
+        fresh.update(
+            (surface, item)
+            for surface, item in upsert_rows(
+                connection, _ITEM_COLUMNS, _ITEM_TYPES, some, _CLAIM_ITEM, (at - ITEM_RETENTION,)
+            )
         )
-        fresh.update((row.surface, row.item_id) for row in rows)
     return frozenset(fresh)
 
 

@@ -25,8 +25,8 @@ from core.metrics.catalogue import CATALOGUE, Metric, MetricKind, counts_as_requ
 from core.metrics.observation import Observation
 from core.metrics.soft_errors import to_error_category
 from core.stats.quantile import bin_indices
-from core.store.database.append_rows import format_array
 from core.store.database.driver import fetch_all
+from core.store.database.row_source import build_row_source, upsert_rows
 from core.store.models import cell, exposure_count
 from core.store.observations import pulled_sums
 from core.store.observations.segment_names import ERROR_DIMENSION, SegmentVocabulary
@@ -153,7 +153,7 @@ def _drop_earlier_cohorts(
         return observations
     known: set[tuple[str, int]] = set()
     for units in _split_chunks(asked, _ROWS * 5):
-        wanted, parameters = _build_row_source(connection, ("text", "int", "bigint"), units)
+        wanted, parameters = build_row_source(connection, ("text", "int", "bigint"), units)
         rows = fetch_all(
             connection,
             f"WITH asked (in_rollout, in_stage, asked_unit) AS ({wanted})"  # noqa: S608
@@ -353,7 +353,7 @@ def _add_cells(connection: Connection, batch: _ObservationBatch) -> None:
                 if histogram is not None and counted is not None:
                     histogram = Counter(histogram) + Counter(dict(_unpack_bins(counted)))
             rows.append((*key, _pack_sums(added), _pack_bins(histogram)))
-        _upsert_rows(
+        upsert_rows(
             connection,
             "cell (rollout, stage, arm, segment, metric, buckets, histogram)",
             (*_KEY_TYPES, "bytea", "bytea"),
@@ -364,7 +364,7 @@ def _add_cells(connection: Connection, batch: _ObservationBatch) -> None:
 
 
 def _load_cells(connection: Connection, keys: Sequence[_Key]) -> dict[_Key, tuple[bytes, bytes | None]]:
-    wanted, parameters = _build_row_source(connection, _KEY_TYPES, keys)
+    wanted, parameters = build_row_source(connection, _KEY_TYPES, keys)
     rows = fetch_all(
         connection,
         f"WITH asked (in_rollout, in_stage, of_arm, of_segment, of_metric) AS ({wanted})"  # noqa: S608
@@ -380,7 +380,7 @@ def _add_exposures(connection: Connection, exposed: Mapping[tuple[str, int, int]
     client may still have used the cached arm of the stage before."""
     fresh: Counter[tuple[str, int, str]] = Counter()
     for units in _split_chunks(sorted(exposed), _ROWS * 5):
-        rows = _upsert_rows(
+        rows = upsert_rows(
             connection,
             "exposure (rollout, stage, unit_hash, arm)",
             _UNIT_TYPES,
@@ -392,7 +392,7 @@ def _add_exposures(connection: Connection, exposed: Mapping[tuple[str, int, int]
         for rollout, stage, arm in _update_arms(connection, [(*u, exposed[u]) for u in units if u not in seen_now]):
             fresh[rollout, stage, _MOVED_ARM] += 1 if arm == CANARY else -1
     if fresh:
-        _upsert_rows(
+        upsert_rows(
             connection,
             "exposure_count (rollout, stage, arm, units)",
             ("text", "int", "text", "bigint"),
@@ -405,7 +405,7 @@ def _update_arms(connection: Connection, units: Sequence[tuple[str, int, int, st
     """Update the arm in which known units were last seen; (rollout, stage, new arm) of those that changed arms."""
     if not units:
         return []
-    listed, parameters = _build_row_source(connection, _UNIT_TYPES, units)
+    listed, parameters = build_row_source(connection, _UNIT_TYPES, units)
     return fetch_all(
         connection,
         f"WITH seen (rollout, stage, unit_hash, arm) AS ({listed})"  # noqa: S608
@@ -414,29 +414,6 @@ def _update_arms(connection: Connection, units: Sequence[tuple[str, int, int, st
         " AND exposure.arm <> seen.arm RETURNING exposure.rollout, exposure.stage, exposure.arm",
         parameters,
     )
-
-
-def _upsert_rows(
-    connection: Connection, into: str, types: Sequence[str], rows: Sequence[Sequence[Any]], then: str
-) -> list[Any]:
-    listed, parameters = _build_row_source(connection, types, rows)
-    # Without the WHERE, SQLite would read the ON of the conflict clause as a join condition.
-    return fetch_all(connection, f"INSERT INTO {into} SELECT * FROM ({listed}) AS rows WHERE true {then}", parameters)  # noqa: S608
-
-
-def _build_row_source(
-    connection: Connection, types: Sequence[str], rows: Sequence[Sequence[Any]]
-) -> tuple[str, Sequence[Any]]:
-    """A query that yields these rows, and its parameters.
-
-    On Postgres one array per column, so that the text is the same for any number of rows and the driver parses it once:
-    parsing a placeholder per value would take as long as everything else.
-    """
-    if connection.dialect.name == "postgresql":
-        arrays = ", ".join(f"?::{kind}[]" for kind in types)
-        return f"SELECT * FROM unnest({arrays})", [format_array(column) for column in zip(*rows, strict=True)]  # noqa: S608
-    row = f"({', '.join('?' * len(types))})"
-    return f"VALUES {', '.join([row] * len(rows))}", [value for one in rows for value in one]
 
 
 def _split_chunks(items: Sequence[_T], size: int) -> Iterable[Sequence[_T]]:
