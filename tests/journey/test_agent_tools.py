@@ -13,9 +13,11 @@ from typing import Any
 
 import httpx
 import mcp
+import psutil
 import pytest
 from mcp.client.streamable_http import streamable_http_client
 
+from bot.cli.agents.agent_simulations import AgentSimulations
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.service.apply_file import apply_text
@@ -218,10 +220,15 @@ def test_a_rollback_never_waits_behind_what_other_agents_ask(address: str, datab
     async def work(client: Any) -> None:
         assert (await call(client, "apply", file=ROLLOUT))[0]
         start(database)
-        asked = [asyncio.create_task(call(client, "simulate", file=ROLLOUT, runs=2)) for _ in range(12)]
+        asked = [asyncio.create_task(call(client, "plan", file=ROLLOUT)) for _ in range(60)]
+        answered = [(await one)[1] for one in asyncio.as_completed(asked)]
+        assert any("10 calls wait already, so this one was not begun" in said for said in answered)
+        asked = [
+            asyncio.create_task(call(client, "simulate", file=ROLLOUT, runs=100, traffic="8000/day")) for _ in range(4)
+        ]
         done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
         succeeded, said = done.pop().result()
-        assert (succeeded, "10 calls wait already, so this one was not begun" in said) == (False, True), said
+        assert (succeeded, "3 simulations are under way or wait" in said) == (False, True), said
         assert (await call(client, "rollback", rollout="R-1", reason="answers are wrong"))[0]
         for one in asked:
             one.cancel()
@@ -229,9 +236,51 @@ def test_a_rollback_never_waits_behind_what_other_agents_ask(address: str, datab
     talk_over_http(address, work)
 
 
-def test_asked_to_stop_it_ends_although_a_simulation_goes_on(server: Process) -> None:
+async def await_simulation(server: psutil.Process) -> psutil.Process:
+    """The process of a simulation that the server has begun."""
+    while True:
+        for child in server.children():
+            with suppress(psutil.Error):
+                if "simulate" in child.cmdline():
+                    return child
+        await asyncio.sleep(0.05)
+
+
+def test_what_reads_does_not_wait_for_a_simulation(server: Process, database: str) -> None:
     async def work(client: Any) -> None:
-        asked = asyncio.create_task(call(client, "simulate", file=ROLLOUT, runs=100))
+        assert (await call(client, "apply", file=ROLLOUT))[0]
+        start(database)
+        asked = asyncio.create_task(call(client, "simulate", file=ROLLOUT, runs=100, traffic="8000/day"))
+        simulation = await await_simulation(psutil.Process(server.running.pid))
+        simulation.suspend()  # it will not be done before what follows, however slow the machine
+        assert "R-1" in (await call(client, "status", rollout="R-1"))[1]
+        assert (await call(client, "history", rollout="R-1"))[0]
+        assert not (await call(client, "evidence", rollout="R-1", number=99))[0]
+        assert not asked.done()
+        simulation.kill()
+        assert not (await asked)[0]
+
+    talk_over_http(server.url, work)
+
+
+def test_what_runs_apart_says_what_the_command_says(tmp_path: Path) -> None:
+    good, wrong = tmp_path / "good.yaml", tmp_path / "wrong.yaml"
+    good.write_text(ROLLOUT)
+    wrong.write_text(ROLLOUT.replace("risk: low", "risk: tiny"))
+    simulations = AgentSimulations()
+    assert simulations.run("lint", str(good)) == (0, "1 file, no problems found.\n")
+    status, said = simulations.run("lint", str(wrong))
+    assert (status, "wrong.yaml:6:7: risk" in said) == (1, True), said
+    simulations.end()
+    assert simulations.run("lint", str(good)) == (2, "The server ends, so this was not begun.")
+
+
+def test_asked_to_stop_it_ends_and_a_simulation_with_it(server: Process) -> None:
+    begun: list[psutil.Process] = []
+
+    async def work(client: Any) -> None:
+        asked = asyncio.create_task(call(client, "simulate", file=ROLLOUT, runs=100, traffic="8000/day"))
+        begun.append(await await_simulation(psutil.Process(server.running.pid)))
         assert not (await call(client, "pause", rollout="R-9", reason="there is none"))[0]
         server.ask_to_stop()
         with pytest.raises(mcp.MCPError):
@@ -240,3 +289,5 @@ def test_asked_to_stop_it_ends_although_a_simulation_goes_on(server: Process) ->
     with suppress(BaseExceptionGroup):
         talk_over_http(server.url, work)
     server.running.wait(30)
+    psutil.wait_procs(begun, timeout=30)
+    assert not begun[0].is_running() or begun[0].status() == psutil.STATUS_ZOMBIE

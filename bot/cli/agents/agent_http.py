@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bot.cli import session
 from bot.cli.agents.agent_server import build_agent_server, name_agent
+from bot.cli.agents.agent_tools import SIMULATIONS
 from bot.http.middleware.auth import AccessDenied, TokenAuth, TokenRole
 from bot.http.middleware.problems import build_denial
 from bot.log_output import log_lines
@@ -45,7 +46,8 @@ def serve(make_server: "type[MCPServer]", agent: str) -> None:
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run([listening])
     log_lines.flush_streams()
-    os._exit(0)  # a simulation that nobody waits for any more would go on for minutes in its thread
+    SIMULATIONS.end()
+    os._exit(0)  # a call that nobody waits for any more would go on in its thread
 
 
 def build_agent_app(make_server: "type[MCPServer]", agent: str, auth: TokenAuth) -> ASGIApp:

@@ -62,7 +62,12 @@ def serve_agents(
     if person and not is_slack_user_id(person):
         print(f"--person is {person!r}: write a Slack user id, as in U0DANA00001.", file=sys.stderr)
         raise SystemExit(2)
-    build_agent_server(MCPServer, lambda name, _: name_agent(name, agent, person)).run("stdio")
+    from bot.cli.agents.agent_tools import SIMULATIONS
+
+    try:
+        build_agent_server(MCPServer, lambda name, _: name_agent(name, agent, person)).run("stdio")
+    finally:
+        SIMULATIONS.end()
 
 
 def build_agent_server(

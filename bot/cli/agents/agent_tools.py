@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from bot.cli import session
+from bot.cli.agents.agent_simulations import AgentSimulations
 from bot.cli.failures import explain_failure
 from core.rollout.refusal import Refused
 
@@ -24,9 +25,12 @@ Reason = Annotated[
 CHANGING = frozenset({"apply", "pause", "rollback"})
 _MAX_RUNS = 100
 
-_MOST_WAITING = 10  # calls that wait for their turn; each keeps a thread, and a rollback needs one at any time
+# Calls that wait for their turn: each keeps a thread, and a rollback needs one at any time.
+_MOST_WAITING, _MOST_SIMULATIONS = 10, 3
 _one_at_a_time = threading.Lock()  # what a command prints is caught by replacing standard output
 _places = threading.BoundedSemaphore(_MOST_WAITING)
+_simulation_places = threading.BoundedSemaphore(_MOST_SIMULATIONS)
+SIMULATIONS = AgentSimulations()
 
 
 class ToolRefused(Exception):
@@ -82,7 +86,12 @@ def simulate(
     """Play a rollout file many times with simulated users: how often it would stop without harm, and how soon with
     harm. Takes seconds to minutes. Changes nothing."""
     more = ["--traffic", traffic] if traffic else []
-    return _run_command("simulate", file, "--runs", str(runs), "--jobs", "1", *more)
+    refusal = (
+        f"{_MOST_SIMULATIONS} simulations are under way or wait, so this one was not begun. Try again in some minutes."
+    )
+    with _take_place(_simulation_places, refusal):
+        status, printed = SIMULATIONS.run("simulate", file, "--runs", str(runs), "--jobs", "1", *more)
+    return _answer(status, printed)
 
 
 def apply(file: File) -> str:
@@ -143,8 +152,12 @@ def _run_command(*words: str) -> str:
     calls wait already."""
     from bot.cli.root import app
 
+    refusal = (
+        f"{_MOST_WAITING} calls wait already, so this one was not begun. Try again in a minute. Pausing and rolling "
+        "back work at any time."
+    )
     printed, problems = io.StringIO(), io.StringIO()
-    with _take_place(), _one_at_a_time, redirect_stdout(printed), redirect_stderr(problems):
+    with _take_place(_places, refusal), _one_at_a_time, redirect_stdout(printed), redirect_stderr(problems):
         try:
             app([*words], standalone_mode=False)
             status = 0
@@ -156,23 +169,24 @@ def _run_command(*words: str) -> str:
                 raise
             print(why, file=problems)
             status = 2
+    return _answer(status, printed.getvalue() + (problems.getvalue() if status else ""))
+
+
+def _answer(status: int, printed: str) -> str:
     if status:
-        raise ToolRefused((printed.getvalue() + problems.getvalue()).strip() or "It could not be done.")
-    return printed.getvalue().strip()
+        raise ToolRefused(printed.strip() or "It could not be done.")
+    return printed.strip()
 
 
 @contextmanager
-def _take_place() -> Iterator[None]:
-    """Within this, the call may wait for its turn."""
-    if not _places.acquire(blocking=False):
-        raise ToolRefused(
-            f"{_MOST_WAITING} calls wait already, so this one was not begun. Try again in a minute. Pausing and "
-            "rolling back work at any time."
-        )
+def _take_place(places: threading.BoundedSemaphore, refusal: str) -> Iterator[None]:
+    """Within this, the call may wait for its turn; ToolRefused with `refusal` if too many do."""
+    if not places.acquire(blocking=False):
+        raise ToolRefused(refusal)
     try:
         yield
     finally:
-        _places.release()
+        places.release()
 
 
 def _give_command(verb: str, rollout: str, reason: str) -> str:

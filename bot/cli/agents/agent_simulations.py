@@ -1,0 +1,48 @@
+"""Simulations that agents ask for: one after the other, in processes of their own, so that nothing else waits."""
+
+import subprocess
+import sys
+import threading
+
+DEADLINE = 600
+"""Seconds that one may take; an agent hardly waits for so long."""
+_PROGRAM = "from bot.cli import main; main()"
+
+
+class AgentSimulations:
+    """Runs `rollout simulate` in other processes. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()  # each takes a whole processor
+        self._changing = threading.Lock()
+        self._running: subprocess.Popen[str] | None = None
+        self._has_ended = False
+
+    def run(self, *words: str) -> tuple[int, str]:
+        """(exit status, what is printed) of the command line with these words, once those before it are done."""
+        with self._turn:
+            with self._changing:
+                if self._has_ended:
+                    return 2, "The server ends, so this was not begun."
+                # Its standard input is not the server's own, where the protocol speaks.
+                process = self._running = subprocess.Popen(  # noqa: S603 - this program, with words that were checked
+                    [sys.executable, "-X", "utf8", "-c", _PROGRAM, *words],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    encoding="utf-8",
+                )
+            with process:
+                try:
+                    printed, problems = process.communicate(timeout=DEADLINE)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    return 2, f"It took longer than {DEADLINE // 60} minutes and was ended. Ask for fewer runs."
+            return process.returncode, printed if process.returncode == 0 else printed + problems
+
+    def end(self) -> None:
+        """End the one under way, and begin no other: nobody waits for them any more."""
+        with self._changing:
+            self._has_ended = True
+            if self._running is not None:
+                self._running.kill()
