@@ -4,12 +4,15 @@ import hashlib
 import hmac
 import json
 import socket
+import struct
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from slack_sdk import WebClient
 from slack_sdk.signature import SignatureVerifier
+from websockets.sync.client import connect
 
 from bot.sandbox.control import Sandbox
 
@@ -164,6 +167,17 @@ def test_the_last_envelope_can_be_delivered_twice(with_app: Sandbox) -> None:
     first, second = with_app.deliveries
     assert first.payload == second.payload
     with_app.wait_for(lambda: len(with_app.list_messages("#ai-rollouts")) == 2)
+
+
+@pytest.mark.parametrize("trouble", ["drop_socket", "refresh_socket"])
+def test_an_app_that_is_gone_without_a_word_troubles_nobody(with_http_app: Sandbox, trouble: str) -> None:
+    slack = WebClient(base_url=with_http_app.api_url)
+    for _ in range(20):
+        opened = connect(slack.apps_connections_open(app_token=with_http_app.app_token)["url"])
+        opened.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no goodbye
+        opened.socket.close()
+        getattr(with_http_app, trouble)()
+    with_http_app.wait_for(lambda: with_http_app.connections == 0, 10)
 
 
 @pytest.mark.parametrize("trouble", ["drop_socket", "refresh_socket"])

@@ -5,6 +5,7 @@ import json
 import secrets
 import threading
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,18 @@ class _Session:
     loop: asyncio.AbstractEventLoop
     pending: dict[str, Future[Json]] = field(default_factory=dict)
     retiring: bool = False
+
+
+async def _close(session: _Session, code: int) -> None:
+    """Close a connection, unless the app has hung up meanwhile."""
+    with suppress(WebSocketDisconnect, RuntimeError):
+        await session.socket.close(code=code)
+
+
+async def _send(session: _Session, message: str) -> None:
+    """Send a message, unless the app has hung up meanwhile."""
+    with suppress(WebSocketDisconnect, RuntimeError):
+        await session.socket.send_text(message)
 
 
 class SocketConnections:
@@ -63,13 +76,16 @@ class SocketConnections:
             return
         await socket.accept()
         session = _Session(socket=socket, loop=asyncio.get_running_loop())
-        await socket.send_text(json.dumps(self._hello_message()))
+        try:
+            await socket.send_text(json.dumps(self._hello_message()))
+        except WebSocketDisconnect:
+            return  # the app hung up before it was greeted
         retiring = [old for old in self._sessions if old.retiring]
         self._sessions.append(session)
         self._changes.announce()
-        for old in retiring:
-            await old.socket.close(code=1000)
         try:
+            for old in retiring:
+                await _close(old, 1000)
             while True:
                 self._resolve_acknowledgement(session, await socket.receive_text())
         except WebSocketDisconnect:
@@ -104,14 +120,14 @@ class SocketConnections:
     def drop_connections(self) -> None:
         """Close every connection without warning, as a failing Slack server would."""
         for session in list(self._sessions):
-            asyncio.run_coroutine_threadsafe(session.socket.close(code=1012), session.loop).result(5)
+            asyncio.run_coroutine_threadsafe(_close(session, 1012), session.loop).result(5)
 
     def request_reconnect(self) -> None:
         """Ask the app to reconnect, as Slack does every few hours; old connections close once a new one is open."""
         message = json.dumps({"type": "disconnect", "reason": "refresh_requested", "debug_info": {"host": "sandbox"}})
         for session in self._active_sessions():
             session.retiring = True
-            asyncio.run_coroutine_threadsafe(session.socket.send_text(message), session.loop).result(5)
+            asyncio.run_coroutine_threadsafe(_send(session, message), session.loop).result(5)
 
     def _active_sessions(self) -> list[_Session]:
         return [session for session in self._sessions if not session.retiring]
