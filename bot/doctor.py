@@ -17,7 +17,7 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.log_output.redaction import SecretRedactor
-from bot.outbound.errors import PermanentFailure, RetryLater
+from bot.outbound.errors import PermanentFailure, RetryLater, SettingMissing
 from bot.process.flip_confirmation import SERVING_ROLES
 from bot.process.machine_clock import utc_now
 from bot.process.outage import format_reason
@@ -42,6 +42,7 @@ from core.store.models import ProcessReport
 from core.store.observations import looks
 from core.store.schema import migrations
 
+_WORKING_ROLES = frozenset({"serve", "worker"})  # which write to driven flags
 _WORLD_READABLE = 0o004
 _MAX_REPORT_AGE = timedelta(seconds=10)
 _POLL_SECONDS = 0.25  # seconds
@@ -135,7 +136,7 @@ def _check_database(database: Database, settings: Settings, now: datetime) -> It
     yield from _check_processes(database, now)
     world = RolloutService(database).load_world()
     yield from _check_channels(world, settings)
-    yield from _check_driven(world, settings)
+    yield from _check_driven(world, settings, is_worker=_runs_a_worker(database, now))
     for rollout in world.open_rollouts:
         if rollout.is_looked_at:
             yield _check_newest_look(database, rollout.id, settings, now)
@@ -145,14 +146,27 @@ def _check_database(database: Database, settings: Settings, now: datetime) -> It
         )
 
 
-def _check_driven(world: World, settings: Settings) -> Iterator[CheckResult]:
-    """Whether everything that open rollouts drive can be read from here."""
+def _runs_a_worker(database: Database, now: datetime) -> bool:
+    """Whether a process that drives flags reports from this machine."""
+    here = f"{socket.gethostname()}:"
+    return any(
+        one.role in _WORKING_ROLES and name.startswith(here) and abs(now - one.seen_at) < _MAX_REPORT_AGE
+        for name, one in _read_process_reports(database).items()
+    )
+
+
+def _check_driven(world: World, settings: Settings, *, is_worker: bool) -> Iterator[CheckResult]:
+    """Whether everything that open rollouts drive can be read from here, which only a machine with a worker has to."""
     client = build_outbound_client(settings)
     for rollout in world.open_rollouts:
         for driven in rollout.plan.driven:
             what = f"{rollout.id} drives {driven.title}"
             try:
                 percent = open_flag_system(settings, client, driven).read()
+            except SettingMissing as missing:
+                unset = str(missing).partition(",")[0]
+                text = f"{unset} here, and no worker reports from here, so this machine does not need it"
+                yield CheckResult(what=what, ok=not is_worker, text=str(missing) if is_worker else text)
             except (PermanentFailure, RetryLater) as failure:
                 yield CheckResult(what=what, ok=False, text=str(failure))
             else:

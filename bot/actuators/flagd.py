@@ -11,7 +11,7 @@ from typing import Any
 
 from bot.actuators.system_api import SystemAccess
 from bot.outbound.client import OutboundClient
-from bot.outbound.errors import PermanentFailure, RetryLater
+from bot.outbound.errors import PermanentFailure, RetryLater, SettingMissing
 from core.rollout.plans.plan import DrivenFlag
 
 MAX_BYTES = 5_000_000
@@ -23,7 +23,7 @@ class FlagdFlag:
 
     def __init__(self, _: OutboundClient, flag: DrivenFlag, access: SystemAccess) -> None:
         if not access.url:
-            raise PermanentFailure(
+            raise SettingMissing(
                 f"FLAGD_FOLDER is not set, so Rampart does not know where {flag.url} is: set it and restart the workers"
             )
         self._flag, self._folder = flag, Path(access.url)

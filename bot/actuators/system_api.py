@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bot.outbound.client import OutboundClient
-from bot.outbound.errors import PermanentFailure, RetryLater
+from bot.outbound.errors import PermanentFailure, RetryLater, SettingMissing
 from bot.outbound.response import OutboundResponse
 from core.rollout.plans.driven_systems import DRIVEN_SYSTEMS
 from core.rollout.plans.plan import DrivenFlag
@@ -41,7 +41,7 @@ class SystemApi:
         known, prefix = DRIVEN_SYSTEMS[driven.system], driven.system.upper()
         if not access.url or (needs_token and not access.token):
             missing = f"{prefix}_URL" if access.token or not needs_token else f"{prefix}_TOKEN"
-            raise PermanentFailure(
+            raise SettingMissing(
                 f"{missing} is not set, so Rampart cannot talk to {driven.url}: set it and restart the workers"
             )
         if driven.url != access.url:

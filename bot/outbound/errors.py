@@ -13,3 +13,7 @@ class RetryLater(Exception):
 
 class PermanentFailure(Exception):
     """It can never succeed, however often it is tried."""
+
+
+class SettingMissing(PermanentFailure):
+    """A setting that workers need is not set on this machine."""

@@ -1,5 +1,6 @@
 """One rollout drives several systems: each for itself, and all of them back by one act."""
 
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -18,6 +19,7 @@ from core.rollout.concurrency.start_context import build_start_context
 from core.rollout.state import events as e
 from core.service.service import RolloutService
 from core.store.audit.verify import verify
+from core.store.coordination import processes
 from core.store.database.connections import Database
 from core.store.models import outbox
 from tests.actuators import stand_in
@@ -220,3 +222,19 @@ def test_the_doctor_reads_everything_that_open_rollouts_drive(two, unleash, sqli
     ok, text = said[f"R-1 drives {TOOLS}"]
     assert not ok
     assert text.startswith(f"the plan names {two.second.url}, but the token is for {unleash.url}")
+
+
+def test_the_doctor_of_a_machine_without_workers_needs_none_of_their_tokens(two, sqlite_url):
+    two.begin()
+
+    def examine() -> tuple[bool, str]:
+        found = doctor.examine_installation(read_settings({"DATABASE_URL": sqlite_url}), lambda: two.at)
+        return next((one.ok, one.text) for one in found if one.what == f"R-1 drives {PROMPT}")
+
+    without = "UNLEASH_TOKEN is not set here, and no worker reports from here, so this machine does not need it"
+    processes.report_alive(two.service.database, "elsewhere:7:0a", "worker", 1, two.at)
+    processes.report_alive(two.service.database, f"{socket.gethostname()}:8:0b", "web", 1, two.at)
+    assert examine() == (True, without)
+    processes.report_alive(two.service.database, f"{socket.gethostname()}:9:0c", "worker", 1, two.at)
+    ok, text = examine()
+    assert (ok, "set it and restart the workers" in text) == (False, True)

@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from bot.cli.files.prompt_files import read_beside
+from bot.cli.root import app
 from core.files.kinds.surface_file import SurfaceFile
 from core.files.prompt_files import MAX_PROMPT_BYTES
 from core.files.read_file import parse_file
@@ -72,3 +74,41 @@ def test_what_cannot_be_read_says_why(tmp_path: Path):
 def test_where_there_is_no_folder_the_file_says_what_to_do():
     with pytest.raises(UnreadableFile, match="rollout apply"):
         parse_file(FILE.replace("PATH", "prompt.md"), "surface.yaml")
+
+
+ANCHORS = (
+    FILE.replace("  prompt: {file: PATH}", "  prompt: Be brief.") + "judging: {judge: nightly, anchors: {file: PATH}}\n"
+)
+GOOD = "".join(f"- id: a{n}\n  question: How?\n  answer: So.\n" for n in range(10))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD.replace("answer: So.", "answer: [So.", 1), "line 4 of the file of anchors: "),
+        (
+            GOOD.replace("  answer: So.\n- id: a3", "- id: a3"),
+            "line 7 of the file of anchors: answer: Field required",
+        ),
+        (GOOD.replace("- id: a1\n", "- id: a1\n  label: maybe\n"), "line 5 of the file of anchors: label: "),
+        ('[\n{"id": "a"\n"answer": "x"}]', "line 3 of the file of anchors: "),
+        ("words", "the file of anchors must be a list"),
+    ],
+)
+def test_what_is_wrong_in_a_file_of_anchors_is_told_with_its_line(tmp_path: Path, text: str, said: str):
+    (tmp_path / "anchors.yaml").write_text(text)
+    with pytest.raises(UnreadableFile) as refused:
+        parse_file(ANCHORS.replace("PATH", "anchors.yaml"), "surface.yaml", read_beside(tmp_path / "surface.yaml"))
+    (problem,) = refused.value.problems
+    assert problem.message.startswith(said)
+
+
+def test_anchors_beside_a_surface_file_are_no_file_of_their_own(tmp_path: Path):
+    surface, anchors = tmp_path / "surface.yaml", tmp_path / "anchors.yaml"
+    notify = 'notify: [{channel: "#ai-rollouts", as: engineering}]\n'
+    surface.write_text(ANCHORS.replace("PATH", "anchors.yaml") + notify)
+    anchors.write_text(GOOD)
+    found = CliRunner().invoke(app, ["lint", str(anchors), str(surface)])
+    assert (found.exit_code, found.output) == (0, "1 file, no problems found.\n")
+    alone = CliRunner().invoke(app, ["lint", str(anchors)])
+    assert alone.exit_code == 1

@@ -72,6 +72,22 @@ def test_the_plan_of_each_is_shown_before_anything_is_planned(client: Any, bundl
     assert client.get("/api/v1/rollouts").json()["rollouts"] == []
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("text/markdown;q=0", "application/json"),
+        ("text/markdown;q=0.5, application/json", "application/json"),
+        ("application/json;q=0.5, Text/Markdown; charset=utf-8 ; q=0.9", "text/markdown; charset=utf-8"),
+        ("text/markdown, application/json", "text/markdown; charset=utf-8"),
+        ("text/markdownish, */*;q=x", "application/json"),
+        ("text/markdown;q=nan", "application/json"),
+    ],
+)
+def test_a_plan_comes_in_the_form_that_is_asked_for(client: Any, bundle_file: str, accept: str, kind: str) -> None:
+    answer = client.post("/api/v1/plans", content=bundle_file, headers={"Accept": accept})
+    assert answer.headers["content-type"] == kind
+
+
 def test_what_is_wrong_in_any_document_is_refused_and_nothing_is_planned(client: Any, bundle_file: str) -> None:
     refused = client.post("/api/v1/files", content=bundle_file.replace("sales-tone]", "sale-tone]"))
     assert refused.status_code == 422

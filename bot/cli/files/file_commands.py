@@ -50,15 +50,19 @@ def lint(
     from core.files.syntax import problems
     from core.rollout.plans.policy import DEFAULT_POLICY
 
-    found: list[FileProblem] = []
+    problems_by_path: dict[Path, Sequence[FileProblem]] = {}
     written: list[AnyFile] = []
+    beside: set[Path] = set()  # texts that belong to another file, as anchors do in surfaces/*.yaml
     own_metrics = collect_own_metrics(files)
     for path in files:
         try:
-            written.append(parse_file(_read_text(path), str(path), prompt_files.read_beside(path), own_metrics))
-            found += check_files.check(written[-1], None, DEFAULT_POLICY, None)
+            read = prompt_files.read_beside(path, beside.add)
+            written.append(parse_file(_read_text(path), str(path), read, own_metrics))
+            problems_by_path[path] = tuple(check_files.check(written[-1], None, DEFAULT_POLICY, None))
         except problems.UnreadableFile as unreadable:
-            found += unreadable.problems
+            problems_by_path[path] = unreadable.problems
+    checked = [path for path in files if path.resolve() not in beside]
+    found = [one for path in dict.fromkeys(checked) for one in problems_by_path[path]]
     found += check_files.check_together(written)
     match format:
         case "json":
@@ -67,7 +71,9 @@ def lint(
             print(problems.render_github(found), end="")
         case "text":
             print(
-                problems.render_text(found) if found else f"{wording.pluralize(len(files), 'file')}, no problems found."
+                problems.render_text(found)
+                if found
+                else f"{wording.pluralize(len(checked), 'file')}, no problems found."
             )
     raise SystemExit(1 if problems.select_errors(found) else 0)
 

@@ -1,12 +1,16 @@
 """Reads prompts that stand in a file beside a rollout or surface file, never from outside its folder."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from core.files.prompt_files import MAX_PROMPT_BYTES, ReadPrompt
 
 
-def read_beside(file: Path) -> ReadPrompt:
-    """A reader of prompts in the folder of `file`. Links that lead out of the folder are refused."""
+def read_beside(file: Path, note: Callable[[Path], object] = lambda _: None) -> ReadPrompt:
+    """A reader of prompts in the folder of `file`. Links that lead out of the folder are refused.
+
+    What is read is handed to `note`.
+    """
     folder = file.resolve().parent
 
     def read(path: str) -> str:
@@ -15,6 +19,7 @@ def read_beside(file: Path) -> ReadPrompt:
             raise ValueError(f"{path} leads out of the folder of this file through a link")
         if not found.is_file():
             raise ValueError(f"there is no file {path} beside this one")
+        note(found)
         if found.stat().st_size > MAX_PROMPT_BYTES:
             raise ValueError(f"{path} is larger than {MAX_PROMPT_BYTES // 1024} KiB")
         try:

@@ -1,6 +1,7 @@
 """The route that says what a rollout file would do, for a review before it is applied. Nothing is planned."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
 
@@ -37,8 +38,19 @@ def add_route(
         caller = auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         rate_limiter.count_request(caller)
         sent = await read_sent_file(request, filename)
-        as_markdown = MARKDOWN in request.headers.get("accept", "")
+        as_markdown = asks_for_markdown(request.headers.get("accept", ""))
         return await run_in_threadpool(_answer, service, sent, now(), as_markdown=as_markdown)
+
+
+def asks_for_markdown(accept: str) -> bool:
+    """Whether an Accept header names Markdown, and neither rules it out nor weighs it below JSON."""
+    weights = {"application/json": 0.0, MARKDOWN: 0.0}
+    for one in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in one.split(";"))
+        weight = next((part.removeprefix("q=") for part in parameters if part.startswith("q=")), "1")
+        with suppress(ValueError):
+            weights[kind] = float(weight)
+    return weights[MARKDOWN] > 0 and weights[MARKDOWN] >= weights["application/json"]
 
 
 def _answer(service: RolloutService, sent: SentFile, at: datetime, *, as_markdown: bool) -> Response:

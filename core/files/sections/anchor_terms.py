@@ -2,8 +2,7 @@
 
 from typing import Annotated, Any
 
-import yaml
-from pydantic import BeforeValidator, Field, PlainValidator
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationError
 from pydantic import WithJsonSchema as Schema
 
 from core.files.syntax import units
@@ -33,12 +32,22 @@ def _read_list(written: Any) -> Any:
     if not isinstance(written, str):
         return written
     try:
-        found = parse_yaml(written, "anchors").data
-    except (UnreadableFile, yaml.YAMLError):
-        found = None
-    if not isinstance(found, list):
+        source = parse_yaml(written, "anchors")
+    except UnreadableFile as unreadable:
+        first = unreadable.problems[0]
+        raise ValueError(f"line {first.line} of the file of anchors: {first.message}") from None
+    if not isinstance(source.data, list):
         raise ValueError("the file of anchors must be a list in YAML or JSON, each with an id and an answer")  # noqa: TRY004
-    return found
+    for number, one in enumerate(source.data):
+        try:
+            AnchorTerms.model_validate(one)
+        except ValidationError as invalid:
+            first_error = invalid.errors(include_url=False)[0]
+            line = source.find_spot((number, *first_error["loc"])).line
+            what = ".".join(str(step) for step in first_error["loc"])
+            said = f"{what}: {first_error['msg']}" if what else first_error["msg"]
+            raise ValueError(f"line {line} of the file of anchors: {said}") from None
+    return source.data
 
 
 _WRITTEN = Schema(
