@@ -74,11 +74,33 @@ class LaunchdarklyFlag:
             raise PermanentFailure(
                 f"targeting of {self._flag.feature} is off in {self._flag.environment}: turn it on there"
             )
+        if self._is_given_out_elsewhere(found):
+            raise PermanentFailure(
+                f"targets or rules of {self._flag.feature} in {self._flag.environment} serve {self._flag.new}, too: "
+                "they would go on at 0 %, so remove them there"
+            )
         if others:
             raise PermanentFailure(
                 f"the default rule of {self._flag.feature} serves other variations, too: let it serve "
                 f"{self._flag.new} and {self._flag.old} only"
             )
+
+    def _is_given_out_elsewhere(self, found: dict[str, Any]) -> bool:
+        """Whether anything but the default rule, which is all that is driven, serves the new variation."""
+        environment = self._environment(found)
+        try:
+            new = [variation["_id"] for variation in found["variations"]].index(self._flag.new)
+            targets = [*environment.get("targets", ()), *environment.get("contextTargets", ())]
+            rules = environment.get("rules", ())
+            return any(one["variation"] == new and one.get("values") for one in targets) or any(
+                rule.get("variation") == new
+                or any(
+                    one["variation"] == new and one["weight"] for one in rule.get("rollout", {}).get("variations", ())
+                )
+                for rule in rules
+            )
+        except (LookupError, TypeError, ValueError, AttributeError):
+            raise self._api.unlike() from None
 
     def _find_flag(self) -> dict[str, Any]:
         found: dict[str, Any] = self._api.get(f"{self._path}?env={quote(self._flag.environment, safe='')}")

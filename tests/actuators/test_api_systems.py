@@ -144,6 +144,33 @@ class TestLaunchDarkly:
         weights = [one["weight"] for one in product.environment["fallthrough"]["rollout"]["variations"]]
         assert weights == [0, 70_000, 30_000]
 
+    @pytest.mark.parametrize(
+        "also",
+        [
+            {"targets": [{"variation": 0, "values": ["user-1"]}]},
+            {"contextTargets": [{"variation": 0, "contextKind": "account", "values": ["a-1"]}]},
+            {"rules": [{"variation": 0, "clauses": []}]},
+            {
+                "rules": [
+                    {"rollout": {"variations": [{"variation": 0, "weight": 1000}, {"variation": 1, "weight": 99_000}]}}
+                ]
+            },
+        ],
+    )
+    def test_whatever_else_gives_out_the_new_variation_stops_growth_and_no_rollback(self, product, api, also):
+        product.weigh(5000, 95_000)
+        product.environment |= also
+        system = opened(product, api)
+        with pytest.raises(PermanentFailure, match="targets or rules of new-prompt in production serve"):
+            system.rehearse(10)
+        system.write(0)
+        assert system.read() == 0
+
+    def test_targets_and_rules_of_the_old_variation_change_nothing(self, product, api):
+        product.environment |= {"targets": [{"variation": 1, "values": ["user-1"]}], "rules": [{"variation": 1}]}
+        opened(product, api).write(10)
+        assert opened(product, api).read() == 10
+
     def test_variations_that_are_not_there_are_named(self, product, api):
         with pytest.raises(PermanentFailure, match=f"no variation else or {OLD}; it has {NEW}"):
             opened(product, api, new="else").read()
