@@ -31,6 +31,9 @@ PARTS = {
     "append": Part(module="bench.store.append", title="one full append, against the eventsourcing library"),
     "intake": Part(module="bench.http.intake", title="observations accepted a second"),
     "telemetry": Part(module="bench.http.telemetry", title="spans of OpenTelemetry counted a CPU-second"),
+    "trace_intake": Part(
+        module="bench.http.trace_intake", title="spans taken over HTTP, against Phoenix and MLflow that store them"
+    ),
     "memory": Part(module="bench.program.memory", title="resident memory, idle and under load"),
     "demo_start": Part(module="bench.program.demo_start", title="from `rollout demo` to a rollout under way"),
     "eval_import": Part(
@@ -55,7 +58,7 @@ PARTS = {
 }
 GROUPS = {
     "flags": ("evaluation",),
-    "http": ("ofrep", "streams_open", "intake", "telemetry"),
+    "http": ("ofrep", "streams_open", "intake", "telemetry", "trace_intake"),
     "slack": ("slash",),
     "store": ("append", "verify", "large_log", "startup"),
 }

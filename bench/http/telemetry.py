@@ -98,13 +98,15 @@ class _Run:
         return rollouts.now() + self._skipped
 
     def _encode(self, *, as_json: bool) -> bytes:
-        requests = [
-            _describe_request(self._chance, next(self._numbers), self._now())
-            for _ in range(SPANS_A_BATCH // (CALLS + 2))
-        ]
-        spans = [span for request in requests for span in request]
-        self._chance.shuffle(spans)
-        return _encode_json(spans) if as_json else _encode_protobuf(spans)
+        return encode_batch(self._chance, self._numbers, self._now(), as_json=as_json)
+
+
+def encode_batch(chance: random.Random, numbers: Iterator[int], at: datetime, *, as_json: bool = False) -> bytes:
+    """One export of the next requests, whose spans come in any order."""
+    requests = [_describe_request(chance, next(numbers), at) for _ in range(SPANS_A_BATCH // (CALLS + 2))]
+    spans = [span for request in requests for span in request]
+    chance.shuffle(spans)
+    return _encode_json(spans) if as_json else _encode_protobuf(spans)
 
 
 def _describe_request(chance: random.Random, number: int, at: datetime) -> list[dict[str, Any]]:
@@ -209,4 +211,5 @@ def _encode_json(spans: Sequence[dict[str, Any]]) -> bytes:
         }
         for span in spans
     ]
-    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": written}]}]}).encode()
+    # Without spaces, as JavaScript's exporter writes it.
+    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": written}]}]}, separators=(",", ":")).encode()
