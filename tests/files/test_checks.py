@@ -438,3 +438,10 @@ bad.yaml 1 problem, 1 warning\
         )
         == ""
     )
+
+
+def test_a_comparison_that_would_end_before_its_length_is_refused_with_its_line(small, refused):
+    ramp = "  - ramp: {steps: [25%, 100%], hold: 1h}"
+    said = refused(small((ramp, "  - ab: {days: 14, max_hold: 7d}\n  - ramp: {steps: [100%], hold: 1h}")))
+    assert said.startswith("bad.yaml:16:")
+    assert "max_hold is shorter than" in said
