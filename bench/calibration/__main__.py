@@ -73,7 +73,7 @@ def _scenario(number: int, scenario: Scenario, runs: int, looks: int, *, exact_o
 
 
 def _levels(number: int, world: levels.LevelWorld, runs: int, looks: int) -> Iterator[Result]:
-    tell = telling(f"{world.name}, hash buckets", runs)
+    tell, looks = telling(f"{world.name}, hash buckets", runs), min(looks, levels.DAY)
     alarms = dict.fromkeys(levels.KERNELS, 0)
     for size, chance in batches(runs, HASHED_BATCH, SEED, 300 + number):
         found = levels.condemned(world, runs=size, looks=looks, chance=chance)

@@ -18,6 +18,8 @@ from core.stats.sequential import mean, onset, proportion
 
 ALPHA = 0.05
 BUCKETS = 256
+DAY = 288
+"""Looks of a day, one every five minutes."""
 CAP = exp(2.326)  # the 99th percentile of a cost whose logarithm has spread 1
 
 
@@ -58,7 +60,7 @@ def condemned(world: LevelWorld, *, runs: int, looks: int, chance: np.random.Gen
     tau, batched, seen = np.zeros(runs), 0, 0
     split, both = round(world.share * world.requests), world.requests
     forget = 1 - exp(-ONSET_INTERVAL / ONSET_WINDOW)
-    for number, (bucket, weight, value) in enumerate(_serve(world, runs, looks, chance)):
+    for number, (bucket, weight, value) in enumerate(serve_requests(world, runs, looks, chance)):
         arms = (slice(0, split), slice(split, both))
         for at, (arm, of) in enumerate(zip((sums.canary, sums.control), arms, strict=True)):
             place = (bucket[:, of] + BUCKETS * np.arange(runs)[:, np.newaxis]).ravel()
@@ -93,7 +95,7 @@ def condemned(world: LevelWorld, *, runs: int, looks: int, chance: np.random.Gen
     return found
 
 
-def _serve(
+def serve_requests(
     world: LevelWorld, runs: int, looks: int, chance: np.random.Generator
 ) -> Iterator[tuple[NDArray[np.int64], Array, Array]]:
     """Buckets, weights and values of each look's requests, shape (runs, requests), the canary's first."""
