@@ -293,7 +293,7 @@ def verdict_word(verdict: Verdict) -> str:
     """The overall verdict in the same words that are used for a single metric."""
     match verdict:
         case Cleared():
-            return "Fine, every limit shown to hold"
+            return "Fine, limits shown to hold"
         case Continue() | NoControl():
             return "Fine"
         case TooEarly():

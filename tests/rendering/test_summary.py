@@ -172,7 +172,7 @@ def test_the_soonest_times_come_first_and_years_are_no_dates(words: Any, story: 
     [
         (
             v.Cleared(watched=("critical_fail_rate",)),
-            "Fine: R-118 support-tone (small test, 5 %), every limit shown to hold. Next: 25 % Tue 24 Nov 18:00 CET, automatically.",
+            "Fine: R-118 support-tone (small test, 5 %), limits shown to hold. Next: 25 % Tue 24 Nov 18:00 CET, automatically.",
         ),
         (
             v.NoControl(),
@@ -286,7 +286,7 @@ def test_the_alert_says_where(words: Any, story: Any) -> None:
 def test_a_metric_that_stopped_is_no_number(words: Any, story: Any) -> None:
     broken = v.BrokenSource(metric="cost_per_request", title="Cost per request", arm="control", since=words.tuesday)
     assert wording.verdict_word(broken) == "No data"
-    assert wording.verdict_word(v.Cleared()) == "Fine, every limit shown to hold"
+    assert wording.verdict_word(v.Cleared()) == "Fine, limits shown to hold"
 
 
 def test_the_card_says_where_it_is_worst(words: Any, story: Any) -> None:

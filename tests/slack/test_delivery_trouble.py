@@ -112,6 +112,24 @@ def test_what_is_urgent_is_said_first_and_at_once(office):
     assert any("concern 2" in text for text in office.thread())
 
 
+def test_what_waited_behind_a_rollback_is_not_told_as_news_after_it(office):
+    office.plan()
+    office.typed("lee", "approve R-1")
+    office.deliver()
+    office.later(hours=1)
+    office.say(c.Start(), by=office.directory.resolve_actor("T0SANDBOX1", "U0DANA0001", moves_forward=True))
+    office.say(c.RollBack(reason="wrong answers"))
+    for _ in range(20):
+        office.later(seconds=1).deliver(pace=SECOND)
+    support = [office.shown(m) for m in office.sandbox.list_messages("#support")]
+    assert any("Switched back" in text for text in support)
+    assert not any("Started: the first customers" in text for text in support)
+    assert any("Rolled back" in text for text in office.thread())
+    assert any("Started by @dana" in text for text in office.thread()), "what was done stays told"
+    assert not any("R-1 now 5 %" in text for text in office.thread())
+    assert unsent(office).pending == 0
+
+
 def test_a_slow_down_holds_for_every_lane_of_the_channel(office):
     office.start()
     here = office.card().channel

@@ -88,6 +88,8 @@ def render(
     if entry is None:
         return None
     event = entry.event
+    if _is_overtaken(announcement, rollout, event):
+        return None
     match announcement.kind:
         case AnnouncementKind.SUMMARY if isinstance(event, e.EvidenceRecorded):
             shown = _rollout_at(entries, position) if event.reason == "step" and rollout.request is None else rollout
@@ -137,6 +139,20 @@ def render(
             return event_lines.render(rollout, event, entry.at, zone)
         case _:
             assert_never(announcement.kind)
+
+
+def _is_overtaken(announcement: Announcement, rollout: Rollout, event: e.RolloutEvent) -> bool:
+    """Whether a message that waited behind others would tell as news what is no longer so: that it has started, after
+    it has ended, or a stage that has been left."""
+    match announcement.kind:
+        case AnnouncementKind.LINE | AnnouncementKind.NOTICE_NOTE:
+            return isinstance(event, e.StageEntered) and (
+                rollout.ended_at is not None or rollout.stage_index != event.index
+            )
+        case AnnouncementKind.FOLLOW_UP | AnnouncementKind.DIRECT_FOLLOW_UP:
+            return isinstance(event, e.Started) and rollout.ended_at is not None
+        case _:
+            return False
 
 
 def _rollout_at(entries: Sequence[HistoryEntry], position: int) -> Rollout:

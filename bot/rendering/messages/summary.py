@@ -212,7 +212,7 @@ def _describe_certainty(evidence: EvidenceRecorded) -> tuple[str, str]:
         case v.Cleared() | v.NoControl() | v.Continue() if open_ := known_areas.summarize_open(evidence.measures):
             return "Watching", f", {open_}"
         case v.Cleared():
-            return "Fine", ", every limit shown to hold"
+            return "Fine", ", limits shown to hold"
         case v.NoControl():
             return "Fine so far", ", compared with the past"
         case v.Continue() | v.TooEarly() | v.NoData() | v.BrokenSource() | v.Skewed() | v.Hold() | v.RollBack():

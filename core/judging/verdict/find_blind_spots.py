@@ -63,8 +63,8 @@ class _Forecast:
 def find_blind_spots(question: Question, look: Look, state: JudgingState) -> tuple[BlindSpot, ...]:
     """Blind spots among the acting rollback limits in the current stage, in order. `state` is the one after the look.
 
-    All evidence since the first stage with a control counts. Once no control is left nothing more can be detected, so
-    only limits without any reading are listed.
+    All evidence since the first stage with a control counts. A limit that was shown to hold in this stage is not blind.
+    Once no control is left nothing more can be detected, so only limits without any reading are listed.
     """
     if question.current not in question.exposed_stages:
         return ()
@@ -93,6 +93,8 @@ def _find_blind_spot(
         if not limit.is_absolute and question.current_stage.compared and since.control_weight == 0:
             return replace(spot, unread=True, arm="control", readings=round(since.level_weight))
     if not (question.current_stage.compared and question.current_stage.control_left):
+        return None
+    if position in state.kept:  # harm as large as the limit is ruled out, so twice as much was not missed
         return None
     bar = log(1 / question.alpha) + log(limits) - log(overall_share(question))
     of = [_forecast_evidence(question, look, state, position, one) for one in build_harm_hypotheses(limit)]
