@@ -5,12 +5,11 @@ from bot.rendering.answers.planning import dry_run
 from bot.rendering.blocks.blocks import Message
 from core.report_sources import review_sources
 from core.rollout import commands as c
-from core.rollout.concurrency import bundles
-from core.rollout.notifications.announcements import Announcement, announce
-from core.rollout.notifications.direct_messages import announce_directly
+from core.rollout.concurrency import bundles, following
+from core.rollout.notifications.announce_event import announce_event
+from core.rollout.notifications.announcements import Announcement
 from core.rollout.refusal import NotFound
 from core.rollout.state import events as e
-from core.rollout.state.evolve import evolve
 from core.rollout.state.model import Rollout
 from core.service.service import CommandRequest
 
@@ -34,15 +33,11 @@ def try_command(command: c.Command, rollout_id: str, what: str, context: Command
     )
     steps: list[tuple[e.Event, Rollout]] = []
     announced: list[Announcement] = []
-    states: dict[str, Rollout] = {}
-    for number, entry in enumerate(context.service.preview(request), start=1):
+    for entry in context.service.preview(request):
         event, name = entry.event, entry.stream.partition(":")[2]
+        before, world = world, following.fold_entries(world, [entry], context.at)
+        announced += announce_event(event, name, before, world, context.at)
         if isinstance(event, e.RolloutEvent):
-            before = states.get(name) or world.get_rollout(name)
-            about = states[name] = evolve(before, event, context.at)
-            position = world.position + number
-            announced += announce(event, position, before, about)
-            followers = world.subscribers.followers_of(about.plan.surface)
-            announced += announce_directly(event, position, about, followers, context.at)
+            about = world.get_rollout(name)
         steps.append((event, about))
     return dry_run.render(f"`/rollout {what}`", steps, announced, world.policy.timezone)

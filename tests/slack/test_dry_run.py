@@ -4,11 +4,23 @@ import json
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from bot.rendering.answers.planning import dry_run
 from core.rollout import commands as c
+from core.rollout.notifications.announcements import Announcement
 from core.rollout.state.model import RolloutState
+from core.service.outbox_tasks import MESSAGES, MessageTask
+from core.store.models import outbox
 from tests.slack.conftest import ROLLOUT, SURFACE
 from tests.slack.test_subscriptions import follow
+
+
+def queued(office: Any) -> list[Announcement]:
+    """Every message that was ever queued, oldest first."""
+    with office.service.database.reading() as connection:
+        rows = connection.execute(select(outbox.c.request).where(outbox.c.kind == MESSAGES).order_by(outbox.c.id))
+        return [MessageTask.parse(json.loads(row.request)).announcement for row in rows]
 
 
 def shown(office: Any, handle: str, line: str) -> str:
@@ -111,3 +123,35 @@ def test_a_step_that_comes_too_early_says_what_it_waits_for(office: Any) -> None
     assert refused.text.startswith("Not yet: canary has held for 0 s of 2 min. Earliest: Mon 23 Nov 09:12")
     assert "It continues on its own." in refused.text
     assert "--skip-wait" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("handle", "line"),
+    [
+        ("ana", "start R-1"),
+        ("sam", "rollback R-1 answers are wrong"),
+        ("sam", "pause R-1 odd greetings"),
+        ("sam", "feels-off R-1 too short"),
+    ],
+)
+def test_the_messages_that_it_names_are_those_that_the_command_queues(office: Any, handle: str, line: str) -> None:
+    follow(office, "mia", "marketing")
+    office.apply_as_admin(SURFACE)
+    office.apply(ROLLOUT + "testers:\n  - {person: '@mia', unit: user-1}\n  - {channel: '#support'}\n")
+    office.deliver()
+    assert office.typed("lee", "approve R-1").acked
+    office.later(minutes=10).deliver()
+    if not line.startswith("start"):
+        assert office.typed("ana", "start R-1").acked
+        office.deliver()
+    answer = shown(office, handle, f"{line} --dry-run")
+    before = queued(office)
+    assert office.typed(handle, line).acked
+    by_place: dict[str, list[str]] = {}
+    for one in queued(office)[len(before) :]:
+        place = one.channel if one.channel.startswith("#") else "@mia"  # the only person who is written to
+        by_place.setdefault(place, []).append(dry_run.name_message(one.kind))
+    assert by_place
+    assert [text for text in map(str.strip, answer.splitlines()) if text.startswith(("• #", "• @"))] == [
+        f"• {place}: {', '.join(dict.fromkeys(names))}" for place, names in sorted(by_place.items())
+    ]
