@@ -171,7 +171,7 @@ class RowPlacer:
 
     def _is_in_layer(self, share: LayerShare) -> Condition:
         """Whether the unit's slot in the layer is one of this rollout's."""
-        slot = self._hash_unit("layer", share.layer)
+        slot = self._build_digits("layer", share.layer)
         return or_(
             false(),
             *(
@@ -183,10 +183,10 @@ class RowPlacer:
     def _digits(self) -> Expression:
         """The first 16 hex digits of the unit's hash for bucketing."""
         if self._place is None:
-            self._place = self._hash_unit("expose", self.window.tracked.rollout)
+            self._place = self._build_digits("expose", self.window.tracked.rollout)
         return self._place
 
-    def _hash_unit(self, purpose: Purpose, salt: str) -> Expression:
+    def _build_digits(self, purpose: Purpose, salt: str) -> Expression:
         """The first 16 hex digits of the unit's hash for this purpose."""
         prefix = "\x1f".join((SCHEME, purpose, salt, ""))
         return func.substr(self.engine.hash_text(literal(prefix).concat(self.row.unit)), 1, 16)

@@ -19,6 +19,7 @@ from core.flags.flows import FLOW
 from core.flags.targeting import EMAIL_DOMAIN
 from core.judging.model.evidence import CANARY, OTHER_NAME
 from core.judging.model.question import ALL_SEGMENTS
+from core.judging.model.unit_bucket import build_bucket_prefix
 from core.metrics.catalogue import CATALOGUE, FEEDS, MAX_READING, Metric, MetricKind
 from core.rollout.state.sources import SqlRows
 
@@ -343,7 +344,7 @@ class PullStatements:
         """
         rows = self._flagged
         stage = case(*((rows.c.slot == number, slot.stage) for number, slot in enumerate(self.slots)), else_=-1)
-        prefix = f"window\x1f{self._window.tracked.rollout}\x1f"
+        prefix = build_bucket_prefix(self._window.tracked.rollout)
         is_live = and_(rows.c.copy == 1, rows.c.rejected == 0)
         rank_ok: Any = literal(1, Integer)
         if caps:

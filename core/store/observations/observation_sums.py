@@ -21,6 +21,7 @@ from core.judging.model.evidence import (
     CellKey,
     EvidenceSums,
 )
+from core.judging.model.unit_bucket import hash_into_bucket
 from core.metrics.catalogue import CATALOGUE, Metric, MetricKind, counts_as_request
 from core.metrics.observation import Observation
 from core.metrics.soft_errors import to_error_category
@@ -144,7 +145,7 @@ def _drop_earlier_cohorts(
     """
     asked = sorted(
         {
-            (each.rollout, stage, hash_unit(each.rollout, each.unit)[1])
+            (each.rollout, stage, hash_into_bucket(each.rollout, each.unit)[1])
             for each in observations
             for stage in each.earlier_cohorts
         }
@@ -165,7 +166,7 @@ def _drop_earlier_cohorts(
     return [
         each
         for each in observations
-        if not each.earlier_cohorts or (each.rollout, hash_unit(each.rollout, each.unit)[1]) not in known
+        if not each.earlier_cohorts or (each.rollout, hash_into_bucket(each.rollout, each.unit)[1]) not in known
     ]
 
 
@@ -214,7 +215,7 @@ class _ObservationBatch:
     def add(self, placed: PlacedObservation) -> None:
         """Count an observation in the overall cells and in those of its segments."""
         seen = placed.observation
-        bucket, unit_hash = hash_unit(placed.rollout, placed.unit)
+        bucket, unit_hash = hash_into_bucket(placed.rollout, placed.unit)
         categories = tuple(_list_categories(seen)) if seen.error_category is not None or seen.soft_errors else ()
         key = (
             *(placed.rollout, placed.stage, placed.arm, seen.is_request, seen.error_category is None),
@@ -241,7 +242,7 @@ class _ObservationBatch:
         self._cells.append(self._number_cell((placed.rollout, placed.stage, placed.arm, EVERYONE, SET_ASIDE)))
         self._values.append(1.0)
         self._binned.append(False)
-        self._buckets.append(hash_unit(placed.rollout, placed.unit)[0])
+        self._buckets.append(hash_into_bucket(placed.rollout, placed.unit)[0])
         self._sizes.append(1)
 
     def build_sums(self) -> NDArray[np.float64]:
@@ -315,12 +316,6 @@ def _find_kind(placed: PlacedObservation, key: str) -> MetricKind | None:
     return entry.kind if entry is not None else None
 
 
-def hash_unit(rollout: str, unit: str) -> tuple[int, int]:
-    """(bucket, hash of the unit as a signed 64-bit integer), independent of the assignment of units to arms."""
-    digest = sha256(f"window\x1f{rollout}\x1f{unit}".encode()).digest()
-    return digest[0], int.from_bytes(digest[1:9], "big", signed=True)
-
-
 def lock_rollouts(connection: Connection, rollouts: Iterable[str]) -> None:
     """On Postgres, let one transaction per rollout add at a time; locks in a fixed order, to avoid deadlocks."""
     if connection.dialect.name == "postgresql":
@@ -334,7 +329,7 @@ def load_arms_seen(connection: Connection, rollout: str, unit: str) -> Mapping[i
     found = fetch_all(
         connection,
         "SELECT stage, arm FROM exposure WHERE rollout = ? AND unit_hash = ?",
-        (rollout, hash_unit(rollout, unit)[1]),
+        (rollout, hash_into_bucket(rollout, unit)[1]),
     )
     return {row[0]: row[1] for row in found}
 

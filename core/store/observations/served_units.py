@@ -8,11 +8,12 @@ from itertools import islice
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from sqlalchemy import Connection, case, delete, func, select
 
+from core.judging.model.unit_bucket import hash_into_bucket
 from core.metrics.catalogue import counts_as_request
 from core.store.database.driver import fetch_all
 from core.store.formats.sealing import SealingKey
 from core.store.models import insert_into, person_key, served_unit
-from core.store.observations.observation_sums import PlacedObservation, hash_unit
+from core.store.observations.observation_sums import PlacedObservation
 
 _ROWS = 500
 
@@ -41,7 +42,7 @@ def record(connection: Connection, observations: Iterable[PlacedObservation]) ->
         rows = (
             {
                 "rollout": rollout,
-                "unit_hash": hash_unit(rollout, unit)[1],
+                "unit_hash": hash_into_bucket(rollout, unit)[1],
                 "sealed": cipher.encrypt(unit.encode(), [rollout.encode()]),
                 "first_at": one.first_at,
                 "last_at": one.last_at,
@@ -108,7 +109,7 @@ def erase_unit(connection: Connection, unit: str) -> int:
     erased = 0
     for rollout in connection.execute(select(served_unit.c.rollout).distinct()).scalars().all():
         gone = delete(served_unit).where(
-            served_unit.c.rollout == rollout, served_unit.c.unit_hash == hash_unit(rollout, unit)[1]
+            served_unit.c.rollout == rollout, served_unit.c.unit_hash == hash_into_bucket(rollout, unit)[1]
         )
         erased += connection.execute(gone).rowcount
     return erased

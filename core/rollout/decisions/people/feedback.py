@@ -4,7 +4,7 @@ from core.rollout import commands as c
 from core.rollout.context import Context, is_same_person, slack_user_in
 from core.rollout.decisions import preconditions
 from core.rollout.refusal import Refused
-from core.rollout.serving.unit_hash import compute_unit_hash
+from core.rollout.serving.logged_unit import build_logged_alias
 from core.rollout.state import events as e
 from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
 
@@ -78,7 +78,7 @@ def report_complaint(rollout: Rollout, command: c.ReportComplaint, context: Cont
             hint="Use the button “I have a concern” on its notice, or name another rollout with --id.",
         )
     text = preconditions.require_reason(command.text, "the complaint")
-    unit_hash = compute_unit_hash(rollout, command.unit) if command.unit else ""
+    unit_hash = build_logged_alias(rollout, command.unit) if command.unit else ""
     return [
         e.ComplaintReported(
             by=context.by.id,

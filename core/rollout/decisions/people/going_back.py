@@ -6,7 +6,7 @@ from core.rollout.decisions import preconditions, stage_changes
 from core.rollout.models import way_back
 from core.rollout.refusal import Refused
 from core.rollout.serving import conversations, strata
-from core.rollout.serving.unit_hash import compute_unit_hash
+from core.rollout.serving.logged_unit import build_logged_alias
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout, RolloutState
 
@@ -82,7 +82,7 @@ def move_back(rollout: Rollout, command: c.MoveBack, context: Context) -> list[e
     preconditions.require_under_way(rollout, "move back")
     if rollout.plan.driven:
         raise Refused(f"{rollout.plan.driven[0].title} decides who gets which version. Move the customer back there.")
-    unit_hash = compute_unit_hash(rollout, command.unit)
+    unit_hash = build_logged_alias(rollout, command.unit)
     if unit_hash in rollout.moved_back:
         return []
     if len(rollout.moved_back) >= MOST_MOVED_BACK:
