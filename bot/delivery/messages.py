@@ -24,7 +24,8 @@ from bot.rendering.messages.plan_facts import ListMembers
 from bot.rendering.messages.workspace import witness
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
-from core.rollout.notifications.announcements import CARD_KEY, SURFACE_KINDS, Announcement, AnnouncementKind
+from core.rollout.notifications.announcements import CARD_KEY, Announcement, AnnouncementKind
+from core.rollout.notifications.surface_announcements import SURFACE_KINDS
 from core.rollout.notifications.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from core.rollout.concurrency import bundles, start_queue
-from core.rollout.notifications import announcements, direct_messages, feedback_requests
+from core.rollout.notifications import announcements, direct_messages, feedback_requests, surface_announcements
 from core.rollout.notifications.announcements import Announcement
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
@@ -34,7 +34,7 @@ def announce_event(event: e.Event, name: str, before: World, after: World, now: 
     `before` and `after` are the worlds around it; the position of `after` is that of the event.
     """
     if isinstance(event, SurfaceEvent):
-        yield from announcements.announce_for_surface(event, after.position, after.surfaces[name])
+        yield from surface_announcements.announce_for_surface(event, after.position, after.surfaces[name])
     if not isinstance(event, e.RolloutEvent):
         return
     earlier, changed = before.find_rollout(name), after.rollouts[name]

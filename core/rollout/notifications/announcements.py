@@ -10,7 +10,6 @@ from core.rollout.decisions import reviewing
 from core.rollout.state import events as e
 from core.rollout.state import holds, next_step
 from core.rollout.state.model import Rollout, RolloutState
-from core.rollout.state.surface import OtherModelAnswered, RetirementTold, Surface, SurfaceEvent
 
 
 class AnnouncementKind(StrEnum):
@@ -295,25 +294,6 @@ def build_card(rollout: Rollout) -> Announcement:
     """An edit of the card, because something beside the rollout changed."""
     where = rollout.plan.engineering_channel
     return Announcement(kind=AnnouncementKind.CARD, rollout=rollout.id, channel=where, key=CARD_KEY)
-
-
-SURFACE_KINDS = frozenset({AnnouncementKind.OTHER_MODEL, AnnouncementKind.RETIREMENT})
-"""What concerns an AI feature as a whole and no rollout; `Announcement.rollout` is empty."""
-
-
-def announce_for_surface(event: SurfaceEvent, position: int, surface: Surface) -> tuple[Announcement, ...]:
-    """The announcements that follow from an event of a surface: to the channels of its engineers."""
-    match event:
-        case OtherModelAnswered():
-            kind = AnnouncementKind.OTHER_MODEL
-        case RetirementTold():
-            kind = AnnouncementKind.RETIREMENT
-        case _:
-            return ()
-    channels = [notice.channel for notice in surface.notices if notice.audience == "engineering"]
-    return tuple(
-        Announcement(kind=kind, rollout="", channel=channel, key=f"{surface.name}:{position}") for channel in channels
-    )
 
 
 def notice_key(rollout: Rollout, notice: str) -> str:
