@@ -14,10 +14,13 @@ from bot.rendering.messages import approval, card, event_lines, summary
 from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.messages.notices import follow_up, notice
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
+from core.judging.model.judgement import Judgement
+from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Continue
 from core.rollout.notifications.announcements import AnnouncementKind, announce
 from core.rollout.plans.layers import LayerSlots
 from core.rollout.state import events as e
+from core.rollout.state import holds
 from core.rollout.state.model import RolloutState
 
 TITLE = "Support assistant"
@@ -210,6 +213,29 @@ def test_the_first_word_is_that_of_the_weakest_limit(words: Any, story: Any) -> 
 def test_the_card_says_of_when_its_numbers_are(words: Any, story: Any) -> None:
     story.running().happen(story.evidence()).later(hours=2)
     assert "evidence #412, Tue 24 Nov 12:00 CET" in plain_text.render_text(card.render(story.now, words.zone))
+
+
+def test_the_card_says_why_it_does_not_grow_on_what_has_not_lasted_yet(words: Any, story: Any) -> None:
+    evidence = story.running().evidence()
+    story.happen(evidence)
+    found = finding(words, "refusal_rate", limit_text="rises by 3 pp for 30 min")
+    seen = Judgement(
+        verdict=evidence.verdict,
+        measures=evidence.measures,
+        state=JudgingState(),
+        canary_requests=evidence.canary_requests,
+        control_requests=evidence.control_requests,
+        canary_units=evidence.canary_units,
+        control_units=evidence.control_units,
+        exposed_requests=evidence.canary_requests,
+        exposed_units=evidence.canary_units,
+        pending=(found,),
+    )
+    told = plain_text.render_text(card.render(story.now, words.zone, (seen, story.at)))
+    said = "Beyond its limit, but not for long enough yet: Declined to answer (rises by 3 pp for 30 min)."
+    assert f"{said} Nobody else gets the new version meanwhile." in told
+    resumed = e.Resumed(by="slack:T1/U1ANA", reason="known", overrides=holds.hold_key(found))
+    assert said not in plain_text.render_text(card.render(story.happen(resumed).now, words.zone, (seen, story.at)))
 
 
 def seen_by(story: Any, words: Any, **rows: Any) -> LatestNumbers:

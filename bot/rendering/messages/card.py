@@ -1,5 +1,6 @@
 """The card: one message per rollout that is edited in place and always current; its thread is the log."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeAlias, assert_never
 
@@ -10,11 +11,11 @@ from bot.rendering.messages import event_lines
 from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.messages.audience import conversation_words, holdout_words, layer_words, stratum_words
 from bot.rendering.neighbours import neighbour_words
-from bot.rendering.numbers import eval_words, judge_words, segments, tester_words
+from bot.rendering.numbers import eval_words, judge_words, measure_rows, segments, tester_words
 from bot.rendering.numbers.detectability import blind_spot_words, known_areas, unknown_unit_words, verdict_times
 from bot.rendering.sentences import driven_words, headline
 from core.judging.model.judgement import Judgement
-from core.judging.model.verdict import Cleared, Continue, NoControl
+from core.judging.model.verdict import Cleared, Continue, Finding, NoControl
 from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours
 from core.rollout.decisions import gating
 from core.rollout.state import holds
@@ -82,6 +83,9 @@ def _format_state_lines(
         lines.append(f"{_summarize_evidence(canary_part)} · {requests}{control_part} · {_as_of(rollout, zone, newer)}")
         if canary_part.segments:
             lines.append(segments.format_summary(canary_part.segments, canary_part.segments_checked))
+        found = newer[0].pending if newer is not None else ()
+        if pending := [one for one in found if holds.hold_key(one) not in rollout.overridden]:
+            lines.append(_describe_pending(pending))
         if isinstance(canary_part.verdict, Continue) and (
             when := verdict_times.describe_verdict_times(
                 rollout, canary_part.measures, newer[1] if newer is not None else rollout.evidence_at, zone
@@ -123,6 +127,15 @@ def _format_state_lines(
     if rollout.rollback is not None:
         lines += _explain_rollback(rollout.rollback)
     return lines
+
+
+def _describe_pending(found: Sequence[Finding]) -> str:
+    """The limits that are broken, though not yet for as long as they ask."""
+    limits = [f"{measure_rows.escaped_title(one.metric, one.title)} ({one.limit_text})" for one in found]
+    return (
+        f"Beyond its limit, but not for long enough yet: {wording.join_limited(limits)}. "
+        "Nobody else gets the new version meanwhile."
+    )
 
 
 def _suggest_next(rollout: Rollout) -> str:

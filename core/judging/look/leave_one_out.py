@@ -163,10 +163,9 @@ def compute_design_effects(kind: MetricKind, *arms: bucket_sums.Array) -> bucket
     for arm in arms:
         if arm.shape[1] == 0:
             continue
-        weight, value = arm[..., 0], arm[..., 1]
-        if kind is MetricKind.COUNT:  # events may outnumber the requests of their bucket
-            weight = np.maximum(weight, value)
-        found.append(clustering.design_effect(np.stack([weight, value], axis=-1)))
+        # Events may outnumber the requests of their bucket.
+        sums = np.stack([arm.max(axis=-1), arm[..., 1]], axis=-1) if kind is MetricKind.COUNT else arm
+        found.append(clustering.design_effect(sums))
     return np.asarray(np.max(found, axis=0), dtype=np.float64)
 
 
