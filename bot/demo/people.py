@@ -9,7 +9,7 @@ import httpx
 from bot.demo.template_plays import TemplatePlay
 from bot.sandbox.control import Sandbox
 from bot.sandbox.workspace.workspace import SandboxMessage
-from core.rollout.decisions import gating
+from core.rollout.decisions import approval_requests
 from core.rollout.plans.plan import DEFAULT_EVAL_TERMS
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
@@ -41,7 +41,7 @@ class TemplatePeople:
 
     def find_request(self, rollout: Rollout) -> SandboxMessage | None:
         """The message in which the open approval is asked for; None until it is posted, or if it is not open."""
-        if rollout.request is None or gating.is_approved(rollout):
+        if rollout.request is None or approval_requests.is_approved(rollout):
             return None
         wanted = rollout.request.request
         return next(
@@ -73,7 +73,7 @@ class TemplatePeople:
         if self._play.policy:
             reason = '"answers name a phone number that no longer exists"'
             self._once("start", lambda: ana.type_command(f"/rollout break-glass {rollout.id} start {reason}"))
-        elif gating.is_approved(rollout) or not gating.needs_start_approval(rollout):
+        elif approval_requests.is_approved(rollout) or not approval_requests.needs_start_approval(rollout):
             self._once("start", lambda: ana.type_command(f"/rollout start {rollout.id}"))
             early = [one for one in self._sandbox.list_ephemerals("ana") if "Start then" in json.dumps(one.blocks)]
             if early and rollout.start is None:

@@ -22,7 +22,7 @@ from bot.sandbox.workspace.workspace import SandboxMessage
 from bot.startup.connections import build_handle_resolver
 from bot.startup.program import Program
 from core.rollout.context import Actor
-from core.rollout.decisions import gating
+from core.rollout.decisions import approval_requests
 from core.rollout.notifications.announcements import CARD_KEY
 from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
 from core.service import apply_file
@@ -220,7 +220,7 @@ class Demonstration:
 
     def _is_approved_or_over(self) -> bool:
         rollout = self._get_rollout()
-        return gating.is_approved(rollout) or rollout.state in TERMINAL_STATES
+        return approval_requests.is_approved(rollout) or rollout.state in TERMINAL_STATES
 
     def _find_message(self, channel: str, words: str) -> SandboxMessage | None:
         messages = self._sandbox.list_messages(channel)
@@ -281,7 +281,7 @@ def _way(rollout: Rollout, story: Round, *, waits_for_lee: bool) -> Way | None:
     asked = (
         rollout.state in {RolloutState.PLANNED, RolloutState.WAITING}
         and rollout.request is not None
-        and not gating.is_approved(rollout)
+        and not approval_requests.is_approved(rollout)
     )
     if asked:
         return Way(label="Be Lee, in its thread", person="lee", channel="ai-rollouts", thread=card.ts)

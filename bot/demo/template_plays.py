@@ -10,7 +10,7 @@ from core.files.build_plan import build_stages
 from core.files.kinds.rollout_file import RolloutFile
 from core.files.read_file import parse_file
 from core.files.templates import TEMPLATES
-from core.rollout.decisions import gating
+from core.rollout.decisions import approval_requests
 from core.rollout.plans.plan import GATE_KINDS, Stage, StageKind
 from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
 
@@ -134,7 +134,7 @@ def waits_for_people(rollout: Rollout) -> bool:
         case RolloutState.PLANNED:
             return rollout.start is None
         case RolloutState.WAITING:
-            return not gating.is_approved(rollout)
+            return not approval_requests.is_approved(rollout)
         case RolloutState.RUNNING:
             stage = rollout.current_stage
             if stage.kind is StageKind.ROLLBACK_DRILL:

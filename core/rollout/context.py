@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from core.rollout.plans.layers import Ranges
 from core.rollout.plans.policy import Policy
@@ -103,3 +103,11 @@ class Context:
         if self.surface is None:
             raise LookupError("this command has no surface")
         return self.surface
+
+    def format_time(self, at: datetime) -> str:
+        """A time in the policy's zone, as messages show it; rounded up to full seconds."""
+        local = self.policy.to_local_time(at)
+        if local.microsecond:
+            # rounded up, so that the shown time is not too early
+            local += timedelta(seconds=1, microseconds=-local.microsecond)
+        return f"{local:%a %d %b %H:%M:%S %Z}" if local.second else f"{local:%a %d %b %H:%M %Z}"

@@ -30,7 +30,7 @@ from core.judging.report import causes, course, horizon, measures, series, soft_
 from core.judging.verdict import find_blind_spots
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
-from core.rollout.decisions import gating
+from core.rollout.decisions import growth_conditions
 from core.rollout.judging.judging_limits import build_judge_news, find_judging
 from core.rollout.judging.judging_question import build_question
 from core.rollout.plans.policy import Policy
@@ -245,7 +245,7 @@ def _take_look(
         spend = judging_accounts.load_spend(connection, rollout.id, cap) if judging is not None else None
     look = replace(take_look(question, sums, set_untrusted_aside(question, news, before.state), at), judge=news)
     judgement = judge(question, look, before.state)
-    due = gating.is_comparison_due(rollout, judgement.canary_requests, at)
+    due = growth_conditions.is_comparison_due(rollout, judgement.canary_requests, at)
     ended = _compare_at_horizon(service, rollout, question, judgement, look, world.policy) if due else None
     asked = record.to_json(question)
     # The question is part of the record, and is written only when it changed.

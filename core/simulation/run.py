@@ -14,8 +14,8 @@ from core.judging.model.state import JudgingState
 from core.judging.model.verdict import RollBack
 from core.judging.verdict import find_blind_spots
 from core.rollout import commands as c
-from core.rollout.decisions import gating
-from core.rollout.decisions.engine_decisions import is_ready_to_leave
+from core.rollout.decisions import growth_conditions
+from core.rollout.decisions.growth_conditions import is_ready_to_leave
 from core.rollout.judging.judging_question import build_question
 from core.rollout.plans.plan import Plan, Stage
 from core.rollout.plans.policy import DEFAULT_POLICY, Policy
@@ -110,12 +110,12 @@ def simulate_rollout(
                 held = held or _build_stop(name, at, stage, found)
             seen = build_look_result(found, question, look)
             rollout = replace(rollout, sighted=rollout.detectable_limit_keys(seen.blind))
-            decided = gating.is_comparison_due(rollout, found.canary_requests, at)
+            decided = growth_conditions.is_comparison_due(rollout, found.canary_requests, at)
             if decided or (not stage.is_decided_at_end and is_ready_to_leave(rollout, seen, at, policy)):
                 break
             if last:
                 undecided.append(stage.name)
-                spots = gating.find_blocking_blind_spots(rollout, seen.blind, policy)
+                spots = growth_conditions.find_blocking_blind_spots(rollout, seen.blind, policy)
                 accepted = BlindSpotsAccepted(by="", reason="", stage=stage.name, lasting=True, spots=spots)
                 rollout = replace(rollout, accepted=(*rollout.accepted, accepted))
     return SimulatedRun(rollback=None, held=held, undecided=tuple(undecided), lasted=at - START)

@@ -12,7 +12,7 @@ from core.evals.eval_run import EvalCase, EvalRun, UnreadableEvals
 from core.evals.read_run import read_run
 from core.rollout.commands import RecordEval
 from core.rollout.decisions.eval_command import build_eval_command, find_waiting_rollout
-from core.rollout.decisions.stage_gates import find_gate
+from core.rollout.decisions.gate_results import find_gate
 from core.rollout.plans.plan import Approvals, EvalTerms, NoticePlan, Plan, Risk, Stage, StageKind
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout, RolloutState

@@ -8,7 +8,7 @@ import pytest
 from core.judging.model.comparison import HorizonComparison
 from core.judging.model.verdict import Cleared
 from core.rollout import commands as c
-from core.rollout.decisions import gating
+from core.rollout.decisions import growth_conditions
 from core.rollout.plans.plan import Approvals, Risk, Stage, StageKind
 from core.rollout.plans.policy import DEFAULT_POLICY, BreakGlass, Freeze
 from core.rollout.state import events as e
@@ -66,14 +66,14 @@ def test_a_canary_moves_on_into_it_and_whoever_had_the_new_version_keeps_it(comp
 
 def test_nobody_wins_before_the_horizon(comparing, words):
     story = comparing().later(days=13, hours=23, minutes=59)
-    assert not gating.is_comparison_due(story.now, 2000, story.at)
+    assert not growth_conditions.is_comparison_due(story.now, 2000, story.at)
     story.tick(words.look(Cleared()))
     assert story.now.current_stage == AB
     refused = story.refuses(c.Decide(keep=True, reason="clearly better"), "compared until Mon 07 Dec 16:00 UTC")
     assert refused.earliest == story.at + timedelta(minutes=1)
     story.refuses(c.Advance(reason="clearly better"), "Nobody wins early")
     story.refuses(c.Advance(to_percent=100, reason="clearly better"), "Nobody wins early")
-    assert gating.is_comparison_due(story.now, 2000, story.at + timedelta(minutes=1))
+    assert growth_conditions.is_comparison_due(story.now, 2000, story.at + timedelta(minutes=1))
 
 
 def test_harm_ends_it_on_any_day(comparing, words):
@@ -111,13 +111,13 @@ def test_at_the_horizon_the_result_is_recorded_and_a_person_is_asked(over, words
 )
 def test_a_sample_that_is_missing_makes_it_longer_by_whole_weeks_but_not_endless(comparing, requests, days, due):
     story = comparing().later(days=days)
-    assert gating.is_comparison_due(story.now, requests, story.at) is due
+    assert growth_conditions.is_comparison_due(story.now, requests, story.at) is due
 
 
 def test_a_pause_makes_it_longer(comparing):
     story = comparing().later(days=3).when(c.Pause()).later(days=2).when(c.Resume()).later(days=11, minutes=-1)
-    assert not gating.is_comparison_due(story.now, 2000, story.at)
-    assert gating.is_comparison_due(story.now, 2000, story.at + timedelta(minutes=1))
+    assert not growth_conditions.is_comparison_due(story.now, 2000, story.at)
+    assert growth_conditions.is_comparison_due(story.now, 2000, story.at + timedelta(minutes=1))
 
 
 def test_keeping_takes_the_next_step_at_the_next_look(over, words):

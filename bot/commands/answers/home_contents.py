@@ -8,7 +8,7 @@ from bot.rendering.answers.home_tab import HomeTab
 from core.rollout import commands as c
 from core.rollout import permission
 from core.rollout.context import Actor, Context, is_same_person
-from core.rollout.decisions import gating
+from core.rollout.decisions import approval_requests
 from core.rollout.plans.plan import NoticePlan
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout, RolloutState
@@ -49,7 +49,7 @@ def _may_plan(world: World, by: Actor, at: datetime) -> bool:
 
 def _may_approve(service: RolloutService, rollout: Rollout, by: Actor, at: datetime) -> bool:
     """Whether an approval by this person would count now."""
-    if rollout.request is None or gating.is_approved(rollout):
+    if rollout.request is None or approval_requests.is_approved(rollout):
         return False
     approval = c.Approve(request=rollout.request.request)
     try:

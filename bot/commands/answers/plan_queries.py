@@ -23,7 +23,7 @@ from core.report_sources.planned_file import load_outlook, plan_file
 from core.rollout import permission
 from core.rollout.command_events import find_version_authors
 from core.rollout.concurrency.neighbours import find_neighbours
-from core.rollout.decisions import gating
+from core.rollout.decisions import start_conditions
 from core.rollout.refusal import NotFound
 from core.rollout.state.events import ConcernRaised, Planned
 from core.rollout.state.history import HistoryEntry
@@ -36,7 +36,7 @@ def load_rollout_outlook(service: RolloutService, rollout: Rollout, now: datetim
     """The outlook of a rollout that has not started, from the notices that have gone out and the start that is set."""
     world = service.cached_world()
     surface = world.surfaces[rollout.plan.surface]
-    waits = gating.find_earliest_start(rollout, now)
+    waits = start_conditions.find_earliest_start(rollout, now)
     begin = max(now, rollout.start or now, waits[0] if waits else now)
     known = traffic_history.load_known_traffic(service, surface, world, now)
     coverage = eval_coverage.load_coverage(service, rollout.plan, world, rollout.evals)

@@ -9,7 +9,7 @@ from bot.rendering.blocks import blocks, buttons, inputs
 from bot.rendering.blocks.blocks import Block
 from bot.rendering.messages.notices import notice, subscription_messages
 from bot.rendering.sentences import headline, schedule
-from core.rollout.decisions import gating
+from core.rollout.decisions import approval_requests
 from core.rollout.plans.plan import NoticePlan
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.surface import Surface
@@ -65,7 +65,11 @@ def _build_needs(tab: HomeTab) -> list[Block]:
     found: list[Block] = []
     for rollout in tab.to_approve[:_MAX_NEEDS]:
         assert rollout.request is not None
-        gate = "the start" if rollout.request.gate == gating.START_GATE else wording.escape(rollout.request.gate, 60)
+        gate = (
+            "the start"
+            if rollout.request.gate == approval_requests.START_GATE
+            else wording.escape(rollout.request.gate, 60)
+        )
         what = f"Approve {gate} of {wording.format_subject(rollout)} ({wording.format_version_change(rollout)})?"
         expires = wording.format_local_time(rollout.request.expires_at, tab.zone)
         found += [

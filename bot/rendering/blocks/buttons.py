@@ -7,7 +7,7 @@ from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block
 from core import durations
 from core.rollout.commands import ROLLBACK_CAUSES
-from core.rollout.decisions import gating
+from core.rollout.decisions import growth_conditions
 from core.rollout.decisions.people import running
 from core.rollout.plans.plan import StageKind
 from core.rollout.serving import conversations
@@ -88,7 +88,7 @@ def resume(rollout: Rollout) -> Block:
 def extend(rollout: Rollout) -> Block | None:
     """Give a stage that could not be decided in time more time; None if that is not why the rollout is on hold."""
     stage = rollout.stage
-    if stage is None or rollout.hold is None or rollout.hold.key != gating.undecided_hold_key(stage):
+    if stage is None or rollout.hold is None or rollout.hold.key != growth_conditions.undecided_hold_key(stage):
         return None
     until = durations.format_hours(running.find_extension(rollout))
     return run_command(f"Extend to {until}", f"extend {rollout.id}", EXTEND_INDEX)

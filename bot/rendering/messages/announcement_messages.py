@@ -16,7 +16,7 @@ from bot.rendering.messages.plan_facts import DecisionFacts
 from core.reviews import draft
 from core.reviews.investigation import Investigation
 from core.rollout.concurrency.neighbours import find_neighbours
-from core.rollout.decisions import gating
+from core.rollout.decisions import approval_requests
 from core.rollout.notifications import direct_messages
 from core.rollout.notifications.announcements import NEXT_STEP, Announcement, AnnouncementKind, notice_key
 from core.rollout.plans.plan import NoticePlan
@@ -265,7 +265,7 @@ def _render_approval(
     assert isinstance(request, e.ApprovalRequested)
     after = [x.event for x in entries if x.position > asked.position]
     given = tuple(x for x in after if isinstance(x, e.Approved) and x.request == name)
-    if _is_request_open(announcement, rollout) and not gating.is_approved(rollout):
+    if _is_request_open(announcement, rollout) and not approval_requests.is_approved(rollout):
         return approval.render(rollout, request, given, asked.at, zone, mention, facts())
     return approval.render_closed(rollout, request, given, _approval_outcome(request, after, given))
 

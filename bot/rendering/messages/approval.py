@@ -9,7 +9,7 @@ from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import plan_facts
 from bot.rendering.messages.plan_facts import DecisionFacts, FactSection
 from bot.rendering.sentences import headline
-from core.rollout.decisions import gating
+from core.rollout.decisions import approval_requests
 from core.rollout.state.events import ApprovalRequested, Approved
 from core.rollout.state.model import Rollout
 
@@ -63,7 +63,7 @@ def render_details(rollout: Rollout, facts: DecisionFacts, zone: str) -> Message
 
 def _describe_request(rollout: Rollout, request: ApprovalRequested) -> str:
     subject, kind = wording.format_subject(rollout), wording.escape(rollout.kind, 60)
-    if request.gate == gating.START_GATE:
+    if request.gate == approval_requests.START_GATE:
         return f"start {subject} ({kind} change, {wording.format_version_change(rollout)})"
     return (
         f"move {subject} ({kind} change) from {wording.format_percent(rollout.percent)} to "
@@ -80,14 +80,14 @@ def _describe_requester(rollout: Rollout) -> str:
 
 
 def _format_gate(rollout: Rollout, request: ApprovalRequested) -> str:
-    if request.gate == gating.START_GATE:
+    if request.gate == approval_requests.START_GATE:
         return "the start"
     stage = next((s for s in rollout.plan.stages if s.name == request.gate), None)
     return headline.stage_label(stage) if stage else wording.escape(request.gate, 60)
 
 
 def _describe_expiry(request: ApprovalRequested) -> str:
-    return "a new request goes out" if request.gate == gating.START_GATE else "it stays on hold"
+    return "a new request goes out" if request.gate == approval_requests.START_GATE else "it stays on hold"
 
 
 def _format_evidence(rollout: Rollout) -> str:

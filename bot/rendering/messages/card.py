@@ -17,7 +17,7 @@ from bot.rendering.sentences import driven_words, headline
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Cleared, Continue, Finding, NoControl
 from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours
-from core.rollout.decisions import gating
+from core.rollout.decisions import approval_requests
 from core.rollout.state import holds
 from core.rollout.state.events import EvidenceRecorded, RolledBack
 from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
@@ -117,7 +117,7 @@ def _format_state_lines(
     lines += driven_words.list_troubles(rollout)
     if rollout.state is RolloutState.ON_HOLD:
         lines.append(f"Next: {_suggest_next(rollout)}, or roll back.")
-    if rollout.request is not None and not gating.is_approved(rollout) and rollout.approvals:
+    if rollout.request is not None and not approval_requests.is_approved(rollout) and rollout.approvals:
         lines.append(f"Approved so far: {', '.join(wording.escape(a.handle, 40) for a in rollout.approvals)}.")
     if rollout.needs_review and rollout.review_due is not None:
         due = wording.format_local_time(rollout.review_due, zone)
@@ -180,7 +180,7 @@ def _build_buttons(rollout: Rollout) -> Block | None:
             ready = (
                 not rollout.live_instead
                 and rollout.start is None
-                and (not gating.needs_start_approval(rollout) or gating.is_approved(rollout))
+                and (not approval_requests.needs_start_approval(rollout) or approval_requests.is_approved(rollout))
             )
             start = buttons.run_command("Start", f"start {rollout.id}") if ready else None
             return blocks.actions(start, buttons.plan_details(rollout))

@@ -5,7 +5,7 @@ from typing import assert_never
 
 from bot.rendering import wording
 from bot.rendering.sentences import headline
-from core.rollout.decisions import gating
+from core.rollout.decisions import approval_requests
 from core.rollout.plans.plan import GATE_KINDS
 from core.rollout.state.model import Rollout, RolloutState
 
@@ -34,7 +34,7 @@ def tell(
             return _running(rollout, left)
         case RolloutState.WAITING:
             return (
-                f"{rollout.id} is waiting for {gating.describe_missing_approvals(rollout)}.",
+                f"{rollout.id} is waiting for {approval_requests.describe_missing_approvals(rollout)}.",
                 "Approve in the thread of its card; until then nothing grows.",
             )
         case RolloutState.ON_HOLD:
@@ -76,13 +76,13 @@ class _Left:
 def _planned(rollout: Rollout, left: _Left, *, yours: bool, lee_approves_at: datetime | None) -> tuple[str, str]:
     version = rollout.plan.to_version
     turn = "The first rollout is over. Now it is your turn. " if yours else ""
-    if rollout.start is not None and gating.is_approved(rollout):
+    if rollout.start is not None and approval_requests.is_approved(rollout):
         percent = wording.format_percent(next((s.percent for s in rollout.plan.stages if s.has_exposure), 0.0))
         return (
             f"{rollout.id} is approved and scheduled: the notices must be up for their time first.",
             f"It starts automatically {left.until(rollout.start)}: {percent} of the users get {version}.",
         )
-    if rollout.request is not None and not gating.is_approved(rollout):
+    if rollout.request is not None and not approval_requests.is_approved(rollout):
         who = "Lee, a lead, approves in its thread"
         if yours or lee_approves_at is not None:
             who = "Be Lee and press Approve in the thread of its card, or on the app's home tab"

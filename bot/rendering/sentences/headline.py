@@ -6,7 +6,7 @@ from typing import assert_never
 from bot.rendering import wording
 from bot.rendering.neighbours import queue_words
 from core.rollout.concurrency.start_queue import QueuePlace
-from core.rollout.decisions import gating
+from core.rollout.decisions import approval_requests
 from core.rollout.plans.bundle_order import BundleOrder
 from core.rollout.plans.plan import GATE_KINDS, Stage, StageKind
 from core.rollout.serving import conversations, holdout
@@ -30,7 +30,7 @@ def _describe_consequence(rollout: Rollout, zone: str, place: QueuePlace | None)
         case RolloutState.WAITING:
             if rollout.request is None:
                 return "."
-            missing = wording.escape(gating.describe_missing_approvals(rollout), 80)
+            missing = wording.escape(approval_requests.describe_missing_approvals(rollout), 80)
             return f" needs {missing}. {_describe_exposure(rollout)}"
         case RolloutState.ON_HOLD:
             text = wording.escape(rollout.hold.text if rollout.hold else "", 45)
@@ -72,7 +72,7 @@ def _describe_exposure(rollout: Rollout) -> str:
 
 def describe_start_condition(rollout: Rollout, zone: str, place: QueuePlace | None = None) -> str:
     """What a planned rollout is waiting for before it can start."""
-    if place is not None and (rollout.request is None or gating.is_approved(rollout)):
+    if place is not None and (rollout.request is None or approval_requests.is_approved(rollout)):
         return f"It is {queue_words.describe_place(place)}."
     if rollout.live_instead and rollout.start is None:
         old, live = wording.escape(rollout.plan.from_version, 40), wording.escape(rollout.live_instead, 40)
@@ -80,8 +80,8 @@ def describe_start_condition(rollout: Rollout, zone: str, place: QueuePlace | No
     if rollout.frozen_until is not None:
         return f"Frozen until {wording.format_local_time(rollout.frozen_until, zone)}; it does not start before."
     before = _find_one_before(rollout)
-    if rollout.request is not None and not gating.is_approved(rollout):
-        need = wording.escape(gating.describe_missing_approvals(rollout), 80)
+    if rollout.request is not None and not approval_requests.is_approved(rollout):
+        need = wording.escape(approval_requests.describe_missing_approvals(rollout), 80)
         by_itself = f", then starts {wording.format_local_time(rollout.start, zone)}" if rollout.start else ""
         if rollout.renewal is not None or before:
             by_itself = f", then starts{f' once {before} is done' if before else ''}"

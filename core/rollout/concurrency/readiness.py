@@ -8,7 +8,7 @@ from core.rollout.concurrency.bundles import Bundle
 from core.rollout.concurrency.following import fold_entries
 from core.rollout.concurrency.start_context import build_start_context
 from core.rollout.context import ENGINE, Context
-from core.rollout.decisions import gating, stage_changes
+from core.rollout.decisions import stage_changes, start_conditions
 from core.rollout.plans.bundle_order import BundleOrder
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout, RolloutState
@@ -18,7 +18,7 @@ from core.rollout.state.world import World
 def explain_obstacles(world: World, rollout: Rollout, at: datetime) -> str:
     """Why a planned rollout cannot start now, apart from its bundle; empty if it can."""
     try:
-        gating.check_start(rollout, _build_context(world, rollout, at))
+        start_conditions.check_start(rollout, _build_context(world, rollout, at))
     except Refused as refused:
         return refused.message
     return ""

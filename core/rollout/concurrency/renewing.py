@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from core.rollout.context import Context
-from core.rollout.decisions import gating
+from core.rollout.decisions import approval_requests
 from core.rollout.plans.plan import MERGED_PARTS, Content, changed_parts, content_hash
 from core.rollout.plans.renewal import PlanRenewal
 from core.rollout.state import events as e
@@ -50,7 +50,7 @@ def renew_plan(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
     needed = max(plan.approvals.needed, 1 if replaces else 0)
     if not needed:
         return [planned]
-    return [planned, gating.build_approval_request(rollout, gating.START_GATE, needed, context)]
+    return [planned, approval_requests.build_approval_request(rollout, approval_requests.START_GATE, needed, context)]
 
 
 def find_replaced_parts(change: Content, before: Content, live: Content) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from typing import assert_never
 from core.rollout import commands as c
 from core.rollout import permission
 from core.rollout.context import Context
-from core.rollout.decisions import engine_decisions, engine_reports, judge_checks, reviewing, stage_gates
+from core.rollout.decisions import engine_decisions, engine_reports, gate_results, judge_checks, reviewing
 from core.rollout.decisions.people import (
     advancing,
     approvals,
@@ -85,9 +85,9 @@ def _decide_command(
         case c.SubmitReview():
             return reviewing.submit_review(rollout, command, context)
         case c.RecordEval():
-            return stage_gates.record_eval(rollout, command, context)
+            return gate_results.record_eval(rollout, command, context)
         case c.RecordDrill():
-            return stage_gates.record_drill(rollout, command)
+            return gate_results.record_drill(rollout, command)
         case c.Tick():
             return engine_decisions.decide_tick(rollout, command.look, context)
         case c.DoubtEvidence():

@@ -1,7 +1,7 @@
 """What time and evidence do to a rollout: roll back, hold, ask, take the next step, or nothing."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import assert_never
 
 from core import durations
@@ -9,10 +9,16 @@ from core.judging.model import verdict as v
 from core.rollout import commands as c
 from core.rollout.concurrency import renewing
 from core.rollout.context import Context
-from core.rollout.decisions import gating, judge_checks, stage_changes, stage_gates
+from core.rollout.decisions import (
+    approval_requests,
+    gate_results,
+    growth_conditions,
+    judge_checks,
+    stage_changes,
+    start_conditions,
+)
 from core.rollout.models import way_back
 from core.rollout.plans.plan import GATE_KINDS, Stage, StageKind
-from core.rollout.plans.policy import Policy
 from core.rollout.refusal import Refused
 from core.rollout.serving import strata
 from core.rollout.state import events as e
@@ -61,7 +67,7 @@ def _decide_on_look(rollout: Rollout, look: c.LookResult | None, context: Contex
         return events
     before = rollout.evidence.verdict if rollout.evidence else None
     has_verdict = not isinstance(look.verdict, v.TooEarly)  # a stage that has just begun has no verdict yet
-    if has_verdict and gating.verdict_name(before) != gating.verdict_name(look.verdict):
+    if has_verdict and approval_requests.verdict_name(before) != approval_requests.verdict_name(look.verdict):
         return [_build_evidence(rollout, look, "verdict"), *events]
     if not events and _is_summary_due(rollout, context):
         return [_build_evidence(rollout, look, "summary")]
@@ -86,12 +92,12 @@ def _hold_without_way_back(
 
 def _decide_planned(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
     request = rollout.request
-    if request is not None and context.at > request.expires_at and not gating.is_approved(rollout):
+    if request is not None and context.at > request.expires_at and not approval_requests.is_approved(rollout):
         return [
             e.ApprovalExpired(request=request.request),
-            gating.build_approval_request(rollout, request.gate, request.needed, context),
+            approval_requests.build_approval_request(rollout, request.gate, request.needed, context),
         ]
-    surface, is_due = context.known_surface, gating.is_start_due(rollout, context)
+    surface, is_due = context.known_surface, start_conditions.is_start_due(rollout, context)
     is_first = is_due and not context.other_rollouts_on_surface and not context.queued_ahead
     if is_first and renewing.is_outdated(rollout, surface) and (renewed := renewing.renew_plan(rollout, context)):
         return renewed
@@ -100,7 +106,7 @@ def _decide_planned(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
     if not is_due or context.ready_ahead:
         return []
     try:
-        gating.check_start(rollout, context)
+        start_conditions.check_start(rollout, context)
     except Refused:
         return []  # it starts automatically once nothing is missing; the card shows what is
     return stage_changes.begin_rollout(rollout, context)
@@ -139,7 +145,9 @@ def _decide_holds(rollout: Rollout, look: c.LookResult, context: Context) -> lis
         assert rollout.hold is not None
         if holds.has_cleared(rollout.hold.key, look.verdict) or (
             rollout.hold.key == holds.UNREAD
-            and not gating.select_unread(gating.find_blocking_blind_spots(rollout, look.blind, context.policy))
+            and not growth_conditions.select_unread(
+                growth_conditions.find_blocking_blind_spots(rollout, look.blind, context.policy)
+            )
         ):
             return [_build_evidence(rollout, look, "verdict"), e.HoldCleared(key=rollout.hold.key)]
         return []
@@ -177,18 +185,18 @@ def _decide_waiting(rollout: Rollout, look: c.LookResult | None, context: Contex
     request = rollout.request
     assert request is not None
     silent = look.verdict if look and isinstance(look.verdict, v.NoData | v.BrokenSource) else None
-    if look is not None and silent is None and gating.approval_basis(look.verdict) != request.verdict:
+    if look is not None and silent is None and approval_requests.approval_basis(look.verdict) != request.verdict:
         evidence = _build_evidence(rollout, look, "verdict")
-        new_request = gating.build_approval_request(
+        new_request = approval_requests.build_approval_request(
             replace(rollout, evidence=evidence), request.gate, request.needed, context
         )
         return [evidence, new_request]  # replaces the old request
-    if gating.is_approved(rollout):
-        if gating.find_growth_block(context) or (
+    if approval_requests.is_approved(rollout):
+        if growth_conditions.find_growth_block(context) or (
             silent is not None and holds.hold_key(silent) not in rollout.overridden
         ):
             return []
-        if look is not None and (look.unwatched or gating.find_pending(rollout, look)):
+        if look is not None and (look.unwatched or growth_conditions.find_pending(rollout, look)):
             return []
         index = next(i for i, s in enumerate(rollout.plan.stages) if i > rollout.stage_index and s.name == request.gate)
         return [stage_changes.enter_stage(rollout, index)]
@@ -203,31 +211,31 @@ def _decide_waiting(rollout: Rollout, look: c.LookResult | None, context: Contex
 def _decide_running(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
     stage = rollout.current_stage
     if stage.kind in GATE_KINDS:
-        if stage_gates.is_gate_passed(rollout):
-            return [] if gating.find_growth_block(context) else stage_changes.leave_stage(rollout, context)
+        if gate_results.is_gate_passed(rollout):
+            return [] if growth_conditions.find_growth_block(context) else stage_changes.leave_stage(rollout, context)
         result = rollout.evals.get(rollout.stage_index)
         if result is not None and not result.ok:
             return [e.Held(key=f"eval:{result.digest}", text=f"{result.suite or 'eval'} failed: {result.reasons[0]}")]
         return []
     if stage.is_decided_at_end:
         return _decide_comparison(rollout, look, context)
-    if is_ready_to_leave(rollout, look, context.at, context.policy):
-        if gating.find_growth_block(context):
+    if growth_conditions.is_ready_to_leave(rollout, look, context.at, context.policy):
+        if growth_conditions.find_growth_block(context):
             return []
         if look is None:
             return stage_changes.leave_stage(rollout, context)
         # Each step records its own evidence, and an approval is requested on what is known now.
         evidence = _build_evidence(rollout, look, "step")
         return [evidence, *stage_changes.leave_stage(replace(rollout, evidence=evidence), context)]
-    key = gating.undecided_hold_key(stage)
-    shown = gating.may_grow(rollout, look.verdict if look else None, context.policy)
-    blind = gating.find_blocking_blind_spots(rollout, look.blind, context.policy) if look else ()
-    unread = gating.select_unread(blind)
+    key = growth_conditions.undecided_hold_key(stage)
+    shown = growth_conditions.may_grow(rollout, look.verdict if look else None, context.policy)
+    blind = growth_conditions.find_blocking_blind_spots(rollout, look.blind, context.policy) if look else ()
+    unread = growth_conditions.select_unread(blind)
     if (
         unread
         and look is not None
         and look.judgement.exposed_requests >= REQUESTS_BEFORE_UNREAD_HOLD
-        and _meets_stage_minimums(rollout, look, context.at)
+        and growth_conditions.meets_stage_minimums(rollout, look, context.at)
     ):
         return [_build_evidence(rollout, look, "hold"), e.Held(key=holds.UNREAD, text=_describe_unread(unread))]
     longest = _time_until_asked(rollout, stage, look)
@@ -249,7 +257,11 @@ def _decide_comparison(rollout: Rollout, look: c.LookResult | None, context: Con
     if look is None:
         return []
     if rollout.stage_index in rollout.decisions:
-        if gating.find_growth_block(context) or look.unwatched or gating.find_pending(rollout, look):
+        if (
+            growth_conditions.find_growth_block(context)
+            or look.unwatched
+            or growth_conditions.find_pending(rollout, look)
+        ):
             return []
         evidence = _build_evidence(rollout, look, "step")
         return [evidence, *stage_changes.leave_stage(replace(rollout, evidence=evidence), context)]
@@ -282,9 +294,9 @@ def _describe_progress(
     requests = look.stage_requests if look else 0
     if requests < stage.min_samples:
         return f"{requests} of {stage.min_samples} requests seen"
-    if pending := gating.find_pending(rollout, look):
+    if pending := growth_conditions.find_pending(rollout, look):
         return f"{pending[0].metric} {pending[0].limit_text} is found, and not yet for as long as the limit asks"
-    if shown and (silent := gating.select_unread(blind)):
+    if shown and (silent := growth_conditions.select_unread(blind)):
         return _describe_unread(silent)
     if shown and blind:
         return f"harm of twice the limit could still have been missed for {_join_metric_names(blind)}"
@@ -303,40 +315,6 @@ def _describe_unread(unread: tuple[v.BlindSpot, ...]) -> str:
 def _join_metric_names(spots: tuple[v.BlindSpot, ...]) -> str:
     *some, last = dict.fromkeys(spot.metric for spot in spots)
     return f"{', '.join(some)} and {last}" if some else last
-
-
-def is_ready_to_leave(rollout: Rollout, look: c.LookResult | None, at: datetime, policy: Policy) -> bool:
-    """Whether the current stage may be left: the minimums are met, the policy lets it grow, and no blind spot keeps
-    it."""
-    if not _meets_stage_minimums(rollout, look, at):
-        return False
-    if look is None:
-        return True
-    if look.unwatched:
-        return False
-    return gating.may_grow(rollout, look.verdict, policy) and not gating.find_blocking_blind_spots(
-        rollout, look.blind, policy
-    )
-
-
-def _meets_stage_minimums(rollout: Rollout, look: c.LookResult | None, at: datetime) -> bool:
-    """Whether the stage has held long enough, has enough requests, and nothing speaks against leaving it."""
-    stage = rollout.current_stage
-    if rollout.held_for(at) < stage.min_hold:
-        return False
-    if look is None:
-        return not stage.has_exposure
-    if look.stage_requests < stage.min_samples or gating.find_pending(rollout, look):
-        return False
-    match look.verdict:
-        case v.TooEarly():
-            return False
-        case v.NoData() | v.Skewed() | v.BrokenSource() as unknown:
-            return holds.hold_key(unknown) in rollout.overridden
-        case v.Continue() | v.NoControl() | v.Cleared() | v.Hold() | v.RollBack():
-            return True
-        case _:
-            assert_never(look.verdict)
 
 
 def _is_summary_due(rollout: Rollout, context: Context) -> bool:

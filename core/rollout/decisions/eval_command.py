@@ -11,7 +11,7 @@ from core.evals.eval_run import EvalCase, EvalRun, UnreadableEvals
 from core.evals.formats.plain_cases import CURRENT
 from core.evals.repeats import fold_repeats
 from core.rollout.commands import RecordEval
-from core.rollout.decisions.stage_gates import find_gate
+from core.rollout.decisions.gate_results import find_gate
 from core.rollout.plans.plan import CRITICAL_CATEGORIES, DEFAULT_EVAL_TERMS, EvalTerms, Stage
 from core.rollout.refusal import Refused
 from core.rollout.state.model import TERMINAL_STATES, Rollout

@@ -3,7 +3,7 @@
 from core.judging.model import verdict as v
 from core.rollout import commands as c
 from core.rollout.context import Context
-from core.rollout.decisions import gating
+from core.rollout.decisions import approval_requests
 from core.rollout.serving import conversations, layering, strata
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout, RolloutState
@@ -33,9 +33,11 @@ def leave_stage(
             return [held]
         return [e.Completed(version=rollout.plan.to_version, retired=rollout.plan.from_version)]
     stage = rollout.plan.stages[index]
-    needed = gating.count_approvals_needed(rollout, stage)
-    if needed and not (rollout.request and rollout.request.gate == stage.name and gating.is_approved(rollout)):
-        return [gating.build_approval_request(rollout, stage.name, needed, context, skipped)]
+    needed = approval_requests.count_approvals_needed(rollout, stage)
+    if needed and not (
+        rollout.request and rollout.request.gate == stage.name and approval_requests.is_approved(rollout)
+    ):
+        return [approval_requests.build_approval_request(rollout, stage.name, needed, context, skipped)]
     return [enter_stage(rollout, index, skipped, context.by.id)]
 
 

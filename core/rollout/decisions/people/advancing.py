@@ -7,8 +7,8 @@ from core import durations
 from core.judging.model.verdict import Hold as HoldVerdict
 from core.rollout import commands as c
 from core.rollout.context import Context
-from core.rollout.decisions import gating, preconditions, stage_changes, stage_gates
-from core.rollout.decisions.people import blind_spots, break_glass, comparison
+from core.rollout.decisions import approval_requests, gate_results, growth_conditions, stage_changes
+from core.rollout.decisions.people import blind_spots, break_glass, command_conditions, comparison
 from core.rollout.plans.plan import GATE_KINDS, Risk, StageKind
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
@@ -21,10 +21,11 @@ TRIAL_KINDS = frozenset({StageKind.COHORT, StageKind.CANARY, StageKind.AB})
 
 def advance_rollout(rollout: Rollout, command: c.Advance, context: Context) -> list[e.RolloutEvent]:
     """The next stage, or the one with `to_percent`; Refused while it has to wait and no reason is given."""
-    preconditions.require_under_way(rollout, "advance")
+    command_conditions.require_under_way(rollout, "advance")
     if rollout.state is RolloutState.WAITING:
+        missing = approval_requests.describe_missing_approvals(rollout)
         raise Refused(
-            f"{rollout.id} is waiting for {gating.describe_missing_approvals(rollout)}. Approvals cannot be skipped.",
+            f"{rollout.id} is waiting for {missing}. Approvals cannot be skipped.",
             hint="The request with its buttons is in the thread.",
         )
     if rollout.state is not RolloutState.RUNNING:
@@ -32,7 +33,7 @@ def advance_rollout(rollout: Rollout, command: c.Advance, context: Context) -> l
             f"{rollout.id} is {rollout.state.replace('_', ' ')}, so it does not grow.",
             hint=f'Resume it first: /rollout resume {rollout.id} "why".',
         )
-    if (why := gating.find_growth_block(context)) and why != "quiet hours":
+    if (why := growth_conditions.find_growth_block(context)) and why != "quiet hours":
         raise Refused(f"Nothing can grow right now: {why}. Rolling back still works.")
     reason = comparison.require_horizon(rollout, context, command.reason)
     verdict = rollout.evidence.verdict if rollout.evidence else None
@@ -41,7 +42,7 @@ def advance_rollout(rollout: Rollout, command: c.Advance, context: Context) -> l
     if command.to_percent is not None:
         return _jump_to_percent(rollout, command.to_percent, reason, context)
     stage = rollout.current_stage
-    if stage.kind in GATE_KINDS and not stage_gates.is_gate_passed(rollout):
+    if stage.kind in GATE_KINDS and not gate_results.is_gate_passed(rollout):
         raise Refused(
             f"The {stage.name} gate has not passed yet, and gates cannot be skipped.",
             hint=f"Import its results: rollout evals import FILE --rollout {rollout.id}.",
@@ -65,10 +66,12 @@ def _refuse_early_step(rollout: Rollout, context: Context) -> NoReturn:
         waits.append(
             f"{stage.name} has held for {durations.format_rounded(held)} of {durations.format_exact(stage.min_hold)}"
         )
-    spots = gating.find_blocking_blind_spots(rollout, gating.current_blind_spots(rollout), context.policy)
+    spots = growth_conditions.find_blocking_blind_spots(
+        rollout, growth_conditions.current_blind_spots(rollout), context.policy
+    )
     waits += [f"{spot.title}: {spot.readings:,} of about {spot.needed:,} readings" for spot in spots[:2] if spot.needed]
     earliest = context.at + (stage.min_hold - held) if held < stage.min_hold else None
-    until = f" Earliest: {gating.format_time(earliest, context)}." if earliest is not None else ""
+    until = f" Earliest: {context.format_time(earliest)}." if earliest is not None else ""
     because = f": {'; '.join(waits)}" if waits else ""
     raise Refused(
         f"Not yet{because}.{until} It continues on its own.",
@@ -113,7 +116,7 @@ def _jump_to_percent(rollout: Rollout, percent: float, reason: str, context: Con
             hint='To jump anyway: --skip-wait "why" (it will be shown in every message).',
         )
     _require_limits_shown(rollout, context)
-    reason = preconditions.require_reason(reason, "skipping the wait")
+    reason = command_conditions.require_reason(reason, "skipping the wait")
     return [
         *blind_spots.accept_current(rollout, reason, context, stage),
         *stage_changes.leave_stage(rollout, context, skipped=reason, to=index),
@@ -160,7 +163,7 @@ def _suggest_smaller_step(rollout: Rollout) -> str:
 
 def _require_limits_shown(rollout: Rollout, context: Context) -> None:
     """Refuse if the policy requires every limit to be shown to be kept and that is not yet the case."""
-    if gating.may_grow(rollout, rollout.evidence.verdict if rollout.evidence else None, context.policy):
+    if growth_conditions.may_grow(rollout, rollout.evidence.verdict if rollout.evidence else None, context.policy):
         return
     raise Refused(
         "At high risk a rollout grows only when every limit is shown to be kept, and that is not shown yet.",

@@ -2,7 +2,8 @@
 
 from core.rollout import commands as c
 from core.rollout.context import Context, is_same_person
-from core.rollout.decisions import gating, preconditions
+from core.rollout.decisions import approval_requests
+from core.rollout.decisions.people import command_conditions
 from core.rollout.refusal import Conflict, Refused
 from core.rollout.state import events as e
 from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
@@ -13,7 +14,7 @@ def approve_request(rollout: Rollout, command: c.Approve, context: Context) -> l
     request, by = _require_open_request(rollout, command.request), context.by
     if any(is_same_person(a.by, by.id) for a in rollout.approvals):
         return []
-    if gating.is_approved(rollout):
+    if approval_requests.is_approved(rollout):
         names = ", ".join(a.handle for a in rollout.approvals)
         raise Conflict(f"{names} already approved this. No further approval is needed.")
     if context.at > request.expires_at:
@@ -24,10 +25,10 @@ def approve_request(rollout: Rollout, command: c.Approve, context: Context) -> l
 def reject_request(rollout: Rollout, command: c.Reject, context: Context) -> list[e.RolloutEvent]:
     """A rejection, and what follows: a new request before the start, a hold afterwards."""
     request = _require_open_request(rollout, command.request)
-    reason = preconditions.require_reason(command.reason, "the rejection")
+    reason = command_conditions.require_reason(command.reason, "the rejection")
     rejected = e.Rejected(request=request.request, by=context.by.id, reason=reason)
     if rollout.state is RolloutState.PLANNED:
-        new_request = gating.build_approval_request(rollout, request.gate, request.needed, context)
+        new_request = approval_requests.build_approval_request(rollout, request.gate, request.needed, context)
         return [rejected, new_request]
     # Who rejected it and why is only in the rejection, where it is encrypted.
     held = e.Held(key=f"rejected:{request.request}", text=f"{request.gate} was rejected; the reason is in the thread")
@@ -42,7 +43,7 @@ def request_approval_again(rollout: Rollout, context: Context) -> list[e.Rollout
             "needs no approval now" if rollout.state not in TERMINAL_STATES else f"is {rollout.state.replace('_', ' ')}"
         )
         raise Refused(f"{rollout.id} {why}.", hint="It asks on its own before a step that needs one.")
-    if gating.is_approved(rollout):
+    if approval_requests.is_approved(rollout):
         raise Refused(f"{rollout.id} is approved already.", hint=f"See /rollout status {rollout.id}.")
     if rollout.approvals:
         given = ", ".join(approval.handle for approval in rollout.approvals)
@@ -50,7 +51,9 @@ def request_approval_again(rollout: Rollout, context: Context) -> list[e.Rollout
             f"{given} approved the open request already, and a new one would drop that.",
             hint="The request with its buttons is in the thread.",
         )
-    return [gating.build_approval_request(rollout, request.gate, request.needed, context, request.skipped or "")]
+    return [
+        approval_requests.build_approval_request(rollout, request.gate, request.needed, context, request.skipped or "")
+    ]
 
 
 def _require_open_request(rollout: Rollout, asked: str) -> e.ApprovalRequested:

@@ -4,7 +4,7 @@ from core.judging.model.verdict import Hold as HoldVerdict
 from core.judging.model.verdict import RollBack as RollBackVerdict
 from core.rollout import commands as c
 from core.rollout.context import Context
-from core.rollout.decisions import gating, stage_changes, stage_gates
+from core.rollout.decisions import approval_requests, gate_results, growth_conditions, stage_changes, start_conditions
 from core.rollout.decisions.reviewing import BREAK_GLASS_MARK
 from core.rollout.plans.plan import GATE_KINDS, StageKind
 from core.rollout.plans.policy import BreakGlass
@@ -66,7 +66,7 @@ def _require_breaker(context: Context) -> BreakGlass:
 def _start(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
     if rollout.state is not RolloutState.PLANNED:
         raise Refused(f"{rollout.id} has started or ended already.", hint=f"See /rollout status {rollout.id}.")
-    gating.check_base(rollout, context)
+    start_conditions.check_base(rollout, context)
     if context.other_rollouts_on_surface:
         others = ", ".join(context.other_rollouts_on_surface)
         raise Refused(
@@ -74,7 +74,7 @@ def _start(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
             "this is never passed over.",
             hint=f"Roll back {others} first: it takes seconds.",
         )
-    gating.check_overlap(rollout, context)
+    start_conditions.check_overlap(rollout, context)
     if context.bundle_waits:
         raise Refused(
             f"{context.bundle_waits[0]} That is never passed over, as it would start others unready.",
@@ -86,9 +86,9 @@ def _start(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
 def _list_missing_before_start(rollout: Rollout, context: Context) -> list[str]:
     """What the start would still have waited for."""
     missing = []
-    if gating.needs_start_approval(rollout) and not gating.is_approved(rollout):
-        missing.append(gating.describe_missing_approvals(rollout) if rollout.request else "approval")
-    earliest = gating.find_earliest_start(rollout, context.at)
+    if approval_requests.needs_start_approval(rollout) and not approval_requests.is_approved(rollout):
+        missing.append(approval_requests.describe_missing_approvals(rollout) if rollout.request else "approval")
+    earliest = start_conditions.find_earliest_start(rollout, context.at)
     if earliest is not None and earliest[0] > context.at:
         missing.append(f"the notice to {earliest[1]}")
     if (frozen := context.policy.find_freeze(context.at)) is not None:
@@ -108,10 +108,10 @@ def _advance(
     index = _find_target(rollout, command.to_percent)
     between = rollout.plan.stages[rollout.stage_index : index]
     if any(stage.kind in GATE_KINDS for stage in between) and not (
-        len(between) == 1 and stage_gates.is_gate_passed(rollout)
+        len(between) == 1 and gate_results.is_gate_passed(rollout)
     ):
         raise Refused("There is a gate that has not passed, and gates cannot be skipped.")
-    due = gating.format_time(context.at + terms.review_within, context)
+    due = context.format_time(context.at + terms.review_within)
     marked = f"{reason} {BREAK_GLASS_MARK}; to be reviewed by {due})"
     return [stage_changes.enter_stage(rollout, index, marked, context.by.id)]
 
@@ -146,13 +146,15 @@ def _find_target(rollout: Rollout, percent: float | None) -> int:
 def _list_missing_before_step(rollout: Rollout, context: Context) -> list[str]:
     """What the step would still have waited for."""
     missing = []
-    if rollout.request is not None and not gating.is_approved(rollout):
-        missing.append(gating.describe_missing_approvals(rollout))
+    if rollout.request is not None and not approval_requests.is_approved(rollout):
+        missing.append(approval_requests.describe_missing_approvals(rollout))
     if rollout.held_for(context.at) < rollout.current_stage.min_hold:
         missing.append(f"the wait in {rollout.current_stage.name}")
-    if why := gating.find_growth_block(context):
+    if why := growth_conditions.find_growth_block(context):
         missing.append(why)
-    spots = gating.find_blocking_blind_spots(rollout, gating.current_blind_spots(rollout), context.policy)
+    spots = growth_conditions.find_blocking_blind_spots(
+        rollout, growth_conditions.current_blind_spots(rollout), context.policy
+    )
     if spots:
         missing.append("harm that could still have been missed")
     return missing
@@ -172,5 +174,5 @@ def find_early_step_reason(rollout: Rollout, context: Context, reason: str) -> s
             "characters.",
             hint='Give a longer reason: --skip-wait "why" (it will be shown in every message).',
         )
-    due = gating.format_time(context.at + terms.review_within, context)
+    due = context.format_time(context.at + terms.review_within)
     return f"{reason.strip()} {BREAK_GLASS_MARK}; to be reviewed by {due})"

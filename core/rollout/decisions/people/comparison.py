@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from core.rollout import commands as c
 from core.rollout.context import Context
-from core.rollout.decisions import gating, preconditions, stage_changes
-from core.rollout.decisions.people import break_glass
+from core.rollout.decisions import stage_changes
+from core.rollout.decisions.people import break_glass, command_conditions
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout, RolloutState
@@ -13,7 +13,7 @@ from core.rollout.state.model import Rollout, RolloutState
 
 def decide_comparison(rollout: Rollout, command: c.Decide, context: Context) -> list[e.RolloutEvent]:
     """A person's decision on a long comparison. The next step follows at the next look, unless something holds it."""
-    preconditions.require_under_way(rollout, "decide")
+    command_conditions.require_under_way(rollout, "decide")
     stage, index = rollout.current_stage, rollout.stage_index
     if not stage.is_decided_at_end:
         raise Refused(
@@ -32,7 +32,7 @@ def decide_comparison(rollout: Rollout, command: c.Decide, context: Context) -> 
         return []
     if rollout.state is RolloutState.PAUSED:
         raise Refused(f"{rollout.id} is paused.", hint=f"Resume it first: /rollout resume {rollout.id}.")
-    reason = preconditions.require_reason(command.reason, "the decision")
+    reason = command_conditions.require_reason(command.reason, "the decision")
     event = e.ComparisonDecided(stage=index, keep=command.keep, advice=ended.advice, by=context.by.id, reason=reason)
     if command.keep:
         return [event]
@@ -55,7 +55,7 @@ def _refuse_early_decision(rollout: Rollout, context: Context) -> Refused:
     """The refusal to decide a long comparison that is not over."""
     left = rollout.current_stage.min_hold - rollout.held_for(context.at)
     earliest = context.at + left if left > timedelta(0) else None
-    when = f"until {gating.format_time(earliest, context)}" if earliest else "until its sample is complete"
+    when = f"until {context.format_time(earliest)}" if earliest else "until its sample is complete"
     return Refused(
         f"{rollout.id} is compared {when}. Nobody wins early: differences of the first days often vanish.",
         hint=f"Harm ends it at any time, and so does /rollout rollback {rollout.id}.",

@@ -2,7 +2,7 @@
 
 from core.rollout import commands as c
 from core.rollout.context import Context, is_same_person, slack_user_in
-from core.rollout.decisions import preconditions
+from core.rollout.decisions.people import command_conditions
 from core.rollout.refusal import Refused
 from core.rollout.serving.logged_unit import build_logged_alias
 from core.rollout.state import events as e
@@ -29,7 +29,7 @@ def acknowledge_notice(rollout: Rollout, command: c.AcknowledgeNotice, context: 
 
 def raise_concern(command: c.RaiseConcern, context: Context) -> list[e.RolloutEvent]:
     """A concern about the rollout, which waits for an answer."""
-    text = preconditions.require_reason(command.text, "the concern")
+    text = command_conditions.require_reason(command.text, "the concern")
     return [e.ConcernRaised(notice=command.notice, by=context.by.id, handle=context.by.name, text=text)]
 
 
@@ -37,7 +37,7 @@ def answer_concerns(rollout: Rollout, command: c.AnswerConcerns, context: Contex
     """One answer to all open concerns."""
     if not rollout.open_concerns:
         raise Refused(f"Nobody has a concern about {rollout.id} that waits for an answer.")
-    text = preconditions.require_reason(command.text, "the answer")
+    text = command_conditions.require_reason(command.text, "the answer")
     return [e.ConcernsAnswered(by=context.by.id, handle=context.by.name, text=text)]
 
 
@@ -57,7 +57,7 @@ def request_reminder(rollout: Rollout, command: c.RequestReminder, context: Cont
 
 def record_felt_off(rollout: Rollout, command: c.FeelsOff, context: Context) -> list[e.RolloutEvent]:
     """That a person thinks the new version feels off; enough of them hold the rollout."""
-    preconditions.require_under_way(rollout, "judge")
+    command_conditions.require_under_way(rollout, "judge")
     if any(is_same_person(who, context.by.id) for who in rollout.felt_off):
         return []
     felt = e.FeltOff(by=context.by.id, handle=context.by.name, text=command.text.strip())
@@ -77,7 +77,7 @@ def report_complaint(rollout: Rollout, command: c.ReportComplaint, context: Cont
             f"{rollout.id} has not started, so no customer has met its new version.",
             hint="Use the button “I have a concern” on its notice, or name another rollout with --id.",
         )
-    text = preconditions.require_reason(command.text, "the complaint")
+    text = command_conditions.require_reason(command.text, "the complaint")
     unit_hash = build_logged_alias(rollout, command.unit) if command.unit else ""
     return [
         e.ComplaintReported(

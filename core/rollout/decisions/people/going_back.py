@@ -2,7 +2,8 @@
 
 from core.rollout import commands as c
 from core.rollout.context import Context
-from core.rollout.decisions import preconditions, stage_changes
+from core.rollout.decisions import stage_changes
+from core.rollout.decisions.people import command_conditions
 from core.rollout.models import way_back
 from core.rollout.refusal import Refused
 from core.rollout.serving import conversations, strata
@@ -61,7 +62,7 @@ def explain_rollback(rollout: Rollout, command: c.ExplainRollback, context: Cont
         )
     reason = command.reason.strip()
     if command.cause == "other":
-        reason = preconditions.require_reason(reason, "the rollback")
+        reason = command_conditions.require_reason(reason, "the rollback")
     known = rollout.explanation
     if known is not None and (known.cause, known.reason) == (command.cause, reason):
         return []
@@ -79,7 +80,7 @@ def move_back(rollout: Rollout, command: c.MoveBack, context: Context) -> list[e
             f"Everyone gets {rollout.plan.to_version} by now, so nobody can be moved back alone.",
             hint=f"To give everyone {rollout.plan.from_version} again: /rollout rollback {rollout.id}.",
         )
-    preconditions.require_under_way(rollout, "move back")
+    command_conditions.require_under_way(rollout, "move back")
     if rollout.plan.driven:
         raise Refused(f"{rollout.plan.driven[0].title} decides who gets which version. Move the customer back there.")
     unit_hash = build_logged_alias(rollout, command.unit)

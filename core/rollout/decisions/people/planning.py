@@ -2,7 +2,7 @@
 
 from core.rollout import commands as c
 from core.rollout.context import Context
-from core.rollout.decisions import gating
+from core.rollout.decisions import approval_requests, start_conditions
 from core.rollout.plans.plan import changed_parts, content_hash
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
@@ -37,8 +37,8 @@ def plan_rollout(rollout: Rollout | None, command: c.PlanRollout, context: Conte
         )
     if is_version_taken(surface, plan.to_version, after):
         raise Refused(
-            gating.explain_name_taken(surface, plan.to_version),
-            hint=gating.suggest_free_name(surface),
+            start_conditions.explain_name_taken(surface, plan.to_version),
+            hint=start_conditions.suggest_free_name(surface),
         )
     planned = e.Planned(
         rollout=rollout.id if rollout and rollout.state is RolloutState.PLANNED else context.new_id,
@@ -54,7 +54,7 @@ def plan_rollout(rollout: Rollout | None, command: c.PlanRollout, context: Conte
         made = rollout.requests_made if rollout and rollout.state is RolloutState.PLANNED else 0
         request = e.ApprovalRequested(
             request=f"{planned.rollout}.{made + 1}",
-            gate=gating.START_GATE,
+            gate=approval_requests.START_GATE,
             needed=plan.approvals.needed,
             verdict="none",
             expires_at=context.at + context.policy.approval_expires,

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from core.rollout import commands as c
 from core.rollout.context import Context
-from core.rollout.decisions import gating, preconditions, stage_changes
-from core.rollout.decisions.people import blind_spots
+from core.rollout.decisions import approval_requests, growth_conditions, stage_changes, start_conditions
+from core.rollout.decisions.people import blind_spots, command_conditions
 from core.rollout.refusal import Refused
 from core.rollout.serving import strata
 from core.rollout.state import events as e
@@ -30,7 +30,7 @@ def start_rollout(rollout: Rollout, command: c.Start, context: Context) -> list[
     if command.then is not None:
         if command.then > context.at + LONGEST_START_DELAY:
             raise Refused("That is more than a year away.", hint="Apply the file again closer to the time.")
-        earliest = gating.find_earliest_start(rollout, context.at)
+        earliest = start_conditions.find_earliest_start(rollout, context.at)
         start = max(command.then, context.at, earliest[0] if earliest else context.at)
         return [e.StartScheduled(start=start, by=context.by.id)]
     base = context.surface.live if context.surface is not None else ""
@@ -40,13 +40,13 @@ def start_rollout(rollout: Rollout, command: c.Start, context: Context) -> list[
         if rollout.start is not None and rollout.start <= context.at:
             return []
         return [e.StartScheduled(start=context.at, by=context.by.id)]  # it starts once the surface is free
-    gating.check_start(rollout, context)
+    start_conditions.check_start(rollout, context)
     return stage_changes.begin_rollout(rollout, context)
 
 
 def pause_rollout(rollout: Rollout, command: c.Pause, context: Context) -> list[e.RolloutEvent]:
     """A pause of what is under way."""
-    preconditions.require_under_way(rollout, "pause")
+    command_conditions.require_under_way(rollout, "pause")
     if rollout.state is RolloutState.PAUSED:
         return []
     return [e.Paused(by=context.by.id, reason=command.reason.strip())]
@@ -70,26 +70,30 @@ def resume_rollout(rollout: Rollout, command: c.Resume, context: Context) -> lis
                 f"{rollout.id} holds because {rollout.hold.text}, and goes on with it.",
                 hint=f'/rollout resume {cause} "why", or /rollout rollback {rollout.id}.',
             )
-        reason = preconditions.require_reason(command.reason, "resuming after a hold")
+        reason = command_conditions.require_reason(command.reason, "resuming after a hold")
         resumed = e.Resumed(by=context.by.id, reason=reason, overrides=rollout.hold.key)
         if rollout.hold.key.startswith(strata.EMPTY_STAGE):
             return [resumed, *stage_changes.leave_stage(rollout, context, to=strata.find_stage_after(rollout))]
         if rollout.hold.key != holds.UNREAD and not rollout.hold.key.startswith(holds.UNDECIDED):
             return [resumed]
-        spots = gating.find_blocking_blind_spots(rollout, gating.current_blind_spots(rollout), context.policy)
+        spots = growth_conditions.find_blocking_blind_spots(
+            rollout, growth_conditions.current_blind_spots(rollout), context.policy
+        )
         if rollout.hold.key == holds.UNREAD:
-            spots = gating.select_unread(spots)
+            spots = growth_conditions.select_unread(spots)
         return (
             [resumed, blind_spots.build_accepted(rollout, reason, spots, context, lasting=True)] if spots else [resumed]
         )
-    preconditions.require_under_way(rollout, "resume")
-    raise Refused(f"{rollout.id} is waiting for {gating.describe_missing_approvals(rollout)}; it is not paused.")
+    command_conditions.require_under_way(rollout, "resume")
+    raise Refused(
+        f"{rollout.id} is waiting for {approval_requests.describe_missing_approvals(rollout)}; it is not paused."
+    )
 
 
 def extend_stage(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
     """More time for a stage that is on hold because it could not be decided in time."""
     stage = rollout.stage
-    if stage is None or rollout.hold is None or rollout.hold.key != gating.undecided_hold_key(stage):
+    if stage is None or rollout.hold is None or rollout.hold.key != growth_conditions.undecided_hold_key(stage):
         raise Refused(
             f"{rollout.id} is not on hold for lack of evidence, so there is nothing to extend.",
             hint=f"See /rollout status {rollout.id}.",

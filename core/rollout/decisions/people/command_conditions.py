@@ -1,4 +1,4 @@
-"""Refusals that several commands share: a reason is missing, or the rollout is not under way."""
+"""What several commands of people need: a reason, and a rollout that is under way."""
 
 from core.rollout.refusal import Refused
 from core.rollout.state.model import UNDER_WAY_STATES, Rollout, RolloutState

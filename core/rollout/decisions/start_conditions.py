@@ -1,4 +1,4 @@
-"""What a rollout needs before its next step: approvals, notices, lead times, no freeze, a free surface."""
+"""What a rollout needs before it starts: approvals, notices, lead times, no freeze, a free surface."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,168 +6,14 @@ from datetime import datetime, timedelta
 
 from core import durations
 from core.flags.bucketing import MILLION
-from core.judging.model.verdict import BlindSpot, Cleared, Continue, Finding, NoControl, Verdict
-from core.judging.verdict import find_blind_spots
-from core.rollout.commands import LookResult
 from core.rollout.context import Context
+from core.rollout.decisions.approval_requests import describe_missing_approvals, is_approved, needs_start_approval
 from core.rollout.plans.layers import find_layer, measure_free
-from core.rollout.plans.plan import GATE_KINDS, AdvanceMode, Risk, Stage, StageKind, content_hash
-from core.rollout.plans.policy import GrowOn, Policy
+from core.rollout.plans.plan import Risk, content_hash
 from core.rollout.refusal import Refused
 from core.rollout.serving import layering
-from core.rollout.state import holds
-from core.rollout.state.events import ApprovalRequested
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.surface import Surface, is_version_taken, next_version
-
-START_GATE = "start"
-WEEK = timedelta(weeks=1)
-
-
-def count_approvals_needed(rollout: Rollout, stage: Stage | None) -> int:
-    """How many approvals are needed before `stage` is entered; None stands for the start.
-
-    Standard risk asks once, at the start; high risk at every step that exposes more people.
-    """
-    required = rollout.plan.approvals.needed
-    if stage is None:
-        return required
-    if stage.kind in GATE_KINDS or stage.kind is StageKind.BAKE:
-        return 0
-    if rollout.plan.risk is Risk.HIGH:
-        return max(required, 2)
-    return max(required, 1) if stage.advance is AdvanceMode.APPROVE else 0
-
-
-def build_approval_request(
-    rollout: Rollout, gate: str, needed: int, context: Context, skipped: str = ""
-) -> ApprovalRequested:
-    """The approval request for `gate`, bound to the plan and the current verdict. `skipped`: why a person skipped the
-    wait."""
-    return ApprovalRequested(
-        request=f"{rollout.id}.{rollout.requests_made + 1}",
-        gate=gate,
-        needed=needed,
-        verdict=approval_basis(rollout.evidence.verdict if rollout.evidence else None),
-        expires_at=context.at + context.policy.approval_expires,
-        skipped=skipped or None,
-        skipped_by=context.by.id if skipped else None,
-    )
-
-
-def approval_basis(verdict: Verdict | None) -> str:
-    """The verdict that an approval is bound to. All verdicts that do not object count as the same one."""
-    return "Continue" if isinstance(verdict, Continue | Cleared | NoControl) else verdict_name(verdict)
-
-
-def may_grow(rollout: Rollout, verdict: Verdict | None, policy: Policy) -> bool:
-    """Whether the policy lets the rollout grow on this verdict.
-
-    Where it grows only on what is shown, every limit has to be shown to be kept, unless a person has overridden that.
-    """
-    stage = rollout.stage
-    if policy.growth_rule_for(rollout.plan.risk) is not GrowOn.SHOWN or stage is None or not stage.is_compared:
-        return True
-    return isinstance(verdict, Cleared) or undecided_hold_key(stage) in rollout.overridden
-
-
-def find_pending(rollout: Rollout, look: LookResult | None) -> tuple[Finding, ...]:
-    """Limits that are broken, though not yet for as long as their `for` asks, and that nobody has overridden.
-
-    Whatever the risk, a rollout does not grow on what a look has found already.
-    """
-    found = look.judgement.pending if look is not None else ()
-    return tuple(one for one in found if holds.hold_key(one) not in rollout.overridden)
-
-
-def find_blocking_blind_spots(
-    rollout: Rollout, blind: Sequence[BlindSpot], policy: Policy, to: Stage | None = None
-) -> tuple[BlindSpot, ...]:
-    """The blind spots that keep the stage from being left and that nobody has accepted.
-
-    A limit that was never read always does. Where the policy grows on what is noticeable, so does every other one;
-    except in a cohort, whose few people can hardly show anything, if the next stage (or `to`, the one jumped to) is
-    compared with a control.
-    """
-    stage = rollout.stage
-    left = tuple(
-        spot
-        for spot in blind
-        if spot.key not in rollout.accepted_limit_keys and (spot.unread or spot.key not in rollout.sighted)
-    )
-    if stage is None or not stage.has_exposure:
-        return ()
-    following = to or rollout.next_stage
-    asked_later = stage.kind is StageKind.COHORT and following is not None and following.is_compared
-    seen = policy.growth_rule_for(rollout.plan.risk) is GrowOn.NOTICEABLE and stage.is_compared
-    if seen and not asked_later and undecided_hold_key(stage) not in rollout.overridden:
-        return left
-    return select_unread(left)
-
-
-def select_unread(blind: Sequence[BlindSpot]) -> tuple[BlindSpot, ...]:
-    """The blind spots for which no reading ever arrived."""
-    return tuple(spot for spot in blind if spot.unread)
-
-
-def current_blind_spots(rollout: Rollout) -> tuple[BlindSpot, ...]:
-    """The blind spots in the last evidence of the current stage; all rollback limits if there is no evidence yet."""
-    at, since = rollout.evidence_at, rollout.stage_since
-    if rollout.evidence is None or at is None or since is None or at < since:
-        return find_blind_spots.blind_spots_before_data(rollout.plan.limits)
-    return rollout.evidence.blind or ()
-
-
-def is_comparison_due(rollout: Rollout, canary_requests: int, at: datetime) -> bool:
-    """Whether a long comparison is over at `at` and its result is not recorded yet.
-
-    It is over after its length. Where it lacks its sample then, it goes on, for whole weeks if it was planned in weeks,
-    to its longest hold at most. All this is fixed before the start and does not depend on the outcome.
-    """
-    stage = rollout.stage
-    if stage is None or not stage.is_decided_at_end or rollout.stage_index in rollout.comparisons:
-        return False
-    held = rollout.held_for(at)
-    if rollout.state is not RolloutState.RUNNING or held < stage.min_hold:
-        return False
-    if stage.min_hold % WEEK == timedelta(0) and (held - stage.min_hold) % WEEK >= timedelta(days=1):
-        return held >= stage.longest_hold
-    return canary_requests >= stage.min_samples or held >= stage.longest_hold
-
-
-def undecided_hold_key(stage: Stage) -> str:
-    """Key of the hold of a stage that could not be decided in time."""
-    return f"{holds.UNDECIDED}{stage.name}"
-
-
-def verdict_name(verdict: Verdict | None) -> str:
-    """What makes two verdicts differ: the kind and the metrics it names, not the numbers.
-
-    The name is stored in approval requests, so renaming a verdict class changes it.
-    """
-    if verdict is None:
-        return "none"
-    findings = getattr(verdict, "findings", ())
-    return ":".join([type(verdict).__name__, *sorted({f.metric for f in findings})])
-
-
-def is_approved(rollout: Rollout) -> bool:
-    """Whether enough people, and one of each required group, have approved the open request."""
-    return rollout.request is not None and rollout.missing_approvals == 0
-
-
-def needs_start_approval(rollout: Rollout) -> bool:
-    """Whether somebody has to approve the start: as the plan says, or because a renewed plan replaces what is live."""
-    return bool(rollout.plan.approvals.needed) or (
-        rollout.state is RolloutState.PLANNED and rollout.renewal is not None and bool(rollout.renewal.replaces)
-    )
-
-
-def describe_missing_approvals(rollout: Rollout) -> str:
-    """Whose approvals the open request still needs, in words."""
-    left, groups = rollout.missing_approvals, rollout.missing_groups
-    whom = f" from {' and '.join(groups)}" if groups else ""
-    return f"{left} more approval{'s' if left != 1 else ''}{whom}"
 
 
 def find_earliest_start(rollout: Rollout, at: datetime) -> tuple[datetime, str] | None:
@@ -212,7 +58,7 @@ def check_start(rollout: Rollout, context: Context) -> None:
         raise Refused(only.standalone_text, hint=hint, earliest=earliest, alternative=alternative)
     said = only.text if len(obstacles) == 1 else f"{rollout.id} cannot start yet. {' '.join(x.text for x in obstacles)}"
     if earliest is not None:
-        said += f" Earliest start {format_time(earliest, context)}."
+        said += f" Earliest start {context.format_time(earliest)}."
     raise Refused(said, hint=hint, earliest=earliest, alternative=alternative)
 
 
@@ -257,7 +103,7 @@ def check_overlap(rollout: Rollout, context: Context) -> None:
 def _find_conflicts(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
     yield from _find_overlaps(rollout, context)
     if (frozen := context.policy.find_freeze(context.at)) is not None:
-        said = f"Frozen until {format_time(frozen[1], context)}: {frozen[0]}. Rolling back still works."
+        said = f"Frozen until {context.format_time(frozen[1])}: {frozen[0]}. Rolling back still works."
         yield Obstacle(text=said, standalone_text=said, until=frozen[1])
 
 
@@ -354,22 +200,6 @@ def _find_open_concerns(rollout: Rollout) -> Iterator[Obstacle]:
         )
 
 
-def find_growth_block(context: Context) -> str:
-    """Why nothing may grow now (a freeze or quiet hours); empty if it may."""
-    if (frozen := context.policy.find_freeze(context.at)) is not None:
-        return f"frozen until {format_time(frozen[1], context)}: {frozen[0]}"
-    return "quiet hours" if context.policy.is_quiet_for("advance", context.at) else ""
-
-
 def is_start_due(rollout: Rollout, context: Context) -> bool:
     """Whether the scheduled start time of a planned rollout has come."""
     return rollout.state is RolloutState.PLANNED and rollout.start is not None and context.at >= rollout.start
-
-
-def format_time(at: datetime, context: Context) -> str:
-    """A time in the policy's zone, as messages show it; rounded up to full seconds."""
-    local = context.policy.to_local_time(at)
-    if local.microsecond:
-        # rounded up, so that the shown time is not too early
-        local += timedelta(seconds=1, microseconds=-local.microsecond)
-    return f"{local:%a %d %b %H:%M:%S %Z}" if local.second else f"{local:%a %d %b %H:%M %Z}"
