@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from bot.demo import traffic
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.jobs import looking
-from bot.sandbox import traffic
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout.context import ENGINE, Actor

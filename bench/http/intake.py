@@ -8,7 +8,7 @@ from functools import partial
 from bench.measuring import databases, load, processes, rollouts
 from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort, medians
-from bot.sandbox import traffic
+from bot.demo import traffic
 from core.service.service import RolloutService
 from core.store.database.connections import connect
 

@@ -14,8 +14,8 @@ import httpx
 from bench.measuring import databases, processes, rollouts
 from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort
+from bot.demo import traffic
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
-from bot.sandbox import traffic
 from core.flags.evaluation import evaluate
 from core.rollout.serving import exposure
 from core.rollout.state.model import Rollout, RolloutState

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bot.cli import session
-from bot.sandbox.traffic import SCENARIOS
+from bot.demo.traffic import SCENARIOS
 from core.files.templates import TEMPLATES
 
 Port = Annotated[int | None, typer.Option(help="Port to listen on (default: PORT, or 8300).")]

@@ -7,7 +7,7 @@ import typer
 from bot.cli import backup, customers, processes, verb_commands
 from bot.cli.agents import agent_server
 from bot.cli.audit import audit_commands
-from bot.cli.files import driven_systems, eval_commands, file_commands, simulating, sources
+from bot.cli.files import drives_check, eval_commands, file_commands, simulating, sources
 
 app = typer.Typer(
     name="rollout",
@@ -32,7 +32,7 @@ processes.add_to(app)
 file_commands.add_to(app)
 eval_commands.add_to(app)
 sources.add_to(app)
-driven_systems.add_to(app)
+drives_check.add_to(app)
 simulating.add_to(app)
 audit_commands.add_to(app)
 backup.add_to(app)

@@ -2,8 +2,8 @@
 
 import threading
 
+from bot.demo import traffic
 from bot.demo.fast_clock import FastClock
-from bot.sandbox import traffic
 from bot.sandbox.page_banner import Control, Narrator, Option
 
 PAUSED = "pause"

@@ -10,13 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from bot.delivery import messages
-from bot.demo import template_plays
+from bot.demo import template_plays, traffic
 from bot.demo.controls import DemoControls
 from bot.demo.fast_clock import FastClock
 from bot.demo.story import Demonstration
 from bot.demo.template_plays import ORDINARY_SPEED, TemplatePlay
 from bot.rendering.sentences import demo_narration
-from bot.sandbox import traffic
 from bot.sandbox.control import Sandbox
 from bot.sandbox.page_banner import Narration
 from bot.settings import DEFAULT_BLIND_AFTER, Settings

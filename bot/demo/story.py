@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from bot.demo import traffic
 from bot.demo.controls import DemoControls
 from bot.demo.fast_clock import FastClock
 from bot.demo.people import TemplatePeople
@@ -15,7 +16,6 @@ from bot.demo.template_plays import ORDINARY_SPEED, TemplatePlay
 from bot.demo.template_users import TemplateUsers
 from bot.demo.users import SURFACE, Round, SimulatedUsers
 from bot.rendering.sentences import demo_narration
-from bot.sandbox import traffic
 from bot.sandbox.control import Sandbox
 from bot.sandbox.page_banner import Narration, Way
 from bot.sandbox.workspace.workspace import SandboxMessage

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import httpx
 
+from bot.demo import traffic
 from bot.demo.fast_clock import FastClock
 from bot.demo.template_plays import TemplatePlay, requests_per_second
 from bot.demo.users import LARGEST_BATCH, SEED, SURFACE, Round
-from bot.sandbox import traffic
 from core.flags.evaluation import choose_answer
 from core.flags.snapshot import FlagAnswer, Snapshot, SurfaceFlags, Variant
 from core.rollout.state.model import Rollout

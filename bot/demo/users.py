@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from bot.demo import traffic
 from bot.demo.fast_clock import FastClock
-from bot.sandbox import traffic
 
 SURFACE = "support-assistant"
 REQUESTS_PER_MINUTE = 2000  # of the rollout's clock

@@ -16,8 +16,8 @@ from core.evals.formats import (
     junit_xml,
     mlflow,
     openai_evals,
+    own_columns,
     parquet_table,
-    plain_cases,
     promptfoo,
 )
 from core.evals.formats.json_text import load_json
@@ -70,7 +70,7 @@ def read_with_baseline(body: bytes, baseline: bytes | None, choices: ReadingChoi
         run,
         cases=(
             *_relabel(run.cases, "", keeps_content=is_one_tool),
-            *_relabel(before.cases, plain_cases.CURRENT, keeps_content=is_one_tool),
+            *_relabel(before.cases, own_columns.CURRENT, keeps_content=is_one_tool),
         ),
     )
 
@@ -148,7 +148,7 @@ def _read_document(document: _Object, body: bytes, choices: ReadingChoices) -> E
     if "cases" in document:
         check_unique_names(body)
         suite = document.get("suite")
-        return plain_cases.read_json_cases(
+        return own_columns.read_json_cases(
             document["cases"], document.get("baseline"), choices, suite if isinstance(suite, str) else ""
         )
     if _is_record(document):
@@ -174,8 +174,8 @@ def _read_records(rows: Sequence[_Object], choices: ReadingChoices, body: bytes 
     if "case" in first:
         if body is not None:
             check_unique_names(body)
-        plain_cases.check_columns([*first], "The first case")
-        return plain_cases.read_json_cases(list(rows), None, choices)
+        own_columns.check_columns([*first], "The first case")
+        return own_columns.read_json_cases(list(rows), None, choices)
     raise _explain_unknown(first, _ROW_FIELDS)
 
 

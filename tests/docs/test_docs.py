@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from bot import settings
 from bot.cli.root import app
 from bot.commands.verbs import HTTP_VERBS, TYPED_VERBS, VERBS
+from bot.demo.traffic import SCENARIOS
 from bot.rendering.blocks import buttons
-from bot.sandbox.traffic import SCENARIOS
 from core.files.kinds.policy_file import PolicyFile
 from core.files.kinds.rollout_file import RolloutFile
 from core.files.kinds.surface_file import SurfaceFile

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from bot.demo import traffic
 from bot.demo.fast_clock import FastClock
-from bot.sandbox import traffic
 
 SURFACE = "support-assistant"
 MINUTE = timedelta(minutes=1)

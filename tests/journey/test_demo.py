@@ -12,8 +12,8 @@ import pytest
 from bot.demo import template_plays
 from bot.demo.controls import list_controls
 from bot.demo.story import EXAMPLES
+from bot.demo.traffic import HARMLESS_SCENARIOS
 from bot.sandbox.control import Sandbox
-from bot.sandbox.traffic import HARMLESS_SCENARIOS
 from core.files.checks import check_files
 from core.files.kinds.surface_file import surface_from_file
 from core.files.read_file import parse_file

@@ -7,7 +7,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from bot.demo.story import EXAMPLES
-from bot.sandbox.traffic import SCENARIOS
+from bot.demo.traffic import SCENARIOS
 from tests.journey.processes import run
 
 SURFACE, ROLLOUT = str(EXAMPLES / "surface.yaml"), str(EXAMPLES / "first-rollout.yaml")

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from bot.demo import traffic
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.jobs import looking, message_edits
-from bot.sandbox import traffic
 from core.flags.evaluation import evaluate
 from core.rollout.serving import exposure
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from bot.delivery.consumer import LEASE
 from bot.delivery.messages import deliver_due
+from bot.demo import traffic
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.jobs import looking
 from bot.process.flip_confirmation import FlipConfirmer
-from bot.sandbox import traffic
 from core.files import build_plan
 from core.files.kinds.rollout_file import RolloutFile
 from core.files.read_file import parse_file

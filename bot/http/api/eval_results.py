@@ -19,7 +19,7 @@ from bot.http.middleware.problems import build_problem
 from bot.http.openapi import eval_responses
 from core.evals import read_run
 from core.evals.eval_run import ReadingChoices, UnreadableEvals
-from core.evals.formats.plain_cases import read_json_cases
+from core.evals.formats.own_columns import read_json_cases
 from core.rollout.commands import RecordEval
 from core.rollout.decisions.eval_command import build_eval_command
 from core.service.service import RolloutService

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from core.evals.eval_run import EvalRun, ReadingChoices, UnreadableEvals
-from core.evals.formats import plain_cases
+from core.evals.formats import own_columns
 
 csv.field_size_limit(8 * 1024 * 1024)  # process-wide: a column with the answer may be as long as a request body
 _FIRST_LINE = re.compile(r"[^\r\n]*")
@@ -34,9 +34,9 @@ def read_csv(body: bytes, choices: ReadingChoices) -> EvalRun:
     try:
         names = [name.strip().lower() for name in next(lines, [])]
         _check_other_tools(names)
-        plain_cases.check_columns(names, "The first line")
+        own_columns.check_columns(names, "The first line")
         rows = _read_lines(lines, names, has_decimal_commas=delimiter != ",")
-        return EvalRun(tool="", cases=plain_cases.read_rows(rows, choices))
+        return EvalRun(tool="", cases=own_columns.read_rows(rows, choices))
     except csv.Error as error:
         raise UnreadableEvals(f"Line {lines.line_num} is not CSV: {error}.") from None
 

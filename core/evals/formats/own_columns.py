@@ -1,4 +1,4 @@
-"""Cases as people write them, in a table's rows or JSON objects: `case`, `category`, `pass`, and more where known."""
+"""Cases under column names of our own (`case`, `category`, `pass`, and more where known), in tables and JSON."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
