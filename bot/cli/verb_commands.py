@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 _SHELL_HAS_ITS_OWN = frozenset({"help", "create", "plan", "customers"})  # in `root`, `files` and `customers`
 _SPELLINGS = {**VERB_ALIASES, "roll": "rollback"}  # "roll" as in "roll back R-1"; Slack accepts these spellings, too
 
-_REASON_AFTER = {"approve": 1, "reverted": 1, "decide": 2}  # how many words come before the text of a verb
-
 
 def add_to(app: typer.Typer) -> None:
     """Add a command for every verb, and hidden ones for other spellings."""
@@ -55,7 +53,8 @@ def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
 
     with session.open_service(urgent=TYPED_VERBS[_SPELLINGS.get(verb, verb)].is_urgent) as service:
         context = build_context(service)
-        parsed = grammar.parse(_to_typed_line(verb, args), service.load_world().own_metric_names)
+        known = service.load_world().own_metric_names
+        parsed = grammar.parse(_to_typed_line(verb, args), known, has_lost_quotes=True)
         try:
             if as_json and isinstance(parsed, grammar.ParsedCommand) and _has_json_answer(parsed):
                 print(json.dumps(json_answers.answer_as_json(parsed, context), indent=2))
@@ -91,29 +90,21 @@ def _to_typed_line(verb: str, args: list[str]) -> str:
     The shell removed the quotes: arguments that need them get them back, while the free text of a verb does not need
     any. Bytes that are no UTF-8 are replaced: no reason can be stored with them.
     """
+    from bot.commands.parsing import grammar
+
     args = [argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for argument in args]
     if takes_rest_of_line(_SPELLINGS.get(verb, verb)):
         return " ".join([verb, *args])
-    words, places = [verb], 0
-    for argument in args:
-        places += not argument.startswith("--")
-        reason = places > _REASON_AFTER.get(verb, places) and not argument.startswith("--")
-        spaced = not argument or any(x in argument for x in ' \t"')
-        words.append(_quote_argument(argument) if reason or spaced else argument)
-    return " ".join(words)
+    return " ".join([verb, *(grammar.quote_text(x) if not x or set(x) & set(' \t"') else x for x in args)])
 
 
 def _to_shell_command(suggestion: str) -> str:
     """A command that Slack offers as a button, in the form to type into a shell."""
+    from bot.commands.parsing import grammar
+
     verb, _, rest = suggestion.partition(" ")
-    rollout, _, text = rest.partition(" ")
-    return " ".join(
-        ("rollout", verb, shlex.quote(rollout) if rollout else "", shlex.quote(text) if text else "")
-    ).strip()
-
-
-def _quote_argument(argument: str) -> str:
-    return '"' + argument.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    words = [word for word in rest.split(" ", 1) if word] if takes_rest_of_line(verb) else grammar.split_words(rest)
+    return shlex.join(["rollout", verb, *words])
 
 
 def build_context(service: "RolloutService") -> "CommandContext":

@@ -45,7 +45,6 @@ from core.rollout.votes.testers import find_voter
 from core.service.service import CommandOutcome, CommandRequest
 from core.store.log.event_log import StoredEvent
 
-_BARE_FLAGS = frozenset({"public", "queue", "next", dry_runs.FLAG, "json"})  # without a value
 _ENDS = re.compile(r"(?:for|until|till)\s", re.IGNORECASE)
 _SILENT = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded, e.ReviewRequested)
 
@@ -162,8 +161,7 @@ def _retry_with_text(verb: str, text: str) -> str:
 
 def _run_verb(parsed: ParsedCommand, context: CommandContext) -> Message:
     world = context.service.load_world()
-    again = _retry_command(parsed)
-    rollout = request.require_rollout(parsed.rollout, context, world, again)
+    rollout = request.require_rollout(parsed.rollout, context, world, parsed.again)
     zone = world.policy.timezone
     command = _command_from_line(parsed, context, zone)
     if dry_runs.FLAG in parsed.flags:
@@ -188,19 +186,6 @@ def _describe_queue(rollout_id: str, context: CommandContext) -> str:
     return f"It is {queue_words.describe_place(place)}. When its turn comes, what is live is checked again."
 
 
-def _retry_command(parsed: ParsedCommand) -> str:
-    verb = " ".join([parsed.verb, *(parsed.args if parsed.verb == "move-back" else ())])
-    to = f" to {parsed.args[0]}%" if parsed.verb == "advance" and parsed.args else ""
-    to = f" {parsed.args[0]}" if parsed.verb == "decide" and parsed.args else to
-    if parsed.verb == "break-glass":
-        to = f" {parsed.args[0]}" + "".join(f" to {percent}%" for percent in parsed.args[1:])
-    flags = "".join(f' --{name} "{value}"' for name, value in parsed.flags.items() if name not in _BARE_FLAGS)
-    flags += "".join(f" --{name}" for name in parsed.flags if name in _BARE_FLAGS and name != "public")
-    text = f' "{parsed.text.replace(chr(34), chr(39))}"' if parsed.text else ""
-    before, after = (part.replace("{", "{{").replace("}", "}}") for part in (verb, f"{to}{text}{flags}"))
-    return f"{before} {{id}}{after}"
-
-
 def holds_answers(parsed: ParsedCommand) -> bool:
     """Whether a `review` is to be written, not only shown."""
     return any(flag in parsed.flags for flag in (*REVIEW_FLAGS, "not-normal"))
@@ -211,11 +196,9 @@ def _command_from_line(parsed: ParsedCommand, context: CommandContext, zone: str
     if parsed.verb == "vote":
         choice, words = typed_vote.split_answer(parsed.text)
         return build_command("vote", VerbArguments(choice=choice, reason=words))
-    arguments = VerbArguments(
+    arguments = replace(
+        parsed.arguments,
         reason=parsed.text or parsed.flags.get("skip-wait", ""),
-        choice=parsed.args[0] if parsed.verb in {"decide", "break-glass"} and parsed.args else "",
-        to_percent=_read_percent(parsed),
-        unit=parsed.args[0] if parsed.verb == "move-back" else "",
         queue="queue" in parsed.flags,
         next_step="next" in parsed.flags,
         then=typed_times.parse_moment(at, context.at, typed_times.resolve_zone(context.by, zone)) if at else None,
@@ -224,12 +207,6 @@ def _command_from_line(parsed: ParsedCommand, context: CommandContext, zone: str
         stratum=parsed.flags.get("stratum", ""),
     )
     return build_command(parsed.verb, arguments)
-
-
-def _read_percent(parsed: ParsedCommand) -> float | None:
-    """The percentage to go to, of `advance` and `break-glass`."""
-    place = {"advance": 0, "break-glass": 1}.get(parsed.verb)
-    return float(parsed.args[place]) if place is not None and len(parsed.args) > place else None
 
 
 def submit_command(command: c.Command, rollout: str, context: CommandContext) -> Message:
@@ -291,14 +268,14 @@ def _load_recorded(outcome: CommandOutcome, rollout: Rollout, context: CommandCo
 def _run_complaint(parsed: ParsedCommand, context: CommandContext) -> Message:
     world = context.service.load_world()
     rollout = complaints.find_rollout(parsed, context, world)
-    arguments = VerbArguments(reason=parsed.text, unit=parsed.flags.get("user", ""))
-    return submit_command(build_command("complaint", arguments), rollout.id, context)
+    command = build_command("complaint", replace(parsed.arguments, reason=parsed.text))
+    return submit_command(command, rollout.id, context)
 
 
 def _run_notice(parsed: ParsedCommand, context: CommandContext) -> Message:
     if parsed.args != ("ack",):
         return queries.answer_notice(parsed, context)
-    rollout = request.require_rollout(parsed.rollout, context, context.service.load_world(), "notice {id} ack")
+    rollout = request.require_rollout(parsed.rollout, context, context.service.load_world(), parsed.again)
     return submit_command(c.AcknowledgeNotice(), rollout.id, context)
 
 

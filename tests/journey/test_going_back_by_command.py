@@ -145,3 +145,17 @@ def test_somebody_without_a_name_on_this_machine_may_go_back(monkeypatch: pytest
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", nobody)
     assert session.current_user().id.startswith("cli:uid-")
+
+
+def test_one_word_is_a_reason_in_a_shell(running: str) -> None:
+    result = run("move-back", "cust_1", "R-1", "wrong", DATABASE_URL=running)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "wrong" in run("history", "R-1", DATABASE_URL=running).stdout
+    frozen = run("freeze", "support-assistant", "until", "Mon", "08:00", "sale", DATABASE_URL=running)
+    assert frozen.returncode == 0, frozen.stderr
+
+
+def test_what_is_suggested_to_a_shell_means_there_what_it_says(running: str) -> None:
+    result = run("advance", "R-1", "25%", DATABASE_URL=running)
+    assert result.returncode == 1
+    assert "  rollout advance R-1 to 25%\n" in result.stderr

@@ -1,11 +1,13 @@
 """What can be typed, and what is answered to what was not understood."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.commands.parsing.grammar import Misunderstood, ParsedCommand, parse
-from bot.commands.verbs import TYPED_VERBS
+from bot.commands.verbs import TYPED_VERBS, VerbArguments
 
 
 @pytest.mark.parametrize(
@@ -27,12 +29,17 @@ from bot.commands.verbs import TYPED_VERBS
         ("approve", ParsedCommand(verb="approve")),
         ('reject 118 "not now"', ParsedCommand(verb="reject", rollout="118", text="not now")),
         ("advance R-118", ParsedCommand(verb="advance", rollout="R-118")),
-        ("advance R-118 to 25%", ParsedCommand(verb="advance", rollout="R-118", args=("25",))),
-        ("advance R-118 to 25", ParsedCommand(verb="advance", rollout="R-118", args=("25",))),
-        ("advance to 25 %", ParsedCommand(verb="advance", args=("25",))),
+        (
+            "advance R-118 to 25%",
+            ParsedCommand(verb="advance", rollout="R-118", arguments=VerbArguments(to_percent=25)),
+        ),
+        ("advance R-118 to 25", ParsedCommand(verb="advance", rollout="R-118", arguments=VerbArguments(to_percent=25))),
+        ("advance to 25 %", ParsedCommand(verb="advance", arguments=VerbArguments(to_percent=25))),
         (
             'advance R-118 to 80% --skip-wait "copy fix"',
-            ParsedCommand(verb="advance", rollout="R-118", args=("80",), flags={"skip-wait": "copy fix"}),
+            ParsedCommand(
+                verb="advance", rollout="R-118", arguments=VerbArguments(to_percent=80), flags={"skip-wait": "copy fix"}
+            ),
         ),
         (
             'advance R-118 "seen by all"',
@@ -87,10 +94,12 @@ from bot.commands.verbs import TYPED_VERBS
             "whois cust_8841 --where plan=pro",
             ParsedCommand(verb="whois", args=("cust_8841",), flags={"where": "plan=pro"}),
         ),
-        ("move-back cust_8841", ParsedCommand(verb="move-back", args=("cust_8841",))),
+        ("move-back cust_8841", ParsedCommand(verb="move-back", arguments=VerbArguments(unit="cust_8841"))),
         (
             'move-back cust_8841 R-118 "wants the old one"',
-            ParsedCommand(verb="move-back", rollout="R-118", args=("cust_8841",), text="wants the old one"),
+            ParsedCommand(
+                verb="move-back", rollout="R-118", arguments=VerbArguments(unit="cust_8841"), text="wants the old one"
+            ),
         ),
         ("whois <@U0ANA00001|ana>", ParsedCommand(verb="whois", args=("U0ANA00001",))),
         ("notice R-118 preview", ParsedCommand(verb="notice", rollout="R-118", args=("preview",))),
@@ -218,3 +227,67 @@ def test_whatever_else_stands_on_the_line_a_rollback_of_an_id_is_understood(reas
     else:
         assert (answer.verb, answer.rollout) == ("rollback", "R-118")
         assert answer.text.startswith("because")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("approve R-1 fine", ParsedCommand(verb="approve", rollout="R-1", text="fine")),
+        ("approve R-1 looks good", ParsedCommand(verb="approve", rollout="R-1", text="looks good")),
+        (
+            'approve R-1 looks "very good" to us',
+            ParsedCommand(verb="approve", rollout="R-1", text="looks very good to us"),
+        ),
+        ("reverted R-1 deployed", ParsedCommand(verb="reverted", rollout="R-1", text="deployed")),
+        (
+            "move-back cust_1 R-1 wrong",
+            ParsedCommand(verb="move-back", rollout="R-1", arguments=VerbArguments(unit="cust_1"), text="wrong"),
+        ),
+        (
+            "freeze support until Mon 08:00 sale",
+            ParsedCommand(verb="freeze", rollout="support", args=("until", "Mon 08:00"), text="sale"),
+        ),
+        (
+            "break-glass R-1 advance to 50% checkout is down",
+            ParsedCommand(
+                verb="break-glass",
+                rollout="R-1",
+                arguments=VerbArguments(choice="advance", to_percent=50),
+                text="checkout is down",
+            ),
+        ),
+        ("complaint it answered in English", ParsedCommand(verb="complaint", text="it answered in English")),
+    ],
+)
+def test_a_shell_takes_the_quotes_so_the_words_at_the_end_are_the_text(typed: str, meant: ParsedCommand) -> None:
+    assert parse(typed, has_lost_quotes=True) == meant
+
+
+@pytest.mark.parametrize("typed", ["advance R-1 25%", "advance R-1 now", "advance R-1 to 25 percent", "status R-1 now"])
+def test_words_that_a_shell_leaves_over_never_skip_a_wait(typed: str) -> None:
+    assert parse(typed, has_lost_quotes=True) == parse(typed)
+    assert isinstance(parse(typed), Misunderstood)
+
+
+@pytest.mark.parametrize(
+    ("typed", "again"),
+    [
+        ("advance to 25 % --skip-wait=seen", 'advance {id} to 25 % --skip-wait "seen"'),
+        ("decide support keep 'tis better", "decide {id} keep 'tis better"),
+        ('break-glass advance to 50% "checkout is {down}"', 'break-glass {id} advance to 50% "checkout is {{down}}"'),
+        ('move-back cust_1 "they said \\"no\\""', 'move-back cust_1 {id} "they said \\"no\\""'),
+        ("move-back --dry-run cust_1 support", "move-back cust_1 {id} --dry-run"),
+        ("start --public --queue", "start {id} --queue"),
+        ('review --not-normal --cost "less"', 'review {id} --not-normal --cost "less"'),
+        ("evidence #12", "evidence #12 {id}"),
+        ('metrics refusal_rate --segment "plan=pro max"', 'metrics {id} refusal_rate --segment "plan=pro max"'),
+    ],
+)
+def test_a_line_is_said_again_with_its_rollout_and_means_the_same(typed: str, again: str) -> None:
+    first = parse(typed)
+    assert isinstance(first, ParsedCommand)
+    assert first.again == again
+    second = parse(first.again.format(id="R-1"))
+    assert isinstance(second, ParsedCommand)
+    flags = {name: value for name, value in first.flags.items() if name != "public"}
+    assert second == replace(first, rollout="R-1", flags=flags)

@@ -27,8 +27,7 @@ def _show(parsed: ParsedCommand, context: CommandContext, number: int) -> Messag
     """The summary of the evidence with this number, or of the newest if it is 0, with the rollout as it was then."""
     request.require_member(context)
     world = context.service.load_world()
-    again = " ".join([parsed.verb, *parsed.args, "{id}"])
-    rollout = request.require_rollout(parsed.rollout, context, world, again)
+    rollout = request.require_rollout(parsed.rollout, context, world, parsed.again)
     then: Rollout | None = None
     found: tuple[Rollout, EvidenceRecorded] | None = None
     newest = 0

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bot.commands import request
-from bot.commands.parsing.grammar import ParsedCommand, format_command
+from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering import wording
 from bot.rendering.answers.evidence import explain, metrics
@@ -59,9 +59,7 @@ def _answer_explain(parsed: ParsedCommand, context: CommandContext) -> Message:
 def _gather_numbers(parsed: ParsedCommand, context: CommandContext) -> _Numbers:
     request.require_member(context)
     world = context.service.load_world()
-    flags = [word for name, value in parsed.flags.items() if name != "public" for word in (f"--{name}", value)]
-    again = format_command(parsed.verb, "{id}", *parsed.args, *(x.replace("{", "{{").replace("}", "}}") for x in flags))
-    rollout = request.require_rollout(parsed.rollout, context, world, again)
+    rollout = request.require_rollout(parsed.rollout, context, world, parsed.again)
     judged = evaluation.load_newest_judgement(context.service, rollout) if rollout.is_under_way else None
     seen = select_latest(rollout, judged, context.at)
     return _Numbers(

@@ -121,8 +121,7 @@ def _answer_samples(parsed: ParsedCommand, context: CommandContext) -> Message:
 def answer_notice(parsed: ParsedCommand, context: CommandContext) -> Message:
     """Who is notified, of what, and who has read it. This sends nothing: notices go out automatically."""
     world = context.service.load_world()
-    again = " ".join(["notice {id}", *parsed.args])
-    rollout = request.require_rollout(parsed.rollout, context, world, again)
+    rollout = request.require_rollout(parsed.rollout, context, world, parsed.again)
     zone = world.policy.timezone
     if parsed.args == ("preview",):
         surface = world.surfaces[rollout.plan.surface]

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import TypeAlias
 
 from bot.commands.parsing import free_text, resolve, rollback_intent, typed_line, typed_stratum
-from bot.commands.verbs import TYPED_VERBS, VERB_ALIASES, FreeTextForm, takes_rest_of_line
+from bot.commands.verbs import TYPED_VERBS, VERB_ALIASES, FreeTextForm, VerbArguments, takes_rest_of_line
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.state.model import RolloutState
 from core.rollout.workspace.subscriptions import AUDIENCES
@@ -42,15 +42,20 @@ class ParsedCommand:
     """A known verb and its parts: `rollout` as typed (empty if left out), `text` without its quotes.
 
     For a verb with one free text, `rest_of_line` is everything after the verb; `rollout` and `text` are only its
-    likeliest reading, as where the text begins depends on which rollouts exist.
+    likeliest reading, as where the text begins depends on which rollouts exist. For every other verb, `again` is the
+    line to type once it is clear which rollout is meant, which stands for `{id}`.
     """
 
     verb: str
     rollout: str = ""
-    args: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()  # of a verb that only looks
+    arguments: VerbArguments = field(
+        default_factory=VerbArguments
+    )  # of one that changes something; neither text nor flags
     text: str = ""
     flags: Mapping[str, str] = field(default_factory=dict)
     rest_of_line: str = field(default="", compare=False)
+    again: str = field(default="", compare=False)
     unknown: tuple[str, ...] = ()  # flags that the verb does not have, as typed
 
 
@@ -75,8 +80,10 @@ class _Token:
 ParseResult: TypeAlias = ParsedCommand | Misunderstood
 
 
-def parse(line: str, own_metrics: Collection[str] = ()) -> ParseResult:
+def parse(line: str, own_metrics: Collection[str] = (), *, has_lost_quotes: bool = False) -> ParseResult:
     """Parse one line, which may name `own_metrics` beside the catalogue's.
+
+    `has_lost_quotes`: it comes from a shell, which takes quotes away, so the words at the end may be the text.
 
     Nothing is guessed: what is not understood gets a suggestion and is never run. A rollback has no syntax: a line that
     asks for one is understood whatever else it contains, and for one that only mentions it the person is asked back.
@@ -88,7 +95,7 @@ def parse(line: str, own_metrics: Collection[str] = ()) -> ParseResult:
             if rollback_intent.is_only_mention(rest_of_line)
             else _parse_free_text("rollback", rest_of_line)
         )
-    answer = _parse_verb(line, own_metrics)
+    answer = _parse_verb(line, own_metrics, has_lost_quotes)
     mentions_rollback = rollback_intent.may_mean_rollback(line)
     if isinstance(answer, Misunderstood):
         mistyped = answer.suggestion.startswith("rollback")
@@ -109,7 +116,7 @@ def _ask_whether_to_roll_back(line: str) -> Misunderstood:
     )
 
 
-def _parse_verb(line: str, own_metrics: Collection[str]) -> ParseResult:
+def _parse_verb(line: str, own_metrics: Collection[str], has_lost_quotes: bool) -> ParseResult:
     first = line.split(maxsplit=1)[0] if line else ""
     rest_of_line = line[len(first) :].strip()
     name = typed_line.normalize_characters(first).lower().strip("!.,:;`*\"'")
@@ -127,7 +134,32 @@ def _parse_verb(line: str, own_metrics: Collection[str]) -> ParseResult:
     if (line.count('"') - line.count('\\"')) % 2:
         return Misunderstood(hint='A quote is not closed. Put the text in "…".', suggestion=f'{line}"')
     flags, rest, wrong = _parse_flags(verb, tokens[1:])
-    return wrong or _parse_arguments(verb, rest, flags, own_metrics)
+    answer = wrong or _parse_arguments(verb, rest, flags, own_metrics)
+    quoted = next((i for i, token in enumerate(rest) if token.quoted), len(rest))
+    for end in range(min(quoted, len(rest) - 1), 0, -1) if has_lost_quotes else ():
+        if isinstance(answer, ParsedCommand):
+            break
+        text = _Token(text=" ".join(token.text for token in rest[end:]), quoted=True)
+        shorter = _parse_arguments(verb, [*rest[:end], text], flags, own_metrics)
+        answer = shorter if isinstance(shorter, ParsedCommand) and shorter.text else answer
+    return replace(answer, again=_write_again(answer, rest, flags)) if isinstance(answer, ParsedCommand) else answer
+
+
+def _write_again(parsed: ParsedCommand, rest: list[_Token], flags: Mapping[str, str]) -> str:
+    """The line with `{id}` in place of its rollout or, where it names none, where the usage has it."""
+    words = [quote_text(token.text) if token.quoted else token.text for token in rest]
+    words = [word.replace("{", "{{").replace("}", "}}") for word in words]
+    if parsed.rollout in (texts := [token.text for token in rest]) and parsed.rollout:
+        words[texts.index(parsed.rollout)] = "{id}"
+    else:
+        usage = re.split(r"[ |]", TYPED_VERBS[parsed.verb].usage)[1:]
+        words.insert(next((i for i, word in enumerate(usage) if word.strip("<>[]") == "id"), 0), "{id}")
+    for name, value in flags.items():
+        if name != "public":
+            takes_value = _flags_of(parsed.verb)[name]
+            given = quote_text(value).replace("{", "{{").replace("}", "}}") if takes_value else ""
+            words.append(f"--{name} {given}".strip())
+    return " ".join([parsed.verb, *words])
 
 
 def _parse_free_text(verb: str, rest_of_line: str) -> ParseResult:
@@ -168,6 +200,16 @@ def _tokenize(line: str) -> list[_Token]:
         else:
             found.append(_Token(text=bare, quoted=False))
     return found
+
+
+def split_words(line: str) -> list[str]:
+    """The words of a line and the texts in it, without their quotes."""
+    return [token.text for token in _tokenize(line)]
+
+
+def quote_text(text: str) -> str:
+    """A text in quotes, as it would be typed."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def format_command(verb: str, *rest: str) -> str:
@@ -327,9 +369,8 @@ def _parse_complaint(words: list[str], text: str, flags: dict[str, str]) -> Pars
     if not told or (text and words):
         hint = f"What happened? Put it in quotes. Usage: {TYPED_VERBS['complaint'].usage}"
         return Misunderstood(hint=hint, suggestion=f'complaint "{" ".join((*words, text))}"' if told else "")
-    if "user" in flags:
-        flags = {**flags, "user": _MENTION.sub(r"\1", flags["user"])}
-    return ParsedCommand(verb="complaint", rollout=flags.get("id", ""), text=told, flags=flags)
+    arguments = VerbArguments(unit=_MENTION.sub(r"\1", flags.get("user", "")))
+    return ParsedCommand(verb="complaint", rollout=flags.get("id", ""), arguments=arguments, text=told, flags=flags)
 
 
 def _parse_customers(words: list[str], flags: dict[str, str]) -> ParseResult:
@@ -351,8 +392,8 @@ def _parse_move_back(words: list[str], text: str, flags: dict[str, str]) -> Pars
     if len(words) > 2:
         quoted = f'move-back {words[0]} {words[1]} "{" ".join(words[2:])}"'
         return _report_leftover("move-back", words[2], "" if text else quoted)
-    unit, rollout = _MENTION.sub(r"\1", words[0]), words[1] if len(words) > 1 else ""
-    return ParsedCommand(verb="move-back", rollout=rollout, args=(unit,), text=text, flags=flags)
+    arguments, rollout = VerbArguments(unit=_MENTION.sub(r"\1", words[0])), words[1] if len(words) > 1 else ""
+    return ParsedCommand(verb="move-back", rollout=rollout, arguments=arguments, text=text, flags=flags)
 
 
 def _parse_metrics(verb: str, words: list[str], flags: dict[str, str], metrics: list[str]) -> ParseResult:
@@ -418,7 +459,7 @@ def _parse_decide(words: list[str], text: str, flags: dict[str, str]) -> ParseRe
     return ParsedCommand(
         verb="decide",
         rollout=before[0] if before else "",
-        args=(lowered[at],),
+        arguments=VerbArguments(choice=lowered[at]),
         text=text or " ".join(after),
         flags=flags,
     )
@@ -440,7 +481,7 @@ def _parse_freeze(words: list[str], text: str, flags: dict[str, str]) -> ParseRe
 
 
 def _parse_break_glass(words: list[str], text: str, flags: dict[str, str]) -> ParseResult:
-    """`R-1 advance to 50% "why"`: `args` are the action and, if given, the percentage."""
+    """`R-1 advance to 50% "why"`."""
     lowered = [w.lower() for w in words]
     at = next((i for i, word in enumerate(lowered) if word in ("advance", "start")), None)
     if at is None:
@@ -449,8 +490,10 @@ def _parse_break_glass(words: list[str], text: str, flags: dict[str, str]) -> Pa
     percent = _PERCENT.fullmatch("".join(after)) if after else None
     if at > 1 or (after and (percent is None or lowered[at] == "start" or float(percent.group(1)) > 100)):
         return _report_leftover("break-glass", words[1] if at > 1 else after[0], "")
-    args = (lowered[at], percent.group(1)) if percent is not None else (lowered[at],)
-    return ParsedCommand(verb="break-glass", rollout=words[0] if at else "", args=args, text=text, flags=flags)
+    arguments = VerbArguments(choice=lowered[at], to_percent=float(percent.group(1)) if percent is not None else None)
+    return ParsedCommand(
+        verb="break-glass", rollout=words[0] if at else "", arguments=arguments, text=text, flags=flags
+    )
 
 
 def _parse_evidence(words: list[str], flags: dict[str, str]) -> ParseResult:
@@ -491,11 +534,12 @@ def _parse_advance(words: list[str], text: str, flags: dict[str, str]) -> ParseR
         percent = _PERCENT.fullmatch(before[1])
         meant = format_command("advance", before[0], "to", f"{percent.group(1)}%") if percent else ""
         return _report_leftover("advance", before[1], meant)
-    args: tuple[str, ...] = ()
+    to_percent = None
     if at < len(words):
         joined = "".join(after)
         percent = _PERCENT.fullmatch(joined)
         if percent is None or float(percent.group(1)) > 100:
             return Misunderstood(hint=f'To how much? "{" ".join(after)}" is not a percentage, such as 25%.')
-        args = (percent.group(1),)
-    return ParsedCommand(verb="advance", rollout=before[0] if before else "", args=args, flags=reason)
+        to_percent = float(percent.group(1))
+    arguments = VerbArguments(to_percent=to_percent)
+    return ParsedCommand(verb="advance", rollout=before[0] if before else "", arguments=arguments, flags=reason)
