@@ -10,9 +10,9 @@ import structlog
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
+from core.files.plan_from_file import UnknownPerson
 from core.rollout.context import Actor, is_slack_user_id
 from core.rollout.refusal import Refused
-from core.service.apply_file import UnknownPerson
 
 log = structlog.get_logger()
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core.files.checks import bundle_checks
-from core.files.foresight.comparison_power import TOO_SHORT_PREFIX
-from core.files.foresight.detection import TOO_LATE_PREFIX
 from core.files.foresight.outlook import PlanOutlook, build_outlook
 from core.files.kinds.bundle_file import BundleFile
 from core.files.kinds.rollout_file import RolloutFile
+from core.files.plan_from_file import plan_from_file
 from core.files.prompt_files import ReadPrompt, refuse_prompt_file
 from core.files.read_file import parse_file
 from core.files.syntax.problems import FileProblem, UnreadableFile
@@ -21,7 +20,6 @@ from core.rollout.refusal import Refused
 from core.rollout.state.events import EvalRecorded
 from core.rollout.state.surface import Surface
 from core.rollout.state.world import World
-from core.service import apply_file
 from core.service.service import RolloutService
 
 _NO_RESULTS: Mapping[int, EvalRecorded] = {}
@@ -72,7 +70,7 @@ def plan_files(
 
 
 def _plan_rollout(service: RolloutService, world: World, file: RolloutFile, now: datetime) -> PlannedFile:
-    plan, warnings = apply_file.plan_from_file(file, world, now, lambda handle: handle)
+    plan, warnings = plan_from_file(file, world, now, lambda handle: handle)
     known, before = world.find_rollout(plan.name), world.surfaces[plan.surface].versions[plan.from_version]
     evals = known.evals if known is not None and known.plan.to_version == plan.to_version else {}
     return PlannedFile(
@@ -84,10 +82,6 @@ def _plan_rollout(service: RolloutService, world: World, file: RolloutFile, now:
         evals=evals,
         shared=shared_parts.find_shared_parts(world, plan.surface, before, {**before, **plan.change}),
     )
-
-
-_FORESEEN = (TOO_LATE_PREFIX, TOO_SHORT_PREFIX)
-"""How those warnings of a file begin that an outlook says itself, by what was measured."""
 
 
 def load_outlook(
@@ -106,7 +100,7 @@ def load_outlook(
         world.policy_for(surface.name),
         traffic_history.load_known_traffic(service, surface, world, now),
         now,
-        warnings=[w.message for w in warnings if not w.message.startswith(_FORESEEN)],
+        warnings=[w.message for w in warnings if not w.is_forecast],
         coverage=eval_coverage.load_coverage(service, plan, world, evals),
         traffic=eval_coverage.load_segment_traffic(service, plan, world),
     )

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from bot.sandbox.workspace import people
+from core.files.plan_from_file import UnknownPerson
 from core.files.syntax.problems import UnreadableFile
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 from core.rollout.state.events import Approved
 from core.service import apply_file
-from core.service.apply_file import UnknownPerson
 
 TOKEN = Actor(id="token:operator", handle="operator token")
 BOUND = Actor(id="token:operator@U0LEE00001", handle="operator token of U0LEE00001")

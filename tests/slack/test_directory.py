@@ -10,8 +10,8 @@ from slack_sdk import WebClient
 from bot.sandbox.control import Sandbox
 from bot.sandbox.workspace import people
 from bot.slack.directory import SlackDirectory
+from core.files.plan_from_file import UnknownPerson
 from core.rollout.refusal import Refused
-from core.service.apply_file import UnknownPerson
 
 
 class Clock:

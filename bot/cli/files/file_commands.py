@@ -151,12 +151,11 @@ def _print_plan(planned: "PlannedFile", pair: "VersionPair") -> None:
     from bot.rendering.numbers.detectability import power_words, unseen_by_evals
     from bot.rendering.sentences import driven_words
     from core.files import build_plan
-    from core.files.foresight import comparison_power, detection, timeline
+    from core.files.foresight import timeline
     from core.files.syntax import problems
 
     plan, outlook = planned.plan, planned.outlook
-    foreseen = (detection.TOO_LATE_PREFIX, comparison_power.TOO_SHORT_PREFIX)
-    if others := [one for one in planned.warnings if not one.message.startswith(foreseen)]:
+    if others := [one for one in planned.warnings if not one.is_forecast]:
         print(problems.render_text(others))
     print(f"{plan.name}: {plan.surface} {plan.from_version} -> {plan.to_version}, {plan.risk} risk")
     print("\nWhat changes")
@@ -202,11 +201,11 @@ def load_plan(path: Path, world: "World", now: "datetime") -> "tuple[Plan, tuple
 
 
 def _build_plan(file: "RolloutFile", world: "World", now: "datetime") -> "tuple[Plan, tuple[FileProblem, ...]]":
+    from core.files.plan_from_file import plan_from_file
     from core.files.syntax import problems
-    from core.service import apply_file
 
     try:
-        return apply_file.plan_from_file(file, world, now, lambda handle: handle)
+        return plan_from_file(file, world, now, lambda handle: handle)
     except problems.UnreadableFile as unreadable:
         _exit_unreadable(unreadable)
 

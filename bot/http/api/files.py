@@ -18,7 +18,7 @@ from core.files.kinds.policy_file import PolicyFile
 from core.files.kinds.surface_file import SurfaceFile
 from core.files.read_file import parse_file
 from core.files.syntax.problems import UnreadableFile, to_json
-from core.service.apply_file import apply_text
+from core.service.apply_file import apply_parsed_file
 from core.service.service import RolloutService
 
 
@@ -71,15 +71,13 @@ def _apply_sent_file(
             return build_problem(
                 403, "forbidden", "Surfaces and policies are applied with an admin token.", "Ask an admin."
             )
-        applied = apply_text(
+        applied = apply_parsed_file(
             service,
-            sent.text,
-            sent.name,
+            file,
             by=caller.actor,
             at=at,
             command_id=command_id,
             resolve_handle=resolve_handle,
-            read_prompt=sent.read_prompt,
             explain_undrivable=explain_undrivable,
             source="http",
         )

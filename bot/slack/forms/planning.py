@@ -21,7 +21,9 @@ from bot.slack.forms import create_form, plan_preview
 from bot.slack.forms.plan_preview import FileTooLong, PlanPreview
 from bot.slack.slack_requests import Body, SlackOrigin, SlackRequests, parse_command_origin, parse_origin
 from core.files import rollout_form
+from core.files.command_from_file import build_plan_command
 from core.files.kinds.rollout_file import RolloutFile
+from core.files.plan_from_file import plan_from_file
 from core.files.read_file import parse_file
 from core.files.rollout_form import RolloutForm, UnusableForm
 from core.files.syntax.problems import UnreadableFile, select_errors
@@ -162,10 +164,10 @@ class PlanningListeners:
         assert isinstance(file, RolloutFile)
         if world.find_named(form.name.strip()) is not None:
             raise UnusableForm({rollout_form.NAME: f"There is a rollout called {form.name.strip()}. Use another name."})
-        plan, warnings = apply_file.plan_from_file(file, world, asked.at, self._directory.resolve_handle)
+        plan, warnings = plan_from_file(file, world, asked.at, self._directory.resolve_handle)
         self._service.preview(
             CommandRequest(
-                command=apply_file.build_plan_command(file, plan, world),
+                command=build_plan_command(file, plan, world),
                 command_id=asked.command_id,
                 by=asked.by,
                 at=asked.at,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from core import durations
 from core.files.build_plan import build_limits, build_stages, select_segments
 from core.files.foresight import detection
-from core.files.foresight.detection import TOO_LATE_PREFIX, DetectionDesign, LimitForesight
+from core.files.foresight.detection import DetectionDesign, LimitForesight
 from core.files.foresight.known_traffic import assume_traffic
 from core.files.foresight.layer_reach import narrow_surface
 from core.files.kinds.rollout_file import RolloutFile
@@ -40,7 +40,7 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy = DEFAULT_P
         if one.limit.role is not LimitRole.ROLLBACK or number is None:
             continue  # from the template, so it has no line in this file
         path: FieldPath = ("rollback_when", number, one.limit.kind.value)
-        yield file.source.problem_at(path, TOO_LATE_PREFIX + _describe_late(one), severity="warning")
+        yield _warn(file, path, _describe_late(one))
     first = (
         detection.foresee_limits(design, design.compared_stages[0], assume_traffic(surface))
         if design.compared_stages
@@ -50,7 +50,11 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy = DEFAULT_P
         number = paths.get((one.limit.metric, one.limit.kind))
         if one.is_blind and number is not None and one.limit not in {other.limit for other in late}:
             path = ("rollback_when", number, one.limit.kind.value)
-            yield file.source.problem_at(path, TOO_LATE_PREFIX + _describe_blind(one), severity="warning")
+            yield _warn(file, path, _describe_blind(one))
+
+
+def _warn(file: RolloutFile, path: FieldPath, said: str) -> FileProblem:
+    return file.source.problem_at(path, f"too late: {said}", severity="warning", is_forecast=True)
 
 
 def _describe_late(one: LimitForesight) -> str:

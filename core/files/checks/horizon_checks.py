@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from core.files.build_plan import build_limits, build_stages
 from core.files.foresight.comparison_power import (
-    TOO_SHORT_PREFIX,
     ComparisonPower,
     describe_short,
     foresee_holdout,
@@ -56,5 +55,4 @@ def _find_path(file: RolloutFile) -> FieldPath:
 
 
 def _warn(file: RolloutFile, path: FieldPath, power: ComparisonPower) -> FileProblem:
-    message = f"{TOO_SHORT_PREFIX}{describe_short(power)}"
-    return file.source.problem_at(path, message, severity="warning")
+    return file.source.problem_at(path, f"too short: {describe_short(power)}", severity="warning", is_forecast=True)

@@ -26,8 +26,6 @@ POWER = 0.8
 """Chance that a difference of the size that is named is noticed."""
 LONGEST = timedelta(days=366)
 """Longer comparisons are not suggested."""
-TOO_SHORT_PREFIX = "too short: "
-"""The start of those warnings of the checks that repeat what `foresee_comparisons` reports."""
 _NORMAL = NormalDist()
 _DAY = timedelta(days=1)
 _WEEK = timedelta(weeks=1)

@@ -18,8 +18,6 @@ from core.rollout.plans.policy import DEFAULT_POLICY, GrowOn, Policy
 LARGEST_PERCENT = 50.0  # the largest canary that leaves at least half of the traffic unchanged
 ASSUMED_EXCESS = 0.25
 """How far above a fixed limit the level is assumed to lie, as a fraction; exactly at the limit it is undetectable."""
-TOO_LATE_PREFIX = "too late: "
-"""The start of those warnings of the checks that repeat what `foresee_limits` reports."""
 POWER_FACTOR = 2.0
 """Factor on the expected readings until a change is found with 80 % power, as the engine requires more of a finding
 than evidence. Measured between 1.4 and 2.7."""

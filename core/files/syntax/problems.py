@@ -24,7 +24,8 @@ class SourceSpot:
 class FileProblem:
     """One problem in a file. `path` leads to the value, as in `("rollback_when", 0, "metric")`.
 
-    `also` is the second place if the problem is about two.
+    `also` is the second place if the problem is about two. `is_forecast`: it foresees what the traffic will show, which
+    the outlook of the plan says, too, by what was measured.
     """
 
     file: str
@@ -35,6 +36,7 @@ class FileProblem:
     source_line: str = ""
     severity: Severity = "error"
     also: SourceSpot | None = None
+    is_forecast: bool = False
 
     @property
     def dotted_path(self) -> str:
@@ -58,6 +60,13 @@ class UnreadableFile(Exception):
 def select_errors(problems: Iterable[FileProblem]) -> tuple[FileProblem, ...]:
     """The problems that refuse the file; the rest are warnings."""
     return tuple(p for p in problems if p.severity == "error")
+
+
+def raise_on_errors(found: tuple[FileProblem, ...]) -> tuple[FileProblem, ...]:
+    """Return the problems if all are warnings; raise `UnreadableFile` if any is an error."""
+    if select_errors(found):
+        raise UnreadableFile(found)
+    return found
 
 
 def render_text(problems: Sequence[FileProblem]) -> str:

@@ -57,6 +57,7 @@ class SourceFile:
         at_key: bool = False,
         severity: Severity = "error",
         also: FieldPath | None = None,
+        is_forecast: bool = False,
     ) -> FileProblem:
         """A problem with the value (or the key) at `path`; `also` is the path of the second place, if there is one."""
         spot = self.find_spot(path, at_key=at_key)
@@ -69,6 +70,7 @@ class SourceFile:
             message=message,
             severity=severity,
             also=None if also is None else self.find_spot(also, at_key=True),
+            is_forecast=is_forecast,
         )
 
 
