@@ -239,7 +239,7 @@ def _render_outcome(outcome: CommandOutcome, context: CommandContext) -> Message
     if rollout is None:
         raise Refused("There is no such rollout.", hint="See /rollout list.", code="not_found")
     lines = [
-        event_lines.format_line(_find_rollout_of(r, outcome, rollout), r.event, zone)
+        event_lines.format_answer(_find_rollout_of(r, outcome, rollout), r.event, zone)
         for r in _load_recorded(outcome, rollout, context)
         if isinstance(r.event, e.RolloutEvent) and not isinstance(r.event, _SILENT)
     ]

@@ -462,8 +462,8 @@ VERBS: Mapping[str, Verb] = {
         group="Tell",
         usage="remind-me <id> [--next]",
         example="remind-me R-118 --next",
-        does="Get a direct message when it has reached everyone, or will not; with `--next` as soon as it grows, stops "
-        "or waits for somebody.",
+        does="Get a direct message when watching is over, or it is switched back; with `--next` as soon as it grows, "
+        "stops or waits for somebody.",
         flags={"next": False},
         build=lambda a: c.RequestReminder(notice=a.notice, next_step=a.next_step),
     ),
@@ -471,7 +471,8 @@ VERBS: Mapping[str, Verb] = {
         group="Tell",
         usage="feels-off <id> [why]",
         brief="feels-off <id> [why]",
-        does="Say that the new version feels wrong. If two people do, nobody else gets it until somebody decides.",
+        does="Say that the new version feels wrong. Once two people have, no more customers get it until somebody "
+        "decides.",
         example="feels-off R-118 too short for refunds",
         aliases=("feelsoff",),
         text=FreeTextForm.REST,

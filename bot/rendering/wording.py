@@ -121,6 +121,14 @@ def format_segment(segment: str) -> str:
     return f"{escape(key, 40)} is {escape(value, 40)}" if value else escape(key, 80)
 
 
+def format_segment_customers(segment: str) -> str:
+    """The customers of a segment, escaped: `customers with language de`, `customers in the flow refunds`."""
+    key, _, value = segment.partition("=")
+    if key == FLOW:
+        return f"customers in the flow {escape(value, 60)}"
+    return f"customers with {escape(key, 40)} {escape(value, 40)}" if value else f"customers in {escape(key, 80)}"
+
+
 def format_value(number: float | None, unit: str) -> str:
     """A metric's value in its catalogue unit; a dash when it is unknown."""
     if number is None:
@@ -193,6 +201,11 @@ def format_plain_time(at: datetime, zone: str) -> str:
 def format_clock_time(at: datetime, zone: str) -> str:
     """A Slack date token with the time of day only, for events within one day: `13:40:06` in local time."""
     return f"<!date^{int(at.timestamp())}^{{time_secs}}|{at.astimezone(ZoneInfo(zone)):%H:%M:%S %Z}>"
+
+
+def format_time_of_day(at: datetime, zone: str) -> str:
+    """A Slack date token with hours and minutes only: `13:40` in local time."""
+    return f"<!date^{int(at.timestamp())}^{{time}}|{at.astimezone(ZoneInfo(zone)):%H:%M %Z}>"
 
 
 def format_actor(actor: str, handle: str = "") -> str:

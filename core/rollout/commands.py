@@ -151,7 +151,7 @@ class AnswerConcerns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestReminder:
-    """Ask for a direct message when the change has reached everyone. `notice` is the notice it was asked under, if
+    """Ask for a direct message when watching is over. `notice` is the notice it was asked under, if
     any. With `next_step`, ask for one as soon as it grows, stops or waits for somebody."""
 
     notice: str = ""

@@ -83,7 +83,7 @@ def test_every_button_is_told():
         "Roll back",
         "Got it",
         "I have a concern",
-        "Remind me when it reaches everyone",
+        "Remind me when watching is over",
         "Feels off",
         "Start then",
         "Say more…",

@@ -86,7 +86,7 @@ def test_an_answer_that_is_none_is_named_and_so_is_an_earlier_stage(serve: Any, 
 def test_the_command_line_votes_for_who_is_logged_in(running: Any, rollout_file: str, sqlite_url: str) -> None:
     begin(running, rollout_file, '  - {person: "@kim"}\n')
     said = run("vote", "R-1", "worse", "it", "never", "says", "sorry", DATABASE_URL=sqlite_url, LOGNAME="kim")
-    assert "Thank you: you say worse to R-1." in said.stdout, said.stderr
+    assert "Your vote on R-1: worse." in said.stdout, said.stderr
     assert [(vote.voter, vote.handle, vote.choice, vote.text, vote.arm) for vote in votes(running)] == [
         ("@kim", "@kim", "worse", "it never says sorry", "")
     ]

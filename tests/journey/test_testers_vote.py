@@ -37,7 +37,7 @@ def test_power_users_are_asked_and_their_votes_count_by_version(
     with Crowd(house.url, house.clock, "healthy", seed=3) as crowd, crowd.all_the_while(house.clock, a_minute=120):
         house.until(lambda: house.rollout.state is RolloutState.RUNNING, "R-1 begins by itself")
         house.person("mia").click(asked(house, "mia"), "Worse")
-        house.whispered("mia", "you say worse to R-1")
+        house.whispered("mia", "Your vote on R-1: worse.")
         house.person("sam").click(asked(house, "sam"), "Good")
         house.until(lambda: len(house.rollout.votes.get(0, {})) == 2, "both votes are in the log")
         house.said("#ai-rollouts", "Testers say: new version 1 worse · current version 1 good")

@@ -52,7 +52,7 @@ from core.versions.version_history import VersionRecord
 from tests.store.golden.examples import EVAL_REPORT, EXAMPLES
 
 _OURS = re.compile(
-    r"<(@[UW][A-Z0-9]+|!date\^\d+\^(?:\{date_(?:short_pretty|long)\} at \{time\}|\{time_secs\})\|[^<>|]*)>"
+    r"<(@[UW][A-Z0-9]+|!date\^\d+\^(?:\{date_(?:short_pretty|long)\} at \{time\}|\{time(?:_secs)?\})\|[^<>|]*)>"
 )
 
 

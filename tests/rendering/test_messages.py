@@ -64,43 +64,43 @@ prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · pla
 
 def test_the_notice_to_support(words: Any, story: Any) -> None:
     assert _notice(words, story.planned(), "support") == snapshot("""\
-The support assistant starts to change on Tue 24 Nov 13:00 CET, first for 5 in 100 customers.
+The support assistant will change. It starts on Tue 24 Nov 13:00 CET, for 5 in 100 customers first.
 What customers may notice
  • Answers are about a third shorter and start with the fix.
      before: “Thanks for reaching out! There are several reasons why a sync...”
      after:  “Turn off 'Pause on battery' in Settings > Sync. Then press Sync now.”
  • The assistant no longer apologises before every step.
 Not changing: Refunds still go to a person.
-When (each step comes only if all goes well)
+When, at the earliest (each step only if all goes well)
  • Tue 24 Nov 13:00 CET: 5 in 100 customers
  • Tue 24 Nov 19:00 CET: 25 in 100 customers
  • Wed 25 Nov 07:00 CET: everyone
-Who is affected now: nobody yet; it starts with 5 in 100 customers.
-If a customer complains: once it has started, type /rollout complaint "what happened" --user <customer id> --id R-118, or ask in this thread.
-If answers look wrong to you: /rollout feels-off R-118 "what you saw". If two people say so, nobody else gets it for now.
-Which version did they see? /rollout whois <customer id>
+Who is affected now: nobody yet.
+If a customer complains: once it has started, choose Report AI answer in a message's menu, or type /rollout complaint "what happened" --user <customer id> --id R-118. Or ask in this thread.
+If answers look wrong to you: /rollout feels-off R-118 "what you saw". Once two people have said so, no more customers get it until @dana decides.
+Which version did a customer see? Type /rollout whois <customer id>
 If it goes wrong we switch back within seconds and tell you here.
-[ Got it ] [ I have a concern ] [ Remind me when it reaches everyone ]
-Please confirm with Got it · Owner: @dana · Questions in thread · R-118\
+[ Got it ] [ I have a concern ] [ Remind me when watching is over ]
+Please press Got it when you have read this · R-118 · Owner: @dana · Questions? Ask in the thread\
 """)
 
 
 def test_the_notice_to_marketing(words: Any, story: Any) -> None:
     assert _notice(words, story.planned(), "marketing") == snapshot("""\
-The support assistant starts to change on Tue 24 Nov 13:00 CET, first for 5 in 100 customers.
+The support assistant will change. It starts on Tue 24 Nov 13:00 CET, for 5 in 100 customers first.
 What people may notice
  • Answers are about a third shorter and start with the fix.
-You may say publicly (only after we post “Reached everyone”): “Answers are about a third shorter and start with the fix.”
-Please do not say: faster, more accurate, smarter. None of that has been measured yet.
-When (each step comes only if all goes well)
+You may say publicly (only after we post “Watching is over”): “Answers are about a third shorter and start with the fix.”
+Please do not say: faster, more accurate, smarter. We have no proof of that.
+When, at the earliest (each step only if all goes well)
  • Tue 24 Nov 13:00 CET: 5 in 100 customers
  • Tue 24 Nov 19:00 CET: 25 in 100 customers
  • Wed 25 Nov 07:00 CET: everyone
-Who is affected now: nobody yet; it starts with 5 in 100 customers.
-We will post here when it reaches everyone, or if we roll it back (that takes seconds).
-Whom to ask: @dana
-[ Got it ] [ I have a concern ] [ Remind me when it reaches everyone ]
-Confirming is optional · Owner: @dana · Questions in thread · R-118\
+ • Fri 27 Nov 19:00 CET: watching is over; you may announce it
+Who is affected now: nobody yet.
+We will post here when watching is over, or if we switch back (that takes seconds).
+[ Got it ] [ I have a concern ] [ Remind me when watching is over ]
+“Got it” is optional · R-118 · Owner: @dana · Questions? Ask in the thread\
 """)
 
 
@@ -113,28 +113,27 @@ def test_the_notice_to_a_downstream_team(words: Any, story: Any) -> None:
     }
     told = _notice(words, story.planned(), "downstream")
     assert told == snapshot("""\
-The support assistant starts to change on Tue 24 Nov 13:00 CET, first for 5 in 100 customers.
+The support assistant will change. It starts on Tue 24 Nov 13:00 CET, for 5 in 100 customers first.
 What your code may see
  • model: name large-3 -> large-4
  • prompt: changed
  • tools: with refund, without search_help
  • Answer length: expected 20 to 40 % lower
-When (each step comes only if all goes well)
+When, at the earliest (each step only if all goes well)
  • Tue 24 Nov 13:00 CET: 5 in 100 customers
  • Tue 24 Nov 19:00 CET: 25 in 100 customers
  • Wed 25 Nov 07:00 CET: everyone
-Who is affected now: nobody yet; it starts with 5 in 100 customers.
+Who is affected now: nobody yet.
 If it goes wrong we switch back within seconds and tell you here.
-Whom to ask: @dana
-[ Got it ] [ I have a concern ] [ Remind me when it reaches everyone ]
-Confirming is optional · Owner: @dana · Questions in thread · R-118\
+[ Got it ] [ I have a concern ] [ Remind me when watching is over ]
+“Got it” is optional · R-118 · Owner: @dana · Questions? Ask in the thread\
 """)
     assert "SECRET" not in told
 
 
 def test_a_notice_says_who_has_read_it(words: Any, story: Any) -> None:
     read = e.NoticeAcknowledged(notice="support:#support", by="slack:T1/U4SAM", handle="@sam")
-    assert "Read by @sam · Owner: @dana" in _notice(words, story.planned().happen(read), "support")
+    assert "Read by @sam · R-118 · Owner: @dana" in _notice(words, story.planned().happen(read), "support")
 
 
 @pytest.mark.parametrize("audience", ["support", "marketing"])
@@ -322,11 +321,11 @@ def test_support_is_told_what_customers_saw_and_what_to_say(words: Any, story: A
     )
     assert plain_text.render_text(told) == snapshot("""\
 Switched back: the support assistant answers as before again (since Tue 24 Nov 13:38 CET).
-About 430 customers saw the new version between 12:00:00 CET and 13:38:02 CET. It refused to answer too often.
-If they write in: “That was a fault on our side, please ask again.”
+About 430 customers saw the new version between 12:00 CET and 13:38 CET. It refused to answer too often.
+If they write in, you can say: “Sorry, that was a mistake on our side. Please ask again.”
 Nothing else changes until you get a new notice.
 [ Customers affected ]
-Owner: @dana · Questions in thread · R-118\
+R-118 · Owner: @dana · Questions? Ask in the thread\
 """)
     not_kept = follow_up.render(back, back.rollback, "support", "Support assistant", story.at, words.zone)
     assert "Customers affected" not in plain_text.render_text(not_kept), "where no ids are kept, none can be listed"
@@ -338,10 +337,10 @@ def test_marketing_may_speak_once_everyone_has_it(words: Any, story: Any) -> Non
         done.now, e.Completed(version="v43", retired="v42"), "marketing", "Support assistant", story.at, words.zone
     )
     assert plain_text.render_text(told) == snapshot("""\
-Reached everyone: all customers now get the new version of the support assistant.
+Watching is over: all customers keep the new version of the support assistant.
 You may now say: “Answers are about a third shorter and start with the fix.” This is how the plan describes it; Rampart has not measured it.
-Also measured: Answers that pass our checks: about 932 in 1,000 (before: about 924 in 1,000).
-Owner: @dana · Questions in thread · R-118\
+For your information, not for public use: Answers that pass our checks: about 932 in 1,000 (before: about 924 in 1,000).
+R-118 · Owner: @dana · Questions? Ask in the thread\
 """)
 
 
@@ -392,7 +391,7 @@ Resumed by ana (command line): “unrelated”.
 On hold: R-118, retry_rate rises by 1 pp. Nothing grows until @dana decides.
 Running again: R-118. The hold cleared by itself.
 Feels off: @sam about R-118: “too short”. If a second person says so, nobody else gets it until somebody decides.
-Complaint: @sam about R-118: “in English”. The customer got v43: it counts for the new version, once an hour at most for one customer.
+Complaint: @sam about R-118: “in English”. The customer got v43: it counts against the new version (at most once an hour per customer).
 Moved back by <@U4SAM>: one customer gets v42 again until R-118 ends: “wants short ones”.
 Concern: @sam in #support about R-118: “too soon”.
 Answered: @dana to the concerns about R-118: “we start after the sale”.

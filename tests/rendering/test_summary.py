@@ -278,8 +278,9 @@ def test_the_alert_says_where(words: Any, story: Any) -> None:
     assert "What fired  Declined to answer (language=de): 6.4 % new" in told
     assert "Where  only language=de; traffic as a whole did not show it" in told
     outside = follow_up.render(only, only.rollback, "support", "Support assistant", story.at, words.zone)
-    assert "Where language is de, it refused to answer too often; we saw no fault elsewhere." in plain_text.render_text(
-        outside
+    assert (
+        "For customers with language de, it refused to answer too often; we saw no fault elsewhere."
+        in plain_text.render_text(outside)
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from inline_snapshot import snapshot
 
 from bot.commands import help_pages
 from bot.commands.verbs import TYPED_VERBS
@@ -52,8 +53,48 @@ def test_notices_are_edited_when_it_changes_who_is_affected(words: Any, story: A
     assert "Who is affected now: about 25 in 100 customers." in notice_to(words, story, "support")
     assert edited(story, e.StageEntered(index=4, name="ramp 100%", percent=100)) == NOTICED
     assert "When: everyone has it." in notice_to(words, story, "support")
+    assert notice_to(words, story, "support").startswith(
+        "Everyone has it, still being watched: all customers get the new version of the support assistant. "
+        "We may still switch back; we post “Watching is over” when that is final."
+    )
+    told = notice_to(words, story, "marketing")
+    assert "You may say publicly (only after we post “Watching is over”)" in told
+    assert "When: everyone has it. Fri 27 Nov 00:00 CET at the earliest: watching is over; you may announce it." in told
     assert edited(story, e.Completed(version="v43", retired="v42")) == NOTICED
     assert "Who is affected now: everyone." in notice_to(words, story, "marketing")
+    over = notice_to(words, story, "marketing")
+    assert over.startswith("Watching is over: all customers keep the new version of the support assistant.")
+    assert "You may say publicly (now)" in over
+    assert "Please do not say: faster, more accurate, smarter." in over
+    assert "Got it" not in over
+
+
+def test_the_steps_say_which_were_taken_and_which_one_is_now(words: Any, story: Any) -> None:
+    story.running(2).later(hours=6)
+    story.happen(e.StageEntered(index=3, name="ramp 25%", percent=25))
+    told = notice_to(words, story, "marketing")
+    steps = told[told.index("When, at the earliest (each step only if all goes well)") :].splitlines()[1:5]
+    assert steps == snapshot(
+        [
+            " • ✓ Tue 24 Nov 12:00 CET: 5 in 100 customers",
+            " • now, since Tue 24 Nov 18:00 CET: 25 in 100 customers",
+            " • Wed 25 Nov 06:00 CET: everyone",
+            " • Fri 27 Nov 18:00 CET: watching is over; you may announce it",
+        ]
+    )
+
+
+def test_marketing_takes_back_what_it_was_given_to_say(words: Any, story: Any) -> None:
+    story.running().rolled_back()
+    withdrawn = (
+        "Please don't mention this change in public. The wording we gave you is withdrawn; if you have posted it, "
+        "take it down or ask @dana."
+    )
+    assert withdrawn in notice_to(words, story, "marketing")
+    assert withdrawn in told_after(words, story, story.now.rollback, "marketing")
+    assert "in public" not in notice_to(words, story, "support")
+    asked = "Which version did a customer see? Type /rollout whois <customer id>"
+    assert asked in notice_to(words, story, "support")
 
 
 def test_notices_are_edited_when_nothing_comes_of_it(words: Any, story: Any) -> None:
@@ -61,7 +102,7 @@ def test_notices_are_edited_when_nothing_comes_of_it(words: Any, story: Any) -> 
     story.running().rolled_back()
     assert notice_to(words, story, "support").splitlines()[:4] == [
         "Switched back: the support assistant answers as before again.",
-        "Announced before, but no longer true",
+        "We told you to expect this; it is no longer so",
         " • Answers are about a third shorter and start with the fix.",
         " • The assistant no longer apologises before every step.",
     ]
@@ -71,7 +112,7 @@ def test_notices_are_edited_when_nothing_comes_of_it(words: Any, story: Any) -> 
 
 def test_nobody_is_affected_before_the_first_customers(words: Any, story: Any) -> None:
     story.running(0)
-    assert "Who is affected now: nobody yet; it starts with 5 in 100 customers." in notice_to(words, story, "support")
+    assert "Who is affected now: nobody yet." in notice_to(words, story, "support")
 
 
 def test_one_of_two_plans_given_up_does_not_mean_that_nothing_changes(words: Any, story: Any) -> None:
@@ -127,7 +168,7 @@ def test_nobody_apologises_for_what_customers_could_not_notice(words: Any, story
     cost = finding(words, "cost_per_request", unit="US$", relative=True)
     story.running().rolled_back(findings=(cost,))
     said = told_after(words, story, story.now.rollback)
-    assert "fault on our side" not in said
+    assert "mistake on our side" not in said
     assert "They will not have noticed anything wrong: we switched back because of its cost per request." in said
 
 
@@ -138,17 +179,16 @@ def test_what_hit_one_segment_is_not_said_of_everybody(words: Any, story: Any) -
     hit = finding(words, "refusal_rate", segment="language=ja")
     story.running().happen(story.evidence(segments=(row,))).rolled_back(findings=(hit,), exposed_units=319)
     said = told_after(words, story, story.now.rollback)
-    assert "About 319 customers saw the new version between" in said
-    fault = "Where language is ja, it refused to answer too often (11 of 23 requests; usually about 0)"
+    assert "About 319 customers saw the new version at 12:00 CET." in said
+    fault = "For customers with language ja, it refused to answer too often (11 of 23 requests; usually about 0)"
     assert f"{fault}; we saw no fault elsewhere." in said
-    assert "If they write in (where language is ja):" in said
+    assert "If they write in (customers with language ja), you can say:" in said
 
 
 def test_that_nobody_saw_it_is_said_only_where_nobody_could(words: Any, story: Any) -> None:
     story.running().rolled_back(by="slack:T1/U2DANA", findings=(), exposed_units=0, exposed_requests=0)
     said = told_after(words, story, story.now.rollback)
-    assert "Customers could have seen the new version between" in said
-    assert "nobody has reported yet that one did" in said
+    assert "Customers could have seen the new version at 12:00 CET; no sighting has been reported so far." in said
     assert "No customer saw" not in said
 
 
@@ -164,7 +204,7 @@ def test_a_change_in_the_harmless_direction_is_not_called_too_often(words: Any, 
     story.running().rolled_back(findings=(fewer,))
     said = told_after(words, story, story.now.rollback)
     assert "too often" not in said
-    assert "It did not behave as agreed" in said
+    assert "It broke a limit that was agreed beforehand" in said
 
 
 def test_what_a_person_rolled_back_has_no_limit_to_point_to_and_keeps_its_reason(words: Any, story: Any) -> None:

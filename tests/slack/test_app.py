@@ -143,7 +143,7 @@ def test_who_may_not_reject_is_told_before_writing_a_reason(office: Any) -> None
 def test_support_confirms_a_notice_and_the_notice_says_so(either: Any) -> None:
     either.plan()
     notice = either.message("#support", "What customers may notice")
-    assert "Read by @sam" in either.click("sam", notice, "Got it")
+    assert "Thanks. You have confirmed the notice for R-1." in either.click("sam", notice, "Got it")
     assert "No change needed" in either.click("sam", notice, "Got it")
     either.deliver()
     assert "Read by @sam" in either.shown(either.sandbox.reload_message(notice))
@@ -305,7 +305,7 @@ def test_notices_can_be_read_before_they_matter(office: Any) -> None:
     office.typed("ana", "notice R-1 preview")
     assert "#support would read:" in office.shown(office.whispered("ana"))
     assert office.typed("ana", "notice R-1").text == "Notices for R-1 support-tone: 2 of 2 posted."
-    assert "Read by @mia" in office.typed("mia", "notice R-1 ack", "#marketing").text
+    assert "You have confirmed the notice for R-1." in office.typed("mia", "notice R-1 ack", "#marketing").text
 
 
 def test_a_button_that_is_not_known_any_more_is_answered(office: Any) -> None:

@@ -27,7 +27,7 @@ def test_a_complaint_counts_for_the_version_that_the_customer_got(office: Any) -
     office.start()
     told = office.typed("sam", f'complaint "answered in English" --user {NEW}', "#support").text
     assert told.startswith("Complaint: @sam about R-1: “answered in English”. The customer got v43")
-    assert "counts for the new version" in told
+    assert "counts against the new version (at most once an hour per customer)" in told
     office.typed("mia", f"complaint too curt --user {OLD}", "#support")
     assert (counted(office, "canary"), counted(office, "control")) == (1, 1)
     assert counted(office, "canary", "requests") == 0  # a complaint is no request
@@ -48,7 +48,7 @@ def test_a_customer_counts_once_an_hour_and_every_word_is_kept(office: Any) -> N
 
 def test_without_a_customer_it_counts_for_neither_version(office: Any) -> None:
     office.start()
-    assert "it counts for neither" in office.typed("sam", 'complaint "odd greetings"', "#support").text
+    assert "noted, not counted" in office.typed("sam", 'complaint "odd greetings"', "#support").text
     assert (counted(office, "canary"), counted(office, "control")) == (0, 0)
     assert office.rollout.complaints == {"": 1}
 
@@ -57,7 +57,7 @@ def test_who_was_moved_back_no_longer_counts(office: Any) -> None:
     office.start()
     office.typed("sam", f"move-back {NEW} R-1", "#support")
     told = office.typed("sam", f'complaint "still odd" --user {NEW}', "#support").text
-    assert "The customer got v42, which is not compared right now." in told
+    assert "The customer got v42, which is not part of the comparison now, so it is noted but not counted." in told
     assert counted(office, "canary") == 0
 
 
@@ -81,7 +81,7 @@ def test_the_menu_of_a_message_opens_a_form_that_reports_it(office: Any) -> None
     assert "valued customer" not in str(form.body)
     office.person("sam").submit(form, {"Customer": NEW, "What was wrong?": "rude"})
     answer = office.sandbox.top_modal("sam")
-    assert "counts for the new version" in str(answer.body)
+    assert "counts against the new version (at most once an hour per customer)" in str(answer.body)
     office.deliver()
     assert any("Complaint: @sam about R-1: “rude”" in line for line in office.thread())
     assert counted(office, "canary") == 1

@@ -33,7 +33,7 @@ def test_who_advances_too_early_is_reminded_once_of_the_next_step(office: Any) -
     office.typed("ana", "advance R-1")
     refused = office.whispered("ana")
     assert office.shown(refused).startswith("Not yet: canary has held for")
-    assert "@ana will be told of the next step of R-1." in office.click("ana", refused, "Remind me")
+    assert "We'll message you at the next step of R-1." in office.click("ana", refused, "Remind me")
     assert told(office, "ana") == []
     office.say(c.Advance(reason="seen by all of us"))
     (said,) = told(office, "ana")

@@ -7,7 +7,7 @@ from core.rollout import commands as c
 from core.rollout.state.model import RolloutState
 
 SUPPORT = "#support"
-FIRST = "The support assistant starts to change"
+FIRST = "The support assistant will change."
 
 
 def _notice(office):
@@ -33,31 +33,31 @@ def _pass(office, **span: float) -> None:
 def test_a_notice_follows_a_rollout_from_its_plan_to_its_pause(office):
     office.plan()
     assert _says(office).startswith(FIRST)
-    assert "Who is affected now: nobody yet; it starts with 5 in 100 customers." in _says(office)
+    assert "Who is affected now: nobody yet." in _says(office)
     office.typed("lee", "approve R-1")
     office.later(minutes=10).typed("ana", "start R-1")
     office.deliver()
-    assert _says(office).startswith("Started: a group of about 5 in 100 customers gets the new version")
+    assert _says(office).startswith("Started: about 5 in 100 customers now get the new version")
     assert _thread(office) == [], "the start has a message of its own in the channel"
     office.typed("ana", "pause R-1 support sees odd greetings")
     office.deliver()
-    assert _says(office).startswith("On hold: nobody else gets the new version")
-    assert "When: nobody else gets it until somebody lets it go on." in _says(office)
+    assert _says(office).startswith("Paused: no more customers get the new version")
+    assert "When: no more customers get it until @dana decides." in _says(office)
     paused = _thread(office)[-1]
-    assert paused.startswith("Paused: nobody else gets the new version for now; a group of about 5 in 100 customers")
+    assert paused.startswith("Paused: no more customers get the new version for now; about 5 in 100 customers keep it.")
     assert "support sees odd greetings" in paused
     office.typed("ana", "resume R-1 the greetings were unrelated")
     office.deliver()
-    assert _says(office).startswith("Started: a group of about 5 in 100 customers")
+    assert _says(office).startswith("Started: about 5 in 100 customers now get")
     assert _thread(office)[-1] == "Continuing: more customers will get it, step by step."
 
 
 def test_a_date_that_has_passed_is_no_longer_shown(office):
     office.start()
-    assert "next, as soon as our checks allow" not in _says(office)
+    assert "next, as soon as enough is known" not in _says(office)
     _pass(office, minutes=4)
     assert office.rollout.percent == 5
-    assert "next, as soon as our checks allow: 50 in 100 customers" in _says(office)
+    assert "next, as soon as enough is known: 50 in 100 customers" in _says(office)
     assert "after that: everyone" in _says(office)
 
 
@@ -130,8 +130,8 @@ def test_at_high_risk_an_open_concern_keeps_it_from_starting(office):
 
 def test_who_asked_to_be_reminded_is_told_how_it_ends(office):
     office.start()
-    assert "will be told when R-1 has reached everyone" in office.click(
-        "mia", _marketing(office), "Remind me when it reaches everyone"
+    assert "We'll message you when watching R-1 is over, or when it is switched back." in office.click(
+        "mia", _marketing(office), "Remind me when watching is over"
     )
     office.typed("ana", "rollback R-1 answers are odd")
     office.deliver()

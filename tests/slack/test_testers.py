@@ -61,7 +61,7 @@ def test_a_tester_is_asked_in_person_once_the_stage_begins_and_not_before(office
 def test_a_click_is_a_vote_with_the_arm_that_the_named_unit_gets(either: Any, arm: str) -> None:
     start(either, f'  - {{person: "@mia", unit: {unit_in(arm)}}}\n')
     answer = either.click("mia", direct(either, "mia")[0], "Worse")
-    assert "you say worse to R-1" in answer
+    assert "Your vote on R-1: worse." in answer
     assert "stays hidden" in answer
     assert "canary" not in answer
     assert "v43" not in answer
@@ -76,8 +76,8 @@ def test_a_click_is_a_vote_with_the_arm_that_the_named_unit_gets(either: Any, ar
 def test_a_vote_changes_with_another_click_and_is_withdrawn_with_one(office: Any) -> None:
     start(office)
     office.click("mia", direct(office, "mia")[0], "Worse")
-    assert "you say good" in office.click("mia", direct(office, "mia")[0], "Good")
-    assert "You already say good" in office.click("mia", direct(office, "mia")[0], "Good")
+    assert "Your vote on R-1: good." in office.click("mia", direct(office, "mia")[0], "Good")
+    assert "You already voted “good” on R-1." in office.click("mia", direct(office, "mia")[0], "Good")
     office.deliver()
     assert "Withdrawn" in office.click("mia", direct(office, "mia")[0], "Withdraw")
     assert count_votes(office.rollout, 0).total == 0
@@ -97,7 +97,7 @@ def test_more_can_be_said_in_words_which_engineers_read_without_the_version(offi
 
 def test_a_typed_vote_and_one_in_the_thread_count_alike(office: Any) -> None:
     start(office)
-    assert "you say worse to R-1" in office.typed("mia", "vote R-1 worse too short for refunds").text
+    assert "Your vote on R-1: worse." in office.typed("mia", "vote R-1 worse too short for refunds").text
     assert (
         "you can't tell" in office.typed("mia", "vote R-1 can’t tell any more").text
         or count_votes(office.rollout, 0).total
@@ -110,7 +110,7 @@ def test_a_typed_vote_and_one_in_the_thread_count_alike(office: Any) -> None:
 def test_without_a_unit_the_arm_is_unknown_and_never_guessed(office: Any) -> None:
     start(office, '  - {person: "@mia"}\n')
     answer = office.click("mia", direct(office, "mia")[0], "Good")
-    assert "Which version you get is not known here" in answer
+    assert "We don't know which version you get" in answer
     assert count_votes(office.rollout, 0).unknown == ArmVotes(good=1)
     office.deliver()
     assert "version not known 1 good" in office.shown(office.card())
@@ -180,7 +180,7 @@ def test_a_rollback_closes_the_question(office: Any) -> None:
 def test_a_channel_of_testers_gets_one_thread_and_everybody_in_it_one_vote(office: Any) -> None:
     start(office, '  - {channel: "#support"}\n')
     question = office.message("#support", QUESTION)
-    assert "you say worse" in office.click("sam", question, "Worse")
+    assert "Your vote on R-1: worse." in office.click("sam", question, "Worse")
     assert "Only the testers" in office.typed("ana", "vote R-1 worse", "#ai-rollouts").text
     office.later(minutes=3).say(c.Tick(look=look(Continue())))
     office.deliver()

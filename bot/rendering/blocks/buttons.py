@@ -163,8 +163,8 @@ def write_review(rollout: Rollout) -> Block:
 
 
 def remind_me(rollout: Rollout, notice: str) -> Block:
-    """Ask for a direct message when it has reached everyone; worded for the audience of the notice with this key."""
-    return blocks.button("Remind me when it reaches everyone", REMIND_ME, encode_value(rollout.id, notice))
+    """Ask for a direct message when watching is over; worded for the audience of the notice with this key."""
+    return blocks.button("Remind me when watching is over", REMIND_ME, encode_value(rollout.id, notice))
 
 
 def start_at(rollout: str, at: datetime) -> Block:

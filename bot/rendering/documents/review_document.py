@@ -17,7 +17,7 @@ def render_markdown(draft: ReviewDraft, zone: str) -> str:
     """The whole review: outcome, table of metrics, the four questions with their answers, shortcuts and lessons."""
     rollout, given = draft.rollout, draft.rollout.review
     ended = wording.format_plain_time(draft.ended_at, zone)
-    outcome = "rolled back" if draft.is_rolled_back else "reached everyone"
+    outcome = "rolled back" if draft.is_rolled_back else "done"
     lines = [
         f"# Review of {escape_markdown(f'{rollout.id} {rollout.plan.name}')}",
         "",

@@ -240,7 +240,7 @@ def _render_direct_notice(announcement: Announcement, rollout: Rollout, world: W
     shown = notice.render(rollout, planned, title, since, at, zone, others)
     if known is None:  # there is no channel whose readers could be counted
         left = tuple(block for block in shown.blocks if block["type"] not in {"actions", "context"})
-        owner = blocks.context(f"Owner: {wording.format_owner(rollout)} · {rollout.id}")
+        owner = blocks.context(f"{rollout.id} · Owner: {wording.format_owner(rollout)}")
         shown = replace(shown, blocks=(*left, owner))
     return blocks.append_blocks(shown, blocks.context(subscription_messages.describe_reason(rollout, announcement)))
 

@@ -38,6 +38,19 @@ def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
     return f"{describe_event(rollout, event, zone)} {_suggest_next(rollout, event, zone)}".rstrip()
 
 
+def format_answer(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
+    """The same, as told to the person who has just done it."""
+    match event:
+        case e.NoticeAcknowledged():
+            return f"Thanks. You have confirmed the notice for {rollout.id}."
+        case e.ReminderRequested(next_step=True):
+            return f"We'll message you at the next step of {rollout.id}."
+        case e.ReminderRequested():
+            return f"We'll message you when watching {rollout.id} is over, or when it is switched back."
+        case _:
+            return format_line(rollout, event, zone)
+
+
 def _suggest_next(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
     """What comes next or can be done, as long as the event is news; empty where that goes without saying."""
     match event:
@@ -210,7 +223,8 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.ReminderRequested(next_step=True):
             return f"{wording.format_actor(event.by)} will be told of the next step of {rollout.id}."
         case e.ReminderRequested():
-            return f"{wording.format_actor(event.by)} will be told when {rollout.id} has reached everyone."
+            who = wording.format_actor(event.by)
+            return f"{who} will be told when watching {rollout.id} is over, or it is switched back."
         case e.FeltOff():
             who = wording.escape(event.handle, 80)
             return f"Feels off: {who} about {rollout.id}{_format_reason(event.text)}."
@@ -325,10 +339,10 @@ def _format_complaint_arm(rollout: Rollout, event: e.ComplaintReported) -> str:
     version = wording.escape(event.version, 40)
     if event.arm:
         which = "new" if version == wording.escape(rollout.plan.to_version, 40) else "current"
-        return f"The customer got {version}: it counts for the {which} version, once an hour at most for one customer."
+        return f"The customer got {version}: it counts against the {which} version (at most once an hour per customer)."
     if event.version:
-        return f"The customer got {version}, which is not compared right now."
-    return "Which version the customer got is not known, so it counts for neither."
+        return f"The customer got {version}, which is not part of the comparison now, so it is noted but not counted."
+    return "Without a customer id we cannot tell which version it was; noted, not counted."
 
 
 def format_moved_back(rollout: Rollout) -> str:

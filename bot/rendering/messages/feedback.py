@@ -51,7 +51,7 @@ def render_answer(rollout: Rollout, given: VoteCast | None, *, is_new: bool) -> 
         )
         return blocks.build_message(first)
     word = tester_words.answer_word(given.choice)
-    first = f"Thank you: you say {word} to {rollout.id}." if is_new else f"You already say {word} to {rollout.id}."
+    first = f"Your vote on {rollout.id}: {word}." if is_new else f"You already voted “{word}” on {rollout.id}."
     return blocks.build_message(
         f"{first} You can change it until the stage is over.",
         blocks.lines_section([f"“{wording.escape(given.text, 500)}”"] if given.text else []),
@@ -63,7 +63,7 @@ def render_answer(rollout: Rollout, given: VoteCast | None, *, is_new: bool) -> 
 def _explain_use(given: VoteCast) -> str:
     if given.arm:
         return "It counts for the version that you get. Which one that is stays hidden from you."
-    return "Which version you get is not known here, so your answer is shown and not compared."
+    return "We don't know which version you get, so your answer is shown and not compared."
 
 
 def _explain_blindness(rollout: Rollout, stage: int) -> str:

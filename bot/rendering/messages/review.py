@@ -91,7 +91,7 @@ def _list_shortcuts(draft: ReviewDraft) -> list[str]:
 
 def _format_outcome(draft: ReviewDraft) -> str:
     if not draft.is_rolled_back:
-        return "reached everyone"
+        return "done"
     rollback = draft.rollout.rollback
     return "rolled back after it was done" if rollback is not None and rollback.after_done else "rolled back"
 

@@ -24,6 +24,7 @@ class RolloutDates:
     has_fixed_start: bool  # the start has a set date, as opposed to "not before"
     phases: tuple[CustomerPhase, ...]
     time_to_everyone: timedelta  # from the first customers to all of them, with every hold at its minimum
+    ends_at: datetime | None  # when the last stage, in which everyone has it and it is watched, is over
 
     @property
     def first_customers_at(self) -> datetime | None:
@@ -64,6 +65,8 @@ def estimate_dates(rollout: Rollout, posted_at: datetime, now: datetime | None =
             begins += stage.min_hold
             if index == rollout.stage_index:
                 begins += rollout.paused_for
+    if begins is not None and _is_undated(rollout, begins, now):
+        begins = None
     if rollout.reach < 1:  # in a layer everyone gets it only once it is done
         phases.append(CustomerPhase(percent=100, at=begins, is_entered=False))
     steps = [s for s in rollout.plan.stages if is_customer_stage(s)]
@@ -71,6 +74,7 @@ def estimate_dates(rollout: Rollout, posted_at: datetime, now: datetime | None =
         has_fixed_start=start is not None,
         phases=tuple(phases),
         time_to_everyone=sum((s.min_hold for s in steps if s.percent < 100), timedelta(0)),
+        ends_at=begins,
     )
 
 
@@ -102,26 +106,37 @@ def format_start(dates: RolloutDates, zone: str) -> str:
 
 
 def format_completion(dates: RolloutDates, zone: str) -> str:
-    """`everyone about …`: when all customers have the new version, at the earliest."""
+    """`everyone has it on … at the earliest`: when all customers have the new version."""
     if dates.everyone_at is None:
         ahead = sum(not phase.is_entered for phase in dates.phases)
         if any(phase.is_entered for phase in dates.phases) and ahead:
-            return f"everyone after {wording.pluralize(ahead, 'more step')}"
-        return f"everyone about {wording.format_duration(dates.time_to_everyone)} later"
-    return f"everyone about {wording.format_local_time(dates.everyone_at, zone)}"
+            return f"everyone has it after {wording.pluralize(ahead, 'more step')}"
+        return f"everyone has it {wording.format_duration(dates.time_to_everyone)} later at the earliest"
+    return f"everyone has it on {wording.format_local_day(dates.everyone_at, zone)} at the earliest"
+
+
+def format_end(dates: RolloutDates, zone: str) -> str:
+    """When watching is over, at the earliest: a time, or that enough has to be known first."""
+    if dates.ends_at is not None:
+        return wording.format_local_time(dates.ends_at, zone)
+    return "after that" if any(phase.at is None for phase in dates.phases) else "next, as soon as enough is known"
 
 
 def list_phases(dates: RolloutDates, zone: str) -> list[str]:
-    """A line per step, as in `Tue 24 Nov 10:00: 5 in 100 customers`; steps that were taken say `since`."""
+    """A line per step, as in `Tue 24 Nov 10:00: 5 in 100 customers`; steps that were taken have a tick, and the one
+    that was taken last says `now`."""
     return [f" • {_format_phase_time(p, dates, zone)}: {_format_audience(p.percent)}" for p in dates.phases]
 
 
 def _format_phase_time(phase: CustomerPhase, dates: RolloutDates, zone: str) -> str:
     if phase.at is None:
         undated = [p for p in dates.phases if p.at is None]
-        return "next, as soon as our checks allow" if phase is undated[0] and dates.phases[0].at else "after that"
+        return "next, as soon as enough is known" if phase is undated[0] and dates.phases[0].at else "after that"
     when = wording.format_local_time(phase.at, zone)
-    return f"since {when}" if phase.is_entered else when
+    if not phase.is_entered:
+        return when
+    is_last = phase is [p for p in dates.phases if p.is_entered][-1]
+    return f"now, since {when}" if is_last else f"✓ {when}"
 
 
 def _format_audience(percent: float) -> str:

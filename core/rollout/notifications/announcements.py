@@ -25,7 +25,7 @@ class AnnouncementKind(StrEnum):
     DIRECT_FOLLOW_UP = "direct_follow_up"  # a follow-up to that person
     NOTICE_NOTE = "notice_note"  # what changed about it, in its thread
     START_REMINDER = "start_reminder"  # on the day of the start, in its thread and shown in the channel
-    REMINDER = "reminder"  # to one person who asked: it has reached everyone, or will not
+    REMINDER = "reminder"  # to one person who asked: watching is over, or it was switched back
     FOLLOW_UP = "follow_up"  # to a channel that got a notice: started, completed, rolled back
     SUMMARY = "summary"  # canary against control, in the thread
     ALERT = "alert"  # rolled back; broadcast to the channel

@@ -504,7 +504,7 @@ class ConcernsAnswered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReminderRequested:
-    """A person wants a direct message when the change has reached everyone, or once it is clear that it will not."""
+    """A person wants a direct message when watching is over, or once it is clear that it will not get there."""
 
     TYPE: ClassVar[str] = "rollout.reminder_requested"
     LATER: ClassVar[tuple[str, ...]] = ("next_step",)

@@ -8,9 +8,13 @@ from bot.rendering.sentences import schedule
 from bot.rendering.sentences.schedule import RolloutDates
 from core.rollout.plans.plan import NoticePlan, StageKind
 from core.rollout.serving import holdout
+from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
 
-NOT_FINAL = "We are still watching it and may still switch it back. “Reached everyone” follows when it is final."
+WATCHING_OVER = "Watching is over"
+"""How a channel is told that a change is final, and may be announced."""
+STILL_WATCHED = "Everyone has it, still being watched"
+NOT_FINAL = f"We may still switch back; we post “{WATCHING_OVER}” when that is final."
 
 
 def describe(rollout: Rollout, notice: NoticePlan, name: str, dates: RolloutDates, now: datetime, zone: str) -> str:
@@ -18,32 +22,36 @@ def describe(rollout: Rollout, notice: NoticePlan, name: str, dates: RolloutDate
     if rollout.state is RolloutState.PLANNED:
         return _describe_plan(rollout, name, dates, now, zone)
     percent = schedule.customer_percent(rollout)
-    reached = describe_reach(rollout)
     match rollout.state:
         case RolloutState.DONE:
-            due = holdout.find_due(rollout)
-            if due is not None and rollout.plan.holdout is not None:
-                few, until = (
-                    wording.format_per_hundred(rollout.plan.holdout.percent),
-                    wording.format_local_day(due, zone),
-                )
-                return (
-                    f"Reached everyone else: {few} customers keep the version of the {name} from before until {until}, "
-                    "so that we can compare; all others get the new one."
-                )
-            return f"Reached everyone: all customers get the new version of the {name}."
+            return describe_end(rollout, name, zone)
         case RolloutState.ON_HOLD | RolloutState.PAUSED:
-            return f"On hold: nobody else gets the new version of the {name} for now. {_capitalize(reached)} keeps it."
+            word, kept = wording.state_word(rollout), _capitalize(describe_reach(rollout, "keep", "keeps"))
+            return f"{word}: no more customers get the new version of the {name} for now. {kept} it."
         case RolloutState.RUNNING | RolloutState.WAITING:
             if percent >= 100:
-                return f"Everyone has it: all customers get the new version of the {name}. {NOT_FINAL}"
+                return f"{STILL_WATCHED}: all customers get the new version of the {name}. {NOT_FINAL}"
             if percent:
-                return f"Started: {reached} gets the new version of the {name}."
-            return f"Starting: the new version of the {name} is being checked; {reached} has it yet."
+                return f"Started: {describe_reach(rollout, 'now get', 'now gets')} the new version of the {name}."
+            has = describe_reach(rollout, "have", "has")
+            return f"Starting: the new version of the {name} is being checked; {has} it yet."
         case RolloutState.ROLLED_BACK | RolloutState.ABANDONED:
             raise ValueError(f"the notice of a change that is {rollout.state} says so instead")
         case _:
             assert_never(rollout.state)
+
+
+def describe_end(rollout: Rollout, name: str, zone: str) -> str:
+    """That the change is final, and who does not have it for now; `rollout` is done."""
+    due = holdout.find_due(rollout)
+    if due is not None and rollout.plan.holdout is not None:
+        few, until = wording.format_per_hundred(rollout.plan.holdout.percent), wording.format_local_day(due, zone)
+        return (
+            f"{WATCHING_OVER}: {few} customers stay on the version of the {name} from before until {until}, so that we "
+            "can compare; all others keep the new one."
+        )
+    keep = "keep" if rollout.reach == 1 else "now get"  # in a layer everyone gets it only now
+    return f"{WATCHING_OVER}: all customers {keep} the new version of the {name}."
 
 
 def _describe_plan(rollout: Rollout, name: str, dates: RolloutDates, now: datetime, zone: str) -> str:
@@ -51,10 +59,9 @@ def _describe_plan(rollout: Rollout, name: str, dates: RolloutDates, now: dateti
         return f"Delayed: another change to the {name} came first, so this one needs a new plan before it can start."
     if is_overdue(rollout, now):
         return f"Delayed: the change to the {name} has not started at the time announced. Nothing has changed yet."
-    start = schedule.format_start(dates, zone)
     first = dates.first_percent
-    whom = "for everyone at once" if first >= 100 else f"first for {wording.format_per_hundred(first)} customers"
-    return f"The {name} starts to change {start}, {whom}."
+    whom = "for everyone at once" if first >= 100 else f"for {wording.format_per_hundred(first)} customers first"
+    return f"The {name} will change. It starts {schedule.format_start(dates, zone)}, {whom}."
 
 
 def is_overdue(rollout: Rollout, now: datetime) -> bool:
@@ -62,16 +69,17 @@ def is_overdue(rollout: Rollout, now: datetime) -> bool:
     return rollout.state is RolloutState.PLANNED and rollout.start is not None and rollout.start < now
 
 
-def describe_reach(rollout: Rollout) -> str:
-    """Who gets the new version now, as a subject in the singular: `everyone`, `about 5 in 100 customers`, …"""
+def describe_reach(rollout: Rollout, many: str, one: str) -> str:
+    """Who has the new version now, with a verb in the plural and the singular: `about 5 in 100 customers keep`,
+    `everyone keeps`."""
     percent = schedule.customer_percent(rollout)
     if percent >= 100:
-        return "everyone"
+        return f"everyone {one}"
     if percent:
-        return f"a group of about {wording.format_per_hundred(percent)} customers"
+        return f"about {wording.format_per_hundred(percent)} customers {many}"
     if _is_with_selected_people(rollout):
-        return "nobody but a few selected people"
-    return "nobody"
+        return f"nobody but a few selected people {one}"
+    return f"nobody {one}"
 
 
 def _is_with_selected_people(rollout: Rollout) -> bool:
@@ -88,23 +96,37 @@ def describe_affected(rollout: Rollout, dates: RolloutDates) -> str:
         return f"about {wording.format_per_hundred(percent)} customers"
     if rollout.state in {RolloutState.ROLLED_BACK, RolloutState.ABANDONED}:
         return "nobody"
-    whom = "a few selected people" if _is_with_selected_people(rollout) else "nobody yet"
-    begins = "it starts with" if whom == "nobody yet" else "customers come later, at first"
-    return f"{whom}; {begins} {wording.format_per_hundred(dates.first_percent)} customers"
+    if not _is_with_selected_people(rollout):
+        return "nobody yet"
+    first = wording.format_per_hundred(dates.first_percent)
+    return f"a few selected people; customers come later, at first {first} customers"
 
 
-def describe_dates(rollout: Rollout, dates: RolloutDates, zone: str) -> list[str]:
-    """The label `When` and a line per step."""
-    if rollout.state is RolloutState.DONE or schedule.customer_percent(rollout) >= 100:
+def describe_dates(rollout: Rollout, dates: RolloutDates, zone: str, at_end: str = "") -> list[str]:
+    """The label `When` and a line per step; `at_end` is what holds once watching is over, empty to leave that out."""
+    if rollout.state is RolloutState.DONE:
         return ["*When:* everyone has it."]
     if rollout.state in {RolloutState.ON_HOLD, RolloutState.PAUSED}:
-        return ["*When:* nobody else gets it until somebody lets it go on. You will be told here."]
+        until = f"{wording.format_owner(rollout)} decides"
+        if rollout.hold is not None and holds.clears_itself(rollout.hold.key):
+            until = "this clears; then it goes on by itself"
+        return [f"*When:* no more customers get it until {until}. You will be told here."]
+    over = schedule.format_end(dates, zone)
+    if schedule.customer_percent(rollout) >= 100:
+        earliest = " at the earliest" if dates.ends_at is not None else ""
+        return [f"*When:* everyone has it.{f' {_capitalize(over)}{earliest}: {at_end}.' if at_end else ''}"]
     if dates.phases and all(phase.at is None for phase in dates.phases):
         done = schedule.format_completion(dates, zone)
-        return [f"*When:* the date is not set yet. Once it starts: {done} if all goes well."]
-    if len(dates.phases) < 2:
-        return [f"*When:* {schedule.format_completion(dates, zone)} if all goes well."]
-    return ["*When* (each step comes only if all goes well)", *schedule.list_phases(dates, zone)]
+        return [f"*When:* the date is not set yet. Once it starts, {done}, if all goes well."]
+    last = [f" • {over}: {at_end}"] if at_end else []
+    if len(dates.phases) < 2 and not last:
+        return [f"*When:* {schedule.format_completion(dates, zone)}, if all goes well."]
+    return ["*When, at the earliest* (each step only if all goes well)", *schedule.list_phases(dates, zone), *last]
+
+
+def format_contact(rollout: Rollout) -> str:
+    """Which change a message is about, whose it is, and where to ask."""
+    return f"{rollout.id} · Owner: {wording.format_owner(rollout)} · Questions? Ask in the thread"
 
 
 def _capitalize(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Follow-ups to notices: the change started, reached everyone, was switched back, or was cancelled."""
+"""Follow-ups to notices: the change started, is no longer watched, was switched back, or was cancelled."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages.notices import notice
+from bot.rendering.messages.notices import change_status, notice
 from bot.rendering.numbers import measure_rows
 from bot.rendering.sentences import schedule
 from core.judging.model.verdict import Finding
@@ -68,15 +68,19 @@ def render(
             is_listed = keeps_customers and audience == "support" and event.exposed_units
             button = buttons.run_command("Customers affected", f"customers {rollout.id}")
             return blocks.append_blocks(
-                told, blocks.actions(button) if is_listed else None, blocks.context(_format_footer(rollout))
+                told,
+                blocks.actions(button) if is_listed else None,
+                blocks.context(change_status.format_contact(rollout)),
             )
         case e.Started():
             known = schedule.estimate_dates(rollout, at)
             all_of_them = schedule.format_completion(known, zone)
-            first = f"Started: the first customers get the new version of the {name}. If all goes well: {all_of_them}."
+            first = (
+                f"Started: the first customers now get the new version of the {name}. If all goes well, {all_of_them}."
+            )
             body = ["More get it step by step. The notice above says what they may notice."]
         case e.Completed():
-            first = f"Reached everyone: all customers now get the new version of the {name}."
+            first = change_status.describe_end(rollout, name, zone)
             quotes = [
                 f"“{wording.escape(b.text)}”"
                 for b in notice.changes_for_audiences(rollout, audience)
@@ -88,11 +92,9 @@ def render(
             body = ["Nothing changed, and you don't need to do anything.", *notice.describe_other_rollouts(others)]
         case _:
             assert_never(event)
-    return blocks.build_message(first, blocks.lines_section(body), blocks.context(_format_footer(rollout)))
-
-
-def _format_footer(rollout: Rollout) -> str:
-    return f"Owner: {wording.format_owner(rollout)} · Questions in thread · {rollout.id}"
+    return blocks.build_message(
+        first, blocks.lines_section(body), blocks.context(change_status.format_contact(rollout))
+    )
 
 
 def _render_switch_back(
@@ -103,7 +105,7 @@ def _render_switch_back(
     if event.finishing:
         body.append("A conversation that had begun with the change goes on with it until it ends; new ones do not.")
     if audience == "marketing":
-        body.append("Please don't mention the change in public; what we said you may say no longer holds.")
+        body += notice.list_withdrawn(rollout)
     elif audience == "support" and event.exposed_units and _describe_fault(rollout, event.findings[:1]):
         body.append(_suggest_reply(event.findings[0]))
     body += notice.describe_other_rollouts(others) or ["Nothing else changes until you get a new notice."]
@@ -112,8 +114,8 @@ def _render_switch_back(
 
 def _suggest_reply(finding: Finding) -> str:
     """What support may answer customers about a fault."""
-    whom = f" (where {wording.format_segment(finding.segment)})" if finding.segment else ""
-    return f"If they write in{whom}: “That was a fault on our side, please ask again.”"
+    whom = f" ({wording.format_segment_customers(finding.segment)})" if finding.segment else ""
+    return f"If they write in{whom}, you can say: “Sorry, that was a mistake on our side. Please ask again.”"
 
 
 def _describe_manual_rollback(event: e.RolledBack) -> list[str]:
@@ -129,7 +131,7 @@ def _describe_fault(rollout: Rollout, findings: Sequence[Finding]) -> str:
         metric = rollout.plan.find_metric(finding.metric)
         usual = metric.good if metric is not None else DesiredDirection.DOWN
         if usual is DesiredDirection.UNCHANGED and (finding.difference or 0) < 0:
-            return "did not behave as agreed"
+            return "broke a limit that was agreed beforehand"
         if finding.metric in _FAULT_WORDS:
             return _FAULT_WORDS[finding.metric]
     return ""
@@ -139,9 +141,9 @@ def _describe_exposure(event: e.RolledBack, rollout: Rollout, at: datetime, zone
     if not rollout.was_exposed:
         return "No customer saw the new version."
     people, began = f"About {wording.pluralize(event.exposed_units, 'customer')} saw", rollout.started_at
-    span = f" between {_format_moment(began, at, zone)} and {_format_moment(at, began, zone)}" if began else ""
+    span = _format_span(began, at, zone) if began else ""
     if not event.exposed_units:
-        return f"Customers could have seen the new version{span}; nobody has reported yet that one did."
+        return f"Customers could have seen the new version{span}; no sighting has been reported so far."
     if not event.findings:
         return f"{people} the new version{span}."
     finding, fault = event.findings[0], _describe_fault(rollout, event.findings[:1])
@@ -153,15 +155,22 @@ def _describe_exposure(event: e.RolledBack, rollout: Rollout, at: datetime, zone
         return f"{people} the new version{span}. {explanation}."
     counts = _format_counts(rollout, finding)
     if finding.segment:
-        where = f"Where {wording.format_segment(finding.segment)}, it {fault}{counts}"
+        where = f"For {wording.format_segment_customers(finding.segment)}, it {fault}{counts}"
         return f"{people} the new version{span}. {where}; we saw no fault elsewhere."
     return f"{people} the new version{span}. It {fault}{counts}."
+
+
+def _format_span(began: datetime, ended: datetime, zone: str) -> str:
+    """` between 19:21 and 19:43`, with dates if they differ; ` at 19:21` within one minute."""
+    first, last = _format_moment(began, ended, zone), _format_moment(ended, began, zone)
+    is_short = began.replace(second=0, microsecond=0) == ended.replace(second=0, microsecond=0)
+    return f" at {first}" if is_short else f" between {first} and {last}"
 
 
 def _format_moment(at: datetime, reference: datetime, zone: str) -> str:
     """The time of day, with the date if `reference` lies on a different day."""
     same = at.astimezone(ZoneInfo(zone)).date() == reference.astimezone(ZoneInfo(zone)).date()
-    return wording.format_clock_time(at, zone) if same else wording.format_local_time(at, zone)
+    return wording.format_time_of_day(at, zone) if same else wording.format_local_time(at, zone)
 
 
 def _format_counts(rollout: Rollout, finding: Finding) -> str:
@@ -185,7 +194,7 @@ def _list_public_claims(rollout: Rollout, quotes: list[str]) -> list[str]:
         )
     better = _list_improvements(rollout)
     if better:
-        claims.append(f"Also measured: {'; '.join(better)}.")
+        claims.append(f"For your information, not for public use: {'; '.join(better)}.")
     elif rollout.measures:
         claims.append("Measured: no difference worth quoting in public.")
     return claims

@@ -11,9 +11,10 @@ from bot.rendering.messages.notices import change_status
 from bot.rendering.sentences import schedule
 from bot.rendering.sentences.schedule import RolloutDates
 from core.rollout.plans.plan import BehaviourChange, Expectation, NoticePlan, Plan, changed_parts
-from core.rollout.state.model import Rollout, RolloutState
+from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
 
 _IF_IT_GOES_WRONG = "*If it goes wrong* we switch back within seconds and tell you here."
+_WHICH_VERSION = "*Which version did a customer see?* Type /rollout whois &lt;customer id&gt;"
 _CLAIMS = {"latency_p50": "faster", "latency_p95": "faster", "ttft_p95": "faster", "eval_pass_rate": "more accurate"}
 
 
@@ -42,9 +43,9 @@ def render(
             body = _build_downstream_text(rollout, known, zone)
         case _:
             body = _build_support_text(rollout, known, zone)
-    pressed = [buttons.got_it(rollout, notice.key), buttons.raise_concern(rollout, notice.key)]
+    pressed = [buttons.raise_concern(rollout, notice.key)]
     if rollout.state is not RolloutState.DONE:
-        pressed.append(buttons.remind_me(rollout, notice.key))
+        pressed = [buttons.got_it(rollout, notice.key), *pressed, buttons.remind_me(rollout, notice.key)]
     return blocks.build_message(
         change_status.describe(rollout, notice, name, known, now, zone),
         blocks.lines_section(body),
@@ -64,7 +65,7 @@ def render_replaced(rollout: Rollout, notice: NoticePlan | None, title: str) -> 
     return blocks.build_message(
         f"Replaced: the plan for this change to the {name} was changed, so what was announced here no longer holds.",
         blocks.section(instead),
-        blocks.context(f"Owner: {wording.format_owner(rollout)} · Questions in thread · {rollout.id}"),
+        blocks.context(change_status.format_contact(rollout)),
     )
 
 
@@ -83,13 +84,26 @@ def _render_ended(rollout: Rollout, notice: NoticePlan, name: str, others: Seque
         f"Switched back: the {name} answers as before again.",
         blocks.lines_section(
             [
-                *(["*Announced before, but no longer true*", *announced] if announced else []),
+                *(["*We told you to expect this; it is no longer so*", *announced] if announced else []),
                 f"*Who is affected now:* {_describe_left(rollout)}.",
+                *(list_withdrawn(rollout) if notice.audience == "marketing" else []),
+                *([_WHICH_VERSION] if notice.audience == "support" and rollout.was_exposed else []),
                 *describe_other_rollouts(others),
             ]
         ),
         blocks.context(_format_footer(rollout, notice)),
     )
+
+
+def list_withdrawn(rollout: Rollout) -> list[str]:
+    """What marketing must not say any more, as the change was switched back."""
+    lines = ["Please don't mention this change in public."]
+    if any(not b.unchanged for b in changes_for_audiences(rollout, "marketing")):
+        lines.append(
+            "The wording we gave you is withdrawn; if you have posted it, take it down or ask "
+            f"{wording.format_owner(rollout)}."
+        )
+    return [" ".join(lines)]
 
 
 def _describe_left(rollout: Rollout) -> str:
@@ -122,10 +136,9 @@ def describe_other_rollouts(others: Sequence[Rollout]) -> list[str]:
 def _format_footer(rollout: Rollout, notice: NoticePlan) -> str:
     read = rollout.acknowledged.get(notice.key, ())
     who = f"Read by {wording.join_limited([wording.escape(r, 40) for r in read])}"
-    over = rollout.state in {RolloutState.ABANDONED, RolloutState.ROLLED_BACK}
-    asked = "Please confirm with Got it" if notice.acknowledge else "Confirming is optional"
-    shown = f"{who} · " if read else "" if over else f"{asked} · "
-    return f"{shown}Owner: {wording.format_owner(rollout)} · Questions in thread · {rollout.id}"
+    asked = "Please press Got it when you have read this" if notice.acknowledge else "“Got it” is optional"
+    shown = f"{who} · " if read else "" if rollout.state in TERMINAL_STATES else f"{asked} · "
+    return f"{shown}{change_status.format_contact(rollout)}"
 
 
 def changes_for_audiences(rollout: Rollout, *audiences: str) -> list[BehaviourChange]:
@@ -160,42 +173,49 @@ def _build_support_text(rollout: Rollout, known: RolloutDates, zone: str) -> lis
         *change_status.describe_dates(rollout, known, zone),
         f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
         *_list_switched_back(rollout),
-        f"*If a customer complains:* {'once it has started, ' if rollout.started_at is None else ''}type "
-        f'/rollout complaint "what happened" --user &lt;customer id&gt; --id {rollout.id}, or ask in this thread.',
-        f"*If answers look wrong to you:* {_describe_doubt(rollout)}",
-        "*Which version did they see?* /rollout whois <customer id>".replace("<", "&lt;").replace(">", "&gt;"),
     ]
-    return body if rollout.state is RolloutState.DONE else [*body, _IF_IT_GOES_WRONG]
-
-
-def _describe_doubt(rollout: Rollout) -> str:
-    """What somebody does who thinks that the new version answers badly, and what comes of it."""
+    owner = wording.format_owner(rollout)
     if rollout.state is RolloutState.DONE:
-        return f"tell {wording.format_owner(rollout)} in this thread."
-    follows = "somebody has to decide how it goes on" if rollout.percent >= 100 else "nobody else gets it for now"
-    return f'/rollout feels-off {rollout.id} "what you saw". If two people say so, {follows}.'
+        wrong = f"*If answers look wrong to you, or a customer complains:* tell {owner} in this thread."
+        return [*body, wrong, _WHICH_VERSION]
+    follows = f"no more customers get it until {owner} decides"
+    if rollout.percent >= 100:
+        follows = f"{owner} has to decide how it goes on"
+    return [
+        *body,
+        f"*If a customer complains:* {'once it has started, ' if rollout.started_at is None else ''}choose *Report AI "
+        'answer* in a message\'s menu, or type /rollout complaint "what happened" --user &lt;customer id&gt; --id '
+        f"{rollout.id}. Or ask in this thread.",
+        f'*If answers look wrong to you:* /rollout feels-off {rollout.id} "what you saw". Once two people have said '
+        f"so, {follows}.",
+        _WHICH_VERSION,
+        _IF_IT_GOES_WRONG,
+    ]
 
 
 def _build_marketing_text(rollout: Rollout, known: RolloutDates, zone: str) -> list[str]:
     changes = [b for b in changes_for_audiences(rollout, "marketing") if not b.unchanged]
     noticed = _format_bullets(changes, examples=False) or [" • Nobody should notice a difference."]
     body = ["*What people may notice*", *noticed]
+    is_over = rollout.state is RolloutState.DONE
     if changes:
         quotes = " ".join(f"“{wording.escape(b.text)}”" for b in changes)
-        when = "now" if rollout.state is RolloutState.DONE else "only after we post “Reached everyone”"
+        when = "now" if is_over else f"only after we post “{change_status.WATCHING_OVER}”"
         body.append(f"*You may say publicly* ({when}): {quotes}")
-    if rollout.state is not RolloutState.DONE:
-        claims = ", ".join(dict.fromkeys([*_expected_claims(rollout), "smarter"]))
-        body.append(f"*Please do not say:* {claims}. None of that has been measured yet.")
+    claims = ", ".join(dict.fromkeys([*_expected_claims(rollout), "smarter"]))
+    is_shown = is_over and any(m.word == "Better" and m.metric in _CLAIMS for m in rollout.measures)
+    why = "That is not cleared for the public." if is_shown else "We have no proof of that."
+    body.append(f"*Please do not say:* {claims}. {why}")
+    at_end = f"watching is over{'; you may announce it' if changes else ''}"
     body += [
         *_list_conversations(rollout),
-        *change_status.describe_dates(rollout, known, zone),
+        *change_status.describe_dates(rollout, known, zone, at_end),
         f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
         *_list_switched_back(rollout),
     ]
-    if rollout.state is not RolloutState.DONE:
-        body.append("We will post here when it reaches everyone, or if we roll it back (that takes seconds).")
-    return [*body, f"*Whom to ask:* {wording.format_owner(rollout)}"]
+    if not is_over:
+        body.append("We will post here when watching is over, or if we switch back (that takes seconds).")
+    return body
 
 
 def _expected_claims(rollout: Rollout) -> list[str]:
@@ -220,7 +240,7 @@ def _build_downstream_text(rollout: Rollout, known: RolloutDates, zone: str) -> 
     ]
     if rollout.state is not RolloutState.DONE:
         body.append(_IF_IT_GOES_WRONG)
-    return [*body, f"*Whom to ask:* {wording.format_owner(rollout)}"]
+    return body
 
 
 def _format_part_change(part: str, before: object, after: object) -> str:

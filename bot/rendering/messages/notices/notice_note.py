@@ -72,7 +72,7 @@ def render_start_reminder(rollout: Rollout, name: str, zone: str) -> Message | N
     first = schedule.estimate_dates(rollout, rollout.start).first_customers_at or rollout.start
     return blocks.build_message(
         f"Today: the {name} starts to change {_at(first, zone)}. The notice above says what people may notice.",
-        blocks.context(f"Owner: {wording.format_owner(rollout)} · Questions in thread · {rollout.id}"),
+        blocks.context(change_status.format_contact(rollout)),
     )
 
 
@@ -81,9 +81,10 @@ def _describe_growth(before: Rollout, after: Rollout, name: str) -> str:
     if percent == schedule.customer_percent(before):
         return ""
     if percent >= 100:
-        return f"Everyone has it: all customers get the new version of the {name} now. {change_status.NOT_FINAL}"
-    word = "Growing" if schedule.customer_percent(before) else "Started"
-    return f"{word}: {change_status.describe_reach(after)} gets the new version of the {name} now."
+        still = change_status.STILL_WATCHED
+        return f"{still}: all customers now get the new version of the {name}. {change_status.NOT_FINAL}"
+    word = "More customers" if schedule.customer_percent(before) else "Started"
+    return f"{word}: {change_status.describe_reach(after, 'now get', 'now gets')} the new version of the {name}."
 
 
 def _describe_move(before: Rollout, after: Rollout, zone: str) -> str:
@@ -108,7 +109,8 @@ def _explain_hold(event: e.Held) -> str:
 
 
 def _describe_stop(rollout: Rollout) -> str:
-    return f"nobody else gets the new version for now; {change_status.describe_reach(rollout)} keeps it."
+    kept = change_status.describe_reach(rollout, "keep", "keeps")
+    return f"no more customers get the new version for now; {kept} it."
 
 
 def _at(at: datetime, zone: str) -> str:

@@ -30,8 +30,8 @@ def render_subscribed(
     title = wording.escape(surface.title or surface.name, 80)
     first = f"You {'now follow' if is_new else 'already follow'} {title} as {audience}."
     what = (
-        "You get a direct message before something changes, when it starts, when it has reached everyone, and at once "
-        "if it is switched back."
+        "You get a direct message before something changes, when it starts, when watching is over, and at once if it "
+        "is switched back."
     )
     lines = [headline.render(rollout, zone) for rollout in open_rollouts[:MAX_OPEN]]
     return blocks.build_message(
