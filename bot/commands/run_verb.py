@@ -1,6 +1,7 @@
 """Carry out what was typed, for Slack and the command line: answer with a message, or refuse."""
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import assert_never
 
@@ -58,34 +59,8 @@ def perform(parsed: ParseResult, context: CommandContext) -> Message:
             return json_answers.render_in_slack(parsed, context)
         case ParsedCommand() if (told := bundle_verbs.answer(parsed, context)) is not None:
             return told
-        case ParsedCommand(verb="help"):
-            if parsed.args:
-                return help_pages.render_page(parsed.args[0])
-            return help_pages.render_overview(help_pages.find_rights(context))
-        case ParsedCommand(verb=verb) if verb in queries.VERBS:
-            return queries.VERBS[verb](parsed, context)
-        case ParsedCommand(verb=verb) if verb in metric_queries.VERBS:
-            return metric_queries.VERBS[verb](parsed, context)
-        case ParsedCommand(verb=verb) if verb in plan_queries.VERBS:
-            return plan_queries.VERBS[verb](parsed, context)
-        case ParsedCommand(verb=verb) if verb in freeze_verbs.VERBS:
-            return freeze_verbs.VERBS[verb](parsed, context)
-        case ParsedCommand(verb=verb) if verb in strata_query.VERBS:
-            return strata_query.VERBS[verb](parsed, context)
-        case ParsedCommand(verb=verb) if verb in evidence_queries.VERBS:
-            return evidence_queries.VERBS[verb](parsed, context)
-        case ParsedCommand(verb=verb) if verb in version_queries.VERBS:
-            return version_queries.VERBS[verb](parsed, context)
-        case ParsedCommand(verb=verb) if verb in review_queries.VERBS:
-            return review_queries.VERBS[verb](parsed, context)
-        case ParsedCommand(verb="review") if not holds_answers(parsed):
-            return review_queries.answer_review(parsed, context)
-        case ParsedCommand(verb=verb) if verb in subscription_verbs.VERBS:
-            return subscription_verbs.VERBS[verb](parsed, context)
-        case ParsedCommand(verb="complaint"):
-            return _run_complaint(parsed, context)
-        case ParsedCommand(verb="notice"):
-            return _run_notice(parsed, context)
+        case ParsedCommand(verb=verb) if verb in _ANSWERS and not holds_answers(parsed):
+            return _ANSWERS[verb](parsed, context)
         case ParsedCommand(verb=verb) if takes_rest_of_line(verb):
             return _run_free_text_verb(parsed, context)
         case ParsedCommand():
@@ -265,6 +240,12 @@ def _load_recorded(outcome: CommandOutcome, rollout: Rollout, context: CommandCo
     return tuple(r for r in context.service.load_history(rollout.id) if r.position in outcome.positions)
 
 
+def _answer_help(parsed: ParsedCommand, context: CommandContext) -> Message:
+    if parsed.args:
+        return help_pages.render_page(parsed.args[0])
+    return help_pages.render_overview(help_pages.find_rights(context))
+
+
 def _run_complaint(parsed: ParsedCommand, context: CommandContext) -> Message:
     world = context.service.load_world()
     rollout = complaints.find_rollout(parsed, context, world)
@@ -298,3 +279,20 @@ def execute(parsed: ParseResult, context: CommandContext) -> Message:
         return perform(parsed, context)
     except Refused as refused:
         return render_refusal(refused, parsed, context)
+
+
+_ANSWERS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
+    **queries.VERBS,
+    **metric_queries.VERBS,
+    **plan_queries.VERBS,
+    **strata_query.VERBS,
+    **evidence_queries.VERBS,
+    **version_queries.VERBS,
+    **review_queries.VERBS,
+    **freeze_verbs.VERBS,
+    **subscription_verbs.VERBS,
+    "help": _answer_help,
+    "complaint": _run_complaint,
+    "notice": _run_notice,
+}
+"""What answers a verb that does more, or other, than give one command to one rollout."""

@@ -48,9 +48,13 @@ LISTENER_THREADS = 40  # each listener occupies one until it has answered; Bolt'
 class SlackListeners:
     """The listener methods, and what they share."""
 
-    def __init__(self, client: WebClient, requests: SlackRequests) -> None:
+    def __init__(
+        self, client: WebClient, requests: SlackRequests, planning: PlanningListeners, reading: ReadingListeners
+    ) -> None:
         self._client = client
         self._requests = requests
+        self._planning = planning
+        self._reading = reading
 
     def handle_command(self, ack: Ack, body: Body, respond: Respond) -> None:
         """Run a slash command; the answer comes with the acknowledgement."""
@@ -69,7 +73,12 @@ class SlackListeners:
             post_response(respond, message, self._requests.block_support, is_public=public)
 
         with self._requests.build_responder(body["trigger_id"], acknowledge, post_later) as responder:
-            responder.respond(self._run_typed(parsed, parse_command_origin(body), body["trigger_id"]))
+            origin, trigger = parse_command_origin(body), body["trigger_id"]
+            if isinstance(parsed, ParsedCommand) and parsed.verb == "create":
+                self._planning.open_form(origin, parsed.rollout, trigger)
+                responder.respond(None)
+            else:
+                responder.respond(self._run_typed(parsed, origin, trigger))
 
     def handle_suggestion(self, ack: Ack, body: Body, respond: Respond) -> None:
         """Run a suggested command whose button was pressed, as if it had been typed."""
@@ -173,9 +182,12 @@ class SlackListeners:
         """Acknowledge what needs no answer."""
         ack()
 
-    def _run_typed(self, parsed: ParseResult, origin: SlackOrigin, trigger: str, *, thread_ts: str = "") -> Message:
+    def _run_typed(self, parsed: ParseResult, origin: SlackOrigin, key: str, *, thread_ts: str = "") -> Message:
         verb = parsed.verb if isinstance(parsed, ParsedCommand) else "help"
-        return run_verb.execute(parsed, self._requests.build_request(origin, verb, trigger, thread_ts=thread_ts))
+        asked = self._requests.build_request(origin, verb, key, thread_ts=thread_ts)
+        if isinstance(parsed, ParsedCommand) and verb == "history" and "csv" in parsed.flags:
+            return self._reading.send_history_file(asked, parsed.rollout, "csv", origin.user)
+        return run_verb.execute(parsed, asked)
 
 
 def _try_post(call: Callable[[], object]) -> bool:
@@ -259,13 +271,15 @@ def build_app(
     )
     app.use(_require_slack_response_url(client))
     requests = SlackRequests(service, client, directory, now, acknowledge_within, block_support, page_links)
-    PlanningListeners(service, client, directory, requests).register(app)
-    ReadingListeners(client, requests, directory.list_members).register(app)
+    planning = PlanningListeners(service, client, directory, requests)
+    planning.register(app)
+    reading = ReadingListeners(client, requests, directory.list_members)
+    reading.register(app)
     ReviewListeners(service, client, requests).register(app)
     tabs = home_tabs or HomeTabs(service, client, directory, now)
     HomeListeners(service, client, requests, tabs).register(app)
     ComplaintListeners(service, client, requests).register(app)
-    listeners = SlackListeners(client, requests)
+    listeners = SlackListeners(client, requests, planning, reading)
     app.command("/rollout")(listeners.handle_command)
     app.command(_ANYTHING)(listeners.refuse_unknown_command)
     app.action(re.compile(rf"^{buttons.RUN}\.\d+$"))(listeners.handle_suggestion)

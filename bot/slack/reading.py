@@ -1,6 +1,5 @@
 """Listeners of what is opened or sent for one person alone to read: differences, plans, histories as files."""
 
-import html
 import re
 
 from slack_bolt import Ack, App, Respond
@@ -9,26 +8,13 @@ from slack_sdk import WebClient
 from bot.commands import page_offers, run_verb
 from bot.commands.answers import investigation_queries, plan_queries, version_queries
 from bot.commands.answers import rollout_queries as queries
-from bot.commands.parsing import grammar
-from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.documents import difference_text
 from bot.rendering.messages.plan_facts import ListMembers
-from bot.slack import slack_responder, views
-from bot.slack.slack_requests import Body, SlackRequests, parse_command_origin, parse_origin, post_response
-
-
-def _parse_history(body: Body) -> ParsedCommand | None:
-    """The typed `history` that asks for a file; None for anything else."""
-    parsed = grammar.parse(html.unescape(body.get("text") or ""))
-    asks = isinstance(parsed, ParsedCommand) and parsed.verb == "history" and "csv" in parsed.flags
-    return parsed if asks and isinstance(parsed, ParsedCommand) else None
-
-
-def _asks_for_file(body: Body) -> bool:
-    return _parse_history(body) is not None
+from bot.slack import views
+from bot.slack.slack_requests import Body, SlackRequests, parse_origin
 
 
 class ReadingListeners:
@@ -44,7 +30,6 @@ class ReadingListeners:
         app.action(buttons.VIEW_DIFFERENCE)(self.open_difference)
         app.action(buttons.PLAN_DETAILS)(self.open_plan_details)
         app.action(re.compile(rf"^{buttons.GET_HISTORY}\."))(self.send_history)
-        app.command("/rollout", matchers=[_asks_for_file])(self.send_typed_history)
         app.action(buttons.GET_EVIDENCE)(self.send_evidence)
         app.action(buttons.PLAN_AGAIN)(self.send_next_attempt)
 
@@ -63,22 +48,7 @@ class ReadingListeners:
         with self._requests.build_click_responder(ack, body, respond) as responder:
             rollout_id, form = buttons.decode_value(body["actions"][0].get("value", ""))
             asked = self._requests.build_request(parse_origin(body), "history", body["trigger_id"])
-            responder.respond(self._send_file(asked, rollout_id, form, body))
-
-    def send_typed_history(self, ack: Ack, body: Body, respond: Respond) -> None:
-        """`/rollout history R-1 --csv`: the same."""
-
-        def acknowledge(message: Message | None) -> None:
-            ack(**slack_responder.build_payload(message)) if message is not None else ack()
-
-        def post_later(message: Message) -> None:
-            post_response(respond, message, self._requests.block_support)
-
-        with self._requests.build_responder(body["trigger_id"], acknowledge, post_later) as responder:
-            parsed = _parse_history(body)
-            assert parsed is not None, "the matcher has seen the flag"
-            asked = self._requests.build_request(parse_command_origin(body), "history", body["trigger_id"])
-            responder.respond(self._send_file(asked, parsed.rollout, "csv", body))
+            responder.respond(self.send_history_file(asked, rollout_id, form, body["user"]["id"]))
 
     def send_evidence(self, ack: Ack, body: Body, respond: Respond) -> None:
         """Send the evidence of a rollback as a file."""
@@ -86,7 +56,9 @@ class ReadingListeners:
             rollout_id, _ = buttons.decode_value(body["actions"][0].get("value", ""))
             asked = self._requests.build_request(parse_origin(body), "metrics", body["trigger_id"])
             name, content = investigation_queries.load_bundle(asked, rollout_id)
-            responder.respond(self._upload(name, content, f"{name}: what is known about the rollback.", body))
+            responder.respond(
+                self._upload(name, content, f"{name}: what is known about the rollback.", body["user"]["id"])
+            )
 
     def send_next_attempt(self, ack: Ack, body: Body, respond: Respond) -> None:
         """Send the plan of a rollout as a file for another attempt."""
@@ -95,18 +67,18 @@ class ReadingListeners:
             asked = self._requests.build_request(parse_origin(body), "diff", body["trigger_id"])
             name, content = investigation_queries.write_next_attempt(asked, rollout_id)
             said = f"{name}: the same plan under another name. Correct it, then `rollout apply` takes it."
-            responder.respond(self._upload(name, content.encode(), said, body))
+            responder.respond(self._upload(name, content.encode(), said, body["user"]["id"]))
 
-    def _send_file(self, asked: CommandContext, reference: str, form: str, body: Body) -> Message:
+    def send_history_file(self, asked: CommandContext, reference: str, form: str, user: str) -> Message:
+        """Send a whole history to a person as a file; returns the answer that says so, or asks which rollout."""
         try:
             name, content = queries.load_history_file(asked, reference, form)
         except ClarificationNeeded as unclear:
             return run_verb.render_refusal(unclear, None, asked)
-        return self._upload(name, content.encode(), f"{name}: every entry, as of now.", body)
+        return self._upload(name, content.encode(), f"{name}: every entry, as of now.", user)
 
-    def _upload(self, name: str, content: bytes, first_line: str, body: Body) -> Message:
-        """Send a file to the person behind a request in a direct message; returns the answer that says so."""
-        user = body["user"]["id"] if "user" in body else body["user_id"]
+    def _upload(self, name: str, content: bytes, first_line: str, user: str) -> Message:
+        """Send a file to a person in a direct message; returns the answer that says so."""
         said = blocks.build_message(first_line)
         posted = self._client.chat_postMessage(channel=user, text=said.text, blocks=list(said.blocks))
         self._client.files_upload_v2(

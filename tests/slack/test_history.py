@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from core.rollout import commands as c
+from tests.slack.conftest import ROLLOUT
 
 POLICY = """
 version: 1
@@ -75,3 +76,17 @@ def test_the_data_hold_prompts_so_only_those_who_may_read_them_get_them(office: 
 def test_guests_get_neither(office: Any):
     office.typed("gil", "history R-1 --csv")
     assert "Guests" in office.shown(office.whispered("gil"))
+
+
+def test_whoever_does_not_say_which_history_gets_the_file_of_the_one_they_choose(office: Any) -> None:
+    office.apply(ROLLOUT.replace("support-tone", "shorter-still").replace("9f2c51e0", "77aa51e0"))
+    assert office.typed("mia", "history s --csv").acked
+    said = office.click("mia", office.whispered("mia"), "history R-2 shorter-still")
+    assert "history-R-2.csv is in your direct messages" in said
+    assert _sent_file(office)[0] == "history-R-2.csv"
+
+
+def test_a_mention_that_asks_for_the_file_gets_it(office: Any) -> None:
+    office.person("mia").mention("history R-1 --csv")
+    answer = office.sandbox.wait_for(lambda: office.sandbox.list_ephemerals("mia"))[-1]
+    assert "history-R-1.csv is in your direct messages" in office.shown(answer)

@@ -17,7 +17,7 @@ from core.report_sources import digest_sources, review_sources
 from core.rollout.refusal import Refused
 
 
-def answer_review(parsed: ParsedCommand, context: CommandContext) -> Message:
+def _answer_review(parsed: ParsedCommand, context: CommandContext) -> Message:
     """The draft of a review, or the review if it is written."""
     request.require_member(context)
     world = context.service.load_world()
@@ -50,6 +50,7 @@ def _answer_digest(parsed: ParsedCommand, context: CommandContext) -> Message:
 
 
 VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
+    "review": _answer_review,
     "baseline": _answer_baseline,
     "digest": _answer_digest,
 }

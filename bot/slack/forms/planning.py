@@ -8,18 +8,15 @@ from slack_sdk import WebClient
 
 from bot.commands import request
 from bot.commands.answers import plan_queries
-from bot.commands.parsing import grammar
-from bot.commands.parsing.grammar import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering import wording
 from bot.rendering.answers.planning import plan_outlook
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.slack import slack_responder
 from bot.slack.directory import SlackDirectory
 from bot.slack.forms import create_form, plan_preview
 from bot.slack.forms.plan_preview import FileTooLong, PlanPreview
-from bot.slack.slack_requests import Body, SlackOrigin, SlackRequests, parse_command_origin, parse_origin
+from bot.slack.slack_requests import Body, SlackOrigin, SlackRequests, parse_origin
 from core.files import rollout_form
 from core.files.command_from_file import build_plan_command
 from core.files.kinds.rollout_file import RolloutFile
@@ -58,7 +55,6 @@ class PlanningListeners:
 
     def register(self, app: App) -> None:
         """Add the listeners to the app, before those that take any command, button or modal."""
-        app.command("/rollout", matchers=[_asks_for_form])(self.handle_command)
         app.action(buttons.CREATE)(self.handle_button)
         app.action(buttons.GET_FILE)(self.send_file)
         for name in create_form.DISPATCHING:
@@ -66,28 +62,14 @@ class PlanningListeners:
         app.view(create_form.CALLBACK)(self.handle_form)
         app.view(plan_preview.CALLBACK)(self.handle_preview)
 
-    def handle_command(self, ack: Ack, body: Body) -> None:
-        """`/rollout create [surface]`: open the form."""
-        parsed = grammar.parse(body.get("text") or "")
-        surface = parsed.rollout if isinstance(parsed, ParsedCommand) else ""
-
-        def acknowledge(message: Message | None) -> None:
-            if message is None:
-                ack()
-            else:
-                ack(**slack_responder.build_payload(message))
-
-        with self._requests.build_responder(body["trigger_id"], acknowledge, acknowledge) as responder:
-            self._open_form(parse_command_origin(body), surface, body["trigger_id"])
-            responder.respond(None)
-
     def handle_button(self, ack: Ack, body: Body, respond: Respond) -> None:
         """A button that opens the form."""
         with self._requests.build_click_responder(ack, body, respond) as responder:
-            self._open_form(parse_origin(body), body["actions"][0]["value"].removeprefix("-"), body["trigger_id"])
+            self.open_form(parse_origin(body), body["actions"][0]["value"].removeprefix("-"), body["trigger_id"])
             responder.respond(None)
 
-    def _open_form(self, origin: SlackOrigin, surface: str, trigger: str) -> None:
+    def open_form(self, origin: SlackOrigin, surface: str, trigger: str) -> None:
+        """Open the form for the person behind `origin`. Raises `Refused` for who may not plan."""
         asked = self._requests.build_request(origin, VERB, trigger)
         world = self._service.load_world()
         request.require_role("operator", asked, world)
@@ -222,12 +204,6 @@ class PlanningListeners:
         self._client.files_upload_v2(
             channel=posted["channel"], thread_ts=posted["ts"], content=file, filename=f"{name}.yaml", title=name
         )
-
-
-def _asks_for_form(body: Body) -> bool:
-    """Whether a slash command asks for the form."""
-    parsed = grammar.parse(body.get("text") or "")
-    return isinstance(parsed, ParsedCommand) and parsed.verb == VERB
 
 
 def _build_errors(view: Body, errors: Mapping[str, str]) -> FormErrors:
