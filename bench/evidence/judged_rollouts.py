@@ -25,13 +25,14 @@ from bench.measuring.rounds import Effort
 from bot.http.app import build_asgi_app
 from bot.jobs.judging import anchor_rounds
 from core.flags.snapshot import Snapshot
+from core.report_sources.look_reports import load_judging_spend
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.serving import exposure
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
 from core.service.apply_file import apply_text
-from core.service.evaluation import evaluate_rollout, load_judging_spend
+from core.service.evaluation import evaluate_rollout
 from core.service.service import CommandRequest, RolloutService
 from core.stats.fixed_horizon.fixed_sample import proportion_interval
 from core.store.database.connections import connect

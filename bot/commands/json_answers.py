@@ -20,13 +20,12 @@ from bot.rendering.json.strata import strata_to_json
 from bot.rendering.json.versions import versions_to_json
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core.files import rollout_form
-from core.report_sources import review_sources
+from core.report_sources import look_reports, review_sources
 from core.report_sources.strata_sources import load_strata
 from core.rollout import permission
 from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.refusal import NotFound, Refused
 from core.rollout.state.model import Rollout
-from core.service import evaluation
 
 _FOR_GUESTS = frozenset({"status", "list"})
 _HOLD_PROMPTS = frozenset({"history", "diff", "versions"})
@@ -67,7 +66,7 @@ def answer_as_json(parsed: ParsedCommand, context: CommandContext) -> dict[str, 
         case "review":
             return reviews.review_to_json(review_sources.load_draft(service, rollout), world.policy.timezone)
         case "explain":
-            trend = evaluation.load_trend(service, rollout, parsed.args[0])
+            trend = look_reports.load_trend(service, rollout, parsed.args[0])
             return evidence.metric_to_json(rollout, _load_latest(rollout, context), parsed.args[0], trend)
         case "segments":
             return evidence.segments_to_json(rollout, _load_latest(rollout, context))
@@ -76,10 +75,10 @@ def answer_as_json(parsed: ParsedCommand, context: CommandContext) -> dict[str, 
         case _:
             found = evidence.evidence_to_json(
                 rollout,
-                evaluation.load_newest_judgement(service, rollout),
+                look_reports.load_newest_judgement(service, rollout),
                 context.at,
-                evaluation.load_soft_errors(service, rollout),
-                evaluation.load_judging_spend(service, rollout),
+                look_reports.load_soft_errors(service, rollout),
+                look_reports.load_judging_spend(service, rollout),
             )
             return evidence.filter_evidence(
                 found, parsed.args[0] if parsed.args else "", parsed.flags.get("segment", "")
@@ -113,4 +112,4 @@ def _require_prompt_reader(parsed: ParsedCommand, context: CommandContext) -> No
 
 
 def _load_latest(rollout: Rollout, context: CommandContext) -> LatestNumbers:
-    return select_latest(rollout, evaluation.load_newest_judgement(context.service, rollout), context.at)
+    return select_latest(rollout, look_reports.load_newest_judgement(context.service, rollout), context.at)

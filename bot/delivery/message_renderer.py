@@ -13,13 +13,12 @@ from bot.rendering.messages.workspace import digest, model_messages, witness
 from core.digests.digest import Digest
 from core.digests.week import parse_week
 from core.judging.report.series import SeriesPoint
-from core.report_sources import digest_sources, investigation_sources
+from core.report_sources import digest_sources, investigation_sources, look_reports
 from core.reviews.investigation import Investigation
 from core.rollout.notifications.announcements import Announcement, AnnouncementKind
 from core.rollout.notifications.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.rollout.state.surface import OtherModelAnswered, RetirementTold
 from core.rollout.state.world import World
-from core.service import evaluation
 from core.service.outbox_tasks import MessageTask
 from core.service.service import RolloutService
 from core.store.coordination.outbox import OutboxRow
@@ -62,10 +61,10 @@ class MessageRenderer:
             return self._mention(group) or wording.escape(group)
 
         def load_trend(metric: str) -> tuple[SeriesPoint, ...]:
-            return evaluation.load_trend(self._service, world.get_rollout(announcement.rollout), metric)
+            return look_reports.load_trend(self._service, world.get_rollout(announcement.rollout), metric)
 
         def newer() -> card.Newer:
-            return evaluation.newest(self._service, world.get_rollout(announcement.rollout))
+            return look_reports.load_unrecorded_judgement(self._service, world.get_rollout(announcement.rollout))
 
         def load_facts() -> DecisionFacts:
             rollout = world.get_rollout(announcement.rollout)

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from core.report_sources import look_reports
 from core.reviews.investigation import Investigation, begin_investigation
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout
-from core.service import evaluation
 from core.service.service import RolloutService
 
 
@@ -15,7 +15,7 @@ def find_investigation(service: RolloutService, rollout: Rollout) -> Investigati
     begun = begin_investigation(rollout, service.load_entries(rollout.id), world.rollouts.values())
     if begun is None:
         return None
-    newest = evaluation.load_newest_judgement(service, rollout)
+    newest = look_reports.load_newest_judgement(service, rollout)
     if newest is not None:  # newer than the last evidence, and with every segment
         begun = replace(
             begun,
@@ -24,7 +24,7 @@ def find_investigation(service: RolloutService, rollout: Rollout) -> Investigati
             segments_checked=newest.segments_checked,
         )
     limited = {m.metric for m in begun.measures if m.limit_text is not None and not m.implied and not m.segment}
-    return replace(begun, trends=evaluation.load_trends(service, rollout, limited))
+    return replace(begun, trends=look_reports.load_trends(service, rollout, limited))
 
 
 def load_investigation(service: RolloutService, rollout: Rollout) -> Investigation:

@@ -1,12 +1,11 @@
 """One look at one rollout: gather the evidence, judge it, and pass the verdict to the decider as a command."""
 
 import hashlib
-import json
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy.exc import IntegrityError
 
@@ -17,16 +16,14 @@ from core.judging.look import mean_caps
 from core.judging.look.judged_cells import replace_judged
 from core.judging.look.look import Look, take_look
 from core.judging.look.segment_slots import are_segments_due
-from core.judging.model.causes import DifferenceCauses
 from core.judging.model.comparison import HorizonComparison, MetricCourse
 from core.judging.model.evidence import EvidenceSums
 from core.judging.model.judge_trust import JudgeNews
 from core.judging.model.judgement import Judgement
 from core.judging.model.question import Question
-from core.judging.model.soft_errors import SoftErrorCounts
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import RollBack, Verdict
-from core.judging.report import causes, course, horizon, measures, series, soft_errors
+from core.judging.report import causes, course, horizon, soft_errors
 from core.judging.verdict import find_blind_spots
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
@@ -37,8 +34,8 @@ from core.rollout.plans.policy import Policy
 from core.rollout.state.model import Rollout
 from core.rollout.state.sources import SourceTerms
 from core.rollout.state.world import World
+from core.service.saved_state import SavedState, parse_saved_state
 from core.service.service import CommandOutcome, CommandRequest, RolloutService
-from core.shadow_eval.spending import JudgingSpend
 from core.store.coordination import timers
 from core.store.database.append_backend import TimerClaim
 from core.store.errors import LeaseLost
@@ -111,74 +108,6 @@ def evaluate_rollout(
     return service.handle(request) if follows else None
 
 
-def load_newest_judgement(service: RolloutService, rollout: Rollout) -> Judgement | None:
-    """The judgement of the newest look, with a row for every segment; None before the first look."""
-    with service.database.reading() as connection:
-        latest = looks.load_latest_state(connection, rollout.id)
-    if latest is None:
-        return None
-    kept = json.loads(latest[1])
-    judgement, question = record.load_judgement(kept["judgement"]), record.load_question(kept["question"])
-    return replace(judgement, segments=measures.build_segment_measures(question, judgement.state))
-
-
-def load_causes(service: RolloutService, rollout: Rollout) -> tuple[DifferenceCauses, ...]:
-    """Why cost and time differ between the arms in the current stage, by all that came in so far."""
-    with service.database.reading() as connection:
-        sums = observation_sums.load_sums(connection, rollout.id, segments=False)
-    return causes.explain_differences(sums, rollout.stage_index)
-
-
-def load_soft_errors(service: RolloutService, rollout: Rollout) -> tuple[SoftErrorCounts, ...]:
-    """How often each soft error came in both arms, in the current stage so far; as recorded for one that has ended."""
-    if not rollout.is_looked_at:
-        return (rollout.evidence.soft_errors if rollout.evidence is not None else None) or ()
-    with service.database.reading() as connection:
-        sums = observation_sums.load_sums(connection, rollout.id, segments=False)
-    compared = build_question(rollout, timedelta(0)).compared_stages
-    return soft_errors.count_soft_errors(sums, rollout.stage_index, compared)
-
-
-def load_judging_spend(service: RolloutService, rollout: Rollout) -> JudgingSpend | None:
-    """What judging the answers of a rollout has cost by now; None if its surface names no judge."""
-    judging = find_judging(service.load_world(), rollout.id)
-    if judging is None:
-        return None
-    with service.database.reading() as connection:
-        return judging_accounts.load_spend(connection, rollout.id, judging.cap)
-
-
-def newest(service: RolloutService, rollout: Rollout) -> tuple[Judgement, datetime] | None:
-    """What the newest look says as a whole, and when that was; None where nothing is newer than the last evidence."""
-    if not rollout.is_looked_at:
-        return None
-    with service.database.reading() as connection:
-        latest = looks.load_latest_state(connection, rollout.id)
-        _, looked_at = looks.load_count_and_time(connection, rollout.id)
-    if latest is None or looked_at is None or (rollout.evidence_at is not None and looked_at <= rollout.evidence_at):
-        return None
-    return record.load_judgement(json.loads(latest[1])["judgement"]), looked_at
-
-
-def load_trend(service: RolloutService, rollout: Rollout, metric: str) -> tuple[series.SeriesPoint, ...]:
-    """How the difference of a metric developed over the looks so far, thinned to what a chart can show."""
-    return load_trends(service, rollout, (metric,))[metric]
-
-
-def load_trends(
-    service: RolloutService, rollout: Rollout, metrics: Collection[str]
-) -> Mapping[str, tuple[series.SeriesPoint, ...]]:
-    """As `load_trend` for several metrics, reading the looks only once."""
-    with service.database.reading() as connection:
-        latest = looks.load_latest_state(connection, rollout.id)
-        found = looks.load_thinned(connection, rollout.id, series.MAX_POINTS) if metrics else ()
-    if latest is None:
-        return dict.fromkeys(metrics, ())
-    question = record.load_question(json.loads(latest[1])["question"])
-    seen = [record.load_recorded_look(one.look_json).look for one in found]
-    return {metric: series.build_series(question, seen, metric) for metric in metrics}
-
-
 def _time_since_newest_look(service: RolloutService, rollout: Rollout, at: datetime) -> timedelta:
     with service.database.reading() as connection:
         _, looked_at = looks.load_count_and_time(connection, rollout.id)
@@ -187,14 +116,13 @@ def _time_since_newest_look(service: RolloutService, rollout: Rollout, at: datet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _TakenLook:
-    """A look that was taken and not stored yet; `content_digest` covers everything in it except its time."""
+    """A look that was taken and not stored yet."""
 
     result: c.LookResult
     number: int
     at: datetime
     text: str
-    saved_state: Mapping[str, Any]
-    content_digest: str
+    saved_state: SavedState
     is_news: bool
     judge_news: JudgeNews | None = None
     sets_aside: bool = False  # what its judge gave since it was last trusted
@@ -211,10 +139,8 @@ class _TakenLook:
                 if self.judge_news is not None and self.trusted_sums is not None:
                     judged_marks.save_mark(connection, rollout, self.trusted_sums, self.judge_news.metrics)
                 if whole:
-                    state = json.dumps({**self.saved_state, "shown": self.content_digest})
-                    looks.save_look(
-                        connection, rollout, self.number, self.at, self.text, state, self.saved_state["digest"]
-                    )
+                    state = self.saved_state
+                    looks.save_look(connection, rollout, self.number, self.at, self.text, state.to_json(), state.digest)
                 elif not looks.count_repeat(connection, rollout, self.number - 1, self.at):
                     raise LeaseLost(f"Another worker has looked at {rollout} in the meantime.")
         except IntegrityError as error:
@@ -281,14 +207,14 @@ def _take_look(
         number=number,
         at=at,
         text=text,
-        saved_state={
-            "judgement": record.to_json(judgement),
-            "question": asked,
-            "digest": digest,
-            "evidence_look": before.evidence_look,
-            "evidence_state": before.evidence_state,
-        },
-        content_digest=shown,
+        saved_state=SavedState(
+            judgement=record.to_json(judgement),
+            question=asked,
+            digest=digest,
+            evidence_look=before.evidence_look,
+            evidence_state=before.evidence_state,
+            shown=shown,
+        ),
         is_news=bool(look.steps)
         or recorded.question is not None
         or shown != before.content_digest
@@ -345,17 +271,17 @@ def _parse_previous_look(latest: tuple[int, str] | None, rollout: Rollout) -> Pr
             evidence_state=EMPTY_DIGEST,
         )
     number, text = latest
-    kept = json.loads(text)
-    judgement = record.load_judgement(kept["judgement"])
+    kept = parse_saved_state(text)
+    judgement = kept.load_judgement()
     found = PreviousLook(
         number=number,
         state=judgement.state,
         verdict=judgement.verdict,
-        content_digest=kept.get("shown", ""),
-        question=kept["question"],
-        digest=kept["digest"],
-        evidence_look=kept["evidence_look"],
-        evidence_state=kept["evidence_state"],
+        content_digest=kept.shown,
+        question=kept.question,
+        digest=kept.digest,
+        evidence_look=kept.evidence_look,
+        evidence_state=kept.evidence_state,
     )
     newest = rollout.evidence
     if newest is None or newest.last_look <= found.evidence_look:

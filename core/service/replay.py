@@ -1,6 +1,5 @@
 """Recomputes every recorded verdict from its recorded inputs: digests must match exactly, numbers to 1e-9."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from core.rollout.state.events import EvidenceRecorded, RolledBack, RolloutEvent
 from core.rollout.state.evolve import evolve
 from core.rollout.state.model import Rollout
 from core.service.evaluation import EMPTY_DIGEST, compute_digest
+from core.service.saved_state import parse_saved_state
 from core.store.database.driver import fetch_all
 from core.store.log import event_log
 from core.store.log.event_log import StoredEvent
@@ -144,7 +144,7 @@ class _RolloutReplay:
             self._add_mismatch(position, None, "the looks that this evidence rests on are missing")
         judged = self._judgement
         if latest is not None and judged is not None:
-            self._check_saved_state(latest[0], json.loads(latest[1])["judgement"], judged)
+            self._check_saved_state(latest[0], parse_saved_state(latest[1]).judgement, judged)
         for position, event in self._rolled_back:
             by_engine = event.by.startswith("system:") and bool(event.findings)
             verdict = self._judgement.verdict if self._judgement is not None else None

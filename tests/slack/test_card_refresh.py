@@ -11,6 +11,7 @@ from bot.demo import traffic
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.jobs import looking, message_edits
 from core.flags.evaluation import evaluate
+from core.report_sources import look_reports
 from core.rollout.serving import exposure
 
 SURFACE = "support-assistant"
@@ -74,9 +75,8 @@ def requests_shown(office):
 
 
 def requests_counted(office):
-    from core.service import evaluation
 
-    return evaluation.load_newest_judgement(office.service, office.rollout).canary_requests
+    return look_reports.load_newest_judgement(office.service, office.rollout).canary_requests
 
 
 def edits(office):

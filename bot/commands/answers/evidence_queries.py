@@ -8,11 +8,11 @@ from bot.commands.request import CommandContext
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import summary
 from core.judging.report.series import SeriesPoint
+from core.report_sources import look_reports
 from core.rollout.refusal import NotFound
 from core.rollout.state.events import EvidenceRecorded
 from core.rollout.state.evolve import evolve
 from core.rollout.state.model import Rollout
-from core.service import evaluation
 
 
 def _answer_summary(parsed: ParsedCommand, context: CommandContext) -> Message:
@@ -43,7 +43,7 @@ def _show(parsed: ParsedCommand, context: CommandContext, number: int) -> Messag
         raise NotFound(f"{rollout.id} has no evidence #{number}; the newest is #{newest}.")
 
     def load_trend(metric: str) -> tuple[SeriesPoint, ...]:
-        return tuple(p for p in evaluation.load_trend(context.service, rollout, metric) if p.at <= at)
+        return tuple(p for p in look_reports.load_trend(context.service, rollout, metric) if p.at <= at)
 
     zone, has_ended = world.policy.timezone, not rollout.is_under_way
     shown = summary.render(found[0], found[1], at, zone, load_trend, has_ended=has_ended)

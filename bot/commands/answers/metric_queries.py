@@ -11,8 +11,9 @@ from bot.rendering.answers.evidence import explain, metrics
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.numbers import segments
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
+from core.report_sources import look_reports
 from core.rollout.state.model import Rollout
-from core.service import complaint_watch, evaluation
+from core.service import complaint_watch
 
 COMPLAINTS = "complaint_rate"
 
@@ -48,10 +49,10 @@ def _answer_explain(parsed: ParsedCommand, context: CommandContext) -> Message:
     metric = parsed.args[0]
     if sight.in_plain_words:
         return explain.render_plain(sight.rollout, sight.latest_numbers, metric, sight.as_of)
-    trend = evaluation.load_trend(context.service, sight.rollout, metric)
+    trend = look_reports.load_trend(context.service, sight.rollout, metric)
     zone = context.service.cached_world().policy.timezone
     rollout = sight.rollout
-    causes = evaluation.load_causes(context.service, rollout) if rollout.is_under_way else ()
+    causes = look_reports.load_causes(context.service, rollout) if rollout.is_under_way else ()
     usual = complaint_watch.load_comparison(context.service, rollout, context.at) if metric == COMPLAINTS else None
     return explain.render_technical(rollout, sight.latest_numbers, metric, trend, zone, sight.as_of, causes, usual)
 
@@ -60,7 +61,7 @@ def _gather_numbers(parsed: ParsedCommand, context: CommandContext) -> _Numbers:
     request.require_member(context)
     world = context.service.load_world()
     rollout = request.require_rollout(parsed.rollout, context, world, parsed.again)
-    judged = evaluation.load_newest_judgement(context.service, rollout) if rollout.is_under_way else None
+    judged = look_reports.load_newest_judgement(context.service, rollout) if rollout.is_under_way else None
     seen = select_latest(rollout, judged, context.at)
     return _Numbers(
         rollout=rollout,

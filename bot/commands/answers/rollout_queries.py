@@ -13,7 +13,7 @@ from bot.rendering.blocks.blocks import Message
 from bot.rendering.documents import history_file
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
 from bot.rendering.messages import card
-from core.report_sources import eval_coverage
+from core.report_sources import eval_coverage, look_reports
 from core.rollout import permission
 from core.rollout.concurrency import start_queue
 from core.rollout.concurrency.neighbours import find_neighbours
@@ -22,7 +22,6 @@ from core.rollout.context import is_same_person
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
-from core.service import evaluation
 from core.store.observations import judging_accounts, shadow_samples
 
 
@@ -35,8 +34,9 @@ def _answer_status(parsed: ParsedCommand, context: CommandContext) -> Message:
         if len(world.open_rollouts) > 1:
             return status.render_list(world.open_rollouts, zone, "Open now", _place_finder(world, context))
     rollout = request.require_rollout(parsed.rollout, context, world, "status {id}")
-    spend = evaluation.load_judging_spend(context.service, rollout) if rollout.is_under_way else None
-    newest, neighbours = evaluation.newest(context.service, rollout), find_neighbours(world, rollout, context.at)
+    spend = look_reports.load_judging_spend(context.service, rollout) if rollout.is_under_way else None
+    newest = look_reports.load_unrecorded_judgement(context.service, rollout)
+    neighbours = find_neighbours(world, rollout, context.at)
     return card.render(rollout, zone, newest, neighbours, spend)
 
 

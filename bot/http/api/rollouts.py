@@ -24,13 +24,13 @@ from bot.rendering.json.strata import strata_to_json
 from bot.rendering.numbers.latest_numbers import select_latest
 from core.files.rollout_form import suggest_limits
 from core.report_sources import review_sources
+from core.report_sources.look_reports import load_judging_spend, load_newest_judgement, load_soft_errors
 from core.report_sources.strata_sources import load_strata
 from core.rollout import commands as c
 from core.rollout.concurrency import bundles
 from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.refusal import NotFound
 from core.rollout.state.model import RolloutState
-from core.service.evaluation import load_judging_spend, load_newest_judgement, load_soft_errors
 from core.service.service import CommandOutcome, RolloutService
 
 

@@ -11,10 +11,10 @@ from bot.rendering.numbers import measure_rows, segments, technical_words
 from bot.rendering.numbers.detectability import verdict_times
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.verdict import Finding, Measure
+from core.report_sources import look_reports
 from core.rollout.concurrency import shared_parts
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
-from core.service import evaluation
 from core.service.service import RolloutService
 
 MAX_CHARTS = 6  # per page
@@ -134,7 +134,7 @@ def _draw_charts(service: RolloutService, rollout: Rollout, latest: LatestNumber
     for measure in measure_rows.sort_by_urgency(latest.measures):
         if measure_rows.is_agreed(measure):
             limited.setdefault(measure.metric, measure)
-    trends = evaluation.load_trends(service, rollout, limited)
+    trends = look_reports.load_trends(service, rollout, limited)
     names = tuple(stage.name for stage in rollout.plan.stages)
     marks = build_marks(service.cached_world(), rollout)
     drawn: list[MetricChart] = []

@@ -29,6 +29,7 @@ from bot.rendering.neighbours import neighbour_words, queue_words, shared_words
 from bot.rendering.numbers import judge_words, soft_error_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core.judging.model.judgement import Judgement
+from core.report_sources import look_reports
 from core.report_sources.strata_sources import load_strata
 from core.rollout import permission
 from core.rollout.concurrency import shared_parts, start_queue
@@ -37,7 +38,6 @@ from core.rollout.refusal import NotFound
 from core.rollout.state.events import EvidenceRecorded, RolloutEvent
 from core.rollout.state.evolve import evolve
 from core.rollout.state.model import TERMINAL_STATES, Rollout
-from core.service import evaluation
 from core.service.service import RolloutService
 from core.store.log.event_log import StoredEvent
 
@@ -109,7 +109,7 @@ def build_router(
         if rollout is None:
             raise NotFound(f"There is no rollout {rollout_id[:80]}.", hint="See the overview at /.")
         entries, zone = service.load_entries(rollout.id), service.cached_world().policy.timezone
-        judgement = evaluation.load_newest_judgement(service, rollout) if rollout.is_under_way else None
+        judgement = look_reports.load_newest_judgement(service, rollout) if rollout.is_under_way else None
         return render_page(
             "rollout.html",
             rollout=rollout,
@@ -131,7 +131,7 @@ def build_router(
             numbers=build_numbers(service, rollout, select_latest(rollout, judgement, now())),
             strata_header=strata.HEADER,
             strata=strata.list_rows(rollout, load_strata(service, rollout)),
-            soft_errors=soft_error_words.list_rows(evaluation.load_soft_errors(service, rollout)),
+            soft_errors=soft_error_words.list_rows(look_reports.load_soft_errors(service, rollout)),
             judge=_list_judge_lines(service, rollout, judgement),
             facts=build_plan_sections(service, rollout, entries, now()) if rollout.started_at is None else (),
         )
@@ -251,7 +251,7 @@ def _list_judge_lines(service: RolloutService, rollout: Rollout, judgement: Judg
     if not rollout.is_under_way:
         return judge_words.list_lines(rollout, rollout.measures)
     measures = judgement.measures if judgement is not None else ()
-    return judge_words.list_lines(rollout, measures, evaluation.load_judging_spend(service, rollout))
+    return judge_words.list_lines(rollout, measures, look_reports.load_judging_spend(service, rollout))
 
 
 def _rebuild_rollout(stored: tuple[StoredEvent, ...], position: int) -> Rollout:
