@@ -1,9 +1,12 @@
 """A coding agent talks to `rollout mcp` with the official client of its protocol."""
 
 import asyncio
+import json
 import os
 import shutil
+import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -291,3 +294,37 @@ def test_asked_to_stop_it_ends_and_a_simulation_with_it(server: Process) -> None
     server.running.wait(30)
     psutil.wait_procs(begun, timeout=30)
     assert not begun[0].is_running() or begun[0].status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("how", ["its input ends", "SIGINT", "SIGTERM", "SIGKILL"])
+def test_however_it_ends_on_standard_input_no_simulation_goes_on(database: str, tmp_path: Path, how: str) -> None:
+    never_written = tmp_path / "rollout.yaml"
+    os.mkfifo(never_written)  # a simulation of it waits for ever
+    program = shutil.which("rollout", path=str(Path(sys.executable).parent))
+    assert program is not None
+    environment = {"DATABASE_URL": database, "PATH": os.environ["PATH"]}
+    with subprocess.Popen(
+        [program, "mcp"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, text=True
+    ) as server:
+        assert server.stdin is not None
+        client = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "Codex", "version": "1"}}
+        asked = {"name": "simulate", "arguments": {"file": str(never_written)}}
+        for message in (
+            {"id": 1, "method": "initialize", "params": client},
+            {"method": "notifications/initialized"},
+            {"id": 2, "method": "tools/call", "params": asked},
+        ):
+            server.stdin.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+        server.stdin.flush()
+        simulation = asyncio.run(await_simulation(psutil.Process(server.pid)))
+        try:
+            if how == "its input ends":
+                server.stdin.close()
+            else:
+                server.send_signal(signal.Signals[how])
+            server.wait(60)
+            assert psutil.wait_procs([simulation], timeout=60)[1] == []
+        finally:
+            for one in (server, simulation):
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()

@@ -1,8 +1,12 @@
 """`rollout mcp`: a server of the Model Context Protocol, by which coding agents prepare, pause and roll back."""
 
 import logging
+import os
 import re
+import select
+import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -64,10 +68,26 @@ def serve_agents(
         raise SystemExit(2)
     from bot.cli.agents.agent_tools import SIMULATIONS
 
+    for asked in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asked, _exit_at_once)
+    threading.Thread(target=_await_end, args=(os.dup(0), SIMULATIONS.end), daemon=True).start()
     try:
         build_agent_server(MCPServer, lambda name, _: name_agent(name, agent, person)).run("stdio")
     finally:
         SIMULATIONS.end()
+
+
+def _exit_at_once(number: int, _: object) -> None:
+    """End by a signal. Otherwise an interrupt would wait for the next line of standard input, which may never come."""
+    os._exit(128 + number)
+
+
+def _await_end(input_file: int, end: Callable[[], None]) -> None:
+    """Call `end` once nobody can write to `input_file`, a pipe or a socket: the server would wait for its calls."""
+    poll = select.poll()
+    poll.register(input_file, 0)  # of nothing but its end
+    if poll.poll():
+        end()
 
 
 def build_agent_server(

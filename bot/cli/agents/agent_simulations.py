@@ -1,12 +1,19 @@
 """Simulations that agents ask for: one after the other, in processes of their own, so that nothing else waits."""
 
+import os
 import subprocess
 import sys
 import threading
 
 DEADLINE = 600
 """Seconds that one may take; an agent hardly waits for so long."""
-_PROGRAM = "from bot.cli import main; main()"
+_PROGRAM = """
+import os, threading
+threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()
+from bot.cli import main
+main()
+"""
+"""The command line, which ends when its standard input does."""
 
 
 class AgentSimulations:
@@ -24,20 +31,30 @@ class AgentSimulations:
             with self._changing:
                 if self._has_ended:
                     return 2, "The server ends, so this was not begun."
-                # Its standard input is not the server's own, where the protocol speaks.
-                process = self._running = subprocess.Popen(  # noqa: S603 - this program, with words that were checked
-                    [sys.executable, "-X", "utf8", "-c", _PROGRAM, *words],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    encoding="utf-8",
-                )
+                # Only the server holds the other end of its standard input: however the server ends, the system closes
+                # that, and so nothing goes on calculating for nobody.
+                reading, held = os.pipe()
+                try:
+                    process = self._running = subprocess.Popen(  # noqa: S603 - this program, with checked words
+                        [sys.executable, "-X", "utf8", "-c", _PROGRAM, *words],
+                        stdin=reading,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE,
+                        encoding="utf-8",
+                    )
+                except OSError:
+                    os.close(held)
+                    raise
+                finally:
+                    os.close(reading)
             with process:
                 try:
                     printed, problems = process.communicate(timeout=DEADLINE)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     return 2, f"It took longer than {DEADLINE // 60} minutes and was ended. Ask for fewer runs."
+                finally:
+                    os.close(held)
             return process.returncode, printed if process.returncode == 0 else printed + problems
 
     def end(self) -> None:
