@@ -13,7 +13,6 @@ from bot.rendering.messages import event_lines
 from core.rollout.concurrency import bundles
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
-from core.service.service import CommandRequest
 
 VERBS = frozenset({"status", "start", "approve", "pause", "resume", "rollback", "abandon"})
 _SILENT = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded, e.ReviewRequested)
@@ -41,16 +40,7 @@ def answer(parsed: ParsedCommand, context: CommandContext) -> Message | None:
     command = build_command(parsed.verb, arguments)
     if dry_runs.FLAG in parsed.flags:
         return dry_runs.try_command(command, bundle.name, f"{parsed.verb} {bundle.name}", context)
-    outcome = context.service.handle(
-        CommandRequest(
-            command=command,
-            rollout=bundle.name,
-            command_id=context.command_id,
-            by=context.by,
-            at=context.at,
-            source=context.source,
-        )
-    )
+    outcome = context.submit(command, bundle.name)
     told = _render_outcome(bundle.name, outcome.positions, context)
     return blocks.append_blocks(told, blocks.lines_section(_list_remarks(parsed, bundle.name)))
 

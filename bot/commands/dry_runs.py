@@ -3,7 +3,6 @@
 from bot.commands.request import CommandContext
 from bot.rendering.answers.planning import dry_run
 from bot.rendering.blocks.blocks import Message
-from core.report_sources import review_sources
 from core.rollout import commands as c
 from core.rollout.concurrency import bundles, following
 from core.rollout.notifications.announce_event import announce_event
@@ -11,7 +10,6 @@ from core.rollout.notifications.announcements import Announcement
 from core.rollout.refusal import NotFound
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
-from core.service.service import CommandRequest
 
 FLAG = "dry-run"
 
@@ -24,16 +22,9 @@ def try_command(command: c.Command, rollout_id: str, what: str, context: Command
     about = named or (bundle.members[0] if bundle is not None else None)
     if about is None:
         raise NotFound(f"There is no {rollout_id}.", hint="See /rollout list.")
-    request = CommandRequest(
-        command=review_sources.complete_command(context.service, command, rollout_id),
-        command_id=context.command_id,
-        by=context.by,
-        at=context.at,
-        rollout=rollout_id,
-    )
     steps: list[tuple[e.Event, Rollout]] = []
     announced: list[Announcement] = []
-    for entry in context.service.preview(request):
+    for entry in context.preview(command, rollout_id):
         event, name = entry.event, entry.stream.partition(":")[2]
         before, world = world, following.fold_entries(world, [entry], context.at)
         announced += announce_event(event, name, before, world, context.at)

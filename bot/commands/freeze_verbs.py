@@ -13,7 +13,6 @@ from core.files.syntax import units
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
-from core.service.service import CommandOutcome, CommandRequest
 
 
 def _freeze(parsed: ParsedCommand, context: CommandContext) -> Message:
@@ -28,7 +27,7 @@ def _freeze(parsed: ParsedCommand, context: CommandContext) -> Message:
             raise Refused(str(error), hint="Write it like 4h or 3d.", code="bad_time") from error
     else:
         until = typed_times.parse_moment(when, context.at, zone)
-    outcome = _submit(c.FreezeChanges(surface=surface, until=until, reason=parsed.text), context)
+    outcome = context.submit(c.FreezeChanges(surface=surface, until=until, reason=parsed.text))
     where, at = _name(surface), wording.format_local_time(until, zone)
     covered = [r for r in outcome.recorded if isinstance(r.event, e.GrowthFrozen)]
     told = f"Told in {wording.pluralize(len(covered), 'thread')}." if covered else "No rollout is open there."
@@ -43,7 +42,7 @@ def _freeze(parsed: ParsedCommand, context: CommandContext) -> Message:
 def _unfreeze(parsed: ParsedCommand, context: CommandContext) -> Message:
     world = context.service.load_world()
     surface = find_surface(world, parsed.rollout) if parsed.rollout else ""
-    outcome = _submit(c.UnfreezeChanges(surface=surface), context)
+    outcome = context.submit(c.UnfreezeChanges(surface=surface))
     if not outcome.positions:
         return blocks.build_message("No change needed: nothing is frozen.")
     return blocks.build_message(
@@ -53,14 +52,6 @@ def _unfreeze(parsed: ParsedCommand, context: CommandContext) -> Message:
 
 def _name(surface: str) -> str:
     return wording.escape(surface, 80) or "every AI feature"
-
-
-def _submit(command: c.FreezeCommand, context: CommandContext) -> CommandOutcome:
-    return context.service.handle(
-        CommandRequest(
-            command=command, command_id=context.command_id, by=context.by, at=context.at, source=context.source
-        )
-    )
 
 
 VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {"freeze": _freeze, "unfreeze": _unfreeze}

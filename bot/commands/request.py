@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.commands.parsing import resolve
+from core.rollout import commands as c
 from core.rollout import permission
 from core.rollout.context import Actor, Context
 from core.rollout.refusal import Refused
+from core.rollout.state.events import NewEvent
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
-from core.service.service import RolloutService
+from core.service.service import CommandOutcome, CommandRequest, RolloutService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,24 @@ class CommandContext:
     thread_ts: str = ""
     link_page: Callable[[str], str] = lambda page: ""
     """The address under which this person alone may open a page for an hour; empty where there is none."""
+
+    def submit(self, command: c.Command, rollout: str = "") -> CommandOutcome:
+        """Carry out a command of this person. Raises what `RolloutService.handle` raises."""
+        return self.service.handle(self._build_request(command, rollout))
+
+    def preview(self, command: c.Command, rollout: str = "") -> tuple[NewEvent, ...]:
+        """The events that `submit` would record. Writes nothing; raises the refusal that `submit` would raise."""
+        return self.service.preview(self._build_request(command, rollout))
+
+    def _build_request(self, command: c.Command, rollout: str) -> CommandRequest:
+        return CommandRequest(
+            command=command,
+            command_id=self.command_id,
+            by=self.by,
+            at=self.at,
+            rollout=rollout,
+            source=self.source,
+        )
 
 
 class ClarificationNeeded(Refused):

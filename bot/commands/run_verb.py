@@ -35,7 +35,6 @@ from bot.rendering.messages import event_lines, feedback
 from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.neighbours import queue_words
 from bot.rendering.sentences import headline
-from core.report_sources import review_sources
 from core.rollout import commands as c
 from core.rollout.concurrency import start_queue
 from core.rollout.refusal import Refused
@@ -43,7 +42,7 @@ from core.rollout.serving import strata
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
 from core.rollout.votes.testers import find_voter
-from core.service.service import CommandOutcome, CommandRequest
+from core.service.service import CommandOutcome
 from core.store.log.event_log import StoredEvent
 
 _ENDS = re.compile(r"(?:for|until|till)\s", re.IGNORECASE)
@@ -186,16 +185,7 @@ def _command_from_line(parsed: ParsedCommand, context: CommandContext, zone: str
 
 def submit_command(command: c.Command, rollout: str, context: CommandContext) -> Message:
     """Carry out one command through the service and render what followed."""
-    outcome = context.service.handle(
-        CommandRequest(
-            command=review_sources.complete_command(context.service, command, rollout),
-            rollout=rollout,
-            command_id=context.command_id,
-            by=context.by,
-            at=context.at,
-            source=context.source,
-        )
-    )
+    outcome = context.submit(command, rollout)
     if isinstance(command, c.CastVote):
         return _render_vote(outcome, context)
     return _render_outcome(outcome, context)

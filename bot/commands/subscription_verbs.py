@@ -9,7 +9,6 @@ from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages.notices import subscription_messages
 from core.rollout import commands as c
 from core.rollout.workspace.subscriptions import AUDIENCES, Unsubscribed
-from core.service.service import CommandOutcome, CommandRequest
 
 
 def _subscribe(parsed: ParsedCommand, context: CommandContext) -> Message:
@@ -25,7 +24,7 @@ def _subscribe(parsed: ParsedCommand, context: CommandContext) -> Message:
             f"As whom do you want to follow {surface}?",
             choices=tuple((f"As {audience}", f"subscribe {surface} as {audience}") for audience in AUDIENCES),
         )
-    outcome = submit_subscription(c.Subscribe(surface=surface, audience=parsed.args[0]), context)
+    outcome = context.submit(c.Subscribe(surface=surface, audience=parsed.args[0]))
     open_rollouts = [r for r in outcome.world.open_rollouts if r.plan.surface == surface]
     return subscription_messages.render_subscribed(
         outcome.world.surfaces[surface],
@@ -41,19 +40,10 @@ def _unsubscribe(parsed: ParsedCommand, context: CommandContext) -> Message:
     surface = find_surface(world, parsed.rollout) if parsed.rollout else ""
     audience = parsed.args[0] if parsed.args else ""
     before = world.subscribers.find(context.by.id).topics
-    outcome = submit_subscription(c.Unsubscribe(surface=surface, audience=audience), context)
+    outcome = context.submit(c.Unsubscribe(surface=surface, audience=audience))
     ended = {(r.event.surface, r.event.audience) for r in outcome.recorded if isinstance(r.event, Unsubscribed)}
     left = outcome.world.subscribers.find(context.by.id).topics
     return subscription_messages.render_unsubscribed([topic for topic in before if topic in ended], left)
-
-
-def submit_subscription(command: c.SubscriptionCommand, context: CommandContext) -> CommandOutcome:
-    """Carry out one command about the person's own subscriptions."""
-    return context.service.handle(
-        CommandRequest(
-            command=command, command_id=context.command_id, by=context.by, at=context.at, source=context.source
-        )
-    )
 
 
 VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {

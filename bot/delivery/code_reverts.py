@@ -11,13 +11,12 @@ from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
 from bot.outbound.errors import PermanentFailure, RetryLater
 from bot.process.outage import DATABASE_ERRORS
 from core.rollout import commands as c
-from core.rollout.context import ENGINE
 from core.rollout.serving import code_reverts
 from core.rollout.state.events import RolledBack
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
 from core.service.outbox_tasks import REVERTS, RevertTask
-from core.service.service import CommandRequest, RolloutService
+from core.service.service import RolloutService
 from core.store.coordination import outbox
 from core.store.coordination.outbox import OutboxRow
 from core.store.database.connections import Database
@@ -72,15 +71,8 @@ def _handle_row(
     rollout = service.load_world().get_rollout(task.rollout)
 
     def submit(command: c.Command, step: str) -> None:
-        service.handle(
-            CommandRequest(
-                command=command,
-                command_id=f"outbox:{row.id}:{row.lease_token}:{step}",
-                by=ENGINE,
-                at=now(),
-                rollout=task.rollout,
-            )
-        )
+        command_id = f"outbox:{row.id}:{row.lease_token}:{step}"
+        service.handle_as_engine(command, command_id=command_id, at=now(), rollout=task.rollout)
 
     try:
         if task.index in code_reverts.list_open_reverts(rollout) and rollout.plan.reverts is not None:

@@ -13,14 +13,13 @@ from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
 from bot.outbound.errors import PermanentFailure, RetryLater
 from bot.process.outage import DATABASE_ERRORS
 from core.rollout import commands as c
-from core.rollout.context import ENGINE
 from core.rollout.plans.plan import DrivenFlag
 from core.rollout.serving import driving
 from core.rollout.state.events import Completed, Resumed, RolledBack, StageEntered, rollout_stream
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.world import World
 from core.service.outbox_tasks import FLAGS, FlagTask
-from core.service.service import CommandRequest, RolloutService
+from core.service.service import RolloutService
 from core.store.coordination import outbox
 from core.store.coordination.outbox import OutboxRow
 from core.store.database.connections import Database
@@ -217,16 +216,8 @@ class _FlagReconciler:
 
     def _submit_command(self, command: c.Command, step: str) -> None:
         """Submit a command with an id unique to this attempt; the decider ignores repeated findings."""
-        row = self._row
-        self._service.handle(
-            CommandRequest(
-                command=command,
-                command_id=f"outbox:{row.id}:{row.lease_token}:{step}",
-                by=ENGINE,
-                at=self._now(),
-                rollout=self._task.rollout,
-            )
-        )
+        command_id = f"outbox:{self._row.id}:{self._row.lease_token}:{step}"
+        self._service.handle_as_engine(command, command_id=command_id, at=self._now(), rollout=self._task.rollout)
 
     def _queue_recheck(self) -> None:
         """Queue another check if we wrote after losing the lease, as that may have undone a newer write."""

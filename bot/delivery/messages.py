@@ -23,7 +23,6 @@ from bot.rendering.messages.alerts import undelivered
 from bot.rendering.messages.plan_facts import ListMembers
 from bot.rendering.messages.workspace import witness
 from core.rollout import commands as c
-from core.rollout.context import ENGINE
 from core.rollout.notifications.announcements import CARD_KEY, Announcement, AnnouncementKind
 from core.rollout.notifications.surface_announcements import SURFACE_KINDS
 from core.rollout.notifications.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
@@ -36,7 +35,7 @@ from core.service.outbox_tasks import (
     channel_destination,
     parse_message_task,
 )
-from core.service.service import CommandRequest, RolloutService
+from core.service.service import RolloutService
 from core.store.audit import anchors
 from core.store.coordination import outbox
 from core.store.coordination.outbox import OutboxRow
@@ -416,8 +415,7 @@ class _MessageSender:
         self._submit_command(command, rollout.id, f"outbox:{row.id}:owner")
 
     def _submit_command(self, command: c.Command, rollout: str, command_id: str) -> World:
-        request = CommandRequest(command=command, command_id=command_id, by=ENGINE, at=self._now(), rollout=rollout)
-        return self._service.handle(request).world
+        return self._service.handle_as_engine(command, command_id=command_id, at=self._now(), rollout=rollout).world
 
 
 def _find_channel_id(announcement: Announcement, rollout: Rollout) -> str | None:

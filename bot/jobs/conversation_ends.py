@@ -4,10 +4,9 @@ from contextlib import suppress
 from datetime import datetime
 
 from core.rollout import commands as c
-from core.rollout.context import ENGINE
 from core.rollout.refusal import Conflict
 from core.rollout.serving import conversations
-from core.service.service import CommandRequest, RolloutService
+from core.service.service import RolloutService
 
 
 def move_due(service: RolloutService, now: datetime) -> None:
@@ -15,12 +14,6 @@ def move_due(service: RolloutService, now: datetime) -> None:
     for rollout in service.cached_world().rollouts.values():
         due = conversations.finish_by(rollout)
         if due is not None and now >= due:
-            request = CommandRequest(
-                command=c.MoveConversations(),
-                command_id=f"conversations:{rollout.id}:{due.isoformat()}",
-                by=ENGINE,
-                at=now,
-                rollout=rollout.id,
-            )
+            command_id = f"conversations:{rollout.id}:{due.isoformat()}"
             with suppress(Conflict):  # another worker did it first
-                service.handle(request)
+                service.handle_as_engine(c.MoveConversations(), command_id=command_id, at=now, rollout=rollout.id)

@@ -9,11 +9,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.jobs.look_slots import SlotTracker, find_slot_start
 from core.rollout import commands as c
-from core.rollout.context import ENGINE
 from core.rollout.refusal import Refused
-from core.rollout.state.model import Rollout
 from core.service import evaluation
-from core.service.service import CommandRequest, RolloutService
+from core.service.service import RolloutService
 from core.store.coordination import timers
 from core.store.database.append_backend import TimerClaim
 from core.store.errors import LeaseLost, StoreError
@@ -80,14 +78,9 @@ def tick(
             # One broken rollout must not stop the looks at the others, and must not grow without being judged.
             log.exception("tick failed", rollout=rollout.id)
             doubt = c.DoubtEvidence(text=f"the incoming data cannot be judged ({type(error).__name__}); see the log")
-            _submit_command(service, rollout, doubt, f"broken:{rollout.id}:{slot.isoformat()}", now)
+            command_id = f"broken:{rollout.id}:{slot.isoformat()}"
+            service.handle_as_engine(doubt, command_id=command_id, at=now, rollout=rollout.id)
             continue
         if outcome is None:
             with service.database.writing_outside_log() as connection:
                 timers.finish(connection, timer_name, slot, token)
-
-
-def _submit_command(
-    service: RolloutService, rollout: Rollout, command: c.Command, command_id: str, now: datetime
-) -> None:
-    service.handle(CommandRequest(command=command, command_id=command_id, by=ENGINE, at=now, rollout=rollout.id))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from core.rollout import commands as c
-from core.rollout.context import ENGINE
 from core.rollout.refusal import Conflict
 from core.rollout.serving import driving
 from core.rollout.state.events import (
@@ -23,7 +22,7 @@ from core.rollout.state.events import (
     rollout_stream,
 )
 from core.rollout.state.model import Rollout, RolloutState
-from core.service.service import CommandRequest, RolloutService
+from core.service.service import RolloutService
 from core.store.coordination import processes
 from core.store.log import event_log
 from core.store.log.event_log import StoredEvent
@@ -237,9 +236,8 @@ class FlipConfirmer:
         return reported
 
     def _submit_command(self, rollout: Rollout, command: c.Command, command_id: str, now: datetime) -> None:
-        asked = CommandRequest(command=command, command_id=command_id, by=ENGINE, at=now, rollout=rollout.id)
         try:
-            self._service.handle(asked)
+            self._service.handle_as_engine(command, command_id=command_id, at=now, rollout=rollout.id)
         except Conflict:
             return  # another worker recorded it first, with slightly different seconds
 

@@ -10,7 +10,6 @@ from core.rollout import commands as c
 from core.rollout.decisions.reviewing import QUESTIONS
 from core.rollout.refusal import NotFound
 from core.rollout.state.model import Rollout, RolloutState
-from core.service.service import CommandRequest
 
 VERBS_BY_ACTION: Mapping[str, str] = {
     buttons.APPROVE: "approve",
@@ -73,16 +72,14 @@ def check_allowed(action: str, button_value: str, asked: CommandContext) -> None
     """Raise `Refused` if the command would be, before a modal asks for a reason. Changes nothing."""
     rollout = find_rollout(button_value, asked)
     _, wanted = parse_click(action, button_value, "…")
-    request = CommandRequest(command=wanted, command_id=asked.command_id, by=asked.by, at=asked.at, rollout=rollout.id)
-    asked.service.preview(request)
+    asked.preview(wanted, rollout.id)
 
 
 def check_review_allowed(button_value: str, asked: CommandContext) -> None:
     """Raise `Refused` if this person may not write the review, before its form opens. Changes nothing."""
     rollout = find_rollout(button_value, asked)
-    wanted = build_command("review", VerbArguments(answers=dict.fromkeys(QUESTIONS, "…")))
-    request = CommandRequest(command=wanted, command_id=asked.command_id, by=asked.by, at=asked.at, rollout=rollout.id)
-    asked.service.preview(request)
+    arguments = VerbArguments(answers=dict.fromkeys(QUESTIONS, "…"), keeps_baseline=False)
+    asked.preview(build_command("review", arguments), rollout.id)
 
 
 def find_rollout(button_value: str, asked: CommandContext) -> Rollout:

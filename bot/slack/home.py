@@ -14,7 +14,6 @@ from slack_bolt import Ack, App, Respond
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot.commands import subscription_verbs
 from bot.commands.answers import home_contents
 from bot.commands.parsing.typed_times import resolve_zone
 from bot.rendering.answers import home_tab
@@ -180,7 +179,7 @@ class HomeListeners:
             return
         with self._requests.build_form_responder(ack, view, "My notifications") as responder:
             asked = self._requests.build_request(parse_origin(body), "subscribe", build_form_key(view))
-            subscription_verbs.submit_subscription(command, asked)
+            asked.submit(command)
             responder.respond(None, late=blocks.build_message("Saved: your notifications."))
             self._tabs.refresh_one(body["user"]["id"])
 

@@ -7,10 +7,9 @@ from core.judging.model.evidence import CANARY
 from core.reviews.measure_baseline import count_complaints
 from core.reviews.usual_complaints import UsualComparison, compare_with_usual
 from core.rollout import commands as c
-from core.rollout.context import ENGINE
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout
-from core.service.service import CommandRequest, RolloutService
+from core.service.service import RolloutService
 from core.store.observations import looks
 
 _EVERY = timedelta(minutes=30)  # looks that are read: half an hour apart, so that each belongs to one hour
@@ -48,13 +47,6 @@ def hold_if_beyond_normal(service: RolloutService, rollout: Rollout, at: datetim
             f"{found.complaints} complaints in {found.requests:,} requests; {found.expected:.0f} are normal at these "
             f"hours of the week, and rarely more than {found.at_most}"
         )
-        service.handle(
-            CommandRequest(
-                command=c.DoubtComplaints(text=text),
-                command_id=f"complaints:{rollout.id}:{rollout.stage_index}:{at.isoformat()}",
-                by=ENGINE,
-                at=at,
-                rollout=rollout.id,
-            )
-        )
+        command_id = f"complaints:{rollout.id}:{rollout.stage_index}:{at.isoformat()}"
+        service.handle_as_engine(c.DoubtComplaints(text=text), command_id=command_id, at=at, rollout=rollout.id)
     return found

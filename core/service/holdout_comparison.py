@@ -11,13 +11,12 @@ from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import JudgingState
 from core.judging.report import horizon
 from core.rollout import commands as c
-from core.rollout.context import ENGINE
 from core.rollout.judging.judging_question import build_question
 from core.rollout.refusal import Conflict
 from core.rollout.serving import holdout
 from core.rollout.state.model import Rollout
 from core.rollout.state.sources import longest_arrival
-from core.service.service import CommandRequest, RolloutService
+from core.service.service import RolloutService
 from core.store.observations import observation_sums
 
 NOTHING = HorizonComparison(advice="cannot tell", measures=())
@@ -38,15 +37,9 @@ def settle_due(service: RolloutService, now: datetime) -> None:
             command = c.RecordHoldout(found=compare(service, rollout, now))
         if command is None:
             continue
-        request = CommandRequest(
-            command=command,
-            command_id=f"holdout:{rollout.id}:{type(command).__name__}",
-            by=ENGINE,
-            at=now,
-            rollout=rollout.id,
-        )
+        command_id = f"holdout:{rollout.id}:{type(command).__name__}"
         try:
-            service.handle(request)
+            service.handle_as_engine(command, command_id=command_id, at=now, rollout=rollout.id)
         except Conflict:
             continue  # another worker did it first
 

@@ -13,12 +13,12 @@ from sqlalchemy.exc import DBAPIError
 
 from core.rollout import command_events
 from core.rollout import commands as c
-from core.rollout.context import Actor
+from core.rollout.context import ENGINE, Actor
 from core.rollout.refusal import Refused
 from core.rollout.state.events import NewEvent
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.world import World
-from core.service import command_answers, outbox_rows
+from core.service import command_answers, outbox_rows, review_baseline
 from core.service.rollout_reader import RolloutReader
 from core.store.coordination import processes
 from core.store.database.append_backend import TimerClaim
@@ -81,7 +81,7 @@ class RolloutService(RolloutReader):
 
         Raises what `handle` would raise: `Refused`, `NotFound` or `Conflict`.
         """
-        return tuple(_decide(self.cached_world(), request))
+        return tuple(_decide(self.cached_world(), self._complete(request)))
 
     def handle(self, request: CommandRequest) -> CommandOutcome:
         """Carry out one command, exactly once per command id.
@@ -92,12 +92,7 @@ class RolloutService(RolloutReader):
         try:
             if isinstance(request.command, c.ReportComplaint):
                 return self._handle_report(request, request.command)
-            if isinstance(request.command, c.CastVote):
-                arm = voter_arms.find_voter_arm(
-                    self.database, self.load_world(), request.rollout, request.by, request.at
-                )
-                request = replace(request, command=replace(request.command, arm=arm))
-            return self._handle_with_retry(request)
+            return self._handle_with_retry(self._complete(request))
         except CONNECTION_ERRORS as error:
             refused = explain_write_refusal(error) if isinstance(error, DBAPIError) else ""
             self._notify_rollback_unwritten(request, refused or "the database did not answer")
@@ -108,6 +103,12 @@ class RolloutService(RolloutReader):
             self._notify_rollback_unwritten(request, str(busy))
             raise
 
+    def handle_as_engine(
+        self, command: c.Command, *, command_id: str, at: datetime, rollout: str = ""
+    ) -> CommandOutcome:
+        """`handle` what this installation found by itself, and no person asked for."""
+        return self.handle(CommandRequest(command=command, command_id=command_id, by=ENGINE, at=at, rollout=rollout))
+
     def on_rollback_unwritten(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with the reason whenever this process could not write a rollback."""
         self._unwritten_listeners.append(listener)
@@ -116,6 +117,19 @@ class RolloutService(RolloutReader):
         if isinstance(request.command, c.RollBack):
             for listener in self._unwritten_listeners:
                 listener(reason)
+
+    def _complete(self, request: CommandRequest) -> CommandRequest:
+        """The request with what the store knows: the arm of a tester who votes, what a reviewed rollout measured."""
+        command = request.command
+        if isinstance(command, c.CastVote):
+            arm = voter_arms.find_voter_arm(self.database, self.load_world(), request.rollout, request.by, request.at)
+            return replace(request, command=replace(command, arm=arm))
+        if isinstance(command, c.SubmitReview) and command.keeps_baseline:
+            world = self.load_world()
+            rollout = world.find_rollout(request.rollout)
+            baseline = review_baseline.load_baseline(self.database, world, rollout) if rollout is not None else None
+            return replace(request, command=replace(command, baseline=baseline))
+        return request
 
     def _handle_report(self, request: CommandRequest, command: c.ReportComplaint) -> CommandOutcome:
         """Record what a person reports of a unit, and count it where the unit was served.

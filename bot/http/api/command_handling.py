@@ -7,7 +7,6 @@ from uuid import uuid4
 from fastapi import Header
 
 from bot.http.middleware.auth import Caller
-from core.report_sources import review_sources
 from core.rollout import commands as c
 from core.rollout.refusal import NotFound
 from core.rollout.serving import strata
@@ -46,7 +45,7 @@ def handle_command(
 ) -> CommandOutcome:
     return service.handle(
         CommandRequest(
-            command=review_sources.complete_command(service, command, rollout),
+            command=command,
             command_id=command_id,
             by=caller.actor,
             at=at,

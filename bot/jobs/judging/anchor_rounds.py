@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from core.rollout import commands as c
-from core.rollout.context import ENGINE
 from core.rollout.judging.judging_limits import find_judging
 from core.rollout.state.model import Rollout
 from core.rollout.state.surface import JudgingTerms
-from core.service.service import CommandRequest, RolloutService
+from core.service.service import RolloutService
 from core.shadow_eval.anchors import ANCHOR_ARM, EVERY, JudgeAnchor, build_task_id
 from core.shadow_eval.samples import ShadowSample
 from core.store.observations import judged_marks, judging_accounts, shadow_samples
@@ -103,6 +102,4 @@ def _record_cap(service: RolloutService, rollout: Rollout, terms: JudgingTerms, 
 
 
 def _hand_in(service: RolloutService, rollout: Rollout, command: c.EngineCommand, key: str, now: datetime) -> None:
-    service.handle(
-        CommandRequest(command=command, command_id=f"judging:{rollout.id}:{key}", by=ENGINE, at=now, rollout=rollout.id)
-    )
+    service.handle_as_engine(command, command_id=f"judging:{rollout.id}:{key}", at=now, rollout=rollout.id)

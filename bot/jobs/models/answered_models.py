@@ -6,8 +6,7 @@ from datetime import datetime
 import structlog
 
 from core.rollout import commands as c
-from core.rollout.context import ENGINE
-from core.service.service import CommandRequest, RolloutService
+from core.service.service import RolloutService
 
 log = structlog.get_logger()
 
@@ -34,14 +33,8 @@ class AnsweredModels:
         with self._lock:
             waiting = sorted(self._waiting)
         for surface, version, answered in waiting:
-            self._service.handle(
-                CommandRequest(
-                    command=c.ReportOtherModel(surface=surface, version=version, answered=answered),
-                    command_id=f"other model:{surface}:{version}:{answered}",
-                    by=ENGINE,
-                    at=now,
-                )
-            )
+            command = c.ReportOtherModel(surface=surface, version=version, answered=answered)
+            self._service.handle_as_engine(command, command_id=f"other model:{surface}:{version}:{answered}", at=now)
             log.warning("another model answers than configured", surface=surface, version=version, answered=answered)
             with self._lock:
                 self._waiting.discard((surface, version, answered))

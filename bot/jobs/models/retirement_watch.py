@@ -8,10 +8,9 @@ import structlog
 from bot.outbound.client import OutboundClient
 from bot.outbound.errors import PermanentFailure, RetryLater
 from core.rollout import commands as c
-from core.rollout.context import ENGINE
 from core.rollout.models.retirements import ModelRetirement, UnreadableRetirements, find_due_warnings, parse_retirements
 from core.rollout.state.surface import RetirementTold
-from core.service.service import CommandRequest, RolloutService
+from core.service.service import RolloutService
 
 log = structlog.get_logger()
 
@@ -38,13 +37,9 @@ class RetirementWatch:
         for due in find_due_warnings(world, retirements, world.policy.to_local_time(now).date()):
             one = due.retirement
             told = RetirementTold(model=one.model, on=one.on, replacement=one.replacement, days=due.days)
-            self._service.handle(
-                CommandRequest(
-                    command=c.TellRetirement(surface=due.surface, told=told),
-                    command_id=f"retirement:{due.surface}:{one.model}:{one.on.isoformat()}:{due.days}",
-                    by=ENGINE,
-                    at=now,
-                )
+            command_id = f"retirement:{due.surface}:{one.model}:{one.on.isoformat()}:{due.days}"
+            self._service.handle_as_engine(
+                c.TellRetirement(surface=due.surface, told=told), command_id=command_id, at=now
             )
 
     def _read(self) -> tuple[ModelRetirement, ...]:

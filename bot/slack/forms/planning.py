@@ -29,7 +29,7 @@ from core.rollout.refusal import NotFound, Refused
 from core.rollout.state.world import World
 from core.service import apply_file
 from core.service.apply_file import AppliedFile
-from core.service.service import CommandRequest, RolloutService
+from core.service.service import RolloutService
 
 VERB = "create"
 _FILENAME = "rollout.yaml"
@@ -147,14 +147,7 @@ class PlanningListeners:
         if world.find_named(form.name.strip()) is not None:
             raise UnusableForm({rollout_form.NAME: f"There is a rollout called {form.name.strip()}. Use another name."})
         plan, warnings = plan_from_file(file, world, asked.at, self._directory.resolve_handle)
-        self._service.preview(
-            CommandRequest(
-                command=build_plan_command(file, plan, world),
-                command_id=asked.command_id,
-                by=asked.by,
-                at=asked.at,
-            )
-        )
+        asked.preview(build_plan_command(file, plan, world))
         outlook = load_outlook(self._service, plan, asked.at, warnings)
         return plan_preview.render_preview(outlook, text, world.policy.timezone)
 
