@@ -45,7 +45,7 @@ class FlagdFlag:
         with self._locked():
             document = self._load()
             self._set_share(self._find_flag(document), percent)
-            self._replace(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+            self._replace(_encode(document))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -74,7 +74,7 @@ class FlagdFlag:
             raise PermanentFailure(f"{self._flag.url} has more than {MAX_BYTES:,} bytes: that cannot be the right file")
         try:
             document = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             # Somebody may be writing it in place; by the next try it is whole, or people are told.
             raise RetryLater(f"{self._flag.url} is not JSON") from None
         if not isinstance(document, dict):
@@ -124,6 +124,11 @@ class FlagdFlag:
             raise PermanentFailure(
                 f"{name} in {self._flag.url} divides units among other variants, too: leave {new} and {old}"
             )
+        if percent > 0 and _gives_out(flag["targeting"], new):
+            raise PermanentFailure(
+                f"the targeting of {name} in {self._flag.url} gives {new} to others, too: they would keep it at 0 %: "
+                "remove that"
+            )
         rule = self._find_rule(flag)
         given = self._find_weights(flag)
         others = [[one, weight] for one, weight in given if one not in (new, old)]
@@ -170,11 +175,11 @@ class FlagdFlag:
             )
         return weights
 
-    def _replace(self, text: str) -> None:
+    def _replace(self, text: bytes) -> None:
         try:
             handle, name = tempfile.mkstemp(prefix=f".{self._flag.url}.", dir=self._folder)
             try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                with os.fdopen(handle, "wb") as file:
                     file.write(text)
                     file.flush()
                     os.fsync(file.fileno())
@@ -194,6 +199,26 @@ class FlagdFlag:
                 f"{self._flag.url} in FLAGD_FOLDER cannot be used: {why}. Let the workers write there"
             )
         return RetryLater(f"{self._flag.url} in FLAGD_FOLDER: {why}")
+
+
+def _encode(document: dict[str, Any]) -> bytes:
+    """The text of a file. Half of a surrogate pair, which JSON can escape, has no UTF-8: then all is escaped."""
+    try:
+        return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError:
+        return (json.dumps(document, indent=2) + "\n").encode()
+
+
+def _gives_out(rule: Any, variant: str | None) -> bool:
+    """Whether a targeting rule has this variant as a result of its own, by name, and not among weights."""
+    if not isinstance(rule, dict):
+        return bool(rule == variant)
+    results: list[Any] = []
+    for name in ("if", "?:"):
+        branches = rule.get(name)
+        if isinstance(branches, list):
+            results += branches[1::2] + (branches[-1:] if len(branches) % 2 else [])
+    return any(_gives_out(result, variant) for result in results)
 
 
 def _walk_fractional(rule: Any) -> Iterator[dict[str, Any]]:

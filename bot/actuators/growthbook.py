@@ -31,7 +31,7 @@ class GrowthbookFlag:
 
     def read(self) -> float:
         """The rule's coverage as a percentage; 0 while the rule is disabled."""
-        rule = self._find_rule(self._list_rules())
+        rule = self._find_rule(self._list_rules(self._find_feature()))
         return _to_percent(rule) if rule.get("enabled", True) else 0.0
 
     def rehearse(self, percent: float) -> None:
@@ -46,18 +46,24 @@ class GrowthbookFlag:
         self._api.send("POST", self._path, {"rules": self._build_rules(percent)})
 
     def _build_rules(self, percent: float) -> list[dict[str, Any]]:
-        rules = self._list_rules()
+        feature = self._find_feature()
+        rules = self._list_rules(feature)
         rule = self._find_rule(rules)
+        if percent > 0 and feature.get("archived"):
+            raise PermanentFailure(f"{self._rule.feature} is archived: no application gets it. Unarchive it there")
         if percent > 0 and not rule.get("enabled", True):
             raise PermanentFailure(f"rule {self._rule.strategy} of {self._rule.feature} is disabled: enable it there")
         rule["coverage"] = round(percent / 100, 6)
         return rules
 
-    def _list_rules(self) -> list[dict[str, Any]]:
-        try:
-            rules = self._api.get(self._path)["feature"]["rules"]
-        except (LookupError, TypeError):
-            raise self._api.unlike() from None
+    def _find_feature(self) -> dict[str, Any]:
+        feature = self._api.get(self._path).get("feature")
+        if not isinstance(feature, dict):
+            raise self._api.unlike()
+        return feature
+
+    def _list_rules(self, feature: dict[str, Any]) -> list[dict[str, Any]]:
+        rules = feature.get("rules")
         if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
             raise self._api.unlike()
         return rules

@@ -35,19 +35,22 @@ class LangfuseLabel:
 
     def rehearse(self, percent: float) -> None:
         """Refuse what `write` would refuse."""
-        choose_version(self._label, percent, self._find_version())
+        self._list_labels_of(choose_version(self._label, percent, self._find_version()))
 
     def write(self, percent: float) -> None:
         """Give the label to a version, which takes it from the other one. Langfuse knows no precondition, so it is read
         just before. The labels that the version has already go along, so that it keeps them."""
         version = choose_version(self._label, percent, self._find_version())
-        found = self._api.get(f"{self._path}?{urlencode({'version': version})}")
-        kept = [each for each in _list_labels(found) if each not in (_MANAGED, self._label.strategy)]
+        kept = [each for each in self._list_labels_of(version) if each not in (_MANAGED, self._label.strategy)]
         self._api.send("PATCH", f"{self._path}/versions/{version}", {"newLabels": [*kept, self._label.strategy]})
+
+    def _list_labels_of(self, version: str) -> list[str]:
+        """Raises `PermanentFailure` if the prompt has no such version."""
+        return _list_labels(self._api.get(f"{self._path}?{urlencode({'version': version})}"))
 
     def _find_version(self) -> str | None:
         """The version that has the label; None if none has."""
-        answer = self._api.call("GET", f"{self._path}?{urlencode({'label': self._label.strategy})}", allowed=404)
+        answer = self._api.call("GET", f"{self._path}?{urlencode({'label': self._label.strategy})}", allowed={404})
         if answer.status == 404:
             return None
         found = self._api.parse(answer)

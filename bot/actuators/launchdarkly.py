@@ -70,6 +70,8 @@ class LaunchdarklyFlag:
     def _refuse_growth(self, found: dict[str, Any], percent: float, others: int) -> None:
         if percent <= 0:
             return
+        if found.get("archived"):
+            raise PermanentFailure(f"{self._flag.feature} is archived: no application gets it. Restore it there")
         if not self._environment(found)["on"]:
             raise PermanentFailure(
                 f"targeting of {self._flag.feature} is off in {self._flag.environment}: turn it on there"

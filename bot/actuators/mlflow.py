@@ -8,7 +8,8 @@ from bot.actuators.system_api import SystemAccess, SystemApi
 from bot.outbound.client import OutboundClient
 from core.rollout.plans.plan import DrivenFlag
 
-_PATH = "/api/2.0/mlflow/registered-models/alias"
+_API = "/api/2.0/mlflow"
+_PATH = f"{_API}/registered-models/alias"
 _NO_ALIAS = "INVALID_PARAMETER_VALUE"
 
 
@@ -36,7 +37,8 @@ class MlflowAlias:
 
     def rehearse(self, percent: float) -> None:
         """Refuse what `write` would refuse."""
-        choose_version(self._alias, percent, self._find_version())
+        version = choose_version(self._alias, percent, self._find_version())
+        self._api.get(f"{_API}/model-versions/get?{urlencode({'name': self._alias.feature, 'version': version})}")
 
     def write(self, percent: float) -> None:
         """Move the alias. MLflow knows no precondition, so it is read just before."""
@@ -46,7 +48,9 @@ class MlflowAlias:
     def _find_version(self) -> str | None:
         """The version that the alias names; None if there is no such alias."""
         asked = urlencode({"name": self._alias.feature, "alias": self._alias.strategy})
-        answer = self._api.call("GET", f"{_PATH}?{asked}", allowed=400)
+        answer = self._api.call("GET", f"{_PATH}?{asked}", allowed={400, 404})
+        if answer.status == 404:  # there is no model, or the version that the alias names was deleted
+            return self._find_deleted_version()
         if answer.status == 400:  # of a model that is there, the alias is not set; without the model it is 404
             if self._api.parse(answer).get("error_code") != _NO_ALIAS:
                 raise self._api.unlike()
@@ -55,6 +59,16 @@ class MlflowAlias:
             return str(self._api.parse(answer)["model_version"]["version"])
         except (LookupError, TypeError):
             raise self._api.unlike() from None
+
+    def _find_deleted_version(self) -> str | None:
+        """The version that the alias names, as the model itself says it; that version need not be there any more."""
+        asked = urlencode({"name": self._alias.feature})
+        try:
+            model = self._api.get(f"{_API}/registered-models/get?{asked}")["registered_model"]
+            named = {str(one["alias"]): str(one["version"]) for one in model.get("aliases", ())}
+        except (LookupError, TypeError, AttributeError):
+            raise self._api.unlike() from None
+        return named.get(self._alias.strategy)
 
 
 def _authorize(token: str) -> str:

@@ -1,7 +1,7 @@
 """JSON calls of a driven system's API, with the credentials of the settings and failures in words."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,14 +63,20 @@ class SystemApi:
         return self.call(method, path, json.dumps(body).encode(), content_type)
 
     def call(
-        self, method: str, path: str, body: bytes | None = None, content_type: str = "", *, allowed: int | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        content_type: str = "",
+        *,
+        allowed: Collection[int] = (),
     ) -> OutboundResponse:
-        """One call; a status of 300 or more is a failure, except for `allowed`."""
+        """One call; a status of 300 or more is a failure, except for those `allowed`."""
         sent = {"Accept": "application/json", "User-Agent": "rampart", **self._headers}
         answer = self._client.call(
             method, self._url + path, sent | ({"Content-Type": content_type} if content_type else {}), body
         )
-        if answer.status >= 300 and answer.status != allowed:
+        if answer.status >= 300 and answer.status not in allowed:
             raise self._build_failure(answer)
         return answer
 

@@ -17,7 +17,8 @@ class UnleashFlag:
         s = strategy
         self._strategy = s
         below = ("projects", s.project, "features", s.feature, "environments", s.environment, "strategies", s.strategy)
-        self._path = "/api/admin/" + "/".join(quote(part, safe="") for part in below)
+        path = "/api/admin/" + "/".join(quote(part, safe="") for part in below)
+        self._path, self._environment_path = path, path.rpartition("/strategies/")[0]
         self._api = SystemApi(
             client,
             strategy,
@@ -50,8 +51,23 @@ class UnleashFlag:
         return share
 
     def rehearse(self, percent: float) -> None:
-        """Refuse what `write` would refuse."""
+        """Refuse what would be refused, or would reach nobody. A strategy is read by its id alone, of whatever
+        environment it is, so that it is looked for in this one, too."""
         self.read()
+        s = self._strategy
+        found = self._api.get(self._environment_path)
+        try:
+            is_enabled, strategies = found["enabled"], {one["id"]: one for one in found["strategies"]}
+        except (LookupError, TypeError):
+            raise self._api.unlike() from None
+        if s.strategy not in strategies:
+            raise PermanentFailure(
+                f"{s.feature} has no strategy {s.strategy} in {s.environment}: is it one of another environment?"
+            )
+        if percent > 0 and not is_enabled:
+            raise PermanentFailure(f"{s.feature} is off in {s.environment}: turn it on there")
+        if percent > 0 and strategies[s.strategy].get("disabled"):
+            raise PermanentFailure(f"strategy {s.strategy} of {s.feature} is disabled: enable it there")
 
     def write(self, percent: float) -> None:
         """Patch only the percentage: a PUT without the strategy's variants would remove them."""

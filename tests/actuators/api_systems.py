@@ -183,6 +183,7 @@ class Mlflow:
     """Aliases of one model with versions 1 to 3; the answers are those of MLflow 3.17.2."""
 
     aliases: dict[str, str] = field(default_factory=lambda: {"production": "1"})
+    versions: set[str] = field(default_factory=lambda: {"1", "2", "3"})
 
     def driven(self, url: str) -> DrivenFlag:
         return DrivenFlag(
@@ -200,15 +201,25 @@ class Mlflow:
     def answer(self, call: ApiCall) -> Answer:
         if call.headers.get("authorization") != "Basic " + b64encode(TOKEN.encode()).decode():
             return 401, {"message": f"{TOKEN} is not valid"}
-        if call.path != ("api", "2.0", "mlflow", "registered-models", "alias"):
-            return 404, {"error_code": "ENDPOINT_NOT_FOUND", "message": "no such endpoint"}
         given = call.query if call.method == "GET" else call.body
-        if given["name"] != "summarizer" or given.get("version", "1") not in ("1", "2", "3"):
+        if given["name"] != "summarizer" or given.get("version") not in (None, *self.versions):
             return 404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "Registered Model not found"}
+        match call.path[3:]:
+            case ("registered-models", "alias"):
+                pass
+            case ("model-versions", "get"):
+                return 200, {"model_version": {"name": "summarizer", "version": given["version"]}}
+            case ("registered-models", "get"):
+                named = [{"alias": alias, "version": version} for alias, version in self.aliases.items()]
+                return 200, {"registered_model": {"name": "summarizer", "aliases": named}}
+            case _:
+                return 404, {"error_code": "ENDPOINT_NOT_FOUND", "message": "no such endpoint"}
         if call.method == "POST":
             self.aliases[given["alias"]] = given["version"]
             return 200, {}
         if given["alias"] not in self.aliases:
             message = f"Registered model alias {given['alias']} not found."
             return 400, {"error_code": "INVALID_PARAMETER_VALUE", "message": message}
+        if self.aliases[given["alias"]] not in self.versions:  # an alias outlives the version it names
+            return 404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "Model Version not found"}
         return 200, {"model_version": {"name": "summarizer", "version": self.aliases[given["alias"]]}}

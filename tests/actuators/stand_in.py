@@ -14,6 +14,7 @@ from core.rollout.plans.plan import DrivenFlag
 
 TOKEN = "user:4e7ab1c2-a-token-for-tests"
 PATH = re.compile(r"/api/admin/projects/([^/]+)/features/([^/]+)/environments/([^/]+)/strategies/([^/]+)")
+ENVIRONMENT = re.compile(r"/api/admin/projects/default/features/([^/]+)/environments/([^/]+)")
 
 
 def strategy(percent: str) -> dict[str, Any]:
@@ -43,6 +44,7 @@ class StandIn:
     wrong: list[str] = field(default_factory=list)  # what no caller should ever do
     strategy: dict[str, Any] = field(default_factory=lambda: strategy("0"))
     gone: bool = False
+    is_on: bool = True  # the feature, in production
     stale_reads: int = 0  # how many further reads answer what was before the newest write
     before: str = "0"
     fails: list[tuple[str, Callable[["Call"], None]]] = field(default_factory=list)
@@ -130,7 +132,11 @@ class Call(BaseHTTPRequestHandler):
         return False
 
     def read(self) -> None:
-        if self._allowed():
+        named = ENVIRONMENT.fullmatch(self.path)
+        if named is not None and named[1] == self.unleash.feature:
+            found = [self.unleash.strategy] if named[2] == "production" and not self.unleash.gone else []
+            self.answer(200, {"name": named[1], "enabled": self.unleash.is_on, "strategies": found})
+        elif self._allowed():
             unleash = self.unleash
             with unleash.lock:
                 stale = unleash.stale_reads > 0

@@ -180,6 +180,15 @@ class TestLaunchDarkly:
         with pytest.raises(PermanentFailure, match="asks for an approval"):
             opened(product, api).write(5)
 
+    def test_an_archived_flag_does_not_grow(self, product, api):
+        product.weigh(5000, 95_000)
+        answer = product.answer
+        api.answer = lambda call: (200, {**answer(call)[1], "archived": True})
+        with pytest.raises(PermanentFailure, match=r"new-prompt is archived: no application gets it"):
+            opened(product, api).write(10)
+        opened(product, api).write(0)
+        assert opened(product, api).read() == 0
+
 
 class TestGrowthBook:
     @pytest.fixture
@@ -203,6 +212,13 @@ class TestGrowthBook:
         assert opened(product, api).read() == 0
         with pytest.raises(PermanentFailure, match="is disabled: enable it"):
             opened(product, api).write(5)
+
+    def test_an_archived_feature_does_not_grow(self, product, api):
+        answer = product.answer
+        api.answer = lambda call: (200, {"feature": {**answer(call)[1]["feature"], "archived": True}})
+        with pytest.raises(PermanentFailure, match=r"new-prompt is archived: no application gets it"):
+            opened(product, api).write(10)
+        opened(product, api).write(0)
 
     @pytest.mark.parametrize(
         ("change", "said"),
@@ -268,6 +284,27 @@ class TestLabels:
         assert system.read() == 0
         system.write(100)
         assert system.read() == 100
+
+    def test_a_version_that_is_not_there_is_found_before_the_start(self, product, api):
+        system = opened(product, api, new="9")
+        system.rehearse(0)
+        with pytest.raises(PermanentFailure, match=r"with the versions . and 9: was it deleted"):
+            system.rehearse(100)
+        assert api.writes == 0
+
+    def test_a_model_or_prompt_that_is_not_there_is_found_before_the_start(self, product, api):
+        with pytest.raises(PermanentFailure, match=r"has no (model|prompt) else with the versions"):
+            opened(product, api, feature="else").rehearse(0)
+
+
+def test_an_alias_whose_version_was_deleted_still_goes_back() -> None:
+    """Somebody deletes the version that did harm, and MLflow keeps the alias that names it."""
+    product = Mlflow(aliases={"production": "2"}, versions={"1", "3"})
+    with serving(product.answer) as api:
+        system = opened(product, api)
+        assert system.read() == 100
+        system.write(0)
+        assert (system.read(), product.aliases) == (0, {"production": "1"})
 
 
 class TestLangfuse:

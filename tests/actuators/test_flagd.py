@@ -211,3 +211,48 @@ def test_a_file_that_is_not_there_or_is_none(written, tmp_path):
         system.write(5)
     with pytest.raises(PermanentFailure, match="FLAGD_FOLDER is not set"):
         FlagdFlag(OutboundClient(), FLAG, SystemAccess())
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {
+            "if": [
+                {"==": [{"var": "staff"}, True]},
+                "fix-first",
+                {"fractional": [["fix-first", 5], ["thanks-first", 95]]},
+            ]
+        },
+        {"if": [{"var": "staff"}, {"fractional": [["fix-first", 5], ["thanks-first", 95]]}, "fix-first"]},
+        {
+            "if": [
+                {"var": "staff"},
+                {"if": [{"var": "paid"}, "fix-first", "thanks-first"]},
+                {"fractional": [["fix-first", 5], ["thanks-first", 95]]},
+            ]
+        },
+    ],
+)
+def test_whatever_else_gives_out_the_new_variant_stops_growth_and_no_rollback(written, rule):
+    system = written(described(targeting=rule))
+    with pytest.raises(PermanentFailure, match="gives fix-first to others, too: they would keep it at 0 %"):
+        system.rehearse(10)
+    system.write(0)
+    assert system.read() == 0
+
+
+def test_a_text_of_another_flag_that_has_no_utf_8_keeps_nobody_on_the_new_variant(written, tmp_path):
+    system = written(divided(["fix-first", 30], ["thanks-first", 70]))
+    document = json.loads((tmp_path / "flags.json").read_text())
+    document["flags"]["other"]["variants"] = {"on": "\ud83d", "off": "ü"}
+    (tmp_path / "flags.json").write_text(json.dumps(document))
+    system.write(0)
+    assert system.read() == 0
+    assert json.loads((tmp_path / "flags.json").read_text())["flags"]["other"] == document["flags"]["other"]
+
+
+def test_a_file_nested_too_deeply_is_no_json(written, tmp_path):
+    system = written(described())
+    (tmp_path / "flags.json").write_text("[" * 200_000)
+    with pytest.raises(RetryLater, match=r"flags\.json is not JSON"):
+        system.read()

@@ -105,6 +105,19 @@ def test_a_model_or_a_version_that_is_not_there_is_named(registry):
     assert named(registry) == "1"
 
 
+def test_an_alias_whose_version_was_deleted_still_goes_back(registry):
+    made = {"name": "summarizer", "source": "s3://models/summarizer"}
+    version = registry.post("/model-versions/create", json=made).json()["model_version"]["version"]
+    move(registry, version)
+    system = opened(registry, new=version)
+    system.rehearse(100)
+    gone = {"name": "summarizer", "version": version}
+    registry.request("DELETE", "/model-versions/delete", json=gone).raise_for_status()
+    system.write(0)
+    assert system.read() == 0
+    assert named(registry) == "1"
+
+
 class Registry(House):
     """A house whose rollout moves the alias."""
 

@@ -124,3 +124,20 @@ def test_the_token_goes_where_it_belongs_and_nowhere_else(unleash):
 def test_a_setting_that_is_missing_is_named(unleash, url, token, named):
     with pytest.raises(PermanentFailure, match=f"^{named} is not set"):
         UnleashFlag(OutboundClient(), unleash.driven, SystemAccess(url=url and unleash.url, token=token))
+
+
+def test_a_strategy_of_another_environment_is_found_before_the_start(unleash):
+    """Unleash finds a strategy by its id alone when it is read, and refuses only the change."""
+    system = opened(unleash, environment="development")
+    assert system.read() == 0
+    with pytest.raises(PermanentFailure, match="no strategy s-1 in development: is it one of another environment"):
+        system.rehearse(0)
+
+
+@pytest.mark.parametrize("off", ["the feature", "the strategy"])
+def test_what_would_reach_nobody_is_found_before_the_start(unleash, off):
+    unleash.is_on = off != "the feature"
+    unleash.strategy["disabled"] = off == "the strategy"
+    opened(unleash).rehearse(0)
+    with pytest.raises(PermanentFailure, match=r"is off in production: turn it on|is disabled: enable it"):
+        opened(unleash).rehearse(5)

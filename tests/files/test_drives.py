@@ -258,3 +258,14 @@ bad.yaml:26:3: drives.flagd: one entry names one system: write a list, with a li
       ^
 bad.yaml 1 problem\
 """)
+
+
+@pytest.mark.parametrize(
+    ("system", "label"), [("mlflow", "latest"), ("mlflow", "v4"), ("mlflow", "Latest"), ("langfuse", "latest")]
+)
+def test_a_label_that_the_system_keeps_for_itself_is_refused(small, checked, system, label):
+    terms = {
+        "mlflow": f"{{url: https://m.example.com, model: m, alias: {label}, version: 4, from: 3}}",
+        "langfuse": f"{{prompt: p, label: {label}, version: 4, from: 3}}",
+    }
+    assert f"keeps the name {label} for itself" in checked(small() + f"drives: {{{system}: {terms[system]}}}\n")

@@ -1,5 +1,6 @@
 """Check that what a file drives can express its plan, and that it drives everything once."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from core.files.kinds.rollout_file import RolloutFile
@@ -37,8 +38,13 @@ def _check_entries(file: RolloutFile, driven: Sequence[DrivenFlag]) -> Iterator[
             message = f"{one.title} is driven already: leave one of the two out"
             also = (*entry_path(file, earlier), one.system)
             yield file.source.problem_at(path, message, at_key=True, also=also)
+        system = DRIVEN_SYSTEMS[one.system]
+        if system.reserved and re.fullmatch(system.reserved, one.strategy, re.IGNORECASE):
+            written = next(field.written for field in system.fields if field.held == "strategy")
+            message = f"{system.title} keeps the name {one.strategy} for itself: name one that stays where it is put"
+            yield file.source.problem_at((*path, written), message)
         if one.new is not None and one.new == one.old:
-            written = next(field.written for field in DRIVEN_SYSTEMS[one.system].fields if field.held == "new")
+            written = next(field.written for field in system.fields if field.held == "new")
             message = "the new version and the old one are the same, so nothing would move"
             yield file.source.problem_at((*path, written), message)
 

@@ -38,6 +38,7 @@ class DrivenSystem:
     fields: tuple[SystemField, ...]
     step: float = 0.0  # the smallest difference of two percentages; 0 for a label, which knows none
     is_label: bool = False
+    reserved: str = ""  # a pattern of labels that the system moves itself, or refuses from others
 
     @property
     def default_address(self) -> str:
@@ -116,6 +117,7 @@ DRIVEN_SYSTEMS: Mapping[str, DrivenSystem] = {
             _MOVES,
         ),
         is_label=True,
+        reserved="latest|v[0-9]+",
     ),
     "langfuse": DrivenSystem(
         title="Langfuse",
@@ -129,6 +131,7 @@ DRIVEN_SYSTEMS: Mapping[str, DrivenSystem] = {
             _MOVES,
         ),
         is_label=True,
+        reserved="latest",
     ),
 }
 """By the name that a file gives."""
