@@ -2,13 +2,14 @@
 
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 
 from bot.actuators.code_revert import OpenRevertSystem, RevertOrder
 from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
 from bot.outbound.errors import PermanentFailure, RetryLater
+from bot.process.machine_clock import utc_now
 from bot.process.outage import DATABASE_ERRORS
 from core.rollout import commands as c
 from core.rollout.serving import code_reverts
@@ -24,11 +25,6 @@ from core.store.database.connections import Database
 log = structlog.get_logger()
 
 REPORT_TROUBLE_AFTER = 4  # failed attempts
-
-
-def utc_now() -> datetime:
-    """The machine's clock in UTC."""
-    return datetime.now(UTC)
 
 
 def has_reverts(world: World) -> bool:

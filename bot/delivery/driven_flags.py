@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -11,6 +11,7 @@ import structlog
 from bot.actuators.flag_system import FlagSystem, OpenFlagSystem
 from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
 from bot.outbound.errors import PermanentFailure, RetryLater
+from bot.process.machine_clock import utc_now
 from bot.process.outage import DATABASE_ERRORS
 from core.rollout import commands as c
 from core.rollout.plans.plan import DrivenFlag
@@ -34,11 +35,6 @@ MAX_BACKOFF = 30.0  # seconds; short, as a rollback may be waiting for the syste
 REREAD_AFTER = 10.0  # seconds until a flag that is lower than before counts as lowered by a person
 REPORT_TROUBLE_AFTER = 4  # failed attempts, some twenty seconds
 _DECISIONS = (StageEntered, RolledBack, Completed)
-
-
-def utc_now() -> datetime:
-    """The machine's clock in UTC."""
-    return datetime.now(UTC)
 
 
 def has_driven_flags(world: World) -> bool:

@@ -7,8 +7,9 @@ clocks of two machines.
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from bot.process.machine_clock import utc_now
 from core.rollout import commands as c
 from core.rollout.refusal import Conflict
 from core.rollout.serving import driving
@@ -35,11 +36,6 @@ READ_REPORTS_EVERY = 2.0  # seconds between two readings of the reports while no
 FORGET_PROCESS_AFTER = 3600.0  # seconds of silence until a process is removed
 MAX_NOTICE_DELAY = 1.0  # seconds within which this process has certainly learned of a decision
 SERVING_ROLES = frozenset({"serve", "web"})
-
-
-def utc_now() -> datetime:
-    """The machine's clock in UTC."""
-    return datetime.now(UTC)
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ to the end of the log on the server that took the report. Otherwise it fails saf
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from bot.process.client_positions import ClientPositions
 from bot.process.look_age import LookAgeTracker
+from bot.process.machine_clock import utc_now
 from bot.process.outage import REPEAT_LOG_AFTER, DatabaseOutage, format_reason
 from core.flags.document import DocumentEncoder
 from core.flags.snapshot import Snapshot
@@ -39,11 +40,6 @@ UNWATCHED_AFTER = timedelta(minutes=5)
 
 # CLOCK_BOOTTIME, where available, also counts while the machine sleeps: the other processes do not sleep with it.
 _monotonic_seconds = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-def utc_now() -> datetime:
-    """The machine's clock in UTC."""
-    return datetime.now(UTC)
 
 
 class SnapshotServer:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from bot.rendering import wording
-from bot.rendering.blocks import blocks, buttons
+from bot.rendering.blocks import blocks, buttons, inputs
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
 
@@ -53,17 +53,17 @@ def build_reason_modal(action: str, button_value: str, rollout: str, channel: st
     field = {
         "type": "input",
         "block_id": REASON,
-        "label": _build_plain_text(label, 150),
-        "hint": _build_plain_text(hint, 150),
+        "label": inputs.plain_text(label, 150),
+        "hint": inputs.plain_text(hint, 150),
         "element": {"type": "plain_text_input", "action_id": REASON, "multiline": True, "max_length": 1000},
     }
     return {
         "type": "modal",
         "callback_id": action,
         "private_metadata": json.dumps({"pressed": button_value, "channel": channel}),
-        "title": _build_plain_text(title, 24),
-        "submit": _build_plain_text(submit, 24),
-        "close": _build_plain_text("Cancel", 24),
+        "title": inputs.plain_text(title, 24),
+        "submit": inputs.plain_text(submit, 24),
+        "close": inputs.plain_text("Cancel", 24),
         "blocks": [blocks.section(f"*{wording.escape(rollout, 60)}*"), field],
     }
 
@@ -80,8 +80,8 @@ def build_answer_modal(message: Message, title: str = "Rampart", callback: str =
     return {
         "type": "modal",
         "callback_id": callback,
-        "title": _build_plain_text(title, 24),
-        "close": _build_plain_text("Close", 24),
+        "title": inputs.plain_text(title, 24),
+        "close": inputs.plain_text("Close", 24),
         "blocks": shown or [blocks.section(message.text)],
     }
 
@@ -91,8 +91,8 @@ def build_reading_modal(title: str, shown: list[dict[str, Any]]) -> dict[str, An
     return {
         "type": "modal",
         "callback_id": "reading",
-        "title": _build_plain_text(title, 24),
-        "close": _build_plain_text("Close", 24),
+        "title": inputs.plain_text(title, 24),
+        "close": inputs.plain_text("Close", 24),
         "blocks": shown,
     }
 
@@ -110,7 +110,3 @@ def read_channel_id(view: dict[str, Any]) -> str:
 def read_reason(view: dict[str, Any]) -> str:
     """The reason that was entered."""
     return str(view["state"]["values"][REASON][REASON]["value"] or "")
-
-
-def _build_plain_text(text: str, limit: int) -> dict[str, Any]:
-    return {"type": "plain_text", "text": wording.shorten(text, limit)}

@@ -12,6 +12,7 @@ from bot.sources.stage_range import StageRange
 from bot.sources.traces.build_item import build_item, list_metrics
 from bot.sources.traces.trace import SourcedTrace
 from core.flags.snapshot import Snapshot, SurfaceFlags, TrackedRollout
+from core.judging.model.evidence import metric_of_cell
 from core.metrics.catalogue import counts_as_request
 from core.rollout.state.sources import SourceTerms, TraceRows
 from core.store.observations import deduplication, observation_sums, served_units
@@ -136,7 +137,5 @@ def _select(placed: PlacedObservation, metrics: Sequence[str], *, is_request: bo
     """Of an observation what is new: these metrics, with the counters that follow from them."""
     seen = placed.observation
     readings: Mapping[str, float] = {metric: seen.readings[metric] for metric in metrics}
-    counters = {
-        name: value for name, value in placed.counters.items() if name.replace("~", ">").partition(">")[0] in readings
-    }
+    counters = {name: value for name, value in placed.counters.items() if metric_of_cell(name) in readings}
     return replace(placed, observation=replace(seen, readings=readings, is_request=is_request), counters=counters)

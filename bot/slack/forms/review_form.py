@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from bot.rendering import wording
-from bot.rendering.blocks import blocks, buttons
+from bot.rendering.blocks import blocks, buttons, inputs
 from bot.rendering.markup import SLACK
 from bot.rendering.numbers.reports import review_words
 from core.reviews.draft import ReviewDraft
@@ -27,9 +27,9 @@ def build_form(draft: ReviewDraft, zone: str, channel: str = "") -> dict[str, An
         "type": "modal",
         "callback_id": buttons.WRITE_REVIEW,
         "private_metadata": json.dumps({"pressed": buttons.encode_value(rollout.id), "channel": channel}),
-        "title": _build_plain_text(f"Review {rollout.id}", 24),
-        "submit": _build_plain_text("Save", 24),
-        "close": _build_plain_text("Cancel", 24),
+        "title": inputs.plain_text(f"Review {rollout.id}", 24),
+        "submit": inputs.plain_text("Save", 24),
+        "close": inputs.plain_text("Cancel", 24),
         "blocks": [
             blocks.section(f"*{wording.format_subject(rollout)}*"),
             *asked,
@@ -64,7 +64,7 @@ def _build_input(name: str, label: str, given: str, *, optional: bool = False) -
     return {
         "type": "input",
         "block_id": name,
-        "label": _build_plain_text(label, 150),
+        "label": inputs.plain_text(label, 150),
         "element": element,
         "optional": optional,
     }
@@ -76,8 +76,8 @@ def _build_keep_choice(draft: ReviewDraft) -> dict[str, Any]:
     return {
         "type": "input",
         "block_id": KEEP,
-        "label": _build_plain_text("Keep what was measured as the new normal?", 150),
-        "hint": _build_plain_text("The next plan takes its sample sizes and limits from it.", 150),
+        "label": inputs.plain_text("Keep what was measured as the new normal?", 150),
+        "hint": inputs.plain_text("The next plan takes its sample sizes and limits from it.", 150),
         "element": {
             "type": "radio_buttons",
             "action_id": KEEP,
@@ -88,8 +88,4 @@ def _build_keep_choice(draft: ReviewDraft) -> dict[str, Any]:
 
 
 def _build_option(label: str, value: str) -> dict[str, Any]:
-    return {"text": _build_plain_text(label, 75), "value": value}
-
-
-def _build_plain_text(text: str, limit: int) -> dict[str, Any]:
-    return {"type": "plain_text", "text": wording.shorten(text, limit)}
+    return {"text": inputs.plain_text(label, 75), "value": value}

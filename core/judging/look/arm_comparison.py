@@ -12,7 +12,7 @@ from core.judging.limits.limits import Limit
 from core.judging.look import bucket_sums, leave_one_out, unknown_units
 from core.judging.look.leave_one_out import LeaveOneOut, compute_design_effects
 from core.judging.model.confidence_range import Estimate
-from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, EvidenceSums
+from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, EvidenceSums, is_exceedance_cell
 from core.judging.model.question import Question
 from core.judging.model.state import Baseline
 from core.metrics.catalogue import Metric, MetricKind
@@ -112,7 +112,7 @@ def draft_comparisons(
     `cell` is the metric's own cell, its capped one, or the one that counts readings above a threshold.
     """
     entry = question.entry_of(key)
-    if ">" in cell:
+    if is_exceedance_cell(cell):
         entry = replace(entry, kind=MetricKind.PROPORTION)
     everywhere = question.exposed_stages
     of_arm = {
@@ -150,7 +150,7 @@ def draft_comparisons(
     widening = unknown_units.widen_error(question, cell)
     absolute = any(one.is_absolute and one.metric == entry.key for one in question.criteria)
     asked = [(one, of.side) for one in question.criteria if one.metric == key for of in build_harm_hypotheses(one)]
-    if entry.kind is MetricKind.QUANTILE or ">" in cell or here:
+    if entry.kind is MetricKind.QUANTILE or is_exceedance_cell(cell) or here:
         asked = []
     found = []
     for row, (number, segment) in enumerate((n, segment) for n in range(len(starts)) for segment in segments):

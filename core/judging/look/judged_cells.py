@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from core.judging.model.evidence import BUCKETS, BucketSums, CellKey, EvidenceSums
+from core.judging.model.evidence import BUCKETS, BucketSums, CellKey, EvidenceSums, metric_of_cell
 
 
 def is_judged_cell(cell: str, metrics: Collection[str]) -> bool:
     """Whether a cell is of one of these metrics: its own, its capped one, or one of its exceedances."""
-    return cell.partition("~")[0].partition(">")[0] in metrics
+    return metric_of_cell(cell) in metrics
 
 
 def replace_judged(sums: EvidenceSums, marked: EvidenceSums, metrics: Collection[str]) -> EvidenceSums:

@@ -6,7 +6,7 @@ from math import sqrt
 import numpy as np
 
 from core.judging.look.bucket_sums import Array
-from core.judging.model.evidence import BucketSums, CellKey, EvidenceSums
+from core.judging.model.evidence import BucketSums, CellKey, EvidenceSums, is_exceedance_cell
 from core.judging.model.question import Question
 
 MIN_CLUSTERS = 30
@@ -44,6 +44,6 @@ def _weaken_cell(question: Question, key: CellKey, cell: BucketSums) -> BucketSu
     if not question.has_unknown_units(key.metric):
         return cell
     requests, value = question.requests_per_unit(key.metric), cell.value
-    if ">" in key.metric or question.entry_of(key.metric).is_binary:
+    if is_exceedance_cell(key.metric) or question.entry_of(key.metric).is_binary:
         value = np.minimum(value, cell.weight)  # an event may be counted a moment before its request
     return BucketSums(weight=cell.weight / requests, value=value / requests)

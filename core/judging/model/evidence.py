@@ -82,6 +82,21 @@ def capped_cell(metric: str, cap: float) -> str:
     return f"{metric}~{cap:g}"
 
 
+def metric_of_cell(cell: str) -> str:
+    """The metric that a cell is of: its own, its `capped_cell`, or one of its `exceedance_cell`s."""
+    return cell.partition("~")[0].partition(">")[0]
+
+
+def is_exceedance_cell(cell: str) -> bool:
+    """Whether a cell has the name of an `exceedance_cell`."""
+    return ">" in cell
+
+
+def is_capped_cell(cell: str) -> bool:
+    """Whether a cell has the name of a `capped_cell`."""
+    return "~" in cell
+
+
 def exceedance_thresholds(limits: Iterable[Limit]) -> Mapping[str, tuple[float, ...]]:
     """Thresholds by metric for which intake keeps an `exceedance_cell` in addition to the metric itself."""
     thresholds: dict[str, set[float]] = {}

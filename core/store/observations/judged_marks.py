@@ -10,6 +10,7 @@ from core.judging.look.judged_cells import is_judged_cell
 from core.judging.model.evidence import BUCKETS, EVERYONE, BucketSums, CellKey, EvidenceSums
 from core.store.models import cell, insert_into, marked_cell
 from core.store.observations import observation_sums
+from core.store.observations.cell_bytes import pack_bins, pack_sums, unpack_bins, unpack_sums
 
 _ROWS = 100
 
@@ -28,8 +29,8 @@ def save_mark(connection: Connection, rollout: str, sums: EvidenceSums, metrics:
             "arm": key.arm,
             "segment": key.segment,
             "metric": key.metric,
-            "buckets": np.stack([found.weight, found.value]).astype("<f8").tobytes(),
-            "histogram": _pack_bins(sums.histograms.get(key)),
+            "buckets": pack_sums(np.stack([found.weight, found.value])),
+            "histogram": pack_bins(sums.histograms.get(key)),
         }
         for key, found in sorted(sums.cells.items(), key=lambda one: one[0])
         if is_judged_cell(key.metric, metrics)
@@ -54,13 +55,13 @@ def set_aside(connection: Connection, rollout: str, metrics: Collection[str]) ->
     for key in _read(connection, cell, rollout, metrics).cells:
         trusted = marked.cells.get(key)
         buckets = np.zeros((2, BUCKETS)) if trusted is None else np.stack([trusted.weight, trusted.value])
-        bins = _pack_bins(marked.histograms.get(key))
+        bins = pack_bins(marked.histograms.get(key))
         table = cell.c
         here = (table.stage == key.stage, table.arm == key.arm, table.segment == key.segment)
         connection.execute(
             update(cell)
             .where(table.rollout == rollout, *here, table.metric == key.metric)
-            .values(buckets=buckets.astype("<f8").tobytes(), histogram=bins)
+            .values(buckets=pack_sums(buckets), histogram=bins)
         )
 
 
@@ -86,12 +87,8 @@ def _read(
         if metrics is not None and not is_judged_cell(row.metric, metrics):
             continue
         key = CellKey(stage=row.stage, arm=row.arm, segment=row.segment, metric=row.metric)
-        weight, value = np.frombuffer(row.buckets, "<f8").reshape(2, BUCKETS)
+        weight, value = unpack_sums(row.buckets)
         cells[key] = BucketSums(weight=weight, value=value)
         if row.histogram is not None:
-            histograms[key] = dict(np.frombuffer(row.histogram, "<i8").reshape(-1, 2).tolist())
+            histograms[key] = unpack_bins(row.histogram)
     return EvidenceSums(cells=cells, histograms=histograms)
-
-
-def _pack_bins(histogram: Mapping[int, int] | None) -> bytes | None:
-    return None if histogram is None else np.array(sorted(histogram.items()), "<i8").tobytes()

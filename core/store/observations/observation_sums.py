@@ -20,6 +20,8 @@ from core.judging.model.evidence import (
     BucketSums,
     CellKey,
     EvidenceSums,
+    is_capped_cell,
+    metric_of_cell,
 )
 from core.judging.model.unit_bucket import hash_into_bucket
 from core.metrics.catalogue import CATALOGUE, Metric, MetricKind, counts_as_request
@@ -30,6 +32,7 @@ from core.store.database.driver import fetch_all
 from core.store.database.row_source import build_row_source, upsert_rows
 from core.store.models import cell, exposure_count
 from core.store.observations import pulled_sums
+from core.store.observations.cell_bytes import pack_bins, pack_sums, unpack_bins, unpack_sums
 from core.store.observations.segment_names import ERROR_DIMENSION, SegmentVocabulary
 from core.store.observations.unit_caps import UnitCaps
 
@@ -105,7 +108,7 @@ def count_requests(connection: Connection, rollout: str, stages: Collection[int]
     counted: dict[str, float] = {}
     for stage, segment, buckets in connection.execute(wanted):
         if stage in stages:
-            counted[segment] = counted.get(segment, 0.0) + float(_unpack_sums(buckets)[0].sum())
+            counted[segment] = counted.get(segment, 0.0) + float(unpack_sums(buckets)[0].sum())
     return counted
 
 
@@ -120,10 +123,10 @@ def load_sums(connection: Connection, rollout: str, *, segments: bool = True) ->
         wanted = wanted.where(cell.c.segment == EVERYONE)
     for stage, arm, segment, metric, buckets, histogram in connection.execute(wanted):
         key = CellKey(stage=stage, arm=arm, segment=segment, metric=metric)
-        weight, value = _unpack_sums(buckets)
+        weight, value = unpack_sums(buckets)
         cells[key] = BucketSums(weight=weight, value=value)
         if histogram is not None:
-            histograms[key] = dict(_unpack_bins(histogram))
+            histograms[key] = unpack_bins(histogram)
     counted = select(exposure_count).where(exposure_count.c.rollout == rollout)
     units = {(row.stage, row.arm): row.units for row in connection.execute(counted)}
     pushed = EvidenceSums(
@@ -299,7 +302,7 @@ def _has_histogram(placed: PlacedObservation, metric: str, overall: bool) -> boo
     serves to choose its cap."""
     kind = _find_kind(placed, metric)
     if kind is MetricKind.MEAN:
-        return overall and not any(name.startswith(f"{metric}~") for name in placed.counters)
+        return overall and not any(is_capped_cell(name) and metric_of_cell(name) == metric for name in placed.counters)
     return kind is MetricKind.QUANTILE
 
 
@@ -344,10 +347,10 @@ def _add_cells(connection: Connection, batch: _ObservationBatch) -> None:
             added, histogram = sums[batch.cell_numbers[key]], batch.histograms.get(key)
             if key in stored:
                 buckets, counted = stored[key]
-                added = added + _unpack_sums(buckets)
+                added = added + unpack_sums(buckets)
                 if histogram is not None and counted is not None:
-                    histogram = Counter(histogram) + Counter(dict(_unpack_bins(counted)))
-            rows.append((*key, _pack_sums(added), _pack_bins(histogram)))
+                    histogram = Counter(histogram) + Counter(unpack_bins(counted))
+            rows.append((*key, pack_sums(added), pack_bins(histogram)))
         upsert_rows(
             connection,
             "cell (rollout, stage, arm, segment, metric, buckets, histogram)",
@@ -413,20 +416,3 @@ def _update_arms(connection: Connection, units: Sequence[tuple[str, int, int, st
 
 def _split_chunks(items: Sequence[_T], size: int) -> Iterable[Sequence[_T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def _pack_sums(sums: NDArray[np.float64]) -> bytes:
-    return sums.astype("<f8").tobytes()
-
-
-def _unpack_sums(buckets: bytes) -> NDArray[np.float64]:
-    return np.frombuffer(buckets, "<f8").reshape(2, BUCKETS)
-
-
-def _pack_bins(histogram: Mapping[int, int] | None) -> bytes | None:
-    return None if histogram is None else np.array(sorted(histogram.items()), "<i8").tobytes()
-
-
-def _unpack_bins(histogram: bytes) -> Iterable[tuple[int, int]]:
-    pairs: list[list[int]] = np.frombuffer(histogram, "<i8").reshape(-1, 2).tolist()
-    return ((position, count) for position, count in pairs)

@@ -20,9 +20,11 @@ from core.judging.model.evidence import (
     CellKey,
     EvidenceSums,
     UnreadSource,
+    is_exceedance_cell,
 )
 from core.metrics.catalogue import CATALOGUE
 from core.store.models import insert_into, pulled_cell, pulled_exposure_count, source_pull
+from core.store.observations.cell_bytes import pack_bins, pack_sums, unpack_bins, unpack_sums
 
 MOVED = "moved"
 """Stored in place of an arm, as in `exposure_count`."""
@@ -134,10 +136,8 @@ def replace_stages(connection: Connection, rollout: str, source: str, sums: Pull
             "arm": key.arm,
             "segment": key.segment,
             "metric": key.metric,
-            "buckets": sums.cells[key].astype("<f8").tobytes(),
-            "histogram": np.array(sorted(bins.items()), "<i8").tobytes()
-            if (bins := sums.histograms.get(key))
-            else None,
+            "buckets": pack_sums(sums.cells[key]),
+            "histogram": pack_bins(bins) if (bins := sums.histograms.get(key)) else None,
         }
         for key in sorted(sums.cells)
     ]
@@ -165,7 +165,7 @@ def add_cells(connection: Connection, rollout: str, source: str, more: Mapping[C
     stages = {key.stage for key in more}
     known = {key: buckets for key, buckets, _ in _load_cells(connection, rollout, source, stages)}
     for key in sorted(more):
-        values = {"buckets": (more[key] + known.get(key, 0.0)).astype("<f8").tobytes()}
+        values = {"buckets": pack_sums(more[key] + known.get(key, 0.0))}
         place = {"rollout": rollout, "source": source, "stage": key.stage, "arm": key.arm}
         statement = insert_into(connection, pulled_cell).values(
             **place, segment=key.segment, metric=key.metric, histogram=None, **values
@@ -241,10 +241,10 @@ def _load_cells(
         wanted = wanted.where(pulled_cell.c.segment == EVERYONE)
     for row in connection.execute(wanted):
         key = CellKey(stage=row.stage, arm=row.arm, segment=row.segment, metric=row.metric)
-        buckets = np.frombuffer(row.buckets, "<f8").reshape(2, BUCKETS)
+        buckets = unpack_sums(row.buckets)
         bins = None
         if row.histogram is not None:
-            bins = dict(np.frombuffer(row.histogram, "<i8").reshape(-1, 2).tolist())
+            bins = unpack_bins(row.histogram)
         yield key, buckets, bins
 
 
@@ -272,6 +272,6 @@ def _assert_grown(key: CellKey, before: NDArray[np.float64], sums: PulledSums) -
 
 def _counts_events(metric: str) -> bool:
     """Whether every reading of a cell lies between 0 and 1."""
-    if metric == REQUESTS or metric.startswith(CATEGORY_PREFIX) or ">" in metric:
+    if metric == REQUESTS or metric.startswith(CATEGORY_PREFIX) or is_exceedance_cell(metric):
         return True
     return metric in CATALOGUE and CATALOGUE[metric].is_binary
