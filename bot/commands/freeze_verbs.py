@@ -28,13 +28,18 @@ def _freeze(parsed: ParsedCommand, context: CommandContext) -> Message:
     else:
         until = typed_times.parse_moment(when, context.at, zone)
     outcome = context.submit(c.FreezeChanges(surface=surface, until=until, reason=parsed.text))
-    where, at = _name(surface), wording.format_local_time(until, zone)
+    at, why = wording.format_local_time(until, zone), f": “{wording.escape(parsed.text, 300)}”" if parsed.text else ""
+    known = world.surfaces.get(surface)
+    title = wording.title_in_sentence(known.title or surface) if known is not None else ""
+    where = f"the {title}" if title else "any AI feature"
     covered = [r for r in outcome.recorded if isinstance(r.event, e.GrowthFrozen)]
     told = f"Told in {wording.pluralize(len(covered), 'thread')}." if covered else "No rollout is open there."
-    first = f"Frozen: {where} until {at}." if outcome.positions else f"No change needed: {where} is frozen like that."
+    first = f"No changes to {where} until {at}{why}."
+    if not outcome.positions:
+        first = f"No change needed: changes to {where} are stopped like that already."
     return blocks.build_message(
         first,
-        blocks.section(f"Nothing starts and nothing grows. Rolling back still works. {told}"),
+        blocks.section(f"It keeps answering as it does now; going back still works. {told}"),
         blocks.actions(buttons.run_command("Unfreeze", f"unfreeze {surface}".strip())),
     )
 
@@ -46,7 +51,7 @@ def _unfreeze(parsed: ParsedCommand, context: CommandContext) -> Message:
     if not outcome.positions:
         return blocks.build_message("No change needed: nothing is frozen.")
     return blocks.build_message(
-        f"No longer frozen: {_name(surface)}.", blocks.section("What was waiting continues on its own.")
+        f"Changes are allowed again: {_name(surface)}.", blocks.section("What was waiting continues on its own.")
     )
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from bot.jobs.look_slots import find_slot_start
+from core.rollout.notifications import direct_messages
 from core.rollout.notifications.announcements import CARD_KEY, Announcement, AnnouncementKind, build_overdue_edits
 from core.service.outbox_tasks import MessageTask
 from core.service.service import RolloutService
@@ -36,10 +37,16 @@ def refresh_cards(service: RolloutService, now: datetime) -> None:
 
 
 def queue_overdue_edits(service: RolloutService, now: datetime) -> None:
-    """Queue an edit of each notice that gives a date which has passed, once for each date."""
+    """Queue an edit of the card and of each notice that gives a date which has passed, once for each date."""
     world = service.cached_world()
     for rollout in world.open_rollouts:
         key, edits = build_overdue_edits(rollout, now)
+        if not key:
+            continue
+        edits = [*edits, *direct_messages.build_overdue_edits(rollout)]
+        if CARD_KEY in rollout.messages:
+            channel = rollout.plan.engineering_channel
+            edits.append(Announcement(kind=AnnouncementKind.CARD, rollout=rollout.id, channel=channel, key=CARD_KEY))
         for edit in edits:
             row_key = f"{key}:{edit.key}"
             with service.database.reading() as connection:

@@ -100,7 +100,7 @@ class SlackResponder:
             case Refused():
                 self.respond(blocks.build_refusal(error.message, error.hint))
             case SlackApiError() if error.response.get("error") in _TOO_LATE:
-                self.respond(blocks.build_refusal("The form opened too late: Slack allows 3 seconds.", "Press again."))
+                self.respond(blocks.build_refusal("The form took too long to open.", "Please press the button again."))
             case DatabaseBusy():
                 self.respond(blocks.build_refusal(f"Nothing was done: {error}", "Try again in a moment."))
             case _ if isinstance(error, CONNECTION_ERRORS):

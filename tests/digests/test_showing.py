@@ -41,12 +41,12 @@ def asked(busy_shop):
 def test_a_week_reads_as_people_would_tell_it(asked):
     assert (
         asked("digest").splitlines()[0]
-        == "Week 2026-W46: 2 changes shipped, 2 rolled back, 1 under way, 4 reviews owed."
+        == "Week of 9 to 15 November: 2 changes shipped, 2 rolled back, 1 under way, 4 reviews owed."
     )
     shown = asked("digest 2026-W46")
     for told in (
         "2 shipped (in a usual week 0.5) · from plan to everyone 90 min · fastest 60 min",
-        "2 rolled back, 1 automatically · noticed after 4.7 h · back in 3.0 s · restored after 4.7 h",
+        "2 rolled back, 1 automatically and 1 by a person · noticed after 4.7 h · back in 3.0 s · restored after 4.7 h",
         "change failure rate 66.7 % · about 2,000 people had it · about 19,000 people protected (computed)",
         "R-3 (low risk): Skipped ramp 50% at canary, by U5: “copy fix”",
         "1 of 3 expectations missed",
@@ -65,7 +65,7 @@ def test_leaders_get_one_line_without_jargon(busy_shop):
     digest = digest_sources.load_digest(busy_shop.service, parse_week("last", NOW, "UTC"), NOW)
     message = messages.render_line(digest)
     assert message.text == (
-        "AI changes in week 2026-W46: 2 changes shipped, 2 rolled back, 1 under way, 4 reviews owed. "
+        "AI changes in the week of 9 to 15 November: 2 changes shipped, 2 rolled back, 1 under way, 4 reviews owed. "
         "About 19,000 people were protected (computed)."
     )
     assert len(message.blocks) == 1

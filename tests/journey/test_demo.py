@@ -30,7 +30,7 @@ WITHIN = 60_000  # milliseconds; simulated minutes pass in it
 def test_refusals_are_taken_back() -> None:
     told = plays("refusals")
     assert "R-1 is rolled_back; everyone gets v42" in told
-    assert "*What fired*  Declined to answer" in told
+    assert "*Limit broken*  Declined to answer" in told
     assert "Switched back:" in told
     direct = [line for line in told.splitlines() if "#rampart-and-mia Rampart" in line]
     assert len(direct) >= 3, "the notice, that it started, and that it was switched back"

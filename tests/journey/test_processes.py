@@ -74,8 +74,8 @@ def test_what_one_web_is_told_both_do_and_each_thing_is_done_once(webs: Fleet, s
 
     waiting_until(confirmed, lambda: "the switch is confirmed", within=90)
     assert [flip.processes for flip in confirmed()] == [2]
-    print(f"observed on 2 processes after {confirmed()[0].seconds:.3f} s")
-    slack.wait_for_message("#ai-rollouts", contains="observed on 2 processes", timeout=90)
+    print(f"confirmed on 2 processes after {confirmed()[0].seconds:.3f} s")
+    slack.wait_for_message("#ai-rollouts", contains="confirmed on 2 processes", timeout=90)
 
     _everything_is_sent(postgres)
     marks = Counter(m.metadata["event_payload"]["outbox"] for m in slack.list_messages("#ai-rollouts") if m.metadata)

@@ -56,10 +56,10 @@ def test_harm_is_told_approved_started_and_taken_back(house: House) -> None:
     assert flip is not None
     took = f"{flip.seconds:.2f}" if flip.seconds >= 0.01 else "under 0.01"
     assert f"it took {took} s" in house.text(alert), "the seconds are those that were observed"
-    assert "What fired" in house.text(alert)
+    assert "Limit broken" in house.text(alert)
     assert "Declined to answer" in house.text(alert)
     assert "verdict after" in house.text(alert)
-    assert "observed on 1 process" in house.text(alert)
+    assert "confirmed on 1 process" in house.text(alert)
     house.said("#ai-rollouts", "Rolled back: R-1 fix-first. Everyone is on v42 again")
     assert house.text(house.card).startswith("Rolled back: R-1 fix-first.")
     house.said("#support", "Switched back")

@@ -1,5 +1,6 @@
 """Why a cost or a time differs: the parts add up, the right one is named, and what is not known is not said."""
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -113,13 +114,29 @@ def test_time_is_that_of_tools_of_the_first_word_and_of_the_rest() -> None:
     found = explain(timed(1, 1100), timed(2, 400))
     assert (found.metrics, found.causes[0].factor) == (("latency_p50", "latency_p95"), "tools")
     assert found.causes[0].contribution == pytest.approx(700, rel=0.05)
-    assert cause_words.format_reason((found,), "latency_p95").startswith("because time in tools went from 40")
+    assert (
+        cause_words.format_reason((found,), "latency_p95")
+        .partition(" of it because ")[2]
+        .startswith("time in tools went from 40")
+    )
+
+
+def test_the_cost_of_a_call_is_told_apart_from_that_of_a_request() -> None:
+    bare = [{k: v for k, v in one.items() if "tokens" not in k} for one in (requests(1), requests(2))]
+    bare[0]["cost_per_request"] = 0.8 * bare[0]["cost_per_request"]
+    reason = cause_words.format_reason((explain(*bare),), "cost_per_request")
+    assert re.search(
+        r"of it because a model call costs \$0\.\d+ instead of \$0\.\d+ \(about 1\.3 calls per request\)", reason
+    ), reason
 
 
 def test_a_reason_names_what_is_certain_and_nothing_else() -> None:
     found = explain(requests(1, calls=2.2), requests(2))
     reason = cause_words.format_reason((found,), "cost_per_request")
-    assert reason.startswith("because calls per request went from 1.3 to 2.2 (+$0.0041; +$0.004")
+    total, _, cause = reason.partition(" of it ")
+    assert total.startswith("+$0.004")
+    assert total.endswith(" on average, +$0.0041")
+    assert cause.startswith("because calls per request went from 1.3 to 2.2")
     same = explain(requests(1), requests(2))
     assert cause_words.format_reason((same,), "cost_per_request") == ""
     assert cause_words.format_reason((found,), "latency_p95") == ""

@@ -35,3 +35,9 @@ def test_a_limit_that_was_never_read_asks_whether_it_is_reported():
     assert blind_spot_words.describe_blind_spot(replace(SPOT, unread=True, arm="canary")) == (
         "answers that pass our checks (no reading has ever arrived: is it reported?)"
     )
+
+
+def test_before_readings_are_due_nobody_is_asked_for_them():
+    assert blind_spot_words.describe_blind_spot(replace(SPOT, unread=True, arm="canary"), is_due=False) == (
+        "answers that pass our checks (no readings yet)"
+    )

@@ -81,12 +81,12 @@ def _found(words: Any, story: Any) -> Investigation:
 def test_every_step_says_what_is_known(words: Any, story: Any):
     assert plain_text.render_text(investigation.render(_found(words, story), words.zone)) == snapshot("""\
 Investigate: R-118 support-tone. What is known so far, step by step.
-☐ What moved first?  Declined to answer beyond its limit from Tue 24 Nov 12:20 CET on, +4.5 pp (+2.4 … +6.5). Decided Tue 24 Nov 13:40 CET.
+☐ What moved first?  Declined to answer was beyond its limit from Tue 24 Nov 12:20 CET on, +4.5 pp (+2.4 … +6.5). Decided Tue 24 Nov 13:40 CET.
 ☐ For whom?  language=de: people asking again +1.9 pp (+0.4 … +4.2); 14 segments checked.
 ☐ What did the version change?  prompt: 1 of 2 words removed, 1 added. Which of it can explain what moved?
 ☐ What else changed in that time?  R-7 search-help on search went to 25 % (Tue 24 Nov 12:00 CET). Deployments and outages elsewhere are not known here.
 ☐ Could the numbers be wrong?  Reports of the two versions arrived alike, and every rollback limit was read.
-☐ What did the checks miss?  No offline checks ran for this version.
+☐ What did the checks miss?  No evals ran for this version.
 ☐ What do the answers look like?  Those that a judge rated worst: `/rollout samples R-118`. All of them, in your traces: support-assistant, version v43, Tue 24 Nov 12:00 CET to Tue 24 Nov 13:40 CET, language=de.
 ☐ Who has to know?  Told: #support, #marketing, #integrations-team.
 ☐ What now?  Write down what you found in the review of R-118. To try again, take the plan of this one as a file, correct it and apply it: a new attempt is a new rollout.
@@ -101,8 +101,8 @@ def test_without_anything_known_it_says_so(words: Any, story: Any):
     assert found is not None
     known = {step.question: step.known for step in investigation.list_steps(found, words.zone)}
     assert known["What moved first?"].startswith("Nothing had been measured yet.")
-    assert known["For whom?"] == "No segment was judged."
-    assert known["What did the checks miss?"] == "No offline checks ran for this version."
+    assert known["For whom?"] == "Too little data to compare groups of customers."
+    assert known["What did the checks miss?"] == "No evals ran for this version."
 
 
 def test_there_is_nothing_to_investigate_before_a_rollback(words: Any, story: Any):

@@ -232,25 +232,29 @@ Approved by @lee: start R-118 support-tone (prompt change, v42 -> v43).
 def test_the_alert_before_and_after_the_switch_is_confirmed(words: Any, story: Any) -> None:
     back = story.running().later(seconds=5882).rolled_back().now
     before = rollback_alert.render(back, back.rollback, story.at, None, words.zone)
-    assert "the switch is being confirmed" in before.text
+    assert before.text == (
+        "Rolled back: R-118 support-tone. Everyone is being switched back to v42; confirmation follows in a moment. "
+        "Nothing for you to do."
+    )
     assert "switch being confirmed" in plain_text.render_text(before)
+    assert "telling: #support, #marketing, #integrations-team" in plain_text.render_text(before)
     after = rollback_alert.render(back, back.rollback, story.at, e.FlipConfirmed(seconds=4.1, processes=3), words.zone)
     assert plain_text.render_text(after) == snapshot("""\
 Rolled back: R-118 support-tone. Everyone is on the previous version again; it took 4.1 s. No action needed now.
-What fired  Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5). Agreed limit: rises by 1 pp (locked Tue 24 Nov 12:00 CET)
+Limit broken  Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5). Agreed limit: rises by 1 pp (locked Tue 24 Nov 12:00 CET)
 When  small test 5 % began 12:00:00 CET, decided 13:38:02 CET
-How fast  verdict after 98 min of this stage · the look took 0.02 s · switched after 4.1 s, observed on 3 processes
-What flipped  support-assistant: v43 -> v42 (prompt only). Not touched: model, tools
-Who was hit  565 requests, about 430 people (5 % of users)
+How fast  verdict after 98 min of this stage · switched after 4.1 s, confirmed on 3 processes
+Switched back  support-assistant: v43 -> v42 (prompt only). Not touched: model, tools
+Who was affected  565 requests, about 430 people (5 % of users)
 [ Get the evidence ] [ New rollout from this one ]
-Ask <@U2DANA> (owner) · told: #support, #marketing, #integrations-team · cannot be overruled: the limits were set before the start\
+Ask <@U2DANA> (owner) · told: #support, #marketing, #integrations-team · this rollback cannot be overruled: the limits were set before the start\
 """)
 
 
 def test_the_alert_of_a_rollback_by_a_person_names_them_and_their_reason(words: Any, story: Any) -> None:
     back = story.running().rolled_back(by="slack:T1/U4SAM", findings=(), reason="odd greetings").now
     told = plain_text.render_text(rollback_alert.render(back, back.rollback, story.at, None, words.zone))
-    assert "What fired  <@U4SAM> rolled it back: “odd greetings”" in told
+    assert "Who  <@U4SAM> rolled it back: “odd greetings”" in told
 
 
 def test_an_unconfirmed_rollback_is_loud_and_says_what_to_do(words: Any, story: Any) -> None:
@@ -390,11 +394,11 @@ Paused by <@U4SAM>: “odd greetings”. It stays at 5 %. Resume: /rollout resum
 Resumed by ana (command line): “unrelated”.
 On hold: R-118, retry_rate rises by 1 pp. Nothing grows until @dana decides.
 Running again: R-118. The hold cleared by itself.
-Feels off: @sam about R-118: “too short”. If a second person says so, nobody else gets it until somebody decides.
+Feels off: @sam about R-118: “too short”. If a second person says so, no more customers get it until @dana decides.
 Complaint: @sam about R-118: “in English”. The customer got v43: it counts against the new version (at most once an hour per customer).
-Moved back by <@U4SAM>: one customer gets v42 again until R-118 ends: “wants short ones”.
+Moved back by <@U4SAM>: one customer gets v42 again until R-118 ends. Reason: “wants short ones”.
 Concern: @sam in #support about R-118: “too soon”.
-Answered: @dana to the concerns about R-118: “we start after the sale”.
+@dana answered the concerns about R-118: “we start after the sale”.
 Checks failed: R-118 evals/support.yaml, 182 of 200 passed, 1 error: 91.0 % passed, 92 % were agreed (refund-7).
 Not delivered: a message to #support could not be posted (channel_not_found). Invite the app to the channel, then pass the message on yourself.
 Flag set: R-118, new-prompt in Unleash (production) is at 25 % (was 5 %), read back 0.42 s after the decision.
@@ -502,7 +506,7 @@ def test_a_plan_that_cannot_start_any_more_says_so(words: Any, story: Any) -> No
     dated = story.planned().approved().happen(moved).now
     assert event_lines.format_line(dated, moved, words.zone) == (
         "Changed meanwhile: R-118 starts from v42, but v44 is now live on support-assistant. "
-        "Its plan is made again on that when its turn comes."
+        "Its plan will be renewed on v44 when its turn comes."
     )
     planned = replace(dated, start=None)
     assert event_lines.format_line(planned, moved, words.zone) == (

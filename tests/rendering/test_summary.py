@@ -220,7 +220,7 @@ def test_a_summary_with_everything_there_is_to_tell(words: Any, story: Any) -> N
         story.happen(evidence).now, evidence, story.later(hours=6).at, words.zone, lambda _: words.points
     )
     assert plain_text.render_text(told) == snapshot("""\
-Watching: R-118 support-tone (small test, 5 %), speed and errors not known yet. Next: 25 %, once enough is known.
+Watching: R-118 support-tone (small test, 5 %), speed and errors not known yet. Next: 25 %, as soon as enough is known.
 8,312 requests on the new version · 158,040 requests on the current one · 4,100 and 77,900 people · same time · split as planned
 What                          Verdict                             New      Now      Difference (95 % range)
 Answers that pass our checks  Better (limit: drops by 2 pp)       93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)
@@ -275,7 +275,7 @@ def test_the_alert_says_where(words: Any, story: Any) -> None:
     found = replace(words.finding, segment="language=de")
     only = words.story().running().rolled_back(findings=(found,)).now
     told = plain_text.render_text(rollback_alert.render(only, only.rollback, story.at, None, words.zone))
-    assert "What fired  Declined to answer (language=de): 6.4 % new" in told
+    assert "Limit broken  Declined to answer (language=de): 6.4 % new" in told
     assert "Where  only language=de; traffic as a whole did not show it" in told
     outside = follow_up.render(only, only.rollback, "support", "Support assistant", story.at, words.zone)
     assert (

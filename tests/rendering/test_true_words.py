@@ -1,6 +1,7 @@
 """What people read is true: of what it says, to whom it says it, and still when it is read later."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -250,6 +251,29 @@ def test_the_first_word_is_that_of_the_weakest_limit(words: Any, story: Any) -> 
     assert "Watching: too little known yet · 8,312 requests" in shown
 
 
+def test_what_is_open_at_the_end_is_said_once_and_not_denied(words: Any, story: Any) -> None:
+    quality = words.measure("eval_pass_rate", "Answers that pass our checks", **UNKNOWN_QUALITY)
+    seen = story.evidence(Continue(), measures=(words.measures[0], quality), reason="step")
+    story.running(len(words.stages) - 1).happen(seen)
+    first = summary.format_first_line(story.now, seen, story.at, words.zone)
+    assert first.endswith("Done now, with 1 open point: too little data to judge answers that pass our checks.")
+    said = plain_text.render_text(summary.render(story.now, seen, story.at, words.zone))
+    assert "(answers that pass our checks)" not in said
+
+
+def test_a_date_that_has_passed_is_on_no_card(words: Any, story: Any) -> None:
+    story.running()
+    dated = card.render(story.now, words.zone, at=story.at).text
+    assert dated.endswith("Next: 25 % Tue 24 Nov 18:00 CET at the earliest.")
+    over = card.render(story.now, words.zone, at=story.at + timedelta(hours=6)).text
+    assert over.endswith("Next: 25 %, as soon as enough is known.")
+
+
+def test_segments_of_which_nothing_is_known_leave_no_empty_line(words: Any, story: Any) -> None:
+    story.running().happen(story.evidence(segments=words.segments, segments_checked=0))
+    assert "\n\n" not in str(card.render(story.now, words.zone).blocks)
+
+
 def test_the_card_says_of_when_its_numbers_are(words: Any, story: Any) -> None:
     story.running().happen(story.evidence()).later(hours=2)
     assert "evidence #412, Tue 24 Nov 12:00 CET" in plain_text.render_text(card.render(story.now, words.zone))
@@ -335,7 +359,7 @@ def test_one_doubt_does_not_hold(words: Any, story: Any) -> None:
     doubt = e.FeltOff(by="slack:T1/U4SAM", handle="@sam", text="odd")
     story.running().happen(doubt)
     assert event_lines.format_line(story.now, doubt, words.zone).endswith(
-        "“odd”. If a second person says so, nobody else gets it until somebody decides."
+        "“odd”. If a second person says so, no more customers get it until @dana decides."
     )
     story.happen(replace(doubt, by="slack:T1/U5MIA", handle="@mia"))
     assert event_lines.format_line(story.now, doubt, words.zone).endswith("“odd”.")

@@ -24,15 +24,19 @@ def glazed(office: Any) -> Any:
 
 
 def test_a_start_without_approval_and_notice_is_told_to_everybody(glazed: Any) -> None:
-    assert "GLASS BROKEN by" in glazed.typed("ana", f"break-glass R-1 start {WHY}").text
+    assert "Emergency start (break-glass) by" in glazed.typed("ana", f"break-glass R-1 start {WHY}").text
     assert glazed.rollout.state is RolloutState.RUNNING
     glazed.deliver()
-    told = glazed.shown(glazed.message("#ai-rollouts", "GLASS BROKEN"))
-    assert "R-1 support-tone was started without 1 more approval and the notice to" in told
+    told = glazed.shown(glazed.message("#ai-rollouts", "Emergency start (break-glass)"))
+    assert "R-1 support-tone began without 1 more approval and the notice to" in told
     assert "checkout is down and this is the fix" in told
     assert "@dana owes its review by" in told
     assert "[ Roll back ]" in told
-    assert any(m.broadcast for m in glazed.sandbox.list_messages("#ai-rollouts") if "GLASS BROKEN" in glazed.shown(m))
+    assert any(
+        m.broadcast
+        for m in glazed.sandbox.list_messages("#ai-rollouts")
+        if "Emergency start (break-glass)" in glazed.shown(m)
+    )
 
 
 def test_a_step_passes_over_the_wait(glazed: Any) -> None:

@@ -13,7 +13,7 @@ from tests.slack.test_journey import look
 def test_nothing_grows_until_its_end_and_every_thread_says_so(office: Any) -> None:
     office.start()
     answer = office.typed("sam", 'freeze support-assistant for 2h "the sale is on"')
-    assert answer.text.startswith("Frozen: support-assistant until")
+    assert answer.text.startswith("No changes to the support assistant until")
     office.deliver()
     assert "Frozen until" in office.shown(office.card())
     assert any("Frozen by @sam until" in line and "the sale is on" in line for line in office.thread())
@@ -41,7 +41,7 @@ def test_who_ends_it_early_needs_the_role_and_what_waited_goes_on(office: Any) -
     assert office.typed("sam", 'freeze for 2h "sale"').acked
     office.apply_as_admin("version: 1\nkind: policy\nroles: {operator: {groups: ['@ai-eng']}}\n")
     assert "you need to be one of @ai-eng" in office.typed("sam", "unfreeze").text
-    assert office.typed("ana", "unfreeze").text == "No longer frozen: every AI feature."
+    assert office.typed("ana", "unfreeze").text == "Changes are allowed again: every AI feature."
     assert office.rollout.frozen_until is None
     assert "nothing is frozen" in office.typed("ana", "unfreeze").text
     office.later(minutes=3)
@@ -52,7 +52,9 @@ def test_it_covers_what_it_names_and_nothing_else(office: Any) -> None:
     office.start()
     other = SURFACE.replace("support-assistant", "search")
     office.apply_as_admin(other)
-    assert office.typed("sam", 'freeze search for 2h "sale"').text.startswith("Frozen: search until")
+    assert office.typed("sam", 'freeze search for 2h "sale"').text.startswith(
+        "No changes to the support assistant until"
+    )
     assert office.rollout.frozen_until is None
     assert office.service.load_world().policy_for("support-assistant").find_freeze(office.at) is None
 

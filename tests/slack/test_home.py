@@ -152,7 +152,7 @@ def test_the_form_of_notifications_is_saved_and_shown(office: Any) -> None:
     assert "is not a time zone" in sam.submit(form, wrong_zone).errors["zone"]
     assert sam.submit(form, {**answers, "Quiet hours until": "08:00"}).errors == {}
     assert office.sandbox.top_modal("sam") is None
-    expected = "You follow support-assistant as support.\nQuiet hours: 20:00 to 08:00 (Europe/Berlin)."
+    expected = "You follow support-assistant (as support).\nQuiet hours: 20:00 to 08:00 (Europe/Berlin)."
     view = office.sandbox.wait_for(lambda: v if expected in shown(v := office.sandbox.home_tab("sam")) else None)
     assert headers(view)[0] == "What changes this week"
 
@@ -219,7 +219,7 @@ def test_a_form_that_slack_no_longer_opens_says_so_in_a_direct_message(office: A
     office.person("sam").click(tab, "Change")
     with_sam = office.sandbox.workspace.open_direct_message(office.sandbox.workspace.find_person("sam")).id
     (said,) = office.sandbox.wait_for(lambda: office.sandbox.list_messages(with_sam, "sam"))
-    assert said.text == "The form opened too late: Slack allows 3 seconds. Press again."
+    assert said.text == "The form took too long to open. Please press the button again."
 
 
 def test_a_form_that_takes_long_to_save_is_acknowledged_and_says_when_it_is_saved(office: Any) -> None:

@@ -75,7 +75,7 @@ def test_from_a_plan_to_a_rollback(either: Any) -> None:
     either.deliver()
     assert either.rollout.state is RolloutState.ROLLED_BACK
     alert = either.message("#ai-rollouts", "Rolled back: R-1")
-    assert "being confirmed" in alert.text
+    assert "confirmation follows in a moment" in alert.text
     either.say(c.ConfirmFlip(seconds=0.41, processes=2))
     either.deliver()
     told = either.shown(either.message("#ai-rollouts", "Rolled back: R-1 support-tone. Everyone"))

@@ -113,8 +113,7 @@ def test_a_retirement_is_told_once_a_step_and_proposes_only(office: Any, provide
     office.deliver()
     (told,) = said(office)
     assert told == (
-        "Model retirement: large-3-2026-03-01 is switched off in 88 days, on Mon 15 Feb 2027. "
-        "Support assistant calls it.\n"
+        "Model retirement: large-3-2026-03-01 is switched off in 88 days, on Mon 15 Feb 2027.\n"
         "AI features that call it: Support assistant (v42).\n"
         "Proposal: plan a rollout to large-4 with `template: model-upgrade-high-stakes`, which takes about four weeks, "
         "and set `rollback_to_available_until` to the last day before. Nothing changes by itself."

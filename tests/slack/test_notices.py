@@ -109,7 +109,10 @@ def test_a_concern_waits_for_an_answer_and_gets_it_in_the_thread(office):
     office.say(c.RaiseConcern(notice="support:#support", text="what about refunds?"), by=sam)
     office.deliver()
     assert office.rollout.open_concerns == ("support:#support",)
-    assert "Answered" in office.typed("ana", "answer R-1 refunds still go to a person").text
+    assert (
+        "@ana answered the concerns about R-1: “refunds still go to a person”."
+        in office.typed("ana", "answer R-1 refunds still go to a person").text
+    )
     office.deliver()
     assert "answered your concern: “refunds still go to a person”" in _thread(office)[-1]
     assert office.rollout.open_concerns == ()

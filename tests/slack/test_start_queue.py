@@ -74,7 +74,7 @@ def test_a_plan_that_waited_is_made_again_and_asks_once_more(office: Any) -> Non
     office.deliver()
     again = "Plan made again: R-2 was v42 -> v44, but v43 (R-1) went live while it waited, so it is now v43 -> v46."
     assert again in card_of(office, "R-2 bigger")
-    assert "No approval of the earlier plan counts." in card_of(office, "R-2 bigger")
+    assert "Earlier approvals no longer count." in card_of(office, "R-2 bigger")
     assert again in newest_request(office, "R-2 bigger")
     assert "R-2 bigger, v43 -> v46. Needs 1 more approval, then starts." in shown(office, "status R-2")
     assert "Changed meanwhile: R-3 starts from v42, but v43 is now live" in shown(office, "history R-3")
@@ -93,4 +93,6 @@ def test_what_a_plan_would_replace_stands_in_its_request(office: Any) -> None:
     assert office.typed("ana", "abandon R-2 no longer needed").acked
     office.later(minutes=1).say(c.Tick(), rollout="R-3")
     office.deliver()
-    assert "Both change the prompt: what v43 changed there is lost." in newest_request(office, "R-3 shorter-still")
+    assert "Both change the prompt: this overwrites what v43 changed in the prompt." in newest_request(
+        office, "R-3 shorter-still"
+    )

@@ -3,6 +3,7 @@
 from datetime import time
 from typing import Any
 
+from bot.jobs import message_edits
 from bot.sandbox.workspace.workspace import SandboxMessage
 from core.rollout import commands as c
 from tests.slack.conftest import ROLLOUT, SURFACE
@@ -18,7 +19,10 @@ def direct(office: Any, handle: str) -> list[SandboxMessage]:
 
 def follow(office: Any, handle: str, audience: str) -> None:
     office.apply_as_admin(SURFACE)
-    assert "now follow Support assistant" in office.typed(handle, f"subscribe support-assistant as {audience}").text
+    assert (
+        f"now follow the support assistant (as {audience})."
+        in office.typed(handle, f"subscribe support-assistant as {audience}").text
+    )
 
 
 def test_a_follower_gets_the_notice_and_what_follows(office: Any) -> None:
@@ -26,10 +30,21 @@ def test_a_follower_gets_the_notice_and_what_follows(office: Any) -> None:
     office.start()
     told = [office.shown(m) for m in direct(office, "sam")]
     assert "What customers may notice" in told[0]
-    assert "You get this because you follow support-assistant as support." in told[0]
+    assert "You get this because you follow the support assistant (as support)." in told[0]
     assert told[1].startswith("Started:")
     office.click("sam", direct(office, "sam")[0], "Got it")
     assert office.rollout.acknowledged == {"support:#support": ("@sam",)}
+
+
+def test_a_date_that_has_passed_leaves_direct_notices_and_the_card_too(office: Any) -> None:
+    follow(office, "mia", "marketing")
+    office.start()
+    office.later(minutes=4)
+    message_edits.queue_overdue_edits(office.service, office.at)
+    office.deliver()
+    assert office.rollout.percent == 5
+    assert "next, as soon as enough is known: 50 in 100 customers" in office.shown(direct(office, "mia")[0])
+    assert "Next: 50 %, as soon as enough is known." in office.shown(office.card())
 
 
 def test_everybody_reads_the_words_of_their_own_audience(office: Any) -> None:
@@ -73,7 +88,7 @@ def test_a_message_waits_for_the_end_of_the_quiet_hours_and_a_rollback_does_not(
 
 def test_who_stopped_following_gets_nothing_more(office: Any) -> None:
     follow(office, "sam", "support")
-    assert office.typed("sam", "unsubscribe").text == "You no longer follow support-assistant as support."
+    assert office.typed("sam", "unsubscribe").text == "You no longer follow support-assistant (as support)."
     office.plan()
     assert direct(office, "sam") == []
     assert "Nothing to stop" in office.typed("sam", "unsubscribe support-assistant").text

@@ -276,7 +276,7 @@ def test_a_slack_that_is_not_there_is_said(office, audit):
     [
         (f"12 {'ab' * 32}", (12, "ab" * 32)),
         (f"Log intact: 44 events checked, up to #44 ({'0a' * 8}).", (44, "0a" * 8)),
-        (f"Log witness: #7 {'cd' * 32}. Nothing to do", (7, "cd" * 32)),
+        (f"Nothing to do. Log witness: #7 {'cd' * 32}. If", (7, "cd" * 32)),
         (f"#7 {'cd' * 40}", None),
         ("7 cafe", None),
         ("", None),

@@ -23,7 +23,7 @@ _MOVES = {
 def render(bundle: Bundle, world: World, at: datetime) -> Message:
     """The bundle as of `at`."""
     zone = world.policy.timezone
-    lines = [headline.render(one, zone, start_queue.find_place(world, one, at)) for one in bundle.members]
+    lines = [headline.render(one, zone, start_queue.find_place(world, one, at), at) for one in bundle.members]
     waits = dict.fromkeys(wording.escape(said, 300) for one in bundle.members for said in _list_waits(world, one, at))
     running = any(one.is_under_way for one in bundle.members)
     planned = any(one.state is RolloutState.PLANNED for one in bundle.members)

@@ -51,7 +51,7 @@ def render(
     entry = next((x for x in entries if x.position == position), None)
     match announcement.kind:
         case AnnouncementKind.CARD:
-            return card.render(rollout, zone, newer(), find_neighbours(world, rollout, at))
+            return card.render(rollout, zone, newer(), find_neighbours(world, rollout, at), at=at)
         case AnnouncementKind.NOTICE | AnnouncementKind.NOTICE_EDIT:
             return _render_notice(announcement, rollout, world, at)
         case AnnouncementKind.DIRECT_NOTICE:
@@ -110,7 +110,8 @@ def render(
             )
             if not announcement.is_direct:
                 return told
-            reason = subscription_messages.describe_reason(rollout, announcement)
+            name = wording.title_in_sentence(title)
+            reason = subscription_messages.describe_reason(rollout, announcement, name)
             return blocks.append_blocks(told, blocks.context(reason))
         case AnnouncementKind.NOTICE_NOTE if isinstance(event, notice_note.NotedEvent):
             before, after = _rollout_at(entries, position - 1), _rollout_at(entries, position)
@@ -242,7 +243,8 @@ def _render_direct_notice(announcement: Announcement, rollout: Rollout, world: W
         left = tuple(block for block in shown.blocks if block["type"] not in {"actions", "context"})
         owner = blocks.context(f"{rollout.id} · Owner: {wording.format_owner(rollout)}")
         shown = replace(shown, blocks=(*left, owner))
-    return blocks.append_blocks(shown, blocks.context(subscription_messages.describe_reason(rollout, announcement)))
+    reason = subscription_messages.describe_reason(rollout, announcement, wording.title_in_sentence(title))
+    return blocks.append_blocks(shown, blocks.context(reason))
 
 
 def _is_request_open(announcement: Announcement, rollout: Rollout) -> bool:

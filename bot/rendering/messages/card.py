@@ -33,13 +33,15 @@ def render(
     newer: Newer = None,
     neighbours: Neighbours = NO_NEIGHBOURS,
     spend: JudgingSpend | None = None,
+    at: datetime | None = None,
 ) -> Message:
     """The card for the rollout's current state; `neighbours` is what other rollouts mean for it.
 
-    `spend` is what judging has cost, where that is newer than the evidence.
+    `at` is when it is posted, where that is known, and `spend` is what judging has cost, where that is newer than the
+    evidence.
     """
     return blocks.build_message(
-        headline.render(rollout, zone, neighbours.place),
+        headline.render(rollout, zone, neighbours.place, at),
         blocks.section(headline.format_stage_progress(rollout)),
         blocks.lines_section(
             [*neighbour_words.list_lines(rollout, neighbours), *_format_state_lines(rollout, zone, newer, spend)]
@@ -81,8 +83,10 @@ def _format_state_lines(
             else ""
         )
         lines.append(f"{_summarize_evidence(canary_part)} · {requests}{control_part} · {_as_of(rollout, zone, newer)}")
-        if canary_part.segments:
-            lines.append(segments.format_summary(canary_part.segments, canary_part.segments_checked))
+        if canary_part.segments and (
+            compared := segments.format_summary(canary_part.segments, canary_part.segments_checked)
+        ):
+            lines.append(compared)
         found = newer[0].pending if newer is not None else ()
         if pending := [one for one in found if holds.hold_key(one) not in rollout.overridden]:
             lines.append(_describe_pending(pending))

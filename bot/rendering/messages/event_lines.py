@@ -72,13 +72,13 @@ def _suggest_next(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return f"To change those too: /rollout rollback {rollout.id}"
         case e.FeltOff():
             return (
-                "If a second person says so, nobody else gets it until somebody decides."
+                f"If a second person says so, no more customers get it until {wording.format_owner(rollout)} decides."
                 if len(rollout.felt_off) < 2
                 else ""
             )
         case e.BaseChanged() if event.live != rollout.plan.from_version:
             if rollout.start is not None:
-                return "Its plan is made again on that when its turn comes."
+                return f"Its plan will be renewed on {wording.escape(event.live, 40)} when its turn comes."
             live = wording.escape(event.live, 40)
             return f"Set `change.from` to {live} and apply the file again, or /rollout abandon {rollout.id}."
         case e.MessageFailed():
@@ -219,7 +219,7 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return f"Concern: {wording.escape(event.handle, 80)}{where} about {rollout.id}{_format_reason(event.text)}."
         case e.ConcernsAnswered():
             who = wording.escape(event.handle, 80)
-            return f"Answered: {who} to the concerns about {rollout.id}{_format_reason(event.text)}."
+            return f"{who} answered the concerns about {rollout.id}{_format_reason(event.text)}."
         case e.ReminderRequested(next_step=True):
             return f"{wording.format_actor(event.by)} will be told of the next step of {rollout.id}."
         case e.ReminderRequested():
@@ -246,8 +246,8 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.UnitMovedBack():
             by, version = wording.format_actor(event.by), wording.escape(event.version, 40)
             return (
-                f"Moved back by {by}: one customer gets {version} again until {rollout.id} ends"
-                f"{_format_reason(event.reason)}. {format_moved_back(rollout)}"
+                f"Moved back by {by}: one customer gets {version} again until {rollout.id} ends."
+                f"{f' Reason{_format_reason(event.reason)}.' if event.reason else ''} {format_moved_back(rollout)}"
             ).rstrip()
         case e.ComplaintReported():
             who, counted = wording.escape(event.handle, 80), _format_complaint_arm(rollout, event)

@@ -81,7 +81,9 @@ def render(
                     verdict_times.describe_verdict_times(rollout, evidence.measures, at, zone)
                     if _is_undecided(evidence.verdict)
                     else "",
-                    blind_spot_words.format_blind_spots(blind_spot_words.select_open(rollout, evidence)),
+                    blind_spot_words.format_blind_spots(
+                        blind_spot_words.select_open(rollout, evidence), is_due=headline.is_hold_over(rollout, at)
+                    ),
                     unknown_unit_words.format_unknown_units(evidence.measures),
                 )
                 if x
@@ -188,14 +190,23 @@ def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, at: datet
         return f"{begin}: {subject} ({where}){how}."
     following = headline.next_stage_label(rollout)
     if evidence.reason == "step":
+        if rollout.next_stage is None and (left := _list_unjudged(evidence)):
+            points, names = wording.pluralize(len(left), "open point"), wording.join_limited(left, 2)
+            return f"{begin}: {subject} ({where}). Done now, with {points}: too little data to judge {names}."
         return f"{begin}: {subject} ({where}){how}. Next: {following}, now."
     ends = headline.min_hold_ends_at(rollout)
     waits = known_areas.summarize_open(evidence.measures) or blind_spot_words.select_open(rollout, evidence)
     if ends is not None and ends <= at:  # its time is over, and something is not known yet
-        return f"{begin}: {subject} ({where}){how}. Next: {following}, once enough is known."
+        return f"{begin}: {subject} ({where}){how}. Next: {following}, {headline.AS_SOON_AS_KNOWN}."
     when = f" {wording.format_local_time(ends, zone)}" if ends else ""
     how_soon = " at the earliest" if waits else ", automatically"
     return f"{begin}: {subject} ({where}){how}. Next: {following}{when}{how_soon}."
+
+
+def _list_unjudged(evidence: EvidenceRecorded) -> list[str]:
+    """The agreed limits that there is too little data to judge, by title, each once."""
+    found = [m for m in evidence.measures if measure_rows.is_agreed(m) and m.word in measure_rows.UNJUDGED_WORDS]
+    return list(dict.fromkeys(measure_rows.title_in_sentence(m.metric, m.title) for m in found))
 
 
 def _is_healthy(verdict: v.Verdict) -> bool:
@@ -232,13 +243,11 @@ def _describe_stage(rollout: Rollout) -> str:
 def _explain_verdict(rollout: Rollout, evidence: EvidenceRecorded, at: datetime) -> str:
     limited = [m for m in evidence.measures if measure_rows.is_agreed(m)]
     clear = [m for m in limited if m.word in measure_rows.GOOD_WORDS]
-    unknown = [m for m in limited if m.word in measure_rows.UNJUDGED_WORDS]
     kept = sum(m.cleared for m in limited)
     shown = f", {kept} of them shown to hold" if kept else ""
     parts = [f"Why: {len(clear)} of {wording.pluralize(len(limited), 'limit')} clear{shown}"]
-    if unknown:
-        names = wording.join_limited([measure_rows.title_in_sentence(m.metric, m.title) for m in unknown])
-        parts.append(f"too little data to judge: {names}")
+    if unknown := _list_unjudged(evidence):
+        parts.append(f"too little data to judge: {wording.join_limited(unknown)}")
     if isinstance(evidence.verdict, v.Cleared) and evidence.verdict.watched:
         rare = wording.join_limited(
             [
@@ -252,7 +261,9 @@ def _explain_verdict(rollout: Rollout, evidence: EvidenceRecorded, at: datetime)
             f"{wording.format_count(evidence.canary_requests)} requests "
             f"({wording.format_count(rollout.stage.min_samples)} needed)"
         )
-    if noticed := _format_noticeable_change(rollout, limited, at):
+    if noticed := _format_noticeable_change(
+        rollout, [m for m in limited if m.word not in measure_rows.UNJUDGED_WORDS], at
+    ):
         parts.append(noticed)
     return " · ".join(parts) if limited else ""
 

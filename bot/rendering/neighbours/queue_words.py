@@ -19,14 +19,14 @@ def describe_renewal(rollout: str, plan: Plan, renewal: PlanRenewal) -> str:
     old, named = wording.escape(renewal.from_version, 40), wording.escape(renewal.to_version, 40)
     by = f" ({wording.escape(renewal.live_by, 40)})" if renewal.live_by else ""
     said = f"Plan made again: {rollout} was {old} -> {named}, but {live}{by} went live while it waited, so it is now "
-    return f"{said}{live} -> {new}.{_warn_of_replaced(live, renewal)} No approval of the earlier plan counts."
+    return f"{said}{live} -> {new}.{_warn_of_replaced(live, renewal)} Earlier approvals no longer count."
 
 
 def _warn_of_replaced(live: str, renewal: PlanRenewal) -> str:
     if not renewal.replaces:
         return ""
     parts = " and ".join(wording.escape(part, 40) for part in renewal.replaces)
-    return f" Both change the {parts}: what {live} changed there is lost."
+    return f" Both change the {parts}: this overwrites what {live} changed in the {parts}."
 
 
 def _format_ordinal(number: int) -> str:

@@ -1,4 +1,4 @@
-"""Causes in words: `because calls per request went from 1.3 to 2.2 (+$0.0041; +$0.0052 in total)`."""
+"""Causes in words: `+$0.0052 on average, +$0.0041 of it because calls per request went from 1.3 to 2.2`."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,8 @@ _PER_MILLION = 1_000_000
 
 
 def format_reason(causes: Sequence[DifferenceCauses], metric: str) -> str:
-    """`because calls per request went from 1.3 to 2.2 (+$0.0041; +$0.0052 in total)`; empty if no cause is certain.
+    """`+$0.0052 on average, +$0.0041 of it because calls per request went from 1.3 to 2.2`; empty if no cause is
+    certain.
 
     Only causes whose range excludes zero are named, and only those that are a good part of the difference.
     """
@@ -37,11 +38,20 @@ def format_reason(causes: Sequence[DifferenceCauses], metric: str) -> str:
     if not named:
         return ""
     total = _format_amount(found.difference, found.unit)
-    return "because " + " and ".join(
-        f"{_NAMES[one.factor]} went from {_format_level(one, one.control)} to {_format_level(one, one.canary)} "
-        f"({_format_amount(one.contribution, found.unit)}; {total} in total)"
-        for one in named
+    calls = next((one.canary for one in found.causes if one.factor == "calls"), None)
+    return f"{total} on average, " + " and ".join(
+        f"{_format_amount(one.contribution, found.unit)} of it because {_describe_cause(one, calls)}" for one in named
     )
+
+
+def _describe_cause(cause: Cause, calls: float | None) -> str:
+    """What went from where to where; the cost of a call is told apart from that of a request, with `calls` per
+    request where they are known."""
+    before, after = _format_level(cause, cause.control), _format_level(cause, cause.canary)
+    if cause.factor != "call_cost":
+        return f"{_NAMES[cause.factor]} went from {before} to {after}"
+    many = f" (about {calls:.2g} calls per request)" if calls is not None else ""
+    return f"a model call costs {after} instead of {before}{many}"
 
 
 def list_causes(causes: Sequence[DifferenceCauses], metric: str) -> list[str]:

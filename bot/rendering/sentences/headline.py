@@ -13,20 +13,23 @@ from core.rollout.serving import conversations, holdout
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
 
+AS_SOON_AS_KNOWN = "as soon as enough is known"
+"""When a step comes whose time has passed."""
 
-def render(rollout: Rollout, zone: str, place: QueuePlace | None = None) -> str:
+
+def render(rollout: Rollout, zone: str, place: QueuePlace | None = None, at: datetime | None = None) -> str:
     """One line of at most 140 visible characters; times appear in each reader's own time zone. `place` is that in the
-    queue, if it waits there."""
-    consequence = _describe_consequence(rollout, zone, place)
+    queue, if it waits there, and `at` the time at which it is read: what could have come before then has no date."""
+    consequence = _describe_consequence(rollout, zone, place, at)
     return f"{wording.technical_state(rollout)}: {wording.format_subject(rollout)}{consequence}"
 
 
-def _describe_consequence(rollout: Rollout, zone: str, place: QueuePlace | None) -> str:
+def _describe_consequence(rollout: Rollout, zone: str, place: QueuePlace | None, at: datetime | None) -> str:
     match rollout.state:
         case RolloutState.PLANNED:
             return f", {wording.format_version_change(rollout)}. {describe_start_condition(rollout, zone, place)}"
         case RolloutState.RUNNING:
-            return _describe_running(rollout, zone)
+            return _describe_running(rollout, zone, at)
         case RolloutState.WAITING:
             if rollout.request is None:
                 return "."
@@ -115,7 +118,7 @@ def _earliest_start(rollout: Rollout) -> datetime | None:
     return max(ends) if ends else None
 
 
-def _describe_running(rollout: Rollout, zone: str) -> str:
+def _describe_running(rollout: Rollout, zone: str, at: datetime | None) -> str:
     stage = rollout.stage
     assert stage is not None
     if stage.kind in GATE_KINDS:
@@ -126,9 +129,11 @@ def _describe_running(rollout: Rollout, zone: str) -> str:
         return f". Frozen until {frozen}: {_describe_exposure(rollout).lower()}."
     if stage.kind is StageKind.BAKE and rollout.layer is not None:
         share = wording.format_percent(100 * rollout.layer.share)
-        return f" is with its {share} of the users. Done {_format_hold_end(rollout, zone)} if all goes well."
+        return f" is with its {share} of the users. Done {_format_hold_end(rollout, zone, at)} if all goes well."
     if stage.kind is StageKind.BAKE:
-        return f" is with everyone. Done {_format_hold_end(rollout, zone)} if all goes well."
+        return f" is with everyone. Done {_format_hold_end(rollout, zone, at)} if all goes well."
+    if is_hold_over(rollout, at):
+        return f". Next: {next_stage_label(rollout)}, {AS_SOON_AS_KNOWN}."
     return f". Next: {next_stage_label(rollout)} {_format_hold_end(rollout, zone)} at the earliest."
 
 
@@ -166,9 +171,17 @@ def min_hold_ends_at(rollout: Rollout) -> datetime | None:
     return since + stage.min_hold + rollout.paused_for if stage is not None and since is not None else None
 
 
-def _format_hold_end(rollout: Rollout, zone: str) -> str:
-    at = min_hold_ends_at(rollout)
-    return wording.format_local_time(at, zone) if at else ""
+def is_hold_over(rollout: Rollout, at: datetime | None) -> bool:
+    """Whether the current stage has reached its minimum hold by `at`, and waits for something else."""
+    ends = min_hold_ends_at(rollout)
+    return at is not None and ends is not None and ends <= at
+
+
+def _format_hold_end(rollout: Rollout, zone: str, at: datetime | None = None) -> str:
+    if is_hold_over(rollout, at):
+        return AS_SOON_AS_KNOWN
+    ends = min_hold_ends_at(rollout)
+    return wording.format_local_time(ends, zone) if ends else ""
 
 
 def format_stage_progress(rollout: Rollout) -> str:

@@ -50,6 +50,22 @@ def notice_key(rollout: Rollout, audience: str, user: str) -> str:
     return f"direct:{rollout.fingerprint}:{audience}:{user}"
 
 
+def build_overdue_edits(rollout: Rollout) -> list[Announcement]:
+    """The edits of the notices to followers, if the date that they give for the next step has passed."""
+    prefix = f"direct:{rollout.fingerprint}:"
+    found = [key.removeprefix(prefix).partition(":") for key in rollout.messages if key.startswith(prefix)]
+    return [
+        Announcement(
+            kind=AnnouncementKind.DIRECT_NOTICE,
+            rollout=rollout.id,
+            channel=user,
+            key=notice_key(rollout, audience, user),
+            audience=audience,
+        )
+        for audience, _, user in found
+    ]
+
+
 def _find_due(after: Rollout, person: Subscriber, audience: str, at: datetime) -> datetime | None:
     """When a notice is due: with the one to the channel of the same audience, outside the person's quiet hours."""
     leads = [n.before for n in after.plan.stakeholder_notices if n.audience == audience and n.before is not None]

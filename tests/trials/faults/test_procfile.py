@@ -80,7 +80,7 @@ def test_all_come_up_a_rollback_through_one_is_served_by_the_other_and_one_signa
     began = time.monotonic()
     waiting_until(lambda: not _new(second.evaluate([someone])[0]), lambda: "the other serves it, too", within=SOON)
     print(f"the other web served the live version after {time.monotonic() - began:.3f} s")
-    slack.wait_for_message("#ai-rollouts", contains="observed on 2 processes", timeout=SOON)
+    slack.wait_for_message("#ai-rollouts", contains="confirmed on 2 processes", timeout=SOON)
     for line in lines:
         line.close()
 

@@ -164,7 +164,7 @@ def test_looks_messages_and_confirmations_go_on_wherever_the_clock_is_set(house:
     waiting_until(confirmed, house.told, within=SOON)
     assert confirmed()[0].seconds < SOON, "as long as it took, and not what two clocks make of it"
     assert confirmed()[0].unheard is None
-    house.slack.wait_for_message("#ai-rollouts", contains="observed on 1 process", timeout=SOON)
+    house.slack.wait_for_message("#ai-rollouts", contains="confirmed on 1 process", timeout=SOON)
     assert "Traceback" not in house.told()
 
 
@@ -178,7 +178,7 @@ def test_where_names_take_long_only_messages_do(house: House) -> None:
     service = RolloutService(house.database)
     waiting_until(lambda: service.load_world().rollouts["R-1"].flip, house.told, within=SOON)
     assert house.looks() >= before
-    house.slack.wait_for_message("#ai-rollouts", contains="observed on 1 process", timeout=2 * SOON)
+    house.slack.wait_for_message("#ai-rollouts", contains="confirmed on 1 process", timeout=2 * SOON)
     house.wall.slow_names(0)
     marks = Counter(
         m.metadata["event_payload"]["outbox"] for m in house.slack.list_messages("#ai-rollouts") if m.metadata

@@ -31,8 +31,10 @@ def render(rollout: Rollout, event: GlassBroken, zone: str, mention: Callable[[s
 
 
 def describe(rollout: Rollout, event: GlassBroken) -> str:
-    """`GLASS BROKEN by @ana: R-1 support-tone was started without 1 more approval`."""
-    what = "was started" if event.action == "start" else "took a step"
+    """`Emergency start (break-glass) by @ana: R-1 support-tone began without 1 more approval`."""
+    is_start = event.action == "start"
+    kind, what = ("start", "began") if is_start else ("step", "took a step")
     without = f" without {' and '.join(wording.escape(text, 120) for text in event.passed_over)}"
     by = wording.format_actor(event.by)
-    return f"GLASS BROKEN by {by}: {wording.format_subject(rollout)} {what}{without if event.passed_over else ''}"
+    left_out = without if event.passed_over else ""
+    return f"Emergency {kind} (break-glass) by {by}: {wording.format_subject(rollout)} {what}{left_out}"

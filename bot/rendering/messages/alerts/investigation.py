@@ -106,7 +106,7 @@ def _describe_measured_moves(found: Investigation, zone: str) -> str:
     decided = f"Decided {wording.format_local_time(found.decided_at, zone)}."
     if seen:
         moves = [
-            f"{measure_rows.escaped_title(one.measure.metric, one.measure.title)} beyond its limit from "
+            f"{measure_rows.escaped_title(one.measure.metric, one.measure.title)} was beyond its limit from "
             f"{wording.format_local_time(one.at, zone)} on, {measure_rows.format_difference_with_range(one.measure)}"
             for one in seen[:4]
         ]
@@ -128,7 +128,11 @@ def _describe_segments(found: Investigation) -> str:
     worst = sorted(bad, key=lambda m: -m.log_e)[:3]
     checked = f"{wording.pluralize(found.segments_checked, 'segment')} checked"
     if not worst:
-        return f"No segment is worse beyond chance; {checked}." if found.segments_checked else "No segment was judged."
+        return (
+            f"No segment is worse beyond chance; {checked}."
+            if found.segments_checked
+            else "Too little data to compare groups of customers."
+        )
     named = [
         f"{wording.escape(m.segment, 60)}: {measure_rows.title_in_sentence(m.metric, m.title)} "
         f"{measure_rows.format_difference_with_range(m)}"
@@ -179,7 +183,7 @@ def _describe_intake(found: Investigation) -> str:
 def _describe_checks(found: Investigation) -> str:
     runs = list(found.rollout.evals.values())
     if not runs:
-        return "No offline checks ran for this version."
+        return "No evals ran for this version."
     named = [
         f"{wording.escape(run.suite, 60) or 'checks'} {run.passed} of {run.passed + run.failed + run.errors}"
         for run in runs[:4]

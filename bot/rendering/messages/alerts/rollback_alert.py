@@ -17,26 +17,32 @@ from core.rollout.serving.code_reverts import is_code_pending
 from core.rollout.state.events import FlipConfirmed, FlipUnconfirmed, RollbackExplained, RolledBack
 from core.rollout.state.model import Rollout
 
-LIMITS_LOCKED = " · cannot be overruled: the limits were set before the start"
+LIMITS_LOCKED = " · this rollback cannot be overruled: the limits were set before the start"
 
 
 def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirmed | None, zone: str) -> Message:
     """The alert for a rollback decided `at`; `flip` is None while the switch is not confirmed."""
-    took = f"it took {wording.format_duration(flip.seconds)}" if flip else "the switch is being confirmed"
-    reach = (
-        "New conversations get the previous version again"
-        if conversation_words.has_conversations_on_new(rollout)
-        else "Everyone is on the previous version again"
-    )
-    if driven_words.list_failed(rollout):
-        reach = "Rampart itself serves the previous version again"
-    first = f"Rolled back: {wording.format_subject(rollout)}. {reach}; {took}."
-    if failed := driven_words.list_failed(rollout):
-        left = f"NOT BACK: {wording.join_limited(failed)}. Set it back there by hand."
+    whom = "New conversations" if conversation_words.has_conversations_on_new(rollout) else "Everyone"
+    is_on = "get" if whom == "New conversations" else "is on"
+    failed = driven_words.list_failed(rollout)
+    if flip is None and not failed:
+        old, are = wording.escape(event.version, 40), "are" if whom == "New conversations" else "is"
+        confirmed = "this is NOT CONFIRMED yet" if rollout.flip_doubted else "confirmation follows in a moment"
+        reach = f"{whom} {are} being switched back to {old}; {confirmed}."
     else:
-        left = "The code is not reverted yet." if is_code_pending(rollout) else "No action needed now."
+        reach = f"{whom} {is_on} the previous version again"
+        if failed:
+            reach = "Rampart itself serves the previous version again"
+        took = f"it took {wording.format_duration(flip.seconds)}" if flip else "this is being confirmed"
+        reach = f"{reach}; {took}."
+    if failed:
+        left = f"NOT BACK: {wording.join_limited(failed)}. Set it back there by hand."
+    elif is_code_pending(rollout):
+        left = "The code is not reverted yet."
+    else:
+        left = "No action needed now." if flip is not None else "" if rollout.flip_doubted else "Nothing for you to do."
     return blocks.build_message(
-        f"{first} {left}",
+        f"Rolled back: {wording.format_subject(rollout)}. {reach} {left}".rstrip(),
         blocks.lines_section(
             [f"*{label}*  {text}" for label, text in _list_facts(rollout, event, at, flip, zone) if text]
         ),
@@ -46,7 +52,8 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
         blocks.lines_section(blind_spot_words.list_accepted_risks(rollout)),
         blocks.context(
             f"Ask {_format_owner_mention(rollout)} (owner)"
-            f"{_format_notified_channels(rollout)}{LIMITS_LOCKED if event.findings else ''}"
+            f"{_format_notified_channels(rollout, is_confirmed=flip is not None)}"
+            f"{LIMITS_LOCKED if event.findings else ''}"
         ),
     )
 
@@ -64,15 +71,15 @@ def _list_facts(
     rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirmed | None, zone: str
 ) -> list[tuple[str, str]]:
     return [
-        ("What fired", _describe_cause(rollout, event, zone)),
+        ("Limit broken" if event.findings else "Who", _describe_cause(rollout, event, zone)),
         ("Why", _describe_reason(rollout, event)),
         ("Where", _describe_segment(rollout, event.findings[0]) if event.findings else ""),
         ("When", _describe_timing(rollout, event, at, zone)),
         ("How fast", _describe_durations(event, flip)),
-        ("What flipped", _describe_flip(rollout, event)),
+        ("Switched back", _describe_flip(rollout, event)),
         ("Driven", " · ".join(driven_words.list_way_back(rollout))),
         ("Conversations", conversation_words.describe_now(rollout, zone)),
-        ("Who was hit", _describe_affected(rollout, event)),
+        ("Who was affected", _describe_affected(rollout, event)),
         ("Code", describe_code(rollout)),
         ("Old version", warn_if_retired(rollout, event, at, zone)),
     ]
@@ -181,14 +188,12 @@ def _describe_durations(event: RolledBack, flip: FlipConfirmed | None) -> str:
     parts = []
     if event.verdict_seconds is not None:
         parts.append(f"verdict after {wording.format_duration(event.verdict_seconds)} of this stage")
-    if event.judged_seconds is not None:
-        parts.append(f"the look took {wording.format_duration(event.judged_seconds)}")
     if flip is None:
         parts.append("switch being confirmed")
     else:
         observed_on = wording.pluralize(flip.processes, "process", "processes")
         parts.append(
-            f"switched after {wording.format_duration(flip.seconds)}, observed on "
+            f"switched after {wording.format_duration(flip.seconds)}, confirmed on "
             f"{observed_on}{format_silent_processes(flip)}"
         )
     return " · ".join(parts)
@@ -267,11 +272,11 @@ def _format_owner_mention(rollout: Rollout) -> str:
     return wording.format_actor(rollout.plan.owner, rollout.plan.owner_handle)
 
 
-def _format_notified_channels(rollout: Rollout) -> str:
+def _format_notified_channels(rollout: Rollout, *, is_confirmed: bool) -> str:
     channels = [
         wording.escape(n.channel, 60) for n in rollout.plan.stakeholder_notices if rollout.notice_posted_at(n.key)
     ]
-    return f" · told: {', '.join(channels)}" if channels else ""
+    return f" · {'told' if is_confirmed else 'telling'}: {', '.join(channels)}" if channels else ""
 
 
 def render_unconfirmed(rollout: Rollout, event: FlipUnconfirmed, decided_at: datetime | None, zone: str) -> Message:

@@ -14,11 +14,11 @@ from core.rollout.workspace.subscriptions import Subscriber, Topic
 MAX_OPEN = 5
 
 
-def describe_reason(rollout: Rollout, announcement: Announcement) -> str:
-    """Why somebody got a direct message, and how to stop them."""
+def describe_reason(rollout: Rollout, announcement: Announcement, feature: str) -> str:
+    """Why somebody got a direct message, and how to stop them; `feature` is its title as it stands in a sentence."""
     surface = wording.escape(rollout.plan.surface, 60)
     return (
-        f"You get this because you follow {surface} as {wording.escape(announcement.audience, 20)}. "
+        f"You get this because you follow the {feature} (as {wording.escape(announcement.audience, 20)}). "
         f"Stop: `/rollout unsubscribe {surface}`"
     )
 
@@ -27,8 +27,8 @@ def render_subscribed(
     surface: Surface, audience: str, open_rollouts: Sequence[Rollout], zone: str, *, is_new: bool
 ) -> Message:
     """That somebody follows an AI feature now, and what is planned or under way on it."""
-    title = wording.escape(surface.title or surface.name, 80)
-    first = f"You {'now follow' if is_new else 'already follow'} {title} as {audience}."
+    title = wording.title_in_sentence(surface.title or surface.name)
+    first = f"You {'now follow' if is_new else 'already follow'} the {title} (as {audience})."
     what = (
         "You get a direct message before something changes, when it starts, when watching is over, and at once if it "
         "is switched back."
@@ -52,8 +52,8 @@ def render_unsubscribed(ended: Sequence[Topic], left: Sequence[Topic]) -> Messag
 
 
 def format_topics(topics: Sequence[Topic]) -> str:
-    """AI features with their audiences: `support-assistant as support, search as marketing`."""
-    return wording.join_limited([f"{wording.escape(t.surface, 60)} as {t.audience}" for t in topics], 10)
+    """AI features with their audiences: `support-assistant (as support), search (as marketing)`."""
+    return wording.join_limited([f"{wording.escape(t.surface, 60)} (as {t.audience})" for t in topics], 10)
 
 
 def describe_quiet_hours(person: Subscriber) -> str:

@@ -17,7 +17,7 @@ def render(digest: Digest, zone: str) -> Message:
         f" so far (until {wording.format_local_time(digest.until, zone)})" if digest.until < digest.week.ends else ""
     )
     return blocks.build_message(
-        f"Week {digest.week.id}{so_far}: {digest_words.summarize(digest)}",
+        f"Week of {digest_words.format_days(digest.week)}{so_far}: {digest_words.summarize(digest)}",
         blocks.lines_section(
             [
                 f"*Speed*  {digest_words.describe_speed(digest)}",
@@ -36,7 +36,7 @@ def render(digest: Digest, zone: str) -> Message:
 
 def render_line(digest: Digest) -> Message:
     """The week in one line, without jargon."""
-    parts = [f"AI changes in week {digest.week.id}: {digest_words.summarize(digest)}"]
+    parts = [f"AI changes in the week of {digest_words.format_days(digest.week)}: {digest_words.summarize(digest)}"]
     protected = digest.find("people_protected")
     if protected.value:
         parts.append(f"{digest_words.format_number(protected).capitalize()} people were protected (computed).")

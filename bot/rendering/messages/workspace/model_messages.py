@@ -36,7 +36,7 @@ def render_retirement(world: World, surface: Surface, event: RetirementTold, tod
     to = f" to {wording.escape(event.replacement, 100)}" if event.replacement else ""
     verb = "is switched off" if left > 0 else "has been switched off"
     return blocks.build_message(
-        f"Model retirement: {model} {verb} {time}. {_format_name(surface)} calls it.",
+        f"Model retirement: {model} {verb} {time}.",
         blocks.lines_section(
             [
                 f"AI features that call it: {wording.join_limited(users, MAX_USERS)}.",

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from bot.rendering import wording
 from bot.rendering.numbers import measure_rows
+from bot.rendering.sentences import headline
 from core.judging.model.verdict import BlindSpot
 from core.rollout.state.events import EvidenceRecorded
 from core.rollout.state.model import Rollout, SkippedWait
@@ -13,12 +14,17 @@ MAX_NAMED = 4
 """This many blind spots are named; the rest is only counted."""
 
 
-def describe_blind_spot(spot: BlindSpot) -> str:
-    """The harm that could be missed, escaped: `a drop of 4 pp in answers that pass`."""
+def describe_blind_spot(spot: BlindSpot, *, is_due: bool = True) -> str:
+    """The harm that could be missed, escaped: `a drop of 4 pp in answers that pass`.
+
+    `is_due`: readings should have arrived by now, so that it is asked whether there are any.
+    """
     name = measure_rows.title_in_sentence(spot.metric, spot.title)
     if spot.unread:
         of = " on the current version" if spot.arm == "control" else ""
-        return f"{name} (no reading has ever arrived{of}: is it reported?)"
+        return (
+            f"{name} (no reading has ever arrived{of}: is it reported?)" if is_due else f"{name} (no readings yet{of})"
+        )
     size = wording.format_magnitude(spot.missed, spot.unit, relative=spot.relative)
     if spot.absolute:
         return f"{name} at {size}"
@@ -26,9 +32,9 @@ def describe_blind_spot(spot: BlindSpot) -> str:
     return f"{word} of {size} in {name}"
 
 
-def join_blind_spots(spots: Sequence[BlindSpot]) -> str:
+def join_blind_spots(spots: Sequence[BlindSpot], *, is_due: bool = True) -> str:
     """Several blind spots in one phrase."""
-    return wording.join_limited([describe_blind_spot(spot) for spot in spots], MAX_NAMED)
+    return wording.join_limited([describe_blind_spot(spot, is_due=is_due) for spot in spots], MAX_NAMED)
 
 
 def format_current_blind_spots(rollout: Rollout) -> str:
@@ -36,7 +42,7 @@ def format_current_blind_spots(rollout: Rollout) -> str:
     evidence, since, at = rollout.evidence, rollout.stage_since, rollout.evidence_at
     if not rollout.is_under_way or evidence is None or since is None or at is None or at < since:
         return ""
-    return format_blind_spots(select_open(rollout, evidence))
+    return format_blind_spots(select_open(rollout, evidence), is_due=headline.is_hold_over(rollout, at))
 
 
 def select_open(rollout: Rollout, evidence: EvidenceRecorded) -> list[BlindSpot]:
@@ -44,11 +50,11 @@ def select_open(rollout: Rollout, evidence: EvidenceRecorded) -> list[BlindSpot]
     return [spot for spot in evidence.blind or () if spot.key not in rollout.accepted_limit_keys]
 
 
-def format_blind_spots(spots: Sequence[BlindSpot]) -> str:
+def format_blind_spots(spots: Sequence[BlindSpot], *, is_due: bool = True) -> str:
     """`Could still have been missed: a drop of 4 pp in answers that pass. About 9 h more at this pace.`"""
     if not spots:
         return ""
-    return f"Could still have been missed: {join_blind_spots(spots)}.{_format_wait(spots)}"
+    return f"Could still have been missed: {join_blind_spots(spots, is_due=is_due)}.{_format_wait(spots)}"
 
 
 def format_remedies(rollout: Rollout) -> str:

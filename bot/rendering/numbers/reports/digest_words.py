@@ -6,6 +6,7 @@ from bot.rendering import wording
 from bot.rendering.markup import Markup
 from bot.rendering.numbers.reports import review_words
 from core.digests.digest import Digest, DigestNumber, ModelShutdown, NumberUnit, OwedReview, Retirement
+from core.digests.week import Week
 
 _DAY = timedelta(days=1)
 
@@ -43,13 +44,29 @@ def describe_speed(digest: Digest) -> str:
     return " · ".join(parts)
 
 
+def format_days(week: Week) -> str:
+    """The first and the last day of a week: `23 to 29 November`, `30 November to 6 December`."""
+    first, last = week.monday, week.monday + timedelta(days=6)
+    month = "" if first.month == last.month else f" {first:%B}"
+    return f"{first.day}{month} to {last.day} {last:%B}"
+
+
+def _describe_who(digest: Digest) -> str:
+    """Who took back what was rolled back: `automatically`, `by a person`, `2 automatically and 1 by a person`."""
+    automatic = round(digest.find("rolled_back_automatically").value or 0)
+    by_hand = len(digest.rolled_back) - automatic
+    if not by_hand:
+        return "automatically"
+    people = "by a person" if by_hand == 1 else "by people"
+    return f"{automatic} automatically and {by_hand} {people}" if automatic else people
+
+
 def describe_safety(digest: Digest) -> str:
     """Rollbacks: how many by the engine, how soon noticed, how soon back, who had it, and who was spared it."""
     if not digest.rolled_back:
         return "nothing was rolled back"
-    automatic = format_number(digest.find("rolled_back_automatically"))
     parts = [
-        f"{len(digest.rolled_back)} rolled back, {automatic} automatically",
+        f"{len(digest.rolled_back)} rolled back, {_describe_who(digest)}",
         f"noticed after {format_number(digest.find('time_to_detect'))}",
         f"back in {format_number(digest.find('time_to_go_back'))}",
         f"restored after {format_number(digest.find('time_to_restore'))}",
