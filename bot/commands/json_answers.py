@@ -44,7 +44,7 @@ def answer_as_json(parsed: ParsedCommand, context: CommandContext) -> dict[str, 
         surface = world.surfaces[plan_queries.find_surface(world, parsed.rollout)]
         return baseline.baseline_to_json(surface, rollout_form.suggest_limits(surface, world.policy))
     if parsed.verb == "versions":
-        versions = version_queries.load_versions(service, version_queries.find_surface(parsed, world))
+        versions = version_queries.load_versions(service, version_queries.find_surface_of_versions(parsed, world))
         return versions_to_json(versions.surface, versions.records)
     if parsed.verb == "list":
         chosen = queries.select_rollouts(parsed, context)

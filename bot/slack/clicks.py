@@ -8,7 +8,6 @@ from bot.commands.verbs import VerbArguments, build_command
 from bot.rendering.blocks import buttons
 from core.rollout import commands as c
 from core.rollout.decisions.reviewing import QUESTIONS
-from core.rollout.refusal import NotFound
 from core.rollout.state.model import Rollout, RolloutState
 
 VERBS_BY_ACTION: Mapping[str, str] = {
@@ -85,7 +84,4 @@ def check_review_allowed(button_value: str, asked: CommandContext) -> None:
 def find_rollout(button_value: str, asked: CommandContext) -> Rollout:
     """The rollout that a button belongs to; raises NotFound."""
     name, _ = buttons.decode_value(button_value)
-    found = asked.service.load_world().find_rollout(name)
-    if found is None:
-        raise NotFound(f"There is no {name}.", hint="See /rollout list.")
-    return found
+    return asked.service.load_world().require_rollout(name)

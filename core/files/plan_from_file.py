@@ -12,7 +12,7 @@ from core.files.syntax.problems import FieldPath, FileProblem, UnreadableFile, r
 from core.files.syntax.times import format_moment
 from core.metrics.catalogue import Metric
 from core.rollout.plans.plan import Plan
-from core.rollout.refusal import NotFound, Refused
+from core.rollout.refusal import Refused
 from core.rollout.serving import holdout
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.surface import Surface
@@ -121,13 +121,7 @@ def _build_or_reuse_plan(
     resolve_tester: ResolveHandle,
 ) -> tuple[Plan, tuple[FileProblem, ...]]:
     """The existing rollout's plan if the file still describes it; otherwise a new plan, checked, and its warnings."""
-    surface = world.surfaces.get(file.surface)
-    if surface is None:
-        known = ", ".join(world.surfaces) or "none yet"
-        raise NotFound(
-            f"There is no AI feature called {file.surface}. Known: {known}.",
-            hint="Apply its surface file first: rollout apply surface.yaml.",
-        )
+    surface = world.require_surface(file.surface)
     known_as = _unless_abandoned(world.find_named(file.rollout))
     if known_as is not None:
         # What has started is judged by what was agreed, whatever the definitions say since.

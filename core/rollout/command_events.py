@@ -14,7 +14,7 @@ from core.rollout.context import Actor, Context
 from core.rollout.decisions.decider import decide
 from core.rollout.models import model_reports
 from core.rollout.plans.plan import content_hash
-from core.rollout.refusal import NotFound, Refused
+from core.rollout.refusal import Refused
 from core.rollout.state import events as e
 from core.rollout.state.events import NewEvent
 from core.rollout.state.model import Rollout, RolloutState
@@ -54,7 +54,7 @@ def _decide_rollout_events(
             )
         surface = command.plan.surface
     else:
-        found = _require_rollout(world, rollout)
+        found = world.require_rollout(rollout)
         surface = found.plan.surface
     context = _build_context(world, command, surface, found, by, at)
     return [
@@ -73,24 +73,11 @@ def find_version_authors(world: World, rollout: Rollout | None) -> tuple[str, ..
     return (*lately, *world.surfaces[rollout.plan.surface].authors.get(content_hash(rollout.to_content), ()))
 
 
-def _require_rollout(world: World, rollout: str) -> Rollout:
-    found = world.find_rollout(rollout)
-    if found is None:
-        running = ", ".join(f"{r.id} {r.plan.name}" for r in world.open_rollouts) or "none"
-        raise NotFound(f"There is no {rollout}. Open now: {running}.", hint="See /rollout list.")
-    return found
-
-
 def _build_context(
     world: World, command: c.Command, surface: str, rollout: Rollout | None, by: Actor, at: datetime
 ) -> Context:
     """Everything that a decision may depend on besides the rollout. NotFound for an unknown surface."""
-    found = world.surfaces.get(surface)
-    if found is None:
-        raise NotFound(
-            f"There is no AI feature called {surface}.",
-            hint="Apply its surface file first: rollout apply surface.yaml.",
-        )
+    found = world.require_surface(surface)
     context = replace(
         build_start_context(world, found, rollout, by, at),
         new_id=world.next_id,

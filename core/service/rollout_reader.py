@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from core.rollout.refusal import NotFound
 from core.rollout.serving import assignment_history
 from core.rollout.state import events as e
 from core.rollout.state.history import HistoryEntry
 from core.rollout.state.model import Rollout, RolloutState
+from core.rollout.state.surface import build_unknown_surface
 from core.rollout.state.world import World
 from core.store.database.connections import Database
 from core.store.log import event_log
@@ -37,7 +37,7 @@ class RolloutReader:
         with self.database.reading() as connection:
             recorded = event_log.read_stream(connection, e.rollout_stream(rollout))
         if not recorded:
-            raise NotFound(f"There is no {rollout}.", hint="See /rollout list.")
+            raise self.load_world().build_unknown_rollout(rollout)
         return recorded
 
     def load_assignment_events(self, surface: str, since: datetime, until: datetime) -> tuple[StoredEvent, ...]:
@@ -63,8 +63,7 @@ class RolloutReader:
         with self.database.reading() as connection:
             recorded = event_log.read_stream(connection, e.surface_stream(surface))
         if not recorded:
-            known = ", ".join(self.load_world().surfaces) or "none yet"
-            raise NotFound(f"There is no AI feature called {surface[:80]}. Known: {known}.")
+            raise build_unknown_surface(surface, self.load_world().surfaces)
         return recorded
 
     def load_entries(self, rollout: str, *, types: Sequence[str] = ()) -> tuple[HistoryEntry, ...]:

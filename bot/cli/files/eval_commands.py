@@ -59,10 +59,11 @@ def import_results(
     with session.open_service() as service:
         world = service.load_world()
         try:
-            found = world.find_rollout(rollout.upper()) if rollout else find_waiting_rollout(world.open_rollouts, suite)
-            if found is None:
-                print(f"There is no {rollout}.", file=sys.stderr)
-                raise SystemExit(1)
+            found = (
+                world.require_rollout(rollout.upper(), hint="See rollout list.")
+                if rollout
+                else find_waiting_rollout(world.open_rollouts, suite)
+            )
             choices = ReadingChoices(dimensions=found.plan.segments, scorer=scorer, pass_at=pass_at, encoding=encoding)
             run = _read_files(file, baseline, choices)
             command = build_eval_command(found, suite, run)

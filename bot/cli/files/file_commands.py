@@ -293,11 +293,11 @@ def export(
 
     with session.open_service() as service:
         world = service.load_world()
-        found = world.find_rollout(rollout.upper())
-        name = investigation_queries.choose_next_name(world, found.plan.name) if found is not None else ""
-    if found is None:
-        print(f"There is no {rollout}.", file=sys.stderr)
-        raise SystemExit(1)
+        try:
+            found = world.require_rollout(rollout.upper(), hint="See rollout list.")
+        except Refused as refused:
+            session.exit_refused(refused)
+        name = investigation_queries.choose_next_name(world, found.plan.name)
     if again:
         print(write_file.export_next_attempt(found.plan, name, world.surfaces[found.plan.surface].live), end="")
         return

@@ -6,8 +6,6 @@ from bot.rendering.documents import evidence_bundle
 from core.files import write_file
 from core.report_sources import investigation_sources
 from core.rollout import permission
-from core.rollout.refusal import NotFound
-from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
 
 
@@ -15,7 +13,7 @@ def load_bundle(context: CommandContext, rollout_id: str) -> tuple[str, bytes]:
     """(file name, ZIP file) of a rollback's evidence; `Refused` if there is nothing to investigate."""
     request.require_member(context)
     world = context.service.load_world()
-    found = investigation_sources.load_investigation(context.service, _find_rollout(world, rollout_id))
+    found = investigation_sources.load_investigation(context.service, world.require_rollout(rollout_id))
     return evidence_bundle.name_bundle(found), evidence_bundle.build_bundle(found, world.policy.timezone)
 
 
@@ -23,7 +21,7 @@ def write_next_attempt(context: CommandContext, rollout_id: str) -> tuple[str, s
     """(file name, YAML) of a new rollout with the same plan; `Refused` for those who may not read its prompt."""
     request.require_member(context)
     world = context.service.load_world()
-    rollout = _find_rollout(world, rollout_id)
+    rollout = world.require_rollout(rollout_id)
     permission.check_may_read_prompts(world.policy, context.by, [rollout])
     name = choose_next_name(world, rollout.plan.name)
     live = world.surfaces[rollout.plan.surface].live
@@ -35,10 +33,3 @@ def choose_next_name(world: World, name: str) -> str:
     base, _, number = name.rpartition("-")
     base, start = (base, int(number) + 1) if base and number.isdecimal() else (name, 2)
     return next(f"{base}-{i}" for i in range(start, start + 10_000) if world.find_named(f"{base}-{i}") is None)
-
-
-def _find_rollout(world: World, rollout_id: str) -> Rollout:
-    rollout = world.find_rollout(rollout_id)
-    if rollout is None:
-        raise NotFound(f"There is no {rollout_id[:80]}.", hint="See /rollout list.")
-    return rollout

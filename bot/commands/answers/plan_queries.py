@@ -28,6 +28,7 @@ from core.rollout.refusal import NotFound
 from core.rollout.state.events import ConcernRaised, Planned
 from core.rollout.state.history import HistoryEntry
 from core.rollout.state.model import Rollout
+from core.rollout.state.surface import build_unknown_surface
 from core.rollout.state.world import World
 from core.service.service import RolloutService
 
@@ -76,9 +77,7 @@ def load_decision_facts(
 def build_plan_details(context: CommandContext, rollout_id: str, members: ListMembers) -> Message:
     """What somebody has to know who decides on a rollout; NotFound if there is none with this id."""
     world = context.service.load_world()
-    rollout = world.find_rollout(rollout_id)
-    if rollout is None:
-        raise NotFound(f"There is no {rollout_id[:80]}.", hint="See /rollout list.")
+    rollout = world.require_rollout(rollout_id)
     entries = context.service.load_entries(rollout.id)
     facts = load_decision_facts(context.service, rollout, entries, context.at, members)
     return approval.render_details(rollout, facts, world.policy.timezone)
@@ -93,7 +92,7 @@ def find_surface(world: World, name: str) -> str:
     wanted = name.lower()
     found = next((s.name for s in world.surfaces.values() if wanted in (s.name.lower(), s.title.lower())), None)
     if found is None:
-        raise NotFound(f"There is no AI feature called {name}. Known: {', '.join(world.surfaces)}.")
+        raise build_unknown_surface(name, world.surfaces)
     return found
 
 

@@ -14,7 +14,7 @@ from core.rollout import permission
 from core.rollout.plans.plan import Plan
 from core.rollout.refusal import NotFound, Refused
 from core.rollout.state.model import Rollout
-from core.rollout.state.surface import Surface, SurfaceEvent
+from core.rollout.state.surface import Surface, SurfaceEvent, build_unknown_surface
 from core.rollout.state.world import World
 from core.service.service import RolloutService
 from core.versions.content_difference import compare_contents
@@ -110,13 +110,12 @@ def build_plan_pair(plan: Plan, surface: Surface) -> VersionPair:
 def find_pair_to_read(surface: str, before: str, after: str, context: CommandContext) -> VersionPair:
     """Two versions whose prompts are to be read; `Refused` unless the person may read them."""
     world = context.service.load_world()
-    if surface not in world.surfaces:
-        raise NotFound(f"There is no AI feature called {surface[:80]}.", hint="See /rollout versions.")
+    found = world.require_surface(surface, hint="See /rollout versions.")
     of_versions = [
         r for r in world.rollouts.values() if r.plan.surface == surface and r.plan.to_version in {before, after}
     ]
     permission.check_may_read_prompts(world.policy, context.by, of_versions)
-    return build_pair(world.surfaces[surface], before, after)
+    return build_pair(found, before, after)
 
 
 def page_of_pair(pair: VersionPair) -> str:
@@ -127,12 +126,12 @@ def page_of_pair(pair: VersionPair) -> str:
 def _answer_versions(parsed: ParsedCommand, context: CommandContext) -> Message:
     request.require_member(context)
     world = context.service.load_world()
-    versions = load_versions(context.service, find_surface(parsed, world))
+    versions = load_versions(context.service, find_surface_of_versions(parsed, world))
     rollouts = {name: world.find_rollout(r.rollouts[-1]) for name, r in versions.records.items() if r.rollouts}
     return version_answers.render_versions(versions.surface, versions.records, rollouts, world.policy.timezone)
 
 
-def find_surface(parsed: ParsedCommand, world: World) -> str:
+def find_surface_of_versions(parsed: ParsedCommand, world: World) -> str:
     """The surface that `versions` is about: the one named, or the only one there is.
 
     A rollout stands for its surface.
@@ -150,8 +149,7 @@ def find_surface(parsed: ParsedCommand, world: World) -> str:
     rollout = resolve.find_exact(name, world)
     if rollout is not None:
         return rollout.plan.surface
-    known = ", ".join(world.surfaces) or "none yet"
-    raise NotFound(f"There is no AI feature called {name[:80]}. Known: {known}.")
+    raise build_unknown_surface(name, world.surfaces)
 
 
 def _answer_diff(parsed: ParsedCommand, context: CommandContext) -> Message:

@@ -8,7 +8,6 @@ from fastapi import Header
 
 from bot.http.middleware.auth import Caller
 from core.rollout import commands as c
-from core.rollout.refusal import NotFound
 from core.rollout.serving import strata
 from core.rollout.state.model import Rollout
 from core.service.service import CommandOutcome, CommandRequest, RolloutService
@@ -25,14 +24,8 @@ IdempotencyKey = Annotated[
 
 
 def find_rollout(service: RolloutService, rollout_id: str) -> Rollout:
-    """The rollout of this id or name; raises NotFound."""
-    world = service.load_world()
-    found = world.find_rollout(rollout_id)
-    if found is None:
-        known = ", ".join(f"{r.id} {r.plan.name}" for r in world.open_rollouts) or "none"
-        named = rollout_id[:80] or "(no id given)"
-        raise NotFound(f"There is no rollout {named}. Open now: {known}.", hint="See GET /api/v1/rollouts.")
-    return found
+    """The rollout with this id; raises NotFound."""
+    return service.load_world().require_rollout(rollout_id, hint="See GET /api/v1/rollouts.")
 
 
 def build_command_id(caller: Caller, key: str, route: str) -> str:

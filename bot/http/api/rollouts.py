@@ -118,9 +118,7 @@ def build_router(
         """What is normal for the surface's live version, as a review kept it, and the limits that it suggests."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         world = service.load_world()
-        known = world.surfaces.get(surface)
-        if known is None:
-            raise NotFound(f"There is no AI feature called {surface[:80]}.", hint="See GET /api/v1/rollouts.")
+        known = world.require_surface(surface, hint="See GET /api/v1/rollouts.")
         return JSONResponse(baseline_to_json(known, suggest_limits(known, world.policy)))
 
     @api.get("/rollouts/{rollout_id}/customers", tags=["rollouts"], responses=rollout_responses.CUSTOMERS)

@@ -12,7 +12,6 @@ from bot.rendering.messages.alerts import investigation
 from bot.rendering.numbers.latest_numbers import LatestNumbers
 from core.report_sources import investigation_sources
 from core.reviews.investigation import Investigation
-from core.rollout.refusal import NotFound
 from core.service.service import RolloutService
 
 
@@ -21,9 +20,7 @@ def add_to(pages: APIRouter, service: RolloutService, auth: TokenAuth, render_pa
 
     def load_found(request: Request, rollout_id: str) -> Investigation:
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
-        rollout = service.load_world().find_rollout(rollout_id)
-        if rollout is None:
-            raise NotFound(f"There is no rollout {rollout_id[:80]}.", hint="See the overview at /.")
+        rollout = service.load_world().require_rollout(rollout_id, hint="See the overview at /.")
         return investigation_sources.load_investigation(service, rollout)
 
     @pages.get("/r/{rollout_id}/investigation")

@@ -13,7 +13,6 @@ from bot.rendering.numbers import measure_rows
 from bot.rendering.numbers.reports import review_words
 from core.report_sources import review_sources
 from core.reviews.draft import ReviewDraft
-from core.rollout.refusal import NotFound
 from core.service.service import RolloutService
 
 
@@ -28,9 +27,7 @@ def add_to(pages: APIRouter, service: RolloutService, auth: TokenAuth, render_pa
 
     def load_draft(request: Request, rollout_id: str) -> ReviewDraft:
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
-        rollout = service.load_world().find_rollout(rollout_id)
-        if rollout is None:
-            raise NotFound(f"There is no rollout {rollout_id[:80]}.", hint="See the overview at /.")
+        rollout = service.load_world().require_rollout(rollout_id, hint="See the overview at /.")
         return review_sources.load_draft(service, rollout)
 
     @pages.get("/r/{rollout_id}/review")

@@ -105,9 +105,7 @@ def build_router(
     @pages.get("/r/{rollout_id}")
     def show_rollout(request: Request, rollout_id: str) -> Response:
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
-        rollout = service.load_world().find_rollout(rollout_id)
-        if rollout is None:
-            raise NotFound(f"There is no rollout {rollout_id[:80]}.", hint="See the overview at /.")
+        rollout = service.load_world().require_rollout(rollout_id, hint="See the overview at /.")
         entries, zone = service.load_entries(rollout.id), service.cached_world().policy.timezone
         judgement = look_reports.load_newest_judgement(service, rollout) if rollout.is_under_way else None
         return render_page(
@@ -141,9 +139,7 @@ def build_router(
         """Every entry of the history as a file."""
         auth.authorize_person(request.headers.raw, TokenRole.OPERATOR)
         world = service.load_world()
-        rollout = world.find_rollout(rollout_id)
-        if rollout is None:
-            raise NotFound(f"There is no rollout {rollout_id[:80]}.", hint="See the overview at /.")
+        rollout = world.require_rollout(rollout_id, hint="See the overview at /.")
         headers = {**HEADERS, "Content-Disposition": f'attachment; filename="history-{rollout.id}.{form}"'}
         if form == "csv":
             text = history_file.format_csv(service.load_entries(rollout.id), world.policy.timezone)

@@ -1,6 +1,6 @@
 """A surface (an AI feature): what is live on it, every version it has had, and which rollout is changing it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, TypeAlias, assert_never
@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeAlias, assert_never
 from core.metrics.catalogue import Metric
 from core.rollout.plans.baseline import SurfaceBaseline
 from core.rollout.plans.plan import Content, NoticePlan, Tester, content_hash
+from core.rollout.refusal import NotFound
 from core.rollout.state.sources import SourceTerms
 from core.shadow_eval.anchors import JudgeAnchor
 from core.shadow_eval.rubric import JudgingCriterion
@@ -289,3 +290,20 @@ def next_version(surface: Surface) -> str:
     """The next free name, one above the highest number used: `v43` after `v42`; `v1` if no name has a number."""
     numbers = [int(v[1:]) for v in surface.versions if v[:1] == "v" and v[1:].isdigit()]
     return f"v{max(numbers, default=0) + 1}"
+
+
+APPLY_FIRST = "Apply its surface file first: rollout apply surface.yaml."
+
+
+def require_surface(name: str, surfaces: Mapping[str, Surface], hint: str = APPLY_FIRST) -> Surface:
+    """The surface with this name. NotFound if there is none; `hint` says what to do then."""
+    found = surfaces.get(name)
+    if found is None:
+        raise build_unknown_surface(name, surfaces, hint)
+    return found
+
+
+def build_unknown_surface(name: str, surfaces: Iterable[str], hint: str = APPLY_FIRST) -> NotFound:
+    """The error that says that there is no AI feature with this name, and which there are."""
+    known = ", ".join(surfaces) or "none yet"
+    return NotFound(f"There is no AI feature called {name[:80]}. Known: {known}.", hint=hint)

@@ -7,14 +7,16 @@ from typing import Protocol
 
 from core.metrics.own_metrics import OwnMetrics
 from core.rollout.plans.policy import DEFAULT_POLICY, Policy
+from core.rollout.refusal import NotFound
 from core.rollout.state import surface as surfaces
 from core.rollout.state.events import Event, Planned, PolicyApplied, WordsErased, WorldCheckpointed
 from core.rollout.state.evolve import evolve
 from core.rollout.state.model import TERMINAL_STATES, Rollout
-from core.rollout.state.surface import Surface, SurfaceEvent
+from core.rollout.state.surface import APPLY_FIRST, Surface, SurfaceEvent
 from core.rollout.workspace import freezes, subscriptions
 from core.rollout.workspace.subscriptions import Subscribers, SubscriptionEvent
 
+SEE_LIST = "See /rollout list."
 ENDED_KEPT_FOR = timedelta(days=7)
 """How long an ended rollout stays in memory."""
 ENDED_KEPT_PER_SURFACE = 8
@@ -62,6 +64,22 @@ class World:
         if found is None:
             raise KeyError(rollout_id)
         return found
+
+    def require_rollout(self, rollout_id: str, hint: str = SEE_LIST) -> Rollout:
+        """The rollout with this id. NotFound if there is none; `hint` says what to do then."""
+        found = self.find_rollout(rollout_id)
+        if found is None:
+            raise self.build_unknown_rollout(rollout_id, hint)
+        return found
+
+    def build_unknown_rollout(self, rollout_id: str, hint: str = SEE_LIST) -> NotFound:
+        """The error that says that there is no rollout with this id, and which are open."""
+        running = ", ".join(f"{r.id} {r.plan.name}" for r in self.open_rollouts) or "none"
+        return NotFound(f"There is no {rollout_id[:80] or 'rollout without an id'}. Open now: {running}.", hint=hint)
+
+    def require_surface(self, name: str, hint: str = APPLY_FIRST) -> Surface:
+        """The surface with this name. NotFound if there is none; `hint` says what to do then."""
+        return surfaces.require_surface(name, self.surfaces, hint)
 
     def find_named(self, name: str) -> Rollout | None:
         """The newest rollout with this name; None if there is none."""

@@ -7,8 +7,8 @@ from typing import ClassVar, TypeAlias, assert_never
 
 from core.rollout import commands as c
 from core.rollout.plans.policy import Freeze, Policy
-from core.rollout.refusal import NotFound, Refused
-from core.rollout.state.surface import Surface
+from core.rollout.refusal import Refused
+from core.rollout.state.surface import Surface, require_surface
 
 LONGEST_FREEZE = timedelta(days=90)
 EVERYWHERE = ""
@@ -76,8 +76,8 @@ def decide(
     freezes: Freezes, command: c.FreezeCommand, by: str, at: datetime, surfaces: Mapping[str, Surface], policy: Policy
 ) -> list[FreezeEvent]:
     """The events that follow from `command`; none if that is already so."""
-    if command.surface and command.surface not in surfaces:
-        raise NotFound(f"There is no AI feature called {command.surface}. Known: {', '.join(surfaces) or 'none yet'}.")
+    if command.surface:
+        require_surface(command.surface, surfaces)
     match command:
         case c.FreezeChanges():
             return _freeze(freezes, command, by, at)

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 from core.rollout import commands as c
 from core.rollout.context import Actor, slack_user_in
 from core.rollout.plans.policy import QuietHours, resolve_wall_time
-from core.rollout.refusal import NotFound, Refused
-from core.rollout.state.surface import Surface
+from core.rollout.refusal import Refused
+from core.rollout.state.surface import Surface, require_surface
 
 AUDIENCES = ("support", "marketing", "engineering", "downstream")
 
@@ -139,13 +139,13 @@ def decide(
         )
     match command:
         case c.Subscribe():
-            _require_surface(command.surface, surfaces)
+            require_surface(command.surface, surfaces)
             _require_audience(command.audience)
             return _add_topics(person, [Topic(command.surface, command.audience)], by)
         case c.Unsubscribe():
             gone = [t for t in person.topics if _matches(t, command)]
             if not gone and command.surface:
-                _require_surface(command.surface, surfaces)
+                require_surface(command.surface, surfaces)
             return [Unsubscribed(by=by.id, surface=t.surface, audience=t.audience) for t in gone]
         case c.ChangeNotifications():
             return _change_notifications(person, command, by, surfaces)
@@ -160,7 +160,7 @@ def _change_notifications(
         raise Refused("Quiet hours need both a beginning and an end.", hint="Leave both empty to have none.")
     wanted = [Topic(surface, audience) for surface, audience in command.topics]
     for topic in wanted:
-        _require_surface(topic.surface, surfaces)
+        require_surface(topic.surface, surfaces)
         _require_audience(topic.audience)
     if command.role:
         _require_audience(command.role)
@@ -189,11 +189,6 @@ def _matches(topic: Topic, command: c.Unsubscribe) -> bool:
     return (not command.surface or topic.surface == command.surface) and (
         not command.audience or topic.audience == command.audience
     )
-
-
-def _require_surface(name: str, surfaces: Mapping[str, Surface]) -> None:
-    if name not in surfaces:
-        raise NotFound(f"There is no AI feature called {name}. Known: {', '.join(surfaces) or 'none yet'}.")
 
 
 def _require_audience(audience: str) -> None:
