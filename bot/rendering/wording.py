@@ -152,11 +152,17 @@ def format_difference(number: float | None, unit: str, *, relative: bool) -> str
     if number is None:
         return "–"
     if relative:
-        return f"{number * 100:+.1f} %"
+        return f"{_format_signed(number)} %"
     if unit.startswith("%"):
-        return f"{number * 100:+.1f} pp"
+        return f"{_format_signed(number)} pp"
     sign = "+" if number >= 0 else "-"
     return sign + format_value(abs(number), unit)
+
+
+def _format_signed(share: float) -> str:
+    """A hundredfold with its sign, `+2.1`; what rounds to nothing has none."""
+    shown = f"{share * 100:+.1f}"
+    return "0.0" if shown in {"+0.0", "-0.0"} else shown
 
 
 def format_magnitude(number: float, unit: str, *, relative: bool) -> str:
@@ -173,7 +179,7 @@ def format_interval(low: float | None, high: float | None, unit: str, *, relativ
     if low is None or high is None:
         return ""
     if relative or unit.startswith("%"):
-        return f"({low * 100:+.1f} … {high * 100:+.1f})"
+        return f"({_format_signed(low)} … {_format_signed(high)})"
     return f"({format_difference(low, unit, relative=False)} … {format_difference(high, unit, relative=False)})"
 
 
@@ -291,15 +297,13 @@ def state_word(rollout: Rollout) -> str:
 
 
 def technical_state(rollout: Rollout) -> str:
-    """`state_word` with the technical stage in brackets, for engineers: `Small test (canary 5 %)`."""
+    """`state_word` with where the stage stands in brackets: `Small test (5 %)`, `Small test (internal 1 %)`."""
     stage = rollout.stage
     if rollout.state is not RolloutState.RUNNING or stage is None:
         return state_word(rollout)
-    name = stage.audience or (
-        stage.name if stage.kind in GATE_KINDS or stage.kind is StageKind.BAKE else str(stage.kind)
-    )
-    exposed = f" {format_percent(stage.percent)}" if stage.has_exposure else ""
-    return f"{stage_word(stage)} ({escape(name, 40)}{exposed})"
+    name = escape(stage.audience or (stage.name if stage.kind in GATE_KINDS else ""), 40)
+    exposed = format_percent(stage.percent) if stage.has_exposure else ""
+    return f"{stage_word(stage)} ({f'{name} {exposed}'.strip()})"
 
 
 def verdict_word(verdict: Verdict) -> str:

@@ -91,7 +91,7 @@ def test_a_piece_of_evidence_shows_the_unknown_as_a_dash(running: Any, serve: An
     assert client.get("/e/1").headers["location"] == "/e/R-1.1", "as the card names it: evidence #1"
     assert "Declined to answer" in page
     assert "10 requests from 7 people" in page
-    assert '<td class="n" data-label="Now">–</td>' in page
+    assert '<td class="n" data-label="Old">–</td>' in page
     assert "&lt;b&gt;noted&lt;/b&gt;" in page
     assert client.get("/style.css").headers["content-type"].startswith("text/css")
 
@@ -266,7 +266,7 @@ def test_a_rollback_has_a_page_to_investigate_it_by(running: Any, serve: Any, ca
     page = client.get("/r/R-1/investigation").text
     assert "<strong>What moved first?</strong> ana (command line) rolled it back: “&lt;b&gt;odd&lt;/b&gt;”." in page
     cells = page.replace("\n", "")
-    assert '<td class="n" data-label="New">4.0 %</td><td class="n" data-label="Now">4.0 %</td>' in cells, (
+    assert '<td class="n" data-label="New">4.0 %</td><td class="n" data-label="Old">4.0 %</td>' in cells, (
         "the new version beside the current one"
     )
     assert '<svg class="chart" viewBox' in page

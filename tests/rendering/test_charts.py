@@ -23,7 +23,7 @@ def test_a_chart_of_slacks_own(words: Any) -> None:
     assert chart == snapshot(
         {
             "type": "data_visualization",
-            "title": "Answers that pass our checks: new − now",
+            "title": "Answers that pass our checks: new − old",
             "chart": {
                 "type": "line",
                 "series": [
@@ -114,7 +114,7 @@ def test_a_workspace_without_charts_reads_the_same_in_words(words: Any) -> None:
     assert plain_text.render_text(told) == snapshot(
         """\
 Fine: so.
-Answers that pass our checks: new − now, 12:30 to 18:30 Europe/Berlin (pp): difference +0.4 … -0.05; range from -2 … -0.244; range to +2 … +0.244; limit -2\
+Answers that pass our checks: new − old, 12:30 to 18:30 Europe/Berlin (pp): difference +0.4 … -0.05; range from -2 … -0.244; range to +2 … +0.244; limit -2\
 """
     )
 

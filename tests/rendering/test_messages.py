@@ -44,7 +44,7 @@ prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · pla
 def test_the_card_of_a_small_test(words: Any, story: Any) -> None:
     running = story.running().happen(story.evidence())
     assert plain_text.render_text(card.render(running.now, words.zone)) == snapshot("""\
-Small test (canary 5 %): R-118 support-tone. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
+Small test (5 %): R-118 support-tone. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
 ●●◐○○○  checks ✓ · internal ✓ · small test 5 % (now) · 25 % · everyone · watching
 Watching: errors not known yet · 8,312 requests on the new version, 158,040 on the current one · evidence #412, Tue 24 Nov 12:00 CET
 [ Pause ] [ Roll back ] [ Feels off ] [ Details ]
@@ -57,7 +57,7 @@ def test_the_card_of_a_rollback(words: Any, story: Any) -> None:
     assert plain_text.render_text(card.render(back.now, words.zone)) == snapshot("""\
 Rolled back: R-118 support-tone. Everyone is on v42 again; it took 0.41 s.
 ●●○○○○  checks ✓ · internal ✓ · small test 5 % (rolled back here) · 25 % · everyone · watching
-Why: Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5)
+Why: Declined to answer: 6.4 % new vs 1.9 % old, +4.5 pp (+2.4 … +6.5)
 prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · plan 7f3a19\
 """)
 
@@ -156,7 +156,8 @@ def test_the_request_for_approval(words: Any, story: Any) -> None:
     told = approval.render(story.now, request, (), words.monday, words.zone, lambda g: f"<!subteam^S1|{g}>")
     assert plain_text.render_text(told) == snapshot("""\
 Approval needed (0 of 1): start R-118 support-tone (prompt change, v42 -> v43).
-Asked by @dana, Mon 23 Nov 16:00 CET · expires Tue 24 Nov 16:00 CET (then a new request goes out) · plan 7f3a19
+Asked by @dana, Mon 23 Nov 16:00 CET · expires Tue 24 Nov 16:00 CET (then a new request goes out) · risk standard · plan 7f3a19
+Why  Shorter answers; users say replies bury the fix.
 What changes  prompt: 1 of 2 words removed, 1 added. Nothing else; v43 has the content 3867c019140f.
 What people will notice
  • Answers are about a third shorter and start with the fix. (for support and marketing)
@@ -164,7 +165,7 @@ What people will notice
  • Not changing: Refunds still go to a person.
 Limits
  • Declined to answer (rises by 1 pp): rolls back
-If it goes wrong  1 agreed limit can switch it back to v42 or stop it automatically, and every member can with one click.
+If it goes wrong  If the agreed limit is broken, Rampart acts by itself. Any member can also switch back to v42 with one click.
 Who was told
  • #support (support, 24 h before the start): posted Mon 23 Nov 16:00 CET, nobody has confirmed yet
  • #marketing (marketing, 24 h before the start): posted Mon 23 Nov 16:00 CET, nobody has confirmed yet
@@ -194,7 +195,8 @@ def test_the_request_shows_what_an_approver_has_to_know(words: Any, story: Any) 
     told = approval.render(planned, planned.request, (), words.monday, words.zone, lambda group: group, facts)
     assert plain_text.render_text(told) == snapshot("""\
 Approval needed (0 of 1): start R-118 support-tone (model + prompt change, v42 -> v43).
-Asked by @dana, Mon 23 Nov 16:00 CET · expires Tue 24 Nov 16:00 CET (then a new request goes out) · plan 7f3a19
+Asked by @dana, Mon 23 Nov 16:00 CET · expires Tue 24 Nov 16:00 CET (then a new request goes out) · risk standard · plan 7f3a19
+Why  Shorter answers; users say replies bury the fix.
 What changes  prompt: 2 of 2 words removed, 4 added · model.name large-3 -> large-4. Nothing else; v43 has the content da61fc76d018.
 What people will notice
  • Answers are about a third shorter and start with the fix. (for support and marketing)
@@ -202,11 +204,11 @@ What people will notice
  • Not changing: Refunds still go to a person.
 Limits
  • Declined to answer (rises by 1 pp): rolls back; a change that large is noticed after about 5.7 h in the small test 5 %
- • _At 200,000 requests a day; levels assumed: nothing has been measured yet._
+ • _At 200,000 requests a day; estimates from usual levels, nothing measured yet._
 When, at the earliest  internal Tue 24 Nov 11:00 CET · small test 5 % Tue 24 Nov 13:00 CET · 25 % Tue 24 Nov 19:00 CET · everyone Wed 25 Nov 07:00 CET · done Fri 27 Nov 19:00 CET
-For  every rollback limit would notice a change of its size within the small test 5 %
+In favour  every rollback limit would notice a change of its size within the small test 5 %
 Against  @sam has a concern: “Too short for refunds?”
-If it goes wrong  1 agreed limit can switch it back to v42 or stop it automatically, and every member can with one click.
+If it goes wrong  If the agreed limit is broken, Rampart acts by itself. Any member can also switch back to v42 with one click.
 Who was told
  • #support (support, 24 h before the start): posted Mon 23 Nov 16:00 CET, nobody has confirmed yet
  • #marketing (marketing, 24 h before the start): posted Mon 23 Nov 16:00 CET, nobody has confirmed yet
@@ -241,7 +243,7 @@ def test_the_alert_before_and_after_the_switch_is_confirmed(words: Any, story: A
     after = rollback_alert.render(back, back.rollback, story.at, e.FlipConfirmed(seconds=4.1, processes=3), words.zone)
     assert plain_text.render_text(after) == snapshot("""\
 Rolled back: R-118 support-tone. Everyone is on the previous version again; it took 4.1 s. No action needed now.
-Limit broken  Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5). Agreed limit: rises by 1 pp (locked Tue 24 Nov 12:00 CET)
+Limit broken  Declined to answer: 6.4 % new vs 1.9 % old, +4.5 pp (+2.4 … +6.5). Agreed limit: rises by 1 pp (locked Tue 24 Nov 12:00 CET)
 When  small test 5 % began 12:00:00 CET, decided 13:38:02 CET
 How fast  verdict after 98 min of this stage · switched after 4.1 s, confirmed on 3 processes
 Switched back  support-assistant: v43 -> v42 (prompt only). Not touched: model, tools
@@ -421,8 +423,8 @@ def test_a_list_is_a_line_each(words: Any, story: Any) -> None:
     rollout = story.running().now
     assert plain_text.render_text(status.render_list((rollout, rollout), words.zone, "Open now")) == snapshot("""\
 Open now: 2.
-Small test (canary 5 %): R-118 support-tone. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
-Small test (canary 5 %): R-118 support-tone. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.\
+Small test (5 %): R-118 support-tone. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
+Small test (5 %): R-118 support-tone. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.\
 """)
 
 

@@ -33,11 +33,11 @@ def test_metrics_in_numbers(words: Any, story: Any) -> None:
         metrics.render_technical(rollout, seen(words, story), "", "", "now", words.zone)
     ) == snapshot("""\
 Watching: R-118 support-tone, nothing looks wrong in 4 measures; errors not known yet.
-What                          Verdict                        New      Now      Difference (95 % range)  Would notice
-Answers that pass our checks  Better (limit: drops by 2 pp)  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)    a drop of 2.5 pp
-Cost per request              Fine (limit: rises by 15 %)    $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)  a rise of 2.9 %
-Slow responses (slowest 5 %)  Fine (limit: exceeds 4000 ms)  2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)   –
-Declined to answer            Fine (limit: rises by 1 pp)    1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)    a rise of 0.6 pp
+What                          Verdict                         New      Old      Difference (95 % range)  Would notice
+Answers that pass our checks  Better (limit: a drop of 2 pp)  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)    a drop of 2.5 pp
+Cost per request              Fine (limit: a rise of 15 %)    $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)  a rise of 2.9 %
+Slow responses (slowest 5 %)  Fine (limit: above 4000 ms)     2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)   –
+Declined to answer            Fine (limit: a rise of 1 pp)    1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)    a rise of 0.6 pp
 Not known yet: errors (not measured).
 At this traffic, this would show: a drop of 2 pp in answers that pass our checks by Tue 24 Nov 21:15 CET.
 + 1 no data
@@ -52,8 +52,8 @@ def test_one_metric_in_numbers(words: Any, story: Any) -> None:
         metrics.render_technical(rollout, seen(words, story), "eval_pass_rate", "", "now", words.zone)
     ) == snapshot("""\
 Fine so far: R-118 support-tone, 1 measure checked.
-What                          Verdict                        New     Now     Difference (95 % range)  Would notice
-Answers that pass our checks  Better (limit: drops by 2 pp)  93.2 %  92.4 %  +0.8 pp (-0.4 … +2.1)    a drop of 2.5 pp
+What                          Verdict                         New     Old     Difference (95 % range)  Would notice
+Answers that pass our checks  Better (limit: a drop of 2 pp)  93.2 %  92.4 %  +0.8 pp (-0.4 … +2.1)    a drop of 2.5 pp
 At this traffic, this would show: a drop of 2 pp in answers that pass our checks by Tue 24 Nov 21:15 CET.
 `eval_pass_rate` · requests 1,980 new, 37,600 current · could notice a drop of >= 2.5 pp · could still be as bad as -0.4 pp · at this traffic a change as large as the limit would be noticed in about 3.2 h
 [ Explain ] [ Segments ]
@@ -75,8 +75,8 @@ def test_metrics_of_one_segment(words: Any, story: Any) -> None:
         metrics.render_technical(rollout, seen(words, story), "", "Language=DE", "now", words.zone)
     ) == snapshot("""\
 Fine so far: R-118 support-tone, only Language=DE, 1 measure checked.
-What                 Verdict                                              New    Now    Difference (95 % range)  Would notice
-People asking again  Slightly worse, within limit (limit: rises by 1 pp)  9.8 %  7.9 %  +1.9 pp (-0.4 … +4.2)    a rise of 4.3 pp
+What                 Verdict                                               New    Old    Difference (95 % range)  Would notice
+People asking again  Slightly worse, within limit (limit: a rise of 1 pp)  9.8 %  7.9 %  +1.9 pp (-0.4 … +4.2)    a rise of 4.3 pp
 [ Explain ]
 as of now · ranges stay valid however often you look · R-118\
 """)
@@ -114,7 +114,7 @@ def test_notes_are_told_under_the_metrics(words: Any, story: Any) -> None:
     told = plain_text.render_text(
         metrics.render_technical(story.running().now, seen(words, story, notes=(rehearsed,)), "", "", "now", words.zone)
     )
-    assert "Dry run, would have fired (rises by 1 pp): Declined to answer: 6.4 % new vs 1.9 % now" in told
+    assert "Dry run, would have fired (rises by 1 pp): Declined to answer: 6.4 % new vs 1.9 % old" in told
 
 
 def test_what_is_only_watched_is_not_said_to_be_a_limit(words: Any, story: Any) -> None:
@@ -159,7 +159,7 @@ def test_segments_in_numbers(words: Any, story: Any) -> None:
     rollout = story.running().now
     assert plain_text.render_text(segments.render_technical(rollout, seen(words, story), "now")) == snapshot("""\
 Segments: 14 checked for R-118 support-tone. Nothing clearly stands out.
-Where        What                 Verdict                       New    Now    Difference (95 % range)  Requests
+Where        What                 Verdict                       New    Old    Difference (95 % range)  Requests
 language=de  People asking again  Slightly worse, within limit  9.8 %  7.9 %  +1.9 pp (-0.4 … +4.2)    1,120
 language=en  People asking again  Fine                          7.5 %  8.1 %  -0.6 pp (-1.4 … +0.2)    6,902
 Among 14 segments one may look bad by chance, so each needs that much more evidence.
@@ -195,7 +195,7 @@ def test_a_metric_explained_to_engineers(words: Any, story: Any) -> None:
     rollout = story.running().now
     told = explain.render_technical(rollout, seen(words, story), "eval_pass_rate", words.points, words.zone, "now")
     assert plain_text.render_text(told) == snapshot("""\
-Better: answers that pass our checks in R-118 support-tone, 93.2 % new, 92.4 % now.
+Better: answers that pass our checks in R-118 support-tone, 93.2 % new, 92.4 % old.
 Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. The true difference very likely lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than the current version. We would have noticed 25 fewer in 1,000 by now. A change as large as the agreed limit would show in about 3.2 h.
 Estimate  +0.8 pp (-0.4 … +2.1)
 Limit  drops by 2 pp, rolls back
@@ -205,7 +205,7 @@ Could notice  a drop of >= 2.5 pp
 Could still be  as bad as -0.4 pp
 Decided  at this traffic a change as large as the limit would be noticed in about 3.2 h
 To roll back (agreed: drops by 2 pp) it takes both: the difference beyond -2 pp (now +0.8 pp), and evidence of harm at 100 % (now 2 %).
-Answers that pass our checks: new − now, 12:30 to 18:30 Europe/Berlin (pp): difference +0.4 … -0.05; range from -2 … -0.244; range to +2 … +0.244; limit -2
+Answers that pass our checks: new − old, 12:30 to 18:30 Europe/Berlin (pp): difference +0.4 … -0.05; range from -2 … -0.244; range to +2 … +0.244; limit -2
 `eval_pass_rate` · as of now · R-118\
 """)
 
@@ -213,7 +213,7 @@ Answers that pass our checks: new − now, 12:30 to 18:30 Europe/Berlin (pp): di
 def test_a_fixed_limit_explained(words: Any, story: Any) -> None:
     told = explain.render_technical(story.running().now, seen(words, story), "latency_p95", (), words.zone, "now")
     assert plain_text.render_text(told) == snapshot("""\
-Fine: slow responses (slowest 5 %) in R-118 support-tone, 2.31 s new, 2.62 s now.
+Fine: slow responses (slowest 5 %) in R-118 support-tone, 2.31 s new, 2.62 s old.
 Slow responses (slowest 5 %): 2.31 s on the new version, 2.62 s on the current one. The true difference very likely lies between 15 % lower and 8 % lower. No problem so far.
 Estimate  -11.8 % (-15.0 … -8.0)
 Limit  exceeds 4000 ms, rolls back
@@ -228,7 +228,7 @@ To roll back (agreed: exceeds 4000 ms) it takes both: its level beyond 4.00 s (n
 def test_a_metric_explained_to_everybody_else(words: Any, story: Any) -> None:
     told = explain.render_plain(story.running().now, seen(words, story), "refusal_rate", "now")
     assert plain_text.render_text(told) == snapshot("""\
-Fine: declined to answer in R-118 support-tone, 1.9 % new, 1.9 % now.
+Fine: declined to answer in R-118 support-tone, 1.9 % new, 1.9 % old.
 Declined to answer: about 19 in 1,000 on the new version, about 19 in 1,000 on the current one. The true difference very likely lies between 3 fewer in 1,000 and 4 more in 1,000. No problem so far. We would have noticed 6 more in 1,000 by now.
 If it gets worse by more than agreed (10 more in 1,000) and that is certain, everyone automatically gets the previous version again.
 as of now · R-118 · whom to ask: @dana\

@@ -18,7 +18,7 @@ from bot.rendering.messages.notices import follow_up, notice
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState
-from core.judging.model.verdict import Continue
+from core.judging.model.verdict import Continue, NoControl
 from core.rollout.notifications.announcements import AnnouncementKind, announce
 from core.rollout.plans.layers import LayerSlots
 from core.rollout.state import events as e
@@ -259,6 +259,19 @@ def test_what_is_open_at_the_end_is_said_once_and_not_denied(words: Any, story: 
     assert first.endswith("Done now, with 1 open point: too little data to judge answers that pass our checks.")
     said = plain_text.render_text(summary.render(story.now, seen, story.at, words.zone))
     assert "(answers that pass our checks)" not in said
+
+
+def test_that_no_control_is_left_is_said_once(words: Any, story: Any) -> None:
+    weaker = tuple(replace(m, weaker=True) for m in words.measures)
+    seen = story.evidence(NoControl(), measures=weaker)
+    said = plain_text.render_text(summary.render(story.running().happen(seen).now, seen, story.at, words.zone))
+    assert said.count("weaker") == 1
+    assert "as nobody gets the old version any more, which is weaker" in said
+
+
+def test_what_rounds_to_nothing_has_no_sign() -> None:
+    assert wording.format_difference(-0.0004, "%", relative=False) == "0.0 pp"
+    assert wording.format_interval(-0.0004, 0.02, "%", relative=False) == "(0.0 … +2.0)"
 
 
 def test_a_date_that_has_passed_is_on_no_card(words: Any, story: Any) -> None:

@@ -94,6 +94,8 @@ def test_the_last_row_with_both_versions_counts_not_a_later_one_against_the_past
 def test_the_cost_of_a_month_is_at_the_traffic_of_the_surface():
     draft = drafted(evidence(1, measured("cost_per_request")), surface=surface_of(daily_requests=100_000))
     assert draft.cost.per_month == pytest.approx((0.0121 - 0.0139) * 100_000 * 30)
+    *_, cost_question = review_words.list_questions(draft, PLAIN, "UTC")
+    assert "Saves about $5,400 a month at 100,000 requests a day." in str(cost_question)
 
 
 def test_a_cost_that_was_not_shown_to_change_has_ends_on_both_sides():
@@ -102,7 +104,9 @@ def test_a_cost_that_was_not_shown_to_change_has_ends_on_both_sides():
     requests = 100_000 * 30
     assert (draft.cost.least, draft.cost.most) == pytest.approx((-0.20 * 0.0139 * requests, 0.13 * 0.0139 * requests))
     *_, cost_question = review_words.list_questions(draft, PLAIN, "UTC")
-    assert "No change shown: it lies between -$8,300 and +$5,400 a month at today's traffic" in str(cost_question)
+    assert "No change shown: it lies between -$8,300 and +$5,400 a month at 100,000 requests a day." in str(
+        cost_question
+    )
 
 
 def test_without_a_stated_traffic_it_is_the_pace_of_the_rollout():

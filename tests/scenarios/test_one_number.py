@@ -220,7 +220,7 @@ def test_a_rollback_is_the_same_rollback_in_alert_investigation_review_and_diges
     finding = back.findings[0]
     assert finding.canary is not None
     fired = f"{finding.difference * 100:+.1f} pp ({finding.low * 100:+.1f} … {finding.high * 100:+.1f})"
-    levels = f"{written_value(finding.canary, '%')} new vs {written_value(finding.control, '%')} now"
+    levels = f"{written_value(finding.canary, '%')} new vs {written_value(finding.control, '%')} old"
     people = f"about {back.exposed_units:,} people"
     alert = next(
         text for _, text in shown.messages if text.startswith("*Rolled back:* R-1 fix-first. Everyone is on the")

@@ -64,7 +64,7 @@ def test_from_a_plan_to_a_rollback(either: Any) -> None:
     either.later(minutes=10)
     assert "Started by" in either.typed("ana", "start R-1").text
     either.deliver()
-    assert "Small test (canary 5 %): R-1 support-tone." in either.shown(either.card())
+    assert "Small test (5 %): R-1 support-tone." in either.shown(either.card())
 
     assert "Paused by" in either.click("sam", either.card(), "Pause")
     either.deliver()
@@ -80,7 +80,7 @@ def test_from_a_plan_to_a_rollback(either: Any) -> None:
     either.deliver()
     told = either.shown(either.message("#ai-rollouts", "Rolled back: R-1 support-tone. Everyone"))
     assert "it took 0.41 s" in told
-    assert "6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5)" in told
+    assert "6.4 % new vs 1.9 % old, +4.5 pp (+2.4 … +6.5)" in told
     assert "565 requests, about 430 people (5 % of users)" in told
     assert "v43 -> v42 (prompt only). Not touched: model" in told
     assert "Switched back" in either.shown(either.message("#support", "Switched back"))

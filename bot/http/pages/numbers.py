@@ -101,7 +101,7 @@ def _build_row(rollout: Rollout, measure: Measure, latest: LatestNumbers) -> Mea
         metric=measure.metric,
         segment=measure.segment,
         new=cells.new,
-        now=cells.now,
+        now=cells.old,
         moved=cells.difference,
         limit=(measure.limit_text or "–") if not measure.implied else f"watched: {measure.limit_text}",
         evidence=technical_words.format_evidence_share(measure),

@@ -31,7 +31,7 @@ def build_chart(points: tuple[SeriesPoint, ...], measure: Measure, zone: str) ->
     return {
         "type": "data_visualization",
         "title": wording.shorten(
-            wording.to_single_line(f"{measure_rows.metric_title(measure.metric, measure.title)}: new − now"),
+            wording.to_single_line(f"{measure_rows.metric_title(measure.metric, measure.title)}: new − old"),
             TITLE_LIMIT,
         ),
         "chart": {

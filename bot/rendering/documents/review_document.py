@@ -88,6 +88,6 @@ def list_rows(draft: ReviewDraft) -> list[tuple[str, ...]]:
         what, new, before, moved = measure_rows.metric_title(row.metric), "–", "–", "not measured"
         if row.final is not None:
             cells = measure_rows.build_row(row.final.measure)
-            what, new, before, moved = cells.what, cells.new, cells.now, cells.difference
+            what, new, before, moved = cells.what, cells.new, cells.old, cells.difference
         found.append((what, str(row.outcome), new, before, moved, expected))
     return found

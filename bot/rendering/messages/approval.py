@@ -37,7 +37,7 @@ def render(
         blocks.section(
             f"Asked by {_describe_requester(rollout)}, {wording.format_local_time(at, zone)} · expires "
             f"{wording.format_local_time(request.expires_at, zone)} (then {_describe_expiry(request)}) · "
-            f"plan {rollout.fingerprint[:6]}{_format_evidence(rollout)}"
+            f"risk {rollout.plan.risk} · plan {rollout.fingerprint[:6]}{_format_evidence(rollout)}"
         ),
         *(_build_section(section) for section in plan_facts.list_sections(rollout, facts, zone)),
         blocks.actions(

@@ -57,6 +57,7 @@ def list_sections(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[Fac
     started = rollout.started_at is not None
     against = tuple(_list_reasons_against(rollout, facts))
     found = [
+        FactSection(title="Why", lines=_list_sentence(wording.escape(rollout.plan.why, 300))),
         FactSection(title="What changes", lines=(describe_change(rollout),)),
         FactSection(
             title="Other rollouts", lines=tuple(neighbour_words.list_lines(rollout, facts.neighbours)), is_list=True
@@ -68,7 +69,7 @@ def list_sections(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[Fac
         FactSection(
             title=noticed_words.TITLE, lines=tuple(noticed_words.list_lines(rollout, rollout.measures)), is_list=True
         ),
-        FactSection(title="For", lines=tuple(_list_reasons_for(rollout, facts.outlook))),
+        FactSection(title="In favour", lines=tuple(_list_reasons_for(rollout, facts.outlook))),
         FactSection(title="Against", lines=against, is_list=len(against) > 1),
         FactSection(title="If it goes wrong", lines=(_describe_way_back(rollout),)),
         FactSection(title="Who was told", lines=tuple(_list_told(rollout, zone)), is_list=True),
@@ -155,7 +156,10 @@ def _list_limits(plan: Plan, outlook: PlanOutlook | None) -> list[str]:
         lines.append("How soon they would notice it is not known: the surface file says nothing of `daily_requests`.")
     elif foreseen and outlook is not None:
         pace = wording.format_count(outlook.known.daily_requests or 0)
-        lines.append(f"_At {pace} requests a day; levels {wording.escape(outlook.known.levels_from, 80)}._")
+        known = wording.escape(outlook.known.levels_from, 80)
+        is_assumed = outlook.known.levels_from.startswith("assumed")
+        levels = "estimates from usual levels, nothing measured yet" if is_assumed else f"levels {known}"
+        lines.append(f"_At {pace} requests a day; {levels}._")
     return lines
 
 
@@ -240,7 +244,7 @@ def _describe_measured(rollout: Rollout, measure: Measure) -> str:
     noticed = wording.escape(technical_words.format_noticed_change(measure, power), 80)
     could = f"; {noticed} would have been noticed" if noticed else ""
     moved = measure_rows.format_difference_with_range(measure)
-    limit = wording.escape(measure.limit_text or "", 80)
+    limit = wording.escape(measure_rows.phrase_limit(measure.limit_text or ""), 80)
     return f"{name}: {measure_rows.verdict_label(measure)}, {moved} (limit: {limit}){could}"
 
 
@@ -260,11 +264,26 @@ def _list_reasons_for(rollout: Rollout, outlook: PlanOutlook | None) -> list[str
         acting = [one for one in outlook.foreseen[0] if one.limit.role is LimitRole.ROLLBACK]
         if acting and all(one.is_noticed_in_time for one in acting):
             stage = _name_stage(rollout.plan, acting[0].stage)
-            reasons.append(f"every rollback limit would notice a change of its size within {stage}")
+            reasons.append(
+                f"every rollback limit would notice a change of its size within {stage}"
+                f"{_describe_slowest(acting, rollout)}"
+            )
     if rollout.drilled:
         took = wording.format_duration(max(rollout.drilled.values()))
         reasons.append(f"the switch back took {took} in the drill")
     return [wording.join_phrases(reasons, 6)] if reasons else []
+
+
+def _describe_slowest(acting: Sequence[LimitForesight], rollout: Rollout) -> str:
+    """The longest that a limit needs, where that is longer than the shortest wait of the stage; else empty."""
+    stage = next((stage for stage in rollout.plan.stages if stage.name == acting[0].stage), None)
+    slowest = max((one.noticed for one in acting if one.noticed is not None), default=None)
+    if stage is None or slowest is None or slowest <= stage.min_hold:
+        return ""
+    return (
+        f"; the slowest takes about {wording.format_duration(slowest)}, longer than its shortest wait of "
+        f"{wording.format_duration(stage.min_hold)}"
+    )
 
 
 def _list_reasons_against(rollout: Rollout, facts: DecisionFacts) -> list[str]:
@@ -308,10 +327,12 @@ def _format_measure(measure: Measure) -> str:
 
 
 def _describe_way_back(rollout: Rollout) -> str:
-    acting = wording.pluralize(len([x for x in rollout.plan.limits if x.can_act]), "agreed limit")
+    acting = len([x for x in rollout.plan.limits if x.can_act])
+    limits_named = "the agreed limit is broken" if acting == 1 else f"one of {acting} agreed limits is broken"
+    by_itself = f"If {limits_named}, Rampart acts by itself. " if acting else "No limit acts by itself. "
     old, until = wording.escape(rollout.plan.from_version, 40), rollout.plan.rollback_until
     last = f" {old} can be called until {wording.escape(until, 40)}." if until else ""
-    return f"{acting} can switch it back to {old} or stop it automatically, and every member can with one click.{last}"
+    return f"{by_itself}Any member can also switch back to {old} with one click.{last}"
 
 
 def _list_told(rollout: Rollout, zone: str) -> list[str]:

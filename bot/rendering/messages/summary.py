@@ -54,7 +54,7 @@ def render(
     message = blocks.build_message(
         format_first_line(rollout, evidence, at, zone),
         blocks.section(f"{numbers} · {people} · {_describe_split(evidence.verdict)}"),
-        measure_rows.build_table(evidence.measures),
+        measure_rows.build_table(evidence.measures, marks_weaker=not isinstance(evidence.verdict, v.NoControl)),
         blocks.lines_section(
             [
                 x
@@ -123,7 +123,7 @@ def _describe_split(verdict: v.Verdict) -> str:
         observed, expected = (wording.format_value(x, "%") for x in (verdict.observed_share, verdict.expected_share))
         return f"same time · split {observed} instead of {expected}"
     if isinstance(verdict, v.NoControl):
-        return "compared with the past, as nobody gets the current version any more"
+        return "compared with the past, as nobody gets the old version any more, which is weaker"
     return "same time · split as planned"
 
 

@@ -66,7 +66,7 @@ def list_causes(causes: Sequence[DifferenceCauses], metric: str) -> list[str]:
             bounds = f" ({_format_amount(one.low, found.unit)} … {_format_amount(one.high, found.unit)})"
         lines.append(
             f"{_format_amount(one.contribution, found.unit)}{bounds}  {_NAMES[one.factor]}: "
-            f"{_format_level(one, one.canary)} new, {_format_level(one, one.control)} now"
+            f"{_format_level(one, one.canary)} new, {_format_level(one, one.control)} old"
         )
     return lines
 

@@ -9,7 +9,7 @@ from core.judging.model.verdict import Finding, Measure
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.state.model import Rollout
 
-HEADER = ("What", "Verdict", "New", "Now", "Difference (95 % range)")
+HEADER = ("What", "Verdict", "New", "Old", "Difference (95 % range)")
 MAX_ROWS = 9
 GOOD_WORDS = frozenset({"Fine", "Better", "Slightly worse, within limit"})
 BAD_WORDS = frozenset({"Worse", "Changed unexpectedly"})
@@ -95,27 +95,44 @@ class MeasureCells(NamedTuple):
     what: str
     verdict: str
     new: str
-    now: str
+    old: str
     difference: str
 
 
-def build_row(measure: Measure) -> MeasureCells:
-    """The row of a measure."""
+_LIMIT_PHRASES = {
+    "drops by": "a drop of",
+    "rises by": "a rise of",
+    "changes by": "a change of",
+    "exceeds normal by": "above normal by",
+    "exceeds": "above",
+    "rate above": "a rate above",
+}
+
+
+def phrase_limit(text: str) -> str:
+    """A limit as a thing, not a verb: `a drop of 5 pp` for `drops by 5 pp`."""
+    verb = next((verb for verb in _LIMIT_PHRASES if text.startswith(f"{verb} ")), None)
+    return text if verb is None else f"{_LIMIT_PHRASES[verb]}{text.removeprefix(verb)}"
+
+
+def build_row(measure: Measure, *, marks_weaker: bool = True) -> MeasureCells:
+    """The row of a measure; `marks_weaker` unless it is said beside the table that no control is left."""
     unit = measure.unit
-    limit = f" (limit: {measure.limit_text})" if is_agreed(measure) else ""
-    weaker = "; weaker: no control left" if measure.weaker else ""
+    limit = f" (limit: {phrase_limit(measure.limit_text or '')})" if is_agreed(measure) else ""
+    weaker = "; weaker: no control left" if measure.weaker and marks_weaker else ""
     return MeasureCells(
         what=metric_title(measure.metric, measure.title),
         verdict=f"{verdict_label(measure)}{limit}{weaker}",
         new=wording.format_value(measure.canary, unit),
-        now=wording.format_value(measure.control, unit),
+        old=wording.format_value(measure.control, unit),
         difference=format_difference_with_range(measure),
     )
 
 
-def build_table(measures: tuple[Measure, ...], max_rows: int = MAX_ROWS) -> Block | None:
+def build_table(measures: tuple[Measure, ...], max_rows: int = MAX_ROWS, *, marks_weaker: bool = True) -> Block | None:
     """A table of the most urgent measures, canary beside control; None without rows."""
-    rows = [build_row(m) for m in sort_by_urgency(measures)[:max_rows] if m.word != "No data" or is_agreed(m)]
+    shown = [m for m in sort_by_urgency(measures)[:max_rows] if m.word != "No data" or is_agreed(m)]
+    rows = [build_row(m, marks_weaker=marks_weaker) for m in shown]
     return blocks.table(HEADER, rows, numeric=frozenset({2, 3})) if rows else None
 
 

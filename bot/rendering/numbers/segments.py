@@ -9,7 +9,7 @@ from core.flags.flows import FLOW
 from core.judging.model.verdict import Measure
 from core.rollout.state.model import Rollout
 
-HEADER = ("Where", "What", "Verdict", "New", "Now", "Difference (95 % range)", "Requests")
+HEADER = ("Where", "What", "Verdict", "New", "Old", "Difference (95 % range)", "Requests")
 MAX_ROWS = 20
 MAX_NAMED = 8
 

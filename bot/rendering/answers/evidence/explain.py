@@ -146,7 +146,7 @@ def _format_first_line(rollout: Rollout, rows: Sequence[Measure]) -> str:
     title = measure_rows.title_in_sentence(measure.metric, measure.title)
     numbers = (
         f"{wording.format_value(measure.canary, measure.unit)} new, "
-        f"{wording.format_value(measure.control, measure.unit)} now"
+        f"{wording.format_value(measure.control, measure.unit)} old"
     )
     return f"{measure_rows.verdict_label(measure)}{where}: {title} in {wording.format_subject(rollout)}, {numbers}."
 

@@ -10,7 +10,7 @@ from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.verdict import Measure
 from core.rollout.state.model import Rollout
 
-HEADER = ("What", "Verdict", "New", "Now", "Difference (95 % range)", "Would notice")
+HEADER = ("What", "Verdict", "New", "Old", "Difference (95 % range)", "Would notice")
 MAX_ROWS = 20
 MAX_SENTENCES = 12
 

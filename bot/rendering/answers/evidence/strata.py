@@ -9,7 +9,7 @@ from bot.rendering.numbers import measure_rows
 from core.reviews.strata_verdicts import StratumState, StratumVerdict
 from core.rollout.state.model import Rollout
 
-HEADER = ("Who", "Where it stands", "Verdict", "Requests new / now", "Most urgent")
+HEADER = ("Who", "Where it stands", "Verdict", "Requests new / old", "Most urgent")
 MAX_BUTTONS = 3
 
 

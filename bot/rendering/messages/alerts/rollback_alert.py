@@ -107,11 +107,11 @@ def _describe_reason(rollout: Rollout, event: RolledBack) -> str:
 
 
 def format_finding(finding: Finding) -> str:
-    """`Declined to answer: 6.4 % new vs 1.9 % now, +4.5 pp (+2.4 … +6.5)`; unknown parts are left out."""
+    """`Declined to answer: 6.4 % new vs 1.9 % old, +4.5 pp (+2.4 … +6.5)`; unknown parts are left out."""
     unit = finding.unit
     numbers = f"{wording.format_value(finding.canary, unit)} new"
     if finding.control is not None:
-        numbers += f" vs {wording.format_value(finding.control, unit)} now"
+        numbers += f" vs {wording.format_value(finding.control, unit)} old"
     if finding.difference is not None:
         numbers += f", {measure_rows.format_difference_with_range(finding)}"
     note = f"; {wording.escape(finding.note, 200)}" if finding.note else ""

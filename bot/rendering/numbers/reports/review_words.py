@@ -100,7 +100,8 @@ def _describe_expectations(draft: ReviewDraft, markup: Markup) -> list[str]:
     stated = [markup.escape(format_row(row)) for row in draft.rows if row.expectation is not None]
     others = [row for row in draft.rows if row.expectation is None]
     if not stated:
-        stated = ["The plan states no expectations."]
+        measured = f"; {wording.pluralize(len(others), 'metric was', 'metrics were')} measured" if others else ""
+        return [f"The plan stated no expectations{measured}."]
     if others:
         counted = wording.pluralize(len(others), "other metric")
         stated.append(f"{counted} measured, with no expectation stated.")
@@ -157,15 +158,14 @@ def _describe_cost(cost: CostChange | None, markup: Markup) -> list[str]:
     measure = cost.final.measure
     lines = [markup.escape(_format_final(measure))]
     if cost.per_month is not None and cost.daily_requests is not None:
-        traffic = (
-            f"at today's traffic ({wording.format_count(cost.daily_requests)} requests a day, "
-            f"{markup.escape(cost.pace_from)})"
-        )
+        traffic = f"at {wording.format_count(cost.daily_requests)} requests a day"
         if cost.least is not None and cost.most is not None and cost.least <= 0 <= cost.most:
             ends = f"{rounded_dollars(cost.least)} and {rounded_dollars(cost.most)}"
             lines.append(f"No change shown: it lies between {ends} a month {traffic}.")
         else:
-            lines.append(f"About {rounded_dollars(cost.per_month)} a month {traffic}.")
+            size = rounded_dollars(abs(cost.per_month)).removeprefix("+")
+            told = f"Saves about {size} a month" if cost.per_month < 0 else f"Costs about {size} more a month"
+            lines.append(f"{told} {traffic}.")
     else:
         lines.append("Per month: unknown, as the surface's traffic is not known.")
     return lines
