@@ -204,7 +204,10 @@ USER_VOTES: Mapping[str, Mapping[str, float]] = {
 COUNTED_AT_INTAKE = frozenset({"refused_items", "unplaced_items", "late_items", "duplicate_items"})
 """Metrics of data quality, counted at intake, not reported. Arms that differ in them cannot be compared."""
 
-COUNTED_ELSEWHERE = frozenset({"new_error_category"}) | COUNTED_AT_INTAKE
+ERROR_CATEGORIES = "new_error_category"
+"""The metric of kinds of errors, each counted by its name."""
+
+COUNTED_ELSEWHERE = frozenset({ERROR_CATEGORIES}) | COUNTED_AT_INTAKE
 """Metrics that observations do not carry under their own key."""
 
 

@@ -20,17 +20,18 @@ SOFT_ERRORS: Mapping[str, str] = MappingProxyType(
 
 OTHER = "other"
 """The category that unknown ones are counted as."""
-_PREFIX = "soft:"
+SOFT_ERROR_PREFIX = "soft:"
+"""How the name of an error category begins that stands for a soft error."""
 
 
 def to_error_category(soft_error: str) -> str:
     """The error category as which a soft error is counted, so that one that only the new version shows is found."""
-    return f"{_PREFIX}{soft_error}"
+    return f"{SOFT_ERROR_PREFIX}{soft_error}"
 
 
 def from_error_category(category: str) -> str | None:
     """The soft error that an error category stands for; None if it is another kind of error."""
-    return category.removeprefix(_PREFIX) if category.startswith(_PREFIX) else None
+    return category.removeprefix(SOFT_ERROR_PREFIX) if category.startswith(SOFT_ERROR_PREFIX) else None
 
 
 def format_title(soft_error: str) -> str:

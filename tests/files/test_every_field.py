@@ -324,6 +324,7 @@ SOURCES: dict[str, tuple[Any, Any]] = {
     "sources.sql.id": ("a", "b"),
     "sources.sql.segments": ({"language": "a"}, {"language": "b"}),
     "sources.sql.metrics": ({"latency_ms": "a"}, {"latency_ms": "b"}),
+    "sources.sql.error_category": ("a", "b"),
     "sources.prometheus.url": ("SOURCE_A_URL", "SOURCE_B_URL"),
     "sources.prometheus.exposure": ("exposure", "token"),
     "sources.prometheus.variant": ("variant", "arm"),

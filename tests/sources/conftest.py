@@ -48,6 +48,7 @@ _COLUMNS: Mapping[str, str] = {
     "cost_usd": "numeric(12, 6)",
     "refused": "boolean",
     "clicked": "double precision",
+    "error_kind": "text",
 }
 _TYPES: Mapping[str, Mapping[str, str]] = {
     "clickhouse": {
@@ -188,6 +189,7 @@ def build_terms(table: str, side: Sequence[str] = ("exposure",), **more: Any) ->
         },
         segments={"language": "language", "plan": "plan"},
         table=table,
+        error_category="error_kind",
     )
     return SourceTerms(
         name="warehouse",
@@ -250,11 +252,21 @@ class Crowd:
                 "refused": self.dice.choice([True, False, False, None]),
                 "clicked": self.dice.choice([0.0, 1.0, 0.5, None, 1.5 if number % 40 == 7 else 0.25]),
             }
+            row["error_kind"] = _choose_error(number, arm)
             if unit in MOVED_BACK:  # of whom what is refused is counted only where it is sent
-                row |= {"duration_ms": 3.25, "clicked": 0.25}
+                row |= {"duration_ms": 3.25, "clicked": 0.25, "error_kind": None}
             rows.append({key: value for key, value in row.items() if key not in _SIDES or key in self.side})
         self.written += rows
         return rows
+
+
+def _choose_error(number: int, arm: str) -> str | None:
+    """The kind of error of a request; some are no error, and one kind has only the canary."""
+    if number % 23 == 2:
+        return "ToolSchemaMismatch" if arm == "canary" else "Zeitüberschreitung ☃"
+    if number % 13 == 1:
+        return f"order {number} failed"
+    return "x" * 513 if number == 203 else {3: "Timeout", 7: ""}.get(number % 31)
 
 
 _SIDES = frozenset({"exposure", "variant", "version"})
@@ -275,6 +287,7 @@ def to_item(row: Mapping[str, Any]) -> dict[str, Any]:
         "id": row["request_id"],
         "segments": {key: row[key] for key in ("language", "plan") if row[key]},
         "metrics": metrics,
+        "error_category": row["error_kind"] or None,
         **{name: row[name] for name in _SIDES if row.get(name)},
     }
     return {key: value for key, value in item.items() if value is not None}

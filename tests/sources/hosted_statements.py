@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bot.sources.sql.engines import SqlEngine
 from bot.sources.sql.hosted_engines import BIGQUERY, SNOWFLAKE
+from bot.sources.sql.named_texts import NamedErrorTexts, hash_text
 from bot.sources.sql.statements import Counter, PullStatements, Statement, list_read_columns
 from bot.sources.stage_range import StageRange
 from core.flags.bucketing import make_bucketer, make_digester
@@ -36,6 +37,7 @@ def list_statements(engine: SqlEngine) -> Mapping[str, Statement]:
         metrics={"latency_ms": spell("duration_ms"), "refusal_rate": spell("refused")},
         segments={"language": spell("language")},
         table=spell("analytics.ai_requests"),
+        error_category=spell("error_kind"),
     )
     columns = list_read_columns(rows, frozenset({spell("refused")}), {})
     asked = PullStatements(engine, rows, columns, _build_window())
@@ -45,10 +47,18 @@ def list_statements(engine: SqlEngine) -> Mapping[str, Statement]:
         "census": asked.build_census(),
         "exposures": asked.build_exposures(),
         "sums": asked.build_sums(counters, {0: 20, 1: 30}, names),
+        "error_texts": asked.build_error_texts(2000),
+        "errors": asked.build_errors(_NAMED, {0: 20, 1: 30}, names),
         "histogram": asked.build_histogram(0, {0: 20, 1: 30}, names, None),
     }
 
 
+_NAMED = (
+    NamedErrorTexts(name="Timeout", hashes=(hash_text("Timeout"),)),
+    NamedErrorTexts(
+        name="order <n> failed", hashes=(hash_text("order 47 failed"), hash_text("order 48 failed")), since=STEPPED
+    ),
+)
 _SIDES = {"exposure": "exposure", "version": "version", "id": "request_id"}
 
 

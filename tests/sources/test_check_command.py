@@ -50,6 +50,7 @@ def rows(count: int) -> list[dict[str, Any]]:
             "cost_usd": 0.25 if number % 2 else None,
             "refused": False,
             "clicked": 1.0,
+            "error_kind": f"order {4000 + number} failed" if number % 10 == 0 else "",
         }
         for number in range(count)
     ]
@@ -68,7 +69,7 @@ def test_a_row_whose_time_cannot_be_read_keeps_no_other_from_being_read(
 ) -> None:
     warehouse = build_warehouse("sqlite")
     warehouse.insert([*rows(10), {**rows(1)[0], "at": "odd"}])
-    others = "user_id, exposure, request_id, language, plan, duration_ms, cost_usd, refused, clicked"
+    others = "user_id, exposure, request_id, language, plan, duration_ms, cost_usd, refused, clicked, error_kind"
     when = f"CASE at WHEN 'odd' THEN {at} ELSE at END AS at"
     warehouse.run(f"CREATE VIEW odd AS SELECT {when}, {others} FROM {warehouse.table}", ())
     path = tmp_path / "surface.yaml"
@@ -81,6 +82,7 @@ def test_a_source_that_works_is_told_with_its_rows_lag_gaps_sides_and_query(
     rollout: Callable[..., tuple[int, str]], warehouse: Warehouse, file: Path
 ) -> None:
     warehouse.insert(rows(200))
+    file.write_text(file.read_text(encoding="utf-8") + "      error_category: error_kind\n", encoding="utf-8")
     status, said = rollout(
         "sources", "check", str(file), "--query",
         SOURCE_WAREHOUSE_URL=warehouse.address, ALLOW_PRIVATE_HOSTS="localhost",
@@ -90,6 +92,7 @@ def test_a_source_that_works_is_told_with_its_rows_lag_gaps_sides_and_query(
     assert "200 rows in the last 24 h; the newest is 3 min old" in said
     assert "cost_per_request: cost_usd, 50% NULL" in said
     assert "refusal_rate: refused, 0% NULL" in said
+    assert "  errors: error_kind, 90% none\n  kinds of errors: order <n> failed 20\n" in said
     assert "segment language: " in said
     assert "R-4.1.canary" in said
     assert "SELECT" in said
@@ -124,6 +127,17 @@ def test_what_cannot_be_counted_is_told_and_fails(
     assert next(one for one in found["columns"] if one["metric"] == "cost_per_request")["bad"] == 1
 
 
+def test_a_column_with_messages_in_place_of_kinds_of_errors_is_told(
+    rollout: Callable[..., tuple[int, str]], warehouse: Warehouse, file: Path
+) -> None:
+    file.write_text(file.read_text(encoding="utf-8") + "      error_category: error_kind\n", encoding="utf-8")
+    warehouse.insert([{**row, "error_kind": f"order {4000 + n} failed"} for n, row in enumerate(rows(1000))])
+    environ = {"SOURCE_WAREHOUSE_URL": warehouse.address, "ALLOW_PRIVATE_HOSTS": "localhost"}
+    _, said = rollout("sources", "check", str(file), **environ)
+    assert "kinds of errors: order <n> failed 800, (other) 200" in said
+    assert "! error_kind has too many different texts: name a column with the kind of the error" in said
+
+
 @pytest.mark.parametrize(
     ("environ", "why"),
     [
@@ -144,14 +158,16 @@ def test_a_source_that_cannot_be_read_is_told_why(
 def test_a_file_that_counts_a_metric_twice_is_refused_with_its_line(
     rollout: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:
-    again = SOURCES.format(table="requests").replace("sources:\n", "").replace("name: warehouse", "name: lake")
+    written = SOURCES.format(table="requests") + "      error_category: error_kind\n"
+    again = written.replace("sources:\n", "").replace("name: warehouse", "name: lake")
     path = tmp_path / "surface.yaml"
-    path.write_text(SURFACE + SOURCES.format(table="requests") + again.lstrip("\n"), encoding="utf-8")
+    path.write_text(SURFACE + written + again.lstrip("\n"), encoding="utf-8")
     for command in (["sources", "check"], ["lint"]):
         status, said = rollout(*command, str(path))
         assert status == 1
         assert "refusal_rate comes from warehouse already: a metric has one source" in said
         assert "warehouse counts the requests already: write readings" in said
+        assert "kinds of errors come from warehouse already: leave it out" in said
 
 
 OWN = """\
@@ -167,6 +183,7 @@ soft_errors: {measure: {answer_words: words}}
     [
         ("complaint_rate", "counts at most once an hour for each person"),
         ("late_items", "is counted as rows are read"),
+        ("new_error_category", "name their column as error_category, beside metrics"),
         ("latency_p59", 'Did you mean "latency_p95"?'),
         ("wit", "If it is your own, define it in this file, under metrics"),
         ("claims", "claims is a ratio of two sums, and a column holds one reading"),

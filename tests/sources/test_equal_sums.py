@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from core.judging.model.evidence import BucketSums, EvidenceSums
+from core.judging.model.evidence import CATEGORY_PREFIX, BucketSums, EvidenceSums
 from core.rollout import commands as c
 from core.rollout.state.sources import SourceTerms
 from tests.http.conftest import ROLLOUT, SURFACE, Running
@@ -152,9 +152,12 @@ def test_a_metric_that_was_defined_since_is_left_for_the_next_rollout(
 ) -> None:
     client = serve(running)
     play(running, client, warehouse, Crowd(running, ("exposure",)), WITHOUT_COHORT)
-    only_new = build_terms(warehouse.table, ("exposure",), metrics={"gave_up": "refused"})
+    only_new = build_terms(warehouse.table, ("exposure",), metrics={"gave_up": "refused"}, error_category=None)
     found = pull(running, warehouse, only_new).sums
     assert {key.metric for key in found.cells} == {"requests", "duplicate_items"}
+
+
+ERRORS = ("Timeout", "order <n> failed", "Zeitüberschreitung ☃")
 
 
 def assert_pulled_equal(
@@ -164,6 +167,9 @@ def assert_pulled_equal(
     pulled = pull(running, warehouse, terms or build_terms(warehouse.table, side))
     expected = pushed(running)
     assert len(expected.cells) > 50
+    kinds = {(key.metric, key.arm) for key in expected.cells if key.metric.startswith(CATEGORY_PREFIX)}
+    assert {(f"{CATEGORY_PREFIX}{name}", "control") for name in ERRORS} < kinds
+    assert (f"{CATEGORY_PREFIX}ToolSchemaMismatch", "canary") in kinds
     assert any(expected.moved.values()) or side == ("version",)
     found = EvidenceSums(
         cells={key: BucketSums(weight=sums[0], value=sums[1]) for key, sums in pulled.sums.cells.items()},

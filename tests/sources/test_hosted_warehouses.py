@@ -54,6 +54,7 @@ def requests(tmp_path_factory: pytest.TempPathFactory) -> Path:
             dice.choice([0.0, 850.25, 4100.5, 2600.0, -1.0, None, 1e-300]),
             dice.choice([True, False, None]),
             dice.choice(["de", "it's", "fr", "", None, "y" * 513]),
+            _ERRORS.get(number % 20),
         )
         for number in range(4000)
     ]
@@ -68,6 +69,7 @@ def requests(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+_ERRORS = {1: "Timeout", 3: "order 47 failed", 4: "order 48 failed", 6: "rare", 7: "", 9: "soft:x", 11: "z" * 513}
 _COLUMNS = {
     "user_id": "text",
     "served_at": "timestamptz",
@@ -77,6 +79,7 @@ _COLUMNS = {
     "duration_ms": "double",
     "refused": "boolean",
     "language": "text",
+    "error_kind": "text",
 }
 
 
@@ -100,12 +103,14 @@ def test_what_duckdb_gives_is_of_every_kind(requests: Path) -> None:
     with open_source(f"duckdb:///{requests}", frozenset(), 60) as source:
         census = {row.why: row for row in source.fetch(list_statements(DUCKDB)["census"], 10)}
         sums = source.fetch(list_statements(DUCKDB)["sums"], 100_000)
+        errors = source.fetch(list_statements(DUCKDB)["errors"], 100_000)
     assert set(census) == {0, -1, -2, -3, -4}
     assert census[0].repeated > 0
     assert census[0].bad > 0
     assert {row.slot for row in sums} >= {0, 1, 2, 3}
     assert {row.value for row in sums} == {"", "de", "it's", "(other)"}
     assert sum(row.aside for row in sums) > 0
+    assert {row.kind for row in errors} == {-1, 0, 1}
 
 
 def _sort(rows: Sequence[Any]) -> list[tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """What a try of a database found, as lines and as JSON."""
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -7,6 +8,8 @@ from bot.cli.files import report_parts
 from bot.sources.sql.check_source import SourceReport
 from core.durations import format_exact
 from core.rollout.state.sources import SourceTerms
+
+ERROR_ADVICE = "name a column with the kind of the error, not with its message; the rest counts as (other)"
 
 
 def describe(terms: SourceTerms, report: SourceReport, now: datetime, reach: timedelta, *, query: bool) -> list[str]:
@@ -35,6 +38,13 @@ def describe(terms: SourceTerms, report: SourceReport, now: datetime, reach: tim
         bad = f", {one.bad:,} not valid" if one.bad else ""
         mark = "! " if one.nulls == seen.rows else ""
         lines.append(f"  {mark}{one.metric}: {one.column}, {share:.0%} NULL{bad}")
+    if (told := report.errors) is not None:
+        bad = f", {told.bad:,} not valid" if told.bad else ""
+        lines.append(f"  errors: {told.column}, {told.none / seen.rows:.0%} none{bad}")
+        if told.kinds:
+            lines.append(f"  kinds of errors: {', '.join(f'{name} {number:,}' for name, number in told.kinds)}")
+        if told.has_others:
+            lines.append(f"  ! {told.column} has too many different texts: {ERROR_ADVICE}")
     sides = ", ".join(f"{name or 'NULL'} {number:,}" for name, number in report.versions)
     lines.append(f"  sides: {sides}")
     return [*lines, *report_parts.list_segments(report.segments), *(["", report.query] if query else [])]
@@ -57,6 +67,7 @@ def to_json(report: SourceReport, now: datetime, *, query: bool) -> dict[str, An
         "columns": [
             {"column": one.column, "metric": one.metric, "nulls": one.nulls, "bad": one.bad} for one in report.columns
         ],
+        **({"errors": asdict(report.errors) | {"kinds": dict(report.errors.kinds)}} if report.errors else {}),
         "sides": dict(report.versions),
         "segments": {name: dict(values) for name, values in report.segments.items()},
         "cells": report.sums,

@@ -8,7 +8,7 @@ from core.flags.placement import Placement
 from core.flags.snapshot import TrackedRollout
 from core.judging.model.evidence import REQUESTS, capped_cell, exceedance_cell
 from core.judging.model.question import ALL_SEGMENTS
-from core.metrics.catalogue import CATALOGUE, DENOMINATOR
+from core.metrics.catalogue import CATALOGUE, DENOMINATOR, ERROR_CATEGORIES
 from core.metrics.observation import Observation
 from core.store.observations.observation_sums import PlacedObservation
 
@@ -23,7 +23,13 @@ def build_placed_observation(arm_place: Placement, observation: Observation) -> 
     readings = _select_readings(tracked, observation.readings)
     segments = _select_segments(tracked, observation.segments)
     is_request = observation.is_request and REQUESTS not in tracked.pulled
-    if readings is not observation.readings or segments is not observation.segments or not is_request:
+    category = None if ERROR_CATEGORIES in tracked.pulled else observation.error_category
+    if (
+        readings is not observation.readings
+        or segments is not observation.segments
+        or category is not observation.error_category
+        or not is_request
+    ):
         observation = Observation(  # `replace` takes three times as long
             surface=observation.surface,
             unit=observation.unit,
@@ -33,7 +39,7 @@ def build_placed_observation(arm_place: Placement, observation: Observation) -> 
             id=observation.id,
             segments=segments,
             readings=readings,
-            error_category=observation.error_category,
+            error_category=category,
             soft_errors=observation.soft_errors,
             is_request=is_request,
         )
@@ -95,6 +101,11 @@ def refuse_pulled(pulled: Mapping[str, str], observation: Observation, index: in
         return
     if REQUESTS in pulled and observation.is_request:
         message = f'requests are counted by the source "{pulled[REQUESTS]}": write "request": false'
+        yield RejectedItem(index=index, code=PULLED, message=message)
+    if ERROR_CATEGORIES in pulled and observation.error_category is not None:
+        message = (
+            f'"error_category" comes from the source "{pulled[ERROR_CATEGORIES]}", and counts only once: leave it out'
+        )
         yield RejectedItem(index=index, code=PULLED, message=message)
     for metric in sorted(observation.readings.keys() & pulled.keys()):
         message = f'"{metric}" comes from the source "{pulled[metric]}", and counts only once: leave it out'

@@ -1,18 +1,23 @@
 """Tries a source before anything depends on it: what it holds, how late it is, what cannot be counted, and its cost."""
 
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from bot.sources.errors import SourceFailure
 from bot.sources.sql.connection import SourceConnection, open_source
 from bot.sources.sql.engines import POSTGRES
+from bot.sources.sql.error_kinds import ASKED_TEXTS, name_texts
+from bot.sources.sql.named_texts import hash_text
 from bot.sources.sql.pull import RowCensus, pull_sums, read_census, read_columns
 from bot.sources.sql.statements import PullStatements
 from bot.sources.stage_range import StageRange
 from core.flags.bucketing import MILLION, make_bucketer, make_digester
 from core.flags.snapshot import StageWindow, TrackedRollout
+from core.judging.model.evidence import OTHER_NAME
 from core.judging.model.question import ALL_SEGMENTS
 from core.metrics.catalogue import Metric
 from core.rollout.state.sources import SourceTerms
@@ -34,6 +39,20 @@ class ColumnReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorReport:
+    """The column of the kind of error: rows without one, texts that cannot count, and the kinds that come most.
+
+    `has_others`: there are more different texts than are counted by name.
+    """
+
+    column: str
+    none: int
+    bad: int
+    kinds: tuple[tuple[str, int], ...]
+    has_others: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceReport:
     """What a try of one source found; `failure` is empty if everything could be asked. A pull took `seconds`."""
 
@@ -42,6 +61,7 @@ class SourceReport:
     failure: str = ""
     census: RowCensus = field(default_factory=RowCensus)
     columns: tuple[ColumnReport, ...] = ()
+    errors: ErrorReport | None = None
     versions: tuple[tuple[str, int], ...] = ()
     segments: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     sums: int = 0
@@ -108,6 +128,7 @@ def _try_source(
             )
             for number, one in enumerate(statements.columns)
         ),
+        errors=_try_errors(source, statements, terms, gaps) if terms.counts_errors else None,
         versions=tuple(
             (row.value or "", row.rows) for row in source.fetch(statements.build_versions(MAX_LISTED), MAX_LISTED)
         ),
@@ -121,6 +142,24 @@ def _try_source(
         seconds=seconds,
         query=source.render(query),
         cost=source.explain(query)[0] if source.engine is POSTGRES else "",
+    )
+
+
+def _try_errors(source: SourceConnection, statements: PullStatements, terms: SourceTerms, gaps: Any) -> ErrorReport:
+    met = [
+        (row.value, int(row.rows)) for row in source.fetch(statements.build_all_error_texts(ASKED_TEXTS), ASKED_TEXTS)
+    ]
+    known = name_texts({}, met, None)
+    kinds: Counter[str] = Counter()
+    for text, rows in met:
+        one = known.get(hash_text(text))
+        kinds[OTHER_NAME if one is None else one.name] += rows
+    return ErrorReport(
+        column=terms.require_sql().error_category or "",
+        none=int(gaps.no_error or 0),
+        bad=int(gaps.bad_error or 0),
+        kinds=tuple(kinds.most_common(MAX_LISTED)),
+        has_others=len(known) < len(met),
     )
 
 

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from bot.sources.errors import SourceFailure
 from bot.sources.sql import statements as sql
 from bot.sources.sql.connection import SourceConnection
+from bot.sources.sql.error_kinds import ASKED_TEXTS, find_name, list_named, name_texts
+from bot.sources.sql.named_texts import NamedErrorTexts
 from bot.sources.sql.statements import PullStatements, ReadColumn
 from bot.sources.stage_range import StageRange
 from core.judging.model.evidence import (
     BUCKETS,
     CANARY,
+    CATEGORY_PREFIX,
     CONTROL,
     EVERYONE,
     REQUESTS,
@@ -108,9 +111,15 @@ def pull_sums(
             continue
         asked = statements.build_histogram(number, needed, known, None if before == _NEVER else before)
         table.add_bins(number, source.fetch(asked, MAX_ROWS))
+    texts = memory.error_texts
+    if terms.counts_errors:
+        met = source.fetch(statements.build_error_texts(ASKED_TEXTS), ASKED_TEXTS)
+        texts = name_texts(texts, [(row.value, int(row.rows)) for row in met], upto)
+        named = list_named(texts)
+        table.add_errors(named, source.fetch(statements.build_errors(named, needed, known), MAX_ROWS))
     return Pulled(
         sums=PulledSums(stages=window.stages, cells=table.cells, histograms=table.histograms, units=units, moved=moved),
-        memory=PullMemory(unit_caps=caps, names={**memory.names, **names}, cut_from=cut_from),
+        memory=PullMemory(unit_caps=caps, names={**memory.names, **names}, cut_from=cut_from, error_texts=texts),
         census=census,
     )
 
@@ -264,6 +273,12 @@ class _SumTable:
             for number, name in enumerate(self._counter_names):
                 weight, value = getattr(row, f"cw{number}"), getattr(row, f"cs{number}")
                 self._add(slot.stage, slot.arm, segment, name, bucket, weight, value)
+
+    def add_errors(self, named: Sequence[NamedErrorTexts], rows: Sequence[Any]) -> None:
+        """Add the rows of `build_errors`, asked with the same `named`."""
+        for row in rows:
+            slot, metric = self.statements.slots[row.slot], CATEGORY_PREFIX + find_name(named, row.kind)
+            self._add(slot.stage, slot.arm, self._segment(row), metric, int(row.bucket, 16), row.rows, row.rows)
 
     def add_bins(self, number: int, rows: Sequence[Any]) -> None:
         """Add the rows of `build_histogram` of a column."""

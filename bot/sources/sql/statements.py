@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import CTE, Integer, and_, case, false, func, literal, or_, select, text, true, union_all
+from sqlalchemy import CTE, Integer, and_, case, false, func, literal, not_, or_, select, text, true, union_all
 from sqlalchemy.sql.elements import quoted_name
 from sqlalchemy.sql.expression import FromClause, Select, column, table
 
 from bot.sources.sql.engines import Expression, SqlEngine
+from bot.sources.sql.named_texts import HASH_DIGITS, NamedErrorTexts
 from bot.sources.sql.placing import Condition, RowPlacer, RowSide, Slot
 from bot.sources.stage_range import StageRange
 from core.flags.flows import FLOW
@@ -21,6 +22,7 @@ from core.judging.model.evidence import CANARY, OTHER_NAME
 from core.judging.model.question import ALL_SEGMENTS
 from core.judging.model.unit_bucket import build_bucket_prefix
 from core.metrics.catalogue import CATALOGUE, FEEDS, MAX_READING, Metric, MetricKind
+from core.metrics.soft_errors import SOFT_ERROR_PREFIX
 from core.rollout.state.sources import SqlRows
 
 Statement: TypeAlias = "Select[*tuple[Any, ...]]"
@@ -79,9 +81,8 @@ def list_column_names(rows: SqlRows) -> tuple[str, ...]:
     """Every column that the source names, once each."""
     named = rows.columns
     sides = (named.exposure, named.variant, named.version, named.id)
-    return tuple(
-        dict.fromkeys((named.unit, named.at, *filter(None, sides), *rows.segments.values(), *rows.metrics.values()))
-    )
+    counted = (*rows.segments.values(), *rows.metrics.values(), *filter(None, (rows.error_category,)))
+    return tuple(dict.fromkeys((named.unit, named.at, *filter(None, sides), *counted)))
 
 
 class PullStatements:
@@ -116,13 +117,18 @@ class PullStatements:
         ).group_by(group)
 
     def build_gaps(self) -> Statement:
-        """One row with, for each column, how many rows hold NULL and how many hold no valid value."""
+        """One row with, for each column, how many rows hold NULL and how many hold no valid value; and how many hold
+        no error, and no text of one that counts."""
         raw = self._raw
         counted: list[Any] = [func.count().label("rows")]
         for number, one in enumerate(self.columns):
             value = raw.c[f"m{number}"]
             counted.append(func.sum(case((value.is_(None), 1), else_=0)).label(f"null{number}"))
             counted.append(func.sum(case((self._is_bad(number, one), 1), else_=0)).label(f"bad{number}"))
+        if self._rows.error_category is not None:
+            text = raw.c.error_text
+            counted.append(_count(or_(text.is_(None), text == "")).label("no_error"))
+            counted.append(_count(self._is_bad_error()).label("bad_error"))
         return select(*counted)
 
     def build_versions(self, limit: int) -> Statement:
@@ -135,6 +141,11 @@ class PullStatements:
         """(value, rows): the most frequent values of the column of a segment, wherever the rows count."""
         value = self._raw.c[f"d{number}"]
         return self._list_values(value, limit).where(value.is_not(None), value != "")
+
+    def build_all_error_texts(self, limit: int) -> Statement:
+        """(value, rows): the most frequent texts of errors, wherever the rows count."""
+        text = self._raw.c.error_text
+        return self._list_values(text, limit).where(text.is_not(None), text != "")
 
     def _list_values(self, value: Expression, limit: int) -> Statement:
         counted = func.count()
@@ -152,6 +163,11 @@ class PullStatements:
             .order_by(func.count().desc(), value)
             .limit(limit)
         )
+
+    def build_error_texts(self, limit: int) -> Statement:
+        """(value, rows): the most frequent texts of errors in the rows that count."""
+        counted = self._counted({})
+        return self._list_values(counted.c.error, limit).where(counted.c.error.is_not(None))
 
     def build_exposures(self) -> Statement:
         """(stage, arm first seen in: 0 canary, 1 control, 2 not counted, units, last in the canary, most rows of a
@@ -238,6 +254,40 @@ class PullStatements:
             .group_by(counted.c.slot, counted.c.dimension, label, counted.c.bucket)
         )
 
+    def build_errors(
+        self, named: Sequence[NamedErrorTexts], caps: Mapping[int, int], names: Mapping[int, Sequence[str]]
+    ) -> Statement:
+        """(slot, dimension, value, bucket, kind, rows) of the rows with an error. `kind` is a number in `named`; -1 for
+        the others."""
+        counted = self._counted(caps, whole=True)
+        digits = func.substr(self._engine.hash_text(counted.c.error), 1, HASH_DIGITS)
+        branches = []
+        for number, one in enumerate(named):
+            is_named: Condition = digits.in_(list(one.hashes))
+            if one.since is not None:
+                is_named = and_(is_named, self._at(counted) >= self._engine.bind_moment(one.since))
+            branches.append((is_named, literal(number, Integer)))
+        kind: Any = case(*branches, else_=-1) if branches else literal(-1, Integer)
+        label = self._name_values(counted, names)
+        rows = (
+            select(
+                counted.c.slot,
+                counted.c.dimension,
+                label.label("value"),
+                counted.c.bucket,
+                kind.label("kind"),
+            )
+            .where(
+                counted.c.error.is_not(None),
+                counted.c.copy == 1,
+                counted.c.rejected == 0,
+                counted.c.rank_ok == 1,
+                or_(counted.c.dimension == 0, counted.c.value.is_not(None)),
+            )
+            .cte("error_rows")
+        )
+        return select(*rows.c, func.count().label("rows")).group_by(*rows.c)
+
     def build_histogram(
         self, number: int, caps: Mapping[int, int], names: Mapping[int, Sequence[str]], before: datetime | None
     ) -> Statement:
@@ -278,6 +328,8 @@ class PullStatements:
             engine.to_number(column(_quote(one.name)), one.is_boolean).label(f"m{number}")
             for number, one in enumerate(self.columns)
         ]
+        if self._rows.error_category is not None:
+            picked.append(read_text(self._rows.error_category).label("error_text"))
         since, upto = (engine.bind_moment(one) for one in (self._window.since, self._window.upto))
         moment = engine.to_moment(at)
         return select(*picked).select_from(_from(self._rows)).where(moment >= since, moment < upto).cte("raw_rows")
@@ -293,10 +345,7 @@ class PullStatements:
     def _build_flagged(self, placer: RowPlacer, conditions: Sequence[Condition]) -> CTE:
         """Each row with its slot, and whether it is refused (in part, in whole) or a copy of another."""
         engine, raw = self._engine, self._raw
-        length = engine.count_characters(raw.c.unit)
-        unusable = or_(raw.c.unit.is_(None), length == 0, length > MAX_TEXT)
-        if engine.holds_nul is not None:
-            unusable = or_(unusable, engine.holds_nul(raw.c.unit))
+        unusable = or_(raw.c.unit.is_(None), engine.count_characters(raw.c.unit) == 0, self._is_unstorable(raw.c.unit))
         placed = [(condition, number) for number, condition in enumerate(conditions)]
         slot = case(
             (unusable, BAD_UNIT),
@@ -305,15 +354,23 @@ class PullStatements:
             *placed,
             else_=NOT_COUNTED,
         )
-        bad = or_(false(), *(self._is_bad(number, one) for number, one in enumerate(self.columns)))
-        valid = or_(false(), *(self._is_valid(number, one) for number, one in enumerate(self.columns)))
+        bad: Condition = or_(false(), *(self._is_bad(number, one) for number, one in enumerate(self.columns)))
+        valid: Condition = or_(false(), *(self._is_valid(number, one) for number, one in enumerate(self.columns)))
+        errors: list[Any] = []
+        if self._rows.error_category is not None:
+            error, bad_error = raw.c.error_text, self._is_bad_error()
+            is_error = and_(error.is_not(None), error != "", not_(bad_error))
+            bad, valid = or_(bad, bad_error), or_(valid, is_error)
+            errors = [case((is_error, error)).label("error")]
         copy: Any = literal(1, Integer)
         if "id" in raw.c:
             turn = func.row_number().over(partition_by=raw.c.id, order_by=raw.c.at)
             copy = case((or_(raw.c.id.is_(None), raw.c.id == ""), 1), else_=turn)
-        kept = [raw.c[name] for name in raw.c.keys() if not name.startswith("m")]  # noqa: SIM118 - its own collection
+        read = raw.c.keys()
+        kept = [raw.c[name] for name in read if not name.startswith("m") and name != "error_text"]
         return select(
             *kept,
+            *errors,
             *(
                 case((self._is_valid(number, one), raw.c[f"m{number}"])).label(f"v{number}")
                 for number, one in enumerate(self.columns)
@@ -336,6 +393,16 @@ class PullStatements:
 
     def _is_bad(self, number: int, one: ReadColumn) -> Condition:
         return case((self._is_valid(number, one), 0), (self._raw.c[f"m{number}"].is_(None), 0), else_=1) == 1
+
+    def _is_bad_error(self) -> Condition:
+        """The text of an error is none that counts: too long, or one of those that soft errors are counted under."""
+        text = self._raw.c.error_text
+        of_soft_error = func.substr(text, 1, len(SOFT_ERROR_PREFIX)) == SOFT_ERROR_PREFIX
+        return case((text.is_(None), 0), (or_(self._is_unstorable(text), of_soft_error), 1), else_=0) == 1
+
+    def _is_unstorable(self, text: Expression) -> Condition:
+        too_long = self._engine.count_characters(text) > MAX_TEXT
+        return too_long if self._engine.holds_nul is None else or_(too_long, self._engine.holds_nul(text))
 
     def _counted(self, caps: Mapping[int, int], *, whole: bool = False) -> CTE:
         """The rows of the slots with stage and bucket; `whole` also with a turn for each segment.

@@ -9,7 +9,15 @@ from core.files.syntax.problems import FieldPath, FileProblem
 from core.files.syntax.suggest import suggest_nearest
 from core.judging.limits.limits import LimitKind
 from core.judging.model.evidence import REQUESTS
-from core.metrics.catalogue import AVERAGES, CATALOGUE, COUNTED_AT_INTAKE, FEEDS, Metric, MetricKind
+from core.metrics.catalogue import (
+    AVERAGES,
+    CATALOGUE,
+    COUNTED_AT_INTAKE,
+    ERROR_CATEGORIES,
+    FEEDS,
+    Metric,
+    MetricKind,
+)
 from core.rollout.plans.plan import StageKind
 from core.rollout.state.sources import SourceTerms
 from core.rollout.state.surface import Surface
@@ -35,6 +43,11 @@ def check(file: SurfaceFile) -> Iterator[FileProblem]:
                 message = f"{owners[REQUESTS]} counts the requests already: {instead}"
                 yield file.source.problem_at((*path, kind, said), message)
             owners.setdefault(REQUESTS, source.name)
+        if terms.counts_errors:
+            if ERROR_CATEGORIES in owners:
+                message = f"kinds of errors come from {owners[ERROR_CATEGORIES]} already: leave it out"
+                yield file.source.problem_at((*path, kind, "error_category"), message)
+            owners.setdefault(ERROR_CATEGORIES, source.name)
         for key in terms.keys:
             place = (*path, kind, "metrics", key)
             if why := _explain_unreadable(key, own) or _explain_uncountable(key, terms, own):
@@ -111,6 +124,8 @@ def _explain_unreadable(key: str, own: Mapping[str, Metric]) -> str:
         return f"{key} is a ratio of two sums, and a column holds one reading: send it, or pull it as a rate or a mean"
     if key in COUNTED_AT_INTAKE:
         return f"{key} is counted as rows are read: leave it out"
+    if key == ERROR_CATEGORIES:
+        return f"{key} follows from the kinds of errors: name their column as error_category, beside metrics"
     if key in CATALOGUE and CATALOGUE[key].kind is MetricKind.COUNT:
         return f"{key} counts at most once an hour for each person, which only reports that are sent can: leave it out"
     return ""

@@ -114,10 +114,15 @@ class SqlFields(StrictModel):
     version: ColumnName | None = None
     id: ColumnName | None = None
     segments: Annotated[dict[Name, ColumnName], Field(max_length=10)] = Field(default_factory=dict)
-    metrics: Annotated[dict[Name, ColumnName], Field(min_length=1, max_length=40)]
+    metrics: Annotated[dict[Name, ColumnName], Field(max_length=40)] = Field(default_factory=dict)
+    error_category: ColumnName | None = None
 
     @model_validator(mode="after")
     def _check_whole(self) -> "SqlFields":
+        if not self.metrics and self.error_category is None:
+            raise field_error(
+                "metrics", "name at least one column that is counted: of a metric, or of the error_category"
+            )
         if (self.table is None) == (self.select is None):
             raise field_error("table", "write either a table or a select")
         if self.exposure is None and self.variant is None and self.version is None:
@@ -144,6 +149,7 @@ class SqlFields(StrictModel):
             segments=self.segments,
             table=self.table or "",
             select=self.select or "",
+            error_category=self.error_category,
         )
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Literal, TypeAlias
 
 from core.judging.model.evidence import REQUESTS
-from core.metrics.catalogue import FEEDS
+from core.metrics.catalogue import ERROR_CATEGORIES, FEEDS
 
 RowMeaning: TypeAlias = Literal["requests", "readings"]
 """What a row is: a request that is counted here, or readings of a request that is counted elsewhere."""
@@ -29,6 +29,7 @@ class SqlRows:
     """Rows of a database: of a `table`, or of a read-only `select`. `url` names the variable that holds the address.
 
     `segments` and `metrics` map what a row says to the column that says it; a metric is a key of an observation.
+    `error_category` is the column of the kind of error; None for none.
     """
 
     url: str
@@ -38,6 +39,7 @@ class SqlRows:
     segments: Mapping[str, str] = field(default_factory=dict)
     table: str = ""
     select: str = ""
+    error_category: str | None = None
 
 
 TraceSystem: TypeAlias = Literal["langfuse", "phoenix", "mlflow"]
@@ -136,6 +138,11 @@ class SourceTerms:
         return (self.traces or self.require_sql()).rows == "requests"
 
     @property
+    def counts_errors(self) -> bool:
+        """Whether its rows tell kinds of errors."""
+        return self.sql is not None and self.sql.error_category is not None
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """Every metric that it feeds."""
         return tuple(dict.fromkeys(metric for key in self.keys for metric in FEEDS.get(key, (key,))))
@@ -152,8 +159,9 @@ class SourceTerms:
 
     @property
     def owned(self) -> frozenset[str]:
-        """What nothing else may count on the surface: its metrics, and the requests if it counts them."""
-        return frozenset((*self.metrics, REQUESTS) if self.counts_requests else self.metrics)
+        """What nothing else may count on the surface: its metrics, requests and kinds of errors, if it counts them."""
+        requests = (REQUESTS,) if self.counts_requests else ()
+        return frozenset((*self.metrics, *requests, *((ERROR_CATEGORIES,) if self.counts_errors else ())))
 
 
 def longest_arrival(sources: Iterable[SourceTerms]) -> timedelta:

@@ -48,18 +48,27 @@ class PulledSums:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnownErrorText:
+    """The name of the kind of error that a text tells, which rows from `since` on have; None for all rows."""
+
+    name: str
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PullMemory:
     """What a pull has to know of those before, so that no row changes its place later.
 
     `unit_caps` are by stage how many rows of one unit count, `names` by dimension the values that have a name,
     `cut_from` by metric the moment from which its readings are cut. `counters` are by series of a Prometheus its newest
-    sample: (seconds since 1970, value).
+    sample: (seconds since 1970, value). `error_texts` are by hash the texts of errors that are counted by name.
     """
 
     unit_caps: Mapping[int, int] = field(default_factory=dict)
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     cut_from: Mapping[str, datetime] = field(default_factory=dict)
     counters: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    error_texts: Mapping[str, KnownErrorText] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +109,7 @@ def save_state(connection: Connection, rollout: str, source: str, metrics: Colle
         "names": {name: list(values) for name, values in sorted(state.memory.names.items())},
         "cut_from": {metric: at.isoformat() for metric, at in sorted(state.memory.cut_from.items())},
         **({"counters": state.memory.counters} if state.memory.counters else {}),
+        **({"error_texts": texts} if (texts := _format_error_texts(state.memory)) else {}),
     }
     values = {
         "metrics": json.dumps(sorted(metrics)),
@@ -219,6 +229,13 @@ def _list_unread(connection: Connection, rollout: str) -> Iterator[UnreadSource]
         )
 
 
+def _format_error_texts(memory: PullMemory) -> Mapping[str, tuple[str, str | None]]:
+    return {
+        digits: (one.name, one.since.isoformat() if one.since else None)
+        for digits, one in sorted(memory.error_texts.items())
+    }
+
+
 def _parse_state(row: Mapping[str, Any]) -> PullState:
     kept = json.loads(row["memory"])
     memory = PullMemory(
@@ -226,6 +243,10 @@ def _parse_state(row: Mapping[str, Any]) -> PullState:
         names={name: tuple(values) for name, values in kept["names"].items()},
         cut_from={metric: datetime.fromisoformat(at) for metric, at in kept["cut_from"].items()},
         counters={series: (at, value) for series, (at, value) in kept.get("counters", {}).items()},
+        error_texts={
+            digits: KnownErrorText(name=name, since=datetime.fromisoformat(since) if since else None)
+            for digits, (name, since) in kept.get("error_texts", {}).items()
+        },
     )
     others = {key: value for key, value in row.items() if key not in ("rollout", "source", "metrics", "memory")}
     return PullState(memory=memory, **others)

@@ -626,6 +626,33 @@ EXAMPLES: dict[str, e.Event] = {
             ),
         ),
     ),
+    "surface.declared.1.source_errors": surface.SurfaceDeclared(
+        surface="support-assistant",
+        title="Support assistant",
+        owner="@dana",
+        version="v42",
+        content=OLD,
+        daily_requests=2_880_000,
+        notices=(NOTICE,),
+        fingerprint="77b0a6",
+        sources=(
+            SourceTerms(
+                name="warehouse",
+                every=timedelta(minutes=5),
+                delay=timedelta(minutes=2),
+                late=timedelta(hours=1),
+                timeout=timedelta(seconds=30),
+                sql=SqlRows(
+                    url="SOURCE_WAREHOUSE_URL",
+                    rows="requests",
+                    columns=SourceColumns(unit="user_id", at="served_at", exposure="exposure"),
+                    metrics={},
+                    table="analytics.requests",
+                    error_category="error_kind",
+                ),
+            ),
+        ),
+    ),
     "surface.declared.1.counters": surface.SurfaceDeclared(
         surface="support-assistant",
         title="Support assistant",
