@@ -324,6 +324,8 @@ SOURCES: dict[str, tuple[Any, Any]] = {
     "sources.sql.id": ("a", "b"),
     "sources.sql.segments": ({"language": "a"}, {"language": "b"}),
     "sources.sql.metrics": ({"latency_ms": "a"}, {"latency_ms": "b"}),
+    "sources.sql.metrics.numerator": ("a", "b"),
+    "sources.sql.metrics.denominator": ("a", "b"),
     "sources.sql.error_category": ("a", "b"),
     "sources.prometheus.url": ("SOURCE_A_URL", "SOURCE_B_URL"),
     "sources.prometheus.exposure": ("exposure", "token"),
@@ -444,12 +446,17 @@ def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield path
 
 
+ALSO_PLAIN = {"sources.sql.metrics"}
+"""Fields that are a value, too: one column, or the two of a ratio."""
+
+
 def test_the_table_has_every_field_of_every_file() -> None:
     # a bundle has its rollouts in other documents: its fields are tried in test_bundle_file
     assert {model for model, _, _ in FILES} == set(MODELS_BY_KIND.values()) - {BundleFile}
     for model, _, values in FILES:
         # a field that is one item or a list of them leads to the same fields twice
-        assert sorted(set(leaves(model))) == sorted(values)
+        plain = ALSO_PLAIN if model is SurfaceFile else set()
+        assert sorted({*leaves(model), *plain}) == sorted(values)
 
 
 def written(base: dict[str, Any], path: str, value: Any) -> str:
@@ -496,6 +503,9 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
             at = next(entry for entry in at if step in entry)
         at = at.setdefault(step, {})
         at = at["output_tokens"] if step == "expectations" else at
+        if path.startswith("sources.sql.metrics.") and step == "metrics":
+            data["metrics"] = [{"name": "cited", "kind": "ratio", "direction": "up", "unit": "claims"}]
+            at = at.setdefault("cited", {"numerator": "x", "denominator": "y"})
         if path.startswith("sources.prometheus.metrics.") and step == "metrics":
             at = at["latency_ms" if last in ("histogram", "scale") else "refusal_rate"]
         listed = {"behaviour_changes", "notify", "freeze", "testers", "sources", "metrics", "criteria", "anchors"}

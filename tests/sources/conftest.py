@@ -49,6 +49,8 @@ _COLUMNS: Mapping[str, str] = {
     "refused": "boolean",
     "clicked": "double precision",
     "error_kind": "text",
+    "cited": "double precision",
+    "claims": "double precision",
 }
 _TYPES: Mapping[str, Mapping[str, str]] = {
     "clickhouse": {
@@ -253,11 +255,20 @@ class Crowd:
                 "clicked": self.dice.choice([0.0, 1.0, 0.5, None, 1.5 if number % 40 == 7 else 0.25]),
             }
             row["error_kind"] = _choose_error(number, arm)
+            row["cited"], row["claims"] = _choose_claims(number)
             if unit in MOVED_BACK:  # of whom what is refused is counted only where it is sent
                 row |= {"duration_ms": 3.25, "clicked": 0.25, "error_kind": None}
             rows.append({key: value for key, value in row.items() if key not in _SIDES or key in self.side})
         self.written += rows
         return rows
+
+
+def _choose_claims(number: int) -> tuple[float | None, float | None]:
+    """Claims with a source, and all claims: some are not told, and of none there is no share."""
+    if number == 203:
+        return 2.0, 0.0  # which nothing can be
+    claims = None if number % 17 == 0 else float(number % 5)
+    return None if number % 19 == 0 else float(min(number % 3, number % 5)), claims
 
 
 def _choose_error(number: int, arm: str) -> str | None:

@@ -15,7 +15,8 @@ from bot.sources.sql.statements import Counter, PullStatements, Statement, list_
 from bot.sources.stage_range import StageRange
 from core.flags.bucketing import make_bucketer, make_digester
 from core.flags.snapshot import StageWindow, TrackedRollout
-from core.rollout.state.sources import SourceColumns, SqlRows
+from core.metrics.own_metrics import define_metric
+from core.rollout.state.sources import RatioColumns, SourceColumns, SqlRows
 
 FOLDER = Path(__file__).parent / "hosted"
 BEGAN = datetime(2026, 11, 30, 9, tzinfo=UTC)
@@ -38,8 +39,9 @@ def list_statements(engine: SqlEngine) -> Mapping[str, Statement]:
         segments={"language": spell("language")},
         table=spell("analytics.ai_requests"),
         error_category=spell("error_kind"),
+        ratios={"cited": RatioColumns(numerator=spell("cited"), denominator=spell("claims"))},
     )
-    columns = list_read_columns(rows, frozenset({spell("refused")}), {})
+    columns = list_read_columns(rows, frozenset({spell("refused")}), {"cited": _CITED})
     asked = PullStatements(engine, rows, columns, _build_window())
     counters = (Counter(column=0, threshold=4000.0), Counter(column=0, threshold=2500.0, is_cap=True, since=STEPPED))
     names = {0: ["de", "it's"]}
@@ -53,6 +55,7 @@ def list_statements(engine: SqlEngine) -> Mapping[str, Statement]:
     }
 
 
+_CITED = define_metric("cited", "ratio", "up", unit="claims")
 _NAMED = (
     NamedErrorTexts(name="Timeout", hashes=(hash_text("Timeout"),)),
     NamedErrorTexts(

@@ -50,6 +50,8 @@ def rows(count: int) -> list[dict[str, Any]]:
             "cost_usd": 0.25 if number % 2 else None,
             "refused": False,
             "clicked": 1.0,
+            "cited": 1.0,
+            "claims": 2.0 if number % 4 else None,
             "error_kind": f"order {4000 + number} failed" if number % 10 == 0 else "",
         }
         for number in range(count)
@@ -186,7 +188,7 @@ soft_errors: {measure: {answer_words: words}}
         ("new_error_category", "name their column as error_category, beside metrics"),
         ("latency_p59", 'Did you mean "latency_p95"?'),
         ("wit", "If it is your own, define it in this file, under metrics"),
-        ("claims", "claims is a ratio of two sums, and a column holds one reading"),
+        ("claims", "claims is a ratio: name two columns, as in claims: {numerator: solved, denominator: asked}"),
         ("answer_words", "answer_words is read off answers (soft_errors.measure): count it in one place only"),
     ],
 )
@@ -198,6 +200,23 @@ def test_a_metric_that_no_source_can_count_is_refused(
     path.write_text(SURFACE + OWN + text, encoding="utf-8")
     status, said = rollout("lint", str(path))
     assert (status, why in said) == (1, True), said
+
+
+def test_two_columns_are_for_a_ratio_and_are_told_one_by_one(
+    rollout: Callable[..., tuple[int, str]], build_warehouse: Callable[[str], Warehouse], tmp_path: Path
+) -> None:
+    warehouse, pair = build_warehouse("sqlite"), "{numerator: cited, denominator: claims}"
+    warehouse.insert(rows(20))
+    path, text = tmp_path / "surface.yaml", SURFACE + OWN + SOURCES.format(table=warehouse.table)
+    path.write_text(text.replace("refusal_rate: refused", f"retry_rate: {pair}"), encoding="utf-8")
+    status, said = rollout("lint", str(path))
+    assert (status, "retry_rate is no ratio: name one column" in said) == (1, True), said
+    path.write_text(text.replace("refused", "{numerator: cited, denominator: 7}"), encoding="utf-8")
+    assert "refusal_rate.denominator" in rollout("lint", str(path))[1]
+    path.write_text(text.replace("refusal_rate: refused", f"claims: {pair}"), encoding="utf-8")
+    status, said = rollout("sources", "check", str(path), SOURCE_WAREHOUSE_URL=warehouse.address)
+    assert status == 0, said
+    assert "  claims: cited, 0% NULL\n  claims/denominator: claims, 25% NULL\n" in said
 
 
 def test_status_tells_how_the_pulls_go(

@@ -9,7 +9,7 @@ import pytest
 
 from core.judging.model.evidence import CATEGORY_PREFIX, BucketSums, EvidenceSums
 from core.rollout import commands as c
-from core.rollout.state.sources import SourceTerms
+from core.rollout.state.sources import RatioColumns, SourceTerms
 from tests.http.conftest import ROLLOUT, SURFACE, Running
 from tests.sources.conftest import MOVED_BACK, Crowd, Warehouse, build_terms, pull, pushed, to_item
 
@@ -118,12 +118,15 @@ metrics:
   - {name: gave_up, kind: rate, direction: down}
   - {name: thinking, kind: mean, direction: same, unit: ms}
   - {name: thinking_p90, kind: quantile, quantile: 90%, direction: down, unit: ms}
+  - {name: cited, kind: ratio, direction: up, unit: claims}
 """
 OWN_COLUMNS = {"gave_up": "refused", "thinking": "duration_ms", "thinking_p90": "duration_ms"}
+RATIOS = {"cited": RatioColumns(numerator="cited", denominator="claims")}
 OWN_LIMITS = """\
   - {metric: gave_up, rises_by: 2pp}
   - {metric: thinking, rises_by: 20%}
   - {metric: thinking_p90, rises_by: 20%}
+  - {metric: cited, drops_by: 10%}
 """
 
 
@@ -133,16 +136,19 @@ def test_own_metrics_are_summed_as_they_are_defined(
     def with_own(row: Mapping[str, Any]) -> dict[str, Any]:
         item = to_item(row)
         read = {key: row[column] for key, column in OWN_COLUMNS.items()}
+        if row["cited"] is not None and row["claims"] is not None:
+            read["cited"] = {"numerator": row["cited"], "denominator": row["claims"]}
         return {**item, "metrics": {**item["metrics"], **read}}
 
     client = serve(running)
     running.apply(SURFACE + OWN)
     limits = WITHOUT_COHORT.replace("rollback_when:\n", f"rollback_when:\n{OWN_LIMITS}")
     play(running, client, warehouse, Crowd(running, ("exposure",), changes_arms=True), limits, describe=with_own)
-    terms = build_terms(warehouse.table, ("exposure",))
-    terms = build_terms(warehouse.table, ("exposure",), metrics={**terms.require_sql().metrics, **OWN_COLUMNS})
+    built_in = build_terms(warehouse.table).require_sql().metrics
+    terms = build_terms(warehouse.table, ("exposure",), metrics={**built_in, **OWN_COLUMNS}, ratios=RATIOS)
     expected = pushed(running)
-    assert {"gave_up", "thinking", "thinking_p90"} <= {key.metric for key in expected.cells}
+    names = {"gave_up", "thinking", "thinking_p90", "cited", "cited/denominator"}
+    assert names <= {key.metric for key in expected.cells}
     assert "thinking_p90" in {key.metric for key in expected.histograms}
     assert_pulled_equal(running, warehouse, ("exposure",), terms)
 
@@ -152,7 +158,8 @@ def test_a_metric_that_was_defined_since_is_left_for_the_next_rollout(
 ) -> None:
     client = serve(running)
     play(running, client, warehouse, Crowd(running, ("exposure",)), WITHOUT_COHORT)
-    only_new = build_terms(warehouse.table, ("exposure",), metrics={"gave_up": "refused"}, error_category=None)
+    new = {"metrics": {"gave_up": "refused"}, "ratios": RATIOS, "error_category": None}
+    only_new = build_terms(warehouse.table, ("exposure",), **new)
     found = pull(running, warehouse, only_new).sums
     assert {key.metric for key in found.cells} == {"requests", "duplicate_items"}
 

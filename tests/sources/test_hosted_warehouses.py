@@ -55,6 +55,8 @@ def requests(tmp_path_factory: pytest.TempPathFactory) -> Path:
             dice.choice([True, False, None]),
             dice.choice(["de", "it's", "fr", "", None, "y" * 513]),
             _ERRORS.get(number % 20),
+            dice.choice([0.0, 1.0, 3.0, None, -1.0]),
+            dice.choice([0.0, 1.0, 4.0, None]),
         )
         for number in range(4000)
     ]
@@ -80,6 +82,8 @@ _COLUMNS = {
     "refused": "boolean",
     "language": "text",
     "error_kind": "text",
+    "cited": "double",
+    "claims": "double",
 }
 
 

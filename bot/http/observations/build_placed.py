@@ -64,7 +64,8 @@ def _select_readings(tracked: TrackedRollout, readings: Mapping[str, float]) -> 
     return {
         key: value
         for key, value in readings.items()
-        if key not in tracked.pulled and (key in CATALOGUE or key.removesuffix(DENOMINATOR) in tracked.metrics)
+        if (name := key.removesuffix(DENOMINATOR)) not in tracked.pulled
+        and (key in CATALOGUE or name in tracked.metrics)
     }
 
 

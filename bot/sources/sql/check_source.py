@@ -114,7 +114,6 @@ def _try_source(
     seconds = time.monotonic() - began
     query = statements.build_sums((), {}, {})
     gaps = source.fetch(statements.build_gaps(), 1)[0]
-    keys = {column: key for key, column in terms.require_sql().metrics.items()}
     return SourceReport(
         name=terms.name,
         engine=source.engine.name,
@@ -122,7 +121,7 @@ def _try_source(
         columns=tuple(
             ColumnReport(
                 column=one.name,
-                metric=keys[one.name] if len(keys) == len(terms.require_sql().metrics) else one.metrics[0],
+                metric=one.key,
                 nulls=int(getattr(gaps, f"null{number}") or 0),
                 bad=int(getattr(gaps, f"bad{number}") or 0),
             )

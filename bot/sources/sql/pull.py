@@ -73,9 +73,9 @@ def read_columns(source: SourceConnection, terms: SourceTerms, own: Mapping[str,
     booleans = frozenset(name for name, kind in described if source.engine.is_boolean(kind))
     found = sql.list_read_columns(terms.require_sql(), booleans, own)
     for one in found:
-        if one.is_boolean and one.kind in (MetricKind.MEAN, MetricKind.QUANTILE):
+        if one.is_boolean and one.definition.has_amounts:
             raise SourceFailure(
-                f'the column "{one.name}" is true or false, and {one.metrics[0]} is a number ({one.definition.unit})',
+                f'the column "{one.name}" is true or false, and {one.key} is a number ({one.definition.unit})',
                 is_lasting=True,
             )
     return found

@@ -21,7 +21,7 @@ from core.flags.targeting import EMAIL_DOMAIN
 from core.judging.model.evidence import CANARY, OTHER_NAME
 from core.judging.model.question import ALL_SEGMENTS
 from core.judging.model.unit_bucket import build_bucket_prefix
-from core.metrics.catalogue import CATALOGUE, FEEDS, MAX_READING, Metric, MetricKind
+from core.metrics.catalogue import CATALOGUE, FEEDS, MAX_READING, Metric, MetricKind, denominator_key
 from core.metrics.soft_errors import SOFT_ERROR_PREFIX
 from core.rollout.state.sources import SqlRows
 
@@ -34,12 +34,18 @@ NOT_COUNTED, NO_SIDE, UNKNOWN_SIDE, BAD_UNIT = -1, -2, -3, -4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadColumn:
-    """A column that readings come from. `metrics` are those that it feeds, which all take the same values."""
+    """A column that readings come from. `metrics` are those that it feeds, which all take the same values.
+
+    The two columns of a ratio name each other: `partner` is the number of the other one.
+    """
 
     name: str
+    key: str  # as the file names it
     metrics: tuple[str, ...]
     definition: Metric  # of the first; all of them are summed alike
     is_boolean: bool
+    partner: int | None = None
+    is_denominator: bool = False
 
     @property
     def kind(self) -> MetricKind:
@@ -60,12 +66,27 @@ class Counter:
 def list_read_columns(rows: SqlRows, booleans: frozenset[str], own: Mapping[str, Metric]) -> tuple[ReadColumn, ...]:
     """The columns to read. `booleans` are those of a boolean type; `own` are the surface's own metrics that are judged,
     and one that was defined since is left for the next rollout."""
-    fed = [(name, tuple(FEEDS.get(key, (key,)))) for key, name in rows.metrics.items()]
-    return tuple(
-        ReadColumn(name=name, metrics=metrics, definition=definition, is_boolean=name in booleans)
-        for name, metrics in fed
+    fed = [(key, name, tuple(FEEDS.get(key, (key,)))) for key, name in rows.metrics.items()]
+    found = [
+        ReadColumn(name=name, key=key, metrics=metrics, definition=definition, is_boolean=name in booleans)
+        for key, name, metrics in fed
         if (definition := own.get(metrics[0]) or CATALOGUE.get(metrics[0])) is not None
-    )
+    ]
+    for key, pair in (rows.ratios or {}).items():
+        for name, metric in ((pair.numerator, key), (pair.denominator, denominator_key(key))):
+            if (definition := own.get(key)) is not None:
+                found.append(
+                    ReadColumn(
+                        name=name,
+                        key=metric,
+                        metrics=(metric,),
+                        definition=definition,
+                        is_boolean=name in booleans,
+                        partner=len(found) + (1 if metric == key else -1),
+                        is_denominator=metric != key,
+                    )
+                )
+    return tuple(found)
 
 
 def build_probe(rows: SqlRows) -> Statement:
@@ -81,7 +102,8 @@ def list_column_names(rows: SqlRows) -> tuple[str, ...]:
     """Every column that the source names, once each."""
     named = rows.columns
     sides = (named.exposure, named.variant, named.version, named.id)
-    counted = (*rows.segments.values(), *rows.metrics.values(), *filter(None, (rows.error_category,)))
+    ratios = (name for pair in (rows.ratios or {}).values() for name in (pair.numerator, pair.denominator))
+    counted = (*rows.segments.values(), *rows.metrics.values(), *ratios, *filter(None, (rows.error_category,)))
     return tuple(dict.fromkeys((named.unit, named.at, *filter(None, sides), *counted)))
 
 
@@ -388,11 +410,20 @@ class PullStatements:
                 return or_(value == 0, value == 1)
             case MetricKind.SHARE:
                 return and_(value >= 0, value <= 1)
+            case MetricKind.RATIO:
+                other = self._raw.c[f"m{one.partner}"]
+                bottom = value if one.is_denominator else other
+                return and_(_is_amount(value), _is_amount(other), bottom > 0)
             case _:
-                return and_(value >= 0, value <= MAX_READING)
+                return _is_amount(value)
 
     def _is_bad(self, number: int, one: ReadColumn) -> Condition:
-        return case((self._is_valid(number, one), 0), (self._raw.c[f"m{number}"].is_(None), 0), else_=1) == 1
+        value = self._raw.c[f"m{number}"]
+        untold: Condition = value.is_(None)
+        if one.partner is not None:  # of nothing there is no share
+            other = self._raw.c[f"m{one.partner}"]
+            untold = or_(untold, other.is_(None), and_(value == 0, other == 0))
+        return case((self._is_valid(number, one), 0), (untold, 0), else_=1) == 1
 
     def _is_bad_error(self) -> Condition:
         """The text of an error is none that counts: too long, or one of those that soft errors are counted under."""
@@ -498,6 +529,10 @@ class PullStatements:
 
     def _at(self, rows: FromClause) -> Expression:
         return self._engine.to_moment(rows.c.at)
+
+
+def _is_amount(value: Expression) -> Condition:
+    return and_(value >= 0, value <= MAX_READING)
 
 
 def _count(condition: Condition) -> Expression:

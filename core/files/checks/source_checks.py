@@ -50,7 +50,7 @@ def check(file: SurfaceFile) -> Iterator[FileProblem]:
             owners.setdefault(ERROR_CATEGORIES, source.name)
         for key in terms.keys:
             place = (*path, kind, "metrics", key)
-            if why := _explain_unreadable(key, own) or _explain_uncountable(key, terms, own):
+            if why := _explain_unreadable(key, terms, own) or _explain_uncountable(key, terms, own):
                 yield file.source.problem_at(place, why, at_key=True)
                 continue
             if file.judging is not None and key in _JUDGED:
@@ -115,13 +115,18 @@ def _explain_uncountable(key: str, terms: SourceTerms, own: Mapping[str, Metric]
     return ""
 
 
-def _explain_unreadable(key: str, own: Mapping[str, Metric]) -> str:
-    """Why no source can count a metric; empty if it can. `own` are the metrics that the file defines."""
+def _explain_unreadable(key: str, terms: SourceTerms, own: Mapping[str, Metric]) -> str:
+    """Why a source cannot count a metric; empty if it can. `own` are the metrics that the file defines."""
     if key not in own and key not in CATALOGUE and key not in FEEDS:
         near = suggest_nearest(key, (*CATALOGUE, *FEEDS, *own))
         return f'unknown metric "{key}".{near or " If it is your own, define it in this file, under metrics"}'
-    if key in own and own[key].kind is MetricKind.RATIO:
-        return f"{key} is a ratio of two sums, and a column holds one reading: send it, or pull it as a rate or a mean"
+    is_ratio = key in own and own[key].kind is MetricKind.RATIO
+    if is_ratio and terms.sql is None:
+        return f"{key} is a ratio of two sums, and this source tells one reading: send it, or pull it from a database"
+    if is_ratio != (terms.sql is not None and key in (terms.sql.ratios or {})):
+        if is_ratio:
+            return f"{key} is a ratio: name two columns, as in {key}: {{numerator: solved, denominator: asked}}"
+        return f"{key} is no ratio: name one column, as in {key}: duration_ms"
     if key in COUNTED_AT_INTAKE:
         return f"{key} is counted as rows are read: leave it out"
     if key == ERROR_CATEGORIES:

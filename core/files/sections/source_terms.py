@@ -2,15 +2,16 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic import WithJsonSchema as Schema
 
-from core.files.syntax.fields import Duration, Name, StrictModel, field_error
+from core.files.syntax.fields import ITEM, ITEMS, Duration, Name, StrictModel, field_error
 from core.rollout.state.sources import (
     CountedMetric,
     PrometheusCounters,
+    RatioColumns,
     SourceColumns,
     SourceTerms,
     SqlRows,
@@ -100,6 +101,27 @@ FactName = Annotated[str, AfterValidator(_parse_fact)]
 LabelValue = Annotated[str, Field(min_length=1, max_length=200)]
 
 
+class RatioFields(StrictModel):
+    """The columns of a ratio."""
+
+    numerator: ColumnName
+    denominator: ColumnName
+
+    def to_columns(self) -> RatioColumns:
+        """The columns as events store them."""
+        return RatioColumns(numerator=self.numerator, denominator=self.denominator)
+
+
+def _tell_ratio(given: Any) -> str:
+    return ITEMS if isinstance(given, dict | RatioFields) else ITEM
+
+
+MetricColumns: TypeAlias = Annotated[
+    Annotated[ColumnName, Tag(ITEM)] | Annotated[RatioFields, Tag(ITEMS)], Discriminator(_tell_ratio)
+]
+"""The column of a metric, or the two of a ratio."""
+
+
 class SqlFields(StrictModel):
     """Rows of a database, and which column says what."""
 
@@ -114,7 +136,7 @@ class SqlFields(StrictModel):
     version: ColumnName | None = None
     id: ColumnName | None = None
     segments: Annotated[dict[Name, ColumnName], Field(max_length=10)] = Field(default_factory=dict)
-    metrics: Annotated[dict[Name, ColumnName], Field(max_length=40)] = Field(default_factory=dict)
+    metrics: Annotated[dict[Name, MetricColumns], Field(max_length=40)] = Field(default_factory=dict)
     error_category: ColumnName | None = None
 
     @model_validator(mode="after")
@@ -134,6 +156,7 @@ class SqlFields(StrictModel):
 
     def to_rows(self) -> SqlRows:
         """The rows as events store them."""
+        ratios = {key: one.to_columns() for key, one in self.metrics.items() if isinstance(one, RatioFields)}
         return SqlRows(
             url=self.url,
             rows=self.rows,
@@ -145,11 +168,12 @@ class SqlFields(StrictModel):
                 version=self.version or "",
                 id=self.id or "",
             ),
-            metrics=self.metrics,
+            metrics={key: one for key, one in self.metrics.items() if isinstance(one, str)},
             segments=self.segments,
             table=self.table or "",
             select=self.select or "",
             error_category=self.error_category,
+            ratios=ratios or None,
         )
 
 

@@ -25,11 +25,19 @@ class SourceColumns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RatioColumns:
+    """The columns of a ratio of sums: what each row adds to its numerator, and to its denominator."""
+
+    numerator: str
+    denominator: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SqlRows:
     """Rows of a database: of a `table`, or of a read-only `select`. `url` names the variable that holds the address.
 
     `segments` and `metrics` map what a row says to the column that says it; a metric is a key of an observation.
-    `error_category` is the column of the kind of error; None for none.
+    `ratios` are the metrics that have two columns. `error_category` is the column of the kind of error. None for none.
     """
 
     url: str
@@ -40,6 +48,7 @@ class SqlRows:
     table: str = ""
     select: str = ""
     error_category: str | None = None
+    ratios: Mapping[str, RatioColumns] | None = None
 
 
 TraceSystem: TypeAlias = Literal["langfuse", "phoenix", "mlflow"]
@@ -128,7 +137,8 @@ class SourceTerms:
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys of the metrics that it feeds, as they are written in the file."""
-        return tuple(self._kind.metrics)
+        ratios = (self.sql.ratios or {}) if self.sql is not None else {}
+        return (*self._kind.metrics, *ratios)
 
     @property
     def counts_requests(self) -> bool:

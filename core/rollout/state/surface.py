@@ -53,7 +53,7 @@ class SurfaceDeclared:
     LATER: ClassVar[tuple[str, ...]] = (
         *("judging", "flows", "testers", "sources", "metrics", "judging.criteria"),
         *("soft_errors", "soft_errors.measure", "sources.*.sql", "sources.*.prometheus", "sources.*.traces"),
-        "sources.*.sql.error_category",
+        *("sources.*.sql.error_category", "sources.*.sql.ratios"),
         *("judging.anchors", "judging.anchors_every", "judging.cost", "judging.cap"),
     )
     surface: str
