@@ -92,6 +92,10 @@ def migrate(
             )
 
 
+MOST_DEMO_SPEED = 1_000_000
+"""How much faster than real time a demonstration may be asked to run: far more than any machine plays."""
+
+
 def demo(
     scenario: Annotated[
         str | None, typer.Option(help=f"{', '.join(SCENARIOS)}; refusals, or healthy with a template.")
@@ -109,6 +113,9 @@ def demo(
     """Watch a rollout happen, with a Slack for the laptop, the bot, and an AI feature with simulated users."""
     from bot.demo import play, template_plays
 
+    if speed is not None and not 0 < speed <= MOST_DEMO_SPEED:
+        print(f"--speed is {speed:g}: write how many times faster, at most {MOST_DEMO_SPEED:,}.", file=sys.stderr)
+        raise SystemExit(2)
     chosen = scenario or ("healthy" if template is not None else "refusals")
     try:
         ended_well = play.run_scenario(chosen, headless=headless, speed=speed, port=port, template=template)

@@ -62,6 +62,13 @@ def test_an_unknown_template_is_answered_with_those_there_are() -> None:
     assert all(name in told.stderr for name in TEMPLATES)
 
 
+@pytest.mark.parametrize("speed", ["0", "-3", "nan", "inf"])
+def test_a_speed_at_which_no_clock_runs_is_refused(speed: str) -> None:
+    told = run("demo", "--headless", f"--speed={speed}")
+    assert told.returncode == 2
+    assert told.stderr.startswith(f"--speed is {speed}: write how many times faster")
+
+
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_the_file_of_a_template_is_in_order_and_its_time_leaves_people_a_minute(name: str) -> None:
     play = template_plays.prepare(name, None)

@@ -80,6 +80,23 @@ def test_a_row_whose_time_cannot_be_read_keeps_no_other_from_being_read(
     assert "10 rows in the last 24 h" in said
 
 
+@pytest.mark.parametrize("engine", ["postgres", "duckdb"])
+def test_a_time_that_is_only_a_day_is_refused(
+    build_warehouse: Callable[[str], Warehouse], rollout: Callable[..., tuple[int, str]], tmp_path: Path, engine: str
+) -> None:
+    """All rows of a day would lie at its midnight, and so in the stage of that moment."""
+    warehouse = build_warehouse(engine)
+    warehouse.insert(rows(10))
+    others = "user_id, exposure, request_id, language, plan, duration_ms, cost_usd, refused, clicked"
+    warehouse.run(f'CREATE VIEW by_day AS SELECT CAST("at" AS date) AS "at", {others} FROM {warehouse.table}', ())
+    path = tmp_path / "surface.yaml"
+    path.write_text(SURFACE + SOURCES.format(table="by_day"), encoding="utf-8")
+    status, said = rollout(
+        "sources", "check", str(path), SOURCE_WAREHOUSE_URL=warehouse.address, ALLOW_PRIVATE_HOSTS="localhost"
+    )
+    assert (status, 'the column "at" is a day, without a time' in said) == (1, True), said
+
+
 def test_a_source_that_works_is_told_with_its_rows_lag_gaps_sides_and_query(
     rollout: Callable[..., tuple[int, str]], warehouse: Warehouse, file: Path
 ) -> None:

@@ -1,6 +1,8 @@
 """A source is only read, only where it may be, and only for as long as it may take."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,3 +201,26 @@ def test_what_is_told_of_a_failure_holds_no_value_of_a_row(build_warehouse: Call
     with open_source(postgres.address, LOCAL, 30) as source, pytest.raises(SourceFailure) as failure:
         source.fetch(everything, 10)
     assert str(failure.value) == "a value cannot be read as what its column should be (InvalidTextRepresentation)"
+
+
+def test_a_file_of_duckdb_that_another_program_writes_is_said_to_be_in_use(tmp_path: Path) -> None:
+    file = tmp_path / "requests.duckdb"
+    hold = f"import duckdb; held = duckdb.connect({str(file)!r}); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"\n"
+        said = reached(f"duckdb:///{file}")
+        writer.kill()
+    assert said.startswith("another program has its file open to write")
+
+
+def test_a_file_that_is_none_of_duckdb_is_said(tmp_path: Path) -> None:
+    (tmp_path / "requests.duckdb").write_text("requests")
+    assert reached(f"duckdb:///{tmp_path}/requests.duckdb") == "its file is none of DuckDB"
+
+
+def test_a_missing_driver_is_installed_from_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package that is called rampart in the registry is another project."""
+    monkeypatch.setitem(sys.modules, "google.auth.exceptions", None)
+    said = reached("bigquery://project/dataset")
+    assert said == "the driver of bigquery is not installed. In the checkout, run: pip install -e '.[bigquery]'"

@@ -154,6 +154,13 @@ def open_source(
         text = str(error.orig).strip()
         if getattr(error.orig, "sqlstate", "") in ("28000", "28P01") or "authentication failed" in text:
             raise SourceFailure("it refuses the user or the password", is_lasting=True) from None
+        if kind is DUCKDB and "Could not set lock" in text:
+            raise SourceFailure(
+                "another program has its file open to write, which DuckDB allows to one alone: let that close it, or "
+                "read a copy"
+            ) from None
+        if kind is DUCKDB and "not a valid DuckDB" in text:
+            raise SourceFailure("its file is none of DuckDB", is_lasting=True) from None
         raise SourceFailure(f"it cannot be reached ({type(error.orig).__name__})") from None
     finally:
         opened.dispose()
@@ -212,7 +219,8 @@ def _create_engine(
                 return open_snowflake(url, timeout), SNOWFLAKE
     except (NoSuchModuleError, ImportError):
         raise SourceFailure(
-            f"the driver of {backend} is not installed: pip install 'rampart[{_EXTRAS.get(backend, backend)}]'",
+            f"the driver of {backend} is not installed. In the checkout, run: "
+            f"pip install -e '.[{_EXTRAS.get(backend, backend)}]'",
             is_lasting=True,
         ) from None
     raise SourceFailure(f"{backend} is no engine that can be pulled from", is_lasting=True)

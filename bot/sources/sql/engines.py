@@ -1,5 +1,6 @@
 """How each SQL engine says what the pull needs: a hash, a text, a number, a moment and a logarithm."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ class SqlEngine:
     count_characters: Callable[[Expression], Expression]
     natural_log: Callable[[Expression], Expression]
     is_boolean: Callable[[Any], bool]  # of the type that the driver tells of a column
+    is_date: Callable[[Any], bool] = lambda _: False  # of the same type: a day, without a time
     holds_nul: Callable[[Expression], Expression] | None = None  # None where a text cannot hold NUL
 
     def find_bin(self, value: Expression) -> Expression:
@@ -65,6 +67,7 @@ POSTGRES = SqlEngine(
     count_characters=func.char_length,
     natural_log=func.ln,
     is_boolean=lambda kind: kind == 16,  # the OID of bool
+    is_date=lambda kind: kind == 1082,  # the OID of date
 )
 
 DUCKDB = SqlEngine(
@@ -77,6 +80,7 @@ DUCKDB = SqlEngine(
     count_characters=func.length,
     natural_log=func.ln,
     is_boolean=lambda kind: str(kind).upper() in ("BOOLEAN", "BOOL"),
+    is_date=lambda kind: str(kind).upper() == "DATE",
     holds_nul=lambda text: func.instr(text, func.chr(0)) > 0,
 )
 
@@ -136,5 +140,6 @@ CLICKHOUSE = SqlEngine(
     count_characters=func.lengthUTF8,
     natural_log=func.log,
     is_boolean=lambda kind: "Bool" in str(kind),
+    is_date=lambda kind: re.search(r"\bDate(32)?\b", str(kind)) is not None,
     holds_nul=lambda text: func.position(text, func.char(0)) > 0,
 )

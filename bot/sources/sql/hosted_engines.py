@@ -15,7 +15,7 @@ from bot.sources.sql.engines import Expression, SqlEngine, to_double, to_microse
 
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9][A-Za-z0-9_-]*)*")
 _SNOWFLAKE_OPTIONS = frozenset({"warehouse", "role"})
-_BOOLEAN_CODE = 13  # of BOOLEAN, among the type codes of Snowflake's connector
+_DATE_CODE, _BOOLEAN_CODE = 3, 13  # of DATE and BOOLEAN, among the type codes of Snowflake's connector
 _TELLS_NAMES = re.compile(r"(Unrecognized name|Not found|No matching signature|Syntax error|Name \S+ not found).*")
 """Texts of BigQuery that name columns, tables and types; others may quote what a row holds."""
 
@@ -52,6 +52,7 @@ SNOWFLAKE = SqlEngine(
     count_characters=func.length,
     natural_log=lambda value: func.ln(case((value > 0, value))),
     is_boolean=lambda kind: kind == _BOOLEAN_CODE,
+    is_date=lambda kind: kind == _DATE_CODE,
     holds_nul=lambda text: func.contains(text, func.hex_decode_string("00")),
 )
 

@@ -67,9 +67,11 @@ class Pulled:
 def read_columns(source: SourceConnection, terms: SourceTerms, own: Mapping[str, Metric]) -> tuple[ReadColumn, ...]:
     """The columns of built-in metrics and of the `own` ones, with their types as the source tells them.
 
-    `SourceFailure` if a column is missing.
+    `SourceFailure` if a column is missing, or if the time is a day only: all of a day would lie at its midnight.
     """
-    described = source.describe(sql.build_probe(terms.require_sql()))
+    described, at = source.describe(sql.build_probe(terms.require_sql())), terms.require_sql().columns.at
+    if any(name == at and source.engine.is_date(kind) for name, kind in described):
+        raise SourceFailure(f'the column "{at}" is a day, without a time: name one that has both', is_lasting=True)
     booleans = frozenset(name for name, kind in described if source.engine.is_boolean(kind))
     found = sql.list_read_columns(terms.require_sql(), booleans, own)
     for one in found:
