@@ -23,8 +23,8 @@ from bot.rendering.messages.alerts import undelivered
 from bot.rendering.messages.plan_facts import ListMembers
 from bot.rendering.messages.workspace import witness
 from core.rollout import commands as c
-from core.rollout.notifications.announcements import CARD_KEY, Announcement, AnnouncementKind
-from core.rollout.notifications.surface_announcements import SURFACE_KINDS
+from core.rollout.notifications.announcement_kinds import AnnouncementKind, Edits, Place
+from core.rollout.notifications.announcements import CARD_KEY, Announcement
 from core.rollout.notifications.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
@@ -46,35 +46,6 @@ log = structlog.get_logger()
 EVENT_TYPE = "rampart"
 CHANNEL_PAUSE = timedelta(seconds=1)  # Slack takes about one message a second for a channel
 
-_EDIT_KINDS = frozenset(
-    {
-        AnnouncementKind.NOTICE_EDIT,
-        AnnouncementKind.APPROVAL_CLOSED,
-        AnnouncementKind.DECISION_CLOSED,
-        AnnouncementKind.ALERT_EDIT,
-    }
-)
-_UPDATED_KINDS = frozenset(
-    {
-        *_EDIT_KINDS,
-        AnnouncementKind.CARD,
-        AnnouncementKind.ALERT,
-        AnnouncementKind.REVIEW,
-        AnnouncementKind.DIRECT_NOTICE,
-        AnnouncementKind.FEEDBACK,
-    }
-)
-_BROADCAST_KINDS = frozenset(
-    {
-        AnnouncementKind.ALERT,
-        AnnouncementKind.NOT_CONFIRMED,
-        AnnouncementKind.GLASS_BROKEN,
-        AnnouncementKind.DECISION,
-        AnnouncementKind.HOLDOUT,
-        AnnouncementKind.START_REMINDER,
-    }
-)
-_REPOSTED_KINDS = frozenset({AnnouncementKind.CARD, AnnouncementKind.NOTICE_EDIT})  # what is deleted is posted again
 _BLOCK_ERRORS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
 _THREAD_ERRORS = frozenset({"thread_not_found", "cannot_reply_to_message", "message_not_found"})
 _EDIT_ERRORS = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
@@ -207,13 +178,14 @@ class _MessageSender:
     def _deliver_announcement(self, row: OutboxRow, announcement: Announcement) -> Mapping[str, Any]:
         """Post or edit the message, or skip it; returns the outcome to store with the row."""
         world = self._service.load_world()
-        if announcement.kind in SURFACE_KINDS:
+        if announcement.kind.delivery.place is Place.ENGINEERS:
             return self._post_about_surface(row, announcement, world)
         rollout = world.get_rollout(announcement.rollout)
         posted = rollout.messages.get(announcement.key)
-        if announcement.kind in _EDIT_KINDS and posted is None:
+        delivery = announcement.kind.delivery
+        if posted is None and delivery.edits is Edits.ONLY:
             return {"skipped": "there is nothing to edit"}
-        if posted is not None and announcement.kind not in _UPDATED_KINDS:
+        if posted is not None and delivery.edits is Edits.NEVER:
             return {"skipped": "it was posted before", "ts": posted.ts}
         message = self._renderer.render_announcement(row, announcement, world)
         if message is None:
@@ -224,7 +196,7 @@ class _MessageSender:
             except PermanentFailure as never:
                 if str(never) not in _EDIT_ERRORS:
                     raise
-                if announcement.kind not in _REPOSTED_KINDS:
+                if not delivery.is_reposted:
                     return {"skipped": "it was deleted, so there is nothing to edit"}
         found = self._find_earlier_attempt(row, announcement, rollout) if row.attempt > 1 else None
         response = found or self._post_message(row, announcement, rollout, message)
@@ -249,7 +221,7 @@ class _MessageSender:
         parent = announcement.parent_key(rollout)
         posted = rollout.messages.get(parent) if parent is not None else None
         if posted is not None:
-            thread_arguments = {"thread_ts": posted.ts, "reply_broadcast": announcement.kind in _BROADCAST_KINDS}
+            thread_arguments = {"thread_ts": posted.ts, "reply_broadcast": announcement.kind.delivery.is_broadcast}
         arguments: dict[str, Any] = {
             # By id if known, as a channel may be renamed while a rollout runs.
             "channel": _find_channel_id(announcement, rollout) or announcement.channel,
@@ -305,7 +277,7 @@ class _MessageSender:
         posted = rollout.messages.get(parent) if parent is not None else None
         thread = posted.ts if posted is not None else ""
         # An urgent message may have been posted outside the thread before the card was.
-        places = (thread, "") if thread and announcement.is_urgent else (thread,)
+        places = (thread, "") if thread and announcement.kind.delivery.is_urgent else (thread,)
         mark = self._build_metadata(row, is_witness=announcement.kind is AnnouncementKind.WITNESS)
         return self._find_posted(row, announcement.channel, _find_channel_id(announcement, rollout), places, mark)
 
@@ -378,7 +350,7 @@ class _MessageSender:
             return
         announcement = task.announcement
         log.error("cannot be delivered", outbox=row.id, channel=announcement.channel, key=announcement.key, why=error)
-        if announcement.kind in SURFACE_KINDS:
+        if announcement.kind.delivery.place is Place.ENGINEERS:
             self._consumer.dead_letter(row, error)
             return
         world = self._service.load_world()
@@ -397,7 +369,7 @@ class _MessageSender:
         """Tell the owner by direct message: once per channel, but for urgent messages every time."""
         rollout = world.get_rollout(announcement.rollout)
         key = undelivered.notification_key(announcement.channel)
-        if key in rollout.messages and not announcement.is_urgent:
+        if key in rollout.messages and not announcement.kind.delivery.is_urgent:
             return
         message = undelivered.render(
             rollout,

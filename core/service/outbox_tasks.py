@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from core.rollout.notifications.announcements import Announcement, AnnouncementKind
+from core.rollout.notifications.announcement_kinds import AnnouncementKind
+from core.rollout.notifications.announcements import Announcement
 from core.rollout.notifications.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.store.coordination import outbox
 from core.store.coordination.outbox import URGENT_SUFFIX
@@ -33,7 +34,7 @@ class MessageTask:
         fields = request["announcement"]
         due = fields.get("due_at")
         announcement = Announcement(
-            kind=AnnouncementKind(fields["kind"]),
+            kind=AnnouncementKind(fields["kind"]),  # type: ignore[call-arg]  # it looks a kind up and makes none
             rollout=fields["rollout"],
             channel=fields["channel"],
             key=fields["key"],
@@ -57,7 +58,7 @@ class MessageTask:
         told = self.announcement
         is_later = told.due_at is not None and told.due_at > now
         # A message that is due later must not delay those after it in its channel.
-        sub_queue = f":{told.key}" if is_later else URGENT_SUFFIX if told.is_urgent else ""
+        sub_queue = f":{told.key}" if is_later else URGENT_SUFFIX if told.kind.delivery.is_urgent else ""
         return outbox.build_row(
             kind=MESSAGES,
             ordering_key=f"{self.destination}{sub_queue}",
@@ -65,7 +66,7 @@ class MessageTask:
             request={"announcement": told.to_json(), "position": self.position},
             due_at=told.due_at if is_later and told.due_at else now,
             position=self.position,
-            supersede_key=f"{told.kind}:{told.rollout}:{told.key}" if told.is_superseding else None,
+            supersede_key=f"{told.kind}:{told.rollout}:{told.key}" if told.kind.delivery.is_superseding else None,
         )
 
 

@@ -19,7 +19,8 @@ from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Continue, NoControl
-from core.rollout.notifications.announcements import AnnouncementKind, announce
+from core.rollout.notifications.announcement_kinds import AnnouncementKind
+from core.rollout.notifications.announcements import announce
 from core.rollout.plans.layers import LayerSlots
 from core.rollout.state import events as e
 from core.rollout.state import holds

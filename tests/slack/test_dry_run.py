@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from bot.rendering.answers.planning import dry_run
 from core.rollout import commands as c
 from core.rollout.notifications.announcements import Announcement
 from core.rollout.state.model import RolloutState
@@ -150,7 +149,7 @@ def test_the_messages_that_it_names_are_those_that_the_command_queues(office: An
     by_place: dict[str, list[str]] = {}
     for one in queued(office)[len(before) :]:
         place = one.channel if one.channel.startswith("#") else "@mia"  # the only person who is written to
-        by_place.setdefault(place, []).append(dry_run.name_message(one.kind))
+        by_place.setdefault(place, []).append(one.kind.delivery.words)
     assert by_place
     assert [text for text in map(str.strip, answer.splitlines()) if text.startswith(("• #", "• @"))] == [
         f"• {place}: {', '.join(dict.fromkeys(names))}" for place, names in sorted(by_place.items())

@@ -74,7 +74,7 @@ def _announced(log: Iterable[StoredEvent]) -> Iterable[tuple[str, str]]:
             assert isinstance(one.event, events.RolloutEvent)
             for told in announcements.announce(one.event, one.position, before, world.rollouts[name]):
                 own = f"{told.kind}:{name}:{one.position}:{told.key}"
-                yield own, f"{told.kind}:{name}:{told.key}" if told.is_superseding else "never"
+                yield own, f"{told.kind}:{name}:{told.key}" if told.kind.delivery.is_superseding else "never"
 
 
 def said_in_order_and_once(database: Database, slack: Slack) -> None:

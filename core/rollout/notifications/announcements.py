@@ -2,44 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import assert_never
 
 from core.rollout.context import slack_user_in
 from core.rollout.decisions import reviewing
+from core.rollout.notifications.announcement_kinds import AnnouncementKind, Place
 from core.rollout.state import events as e
 from core.rollout.state import holds, next_step
 from core.rollout.state.model import Rollout, RolloutState
-
-
-class AnnouncementKind(StrEnum):
-    CARD = "card"  # the one message per rollout, edited in place
-    LINE = "line"  # what happened, in the thread of the card
-    APPROVAL = "approval"  # an approval request with its buttons, in the thread
-    APPROVAL_CLOSED = "approval_closed"  # the same message, edited: what is known by now; without buttons once decided
-    DECISION = "decision"  # the result of a long comparison with its two buttons; broadcast to the channel
-    DECISION_CLOSED = "decision_closed"  # the same message, edited: who decided, without buttons
-    NOTICE = "notice"  # before anything changes, in plain words, to one channel
-    NOTICE_EDIT = "notice_edit"  # the same message, kept up to date: readers, dates, who is affected
-    DIRECT_NOTICE = "direct_notice"  # a notice to one person who follows the AI feature; edited like the others
-    DIRECT_FOLLOW_UP = "direct_follow_up"  # a follow-up to that person
-    NOTICE_NOTE = "notice_note"  # what changed about it, in its thread
-    START_REMINDER = "start_reminder"  # on the day of the start, in its thread and shown in the channel
-    REMINDER = "reminder"  # to one person who asked: watching is over, or it was switched back
-    FOLLOW_UP = "follow_up"  # to a channel that got a notice: started, completed, rolled back
-    SUMMARY = "summary"  # canary against control, in the thread
-    ALERT = "alert"  # rolled back; broadcast to the channel
-    ALERT_EDIT = "alert_edit"  # the same message, with the observed seconds
-    GLASS_BROKEN = "glass_broken"  # somebody went on although something was missing; broadcast to the channel
-    NOT_CONFIRMED = "not_confirmed"  # the rollback could not be confirmed; broadcast to the channel
-    WITNESS = "witness"  # position and hash of the event that ended a rollout, in the thread
-    INVESTIGATION = "investigation"  # the checklist after a rollback, in the thread
-    REVIEW = "review"  # the draft of the review, in the thread; edited once somebody has written it
-    REVIEW_REMINDER = "review_reminder"  # to the owner, in the thread, while the review is not written
-    OTHER_MODEL = "other_model"  # another model answers than configured; to the engineers of the AI feature
-    FEEDBACK = "feedback"  # asks testers how the new version is: one person, or a channel; edited once it is over
-    HOLDOUT = "holdout"  # what those held back after the end showed; broadcast to the channel
-    RETIREMENT = "retirement"  # a model that the AI feature calls will be switched off; to the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,58 +34,28 @@ class Announcement:
             "due_at": self.due_at.isoformat() if self.due_at is not None else None,
         }
 
-    @property
-    def is_superseding(self) -> bool:
-        """Whether it replaces an unsent message with the same key, as it is rendered from the newest state anyway."""
-        return self.kind in {
-            AnnouncementKind.CARD,
-            AnnouncementKind.NOTICE_EDIT,
-            AnnouncementKind.ALERT_EDIT,
-            AnnouncementKind.REVIEW,
-            AnnouncementKind.DIRECT_NOTICE,
-            AnnouncementKind.FEEDBACK,
-        }
-
     def parent_key(self, rollout: Rollout) -> str | None:
         """Key of the message in whose thread it goes; None for a message of its own."""
-        match self.kind:
-            case (
-                AnnouncementKind.CARD
-                | AnnouncementKind.NOTICE
-                | AnnouncementKind.NOTICE_EDIT
-                | AnnouncementKind.FOLLOW_UP
-                | AnnouncementKind.DIRECT_NOTICE
-                | AnnouncementKind.DIRECT_FOLLOW_UP
-                | AnnouncementKind.REMINDER
-            ):
-                return None
-            case AnnouncementKind.NOTICE_NOTE | AnnouncementKind.START_REMINDER:
-                return notice_key(rollout, f"{self.audience}:{self.channel}")
-            case AnnouncementKind.FEEDBACK:
-                return None if self.is_direct else self._find_first_question(rollout)
-            case _:
+        match self.kind.delivery.place:
+            case Place.CARD_THREAD:
                 return CARD_KEY
+            case Place.NOTICE_THREAD:
+                return notice_key(rollout, f"{self.audience}:{self.channel}")
+            case Place.TESTERS:
+                return None if self.is_direct else self._find_first_question(rollout)
+            case Place.CHANNEL | Place.PERSON | Place.ENGINEERS:
+                return None
 
     @property
     def is_direct(self) -> bool:
         """Whether it goes to one person; `channel` is then their Slack user id."""
-        if self.kind is AnnouncementKind.FEEDBACK:
-            return not self.channel.startswith("#")
-        return self.kind in {
-            AnnouncementKind.DIRECT_NOTICE,
-            AnnouncementKind.DIRECT_FOLLOW_UP,
-            AnnouncementKind.REMINDER,
-        }
+        place = self.kind.delivery.place
+        return place is Place.PERSON or (place is Place.TESTERS and not self.channel.startswith("#"))
 
     def _find_first_question(self, rollout: Rollout) -> str | None:
         """The key of the first question in this channel, in whose thread the later ones go; None if this is it."""
         asked = [key for key in rollout.messages if key.startswith("feedback:") and key.endswith(f":{self.channel}")]
         return asked[0] if asked and asked[0] != self.key else None
-
-    @property
-    def is_urgent(self) -> bool:
-        """Whether it must not wait behind other messages."""
-        return self.kind in {AnnouncementKind.ALERT, AnnouncementKind.ALERT_EDIT, AnnouncementKind.NOT_CONFIRMED}
 
 
 CARD_KEY = "card"

@@ -1,10 +1,8 @@
 """What is announced after an event of an AI feature: to its engineers, for no rollout."""
 
-from core.rollout.notifications.announcements import Announcement, AnnouncementKind
+from core.rollout.notifications.announcement_kinds import AnnouncementKind
+from core.rollout.notifications.announcements import Announcement
 from core.rollout.state.surface import OtherModelAnswered, RetirementTold, Surface, SurfaceEvent
-
-SURFACE_KINDS = frozenset({AnnouncementKind.OTHER_MODEL, AnnouncementKind.RETIREMENT})
-"""What concerns an AI feature as a whole and no rollout; `Announcement.rollout` is empty."""
 
 
 def announce_for_surface(event: SurfaceEvent, position: int, surface: Surface) -> tuple[Announcement, ...]:

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import assert_never
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import event_lines
-from core.rollout.notifications.announcements import Announcement, AnnouncementKind
+from core.rollout.notifications.announcements import Announcement
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
 
@@ -43,68 +42,7 @@ def _format_messages(announced: Sequence[Announcement]) -> list[str]:
     by_place = sorted(announced, key=lambda one: one.channel)
     lines = []
     for channel, group in groupby(by_place, key=lambda one: one.channel):
-        names = dict.fromkeys(name_message(one.kind) for one in group)
+        names = dict.fromkeys(one.kind.delivery.words for one in group)
         place = wording.format_actor(channel) if not channel.startswith("#") else wording.escape(channel, 80)
         lines.append(f" • {place}: {', '.join(names)}")
     return lines
-
-
-def name_message(kind: AnnouncementKind) -> str:
-    """A kind of message in words."""
-    match kind:
-        case AnnouncementKind.CARD:
-            return "the card is edited"
-        case AnnouncementKind.LINE:
-            return "a line in the thread"
-        case AnnouncementKind.APPROVAL:
-            return "an approval request in the thread"
-        case AnnouncementKind.APPROVAL_CLOSED:
-            return "the approval request is edited"
-        case AnnouncementKind.DECISION:
-            return "the result of the comparison, shown in the channel"
-        case AnnouncementKind.DECISION_CLOSED:
-            return "the result of the comparison is edited"
-        case AnnouncementKind.NOTICE:
-            return "the notice"
-        case AnnouncementKind.NOTICE_EDIT:
-            return "the notice is edited"
-        case AnnouncementKind.DIRECT_NOTICE:
-            return "the notice, as a direct message"
-        case AnnouncementKind.DIRECT_FOLLOW_UP:
-            return "what became of it, as a direct message"
-        case AnnouncementKind.FOLLOW_UP:
-            return "what became of it"
-        case AnnouncementKind.SUMMARY:
-            return "a summary in the thread"
-        case AnnouncementKind.ALERT:
-            return "the rollback alert, shown in the channel"
-        case AnnouncementKind.ALERT_EDIT:
-            return "the rollback alert is edited"
-        case AnnouncementKind.GLASS_BROKEN:
-            return "an alert that the glass was broken, shown in the channel"
-        case AnnouncementKind.NOT_CONFIRMED:
-            return "an alert that the rollback is not confirmed"
-        case AnnouncementKind.WITNESS:
-            return "the log witness in the thread"
-        case AnnouncementKind.INVESTIGATION:
-            return "the checklist for the investigation, in the thread"
-        case AnnouncementKind.REVIEW:
-            return "the review in the thread"
-        case AnnouncementKind.REVIEW_REMINDER:
-            return "a reminder of the review"
-        case AnnouncementKind.FEEDBACK:
-            return "a question to testers"
-        case AnnouncementKind.OTHER_MODEL:
-            return "an alert that another model answers"
-        case AnnouncementKind.HOLDOUT:
-            return "what those held back showed, shown in the channel"
-        case AnnouncementKind.RETIREMENT:
-            return "a warning that a model will be switched off"
-        case AnnouncementKind.NOTICE_NOTE:
-            return "what changed, in the thread of the notice"
-        case AnnouncementKind.START_REMINDER:
-            return "a reminder on the day of the start"
-        case AnnouncementKind.REMINDER:
-            return "a reminder, as a direct message"
-        case _:
-            assert_never(kind)
