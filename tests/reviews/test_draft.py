@@ -109,6 +109,20 @@ def test_a_cost_that_was_not_shown_to_change_has_ends_on_both_sides():
     )
 
 
+def test_a_few_complaints_are_counted_and_many_are_a_rate():
+    few = measured(
+        "complaint_rate", canary=0.002, control=0.001, difference=1.0, relative=True, unit="per 1,000 requests"
+    )
+    assert "complaint_rate: 1 in 500 requests, before 10 in 9,500" in _behaviour(few)
+    many = replace(few, canary=0.04, control=0.02)
+    assert "complaint_rate: 40.00 per 1,000, before 20.00 per 1,000 (+100.0 %)" in _behaviour(many)
+
+
+def _behaviour(measure):
+    _, _, behaviour, _ = review_words.list_questions(drafted(evidence(1, measure)), PLAIN, "UTC")
+    return str(behaviour)
+
+
 def test_without_a_stated_traffic_it_is_the_pace_of_the_rollout():
     """10,000 requests in the hour between the canary's beginning and its evidence."""
     draft = drafted(evidence(1, measured("cost_per_request")))

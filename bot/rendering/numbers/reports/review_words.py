@@ -15,6 +15,8 @@ from core.rollout.plans.plan import Expectation
 
 MAX_LINES = 8
 """Lines per question; the rest is counted."""
+MANY_CASES = 10
+"""Complaints and the like from which on a rate and its change in per cent are told; fewer are counted."""
 MAX_DOUBTS = 3
 """People who felt that it was off and are quoted; all of them are counted."""
 
@@ -173,9 +175,28 @@ def _describe_cost(cost: CostChange | None, markup: Markup) -> list[str]:
 
 def _format_final(measure: Measure) -> str:
     title = measure_rows.metric_title(measure.metric, measure.title)
-    new, old = wording.format_value(measure.canary, measure.unit), wording.format_value(measure.control, measure.unit)
     past = ", compared with the past" if measure.weaker else ""
+    if (counted := _count_few(measure)) is not None:
+        return f"{title}: {counted}{past}"
+    new, old = wording.format_value(measure.canary, measure.unit), wording.format_value(measure.control, measure.unit)
     return f"{title}: {new}, before {old} ({_format_move(measure)}){past}"
+
+
+def _count_few(measure: Measure) -> str | None:
+    """`1 in 2,100 requests, before 9 in 2,300`: what is counted per 1,000 where a version has fewer than `MANY_CASES`,
+    of which a percentage would say too much; None for any other measure."""
+    if not measure.unit.startswith("per 1,000") or measure.canary is None or measure.control is None:
+        return None
+    if not measure.n_control:  # compared with the past, of which only the rate is known
+        return None
+    new, old = measure.canary * measure.n_canary, measure.control * measure.n_control
+    if min(new, old) >= MANY_CASES:
+        return None
+    requests = wording.pluralize(measure.n_canary, "request")
+    return (
+        f"{wording.format_count(new)} in {requests}, before {wording.format_count(old)} in "
+        f"{wording.format_count(measure.n_control)}"
+    )
 
 
 def _format_move(measure: Measure | Finding) -> str:
