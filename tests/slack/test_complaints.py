@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from bot.commands.parsing.grammar import ParsedCommand, parse
 from bot.sandbox.control import Sandbox
 from bot.slack.manifest import build_manifest
 from core.flags.bucketing import compute_bucket
@@ -34,6 +35,15 @@ def test_a_complaint_counts_for_the_version_that_the_customer_got(office: Any) -
     office.deliver()
     assert any("answered in English" in line for line in office.thread())
     assert NEW not in " ".join(office.thread())
+
+
+@pytest.mark.parametrize(
+    "typed", ["complaint R-1 odd greetings", 'complaint r-1 "odd greetings"', 'complaint "odd greetings" --id R-1']
+)
+def test_a_complaint_is_about_the_rollout_that_it_names(typed: str) -> None:
+    parsed = parse(typed)
+    assert isinstance(parsed, ParsedCommand)
+    assert (parsed.rollout.upper(), parsed.text) == ("R-1", "odd greetings")
 
 
 def test_a_customer_counts_once_an_hour_and_every_word_is_kept(office: Any) -> None:

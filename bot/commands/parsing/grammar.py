@@ -34,6 +34,7 @@ def _flags_of(verb: str) -> dict[str, bool]:
 DECIDE_WORDS = ("keep", "back")
 _NOTICE_WORDS = ("preview", "send", "ack")
 _BETWEEN_VERSIONS = ("->", "→", "to", "and", "vs", "with", "..")
+_ROLLOUT_ID = re.compile(r"R-\d+[:,]?", re.IGNORECASE)
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 
 
@@ -365,12 +366,15 @@ def _parse_whois(words: list[str], flags: dict[str, str]) -> ParseResult:
 
 
 def _parse_complaint(words: list[str], text: str, flags: dict[str, str]) -> ParseResult:
+    rollout = flags.get("id", "")
+    if words and not rollout and _ROLLOUT_ID.fullmatch(words[0]):  # as every other verb takes it
+        rollout, words = words[0].strip(":,"), words[1:]
     told = text or " ".join(words)  # quoted or not
     if not told or (text and words):
         hint = f"What happened? Put it in quotes. Usage: {TYPED_VERBS['complaint'].usage}"
         return Misunderstood(hint=hint, suggestion=f'complaint "{" ".join((*words, text))}"' if told else "")
     arguments = VerbArguments(unit=_MENTION.sub(r"\1", flags.get("user", "")))
-    return ParsedCommand(verb="complaint", rollout=flags.get("id", ""), arguments=arguments, text=told, flags=flags)
+    return ParsedCommand(verb="complaint", rollout=rollout, arguments=arguments, text=told, flags=flags)
 
 
 def _parse_customers(words: list[str], flags: dict[str, str]) -> ParseResult:
