@@ -118,15 +118,21 @@ def written_value(number: float | None, unit: str) -> str:
     return f"{number:,.0f}" if number >= 100 else f"{number:.2f}" if number >= 1 or not number else f"{number:.3f}"
 
 
+def written_sign(share: float) -> str:
+    """A hundredfold with its sign; what rounds to nothing has none."""
+    shown = f"{share * 100:+.1f}"
+    return "0.0" if shown in ("+0.0", "-0.0") else shown
+
+
 def written_difference(measure: Measure) -> str:
     """The difference and its range, likewise."""
     if measure.difference is None:
         return "–"
     unit = "%" if measure.relative else "pp"
-    moved = f"{measure.difference * 100:+.1f} {unit}"
+    moved = f"{written_sign(measure.difference)} {unit}"
     if measure.low is None or measure.high is None:
         return moved
-    return f"{moved} ({measure.low * 100:+.1f} … {measure.high * 100:+.1f})"
+    return f"{moved} ({written_sign(measure.low)} … {written_sign(measure.high)})"
 
 
 def written(measure: Measure) -> Cells:
@@ -223,7 +229,9 @@ def test_a_rollback_is_the_same_rollback_in_alert_investigation_review_and_diges
     levels = f"{written_value(finding.canary, '%')} new vs {written_value(finding.control, '%')} old"
     people = f"about {back.exposed_units:,} people"
     alert = next(
-        text for _, text in shown.messages if text.startswith("*Rolled back:* R-1 fix-first. Everyone is on the")
+        text
+        for _, text in shown.messages
+        if text.startswith("*Rolled back:* R-1 fix-first. Everyone is being switched back to v42;")
     )
     card = shown.messages[0][1] if "needs review" in shown.messages[0][1].lower() else shown.messages[1][1]
     assert f"{levels}, {fired}" in alert
