@@ -58,7 +58,8 @@ def test_a_customer_counts_once_an_hour_and_every_word_is_kept(office: Any) -> N
 
 def test_without_a_customer_it_counts_for_neither_version(office: Any) -> None:
     office.start()
-    assert "noted, not counted" in office.typed("sam", 'complaint "odd greetings"', "#support").text
+    told = office.typed("sam", 'complaint "odd greetings"', "#support").text
+    assert "Without a customer id we cannot tell which version it was; noted, not counted." in told
     assert (counted(office, "canary"), counted(office, "control")) == (0, 0)
     assert office.rollout.complaints == {"": 1}
 
