@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 HEADINGS = ("figure", "ours", "peer", "ratio", "goal", "met?")
@@ -20,8 +21,10 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """How many times the peer's figure ours is."""
-        return None if self.peer is None else self.ours / self.peer
+        """How many times the peer's figure ours is: infinite where only the peer's is 0."""
+        if self.peer is None:
+            return None
+        return self.ours / self.peer if self.peer else inf if self.ours else 1.0
 
     @property
     def met(self) -> bool | None:

@@ -104,7 +104,7 @@ def test_the_alert_says_of_each_after_how_many_seconds_it_was_back(two):
     two.drive()
     assert f"{PROMPT} read back at 0 % after" in two.alert()
     assert f"{TOOLS} read back at 0 % after" in two.alert()
-    assert "No action needed now." in two.alert()
+    assert "Nothing for you to do." in two.alert()
 
 
 def test_one_that_is_down_neither_delays_nor_hides_the_other(two):

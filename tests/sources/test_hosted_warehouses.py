@@ -141,7 +141,7 @@ def test_an_address_leads_nowhere_but_to_snowflake(address: str, why: str) -> No
 @pytest.mark.parametrize("engine", ["bigquery", "snowflake"])
 def test_without_the_driver_it_says_what_to_install(engine: str) -> None:
     with (
-        pytest.raises(SourceFailure, match=rf"pip install 'rampart\[{engine}\]'"),
+        pytest.raises(SourceFailure, match=rf"run: pip install -e '\.\[{engine}\]'"),
         open_source(f"{engine}://acme/analytics", frozenset(), 30),
     ):
         pass
