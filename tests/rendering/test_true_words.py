@@ -393,6 +393,14 @@ def test_a_metric_that_is_worse_for_some_is_not_explained_as_fine(words: Any, st
     assert "All traffic together: Declined to answer" in said
 
 
+def test_a_request_that_is_on_its_way_is_edited_for_what_happens_meanwhile(words: Any, story: Any) -> None:
+    before = story.planned().now
+    assert "approval:R-118.1" not in before.messages, "it is not known to be posted yet"
+    concern = e.ConcernRaised(notice="support:#support", by="slack:T1/U4SAM", handle="@sam", text="too curt")
+    told = announce(concern, 9, before, story.happen(concern).now)
+    assert [one.key for one in told if one.kind is AnnouncementKind.APPROVAL_CLOSED] == ["approval:R-118.1"]
+
+
 def test_after_the_end_nothing_is_expected_to_show_any_more(words: Any, story: Any) -> None:
     undecided = replace(words.measures[0], n_canary=40, n_control=760, log_e=0.0)
     story.running().later(minutes=10)

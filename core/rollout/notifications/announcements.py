@@ -87,7 +87,9 @@ def announce(event: e.RolloutEvent, position: int, before: Rollout | None, after
         result.append(announce_here(AnnouncementKind.APPROVAL_CLOSED, f"approval:{before.request.request}"))
     elif isinstance(event, e.Approved) and after.request is not None:
         result.append(announce_here(AnnouncementKind.APPROVAL_CLOSED, f"approval:{after.request.request}"))
-    elif isinstance(event, e.MessagePosted | e.ConcernRaised | e.EvalRecorded | e.StartScheduled):
+    elif isinstance(event, e.ConcernRaised | e.EvalRecorded | e.StartScheduled) or (
+        isinstance(event, e.MessagePosted) and _is_request_posted(after)
+    ):
         result += _build_request_edit(after)
     match event:
         case e.MessagePosted():
@@ -263,13 +265,19 @@ def _starts_lead_time(event: e.MessagePosted, after: Rollout) -> bool:
     }
 
 
+def _is_request_posted(rollout: Rollout) -> bool:
+    return rollout.request is not None and f"approval:{rollout.request.request}" in rollout.messages
+
+
 def _build_request_edit(after: Rollout) -> tuple[Announcement, ...]:
-    """The edit of the open approval request, which shows who was told, who has read it, and what speaks against it."""
-    request = after.request
-    key = f"approval:{request.request}" if request is not None else ""
-    if key not in after.messages:
+    """The edit of the open approval request, which shows who was told, who has read it, and what speaks against it.
+
+    It waits behind the request itself, which may be on its way: as it is not known to be posted yet, it may have been
+    written before this happened.
+    """
+    if after.request is None:
         return ()
-    where = after.plan.engineering_channel
+    where, key = after.plan.engineering_channel, f"approval:{after.request.request}"
     return (Announcement(kind=AnnouncementKind.APPROVAL_CLOSED, rollout=after.id, channel=where, key=key),)
 
 
