@@ -29,6 +29,11 @@ BERLIN = "Europe/Berlin"
 _numbers = count()
 
 
+@pytest.fixture(autouse=True)
+def _same_people_whatever_ran_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "_numbers", count())
+
+
 @pytest.fixture
 def two(fresh: Callable[[], str]) -> Iterator[tuple[Process, Process]]:
     """Two processes of one installation, in which a rollout has entered its canary stage."""
