@@ -12,10 +12,8 @@ from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import event_lines
 from core.rollout.concurrency import bundles
 from core.rollout.refusal import Refused
-from core.rollout.state import events as e
 
 VERBS = frozenset({"status", "start", "approve", "pause", "resume", "rollback", "abandon"})
-_SILENT = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded, e.ReviewRequested)
 
 
 def answer(parsed: ParsedCommand, context: CommandContext) -> Message | None:
@@ -65,7 +63,7 @@ def _render_outcome(name: str, positions: tuple[int, ...], context: CommandConte
         happened = [
             event_lines.format_line(one, entry.event, world.policy.timezone)
             for entry in context.service.load_entries(one.id)
-            if entry.position in positions and not isinstance(entry.event, _SILENT)
+            if entry.position in positions and not isinstance(entry.event, event_lines.UNANSWERED)
         ]
         state = one.state.replace("_", " ")
         lines += happened or [f"{one.id} {wording.escape(one.plan.name, 60)} stays as it is: {state}."]

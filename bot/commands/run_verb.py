@@ -46,7 +46,6 @@ from core.service.service import CommandOutcome
 from core.store.log.event_log import StoredEvent
 
 _ENDS = re.compile(r"(?:for|until|till)\s", re.IGNORECASE)
-_SILENT = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded, e.ReviewRequested)
 
 
 def perform(parsed: ParseResult, context: CommandContext) -> Message:
@@ -206,7 +205,7 @@ def _render_outcome(outcome: CommandOutcome, context: CommandContext) -> Message
     lines = [
         event_lines.format_answer(_find_rollout_of(r, outcome, rollout), r.event, zone)
         for r in _load_recorded(outcome, rollout, context)
-        if isinstance(r.event, e.RolloutEvent) and not isinstance(r.event, _SILENT)
+        if isinstance(r.event, e.RolloutEvent) and not isinstance(r.event, event_lines.UNANSWERED)
     ]
     if not lines:
         return blocks.build_message(

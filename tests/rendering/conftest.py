@@ -8,6 +8,8 @@ import pytest
 
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import plain_text
+from bot.rendering.messages import card, event_lines, summary
+from bot.rendering.messages.alerts import rollback_alert
 from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.verdict import Continue, Finding, Measure, Verdict
 from core.judging.report.series import SeriesPoint
@@ -16,7 +18,7 @@ from core.rollout.plans.plan import Approvals, BehaviourChange, Expectation, Not
 from core.rollout.state import events as e
 from core.rollout.state.evolve import evolve
 from core.rollout.state.history import HistoryEntry
-from core.rollout.state.model import Rollout
+from core.rollout.state.model import Rollout, RolloutState
 
 MONDAY = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 TUESDAY = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -357,6 +359,20 @@ class Words:
     @staticmethod
     def text(message: Message) -> str:
         return plain_text.render_text(message)
+
+    @staticmethod
+    def later_messages(story: Story, evidence: e.EvidenceRecorded) -> list[Message]:
+        """Card, summary and last line after this evidence, and the alert of the rollback that ends it."""
+        now = story.later(hours=6).happen(evidence).now
+        done = e.Completed(version="v43", retired="v42")
+        messages = [
+            card.render(now, ZONE),
+            summary.render(now, evidence, story.at, ZONE),
+            event_lines.render(replace(now, state=RolloutState.DONE), done, story.at, ZONE),
+        ]
+        back = story.rolled_back().now
+        assert back.rollback is not None
+        return [*messages, rollback_alert.render(back, back.rollback, story.at, None, ZONE)]
 
 
 @pytest.fixture

@@ -2,9 +2,13 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
+from bot.rendering.messages import event_lines
 from bot.rendering.numbers.detectability import blind_spot_words
 from core.judging.model.verdict import BlindSpot
+from core.rollout.decisions import growth_conditions
+from core.rollout.state import events as e
 
 SPOT = BlindSpot(
     metric="eval_pass_rate",
@@ -41,3 +45,26 @@ def test_before_readings_are_due_nobody_is_asked_for_them():
     assert blind_spot_words.describe_blind_spot(replace(SPOT, unread=True, arm="canary"), is_due=False) == (
         "answers that pass our checks (no readings yet)"
     )
+
+
+def test_every_later_message_says_what_was_accepted_unseen_by_whom_and_why(words: Any, story: Any) -> None:
+    accepted = (
+        "Accepted at canary that this could have been missed: a drop of 4 pp in answers that pass our checks; "
+        "by <@U1ANA>, “launch day”."
+    )
+    story.running().happen(
+        e.BlindSpotsAccepted(by="slack:T1/U1ANA", reason="launch day", stage="canary", lasting=True, spots=(SPOT,))
+    )
+    for message in words.later_messages(story, replace(story.evidence(), blind=(SPOT,))):
+        told = words.text(message)
+        assert accepted in told, told
+        assert "Could still have been missed" not in told
+
+
+def test_a_hold_for_what_could_have_been_missed_says_what_helps(words: Any, story: Any) -> None:
+    story.running().happen(replace(story.evidence(), blind=(SPOT,)))
+    hold = e.Held(key=growth_conditions.undecided_hold_key(story.now.current_stage), text="undecided after 24 h")
+    told = event_lines.render(story.happen(hold).now, hold, story.at, words.zone).text
+    assert "Could still have been missed: a drop of 4 pp in answers that pass our checks." in told
+    assert "What helps: judge or report more of it; wait (about 9 h more at this pace); plan a new rollout" in told
+    assert 'with a wider canary; or accept it: `/rollout resume R-118 "why"`, and every message will say so.' in told

@@ -18,14 +18,12 @@ from bot.rendering.messages.notices import follow_up, notice
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState
-from core.judging.model.verdict import BlindSpot, Continue, NoControl
-from core.rollout.decisions import growth_conditions
+from core.judging.model.verdict import Continue, NoControl
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
 from core.rollout.notifications.announcements import announce
 from core.rollout.plans.layers import LayerSlots
 from core.rollout.state import events as e
 from core.rollout.state import holds
-from core.rollout.state.model import RolloutState
 
 TITLE = "Support assistant"
 
@@ -141,70 +139,8 @@ def test_every_later_message_says_that_a_wait_was_skipped_and_by_whom(words: Any
     story.running().happen(
         e.StageEntered(index=4, name="ramp 100%", percent=100, skipped="launch day", skipped_by="slack:T1/U1ANA")
     )
-    evidence = story.evidence()
-    story.later(hours=6).happen(evidence)
-    done = e.Completed(version="v43", retired="v42")
-    messages = [
-        card.render(story.now, words.zone),
-        summary.render(story.now, evidence, story.at, words.zone),
-        event_lines.render(replace(story.now, state=RolloutState.DONE), done, story.at, words.zone),
-    ]
-    back = story.rolled_back().now
-    assert back.rollback is not None
-    messages.append(rollback_alert.render(back, back.rollback, story.at, None, words.zone))
-    for message in messages:
+    for message in words.later_messages(story, story.evidence()):
         assert any(skipped in str(block) for block in message.blocks), message.text
-
-
-SPOT = BlindSpot(
-    metric="eval_pass_rate",
-    kind="drops_by",
-    title="Answers that pass our checks",
-    limit_text="drops by 2 pp",
-    missed=0.04,
-    unit="%",
-    relative=False,
-    harm="less",
-    readings=400,
-    needed=1200,
-    more=timedelta(hours=9),
-)
-
-
-def test_every_later_message_says_what_was_accepted_unseen_by_whom_and_why(words: Any, story: Any) -> None:
-    accepted = (
-        "Accepted at canary that this could have been missed: a drop of 4 pp in answers that pass our checks; "
-        "by <@U1ANA>, “launch day”."
-    )
-    story.running().happen(
-        e.BlindSpotsAccepted(by="slack:T1/U1ANA", reason="launch day", stage="canary", lasting=True, spots=(SPOT,))
-    )
-    evidence = replace(story.evidence(), blind=(SPOT,))
-    story.later(hours=6).happen(evidence)
-    done = e.Completed(version="v43", retired="v42")
-    messages = [
-        card.render(story.now, words.zone),
-        summary.render(story.now, evidence, story.at, words.zone),
-        event_lines.render(replace(story.now, state=RolloutState.DONE), done, story.at, words.zone),
-    ]
-    back = story.rolled_back().now
-    assert back.rollback is not None
-    messages.append(rollback_alert.render(back, back.rollback, story.at, None, words.zone))
-    for message in messages:
-        told = plain_text.render_text(message)
-        assert accepted in told, told
-        assert "Could still have been missed" not in told
-
-
-def test_a_hold_for_what_could_have_been_missed_says_what_helps(words: Any, story: Any) -> None:
-    story.running().happen(replace(story.evidence(), blind=(SPOT,)))
-    stage = story.now.stage
-    assert stage is not None
-    hold = e.Held(key=growth_conditions.undecided_hold_key(stage), text="undecided after 24 h")
-    told = event_lines.render(story.happen(hold).now, hold, story.at, words.zone).text
-    assert "Could still have been missed: a drop of 4 pp in answers that pass our checks." in told
-    assert "What helps: judge or report more of it; wait (about 9 h more at this pace); plan a new rollout" in told
-    assert 'with a wider canary; or accept it: `/rollout resume R-118 "why"`, and every message will say so.' in told
 
 
 def test_in_a_layer_a_version_is_not_with_everyone_before_it_is_done(words: Any, story: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bot.cli import session
-from bot.cli.files import prompt_files
+from bot.cli.files.read_given_file import read_given_file
 
 if TYPE_CHECKING:
     from bot.settings import Settings
@@ -77,19 +77,8 @@ def _describe(report: dict[str, Any], driven: "DrivenFlag") -> str:
 def _read_rollout_file(path: Path) -> "RolloutFile":
     """The rollout file at `path`, which drives something. Exits if there is none, after printing why."""
     from core.files.kinds.rollout_file import RolloutFile
-    from core.files.read_file import parse_file
-    from core.files.syntax.problems import UnreadableFile
 
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        print(f"{path} cannot be read: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    try:
-        written = parse_file(text, str(path), prompt_files.read_beside(path))
-    except UnreadableFile as unreadable:
-        print(unreadable, file=sys.stderr)
-        raise SystemExit(1) from None
+    written = read_given_file(path)
     if not isinstance(written, RolloutFile) or written.drives is None:
         print(f"{path} drives nothing: this reads what a rollout file says under `drives`.", file=sys.stderr)
         raise SystemExit(1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bot.cli import session
-from bot.cli.files import prompt_files
+from bot.cli.files.read_given_file import read_given_file
 from bot.cli.files.report_parts import ago
 
 if TYPE_CHECKING:
@@ -109,21 +109,11 @@ def _read_surface_file(path: Path) -> "SurfaceFile":
     """The surface file at `path`, with at least one source. Exits if there is none, after printing why."""
     from core.files.checks import check_files
     from core.files.kinds.surface_file import SurfaceFile
-    from core.files.read_file import parse_file
     from core.files.syntax import problems
     from core.rollout.plans.policy import DEFAULT_POLICY
 
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        print(f"{path} cannot be read: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    try:
-        written = parse_file(text, str(path), prompt_files.read_beside(path))
-        found = check_files.check(written, None, DEFAULT_POLICY, None)
-    except problems.UnreadableFile as unreadable:
-        print(problems.render_text(unreadable.problems), file=sys.stderr)
-        raise SystemExit(1) from None
+    written = read_given_file(path)
+    found = check_files.check(written, None, DEFAULT_POLICY, None)
     if errors := problems.select_errors(found):
         print(problems.render_text(errors), file=sys.stderr)
         raise SystemExit(1)

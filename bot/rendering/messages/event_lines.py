@@ -20,6 +20,9 @@ from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout
 
+UNANSWERED = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded, e.ReviewRequested)
+"""What an answer to a command does not mention: it has a message of its own."""
+
 
 def render(rollout: Rollout, event: e.RolloutEvent, at: datetime, zone: str) -> Message:
     """The thread message for an event at `at`; `rollout` may already include later events."""

@@ -84,7 +84,7 @@ class AnnouncementKind(StrEnum):
     )
     GLASS_BROKEN = (
         "glass_broken",
-        DeliveryTerms("an alert that the glass was broken, shown in the channel", is_broadcast=True),
+        DeliveryTerms("the alert of an emergency start or step, shown in the channel", is_broadcast=True),
     )
     NOT_CONFIRMED = (
         "not_confirmed",
