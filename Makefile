@@ -14,7 +14,7 @@ RUNS ?= 4000
 LOOKS ?= 1000
 HISTORIES ?= 400
 
-.PHONY: demo test test-clickhouse test-warehouses test-traces trial setup check check-static format bench bench-peers bench-warehouse calibrate field lock
+.PHONY: demo pictures test test-clickhouse test-warehouses test-traces trial setup check check-static format bench bench-peers bench-warehouse calibrate field lock
 
 setup: $(STAMP)
 
@@ -28,6 +28,10 @@ $(STAMP): requirements.lock pyproject.toml clients/python/pyproject.toml
 
 demo: setup
 	@$(BIN)/rollout demo $(ARGS)
+
+# The picture in the README, taken anew from the demonstration; needs a Chromium.
+pictures: setup
+	@$(BIN)/python docs/images/take_pictures.py
 
 # WORKERS run side by side, each with a Postgres of its own: one more than two cores, as many tests wait. WORKERS=0 is one
 # after the other, as for a debugger.
