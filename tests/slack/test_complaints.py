@@ -29,11 +29,12 @@ def test_a_complaint_counts_for_the_version_that_the_customer_got(office: Any) -
     told = office.typed("sam", f'complaint "answered in English" --user {NEW}', "#support").text
     assert told.startswith("Complaint: @sam about R-1: “answered in English”. The customer got v43")
     assert "counts against the new version (at most once an hour per customer)" in told
-    office.typed("mia", f"complaint too curt --user {OLD}", "#support")
+    office.typed("mia", f"complaint R-1 too curt --user {OLD}", "#support")
     assert (counted(office, "canary"), counted(office, "control")) == (1, 1)
     assert counted(office, "canary", "requests") == 0  # a complaint is no request
     office.deliver()
     assert any("answered in English" in line for line in office.thread())
+    assert any("about R-1: “too curt”" in line for line in office.thread())
     assert NEW not in " ".join(office.thread())
 
 
