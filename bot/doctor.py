@@ -34,8 +34,8 @@ from core.rollout.state.world import World
 from core.service.service import RolloutService
 from core.store.audit import verify
 from core.store.coordination import outbox, processes
-from core.store.database import postgres_roles
 from core.store.database.connections import Database, connect
+from core.store.database.postgres import postgres_roles
 from core.store.errors import StoreError
 from core.store.maintenance import size
 from core.store.models import ProcessReport

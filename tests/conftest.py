@@ -22,8 +22,8 @@ import uvicorn.server
 from hypothesis import settings
 from sqlalchemy import text
 
-from core.store.database import sqlite_file
 from core.store.database.connections import Database, connect
+from core.store.database.sqlite import sqlite_file
 from core.store.models import metadata
 from core.store.schema import migrations, triggers
 from core.store.world import rollout_rows

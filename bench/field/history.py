@@ -25,10 +25,11 @@ from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
 from core.service import apply_file, evaluation
 from core.service.service import CommandRequest, RolloutService
 from core.store.database.connections import Database, connect
-from core.store.observations import complaints, observation_sums
+from core.store.observations import observation_sums
 from core.store.observations.segment_names import SegmentVocabulary
 from core.store.observations.unit_caps import UnitCaps
 from core.store.schema import migrations
+from core.store.units import complaints
 
 BEGINS = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 TICK = timedelta(seconds=10)

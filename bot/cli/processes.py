@@ -73,8 +73,8 @@ def migrate(
     ] = "",
 ) -> None:
     """Create or upgrade the tables of DATABASE_URL."""
-    from core.store.database import postgres_roles
     from core.store.database.connections import connect
+    from core.store.database.postgres import postgres_roles
     from core.store.maintenance import checkpointing
     from core.store.schema import migrations
     from core.store.world.world_cache import WorldCache

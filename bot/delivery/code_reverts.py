@@ -6,7 +6,7 @@ from datetime import datetime
 
 import structlog
 
-from bot.actuators.code_revert import OpenRevertSystem, RevertOrder
+from bot.actuators.code_reverts.code_revert import OpenRevertSystem, RevertOrder
 from bot.delivery.consumer import LeaseTakenOver, OutboxConsumer
 from bot.outbound.errors import PermanentFailure, RetryLater
 from bot.process.machine_clock import utc_now

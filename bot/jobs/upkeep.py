@@ -10,7 +10,9 @@ from bot.delivery.consumer import LEASE, MAX_BACKOFF
 from core.service.service import RolloutService
 from core.store.coordination import outbox, timers
 from core.store.maintenance import checkpointing, retention
-from core.store.observations import deduplication, served_units, shadow_samples, trace_parts
+from core.store.observations import deduplication, trace_parts
+from core.store.shadow_eval import shadow_samples
+from core.store.units import served_units
 
 log = structlog.get_logger()
 

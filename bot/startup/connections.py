@@ -5,10 +5,10 @@ from collections.abc import Callable
 from slack_sdk import WebClient
 
 from bot.actuators.adapters import open_system
-from bot.actuators.code_revert import RevertSystem
-from bot.actuators.deploy_webhook import DeployWebhook
+from bot.actuators.code_reverts.code_revert import RevertSystem
+from bot.actuators.code_reverts.deploy_webhook import DeployWebhook
+from bot.actuators.code_reverts.github_revert import GithubRevert
 from bot.actuators.flag_system import FlagSystem
-from bot.actuators.github_revert import GithubRevert
 from bot.outbound.client import OutboundClient
 from bot.process.machine_clock import utc_now
 from bot.settings import Settings

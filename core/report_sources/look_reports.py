@@ -15,7 +15,8 @@ from core.rollout.state.model import Rollout
 from core.service.saved_state import parse_saved_state
 from core.service.service import RolloutService
 from core.shadow_eval.spending import JudgingSpend
-from core.store.observations import judging_accounts, looks, observation_sums
+from core.store.observations import looks, observation_sums
+from core.store.shadow_eval import judging_accounts
 
 
 def load_newest_judgement(service: RolloutService, rollout: Rollout) -> Judgement | None:

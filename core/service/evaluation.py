@@ -18,10 +18,9 @@ from core.judging.look.look import Look, take_look
 from core.judging.look.segment_slots import are_segments_due
 from core.judging.model.comparison import HorizonComparison, MetricCourse
 from core.judging.model.evidence import EvidenceSums
-from core.judging.model.judge_trust import JudgeNews
 from core.judging.model.judgement import Judgement
 from core.judging.model.question import Question
-from core.judging.model.state import JudgingState
+from core.judging.model.state import JudgeNews, JudgingState
 from core.judging.model.verdict import RollBack, Verdict
 from core.judging.report import causes, course, horizon, soft_errors
 from core.judging.verdict import find_blind_spots
@@ -39,7 +38,8 @@ from core.service.service import CommandOutcome, CommandRequest, RolloutService
 from core.store.coordination import timers
 from core.store.database.append_backend import TimerClaim
 from core.store.errors import LeaseLost
-from core.store.observations import judged_marks, judging_accounts, looks, observation_sums
+from core.store.observations import looks, observation_sums
+from core.store.shadow_eval import judged_marks, judging_accounts
 
 _FIXED_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 DAYS_OF_WEEK = 7

@@ -1,8 +1,11 @@
-"""What is read of the log and its observations: the world, histories, and which units were served."""
+"""What is read of the log and its observations: the world, histories, which units were served, what was measured."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
+from core.judging import record
+from core.reviews import measure_baseline
+from core.rollout.plans.baseline import SurfaceBaseline
 from core.rollout.serving import assignment_history
 from core.rollout.state import events as e
 from core.rollout.state.history import HistoryEntry
@@ -12,9 +15,13 @@ from core.rollout.state.world import World
 from core.store.database.connections import Database
 from core.store.log import event_log
 from core.store.log.event_log import StoredEvent
-from core.store.observations import observation_sums, served_units
+from core.store.observations import looks, observation_sums
+from core.store.units import served_units
 from core.store.world import rollout_rows
 from core.store.world.world_cache import WorldCache
+
+MAX_BASELINE_LOOKS = 5000
+"""Looks that are read for the complaints by hour; of more than that, evenly spaced ones."""
 
 
 class RolloutReader:
@@ -75,6 +82,14 @@ class RolloutReader:
             for one in recorded
             if isinstance(one.event, e.RolloutEvent)
         )
+
+    def load_baseline(self, world: World, rollout: Rollout) -> SurfaceBaseline | None:
+        """What a rollout measured of the version that is live now; None if that is too little or not the live one."""
+        with self.database.reading() as connection:
+            sums = observation_sums.load_sums(connection, rollout.id)
+            kept = looks.load_thinned(connection, rollout.id, MAX_BASELINE_LOOKS)
+        seen = (record.load_recorded_look(one.look_json).look for one in kept)
+        return measure_baseline.measure_baseline(rollout, sums, seen, world.surfaces[rollout.plan.surface].live)
 
     def load_served_units(
         self, rollout: str, *, limit: int, offset: int = 0

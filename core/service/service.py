@@ -18,7 +18,7 @@ from core.rollout.refusal import Refused
 from core.rollout.state.events import NewEvent
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.world import World
-from core.service import command_answers, outbox_rows, review_baseline
+from core.service import command_answers, outbox_rows
 from core.service.rollout_reader import RolloutReader
 from core.store.coordination import processes
 from core.store.database.append_backend import TimerClaim
@@ -27,8 +27,9 @@ from core.store.errors import DatabaseBusy, DatabaseUnwritable
 from core.store.log import answered_commands
 from core.store.log.answered_commands import CommandAnswer
 from core.store.log.event_log import EventOrigin, StoredEvent
-from core.store.observations import looks, served_units, unit_reports, voter_arms
+from core.store.observations import looks
 from core.store.transaction import AppendTransaction, run_append_transaction
+from core.store.units import served_units, unit_reports, voter_arms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +128,7 @@ class RolloutService(RolloutReader):
         if isinstance(command, c.SubmitReview) and command.keeps_baseline:
             world = self.load_world()
             rollout = world.find_rollout(request.rollout)
-            baseline = review_baseline.load_baseline(self.database, world, rollout) if rollout is not None else None
+            baseline = self.load_baseline(world, rollout) if rollout is not None else None
             return replace(request, command=replace(command, baseline=baseline))
         return request
 

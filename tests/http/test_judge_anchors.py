@@ -24,7 +24,8 @@ from core.rollout.state.model import RolloutState
 from core.service import replay
 from core.service.evaluation import evaluate_rollout
 from core.store.audit.verify import verify
-from core.store.observations import judged_marks, judging_accounts, observation_sums, shadow_samples
+from core.store.observations import observation_sums
+from core.store.shadow_eval import judged_marks, judging_accounts, shadow_samples
 from tests.http.test_shadow_eval import _answers, _cells, _hand_in, judge_server
 
 __all__ = ["judge_server"]  # a fixture

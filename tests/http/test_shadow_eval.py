@@ -22,7 +22,8 @@ from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 from core.rollout.state.model import RolloutState
 from core.service.evaluation import evaluate_rollout
-from core.store.observations import observation_sums, shadow_samples
+from core.store.observations import observation_sums
+from core.store.shadow_eval import shadow_samples
 
 JUDGING = "judging: {judge: support-judge-v3, share: 50%}\n"
 BAD = "Sorry, I cannot help. Write to ana@example.com or call +49 30 1234567."

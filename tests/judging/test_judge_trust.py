@@ -12,8 +12,8 @@ from core.judging.judge import judge
 from core.judging.look.judged_cells import is_judged_cell, replace_judged
 from core.judging.look.look import take_look
 from core.judging.model.evidence import EvidenceSums
-from core.judging.model.judge_trust import JudgeNews
 from core.judging.model.judgement import Judgement
+from core.judging.model.state import JudgeNews
 from tests.judging.conftest import TICK
 
 JUDGED = ("eval_pass_rate",)

@@ -8,7 +8,7 @@ import pytest
 
 from core.service.service import RolloutService
 from core.store.database.connections import Database, connect
-from core.store.database.sqlite_lock import AppendLock
+from core.store.database.sqlite.sqlite_lock import AppendLock
 from tests.rehearsal import EXAMPLES, Rehearsal
 
 PLAYED_WITHIN = 600  # seconds; until then a worker waits for another one that plays the same

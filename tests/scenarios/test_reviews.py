@@ -15,7 +15,7 @@ from core.reviews.draft import ExpectationOutcome
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.state.events import Planned
-from core.service import apply_file, review_baseline
+from core.service import apply_file
 from core.service.service import CommandRequest
 from tests.rehearsal import DANA
 
@@ -89,7 +89,7 @@ def test_a_baseline_no_longer_applies_once_another_version_is_live(story):
 def test_complaints_are_counted_by_the_hour_of_the_week(story):
     told = story("healthy", 40)
     rollout = told.service.load_world().rollouts["R-1"]
-    hours = review_baseline.load_baseline(told.service.database, told.service.load_world(), rollout).complaints_by_hour
+    hours = told.service.load_baseline(told.service.load_world(), rollout).complaints_by_hour
     assert {one.hour for one in hours} <= {9}, "Monday from 09:00 UTC"
 
 

@@ -22,8 +22,8 @@ from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
 from core.service.service import RolloutService
-from core.store.observations import served_units
 from core.store.observations.observation_sums import PlacedObservation
+from core.store.units import served_units
 
 
 def _events(office: Any, kind: type) -> list[Any]:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from core.store.database.connections import connect
-from core.store.database.sqlite_file import has_wal_reset_bug
+from core.store.database.sqlite.sqlite_file import has_wal_reset_bug
 from core.store.errors import StoreError
 
 
@@ -85,7 +85,7 @@ def test_sqlite_is_durable_and_never_checkpoints_on_its_own(sqlite_in_earnest, s
 
 
 def test_the_write_ahead_log_is_folded_in_now_and_then_and_on_close(sqlite_url, monkeypatch):
-    monkeypatch.setattr("core.store.database.sqlite_file.CHECKPOINT_EVERY", 10)
+    monkeypatch.setattr("core.store.database.sqlite.sqlite_file.CHECKPOINT_EVERY", 10)
     path = Path(sqlite_url.removeprefix("sqlite:///"))
     wal, largest = Path(f"{path}-wal"), 0
     with connect(sqlite_url) as database:

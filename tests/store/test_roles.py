@@ -10,9 +10,9 @@ from sqlalchemy.exc import DBAPIError
 from core.rollout import commands as c
 from core.service.service import RolloutService
 from core.store.audit.verify import verify
-from core.store.database import postgres_roles
 from core.store.database.connections import connect
-from core.store.database.postgres_roles import RoleRefused
+from core.store.database.postgres import postgres_roles
+from core.store.database.postgres.postgres_roles import RoleRefused
 from core.store.maintenance import retention
 from core.store.models import metadata
 from core.store.schema import migrations

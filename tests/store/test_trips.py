@@ -16,9 +16,9 @@ from core.rollout.state.model import RolloutState
 from core.service.service import RolloutService
 from core.store.audit.verify import verify
 from core.store.coordination import timers
-from core.store.database import postgres_append
 from core.store.database.append_backend import TimerClaim
 from core.store.database.connections import connect
+from core.store.database.postgres import postgres_append
 from core.store.errors import LeaseLost
 from core.store.formats.sealing import ERASED
 from core.store.log import event_log

@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 import psycopg
 from sqlalchemy import event
 
-from core.store.database import postgres_append
 from core.store.database.connections import Database, connect
+from core.store.database.postgres import postgres_append
 
 Way = Literal["refused", "lost"]
 """`refused`: nothing was done. `lost`: it was done, then the connection broke (SQLite: then it reported an error)."""

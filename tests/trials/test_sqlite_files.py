@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from core.store.audit.verify import verify
 from core.store.database.connections import Database, connect
-from core.store.database.sqlite_lock import AppendLock
+from core.store.database.sqlite.sqlite_lock import AppendLock
 from core.store.errors import DatabaseBusy, StoreError
 from core.store.log import event_log
 from tests.forks import start_program

@@ -9,7 +9,7 @@ from bot.rendering.answers.served import customers
 from bot.rendering.blocks.blocks import Message
 from core.rollout import permission
 from core.rollout.state.model import Rollout
-from core.store.observations.served_units import ServedUnit
+from core.store.units.served_units import ServedUnit
 
 PAGE = 20  # customers of one answer in Slack
 

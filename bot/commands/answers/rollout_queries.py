@@ -22,7 +22,7 @@ from core.rollout.context import is_same_person
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
-from core.store.observations import judging_accounts, shadow_samples
+from core.store.shadow_eval import judging_accounts, shadow_samples
 
 
 def _answer_status(parsed: ParsedCommand, context: CommandContext) -> Message:

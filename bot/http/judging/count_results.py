@@ -16,7 +16,7 @@ from core.rollout.judging.rubrics import find_criteria
 from core.rollout.state.world import World
 from core.shadow_eval.rubric import UnknownCriterion, read_scores
 from core.shadow_eval.samples import ShadowSample
-from core.store.observations import shadow_samples
+from core.store.shadow_eval import shadow_samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

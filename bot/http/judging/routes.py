@@ -24,7 +24,7 @@ from core.rollout.refusal import Refused
 from core.service.service import RolloutService
 from core.shadow_eval.rubric import HIGHEST, LOWEST, MOST_CRITERIA, JudgingCriterion, describe_criteria
 from core.shadow_eval.spending import MOST_TOLD
-from core.store.observations import shadow_samples
+from core.store.shadow_eval import shadow_samples
 
 MAX_TASKS = 100  # handed out, or judged, in one request
 _STORABLE = r"^[^\x00]+$"  # Postgres holds no NUL

@@ -16,7 +16,7 @@ from core.rollout.state.surface import Surface
 from core.shadow_eval import sampling
 from core.shadow_eval.samples import ShadowSample
 from core.store.database.connections import Database
-from core.store.observations import shadow_samples
+from core.store.shadow_eval import shadow_samples
 
 MAX_ANSWERS = 500  # of one request
 MAX_TEXT = 20_000  # characters of a question or an answer

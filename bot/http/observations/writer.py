@@ -26,9 +26,10 @@ from core.flags.placement import UncountedReason
 from core.flags.snapshot import Snapshot, Variant
 from core.store.database.connections import Database
 from core.store.errors import IdempotencyConflict, StoreError
-from core.store.observations import complaints, deduplication, observation_sums, served_units
+from core.store.observations import deduplication, observation_sums
 from core.store.observations.segment_names import SegmentVocabulary
 from core.store.observations.unit_caps import UnitCaps
+from core.store.units import complaints, served_units
 
 MAX_WAITING_BATCHES = 128  # batches; beyond that, senders are asked to retry
 LARGE = 128 * 1024  # bytes; larger batches have a checking thread of their own, so that others need not wait

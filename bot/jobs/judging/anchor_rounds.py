@@ -10,7 +10,7 @@ from core.rollout.state.surface import JudgingTerms
 from core.service.service import RolloutService
 from core.shadow_eval.anchors import ANCHOR_ARM, EVERY, JudgeAnchor, build_task_id
 from core.shadow_eval.samples import ShadowSample
-from core.store.observations import judged_marks, judging_accounts, shadow_samples
+from core.store.shadow_eval import judged_marks, judging_accounts, shadow_samples
 
 
 def run_anchor_rounds(service: RolloutService, now: datetime) -> int:

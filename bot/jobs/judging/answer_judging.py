@@ -15,7 +15,8 @@ from core.rollout.serving import exposure
 from core.rollout.state.world import World
 from core.service.service import RolloutService
 from core.shadow_eval.samples import ShadowSample
-from core.store.observations import observation_sums, shadow_samples
+from core.store.observations import observation_sums
+from core.store.shadow_eval import shadow_samples
 
 log = structlog.get_logger()
 

@@ -18,9 +18,8 @@ from bot.sources.sql.placing import Condition, RowPlacer, RowSide, Slot
 from bot.sources.stage_range import StageRange
 from core.flags.flows import FLOW
 from core.flags.targeting import EMAIL_DOMAIN
-from core.judging.model.evidence import CANARY, OTHER_NAME
+from core.judging.model.evidence import CANARY, OTHER_NAME, build_bucket_prefix
 from core.judging.model.question import ALL_SEGMENTS
-from core.judging.model.unit_bucket import build_bucket_prefix
 from core.metrics.catalogue import CATALOGUE, FEEDS, MAX_READING, Metric, MetricKind, denominator_key
 from core.metrics.soft_errors import SOFT_ERROR_PREFIX
 from core.rollout.state.sources import SqlRows

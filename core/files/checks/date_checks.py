@@ -1,4 +1,4 @@
-"""Check that the dates of a change leave enough time: its deadline, and the last day of the old version."""
+"""Check that the dates of a change leave enough time: its deadline, the last day of the old version, and a holdout."""
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -7,6 +7,7 @@ from core.files.build_plan import build_notices, build_stages, find_start_proble
 from core.files.kinds.rollout_file import RolloutFile
 from core.files.syntax.problems import FileProblem
 from core.files.syntax.times import format_moment
+from core.files.syntax.units import format_duration
 from core.rollout.plans.policy import Policy
 from core.rollout.state.surface import Surface
 
@@ -16,6 +17,7 @@ WITHOUT_WAY_BACK = "emergency-fix"
 
 def check(file: RolloutFile, surface: Surface | None, policy: Policy, now: datetime | None) -> Iterator[FileProblem]:
     """Warnings, as a late change is better than an untested one; an error where there is no way back from its start."""
+    yield from _check_holdout(file, policy, now)
     begins = _find_earliest_start(file, surface, policy, now)
     if begins is None:
         return
@@ -39,6 +41,20 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy, now: datet
             "day: shorten the holds, or start earlier"
         )
         yield file.source.problem_at(("change", "rollback_to_available_until"), message, severity="warning")
+
+
+def _check_holdout(file: RolloutFile, policy: Policy, now: datetime | None) -> Iterator[FileProblem]:
+    """A warning where the old version is switched off before the holdout ends."""
+    until = file.change.rollback_to_available_until
+    if file.holdout is None or not until or now is None:
+        return
+    if date.fromisoformat(until) - policy.to_local_time(now).date() < file.holdout.for_:
+        yield file.source.problem_at(
+            ("holdout", "for"),
+            f"{file.change.from_version} can be called until {until} only, so the holdout ends before "
+            f"{format_duration(file.holdout.for_)} are over",
+            severity="warning",
+        )
 
 
 def _find_earliest_start(

@@ -13,7 +13,7 @@ _ROUNDING = 1e-6
 
 def check(file: RolloutFile) -> Iterator[FileProblem]:
     """With a flag system: no cohort, no equal-size control, no percentages that it lacks. With labels, too: nobody goes
-    back alone, and no conversations finish. `reverts` belongs to code."""
+    back alone, nobody is held back, and no conversations finish. `reverts` belongs to code."""
     yield from _check_reverts(file)
     if file.drives is None:
         return
@@ -79,6 +79,9 @@ def _is_multiple(percent: float, step: float) -> bool:
 
 
 def _check_nobody_apart(file: RolloutFile) -> Iterator[FileProblem]:
+    if file.holdout is not None:
+        message = "a driven flag is set to 100% at the end, so nobody would be held back: leave out holdout, or drives"
+        yield file.source.problem_at(("holdout",), message, at_key=True)
     if file.assignment.strata:
         message = (
             "a stratum cannot be rolled back alone where another flag system assigns the versions: it has no `where`. "

@@ -5,9 +5,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from core.judging.look.judged_cells import is_judged_cell
-from core.judging.model.judge_trust import JudgeNews
 from core.judging.model.question import Question
-from core.judging.model.state import JudgeTrust, JudgingState
+from core.judging.model.state import JudgeNews, JudgeTrust, JudgingState
 
 _V = TypeVar("_V")
 

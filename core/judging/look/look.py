@@ -29,10 +29,9 @@ from core.judging.model.evidence import (
     capped_cell,
     exceedance_cell,
 )
-from core.judging.model.judge_trust import JudgeNews
 from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question
-from core.judging.model.state import Baseline, JudgingState, Threshold
+from core.judging.model.state import Baseline, JudgeNews, JudgingState, Threshold
 from core.metrics.catalogue import MetricKind
 
 

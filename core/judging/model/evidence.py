@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -104,3 +105,14 @@ def exceedance_thresholds(limits: Iterable[Limit]) -> Mapping[str, tuple[float, 
         if limit.kind is LimitKind.EXCEEDS and limit.entry.kind is MetricKind.QUANTILE:
             thresholds.setdefault(limit.metric, set()).add(limit.amount)
     return {metric: tuple(sorted(values)) for metric, values in sorted(thresholds.items())}
+
+
+def hash_into_bucket(rollout: str, unit: str) -> tuple[int, int]:
+    """(bucket, hash of the unit as a signed 64-bit integer), independent of the assignment of units to arms."""
+    digest = sha256((build_bucket_prefix(rollout) + unit).encode()).digest()
+    return digest[0], int.from_bytes(digest[1:9], "big", signed=True)
+
+
+def build_bucket_prefix(rollout: str) -> str:
+    """What stands before a unit when it is hashed; the first byte of the SHA-256 of both is its bucket."""
+    return f"window\x1f{rollout}\x1f"

@@ -182,6 +182,20 @@ class JudgingState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeNews:
+    """What a look is told of the judge: which `metrics` it gives, and how often it was found good and found moved.
+
+    What those metrics showed since it was last found good is set aside whenever it is found moved. While it is
+    `doubted`, as it has moved and is not back, its metrics are silent on purpose.
+    """
+
+    metrics: tuple[str, ...]
+    trusted: int
+    voided: int
+    doubted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeTrust:
     """How often the judge was found good and found moved by the last look. `kept` is the part of the state that rests
     on its readings, as it was at the first look after it was last found good."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from core.judging.model.judge_trust import JudgeNews
+from core.judging.model.state import JudgeNews
 from core.rollout.judging.rubrics import find_criteria
 from core.rollout.state.model import Rollout
 from core.rollout.state.sources import map_owners

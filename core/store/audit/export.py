@@ -7,9 +7,9 @@ from typing import Any, Literal
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from core.store.database import postgres_roles
 from core.store.database.append_queries import EVENT_COLUMNS
 from core.store.database.connections import Database
+from core.store.database.postgres import postgres_roles
 from core.store.errors import ImportRefused
 from core.store.formats import chain
 from core.store.formats.codec import canonical_json

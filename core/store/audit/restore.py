@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 
 from core.store.audit import backup, backup_file, verify
 from core.store.coordination import outbox
-from core.store.database import postgres_roles
 from core.store.database.connections import Database
+from core.store.database.postgres import postgres_roles
 from core.store.errors import BackupRefused
 from core.store.formats.instants import Instant, parse_instant
 from core.store.models import events, is_unfinished, metadata

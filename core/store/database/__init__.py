@@ -1,1 +1,1 @@
-"""Connections to SQLite and Postgres, and the append transaction on each of them."""
+"""Connections to SQLite and Postgres, and the append transaction that both of them have a backend for."""

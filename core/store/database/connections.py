@@ -12,10 +12,10 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalEr
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from core.store.database.append_backend import AppendBackend
-from core.store.database.postgres_functions import APPEND_LOCK_KEY
-from core.store.database.sqlite_append import SqliteAppendBackend
-from core.store.database.sqlite_file import BEGIN_OPTION, SqliteFile
-from core.store.database.sqlite_lock import LOCK_WAIT_SECONDS, TimedLock
+from core.store.database.postgres.postgres_functions import APPEND_LOCK_KEY
+from core.store.database.sqlite.sqlite_append import SqliteAppendBackend
+from core.store.database.sqlite.sqlite_file import BEGIN_OPTION, SqliteFile
+from core.store.database.sqlite.sqlite_lock import LOCK_WAIT_SECONDS, TimedLock
 from core.store.errors import LOCKED_MESSAGE, DatabaseBusy, DatabaseUnwritable, StoreError
 
 LOCK_TIMEOUT = f"{LOCK_WAIT_SECONDS:g}s"
@@ -285,7 +285,7 @@ def _assert_known_options(url: URL) -> None:
 
 def _open_postgres(url: URL) -> Database:
     # Imported here because its driver takes as long to load as SQLModel does; on SQLite nobody needs it.
-    from core.store.database.postgres_append import PostgresAppendBackend, create_append_engine
+    from core.store.database.postgres.postgres_append import PostgresAppendBackend, create_append_engine
 
     _assert_known_options(url)
     # Without time-outs, a network that drops packets would block callers for hours. Options in the URL take precedence.

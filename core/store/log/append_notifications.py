@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from core.store.database.connections import Database
-from core.store.database.postgres_functions import NOTIFY_CHANNEL
+from core.store.database.postgres.postgres_functions import NOTIFY_CHANNEL
 
 _POLL_SECONDS = 1.0  # how often to check whether to stop
 _STOP_TIMEOUT_SECONDS = 2.0  # do not wait longer for a database that does not answer

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Table, delete, exists, func, or_, select
 
-from core.store.database import postgres_functions
 from core.store.database.driver import fetch_all
+from core.store.database.postgres import postgres_functions
 from core.store.models import (
     cell,
     commands,

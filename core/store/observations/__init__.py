@@ -1,1 +1,1 @@
-"""Observations from applications and people, each counted once, and the looks that were taken at them."""
+"""Sums of observations: each counted once, where its sums are kept, and the looks that were taken at them."""

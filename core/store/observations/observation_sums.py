@@ -20,10 +20,10 @@ from core.judging.model.evidence import (
     BucketSums,
     CellKey,
     EvidenceSums,
+    hash_into_bucket,
     is_capped_cell,
     metric_of_cell,
 )
-from core.judging.model.unit_bucket import hash_into_bucket
 from core.metrics.catalogue import CATALOGUE, Metric, MetricKind, counts_as_request
 from core.metrics.observation import Observation
 from core.metrics.soft_errors import to_error_category

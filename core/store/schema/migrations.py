@@ -4,8 +4,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-from core.store.database import postgres_functions, postgres_roles
 from core.store.database.connections import Database
+from core.store.database.postgres import postgres_functions, postgres_roles
 from core.store.errors import SchemaMismatch
 from core.store.schema import triggers
 from core.store.world import rollout_rows

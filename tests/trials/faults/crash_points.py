@@ -52,8 +52,8 @@ def _from_a_look(arguments: tuple[Any, ...], _result: Any) -> bool:
 
 def _command(dialect: str) -> tuple[Point, ...]:
     file = {
-        "sqlite": "core.store.database.sqlite_append:SqliteAppendBackend",
-        "postgresql": "core.store.database.postgres_append:PostgresAppendBackend",
+        "sqlite": "core.store.database.sqlite.sqlite_append:SqliteAppendBackend",
+        "postgresql": "core.store.database.postgres.postgres_append:PostgresAppendBackend",
     }
     backend = file[dialect]
     at_once = (
@@ -132,7 +132,9 @@ _START = (
     Point("triggers are put right", "start", "core.store.schema.triggers:install", "after"),
     Point("the read model is computed anew", "start", "core.store.world.rollout_rows:rebuild", "after"),
 )
-_START_POSTGRES = (Point("functions are made", "start", "core.store.database.postgres_functions:install", "after"),)
+_START_POSTGRES = (
+    Point("functions are made", "start", "core.store.database.postgres.postgres_functions:install", "after"),
+)
 
 
 def points(dialect: str) -> tuple[Point, ...]:

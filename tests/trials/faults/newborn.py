@@ -19,8 +19,8 @@ import bot.startup.app
 import core.service.replay
 import core.store.coordination.processes
 import core.store.database.connections
-import core.store.database.sqlite_file
-import core.store.database.sqlite_lock
+import core.store.database.sqlite.sqlite_file
+import core.store.database.sqlite.sqlite_lock
 from tests.trials.faults import crash_points
 from tests.trials.faults.crash_points import Point
 from tests.trials.length import pick
@@ -41,7 +41,7 @@ class Orders:
     point: "str | Point | None"
     number: signal.Signals
     serves_on: float = core.store.coordination.processes.SERVING_SECONDS
-    patience: float = core.store.database.sqlite_lock.LOCK_WAIT_SECONDS
+    patience: float = core.store.database.sqlite.sqlite_lock.LOCK_WAIT_SECONDS
 
     def __post_init__(self) -> None:
         if isinstance(self.point, Point):
@@ -78,7 +78,9 @@ def serve_on(seconds: float) -> None:
 
 def wait_for_the_lock(seconds: float) -> None:
     """For so long while others hold it, instead of the ten seconds in earnest."""
-    core.store.database.connections.LOCK_WAIT_SECONDS = core.store.database.sqlite_file.LOCK_WAIT_SECONDS = seconds
+    core.store.database.connections.LOCK_WAIT_SECONDS = core.store.database.sqlite.sqlite_file.LOCK_WAIT_SECONDS = (
+        seconds
+    )
     core.store.database.connections.LOCK_TIMEOUT = f"{seconds:g}s"
 
 

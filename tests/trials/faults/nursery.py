@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from core.store.coordination import processes
-from core.store.database import sqlite_lock
+from core.store.database.sqlite import sqlite_lock
 from tests.forks import FORKS
 from tests.journey.house import waiting_until
 from tests.journey.processes import STARTED, environment

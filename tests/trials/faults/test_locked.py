@@ -20,10 +20,10 @@ from core.rollout.state import events as e
 from core.service.service import RolloutService
 from core.store.audit import verify
 from core.store.database import connections as databases
-from core.store.database import sqlite_file
 from core.store.database.connections import connect
-from core.store.database.postgres_functions import APPEND_LOCK_KEY
-from core.store.database.sqlite_lock import LOCK_WAIT_SECONDS
+from core.store.database.postgres.postgres_functions import APPEND_LOCK_KEY
+from core.store.database.sqlite import sqlite_file
+from core.store.database.sqlite.sqlite_lock import LOCK_WAIT_SECONDS
 from core.store.errors import DatabaseBusy
 from core.store.transaction import append_transaction
 from tests.journey.house import waiting_until

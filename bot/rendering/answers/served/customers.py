@@ -7,7 +7,7 @@ from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from core.rollout.state.model import Rollout
-from core.store.observations.served_units import ServedUnit
+from core.store.units.served_units import ServedUnit
 
 HEADER = ("Customer", "First", "Last", "Requests")
 CSV_HEADER = ("customer", "version", "first_at", "last_at", "requests")

@@ -12,8 +12,9 @@ from core.metrics.observation import Observation
 from core.rollout.serving import exposure
 from core.rollout.state.world import World
 from core.store.database.connections import Database
-from core.store.observations import complaints, deduplication, observation_sums
+from core.store.observations import deduplication, observation_sums
 from core.store.observations.observation_sums import PlacedObservation
+from core.store.units import complaints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

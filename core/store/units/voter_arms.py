@@ -6,7 +6,7 @@ from core.rollout.context import Actor
 from core.rollout.state.world import World
 from core.rollout.votes.testers import find_voter
 from core.store.database.connections import Database
-from core.store.observations import unit_reports
+from core.store.units import unit_reports
 
 
 def find_voter_arm(database: Database, world: World, rollout_id: str, by: Actor, at: datetime) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from core.store.database.driver import check_out_connection
-from core.store.database.sqlite_lock import LOCK_WAIT_SECONDS, AppendLock, TimedLock
+from core.store.database.sqlite.sqlite_lock import LOCK_WAIT_SECONDS, AppendLock, TimedLock
 from core.store.errors import DatabaseBusy, StoreError
 
 _log = logging.getLogger(__name__)

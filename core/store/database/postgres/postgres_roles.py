@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from core.store.database import postgres_functions
+from core.store.database.postgres import postgres_functions
 from core.store.errors import StoreError
 
 _INSUFFICIENT_PRIVILEGE = "42501"  # insufficient_privilege

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from core.store.database.append_backend import AppendRequest, AppendState
 from core.store.database.append_rows import PendingWrites
 from core.store.database.driver import DedicatedConnection
-from core.store.database.postgres_functions import CALL_APPEND, CALL_APPEND_ONCE, CALL_OPEN
+from core.store.database.postgres.postgres_functions import CALL_APPEND, CALL_APPEND_ONCE, CALL_OPEN
 from core.store.formats.instants import format_instant
 
 PreparedStep = tuple[bytes, Sequence[str | int | bytes | datetime | None]]  # name of a prepared statement, parameters

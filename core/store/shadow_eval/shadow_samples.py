@@ -16,7 +16,7 @@ from core.shadow_eval.samples import AnchorProgress, ArmProgress, JudgedSample, 
 from core.shadow_eval.spending import HandOutTerms
 from core.store.formats.sealing import SealingKey
 from core.store.models import insert_into, person_key, shadow_sample
-from core.store.observations import judging_accounts
+from core.store.shadow_eval import judging_accounts
 
 LEASE = timedelta(minutes=5)
 MAX_ATTEMPTS = 3  # after so many leases without a result an answer counts as failed

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import httpx
 
-from bot.actuators.code_revert import RevertOrder
+from bot.actuators.code_reverts.code_revert import RevertOrder
 from bot.outbound.client import OutboundClient
 from bot.outbound.errors import PermanentFailure, RetryLater
 from core.rollout.plans.plan import CodeRevert

@@ -8,7 +8,7 @@ from itertools import islice
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from sqlalchemy import Connection, case, delete, func, select
 
-from core.judging.model.unit_bucket import hash_into_bucket
+from core.judging.model.evidence import hash_into_bucket
 from core.metrics.catalogue import counts_as_request
 from core.store.database.driver import fetch_all
 from core.store.formats.sealing import SealingKey

@@ -4,7 +4,7 @@ import json
 from typing import Any
 from urllib.parse import quote
 
-from bot.actuators.code_revert import RevertOrder
+from bot.actuators.code_reverts.code_revert import RevertOrder
 from bot.outbound.client import OutboundClient
 from bot.outbound.errors import PermanentFailure, RetryLater
 from bot.outbound.response import OutboundResponse

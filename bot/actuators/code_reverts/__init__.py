@@ -1,0 +1,1 @@
+"""Systems that are asked to revert code after a rollback."""

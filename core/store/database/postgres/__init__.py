@@ -1,0 +1,1 @@
+"""What only Postgres has: its append transaction, functions in the database, and the role of the running program."""
