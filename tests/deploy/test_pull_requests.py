@@ -73,7 +73,7 @@ def test_a_changed_file_is_planned_for_its_review_and_applied_when_merged(reposi
     assert planned.returncode == 0, planned.stderr
     assert planned.stdout.startswith("## Rollout tone: support-assistant v42 -\\> v43, low risk\n")
     assert "### What changes" in planned.stdout
-    assert "### When, at the earliest" in planned.stdout
+    assert "### When, if no limit breaks" in planned.stdout
     assert "Be brief." not in planned.stdout, "a comment is no place for prompts"
     assert "\nscript" not in planned.stdout
     assert running.service.load_world().rollouts == {}

@@ -14,6 +14,7 @@ from core.files.read_file import parse_file
 from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.typical_levels import TYPICAL, MetricLevel
 from core.rollout.plans.plan import Risk, Stage, StageKind
+from core.rollout.plans.policy import GrowOn
 
 HOUR = timedelta(hours=1)
 REFUSALS = Limit(
@@ -73,6 +74,14 @@ def test_a_rise_of_a_rate_by_hand():
     assert one.noticed == pytest.approx(timedelta(days=2387 / 5000), rel=0.005)
     assert one.is_noticed_in_time
     assert (one.within, one.usual, one.remedies) == (24 * HOUR, 6 * HOUR, None)
+
+
+def test_where_growth_waits_until_limits_are_shown_to_hold_the_stage_lasts_until_then():
+    refusals, quality = seen(REFUSALS, replace(QUALITY, amount=0.03), risk=Risk.HIGH, grow_on=GrowOn.SHOWN)
+    assert refusals.usual == quality.usual == max(refusals.cleared, quality.cleared) > 6 * HOUR
+    refusals, watched = seen(REFUSALS, QUALITY, risk=Risk.HIGH, grow_on=GrowOn.SHOWN)
+    assert watched.rare
+    assert refusals.usual == refusals.cleared
 
 
 def test_the_smallest_change_takes_exactly_the_stage():

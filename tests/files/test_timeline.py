@@ -3,13 +3,17 @@
 # ruff: noqa: E501  (what people see is quoted whole)
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from inline_snapshot import snapshot
 
+from core.files.foresight.known_traffic import assume_traffic
+from core.files.foresight.outlook import build_outlook
 from core.files.foresight.timeline import build_timeline, format_lines
 from core.rollout.plans.layers import divide_equally
-from core.rollout.plans.policy import DEFAULT_POLICY
+from core.rollout.plans.plan import Risk
+from core.rollout.plans.policy import DEFAULT_POLICY, GrowOn
 
 
 @pytest.fixture
@@ -94,6 +98,23 @@ def test_a_sample_that_takes_longer_than_the_hold_moves_everything_behind_it(sma
     ]
     assert hours == [6, 18]  # 1,500 of 2,000 a day on 5 %
     assert slow[canary].requests_expected == 1500
+
+
+def test_evidence_that_growth_waits_for_moves_everything_behind_it(small, built, surface, now):
+    plan = built(small())
+    known = assume_traffic(surface)
+    waits, steps = (
+        build_outlook(plan, surface, replace(DEFAULT_POLICY, grow_on={Risk.STANDARD: on}), known, now)
+        for on in (GrowOn.NOTICEABLE, GrowOn.TIME)
+    )
+    begun, after = (next(n for n, row in enumerate(waits.rows) if row.what.startswith(w)) for w in ("canary", "ramp"))
+    usual = waits.foreseen[0][0].usual
+
+    assert waits.rows[begun].when_earliest == steps.rows[begun].when_earliest
+    assert steps.rows[after].when_earliest - steps.rows[begun].when_earliest == timedelta(hours=6) < usual
+    assert (
+        timedelta(0) <= waits.rows[after].when_earliest - waits.rows[begun].when_earliest - usual < timedelta(minutes=1)
+    )
 
 
 def test_unknown_traffic_expects_no_number(small, laid, surface):

@@ -235,9 +235,9 @@ def test_a_plan_shows_what_somebody_has_to_know_who_decides(running: Any, serve:
     assert "<h2>What changes</h2>" in page
     assert "prompt: 1 of 2 words removed, 1 added. Nothing else; v43 has the content" in page
     assert "<li>Declined to answer (rises by 1 pp): rolls back; " in page
-    assert "<h2>When, at the earliest</h2>" in page
+    assert "<h2>When, if no limit breaks</h2>" in page
     running.do(c.Start())
-    assert "<h2>When, at the earliest</h2>" not in client.get("/r/R-1").text
+    assert "<h2>When, if no limit breaks</h2>" not in client.get("/r/R-1").text
 
 
 def test_the_history_of_a_page_is_in_sentences_and_can_be_downloaded(running: Any, serve: Any, canary: Any) -> None:

@@ -205,7 +205,7 @@ What people will notice
 Limits
  • Declined to answer (rises by 1 pp): rolls back; a change that large is noticed after about 5.7 h in the small test 5 %
  • _At 200,000 requests a day; estimates from usual levels, nothing measured yet._
-When, at the earliest  internal Tue 24 Nov 11:00 CET · small test 5 % Tue 24 Nov 13:00 CET · 25 % Tue 24 Nov 19:00 CET · everyone Wed 25 Nov 07:00 CET · done Fri 27 Nov 19:00 CET
+When, if no limit breaks  internal Tue 24 Nov 11:00 CET · small test 5 % Tue 24 Nov 13:00 CET · 25 % Tue 24 Nov 19:00 CET · everyone Wed 25 Nov 07:00 CET · done Fri 27 Nov 19:00 CET
 In favour  every rollback limit would notice a change of its size within the small test 5 %
 Against  @sam has a concern: “Too short for refunds?”
 If it goes wrong  If the agreed limit is broken, Rampart acts by itself. Any member can also switch back to v42 with one click.

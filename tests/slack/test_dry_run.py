@@ -88,7 +88,7 @@ def test_the_plan_of_a_rollout_is_shown_with_its_dates_and_what_it_could_notice(
     answer = shown(office, "sam", "plan R-1")
     assert "Planned: R-1 support-tone, v42 -> v43. Needs 1 more approval." in answer
     assert "a change that large is noticed after about 5 min in the small test 5 %" in answer
-    assert "When, at the earliest  small test 5 %" in answer
+    assert "When, if no limit breaks  small test 5 %" in answer
     office.start()
     assert "What you could notice in canary: at 5 % about 144,000 requests a day" in shown(office, "sam", "plan R-1")
 

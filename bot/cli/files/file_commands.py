@@ -149,7 +149,7 @@ def _print_plan(planned: "PlannedFile", pair: "VersionPair") -> None:
     from bot.rendering.messages.audience import holdout_words, layer_words
     from bot.rendering.neighbours import shared_words
     from bot.rendering.numbers.detectability import power_words, unseen_by_evals
-    from bot.rendering.sentences import driven_words
+    from bot.rendering.sentences import driven_words, schedule
     from core.files import build_plan
     from core.files.foresight import timeline
     from core.files.syntax import problems
@@ -168,7 +168,7 @@ def _print_plan(planned: "PlannedFile", pair: "VersionPair") -> None:
         print("\n".join(f"  {wording.to_plain_text(line)}" for line in driven_words.list_driven(plan)))
     print("\nWhat people will notice")
     print("\n".join(f"  {wording.to_plain_text(line)}" for line in plan_facts.list_noticed(plan)))
-    print("\nWhen")
+    print(f"\n{schedule.PLAN_DATES_TITLE}")
     print("\n".join(timeline.format_lines(outlook.rows)))
     if layer := layer_words.describe_plan(plan, outlook.reach):
         print(f"{layer_words.TITLE}: {wording.to_plain_text(layer)}")

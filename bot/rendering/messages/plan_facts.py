@@ -10,7 +10,7 @@ from bot.rendering.neighbours import neighbour_words
 from bot.rendering.numbers import eval_words, measure_rows, noticed_words, segments, technical_words
 from bot.rendering.numbers.detectability import blind_spot_words, power_words, unknown_unit_words, unseen_by_evals
 from bot.rendering.numbers.latest_numbers import detection_power
-from bot.rendering.sentences import difference_words, driven_words, headline
+from bot.rendering.sentences import difference_words, driven_words, headline, schedule
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.outlook import PlanOutlook
 from core.judging.limits import limits
@@ -76,7 +76,7 @@ def list_sections(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[Fac
         FactSection(title="Who can approve", lines=tuple(_list_approvers(facts))),
     ]
     if started:
-        found = [section for section in found if section.title not in {"Limits", "When, at the earliest"}]
+        found = [section for section in found if section.title not in {"Limits", schedule.PLAN_DATES_TITLE}]
     return [section for section in found if section.lines]
 
 
@@ -108,7 +108,7 @@ def list_plan_sections(plan: Plan, outlook: PlanOutlook | None, zone: str) -> li
             lines=tuple(power_words.list_lines(outlook.comparisons, outlook.known) if outlook is not None else ()),
             is_list=True,
         ),
-        FactSection(title="When, at the earliest", lines=tuple(_list_dates(outlook, zone))),
+        FactSection(title=schedule.PLAN_DATES_TITLE, lines=tuple(_list_dates(outlook, zone))),
     ]
 
 

@@ -7,6 +7,8 @@ from bot.rendering import wording
 from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.state.model import Rollout, RolloutState
 
+PLAN_DATES_TITLE = "When, if no limit breaks"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerPhase:

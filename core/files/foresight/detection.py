@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import exp, inf
+from typing import assert_never
 
 from core.files.foresight.known_traffic import KnownTraffic
 from core.files.foresight.readings_needed import evidence_needed, readings_to_clear, readings_to_notice
@@ -46,9 +47,9 @@ class LimitForesight:
     categories, twice the rate. `smallest` is the smallest change noticed `within` the stage. Both are in the scale of
     the limit, for fixed limits as the level itself.
 
-    `usual` is how long the stage lasts if nothing prevents leaving it (at high risk only once everything is
-    cleared), and `smallest_usual` the smallest change noticed by then. `cleared` is when unchanged rates are shown to
-    keep the limit. Times that are never reached are None.
+    `usual` is how long the stage lasts if no limit breaks: its hold, its requests, and the evidence that growth waits
+    for, up to `within`. `smallest_usual` is the smallest change noticed by then. `cleared` is when unchanged rates are
+    shown to keep the limit. Times that are never reached are None.
     """
 
     limit: Limit
@@ -125,22 +126,32 @@ def foresee_limits(design: DetectionDesign, stage: Stage, known: KnownTraffic) -
     """What each acting limit can detect in a stage, in the order of the limits; empty if the traffic is unknown."""
     if not known.daily_requests:
         return ()
-    within, sighted = design.longest_time_in(stage), design.grow_on is GrowOn.NOTICEABLE
-    limits = [limit for limit in design.limits if limit.can_act]
+    within, limits = design.longest_time_in(stage), [limit for limit in design.limits if limit.can_act]
     seen = [
         _time_until_seen(design, stage, known, limit) if limit.role is LimitRole.ROLLBACK else None for limit in limits
     ]
-    usual = usual_time_in_stage(stage, known)
-    if sighted:
-        asked = [when or within for limit, when in zip(limits, seen, strict=True) if limit.role is LimitRole.ROLLBACK]
-        usual = max([usual, *asked])
+    cleared = [_time_until_cleared(design, stage, known, limit) for limit in limits]
+    match design.grow_on:
+        case GrowOn.NOTICEABLE:
+            waits = [when for limit, when in zip(limits, seen, strict=True) if limit.role is LimitRole.ROLLBACK]
+        case GrowOn.SHOWN:
+            waits = [
+                when
+                for limit, when in zip(limits, cleared, strict=True)
+                if not limit.is_per_category and not _is_only_watched(limit, when, within)
+            ]
+        case GrowOn.TIME:
+            waits = []
+        case _:
+            assert_never(design.grow_on)
+    usual = min(max([usual_time_in_stage(stage, known), *(when or within for when in waits)]), within)
     return tuple(
         replace(
-            _foresee_limit(design, stage, known, limit, min(usual, within)),
+            _foresee_limit(design, stage, known, limit, usual, kept),
             seen=when,
-            needs_sight=sighted and limit.role is LimitRole.ROLLBACK,
+            needs_sight=design.grow_on is GrowOn.NOTICEABLE and limit.role is LimitRole.ROLLBACK,
         )
-        for limit, when in zip(limits, seen, strict=True)
+        for limit, when, kept in zip(limits, seen, cleared, strict=True)
     )
 
 
@@ -152,6 +163,19 @@ def _time_until_seen(design: DetectionDesign, stage: Stage, known: KnownTraffic,
     alpha = exp(-evidence_needed(design.limits, limit, segments=design.segments))
     asked = readings_to_notice(limit, level, size, canary_share=_canary_share(design, stage.percent), alpha=alpha)
     return _to_span(POWER_FACTOR * asked / _readings_per_hour(known, level, stage.percent))
+
+
+def _time_until_cleared(design: DetectionDesign, stage: Stage, known: KnownTraffic, limit: Limit) -> timedelta | None:
+    """When an unchanged level is shown to keep the limit; None if never."""
+    level, share = known.level_of(limit.entry), _canary_share(design, stage.percent)
+    readings = readings_to_clear(limit, level, canary_share=share)
+    return _to_span(readings / _readings_per_hour(known, level, stage.percent))
+
+
+def _is_only_watched(limit: Limit, cleared: timedelta | None, within: timedelta) -> bool:
+    """Whether the engine watches the limit instead of waiting: what it counts is too rare to be shown in time."""
+    countable = not limit.entry.has_amounts and not limit.is_absolute and not limit.is_per_category
+    return countable and (cleared is None or cleared > within)
 
 
 def foresee_best_stages(design: DetectionDesign, known: KnownTraffic) -> tuple[LimitForesight, ...]:
@@ -173,7 +197,12 @@ def usual_time_in_stage(stage: Stage, known: KnownTraffic) -> timedelta:
 
 
 def _foresee_limit(
-    design: DetectionDesign, stage: Stage, known: KnownTraffic, limit: Limit, usual: timedelta
+    design: DetectionDesign,
+    stage: Stage,
+    known: KnownTraffic,
+    limit: Limit,
+    usual: timedelta,
+    cleared: timedelta | None,
 ) -> LimitForesight:
     level, within = known.level_of(limit.entry), design.longest_time_in(stage)
     alpha = exp(-evidence_needed(design.limits, limit, segments=design.segments))
@@ -190,11 +219,6 @@ def _foresee_limit(
     smallest = _find_least(lambda x: hours_until_noticed(stage.percent, x) <= limit_hours, low, high)
     usual_hours = usual / timedelta(hours=1)
     early = _find_least(lambda x: hours_until_noticed(stage.percent, x) <= usual_hours, low, high)
-    share = _canary_share(design, stage.percent)
-    clear_hours = readings_to_clear(limit, level, canary_share=share) / _readings_per_hour(known, level, stage.percent)
-    cleared = _to_span(clear_hours)
-    too_late = cleared is None or cleared > within
-    countable = not limit.entry.has_amounts and not limit.is_absolute
     ways = None
     if not hours <= limit_hours:
         percent = _find_least(lambda x: hours_until_noticed(x, size) <= limit_hours, stage.percent, LARGEST_PERCENT)
@@ -218,7 +242,7 @@ def _foresee_limit(
         smallest_usual=_displayed_size(limit, early),
         cleared=cleared,
         clearable=not limit.is_per_category,
-        rare=too_late and countable and not limit.is_per_category,
+        rare=_is_only_watched(limit, cleared, within),
         waits=design.risk is Risk.HIGH,
         remedies=ways,
     )

@@ -1,6 +1,6 @@
 """A plan on the calendar: what happens when, who is notified, and who must approve."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from math import ceil
@@ -19,7 +19,8 @@ from core.rollout.state.surface import Surface
 class TimelineRow:
     """One line of the timeline, in the zone of the policy. `when_latest` is None if people or results decide.
 
-    `requests_expected` counts canary requests until the stage can be left; None if unknown.
+    `when_earliest` is when it happens if no limit breaks and nobody keeps it waiting. `requests_expected` counts canary
+    requests until the stage can be left; None if unknown.
     """
 
     when_earliest: datetime
@@ -30,19 +31,26 @@ class TimelineRow:
 
 
 def build_timeline(
-    plan: Plan, surface: Surface, policy: Policy, now: datetime, *, begin: datetime | None = None
+    plan: Plan,
+    surface: Surface,
+    policy: Policy,
+    now: datetime,
+    *,
+    begin: datetime | None = None,
+    usual_times: Mapping[str, timedelta] | None = None,
 ) -> tuple[TimelineRow, ...]:
     """Every row in order: notices and approvals, then the stages, then the end.
 
-    `begin` is the earliest start if it is known, as after the notices have gone out. Steps wait for freezes and quiet
-    hours to end, as they do in a real rollout.
+    `begin` is the earliest start if it is known, as after the notices have gone out. `usual_times` says by stage how
+    long growth is expected to wait for evidence; a stage that is not in it lasts its hold and its requests. Steps wait
+    for freezes and quiet hours to end, as they do in a real rollout.
     """
     if begin is None:
         lead = max((n.before or timedelta(0) for n in plan.stakeholder_notices), default=timedelta(0))
         begin = max(plan.start or now, now + lead)
     begin, surface = _next_allowed_time(begin, policy), narrow_surface(surface, policy)
     before = sorted(_rows_before_start(plan, policy, now), key=lambda row: row.when_earliest)
-    return (*before, *_stage_rows(plan, surface, policy, begin))
+    return (*before, *_stage_rows(plan, surface, policy, begin, usual_times or {}))
 
 
 def format_lines(rows: Sequence[TimelineRow]) -> list[str]:
@@ -89,7 +97,9 @@ def _describe_notice(notice: NoticePlan, plan: Plan) -> str:
     return f"{notice.channel} is notified ({notice.audience}){lead}{confirm}"
 
 
-def _stage_rows(plan: Plan, surface: Surface, policy: Policy, begin: datetime) -> Iterator[TimelineRow]:
+def _stage_rows(
+    plan: Plan, surface: Surface, policy: Policy, begin: datetime, usual_times: Mapping[str, timedelta]
+) -> Iterator[TimelineRow]:
     earliest = begin
     # a start that waits for people, or has no fixed time, has no latest time
     latest: datetime | None = begin if plan.start is not None and not plan.approvals.needed else None
@@ -98,14 +108,15 @@ def _stage_rows(plan: Plan, surface: Surface, policy: Policy, begin: datetime) -
         asks = number > 0 and (stage.advance is AdvanceMode.APPROVE or plan.risk is Risk.HIGH)
         if asks:
             latest = None
+        lasts = max(_expected_duration(stage, surface), _round_up_to_minute(usual_times.get(stage.name, timedelta(0))))
         yield TimelineRow(
             when_earliest=policy.to_local_time(earliest),
             when_latest=None if latest is None else policy.to_local_time(latest),
             what=_describe_stage(stage, in_layer=in_layer) + (", after approval" if asks else ""),
             percent=stage.percent if stage.has_exposure else None,
-            requests_expected=_expected_requests(stage, surface),
+            requests_expected=_expected_requests(stage, surface, lasts),
         )
-        earliest += _expected_duration(stage, surface)
+        earliest += lasts
         if stage.kind is not StageKind.BAKE:  # its end is not growth, so freezes and quiet hours do not delay it
             earliest = _next_allowed_time(earliest, policy)
         latest = _latest_exit(stage, latest, policy)
@@ -138,12 +149,10 @@ def _describe_stage(stage: Stage, *, in_layer: bool) -> str:
             assert_never(stage.kind)
 
 
-def _expected_requests(stage: Stage, surface: Surface) -> int | None:
+def _expected_requests(stage: Stage, surface: Surface, lasts: timedelta) -> int | None:
     if surface.daily_requests is None or not stage.has_exposure or stage.where is not None:
         return None
-    return round(
-        surface.daily_requests * stage.percent / 100 * (_expected_duration(stage, surface) / timedelta(days=1))
-    )
+    return round(surface.daily_requests * stage.percent / 100 * (lasts / timedelta(days=1)))
 
 
 def _expected_duration(stage: Stage, surface: Surface) -> timedelta:
@@ -151,7 +160,11 @@ def _expected_duration(stage: Stage, surface: Surface) -> timedelta:
     if not surface.daily_requests or not stage.has_exposure or stage.where is not None:
         return stage.min_hold
     sampled = timedelta(days=stage.min_samples / (surface.daily_requests * stage.percent / 100))
-    return max(stage.min_hold, timedelta(minutes=ceil(sampled / timedelta(minutes=1))))
+    return max(stage.min_hold, _round_up_to_minute(sampled))
+
+
+def _round_up_to_minute(span: timedelta) -> timedelta:
+    return timedelta(minutes=ceil(span / timedelta(minutes=1)))
 
 
 def _latest_exit(stage: Stage, entered: datetime | None, policy: Policy) -> datetime | None:

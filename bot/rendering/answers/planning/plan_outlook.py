@@ -8,6 +8,7 @@ from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages.audience import conversation_words, holdout_words, layer_words, stratum_words
 from bot.rendering.numbers.detectability import power_words, unseen_by_evals
+from bot.rendering.sentences import schedule
 from core import durations
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
@@ -70,7 +71,7 @@ def _list_strata(outlook: PlanOutlook) -> list[str]:
 
 def _list_dates(outlook: PlanOutlook, zone: str) -> list[str]:
     rows = [f" • {_format_row(row, zone)}" for row in outlook.rows]
-    return ["*When, at the earliest*", *rows] if rows else []
+    return [f"*{schedule.PLAN_DATES_TITLE}*", *rows] if rows else []
 
 
 def _format_row(row: TimelineRow, zone: str) -> str:
