@@ -1,9 +1,29 @@
-"""Durations as text, in two forms: exact, for what a person wrote, and rounded, for what was measured or estimated."""
+"""Durations as text: read as people type them, and written as typed, exactly, or rounded for what was measured."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 
+LONGEST_DURATION = timedelta(days=366)
 _UNITS = (("d", 86_400_000_000), ("h", 3_600_000_000), ("min", 60_000_000))  # microseconds
+_TYPED = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)", re.ASCII)
+_SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
+
+
+def parse_duration(written: object) -> timedelta:
+    """Parse `2s`, `15m`, `6h` or `7d`. Raises ValueError that says what to write."""
+    text = str(written).strip()
+    if isinstance(written, int | float) and not isinstance(written, bool):
+        raise ValueError(f"{text} what? write {text}s, {text}m, {text}h or {text}d")  # noqa: TRY004
+    if text.startswith("-"):
+        raise ValueError(f'"{text}" is negative; a duration is not')
+    found = _TYPED.fullmatch(text)
+    if found is None:
+        raise ValueError(f'"{text[:40]}" is not a duration: write 2s, 15m, 6h or 7d')
+    length = timedelta(microseconds=int(Decimal(found[1]) * _SECONDS[found[2]] * 1_000_000))
+    if length > LONGEST_DURATION:
+        raise ValueError(f'"{text}" is longer than a year')
+    return length
 
 
 def split_exact(span: timedelta) -> tuple[Decimal, str]:
@@ -13,6 +33,12 @@ def split_exact(span: timedelta) -> tuple[Decimal, str]:
         if micro and micro % size == 0:
             return Decimal(micro // size), unit
     return Decimal(micro) / 1_000_000, "s"
+
+
+def format_typed(span: timedelta) -> str:
+    """The shortest form that `parse_duration` reads back to the same duration: `6h`, `90m`, `0.5s`."""
+    number, unit = split_exact(span)
+    return f"{number:f}{unit.removesuffix('in')}"
 
 
 def format_exact(span: timedelta) -> str:

@@ -9,7 +9,7 @@ from bot.commands.request import CommandContext
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from core.files.syntax import units
+from core import durations
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
@@ -22,7 +22,7 @@ def _freeze(parsed: ParsedCommand, context: CommandContext) -> Message:
     kind, when = parsed.args
     if kind == "for":
         try:
-            until = context.at + units.parse_duration(when.replace(" ", ""))
+            until = context.at + durations.parse_duration(when.replace(" ", ""))
         except ValueError as error:
             raise Refused(str(error), hint="Write it like 4h or 3d.", code="bad_time") from error
     else:

@@ -5,9 +5,10 @@ from typing import Any
 
 import yaml
 
+from core import durations
 from core.files.sections import limit_terms
 from core.files.sections.reverts_terms import GITHUB_API
-from core.files.syntax.units import Amount, Unit, format_amount, format_duration
+from core.files.syntax.amounts import Amount, Unit, format_amount
 from core.judging.limits.limits import LimitRole
 from core.judging.model.question import ALL_SEGMENTS
 from core.rollout.plans.driven_systems import DRIVEN_SYSTEMS
@@ -89,7 +90,10 @@ def _write_plan(plan: Plan) -> dict[str, Any]:
     if plan.testers:
         written["testers"] = [_write_tester(tester) for tester in plan.testers]
     if plan.holdout is not None:
-        written["holdout"] = {"percent": f"{plan.holdout.percent:g}%", "for": format_duration(plan.holdout.lasts)}
+        written["holdout"] = {
+            "percent": f"{plan.holdout.percent:g}%",
+            "for": durations.format_typed(plan.holdout.lasts),
+        }
     if plan.reverts:
         written["reverts"] = _write_reverts(plan.reverts)
     return written
@@ -156,7 +160,7 @@ def _write_limits(plan: Plan, role: LimitRole) -> list[dict[str, Any]]:
 
 
 def _write_notice(notice: NoticePlan) -> dict[str, Any]:
-    before = format_duration(notice.before) if notice.before else ""
+    before = durations.format_typed(notice.before) if notice.before else ""
     return _drop_empty(
         {"channel": notice.channel, "as": notice.audience, "before": before, "acknowledge": notice.acknowledge}
     )
@@ -173,7 +177,7 @@ def _write_where(where: Mapping[str, str | tuple[str, ...]]) -> dict[str, str | 
 def _write_conversations(plan: Plan) -> dict[str, str]:
     if plan.finish_within is None:
         return {}
-    return {"conversations": "finish", "finish_within": format_duration(plan.finish_within)}
+    return {"conversations": "finish", "finish_within": durations.format_typed(plan.finish_within)}
 
 
 def _write_stages(stages: tuple[Stage, ...]) -> list[dict[str, Any]]:
@@ -190,10 +194,10 @@ def _write_stages(stages: tuple[Stage, ...]) -> list[dict[str, Any]]:
 
 def _write_stage_terms(stage: Stage) -> dict[str, Any]:
     percent = format_amount(Amount(value=stage.percent, unit=Unit.NONE)) + "%"
-    hold = format_duration(stage.min_hold)
+    hold = durations.format_typed(stage.min_hold)
     common = _drop_empty(
         {
-            "max_hold": format_duration(stage.max_hold) if stage.max_hold is not None else "",
+            "max_hold": durations.format_typed(stage.max_hold) if stage.max_hold is not None else "",
             "min_samples": stage.min_samples or None,
             "advance": stage.advance.value if stage.advance is AdvanceMode.APPROVE else "",
         }
@@ -202,7 +206,7 @@ def _write_stage_terms(stage: Stage) -> dict[str, Any]:
         case StageKind.EVAL | StageKind.SAFETY | StageKind.COST_LATENCY:
             return _write_gate_terms(stage.kind, stage.terms or EvalTerms())
         case StageKind.ROLLBACK_DRILL:
-            return {"within": format_duration(stage.drill_within)} if stage.drill_within is not None else {}
+            return {"within": durations.format_typed(stage.drill_within)} if stage.drill_within is not None else {}
         case StageKind.COHORT:
             where = _write_where(stage.where or {})
             share = {"percent": percent} if stage.stratum is None else {"steps": [percent]}

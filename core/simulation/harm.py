@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.files.foresight.known_traffic import KnownTraffic
-from core.files.syntax.units import Unit, parse_amount
+from core.files.syntax.amounts import Unit, parse_amount
 from core.judging.limits.limits import NEW_CATEGORY_METRIC, Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.catalogue import CATALOGUE, Metric, MetricKind
 from core.stats.input_checks import Array

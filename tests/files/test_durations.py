@@ -1,11 +1,42 @@
-"""Durations as text: exact as a person wrote them, or rounded as people need them."""
+"""Durations as text: read as people type them, exact as a person wrote them, or rounded as people need them."""
 
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core import durations
 from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale, format_limit
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("2s", 2), ("15m", 900), ("6h", 21_600), ("7d", 604_800), ("1.5h", 5400), ("250ms", 0.25)]
+)
+def test_a_typed_duration_is_read(text: str, seconds: float) -> None:
+    assert durations.parse_duration(text).total_seconds() == seconds
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (15, "15 what? write 15s, 15m, 15h or 15d"),
+        ("-2h", '"-2h" is negative; a duration is not'),
+        ("2w", '"2w" is not a duration: write 2s, 15m, 6h or 7d'),
+        ("1h30m", '"1h30m" is not a duration: write 2s, 15m, 6h or 7d'),
+        ("900d", '"900d" is longer than a year'),
+        (True, '"True" is not a duration: write 2s, 15m, 6h or 7d'),
+    ],
+)
+def test_what_is_no_duration_is_told_what_to_write(written: object, said: str) -> None:
+    with pytest.raises(ValueError) as refusal:
+        durations.parse_duration(written)
+    assert str(refusal.value) == said
+
+
+@given(st.integers(0, 366 * 86_400 * 1_000_000).map(lambda n: timedelta(microseconds=n)))
+def test_a_duration_is_written_so_that_it_reads_back(length: timedelta) -> None:
+    assert durations.parse_duration(durations.format_typed(length)) == length
 
 
 @pytest.mark.parametrize(

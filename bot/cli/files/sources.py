@@ -39,7 +39,7 @@ def check_sources(
     from bot.sources.prometheus.check_source import check_counters
     from bot.sources.sql.check_source import check_source
     from bot.sources.traces.check_source import check_traces
-    from core.files.syntax.units import parse_duration
+    from core.durations import parse_duration
 
     written = _read_surface_file(file)
     try:

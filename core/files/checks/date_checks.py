@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
+from core import durations
 from core.files.build_plan import build_notices, build_stages, find_start_problem
 from core.files.kinds.rollout_file import RolloutFile
 from core.files.syntax.problems import FileProblem
 from core.files.syntax.times import format_moment
-from core.files.syntax.units import format_duration
 from core.rollout.plans.policy import Policy
 from core.rollout.state.surface import Surface
 
@@ -52,7 +52,7 @@ def _check_holdout(file: RolloutFile, policy: Policy, now: datetime | None) -> I
         yield file.source.problem_at(
             ("holdout", "for"),
             f"{file.change.from_version} can be called until {until} only, so the holdout ends before "
-            f"{format_duration(file.holdout.for_)} are over",
+            f"{durations.format_typed(file.holdout.for_)} are over",
             severity="warning",
         )
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from core import durations
+from core.durations import LONGEST_DURATION
 from core.files.foresight.layer_reach import narrow_surface
 from core.files.kinds.rollout_file import RolloutFile
 from core.files.sections.stage_terms import AbStage, CohortStage, RampStage
 from core.files.syntax.problems import FieldPath, FileProblem, Severity
-from core.files.syntax.units import LONGEST_DURATION, format_duration
 from core.files.templates import TEMPLATES
 from core.judging.report.horizon import has_fixed_test
 from core.rollout.plans.plan import Risk, Stage, StageKind
@@ -153,10 +153,8 @@ def _check_trial_first(file: RolloutFile, policy: Policy) -> Iterator[FileProble
             continue
         here = (*path, 0) if file.stages is not None else path
         if tried is None:
-            write = (
-                "- canary: "
-                f"{{percent: {policy.canary_max:g}, min_hold: {format_duration(max(hold, SUGGESTED_CANARY_HOLD))}}}"
-            )
+            suggested = durations.format_typed(max(hold, SUGGESTED_CANARY_HOLD))
+            write = f"- canary: {{percent: {policy.canary_max:g}, min_hold: {suggested}}}"
             message = (
                 f"{stage.percent:g}% would be the first to see it, but the policy allows at most "
                 f"{policy.canary_max:g}% (canary_percent): put "
@@ -219,8 +217,7 @@ def _check_samples_reachable(file: RolloutFile, daily_requests: int) -> Iterator
                 path,
                 f"{stage.min_samples:,} requests are never reached: at {daily_requests:,} requests a day, "
                 f"{stage.percent:g}% sees about {day * LONGEST_DURATION.days:,.0f} in {LONGEST_DURATION.days} "
-                "days, the longest "
-                "that a stage can take",
+                "days, the longest that a stage can take",
             )
             continue
         if stage.max_hold is None:

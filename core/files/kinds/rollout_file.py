@@ -14,6 +14,7 @@ from core.files.sections.reverts_terms import RevertsTerms
 from core.files.sections.stage_terms import StageEntry
 from core.files.sections.tester_terms import Testers
 from core.files.syntax import times
+from core.files.syntax.amounts import Unit
 from core.files.syntax.fields import (
     Duration,
     Group,
@@ -32,7 +33,6 @@ from core.files.syntax.fields import (
     known_metrics,
     one_of,
 )
-from core.files.syntax.units import Unit
 from core.files.templates import DEFAULT_TEMPLATE, TEMPLATES
 from core.metrics.catalogue import CATALOGUE, Metric
 from core.rollout.plans.plan import Approvals, BehaviourChange, Expectation, Risk

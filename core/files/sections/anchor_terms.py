@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationError
 from pydantic import WithJsonSchema as Schema
 
-from core.files.syntax import units
+from core.files.syntax import amounts
 from core.files.syntax.fields import Name, StrictModel
 from core.files.syntax.problems import UnreadableFile
 from core.files.syntax.yaml_with_lines import parse_yaml
@@ -67,8 +67,8 @@ Anchors = Annotated[
 
 
 def _parse_dollars(written: object) -> float:
-    given = units.parse_amount(written)
-    if given.unit is not units.Unit.DOLLARS or given.value <= 0:
+    given = amounts.parse_amount(written)
+    if given.unit is not amounts.Unit.DOLLARS or given.value <= 0:
         raise ValueError(f'"{written}" is not an amount of money: write $0.004 or $25')
     return given.value
 

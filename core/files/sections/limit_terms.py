@@ -4,8 +4,9 @@ from typing import Annotated, Literal, assert_never
 
 from pydantic import Field, PrivateAttr, ValidationInfo, model_validator
 
+from core import durations
+from core.files.syntax.amounts import Amount, Unit, explain_bare_rate, format_amount
 from core.files.syntax.fields import Duration, MetricKey, StrictModel, WrittenAmount, field_error, known_metrics
-from core.files.syntax.units import Amount, Unit, explain_bare_rate, format_amount, format_duration
 from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.metrics.catalogue import CATALOGUE, Metric, MetricKind
 
@@ -114,7 +115,7 @@ def format_limit(limit: Limit) -> dict[str, str | int]:
         limit.kind.value: format_amount(Amount(value=limit.amount, unit=unit)),
     }
     if limit.lasting:
-        terms["for"] = format_duration(limit.lasting)
+        terms["for"] = durations.format_typed(limit.lasting)
     if limit.min_events is not None:
         terms["min_events"] = limit.min_events
     if limit.strict:

@@ -21,7 +21,8 @@ from pydantic import (
 from pydantic import WithJsonSchema as Schema
 from pydantic_core import PydanticCustomError
 
-from core.files.syntax import units
+from core import durations
+from core.files.syntax import amounts
 from core.files.syntax.yaml_with_lines import SourceFile
 from core.metrics.catalogue import CATALOGUE, Metric
 from core.metrics.own_metrics import OwnMetrics
@@ -153,17 +154,17 @@ def one_or_many_schema(item: dict[str, Any]) -> Schema:
 _SPAN = {"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)$", "examples": ["15m", "6h", "7d"]}
 _SHARE = {"type": "string", "pattern": r"^\d+(\.\d+)?%$", "examples": ["92%"]}
 
-Duration: TypeAlias = Annotated[timedelta, PlainValidator(units.parse_duration), Schema(_SPAN)]
-Percent: TypeAlias = Annotated[float, PlainValidator(units.parse_percent), Schema({"type": ["number", "string"]})]
-Share: TypeAlias = Annotated[float, PlainValidator(units.parse_share), Schema(_SHARE)]
+Duration: TypeAlias = Annotated[timedelta, PlainValidator(durations.parse_duration), Schema(_SPAN)]
+Percent: TypeAlias = Annotated[float, PlainValidator(amounts.parse_percent), Schema({"type": ["number", "string"]})]
+Share: TypeAlias = Annotated[float, PlainValidator(amounts.parse_share), Schema(_SHARE)]
 Factor: TypeAlias = Annotated[
     float,
-    PlainValidator(units.parse_factor),
+    PlainValidator(amounts.parse_factor),
     Schema({"type": "string", "pattern": r"^\d+(\.\d+)?x$", "examples": ["2.5x"]}),
 ]
 WrittenAmount: TypeAlias = Annotated[
-    units.Amount,
-    PlainValidator(units.parse_amount),
+    amounts.Amount,
+    PlainValidator(amounts.parse_amount),
     Schema({"type": ["string", "number"], "examples": ["2pp", "15%", "4000ms"]}),
 ]
 MetricKey: TypeAlias = Annotated[

@@ -1,21 +1,15 @@
-"""Durations, percentages and amounts as people write them: parse them, and format them without loss."""
+"""Percentages and amounts as people write them: parse them, and format them without loss."""
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from math import isfinite
 from typing import assert_never
 
-from core.durations import split_exact
-
-LONGEST_DURATION = timedelta(days=366)
 SMALLEST_PERCENT = 0.0001
 """In percent: one in a million, the finest share that bucketing can express."""
 
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)", re.ASCII)
-_SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
 _AMOUNT = re.compile(r"([+-]?)(\$?)(\d{1,15}(?:\.\d{1,18})?)\s*(pp|%|ms|s|x|)", re.ASCII)
 
 
@@ -36,28 +30,6 @@ class Amount:
 
     value: float
     unit: Unit
-
-
-def parse_duration(written: object) -> timedelta:
-    """Parse `2s`, `15m`, `6h` or `7d`. Raises ValueError that says what to write."""
-    text = str(written).strip()
-    if isinstance(written, int | float) and not isinstance(written, bool):
-        raise ValueError(f"{text} what? write {text}s, {text}m, {text}h or {text}d")  # noqa: TRY004
-    if text.startswith("-"):
-        raise ValueError(f'"{text}" is negative; a duration is not')
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise ValueError(f'"{text[:40]}" is not a duration: write 2s, 15m, 6h or 7d')
-    length = timedelta(microseconds=int(Decimal(found[1]) * _SECONDS[found[2]] * 1_000_000))
-    if length > LONGEST_DURATION:
-        raise ValueError(f'"{text}" is longer than a year')
-    return length
-
-
-def format_duration(length: timedelta) -> str:
-    """The shortest form that parses back to the same duration: `6h`, `90m`, `0.5s`."""
-    number, unit = split_exact(length)
-    return f"{_format_digits(number)}{unit.removesuffix('in')}"
 
 
 def parse_amount(written: object) -> Amount:

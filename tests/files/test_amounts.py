@@ -1,68 +1,37 @@
-"""Amounts and durations mean one thing, and are written back without loss."""
+"""Amounts mean one thing, and are written back without loss."""
 
-from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.files.syntax import units
-from core.files.syntax.units import Amount, Unit
+from core.files.syntax import amounts
+from core.files.syntax.amounts import Amount, Unit
 
-micro = st.integers(0, 366 * 86_400 * 1_000_000).map(lambda n: timedelta(microseconds=n))
 written_numbers = st.decimals(0, 10**9, allow_nan=False, places=6)
-
-
-@given(micro)
-def test_a_duration_is_written_so_that_it_reads_back(length):
-    assert units.parse_duration(units.format_duration(length)) == length
 
 
 @given(written_numbers, st.sampled_from(list(Unit)))
 def test_an_amount_is_written_so_that_it_reads_back(number, unit):
     text = f"${number}" if unit is Unit.DOLLARS else f"{number}{unit}"
-    once = units.parse_amount(text)
-    assert units.parse_amount(units.format_amount(once)) == once
+    once = amounts.parse_amount(text)
+    assert amounts.parse_amount(amounts.format_amount(once)) == once
 
 
 @given(st.decimals(0, 99, allow_nan=False, places=4))
 def test_points_and_percent_are_the_nearest_float_of_the_fraction(number):
-    assert units.parse_amount(f"{number}pp").value == float(number / 100)
-    assert units.parse_amount(f"{number}%").value == float(Decimal(number) / 100)
+    assert amounts.parse_amount(f"{number}pp").value == float(number / 100)
+    assert amounts.parse_amount(f"{number}%").value == float(Decimal(number) / 100)
 
 
 @given(st.text(max_size=20))
 def test_whatever_is_typed_is_an_amount_or_a_clear_refusal(text):
     try:
-        said = units.format_amount(units.parse_amount(text))
+        said = amounts.format_amount(amounts.parse_amount(text))
     except ValueError as refusal:
         said = str(refusal)
     assert said.endswith(("write 2pp, 15%, 4000ms, $0.02 or 1.5x", *"0123456789", "pp", "%", "ms", "x"))
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("2s", 2), ("15m", 900), ("6h", 21_600), ("7d", 604_800), ("1.5h", 5400), ("250ms", 0.25)]
-)
-def test_durations(text, seconds):
-    assert units.parse_duration(text).total_seconds() == seconds
-
-
-@pytest.mark.parametrize(
-    ("written", "said"),
-    [
-        (15, "15 what? write 15s, 15m, 15h or 15d"),
-        ("-2h", '"-2h" is negative; a duration is not'),
-        ("2w", '"2w" is not a duration: write 2s, 15m, 6h or 7d'),
-        ("1h30m", '"1h30m" is not a duration: write 2s, 15m, 6h or 7d'),
-        ("900d", '"900d" is longer than a year'),
-        (True, '"True" is not a duration: write 2s, 15m, 6h or 7d'),
-    ],
-)
-def test_what_is_no_duration_is_told_what_to_write(written, said):
-    with pytest.raises(ValueError) as refusal:
-        units.parse_duration(written)
-    assert str(refusal.value) == said
 
 
 @pytest.mark.parametrize(
@@ -80,27 +49,27 @@ def test_what_is_no_duration_is_told_what_to_write(written, said):
     ],
 )
 def test_amounts(text, value, unit):
-    assert units.parse_amount(text) == Amount(value=value, unit=unit)
+    assert amounts.parse_amount(text) == Amount(value=value, unit=unit)
 
 
 @pytest.mark.parametrize("text", ["", "pp", "2 points", "$5%", "1e5", "0x10", "٢pp", "2,5%", True, None, [2]])
 def test_what_is_no_amount(text):
     with pytest.raises(ValueError, match="is not an amount"):
-        units.parse_amount(text)
+        amounts.parse_amount(text)
 
 
 @pytest.mark.parametrize(("written", "percent"), [(5, 5), ("5%", 5), ("0.5%", 0.5), (100, 100), ("33.3%", 33.3)])
 def test_a_share_of_traffic_may_leave_out_its_sign(written, percent):
-    assert units.parse_percent(written) == percent
+    assert amounts.parse_percent(written) == percent
 
 
 @pytest.mark.parametrize("written", [0, "0%", 101, "-5%", "5pp", "5ms"])
 def test_a_share_of_traffic_lies_above_0_and_up_to_100(written):
     with pytest.raises(ValueError):
-        units.parse_percent(written)
+        amounts.parse_percent(written)
 
 
 def test_a_rate_may_not_leave_out_its_sign():
-    assert units.parse_share("92%") == 0.92
+    assert amounts.parse_share("92%") == 0.92
     with pytest.raises(ValueError, match=r"0\.92 what\? write 92%"):
-        units.parse_share(0.92)
+        amounts.parse_share(0.92)
