@@ -55,15 +55,13 @@ class ClarificationNeeded(Refused):
         self.choices = choices
 
 
-def require_rollout(
-    reference: str, context: CommandContext, world: World, retry_command: str, *, only_running: bool = False
-) -> Rollout:
+def require_rollout(reference: str, context: CommandContext, world: World, retry_command: str) -> Rollout:
     """The rollout that `reference` means.
 
     Raises `ClarificationNeeded` if that is unclear, with choices that run `retry_command` (`{id}` stands for the
     rollout).
     """
-    found = resolve.find_rollout(reference, world, thread_ts=context.thread_ts, only_running=only_running)
+    found = resolve.find_rollout(reference, world, thread_ts=context.thread_ts)
     if isinstance(found, Rollout):
         return found
     raise build_clarification(found, retry_command)

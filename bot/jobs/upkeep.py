@@ -1,6 +1,5 @@
 """Keeps the database small and quick: deletes what is too old, takes checkpoints, frees rows that are stuck."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
@@ -38,23 +37,19 @@ def delete_old_customers(service: RolloutService, now: datetime) -> None:
         log.info("deleted ids of customers", customers=deleted)
 
 
-def delete_old_data(
-    service: RolloutService, keep: timedelta, real_now: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> None:
+def delete_old_data(service: RolloutService, keep: timedelta) -> None:
     """Delete data outside the log that is older than `keep`, a bounded amount per call."""
     kept = service.cached_world().rollouts.keys()
     with service.database.writing_outside_log() as connection:
-        deleted = retention.delete_old(connection, real_now() - keep, kept)
+        deleted = retention.delete_old(connection, datetime.now(UTC) - keep, kept)
     if deleted.has_any:
         log.info("deleted old data", **asdict(deleted))
 
 
-def take_checkpoint(
-    service: RolloutService, now: datetime, real_now: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> None:
+def take_checkpoint(service: RolloutService, now: datetime) -> None:
     """Save a checkpoint of the world once the log has grown enough to slow the next start."""
     by = "system:checkpoint"
-    checkpointing.take_if_due(service.database, service.world_cache, by=by, at=now, recorded_at=real_now())
+    checkpointing.take_if_due(service.database, service.world_cache, by=by, at=now, recorded_at=datetime.now(UTC))
 
 
 def release_stuck_rows(service: RolloutService, now: datetime, speed: float) -> None:

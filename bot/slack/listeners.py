@@ -34,7 +34,7 @@ from bot.slack.slack_requests import (
     parse_origin,
     post_response,
 )
-from bot.slack.slack_responder import ACKNOWLEDGE_WITHIN
+from bot.slack.slack_responder import SlackResponder
 from core.service.service import RolloutService
 
 log = structlog.get_logger()
@@ -72,7 +72,7 @@ class SlackListeners:
         def post_later(message: Message) -> None:
             post_response(respond, message, self._requests.block_support, is_public=public)
 
-        with self._requests.build_responder(body["trigger_id"], acknowledge, post_later) as responder:
+        with SlackResponder(body["trigger_id"], acknowledge, post_later) as responder:
             origin, trigger = parse_command_origin(body), body["trigger_id"]
             if isinstance(parsed, ParsedCommand) and parsed.verb == "create":
                 self._planning.open_form(origin, parsed.rollout, trigger)
@@ -118,7 +118,7 @@ class SlackListeners:
             self._client.views_update(view_id=view["id"], view=views.build_result_modal(action, message))
 
         key = f"{view['id']}.{view['hash']}"
-        with self._requests.build_responder(key, acknowledge, post_later) as responder:
+        with SlackResponder(key, acknowledge, post_later) as responder:
             origin = parse_origin({**body, "channel": {"id": views.read_channel_id(view)}})
             asked = self._requests.build_request(origin, clicks.VERBS_BY_ACTION[action], key)
             responder.respond(run_verb.submit_command(command, rollout, asked))
@@ -150,7 +150,7 @@ class SlackListeners:
             except SlackApiError as error:  # the command was carried out all the same
                 log.warning("a mention could not be answered", why=str(error.response.get("error")))
 
-        with self._requests.build_responder(body["event_id"], post_answer, post_answer) as responder:
+        with SlackResponder(body["event_id"], post_answer, post_answer) as responder:
             installation = _find_installation(body)
             parsed = self._requests.parse_line(
                 _strip_mention(html.unescape(event.get("text", "")), installation.get("user_id") or "")
@@ -252,7 +252,6 @@ def build_app(
     directory: SlackDirectory,
     home_tabs: HomeTabs | None = None,
     block_support: BlockSupport | None = None,
-    acknowledge_within: float = ACKNOWLEDGE_WITHIN,
     page_links: PageLinks | None = None,
 ) -> App:
     """Build the Bolt app with every listener, without calling Slack. `now` is the rollouts' clock; `home_tabs` is given
@@ -270,7 +269,7 @@ def build_app(
         listener_executor=ThreadPoolExecutor(LISTENER_THREADS, thread_name_prefix="slack"),
     )
     app.use(_require_slack_response_url(client))
-    requests = SlackRequests(service, client, directory, now, acknowledge_within, block_support, page_links)
+    requests = SlackRequests(service, client, directory, now, block_support, page_links)
     planning = PlanningListeners(service, client, directory, requests)
     planning.register(app)
     reading = ReadingListeners(client, requests, directory.list_members)

@@ -19,7 +19,7 @@ from bot.process.page_links import LinkedPerson, PageLinks
 from bot.rendering.blocks.blocks import Message
 from bot.slack import slack_responder, views
 from bot.slack.directory import SlackDirectory
-from bot.slack.slack_responder import ACKNOWLEDGE_WITHIN, SlackResponder
+from bot.slack.slack_responder import SlackResponder
 from core.rollout.context import Actor
 from core.service.service import RolloutService
 
@@ -73,7 +73,6 @@ class SlackRequests:
         client: WebClient,
         directory: SlackDirectory,
         now: Callable[[], datetime],
-        acknowledge_within: float = ACKNOWLEDGE_WITHIN,
         block_support: BlockSupport | None = None,
         page_links: PageLinks | None = None,
     ) -> None:
@@ -82,7 +81,6 @@ class SlackRequests:
         self._client = client
         self._directory = directory
         self._now = now
-        self._acknowledge_within = acknowledge_within
         self.block_support = block_support or BlockSupport()
 
     def parse_line(self, line: str) -> ParseResult:
@@ -114,12 +112,6 @@ class SlackRequests:
             fresh=asks.needs_fresh_rights,
         )
 
-    def build_responder(
-        self, key: str, acknowledge: slack_responder.Acknowledge, post_later: slack_responder.PostLater
-    ) -> SlackResponder:
-        """A responder that acknowledges in time, with this app's limit."""
-        return SlackResponder(key, acknowledge, post_later, self._acknowledge_within)
-
     def build_click_responder(
         self, ack: Ack, body: Body, respond: Respond, *, is_public: bool = False
     ) -> SlackResponder:
@@ -139,7 +131,7 @@ class SlackRequests:
             if message is not None:
                 post_later(message)
 
-        return self.build_responder(body["trigger_id"], acknowledge, post_later)
+        return SlackResponder(body["trigger_id"], acknowledge, post_later)
 
     def build_form_responder(self, ack: Ack, view: Body, title: str) -> SlackResponder:
         """A responder to a form that was submitted: its answer takes the form's place, or the form only closes."""
@@ -156,7 +148,7 @@ class SlackRequests:
         def post_later(message: Message) -> None:
             self._client.views_update(view_id=view["id"], view=build_answer(message))
 
-        return self.build_responder(build_form_key(view), acknowledge, post_later)
+        return SlackResponder(build_form_key(view), acknowledge, post_later)
 
     def _open_answer(self, body: Body, message: Message) -> None:
         """Show the answer in a modal; in a direct message if it comes too late for one."""

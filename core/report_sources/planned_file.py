@@ -38,12 +38,10 @@ class PlannedFile:
     shared: tuple[SharedPart, ...]  # parts that rollouts under way elsewhere change as well
 
 
-def plan_file(
-    service: RolloutService, text: str, filename: str, now: datetime, read_prompt: ReadPrompt = refuse_prompt_file
-) -> PlannedFile:
-    """Read a rollout file and plan it. Raises UnreadableFile with every problem, and Refused if it is another kind of
-    file or its AI feature is unknown."""
-    bundle, planned = plan_files(service, text, filename, now, read_prompt)
+def plan_file(service: RolloutService, text: str, filename: str, now: datetime) -> PlannedFile:
+    """Read a rollout file that names no prompt files, and plan it. Raises UnreadableFile with every problem, and
+    Refused if it is another kind of file or its AI feature is unknown."""
+    bundle, planned = plan_files(service, text, filename, now, refuse_prompt_file)
     if bundle:
         raise Refused(
             f"{filename} is a bundle, and this takes one rollout.", hint="See all of them: rollout plan FILE."
@@ -52,7 +50,7 @@ def plan_file(
 
 
 def plan_files(
-    service: RolloutService, text: str, filename: str, now: datetime, read_prompt: ReadPrompt = refuse_prompt_file
+    service: RolloutService, text: str, filename: str, now: datetime, read_prompt: ReadPrompt
 ) -> tuple[str, tuple[PlannedFile, ...]]:
     """(the name of the bundle, empty for a single rollout; the plan of each rollout, in order). Raises as `plan_file`
     does."""

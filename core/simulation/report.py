@@ -98,7 +98,7 @@ def summarise_harm(harm: SimulatedHarm, runs: Sequence[SimulatedRun], *, by_hold
     )
 
 
-def upper_rate_limit(events: int, runs: int, confidence: float = CONFIDENCE) -> float:
+def upper_rate_limit(events: int, runs: int) -> float:
     """One-sided upper confidence limit of a rate (Clopper and Pearson 1934); 1 if it happened in every run."""
     if not 0 <= events <= runs or runs == 0:
         raise ValueError(f"{events} of {runs} is not a count")
@@ -106,7 +106,7 @@ def upper_rate_limit(events: int, runs: int, confidence: float = CONFIDENCE) -> 
         return 1.0
     from scipy.stats import beta  # imported late to keep `--help` fast
 
-    return float(beta.ppf(confidence, events + 1, runs - events))
+    return float(beta.ppf(CONFIDENCE, events + 1, runs - events))
 
 
 def _stop_at_share(stopped: Sequence[SimulatedStop], runs: int, share: float) -> SimulatedStop | None:

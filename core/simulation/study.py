@@ -1,6 +1,6 @@
 """A study of a plan: its runs, each determined by the seed alone, whatever the order or process that runs them."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,13 +102,10 @@ def summarise_study(study: Study, runs: Iterable[tuple[StudyTask, SimulatedRun]]
     )
 
 
-def run_study(
-    study: Study, on_done: Callable[[StudyTask], None] = lambda task: None
-) -> Iterator[tuple[StudyTask, SimulatedRun]]:
-    """Run all tasks one after the other; `on_done` is called after each."""
+def run_study(study: Study) -> Iterator[tuple[StudyTask, SimulatedRun]]:
+    """Run all tasks one after the other."""
     for task in list_tasks(study):
         yield task, run_task(study, task)
-        on_done(task)
 
 
 def _has_rollback_limit(plan: Plan, metric: str) -> bool:

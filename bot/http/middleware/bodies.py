@@ -69,11 +69,10 @@ async def read_body(
     receive: Receive,
     limit: int = BODY_LIMIT,
     seconds: float = BODY_TIMEOUT,
-    idle: float = IDLE,
     *,
     takes_gzip: bool = False,
 ) -> bytes:
-    """The whole body. Raises BodyTooLarge beyond `limit` bytes, BodyTooSlow after `within` seconds or `idle` seconds
+    """The whole body. Raises BodyTooLarge beyond `limit` bytes, BodyTooSlow after `seconds` seconds or `IDLE` seconds
     without a byte, BodyEncoded if it is compressed (unless by gzip, where `takes_gzip`), and SenderDisconnected."""
     encoding = _find_encoding(scope)
     is_refused = bool(encoding) and not (takes_gzip and encoding.strip().lower() == "gzip")
@@ -92,11 +91,11 @@ async def read_body(
     now = asyncio.get_running_loop().time
     ends = now() + seconds
     try:
-        async with asyncio.timeout(min(idle, seconds)) as patience:
+        async with asyncio.timeout(min(IDLE, seconds)) as patience:
 
             async def heard() -> AsgiMessage:
                 message = await receive()
-                patience.reschedule(min(ends, now() + idle))
+                patience.reschedule(min(ends, now() + IDLE))
                 return message
 
             if is_refused:
@@ -104,7 +103,7 @@ async def read_body(
                 raise BodyEncoded(encoding)
             return await _read_whole_body(scope, heard, limit)
     except TimeoutError:
-        raise (BodyTooSlow(seconds) if now() >= ends else BodyTooSlow(idle, idle=True)) from None
+        raise (BodyTooSlow(seconds) if now() >= ends else BodyTooSlow(IDLE, idle=True)) from None
 
 
 async def _read_whole_body(scope: Scope, receive: Receive, limit: int) -> bytes:

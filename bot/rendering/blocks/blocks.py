@@ -207,13 +207,13 @@ def link_button(text: str, action: str, address: str) -> Block:
     return {"type": "button", "text": _plain_text_object(text, BUTTON_TEXT_LIMIT), "action_id": action, "url": address}
 
 
-def confirm_dialog(title: str, mrkdwn: str, yes: str, no: str = "Cancel") -> Block:
+def confirm_dialog(title: str, mrkdwn: str, yes: str) -> Block:
     """The confirmation dialog of a button, shown before a consequential action."""
     return {
         "title": _plain_text_object(title, CONFIRM_TITLE),
         "text": {"type": "mrkdwn", "text": wording.shorten(mrkdwn, CONFIRM_TEXT) or "–"},
         "confirm": _plain_text_object(yes, CONFIRM_BUTTON),
-        "deny": _plain_text_object(no, CONFIRM_BUTTON),
+        "deny": _plain_text_object("Cancel", CONFIRM_BUTTON),
     }
 
 

@@ -1,7 +1,6 @@
 """Input blocks of modals: text, numbers, menus, ticks, people and times, each within Slack's limits."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, TypeAlias
 
 from bot.rendering import wording
@@ -36,12 +35,12 @@ def text_input(
     return _build_input(name, label, element, block_id=block_id, hint=hint, optional=optional)
 
 
-def number_input(name: str, label: str, *, hint: str = "", initial: str = "") -> Block:
+def number_input(name: str, label: str, initial: str) -> Block:
     """An optional field for a positive number, which may have decimals."""
     element: dict[str, Any] = {"type": "number_input", "is_decimal_allowed": True, "min_value": "0"}
     if initial:
         element["initial_value"] = initial
-    return _build_input(name, label, element, hint=hint, optional=True)
+    return _build_input(name, label, element, optional=True)
 
 
 def menu(
@@ -84,13 +83,9 @@ def time_input(name: str, label: str, *, initial: str = "") -> Block:
     return _build_input(name, label, element, optional=True)
 
 
-def tick(name: str, label: str, text: str, *, initial: bool = False) -> Block:
+def tick(name: str, label: str, text: str) -> Block:
     """One box to tick; its option's value is `yes`."""
-    option = build_option("yes", text)
-    element: dict[str, Any] = {"type": "checkboxes", "options": [option]}
-    if initial:
-        element["initial_options"] = [option]
-    return _build_input(name, label, element, optional=True)
+    return _build_input(name, label, {"type": "checkboxes", "options": [build_option("yes", text)]}, optional=True)
 
 
 def person_input(name: str, label: str, *, initial: str = "", hint: str = "") -> Block:
@@ -101,12 +96,9 @@ def person_input(name: str, label: str, *, initial: str = "", hint: str = "") ->
     return _build_input(name, label, element, hint=hint)
 
 
-def moment_input(name: str, label: str, *, hint: str = "", initial: datetime | None = None) -> Block:
+def moment_input(name: str, label: str, hint: str) -> Block:
     """An optional date and time, in the reader's own time zone; its value is in seconds since the epoch."""
-    element: dict[str, Any] = {"type": "datetimepicker"}
-    if initial is not None:
-        element["initial_date_time"] = int(initial.timestamp())
-    return _build_input(name, label, element, hint=hint, optional=True)
+    return _build_input(name, label, {"type": "datetimepicker"}, hint=hint, optional=True)
 
 
 def build_option(value: str, text: str) -> Block:

@@ -129,9 +129,9 @@ def build_row(measure: Measure, *, marks_weaker: bool = True) -> MeasureCells:
     )
 
 
-def build_table(measures: tuple[Measure, ...], max_rows: int = MAX_ROWS, *, marks_weaker: bool = True) -> Block | None:
+def build_table(measures: tuple[Measure, ...], *, marks_weaker: bool = True) -> Block | None:
     """A table of the most urgent measures, canary beside control; None without rows."""
-    shown = [m for m in sort_by_urgency(measures)[:max_rows] if m.word != "No data" or is_agreed(m)]
+    shown = [m for m in sort_by_urgency(measures)[:MAX_ROWS] if m.word != "No data" or is_agreed(m)]
     rows = [build_row(m, marks_weaker=marks_weaker) for m in shown]
     return blocks.table(HEADER, rows, numeric=frozenset({2, 3})) if rows else None
 

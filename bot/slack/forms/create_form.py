@@ -62,7 +62,7 @@ def build_form(
             *_build_parts(chosen, version),
             *_build_expectations(),
             *_build_limits(fields.suggest_limits(chosen, policy, template)),
-            inputs.moment_input(fields.START, "Start", hint="Leave it empty to start it yourself once it is approved."),
+            inputs.moment_input(fields.START, "Start", "Leave it empty to start it yourself once it is approved."),
             inputs.person_input(fields.OWNER, "Owner", initial=user, hint="The owner cannot approve the rollout."),
         ],
     }
@@ -206,10 +206,7 @@ def _build_limits(suggested: fields.SuggestedLimits) -> list[Block]:
     origin = f" Suggested: baseline from {wording.escape(suggested.baseline, 40)}." if suggested.baseline else ""
     return [
         blocks.section(f"*Roll back if*\nFixed once it has started. Leave a field empty to set no such limit.{origin}"),
-        *(
-            inputs.number_input(limit.name, limit.label, initial=suggested.amounts[limit.metric])
-            for limit in fields.LIMITS
-        ),
+        *(inputs.number_input(limit.name, limit.label, suggested.amounts[limit.metric]) for limit in fields.LIMITS),
     ]
 
 

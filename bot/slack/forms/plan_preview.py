@@ -45,11 +45,11 @@ def _describe_next(plan: Plan) -> str:
     return f"Planning it changes nothing for users. It posts the card and sends the notices.{before}"
 
 
-def build_view(message: Message, external_id: str, *, channel: str = "", callback: str = CALLBACK) -> dict[str, Any]:
+def build_view(message: Message, external_id: str, *, channel: str = "") -> dict[str, Any]:
     """The modal of a preview, with a button to plan it; of any other message, only to read. Raises `FileTooLong`."""
     view: dict[str, Any] = {
         "type": "modal",
-        "callback_id": callback,
+        "callback_id": CALLBACK,
         "external_id": external_id,
         "title": inputs.plain_text("The plan", 24),
         "close": inputs.plain_text("Back", 24),

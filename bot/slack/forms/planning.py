@@ -17,6 +17,7 @@ from bot.slack.directory import SlackDirectory
 from bot.slack.forms import create_form, plan_preview
 from bot.slack.forms.plan_preview import FileTooLong, PlanPreview
 from bot.slack.slack_requests import Body, SlackOrigin, SlackRequests, parse_origin
+from bot.slack.slack_responder import SlackResponder
 from core.files import rollout_form
 from core.files.command_from_file import build_plan_command
 from core.files.kinds.rollout_file import RolloutFile
@@ -114,7 +115,7 @@ class PlanningListeners:
             shown = plan_preview.build_view(message, name, channel=channel)
             self._client.views_update(external_id=name, view=shown)
 
-        with self._requests.build_responder(name, acknowledge, post_later) as responder:
+        with SlackResponder(name, acknowledge, post_later) as responder:
             asked = self._requests.build_request(parse_origin({**body, "channel": {"id": channel}}), VERB, name)
             responder.respond(self._preview(view, asked, channel))
 
@@ -167,7 +168,7 @@ class PlanningListeners:
         def post_later(message: Message) -> None:
             self._client.views_update(view_id=view["id"], view=build_view(message))
 
-        with self._requests.build_responder(key, acknowledge, post_later) as responder:
+        with SlackResponder(key, acknowledge, post_later) as responder:
             asked = self._requests.build_request(parse_origin({**body, "channel": {"id": channel}}), VERB, key)
             try:
                 applied = apply_file.apply_text(

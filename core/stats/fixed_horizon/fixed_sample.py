@@ -8,13 +8,13 @@ from math import floor, sqrt
 CONFIDENCE = 0.95
 
 
-def proportion_interval(successes: int, trials: int, *, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def proportion_interval(successes: int, trials: int) -> tuple[float, float]:
     """The exact two-sided interval of a rate (Clopper and Pearson 1934). Covers at least as often as it says."""
     if not 0 <= successes <= trials or trials == 0:
         raise ValueError(f"{successes} of {trials} is no sample")
     from scipy.special import betaincinv
 
-    tail = (1 - confidence) / 2
+    tail = (1 - CONFIDENCE) / 2
     low = 0.0 if successes == 0 else float(betaincinv(successes, trials - successes + 1, tail))
     high = 1.0 if successes == trials else float(betaincinv(successes + 1, trials - successes, 1 - tail))
     return low, high
@@ -41,9 +41,7 @@ def nearest_rank(ordered: Sequence[float], q: float) -> float:
     return ordered[-floor(-len(ordered) * round(q * 1000) / 1000) - 1]
 
 
-def quantile_interval(
-    ordered: Sequence[float], q: float, *, confidence: float = CONFIDENCE
-) -> tuple[float | None, float | None]:
+def quantile_interval(ordered: Sequence[float], q: float) -> tuple[float | None, float | None]:
     """The interval of the quantile `q` between two of the ordered values, without assuming a distribution.
 
     An end is None if the sample is too small to bound it (David and Nagaraja 2003, 7.1): the 95th percentile has an
@@ -51,7 +49,7 @@ def quantile_interval(
     """
     from scipy.special import bdtr, bdtrik
 
-    size, tail = len(ordered), (1 - confidence) / 2
+    size, tail = len(ordered), (1 - CONFIDENCE) / 2
     if size == 0:
         raise ValueError("there are no values")
     # The number of values below the quantile is binomial; `bdtrik` inverts it only to within rounding.
@@ -64,9 +62,7 @@ def quantile_interval(
     return (ordered[below] if below >= 0 else None), (ordered[above] if above < size else None)
 
 
-def ratio_interval(
-    new: Sequence[float], current: Sequence[float], *, confidence: float = CONFIDENCE
-) -> tuple[float, float] | None:
+def ratio_interval(new: Sequence[float], current: Sequence[float]) -> tuple[float, float] | None:
     """The interval of the ratio of two means over the same cases, by the delta method for paired values.
 
     None with fewer than two cases, or if the current values sum to nothing.
@@ -81,5 +77,5 @@ def ratio_interval(
     ratio = sum(new) / total
     residuals = sum((after - ratio * before) ** 2 for after, before in zip(new, current, strict=True))
     error = sqrt(residuals * size / (size - 1)) / total
-    width = float(stdtrit(size - 1, (1 + confidence) / 2)) * error
+    width = float(stdtrit(size - 1, (1 + CONFIDENCE) / 2)) * error
     return max(0.0, ratio - width), ratio + width

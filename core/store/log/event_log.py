@@ -127,16 +127,14 @@ def build_row(recorded: StoredEvent) -> tuple[Any, ...]:
     return values
 
 
-def read_stream(
-    connection: Connection, name: str, after_version: int = 0, *, types: Sequence[str] = ()
-) -> tuple[StoredEvent, ...]:
-    """The events of one stream with versions above `after_version`, in order; with `types`, only of these."""
+def read_stream(connection: Connection, name: str, *, types: Sequence[str] = ()) -> tuple[StoredEvent, ...]:
+    """The events of one stream, in order; with `types`, only of these."""
     only = f" AND type IN ({', '.join('?' * len(types))})" if types else ""
     return parse_rows(
         fetch_all(
             connection,
-            f"{SELECT_EVENTS} WHERE stream = ? AND version > ?{only} ORDER BY version",
-            (name, after_version, *types),
+            f"{SELECT_EVENTS} WHERE stream = ?{only} ORDER BY version",
+            (name, *types),
         )
     )
 

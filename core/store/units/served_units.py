@@ -16,6 +16,7 @@ from core.store.models import insert_into, person_key, served_unit
 from core.store.observations.observation_sums import PlacedObservation
 
 _ROWS = 500
+_PAGE = 1_000  # units that are read at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +97,12 @@ def load_page(connection: Connection, rollout: str, *, limit: int, offset: int =
     )
 
 
-def load_all(connection: Connection, rollout: str, page: int = 1_000) -> Iterator[ServedUnit]:
+def load_all(connection: Connection, rollout: str) -> Iterator[ServedUnit]:
     """Every unit, in the order of `load_page`."""
     offset = 0
-    while found := load_page(connection, rollout, limit=page, offset=offset):
+    while found := load_page(connection, rollout, limit=_PAGE, offset=offset):
         yield from found
-        offset += page
+        offset += _PAGE
 
 
 def erase_unit(connection: Connection, unit: str) -> int:
