@@ -10,7 +10,13 @@ class FlagSystem(Protocol):
     """One flag or label in a team's own system. Each call raises `RetryLater` or `PermanentFailure` where it fails."""
 
     def read(self) -> float:
-        """The percentage that gets the new version now, 0 to 100. A label that names another version is at 0."""
+        """The percentage that gets the new version now, 0 to 100. What is off is at 0, as is a label elsewhere."""
+
+    def read_dormant(self) -> float:
+        """The percentage that would get the new version if whatever is off were turned on. Else that of `read`."""
+
+    def explain_doubt(self) -> str:
+        """What is allowed and looks like a mistake, such as a label that no version has; empty for nothing."""
 
     def rehearse(self, percent: float) -> None:
         """Raise what a write of this percentage would be refused for, as far as can be seen without writing."""

@@ -33,6 +33,14 @@ class FlagdFlag:
         """What share of units gets the new variant by the file, as a percentage."""
         return self._measure_share(self._find_flag(self._load()))
 
+    def read_dormant(self) -> float:
+        """What share of units gets the new variant once the flag is enabled."""
+        return self._measure_share({**self._find_flag(self._load()), "state": "ENABLED"})
+
+    def explain_doubt(self) -> str:
+        """Nothing: whatever is misspelt is not there, and refused."""
+        return ""
+
     def rehearse(self, percent: float) -> None:
         """Refuse what `write` would refuse."""
         document = self._load()

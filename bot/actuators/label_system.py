@@ -1,7 +1,7 @@
 """A label that names one version of a model or a prompt, read and moved as a percentage: 0 for the old, 100 for the new
 one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from bot.outbound.errors import PermanentFailure
 from core.rollout.plans.plan import DrivenFlag
@@ -23,3 +23,12 @@ def choose_version(driven: DrivenFlag, percent: float, named: str | None) -> str
             f"else moved it, so it is left alone. Move it to {driven.old} by hand, or plan anew from {named}"
         )
     return (driven.new if percent >= 100 else driven.old) or ""
+
+
+def describe_new_label(driven: DrivenFlag, labels: Iterable[str]) -> str:
+    """That no version has the label, so that the rollout would make it; `labels` are those there are."""
+    known = ", ".join(sorted({str(label) for label in labels})[:20])
+    return (
+        f"no version of {driven.feature} has {driven.strategy} yet, so the rollout would make it: is it spelt as "
+        f"applications read it? There {'are ' + known if known else 'is none so far'}"
+    )

@@ -1,13 +1,16 @@
 """Reads and moves a label of a prompt through Langfuse's public API."""
 
 import base64
+from typing import Any
 from urllib.parse import quote, urlencode
 
-from bot.actuators.label_system import choose_version, read_label
+from bot.actuators.label_system import choose_version, describe_new_label, read_label
 from bot.actuators.system_api import SystemAccess, SystemApi
 from bot.outbound.client import OutboundClient
+from bot.outbound.errors import PermanentFailure
 from core.rollout.plans.plan import DrivenFlag
 
+_LIST = "/api/public/v2/prompts"
 _MANAGED = "latest"  # Langfuse moves this one itself, and refuses it from others
 
 
@@ -16,7 +19,7 @@ class LangfuseLabel:
 
     def __init__(self, client: OutboundClient, label: DrivenFlag, access: SystemAccess) -> None:
         self._label = label
-        self._path = f"/api/public/v2/prompts/{quote(label.feature, safe='')}"
+        self._path = f"{_LIST}/{quote(label.feature, safe='')}"
         self._api = SystemApi(
             client,
             label,
@@ -33,6 +36,17 @@ class LangfuseLabel:
         """100 while the label names the new version, else 0."""
         return read_label(self._label, self._find_version)
 
+    def read_dormant(self) -> float:
+        """As `read`: a label cannot be off."""
+        return self.read()
+
+    def explain_doubt(self) -> str:
+        """That no version has the label yet, with those there are: it may be misspelt. Empty otherwise."""
+        if self._find_version() is not None:
+            return ""
+        found = self._describe()
+        return describe_new_label(self._label, found["labels"] if found is not None else ())
+
     def rehearse(self, percent: float) -> None:
         """Refuse what `write` would refuse."""
         self._list_labels_of(choose_version(self._label, percent, self._find_version()))
@@ -46,19 +60,31 @@ class LangfuseLabel:
 
     def _list_labels_of(self, version: str) -> list[str]:
         """Raises `PermanentFailure` if the prompt has no such version."""
-        return _list_labels(self._api.get(f"{self._path}?{urlencode({'version': version})}"))
+        found = self._describe(version=version)
+        if found is None:
+            raise PermanentFailure(
+                f"Langfuse has no prompt {self._label.feature} with the version {version}: was it deleted?"
+            )
+        return [str(each) for each in found["labels"]]
 
     def _find_version(self) -> str | None:
         """The version that has the label; None if none has."""
-        answer = self._api.call("GET", f"{self._path}?{urlencode({'label': self._label.strategy})}", allowed={404})
-        if answer.status == 404:
+        found = self._describe(label=self._label.strategy)
+        if found is None:
             return None
-        found = self._api.parse(answer)
-        if self._label.strategy not in _list_labels(found) or "version" not in found:
+        if len(found["versions"]) != 1:  # a label is with one version
             raise self._api.unlike()
-        return str(found["version"])
+        return str(found["versions"][0])
 
-
-def _list_labels(prompt: dict[str, object]) -> list[str]:
-    labels = prompt.get("labels")
-    return [str(each) for each in labels] if isinstance(labels, list) else []
+    def _describe(self, **filtered: str) -> dict[str, list[Any]] | None:
+        """The versions and labels of the prompt that match; None if none does. Its text, which can be large, is not
+        read: it is listed, and what is listed has none."""
+        prompts = self._api.get(f"{_LIST}?{urlencode({'name': self._label.feature, **filtered})}").get("data")
+        if not isinstance(prompts, list) or not all(isinstance(one, dict) for one in prompts):
+            raise self._api.unlike()
+        found: dict[str, Any] | None = next((one for one in prompts if one.get("name") == self._label.feature), None)
+        if found is None:
+            return None
+        if not all(isinstance(found.get(each), list) for each in ("versions", "labels")):
+            raise self._api.unlike()
+        return found

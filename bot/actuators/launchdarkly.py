@@ -36,6 +36,15 @@ class LaunchdarklyFlag:
         """What share the default rule gives the new variation; while targeting is off, what the off variation does."""
         return self._find_weights(self._find_flag())[self._flag.new or ""] / 1000
 
+    def read_dormant(self) -> float:
+        """What the default rule gives the new variation once targeting is on."""
+        found = self._find_flag()
+        return self._find_weights(found, is_on=True)[self._flag.new or ""] / 1000
+
+    def explain_doubt(self) -> str:
+        """Nothing: whatever is misspelt is not there, and refused."""
+        return ""
+
     def rehearse(self, percent: float) -> None:
         """Refuse what `write` would refuse."""
         self._build_instructions(percent)
@@ -117,13 +126,18 @@ class LaunchdarklyFlag:
             raise self._api.unlike() from None
         return environment
 
-    def _find_weights(self, found: dict[str, Any]) -> dict[str, int]:
-        """The weight of each variation, by id, as everybody gets it whom no target and no rule catches."""
+    def _find_weights(self, found: dict[str, Any], *, is_on: bool = False) -> dict[str, int]:
+        """The weight of each variation, by id, as everybody gets it whom no target and no rule catches.
+
+        `is_on`: what it would be with targeting on, whatever it is now.
+        """
         environment = self._environment(found)
         try:
             ids = [str(variation["_id"]) for variation in found["variations"]]
             rule: dict[str, Any] = (
-                environment["fallthrough"] if environment["on"] else {"variation": environment.get("offVariation")}
+                environment["fallthrough"]
+                if is_on or environment["on"]
+                else {"variation": environment.get("offVariation")}
             )
             if "rollout" in rule:
                 shares = {one["variation"]: int(one["weight"]) for one in rule["rollout"]["variations"]}

@@ -3,7 +3,7 @@
 import base64
 from urllib.parse import urlencode
 
-from bot.actuators.label_system import choose_version, read_label
+from bot.actuators.label_system import choose_version, describe_new_label, read_label
 from bot.actuators.system_api import SystemAccess, SystemApi
 from bot.outbound.client import OutboundClient
 from core.rollout.plans.plan import DrivenFlag
@@ -35,6 +35,16 @@ class MlflowAlias:
         """100 while the alias names the new version, else 0."""
         return read_label(self._alias, self._find_version)
 
+    def read_dormant(self) -> float:
+        """As `read`: a label cannot be off."""
+        return self.read()
+
+    def explain_doubt(self) -> str:
+        """That the model has no such alias yet, with those it has: it may be misspelt. Empty otherwise."""
+        if self._find_version() is not None:
+            return ""
+        return describe_new_label(self._alias, self._list_aliases())
+
     def rehearse(self, percent: float) -> None:
         """Refuse what `write` would refuse."""
         version = choose_version(self._alias, percent, self._find_version())
@@ -62,13 +72,16 @@ class MlflowAlias:
 
     def _find_deleted_version(self) -> str | None:
         """The version that the alias names, as the model itself says it; that version need not be there any more."""
+        return self._list_aliases().get(self._alias.strategy)
+
+    def _list_aliases(self) -> dict[str, str]:
+        """The version of each alias of the model."""
         asked = urlencode({"name": self._alias.feature})
         try:
             model = self._api.get(f"{_API}/registered-models/get?{asked}")["registered_model"]
-            named = {str(one["alias"]): str(one["version"]) for one in model.get("aliases", ())}
+            return {str(one["alias"]): str(one["version"]) for one in model.get("aliases", ())}
         except (LookupError, TypeError, AttributeError):
             raise self._api.unlike() from None
-        return named.get(self._alias.strategy)
 
 
 def _authorize(token: str) -> str:

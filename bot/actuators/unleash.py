@@ -15,7 +15,7 @@ class UnleashFlag:
 
     def __init__(self, client: OutboundClient, strategy: DrivenFlag, access: SystemAccess) -> None:
         s = strategy
-        self._strategy = s
+        self._strategy, self._off = s, ""
         below = ("projects", s.project, "features", s.feature, "environments", s.environment, "strategies", s.strategy)
         path = "/api/admin/" + "/".join(quote(part, safe="") for part in below)
         self._path, self._environment_path = path, path.rpartition("/strategies/")[0]
@@ -31,48 +31,68 @@ class UnleashFlag:
                     f"strategies in {s.environment} (UPDATE_FEATURE_STRATEGY), past change requests if there are any?"
                 ),
                 404: (
-                    f"has no strategy {s.strategy} of {s.feature} in {s.environment}, project {s.project}: was it "
-                    "deleted or archived? Set the flag there by hand"
+                    f"has no {s.feature} in {s.environment}, project {s.project}, with the strategy {s.strategy}: was "
+                    "it deleted or archived? Set the flag there by hand"
                 ),
             },
         )
 
     def read(self) -> float:
-        """The strategy's `rollout` parameter, a percentage."""
-        found = self._api.get(self._path)
-        try:
-            name, percent = found["name"], found["parameters"].get("rollout")
-        except (LookupError, TypeError, AttributeError):
-            raise self._api.unlike() from None
-        if name != "flexibleRollout" or (share := _parse_percent(percent)) is None:
-            raise PermanentFailure(
-                f"strategy {self._strategy.strategy} has no percentage: it must be a gradual rollout (flexibleRollout)"
-            )
-        return share
+        """The strategy's `rollout` parameter as a percentage; 0 while the feature or the strategy is off."""
+        share, self._off = self._find_share()
+        return 0.0 if self._off else share
+
+    def read_dormant(self) -> float:
+        """The `rollout` parameter, whether anything is off or not."""
+        return self._find_share()[0]
+
+    def explain_doubt(self) -> str:
+        """Nothing: whatever is misspelt is not there, and refused."""
+        return ""
 
     def rehearse(self, percent: float) -> None:
-        """Refuse what would be refused, or would reach nobody. A strategy is read by its id alone, of whatever
-        environment it is, so that it is looked for in this one, too."""
-        self.read()
-        s = self._strategy
-        found = self._api.get(self._environment_path)
-        try:
-            is_enabled, strategies = found["enabled"], {one["id"]: one for one in found["strategies"]}
-        except (LookupError, TypeError):
-            raise self._api.unlike() from None
-        if s.strategy not in strategies:
-            raise PermanentFailure(
-                f"{s.feature} has no strategy {s.strategy} in {s.environment}: is it one of another environment?"
-            )
-        if percent > 0 and not is_enabled:
-            raise PermanentFailure(f"{s.feature} is off in {s.environment}: turn it on there")
-        if percent > 0 and strategies[s.strategy].get("disabled"):
-            raise PermanentFailure(f"strategy {s.strategy} of {s.feature} is disabled: enable it there")
+        """Refuse what would be refused, or would reach nobody."""
+        _, off = self._find_share()
+        if percent > 0 and off:
+            raise PermanentFailure(off)
 
     def write(self, percent: float) -> None:
-        """Patch only the percentage: a PUT without the strategy's variants would remove them."""
+        """Patch only the percentage: a PUT without the strategy's variants would remove them.
+
+        Nothing grows that was off when it was last read.
+        """
+        if percent > 0 and self._off:
+            raise PermanentFailure(self._off)
         change = [{"op": "replace", "path": "/parameters/rollout", "value": f"{percent:g}"}]
         self._api.send("PATCH", self._path, change)
+
+    def _find_share(self) -> tuple[float, str]:
+        """The percentage that is set, and why nobody gets it at the moment; empty where people do.
+
+        It is looked for in its environment: by its id alone, Unleash finds a strategy of any environment.
+        """
+        s, found = self._strategy, self._api.get(self._environment_path)
+        try:
+            is_enabled, strategies = found["enabled"], {one["id"]: one for one in found["strategies"]}
+            strategy = strategies.get(s.strategy)
+            if strategy is not None:
+                name, percent = strategy["name"], strategy["parameters"].get("rollout")
+        except (LookupError, TypeError, AttributeError):
+            raise self._api.unlike() from None
+        if strategy is None:
+            raise PermanentFailure(
+                f"{s.feature} has no strategy {s.strategy} in {s.environment}: was it deleted, or is it one of another "
+                "environment? Set the flag there by hand"
+            )
+        if name != "flexibleRollout" or (share := _parse_percent(percent)) is None:
+            raise PermanentFailure(
+                f"strategy {s.strategy} has no percentage: it must be a gradual rollout (flexibleRollout)"
+            )
+        if not is_enabled:
+            return share, f"{s.feature} is off in {s.environment}: turn it on there"
+        if strategy.get("disabled"):
+            return share, f"strategy {s.strategy} of {s.feature} is disabled: enable it there"
+        return share, ""
 
 
 def _parse_percent(written: Any) -> float | None:

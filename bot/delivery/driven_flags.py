@@ -155,13 +155,22 @@ class _FlagReconciler:
                 self._submit_command(c.RecordFlagLowered(flag=driven.title, percent=percent), "lowered")
                 return {"left": percent}
             rehearses = driving.is_drilling(decided) and not driving.has_answered_drill(decided, driven)
-            if percent == wanted and (self._has_written or not rehearses):
+            if rehearses:
+                system.rehearse(_first_share(decided, driven))
+            may_be_enough = not rehearses and not self._would_come_back(decided, driven, system)
+            if percent == wanted and (self._has_written or may_be_enough):
                 self._record_flag(decided, driven, wanted, first_percent)
                 return {"percent": percent, "before": first_percent}
             self._consumer.renew_lease(self._row)
             self._has_written = True
             system.write(wanted)
         raise RetryLater("it keeps changing back: something else sets it too")
+
+    def _would_come_back(self, rollout: Rollout, driven: DrivenFlag, system: FlagSystem) -> bool:
+        """Whether turning on what somebody turned off would give people the new version again after a rollback."""
+        if self._has_written or driven.is_label or rollout.state is not RolloutState.ROLLED_BACK:
+            return False
+        return system.read_dormant() != 0
 
     def _get_rollout(self) -> Rollout:
         return self._service.load_world().get_rollout(self._task.rollout)
@@ -227,6 +236,12 @@ class _FlagReconciler:
         )
         with self._database.writing_outside_log() as connection:
             outbox.insert_row(connection, row)
+
+
+def _first_share(rollout: Rollout, driven: DrivenFlag) -> float:
+    """The first percentage above 0 that the plan sets it to: what a drill finds out whether it could be set."""
+    shares = (driven.percent_at(stage.percent) for stage in rollout.plan.stages)
+    return next((share for share in shares if share > 0), 0.0)
 
 
 def _is_same_decision(one: Rollout, other: Rollout, driven: DrivenFlag) -> bool:

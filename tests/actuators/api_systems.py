@@ -97,6 +97,12 @@ class GrowthBook:
             },
         ]
     )
+    feature: dict[str, Any] = field(
+        default_factory=lambda: {
+            "defaultValue": "false",
+            "environments": {"production": {"enabled": True}, "dev": {"enabled": False}},
+        }
+    )
     approvals: bool = False
     on_read: Callable[[], None] = lambda: None
 
@@ -119,7 +125,8 @@ class GrowthBook:
             self.rules = rules
         else:
             self.on_read()
-        return 200, {"feature": {"id": "new-prompt", "rules": copy.deepcopy(self.rules), "revision": {"version": 4}}}
+        feature = {"id": "new-prompt", "valueType": "boolean", "rules": copy.deepcopy(self.rules)}
+        return 200, {"feature": {**feature, **copy.deepcopy(self.feature), "revision": {"version": 4}}}
 
 
 @dataclass(slots=True)
@@ -150,18 +157,32 @@ class Langfuse:
         if call.headers.get("authorization") != "Basic " + b64encode(TOKEN.encode()).decode():
             return 401, {"error": "UnauthorizedError", "message": f"{TOKEN} is not valid"}
         match call.path:
-            case ("api", "public", "v2", "prompts", "support/assistant") if call.method == "GET":
-                return self._get(call.query)
+            case ("api", "public", "v2", "prompts") if call.method == "GET":
+                return self._list(call.query)
             case ("api", "public", "v2", "prompts", "support/assistant", "versions", version) if call.method == "PATCH":
                 return self._patch(int(version), call.body["newLabels"])
         return 404, {"error": "LangfuseNotFoundError", "message": "Prompt not found"}
 
-    def _get(self, query: dict[str, str]) -> Answer:
-        wanted, label = query.get("version"), query.get("label", "production")
-        found = [one for one, labels in self.labels.items() if (str(one) == wanted if wanted else label in labels)]
-        if not found:
-            return 404, {"error": "LangfuseNotFoundError", "message": "Prompt not found"}
-        return 200, self._describe(found[0])
+    def _list(self, query: dict[str, str]) -> Answer:
+        """What matches, with its versions and labels and without its text. Nothing that matches is no error."""
+        found = {
+            version: labels
+            for version, labels in self.labels.items()
+            if query.get("name") in (None, "support/assistant")
+            and query.get("version") in (None, str(version))
+            and query.get("label") in (None, *labels)
+        }
+        listed = {
+            "name": "support/assistant",
+            "type": "text",
+            "versions": sorted(found),
+            "labels": sorted({label for labels in found.values() for label in labels}),
+            "tags": [],
+            "lastUpdatedAt": "2026-11-30T00:00:00.000Z",
+            "lastConfig": {},
+        }
+        meta = {"page": 1, "limit": 50, "totalPages": 1, "totalItems": len(found)}
+        return 200, {"data": [listed] if found else [], "meta": meta}
 
     def _patch(self, version: int, labels: list[str]) -> Answer:
         if self.protected:

@@ -14,7 +14,8 @@ from core.rollout.plans.plan import DrivenFlag
 
 TOKEN = "user:4e7ab1c2-a-token-for-tests"
 PATH = re.compile(r"/api/admin/projects/([^/]+)/features/([^/]+)/environments/([^/]+)/strategies/([^/]+)")
-ENVIRONMENT = re.compile(r"/api/admin/projects/default/features/([^/]+)/environments/([^/]+)")
+ENVIRONMENT = re.compile(r"/api/admin/projects/([^/]+)/features/([^/]+)/environments/([^/]+)")
+ENVIRONMENTS = {"production", "development"}
 
 
 def strategy(percent: str) -> dict[str, Any]:
@@ -125,26 +126,28 @@ class Call(BaseHTTPRequestHandler):
             self.answer(403)  # so the real one answers for a feature that is not there
         elif asked != "s-1" or self.unleash.gone:
             self.answer(404, {"name": "NotFoundError", "message": f"Could not find strategy with id: {asked}"})
-        elif self.command == "PATCH" and environment != "production":
+        elif environment != "production":
             self.answer(404, {"name": "NotFoundError", "message": f"Could not find environment {environment}"})
         else:
-            return True  # a GET does not look at the environment
+            return True
         return False
 
     def read(self) -> None:
-        named = ENVIRONMENT.fullmatch(self.path)
-        if named is not None and named[1] == self.unleash.feature:
-            found = [self.unleash.strategy] if named[2] == "production" and not self.unleash.gone else []
-            self.answer(200, {"name": named[1], "enabled": self.unleash.is_on, "strategies": found})
-        elif self._allowed():
-            unleash = self.unleash
+        """The feature in an environment, with all of its strategies there."""
+        named, unleash = ENVIRONMENT.fullmatch(self.path), self.unleash
+        if self.headers.get("Authorization") != TOKEN:
+            self.answer(401, {"name": "AuthenticationRequired", "message": "You must log in to use Unleash."})
+        elif named is None or (named[1], named[2]) != ("default", unleash.feature) or named[3] not in ENVIRONMENTS:
+            self.answer(404, {"name": "NotFoundError", "message": f"There's no feature named {named and named[2]}"})
+        else:
             with unleash.lock:
                 stale = unleash.stale_reads > 0
                 unleash.stale_reads -= stale
-                found = {**unleash.strategy, "parameters": {**unleash.strategy["parameters"]}}
+                found = {**unleash.strategy, "parameters": dict(unleash.strategy["parameters"])}
                 if stale:
                     found["parameters"]["rollout"] = unleash.before
-            self.answer(200, found)
+            strategies = [found] if named[3] == "production" and not unleash.gone else []
+            self.answer(200, {"name": named[3], "enabled": unleash.is_on, "strategies": strategies})
 
     def write(self) -> None:
         if not self._allowed():

@@ -121,8 +121,9 @@ class TestLaunchDarkly:
         assert opened(product, api).read() == 0
 
     def test_targeting_that_is_off_does_not_grow(self, product, api):
+        product.weigh(20_000, 80_000)
         product.environment["on"] = False
-        assert opened(product, api).read() == 0
+        assert (opened(product, api).read(), opened(product, api).read_dormant()) == (0, 20)
         with pytest.raises(PermanentFailure, match="is off in production: turn it on"):
             opened(product, api).write(5)
         assert api.writes == 0
@@ -207,11 +208,51 @@ class TestGrowthBook:
         system.write(5)
         assert [rule["id"] for rule in product.rules] == ["fr_force", "fr_new", "fr_else"]
 
-    def test_a_disabled_rule_is_nobody_and_does_not_grow(self, product, api):
+    def test_a_disabled_rule_is_nobody_and_does_not_grow_but_goes_back(self, product, api):
         product.rules[1] |= {"enabled": False, "coverage": 0.5}
-        assert opened(product, api).read() == 0
+        assert (opened(product, api).read(), opened(product, api).read_dormant()) == (0, 50)
         with pytest.raises(PermanentFailure, match="is disabled: enable it"):
             opened(product, api).write(5)
+        opened(product, api).write(0)
+        assert (product.rules[1]["enabled"], product.rules[1]["coverage"]) == (False, 0)
+
+    @pytest.mark.parametrize(
+        "also",
+        [
+            {"id": "fr_also", "type": "force", "value": "true", "condition": '{"country": "DE"}'},
+            {"id": "fr_also", "type": "rollout", "value": "true", "coverage": 0.1},
+            {"id": "fr_also", "type": "experiment-ref", "variations": [{"variationId": "a", "value": "true"}]},
+            {"id": "fr_also", "type": "safe-rollout", "controlValue": "false", "variationValue": "true"},
+        ],
+    )
+    def test_whatever_else_gives_out_its_value_stops_growth_and_no_rollback(self, product, api, also):
+        product.rules[1]["coverage"] = 0.05
+        product.rules.insert(0, also)
+        system = opened(product, api)
+        with pytest.raises(PermanentFailure, match="rule fr_also of new-prompt serves the value of rule fr_new, too"):
+            system.write(10)
+        system.write(0)
+        assert system.read() == 0
+
+    @pytest.mark.parametrize("also", [{"enabled": False}, {"type": "rollout", "coverage": 0}, {"value": "false"}])
+    def test_a_rule_that_gives_it_to_nobody_changes_nothing(self, product, api, also):
+        product.rules.insert(0, {"id": "fr_also", "type": "force", "value": "true", **also})
+        opened(product, api).write(10)
+        assert opened(product, api).read() == 10
+
+    def test_a_default_that_is_the_new_version_stops_growth(self, product, api):
+        product.feature["defaultValue"] = "true"
+        with pytest.raises(PermanentFailure, match="serves the value of rule fr_new by default"):
+            opened(product, api).write(10)
+        opened(product, api).write(0)
+
+    def test_a_feature_that_is_off_where_the_rule_is_does_not_grow(self, product, api):
+        product.feature["environments"]["production"]["enabled"] = False
+        with pytest.raises(PermanentFailure, match="new-prompt is off in every environment of rule fr_new"):
+            opened(product, api).write(10)
+        product.rules[1] |= {"allEnvironments": True, "environments": []}
+        product.feature["environments"]["dev"]["enabled"] = True
+        opened(product, api).write(10)
 
     def test_an_archived_feature_does_not_grow(self, product, api):
         answer = product.answer
@@ -285,15 +326,22 @@ class TestLabels:
         system.write(100)
         assert system.read() == 100
 
+    def test_a_label_that_no_version_has_is_doubted_and_those_there_are_are_named(self, product, api):
+        assert opened(product, api).explain_doubt() == ""
+        said = opened(product, api, strategy="prodution").explain_doubt()
+        assert "has prodution yet, so the rollout would make it: is it spelt as applications read it?" in said
+        assert "production" in said.partition("There are")[2]
+        assert api.writes == 0
+
     def test_a_version_that_is_not_there_is_found_before_the_start(self, product, api):
         system = opened(product, api, new="9")
         system.rehearse(0)
-        with pytest.raises(PermanentFailure, match=r"with the versions . and 9: was it deleted"):
+        with pytest.raises(PermanentFailure, match=r"with the versions? (. and )?9: was it deleted"):
             system.rehearse(100)
         assert api.writes == 0
 
     def test_a_model_or_prompt_that_is_not_there_is_found_before_the_start(self, product, api):
-        with pytest.raises(PermanentFailure, match=r"has no (model|prompt) else with the versions"):
+        with pytest.raises(PermanentFailure, match=r"has no (model|prompt) else with the version"):
             opened(product, api, feature="else").rehearse(0)
 
 
@@ -328,6 +376,14 @@ class TestLangfuse:
             4: ["latest", "staging"],
             5: [],
         }
+
+    def test_a_prompt_of_many_megabytes_moves_as_any_other(self, product, api):
+        """What is read is the list, which has no texts."""
+        api.answer = lambda call: (
+            product.answer(call) if call.path[-1] != "assistant" else (200, {"prompt": "x" * 10**6})
+        )
+        opened(product, api).write(100)
+        assert opened(product, api).read() == 100
 
     def test_a_protected_label_is_named(self, product, api):
         product.protected = True

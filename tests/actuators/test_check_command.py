@@ -60,6 +60,15 @@ def test_what_would_be_refused_is_found_before_the_start(check, unleash):
         assert api.writes == 0
 
 
+def test_a_label_that_may_be_misspelt_is_said_and_is_no_error(check):
+    with serving(Mlflow().answer) as api:
+        label = f"{{mlflow: {{url: {api.url!r}, model: summarizer, alias: prodution, version: 2, from: 1}}}}"
+        status, said = check(f"drives: {label}\n", MLFLOW_URL=api.url, MLFLOW_TOKEN=api_systems.TOKEN)
+    assert status == 0
+    assert "! no version of summarizer has prodution yet" in said
+    assert "There are production" in said
+
+
 def test_a_file_that_is_read_in_no_time_was_read(check, tmp_path):
     variants = {"a": 1, "b": 2}
     flag = {"state": "ENABLED", "variants": variants, "defaultVariant": "a"}

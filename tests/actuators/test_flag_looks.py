@@ -6,10 +6,12 @@ import pytest
 
 from bot.jobs import flag_checks
 from core.rollout import commands as c
+from core.rollout.serving import driving
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
 from tests.actuators import stand_in
 from tests.actuators.stand_in import TOKEN
+from tests.service.conftest import SURFACE
 
 
 @pytest.fixture
@@ -195,3 +197,65 @@ def test_a_flag_that_a_later_rollout_drives_is_not_looked_at_for_an_earlier_one(
     flag_checks.queue_flag_checks(house.service, house.at)
     house.until_quiet()
     assert house.unleash.percent == "100", "the rollback could never be confirmed, and is not made up for now"
+
+
+# What is off reaches nobody, whatever percentage stands there.
+
+
+@pytest.fixture(params=["the feature", "the strategy"])
+def turn(house, request):
+    """Somebody turns the feature or the strategy off, or on, in Unleash."""
+
+    def turn(*, on: bool) -> None:
+        if request.param == "the feature":
+            house.unleash.is_on = on
+        else:
+            house.unleash.strategy["disabled"] = not on
+
+    return turn
+
+
+def test_what_is_off_at_the_start_is_told_and_driven_once_it_is_on(house, look, turn):
+    turn(on=False)
+    house.begin().drive()
+    assert "is off in production: turn it on" in (said := house.happened(e.FlagNotSet)[-1].error) or "enable it" in said
+    assert house.unleash.patches == []
+    turn(on=True)
+    look(minutes=1)
+    assert (house.unleash.percent, house.found) == ("5", [(0, 5)])
+
+
+def test_what_is_turned_off_under_way_is_lowered_by_hand(house, look, turn):
+    house.begin().drive()
+    turn(on=False)
+    look(minutes=5)
+    look(seconds=11)
+    assert house.rollout.hold is not None
+    assert "to 0 % by hand" in house.rollout.hold.text
+    assert house.unleash.patches == ["5"]
+
+
+def test_after_a_rollback_turning_it_on_again_gives_it_to_nobody(house, look, turn):
+    house.begin().step().drive()
+    turn(on=False)
+    house.back().drive()
+    assert house.reading.percent == 0
+    turn(on=True)
+    assert house.unleash.percent == "0"
+
+
+def test_what_is_off_is_found_in_the_drill_when_nobody_has_it_yet(house, look, turn):
+    turn(on=False)
+    drill = "stages:\n  - rollback_drill: {within: 10s}\n"
+    house.apply(SURFACE)
+    house.apply(house.files.replace("stages:\n", drill))
+    house.say(c.RecordPosted(key=f"notice:{house.rollout.fingerprint}:support:#support", channel="C2", ts="1.0"))
+    house.say(c.Approve())
+    house.later(minutes=1).say(c.Start())
+    house.drive()
+    assert house.happened(e.FlagNotSet)
+    assert not driving.has_answered_drill(house.rollout)
+    turn(on=True)
+    look(minutes=1)
+    assert driving.has_answered_drill(house.rollout)
+    assert house.unleash.patches == ["0"]

@@ -159,11 +159,13 @@ def test_a_default_that_is_the_new_version_counts_as_everybody_and_is_taken_back
     assert core.resolve_string_value("new-prompt", "-", EvaluationContext()).variant == "thanks-first"
 
 
-def test_a_disabled_flag_gives_it_to_nobody_and_does_not_grow(written):
+def test_a_disabled_flag_gives_it_to_nobody_and_does_not_grow_but_goes_back(written):
     system = written(divided(["fix-first", 50], ["thanks-first", 50]) | {"state": "DISABLED"})
-    assert system.read() == 0
+    assert (system.read(), system.read_dormant()) == (0, 50)
     with pytest.raises(PermanentFailure, match="is disabled: write ENABLED"):
         system.write(5)
+    system.write(0)
+    assert system.read_dormant() == 0
 
 
 def test_a_third_variant_stops_growth_and_no_rollback(written, tmp_path):

@@ -52,23 +52,16 @@ def test_another_kind_of_strategy_needs_a_human(unleash):
     ("changes", "said"),
     [
         ({"token": "another"}, "rejects the token: set UNLEASH_TOKEN .* (401)"),
-        ({"feature": "old-prompt"}, "is there a old-prompt in project default, .* (403)"),
-        ({"project": "else"}, "is there a new-prompt in project else, .* (403)"),
-        ({"strategy": "s-2"}, "has no strategy s-2 of new-prompt in production, .* (404)"),
+        ({"feature": "old-prompt"}, "has no old-prompt in production, project default, .* (404)"),
+        ({"project": "else"}, "has no new-prompt in production, project else, .* (404)"),
+        ({"environment": "staging"}, "has no new-prompt in staging, project default, .* (404)"),
+        ({"strategy": "s-2"}, "new-prompt has no strategy s-2 in production: was it deleted"),
     ],
 )
 def test_what_a_human_has_to_mend_is_said(unleash, changes, said):
     with pytest.raises(PermanentFailure, match=said.replace("(4", r"\(4").replace(")", r"\)")) as caught:
         opened(unleash, **changes).read()
     assert TOKEN not in str(caught.value)
-
-
-def test_an_environment_that_is_not_there_shows_when_it_is_written(unleash):
-    """Unleash reads a strategy by its id alone."""
-    system = opened(unleash, environment="staging")
-    assert system.read() == 0
-    with pytest.raises(PermanentFailure, match=r"has no strategy s-1 of new-prompt in staging"):
-        system.write(5)
 
 
 @pytest.mark.parametrize("code", [408, 409, 412, 423, 425, 429, 500, 502, 503, 504])
@@ -106,7 +99,14 @@ def test_a_wait_that_means_nothing_is_our_own(unleash, said):
 
 
 def test_a_page_of_something_in_between_is_not_believed(unleash):
-    for body in ("<html>", [], {"name": "flexibleRollout"}, {"name": "flexibleRollout", "parameters": []}, None):
+    one = {"id": "s-1", "name": "flexibleRollout"}
+    for body in (
+        "<html>",
+        [],
+        {"strategies": []},
+        *({"enabled": True, "strategies": found} for found in ([one], [{**one, "parameters": []}], ["x"], None)),
+        None,
+    ):
         unleash.fail_next("GET", lambda call, body=body: call.answer(200, body))
         with pytest.raises(RetryLater, match="answers, but not like Unleash"):
             opened(unleash).read()
@@ -126,18 +126,22 @@ def test_a_setting_that_is_missing_is_named(unleash, url, token, named):
         UnleashFlag(OutboundClient(), unleash.driven, SystemAccess(url=url and unleash.url, token=token))
 
 
-def test_a_strategy_of_another_environment_is_found_before_the_start(unleash):
-    """Unleash finds a strategy by its id alone when it is read, and refuses only the change."""
-    system = opened(unleash, environment="development")
-    assert system.read() == 0
-    with pytest.raises(PermanentFailure, match="no strategy s-1 in development: is it one of another environment"):
-        system.rehearse(0)
+def test_a_strategy_of_another_environment_is_none(unleash):
+    """By its id alone, Unleash would find it, and refuse only the change."""
+    with pytest.raises(PermanentFailure, match=r"no strategy s-1 in development: .* is it one of another environment"):
+        opened(unleash, environment="development").read()
 
 
 @pytest.mark.parametrize("off", ["the feature", "the strategy"])
-def test_what_would_reach_nobody_is_found_before_the_start(unleash, off):
+def test_what_is_off_is_nobody_and_does_not_grow_but_goes_back(unleash, off):
+    unleash.set("50")
     unleash.is_on = off != "the feature"
     unleash.strategy["disabled"] = off == "the strategy"
-    opened(unleash).rehearse(0)
-    with pytest.raises(PermanentFailure, match=r"is off in production: turn it on|is disabled: enable it"):
-        opened(unleash).rehearse(5)
+    system = opened(unleash)
+    assert (system.read(), system.read_dormant()) == (0, 50)
+    system.rehearse(0)
+    for act in (system.rehearse, system.write):
+        with pytest.raises(PermanentFailure, match=r"is off in production: turn it on|is disabled: enable it"):
+            act(5)
+    system.write(0)
+    assert system.read_dormant() == 0

@@ -46,7 +46,14 @@ def _check(settings: "Settings", driven: "DrivenFlag", percents: list[float]) ->
     from bot.startup import connections
 
     steps = list(dict.fromkeys(driven.percent_at(percent) for percent in percents))
-    report: dict[str, Any] = {"flag": driven.title, "percent": None, "seconds": None, "steps": steps, "problem": ""}
+    report: dict[str, Any] = {
+        "flag": driven.title,
+        "percent": None,
+        "seconds": None,
+        "steps": steps,
+        "problem": "",
+        "doubt": "",
+    }
     begin = time.monotonic()
     try:
         system = connections.open_flag_system(settings, connections.build_outbound_client(settings), driven)
@@ -54,6 +61,7 @@ def _check(settings: "Settings", driven: "DrivenFlag", percents: list[float]) ->
         report["seconds"] = round(time.monotonic() - begin, 3)
         for step in (*steps, 0.0):
             system.rehearse(step)
+        report["doubt"] = system.explain_doubt()
     except (PermanentFailure, RetryLater) as failure:
         report["problem"] = str(failure)
     return report
@@ -70,7 +78,8 @@ def _describe(report: dict[str, Any], driven: "DrivenFlag") -> str:
         gives = "gives the new version to" if driven.is_label else "is at"
         read = f"{gives} {report['percent']:g} %, read in {report['seconds']:g} s"
     steps = ", ".join(place(step) for step in report["steps"])
-    problem = f"\n  ! {report['problem']}" if report["problem"] else ""
+    said = report["problem"] or report["doubt"]
+    problem = f"\n  ! {said}" if said else ""
     return f"{report['flag']} {read}. The plan sets {steps}; a rollback {place(0)}. Nothing was written.{problem}"
 
 
