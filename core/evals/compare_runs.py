@@ -81,9 +81,11 @@ def compare_replays(
     max_cost_rise: float | None = None,
     max_p95_rise: float | None = None,
 ) -> tuple[ReplayChange, ...]:
-    """Cost, typical and slow latency over the cases that have them in both runs. An error says nothing of either."""
+    """Cost, typical and slow latency over the cases that have them in both runs. An error says nothing of either,
+    unless only the check is missing.
+    """
     changes = []
-    new, current = [c for c in new if not c.error], [c for c in current if not c.error]
+    new, current = [[c for c in run if not c.error or c.is_unchecked] for run in (new, current)]
     costs = _select_pairs([(c.case, c.cost) for c in new], [(c.case, c.cost) for c in current])
     if costs is not None:
         changes.append(_compare_means("cost", *costs, allowed=max_cost_rise))

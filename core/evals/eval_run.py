@@ -16,6 +16,8 @@ class UnreadableEvals(ValueError):
 class EvalCase:
     """One run of one case. `error` means that it could not be judged; it counts as failed.
 
+    `is_unchecked` is an error of the suite: nothing looked at the answer, so its cost and time count all the same.
+
     `cost` is in US dollars and, as `latency_ms` and `tokens`, that of the answer alone, without the judge's. `content`
     identifies the input of the case, so that a case that was rewritten is noticed. `labels` are `dimension=value`.
     """
@@ -35,6 +37,7 @@ class EvalCase:
     content: str = ""
     labels: tuple[str, ...] = ()
     is_flaky: bool = False  # its repeated runs disagree
+    is_unchecked: bool = False
 
     @property
     def has_passed(self) -> bool:

@@ -38,6 +38,9 @@ _ROW_FIELDS: Mapping[str, frozenset[str]] = {
     "Rampart's own rows": frozenset({"case", "category", "pass", "passed"}),
 }
 
+_ONE_OUTCOME = frozenset({"", "JUnit XML"})
+_OWN_THRESHOLDS = frozenset({"promptfoo", "DeepEval"})
+
 
 def read_run(body: bytes, choices: ReadingChoices = DEFAULT_CHOICES) -> EvalRun:
     """Read the results in a file's bytes.
@@ -45,9 +48,8 @@ def read_run(body: bytes, choices: ReadingChoices = DEFAULT_CHOICES) -> EvalRun:
     Raises `UnreadableEvals` for a file that is cut, a run that did not succeed, and a shape that is not known; the last
     says which it looks like and what is missing.
     """
-    run = _read(body, choices)
-    if not run.cases:
-        raise UnreadableEvals("The file holds no case.")
+    run = _read_cases(body, choices)
+    _check_choices(run.tool, choices)
     return run
 
 
@@ -57,7 +59,7 @@ def read_with_baseline(body: bytes, baseline: bytes | None, choices: ReadingChoi
     if baseline is None:
         return run
     try:
-        before = read_run(baseline, choices)
+        before = _read_cases(baseline, choices)
     except UnreadableEvals as error:
         raise UnreadableEvals(f"The baseline: {error}") from None
     if len({case.version for case in before.cases}) > 1:
@@ -92,6 +94,28 @@ def check_unique_names(body: bytes) -> None:
         return found
 
     json.loads(body, object_pairs_hook=reject_duplicates)
+
+
+def _read_cases(body: bytes, choices: ReadingChoices) -> EvalRun:
+    run = _read(body, choices)
+    if not run.cases:
+        raise UnreadableEvals("The file holds no case.")
+    return run
+
+
+def _check_choices(tool: str, choices: ReadingChoices) -> None:
+    """Raise `UnreadableEvals` for a choice that decides nothing in results of this tool."""
+    name = tool.partition(" ")[0] if tool else "A table of cases"
+    if choices.scorer and tool in _ONE_OUTCOME:
+        raise UnreadableEvals(
+            f'{name} has one outcome for each case and no scorers, so "{choices.scorer[:40]}" cannot decide. '
+            "Leave scorer out."
+        )
+    if choices.pass_at is not None and (tool in _ONE_OUTCOME or name in _OWN_THRESHOLDS):
+        raise UnreadableEvals(
+            f"{name} says of each case whether it passes, so a score (pass_at) cannot decide. Leave pass_at out, or "
+            "set the threshold where the cases are judged."
+        )
 
 
 def _read(body: bytes, choices: ReadingChoices) -> EvalRun:
@@ -150,6 +174,11 @@ def _read_document(document: _Object, body: bytes, choices: ReadingChoices) -> E
         suite = document.get("suite")
         return own_columns.read_json_cases(
             document["cases"], document.get("baseline"), choices, suite if isinstance(suite, str) else ""
+        )
+    if isinstance(document.get("case", document.get("trace_id")), dict):
+        raise UnreadableEvals(
+            'This table goes by columns, as pandas writes it. Export it by rows: to_json("results.json", '
+            'orient="records").'
         )
     if _is_record(document):
         return _read_records([document], choices, body)

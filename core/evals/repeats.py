@@ -1,6 +1,7 @@
 """Cases that were run several times, folded into one outcome each."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from core.evals.eval_run import EvalCase
@@ -13,6 +14,20 @@ class FlakyCase:
     case: str
     passed: int
     runs: int
+
+
+def number_repeats(cases: Iterable[EvalCase]) -> tuple[EvalCase, ...]:
+    """Number the runs of a case that a tool wrote several times without saying which run it is.
+
+    Those of one name with another input are other cases; they keep their number, so that `fold_repeats` refuses them.
+    """
+    found: list[EvalCase] = []
+    runs: Counter[tuple[str, str, str]] = Counter()
+    for case in cases:
+        key = case.version, case.case, case.content
+        found.append(replace(case, repeat=runs[key]) if runs[key] else case)
+        runs[key] += 1
+    return tuple(found)
 
 
 def fold_repeats(cases: Sequence[EvalCase]) -> tuple[tuple[EvalCase, ...], tuple[FlakyCase, ...]]:
@@ -31,7 +46,9 @@ def fold_repeats(cases: Sequence[EvalCase]) -> tuple[tuple[EvalCase, ...], tuple
     flaky: list[FlakyCase] = []
     for name, found in runs.items():
         if len({run.repeat for run in found}) < len(found):
-            raise ValueError(f'case "{name}" appears twice in one run')
+            raise ValueError(
+                f'case "{name}" appears twice in one run: give each case a name of its own, or number its runs (repeat)'
+            )
         passed = sum(run.has_passed for run in found)
         if 0 < passed < len(found):
             flaky.append(FlakyCase(case=name, passed=passed, runs=len(found)))

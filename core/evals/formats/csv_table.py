@@ -121,6 +121,8 @@ def _read_lines(
                         f'{where}: {name} is "{value[:40]}". In a file with commas between the columns, write 0.5 for '
                         "a half."
                     )
+                if "." in value:
+                    raise UnreadableEvals(f'{where}: {name} is "{value[:40]}". Leave out the separators of thousands.')
                 comma_line = lines.line_num  # type: ignore[attr-defined]
                 row[name] = value.replace(",", ".")
             elif "." in value:

@@ -14,18 +14,34 @@ _NO_ERROR = frozenset({"", "false", "0", "0.0", "no", "n", "nan", "none", "null"
 
 
 def read_case_name(value: Any, where: str) -> str:
-    """The id of a case, in Unicode's composed form. Raises `UnreadableEvals` if there is none."""
-    name = normalize("NFC", read_name(value))
+    """The id of a case. Raises `UnreadableEvals` if there is none."""
+    name = read_name(value)
     if not name:
         raise UnreadableEvals(f"{where} has no case.")
     return name
 
 
 def read_name(value: Any) -> str:
-    """A name as text, stripped. Numbers are names too; null, booleans, lists and objects give an empty one."""
+    """A name as text, stripped and composed (NFC). Numbers are names too; anything else gives an empty one."""
     if isinstance(value, str):
-        return value.strip()
+        return value.strip() if value.isascii() else normalize("NFC", value.strip())
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+
+
+def read_category(value: Any, where: str) -> str:
+    """The category of a case; a list has to hold one name.
+
+    Raises `UnreadableEvals` for several, and for an object: without its category a failure could go unseen.
+    """
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    is_list_as_text = isinstance(value, str) and value[:1] == "[" and value[-1:] == "]" and "," in value
+    if is_list_as_text or (isinstance(value, list | dict) and value):
+        raise UnreadableEvals(
+            f"{where} has several categories ({str(value)[:120]}), and what may not newly fail depends on it. Give it "
+            "one."
+        )
+    return read_name(value)
 
 
 def read_outcome(fields: Mapping[str, Any], where: str) -> tuple[bool, bool]:
@@ -88,9 +104,24 @@ def to_number(value: Any) -> float | None:
     return number if isfinite(number) else None
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a field holds no number: nothing at all, or NaN."""
+    return value is None or value == "" or value != value or (isinstance(value, str) and value.strip().lower() == "nan")
+
+
+def read_any_number(value: Any, where: str, name: str) -> float | None:
+    """A number, or None if the field is empty or NaN. Raises `UnreadableEvals` for anything else."""
+    if is_missing(value):
+        return None
+    number = to_number(value)
+    if number is None:
+        raise UnreadableEvals(f"{where}: {name} is {str(value)[:40]!r}; write a number.")
+    return number
+
+
 def read_number(value: Any, where: str, name: str) -> float | None:
-    """A number of at least 0, or None if the field is empty."""
-    if value is None or value == "":
+    """A number of at least 0, or None if the field is empty or NaN, as programs write a number that is missing."""
+    if is_missing(value):
         return None
     number = to_number(value)
     if number is None or number < 0:

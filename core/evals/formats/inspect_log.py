@@ -8,6 +8,7 @@ import orjson
 from core.evals.eval_run import EvalCase, EvalRun, ReadingChoices, UnreadableEvals, hash_content, select_labels
 from core.evals.formats.field_values import (
     read_case_name,
+    read_category,
     read_mapping,
     read_name,
     read_number,
@@ -70,9 +71,10 @@ def _read_sample(sample: Mapping[str, Any], index: int, model: str, choices: Rea
     epoch = sample.get("epoch")
     return EvalCase(
         case=name,
-        category=read_name(metadata.get("category")),
+        category=read_category(metadata.get("category"), where),
         passed=passed,
         error=error,
+        is_unchecked=error and not scores and not sample.get("error"),
         score=score,
         cost=read_number(usage.get("total_cost"), where, "total_cost"),
         latency_ms=None if seconds is None else seconds * 1000,
@@ -89,14 +91,15 @@ def _read_scores(
     scores: Mapping[str, Any], failed_to_run: bool, where: str, choices: ReadingChoices
 ) -> tuple[bool, bool, float | None]:
     """(passed, error, score) over the chosen scorer, or over all: every one has to pass. The score is their mean."""
-    if choices.scorer and choices.scorer not in scores and not failed_to_run:
+    values = _list_values(scores)
+    asked = [name for name in sorted(values) if choices.scorer in ("", name, name.partition(".")[0])]
+    if choices.scorer and not asked and not failed_to_run:
         raise UnreadableEvals(
-            f'{where} has no score of "{choices.scorer[:40]}"; there is {", ".join(sorted(scores))[:200] or "none"}.'
+            f'{where} has no score of "{choices.scorer[:40]}"; there is {", ".join(sorted(values))[:200] or "none"}.'
         )
-    asked = [choices.scorer] if choices.scorer else sorted(scores)
     if failed_to_run or not asked:
         return False, True, None
-    found = [_read_value(read_mapping(scores[scorer]).get("value"), where, scorer, choices) for scorer in asked]
+    found = [_read_value(values[name], where, name, choices) for name in asked]
     known = [score for _, _, score in found if score is not None]
     return (
         all(passed for passed, _, _ in found),
@@ -105,11 +108,28 @@ def _read_scores(
     )
 
 
+def _list_values(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """What each scorer said. One that gives several values by name is several scorers: `graded.tone`."""
+    found: dict[str, Any] = {}
+    for scorer, score in scores.items():
+        value = read_mapping(score).get("value")
+        if isinstance(value, dict) and value:
+            found |= {f"{scorer}.{name}": each for name, each in value.items()}
+        else:
+            found[scorer] = value
+    return found
+
+
 def _read_value(value: Any, where: str, scorer: str, choices: ReadingChoices) -> tuple[bool, bool, float | None]:
     """As `read_score`, for a value that may be one of Inspect's letters. Partially correct is not passed."""
     if isinstance(value, str) and value in _LETTERS:
         number = _LETTERS[value]
         return number >= (1.0 if choices.pass_at is None else choices.pass_at), False, number
+    if isinstance(value, list):
+        raise UnreadableEvals(
+            f'{where}: the scorer "{scorer[:40]}" gives a list, so it is not clear which of its values decides. Let it '
+            "give one value, or several by name."
+        )
     # Inspect writes NaN for a sample that a scorer could not score; it has been read as a missing value
     return read_score(
         value if to_number(value) is not None or isinstance(value, str) else None, choices.pass_at, where, scorer

@@ -1,10 +1,12 @@
 """JUnit XML, read with document types refused: an XML file can name entities that unfold to gigabytes or to files."""
 
+from dataclasses import replace
 from typing import NoReturn
 from xml.parsers import expat
 
 from core.evals.eval_run import MAX_CASES, EvalCase, EvalRun, ReadingChoices, UnreadableEvals, select_labels
-from core.evals.formats.field_values import read_number, too_many_cases
+from core.evals.formats.field_values import read_name, read_number, too_many_cases
+from core.evals.repeats import number_repeats
 
 _OUTCOMES = frozenset({"failure", "error", "skipped"})
 _OUTCOMES_OF_WORDS = {
@@ -13,15 +15,19 @@ _OUTCOMES_OF_WORDS = {
     **dict.fromkeys(("skipped", "notrun", "suppressed", "disabled", "ignored"), "skipped"),
 }
 """What GoogleTest, CTest and others write as a case's `status` or `result`, in place of an element within it."""
+_FAILED_BEFORE = frozenset({"flakyFailure", "flakyError"})
+"""Runs of a case that failed before one passed, as Maven writes them."""
+_RERUNS = _FAILED_BEFORE | {"rerunFailure", "rerunError"}
 _MAX_DEPTH = 64
 
 
 def read_junit(body: bytes, choices: ReadingChoices) -> EvalRun:
-    """Read `testcase` elements. A case is `classname.name`; its category is the property `category`, else the
-    classname.
+    """Read `testcase` elements. A case is `classname.name`; without a classname its suite's name stands for it. Its
+    category is the property `category`, else the classname.
 
-    Skipped cases were not judged and count as errors. Raises `UnreadableEvals` if the file is cut, has a document
-    type, or holds fewer cases than its suites count.
+    A case that is there several times, and runs that failed before one passed, are runs of one case. Skipped cases were
+    not judged and count as errors. Raises `UnreadableEvals` if the file is cut, has a document type, or holds fewer
+    cases than its suites count.
     """
     reader = _JUnitReader(choices)
     parser = expat.ParserCreate()
@@ -63,8 +69,11 @@ class _JUnitReader:
         self._case: dict[str, str] | None = None
         self._properties: dict[str, str] = {}
         self._outcomes: set[str] = set()
+        self._suites: list[str] = []
         self._suite = ""
-        self._counted = 0
+        self._failed_before = 0  # runs of the case at hand
+        self._reruns = 0  # of all cases: some tools count them as tests
+        self._tests = self._counted = 0
 
     def open_element(self, tag: str, attributes: dict[str, str]) -> None:
         """Take note of a suite, a case, its outcome or a property of it."""
@@ -77,14 +86,18 @@ class _JUnitReader:
             raise UnreadableEvals(f"The XML is nested over {_MAX_DEPTH} elements deep, which JUnit never is.")
         if tag == "testsuite":
             self._suite = self._suite or attributes.get("name", "")
+            self._suites.append(read_name(attributes.get("name")))
             if "testsuite" not in self._path:
                 self._counted += _read_count(attributes.get("tests", ""))
         elif tag == "testcase":
             words = (attributes.get(name, "").strip().lower() for name in ("status", "result"))
             self._outcomes = {_OUTCOMES_OF_WORDS[word] for word in words if word in _OUTCOMES_OF_WORDS}
-            self._case, self._properties = attributes, {}
+            self._case, self._properties, self._failed_before = attributes, {}, 0
         elif self._case is not None and tag in _OUTCOMES:
             self._outcomes.add(tag)
+        elif self._case is not None and tag in _RERUNS:
+            self._reruns += 1
+            self._failed_before += tag in _FAILED_BEFORE
         elif self._case is not None and tag == "property":
             self._properties[attributes.get("name", "")] = attributes.get("value", "")
         self._path.append(tag)
@@ -92,23 +105,29 @@ class _JUnitReader:
     def close_element(self, tag: str) -> None:
         """Keep the case that ends here."""
         self._path.pop()
-        if tag == "testcase" and self._case is not None:
-            self._cases.append(self._build_case(self._case))
+        if tag == "testsuite":
+            self._suites.pop()
+        elif tag == "testcase" and self._case is not None:
+            case = self._build_case(self._case)
+            self._cases += [replace(case, passed=False, latency_ms=None)] * self._failed_before
+            self._cases.append(case)
+            self._tests += 1
             self._case = None
             if len(self._cases) > MAX_CASES:
                 raise too_many_cases()
 
     def finish(self) -> EvalRun:
         """The run, once the document has ended."""
-        if self._counted > len(self._cases):
+        if self._counted > self._tests + self._reruns:
             raise UnreadableEvals(
-                f"The suites count {self._counted} tests, but the file holds {len(self._cases)}: it is incomplete. "
+                f"The suites count {self._counted} tests, but the file holds {self._tests}: it is incomplete. "
                 "Export it again."
             )
-        return EvalRun(tool="JUnit XML", cases=tuple(self._cases), suite=self._suite)
+        return EvalRun(tool="JUnit XML", cases=number_repeats(self._cases), suite=self._suite)
 
     def _build_case(self, attributes: dict[str, str]) -> EvalCase:
-        within, name = attributes.get("classname", "").strip(), attributes.get("name", "").strip()
+        name = read_name(attributes.get("name"))
+        within = read_name(attributes.get("classname")) or next((suite for suite in self._suites[::-1] if suite), "")
         if not name:
             raise UnreadableEvals(f"The test case number {len(self._cases) + 1} has no name.")
         time = _drop_separators(attributes.get("time", "").strip())

@@ -7,7 +7,15 @@ from typing import Any
 import orjson
 
 from core.evals.eval_run import EvalCase, EvalRun, ReadingChoices, UnreadableEvals, hash_content, select_labels
-from core.evals.formats.field_values import read_mapping, read_name, read_number, read_score, to_number
+from core.evals.formats.field_values import (
+    read_category,
+    read_mapping,
+    read_name,
+    read_number,
+    read_score,
+    to_number,
+)
+from core.evals.repeats import number_repeats
 
 _VALUE = "/value"
 
@@ -21,34 +29,39 @@ def read_mlflow(rows: Sequence[Mapping[str, Any]], choices: ReadingChoices) -> E
     """Read `result_df.to_json(orient="records")`, or the same rows from Parquet.
 
     A case is the trace's tag `case`, its client_request_id, or else a hash of its inputs; the tag `category` is its
-    category. Every scorer has to say yes.
+    category. Every scorer has to say yes: a row about which one of them says nothing was not judged.
     """
-    return EvalRun(tool="MLflow", cases=tuple(_read_row(row, index, choices) for index, row in enumerate(rows)))
+    scorers = [_list_scorers(row, f"Row {index + 1}", choices) for index, row in enumerate(rows)]
+    all_scorers = {name for found in scorers for name in found}
+    cases = (
+        _read_row(row, index, found, choices, is_silent=len(found) < len(all_scorers))
+        for index, (row, found) in enumerate(zip(rows, scorers, strict=True))
+    )
+    return EvalRun(tool="MLflow", cases=number_repeats(cases))
 
 
-def _read_row(row: Mapping[str, Any], index: int, choices: ReadingChoices) -> EvalCase:
+def _read_row(
+    row: Mapping[str, Any], index: int, scorers: Sequence[str], choices: ReadingChoices, *, is_silent: bool
+) -> EvalCase:
     tags, request = _to_mapping(row.get("tags")), row.get("request")
     content = hash_content(orjson.dumps(request, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS))
     name = read_name(tags.get("case")) or read_name(row.get("client_request_id")) or f"input-{content[:8]}"
     where = f'Row {index + 1} ("{name[:60]}")'
-    found = [
-        read_score(_decode(row.get(f"{scorer}{_VALUE}")), choices.pass_at, where, scorer)
-        for scorer in _list_scorers(row, where, choices)
-    ]
-    error = row.get("state") not in ("OK", None) or not found or any(error for _, error, _ in found)
+    found = [read_score(_decode(row.get(f"{scorer}{_VALUE}")), choices.pass_at, where, scorer) for scorer in scorers]
+    error = row.get("state") not in ("OK", None) or not found or is_silent or any(error for _, error, _ in found)
     scores = [score for _, _, score in found if score is not None]
     metadata = _to_mapping(row.get("trace_metadata"))
     usage = _to_mapping(_decode(metadata.get("mlflow.trace.tokenUsage")))
     return EvalCase(
         case=name,
-        category=read_name(tags.get("category")),
+        category=read_category(tags.get("category"), where),
         passed=not error and all(passed for passed, _, _ in found),
         error=error,
         score=sum(scores) / len(scores) if scores else None,
         cost=_read_cost(metadata),
         latency_ms=read_number(row.get("execution_duration"), where, "execution_duration"),
         tokens=usage["total_tokens"] if isinstance(usage.get("total_tokens"), int) else None,
-        judge=", ".join(_list_scorers(row, where, choices))[:200],
+        judge=", ".join(scorers)[:200],
         model=read_name(tags.get("model")),
         content=content,
         labels=select_labels(tags, choices.dimensions),

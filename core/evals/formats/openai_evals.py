@@ -25,6 +25,7 @@ def read_openai_evals(lines: Sequence[Mapping[str, Any]], choices: ReadingChoice
             samples.setdefault(name, []).append(line)
     if len(samples) > MAX_CASES:
         raise too_many_cases()
+    _check_scorer(lines, choices)
     functions = spec.get("completion_fns")
     model = ", ".join(map(str, functions)) if isinstance(functions, list) else read_name(spec.get("model_name"))
     return EvalRun(
@@ -32,6 +33,19 @@ def read_openai_evals(lines: Sequence[Mapping[str, Any]], choices: ReadingChoice
         suite=read_name(spec.get("eval_name")),
         cases=tuple(_read_sample(name, events, model, choices) for name, events in samples.items()),
     )
+
+
+def _check_scorer(lines: Sequence[Mapping[str, Any]], choices: ReadingChoices) -> None:
+    """Raise `UnreadableEvals` unless the metric that is asked for occurs, or the log has matches."""
+    metrics = {name for line in lines if line.get("type") == "metrics" for name in read_mapping(line.get("data"))}
+    there = ", ".join(sorted(map(str, metrics)))[:200] or "none"
+    if choices.scorer and choices.scorer not in metrics:
+        raise UnreadableEvals(f'The log has no metric "{choices.scorer[:40]}"; there is {there}.')
+    if not choices.scorer and metrics and not any(line.get("type") == "match" for line in lines):
+        raise UnreadableEvals(
+            f"The log has no matches, only metrics: {there}. Say which one decides (scorer) and, if it is a number, "
+            "from which on a case passes (pass_at)."
+        )
 
 
 def _read_sample(name: str, events: Sequence[Mapping[str, Any]], model: str, choices: ReadingChoices) -> EvalCase:

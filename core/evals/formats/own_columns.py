@@ -14,12 +14,13 @@ from core.evals.eval_run import (
     select_labels,
 )
 from core.evals.formats.field_values import (
+    read_any_number,
     read_case_name,
+    read_category,
     read_count,
     read_name,
     read_number,
     read_outcome,
-    to_number,
     too_many_cases,
 )
 
@@ -77,10 +78,10 @@ def _read_row(fields: Mapping[Any, Any], where: str, choices: ReadingChoices) ->
     asked = fields.get("input")
     return EvalCase(
         case=name,
-        category=read_name(fields.get("category")),
+        category=read_category(fields.get("category"), where),
         passed=passed,
         error=error,
-        score=to_number(fields.get("score")),
+        score=read_any_number(fields.get("score"), where, "score"),
         cost=read_number(fields.get("cost"), where, "cost"),
         latency_ms=read_number(fields.get("latency_ms"), where, "latency_ms"),
         tokens=read_count(fields.get("tokens"), where, "tokens"),

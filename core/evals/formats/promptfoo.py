@@ -15,7 +15,15 @@ from core.evals.eval_run import (
     hash_content,
     select_labels,
 )
-from core.evals.formats.field_values import read_mapping, read_name, read_number, read_objects, sum_counts, to_number
+from core.evals.formats.field_values import (
+    read_category,
+    read_mapping,
+    read_name,
+    read_number,
+    read_objects,
+    sum_counts,
+    to_number,
+)
 
 ERROR = 2
 """The `failureReason` of a test that could not be run or judged; 1 is an assertion that failed."""
@@ -75,12 +83,14 @@ def _read_row(
     response = read_mapping(row.get("response"))
     metadata = read_mapping(row.get("metadata")) or read_mapping(read_mapping(row.get("testCase")).get("metadata"))
     where = f'The test "{name[:60]}"'
+    passed, is_unchecked = _read_outcome(row, where, choices) if reason != ERROR else (False, False)
     is_cached = response.get("cached") is True  # a cached answer took no time and cost nothing, which says nothing
     return EvalCase(
         case=name,
-        category=read_name(metadata.get("category")) or read_name(metadata.get("pluginId")),
-        passed=success and reason == 0,
-        error=reason == ERROR,
+        category=read_category(metadata.get("category"), where) or read_name(metadata.get("pluginId")),
+        passed=passed,
+        error=reason == ERROR or is_unchecked,
+        is_unchecked=is_unchecked,
         score=to_number(row.get("score")),
         cost=None if is_cached else read_number(response.get("cost"), where, "cost"),
         latency_ms=None if is_cached else read_number(row.get("latencyMs"), where, "latencyMs"),
@@ -92,6 +102,39 @@ def _read_row(
         content=content,
         labels=select_labels(metadata, choices.dimensions),
     )
+
+
+def _read_outcome(row: Mapping[str, Any], where: str, choices: ReadingChoices) -> tuple[bool, bool]:
+    """(passed, unchecked) of a test that was run. promptfoo passes a test without assertions, which checks nothing."""
+    success = row.get("success") is True and row.get("failureReason") == 0
+    grading = row.get("gradingResult")
+    checks = grading.get("componentResults") if isinstance(grading, dict) else None
+    if success and not (checks or (grading is None and read_mapping(row.get("testCase")).get("assert"))):
+        return False, True
+    if not isinstance(grading, dict):
+        return success, False
+    if not choices.scorer:
+        return success, False
+    parts = _list_assertions(grading)
+    names = [{read_name(assertion.get("metric")), read_name(assertion.get("type"))} for _, assertion in parts]
+    asked = [passed for (passed, _), known in zip(parts, names, strict=True) if choices.scorer in known]
+    if not asked:
+        there = ", ".join(sorted({name for known in names for name in known} - {""}))
+        raise UnreadableEvals(
+            f'{where} has no assertion of the metric or type "{choices.scorer[:40]}"; there is {there[:200] or "none"}.'
+        )
+    return all(asked), False
+
+
+def _list_assertions(grading: Mapping[str, Any]) -> list[tuple[bool, Mapping[str, Any]]]:
+    """(passed, assertion) of each assertion, those within sets included."""
+    found: list[tuple[bool, Mapping[str, Any]]] = []
+    parts = grading.get("componentResults")
+    for part in parts if isinstance(parts, list) else ():
+        if isinstance(part, dict):
+            found.append((part.get("pass") is True, read_mapping(part.get("assertion"))))
+            found += _list_assertions(part)
+    return found
 
 
 def _name_versions(rows: Sequence[Mapping[str, Any]]) -> list[str]:
