@@ -80,6 +80,10 @@ class Rehearsal:
             looking.tick(self.service, self.at, TICK)
         return self
 
+    def observe(self, seen: list[dict[str, object]]) -> list[dict[str, object]]:
+        """What the application reports of a tick's requests; a test may add to it."""
+        return seen
+
     def _serve(self, count: int) -> None:
         snapshot = exposure.build_snapshot(self.service.cached_world())
 
@@ -87,7 +91,7 @@ class Rehearsal:
             served = evaluate(snapshot, SURFACE, visitor.unit, visitor.context)
             return served.variant, served.version
 
-        seen = traffic.simulate_requests(self.chance, self.scenario, self.at, count, serve, "v42")
+        seen = self.observe(traffic.simulate_requests(self.chance, self.scenario, self.at, count, serve, "v42"))
         self.served += 1
         self.requests += count
         body = json.dumps({"observations": [{"surface": SURFACE, **one} for one in seen]}).encode()
