@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli import session, verb_commands
+from bot.cli import session, shell_answers, verb_commands
 
 if TYPE_CHECKING:
     from bot.commands.request import CommandContext
@@ -39,7 +39,6 @@ def list_customers(
     from bot.commands.parsing import grammar
     from bot.rendering import csv_text
     from bot.rendering.answers.served import customers
-    from bot.rendering.charts import plain_text
     from core.rollout.refusal import Refused
 
     with session.open_service() as service:
@@ -55,9 +54,9 @@ def list_customers(
             else:
                 parsed = grammar.parse(f"customers {found.id} {page}")
                 assert isinstance(parsed, grammar.ParsedCommand)
-                print(plain_text.render_text(customers_query.answer(parsed, context)))
+                print(shell_answers.render_answer(customers_query.answer(parsed, context)))
         except Refused as refused:
-            print(plain_text.render_text(run_verb.render_refusal(refused, None, context)), file=sys.stderr)
+            print(shell_answers.render_refusal(run_verb.render_refusal(refused, None, context)), file=sys.stderr)
             raise SystemExit(1) from None
 
 

@@ -1,14 +1,13 @@
 """Every verb of the slash command, with the same grammar, on the same database."""
 
 import json
-import shlex
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli import session
+from bot.cli import session, shell_answers
 from bot.commands.verbs import TYPED_VERBS, VERB_ALIASES, takes_rest_of_line
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
     from bot.commands.answers import rollout_queries as queries
     from bot.commands.answers import version_queries
     from bot.commands.parsing import grammar
-    from bot.rendering.charts import plain_text
     from bot.rendering.documents import difference_text
     from core.rollout.refusal import Refused
 
@@ -65,15 +63,14 @@ def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
             if isinstance(parsed, grammar.ParsedCommand) and parsed.verb == "diff":
                 print("\n".join(difference_text.format_lines(version_queries.find_pair(parsed, context))))
                 return
-            print(plain_text.render_text(run_verb.perform(parsed, context)))
+            print(shell_answers.render_answer(run_verb.perform(parsed, context)))
         except request.ClarificationNeeded as unsure:
             print("\n".join(x for x in (unsure.message, unsure.hint) if x), file=sys.stderr)
-            print(
-                "".join(f"  {_to_shell_command(command)}\n" for _, command in unsure.choices), end="", file=sys.stderr
-            )
+            for _, command in unsure.choices:
+                print(f"  {shell_answers.to_shell_command(command)}", file=sys.stderr)
             raise SystemExit(1) from None
         except Refused as refused:
-            print(plain_text.render_text(run_verb.render_refusal(refused, parsed, context)), file=sys.stderr)
+            print(shell_answers.render_refusal(run_verb.render_refusal(refused, parsed, context)), file=sys.stderr)
             raise SystemExit(1) from None
 
 
@@ -96,15 +93,6 @@ def _to_typed_line(verb: str, args: list[str]) -> str:
     if takes_rest_of_line(_SPELLINGS.get(verb, verb)):
         return " ".join([verb, *args])
     return " ".join([verb, *(grammar.quote_text(x) if not x or set(x) & set(' \t"') else x for x in args)])
-
-
-def _to_shell_command(suggestion: str) -> str:
-    """A command that Slack offers as a button, in the form to type into a shell."""
-    from bot.commands.parsing import grammar
-
-    verb, _, rest = suggestion.partition(" ")
-    words = [word for word in rest.split(" ", 1) if word] if takes_rest_of_line(verb) else grammar.split_words(rest)
-    return shlex.join(["rollout", verb, *words])
 
 
 def build_context(service: "RolloutService") -> "CommandContext":

@@ -236,7 +236,7 @@ def _check_approver(rollout: Rollout, context: Context) -> None:
     if not by.from_slack:
         raise Refused(
             "Approvals are accepted only from Slack, so that it is known who gave them.",
-            hint=f"Use the Approve button in the thread of {rollout.id}, or /rollout approve {rollout.id}.",
+            hint=f"Press Approve in the thread of {rollout.id}, or type /rollout approve {rollout.id} in Slack.",
             code="forbidden",
         )
     plan = rollout.plan

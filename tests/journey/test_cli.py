@@ -80,6 +80,7 @@ def test_from_a_file_to_a_rollback(installed: Cli) -> None:
 
     status = json.loads(done(cli("status", "R-1", "--json")))
     assert (status["id"], status["state"], status["percent"]) == ("R-1", "running", 5)
+    assert done(cli("status", "R-1")).endswith("  rollout pause R-1\n  rollout rollback R-1\n  rollout metrics R-1\n")
     assert [r["id"] for r in json.loads(done(cli("list", "--json")))["rollouts"]] == ["R-1"]
     exported = done(cli("export", "R-1"))
     assert "rollout: long-canary" in exported
@@ -88,7 +89,9 @@ def test_from_a_file_to_a_rollback(installed: Cli) -> None:
     events = json.loads(done(cli("history", "R-1", "--json")))["events"]
     (back,) = [event for event in events if event["type"] == RolledBack.TYPE]
     assert back["reason"] == "complaints about the tone"
-    assert "R-1" in done(cli("history", "R-1"))
+    shown = done(cli("history", "R-1"))
+    assert "[ " not in shown
+    assert shown.endswith("  rollout history R-1 --csv\n  rollout history R-1 --json\n")
 
 
 def test_numbers_are_read_by_people_and_machines(cli: Cli, sqlite_url: str) -> None:
@@ -137,7 +140,9 @@ def test_what_is_refused_says_why_and_exits_1(cli: Cli) -> None:
     refused(cli("export", "R-7"), "There is no R-7")
     done(cli("apply", "rollout.yaml"))
     refused(cli("status", "R-7"), "R-7")
-    refused(cli("pause", "R-1"), "has not started")
+    refused(cli("pause", "R-1"), "has not started", "See rollout status R-1.")
+    refused(cli("approve", "R-1"), "only from Slack", "or type /rollout approve R-1 in Slack")
+    refused(cli("advance", "R-1", "25%"), "  rollout advance R-1 to 25%")
     refused(cli("evals", "import", "good.csv", "--rollout", "R-1"), "R-1")
     refused(cli("audit", "export", "--format", "xml"), "jsonl or cloudevents")
 

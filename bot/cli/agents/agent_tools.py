@@ -206,6 +206,8 @@ def _give_command(verb: str, rollout: str, reason: str) -> str:
         )
         command = build_command(verb, VerbArguments(reason=reason))
         try:
-            return plain_text.render_text(run_verb.submit_command(command, rollout.upper(), context))
+            return plain_text.render_text(
+                run_verb.submit_command(command, rollout.upper(), context), with_buttons=False
+            )
         except Refused as refused:
             raise ToolRefused(f"{refused.message} {refused.hint}".strip()) from None

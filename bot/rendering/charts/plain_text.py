@@ -8,9 +8,10 @@ from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.charts import charts
 
 
-def render_text(message: Message) -> str:
-    """Everything that Slack would show, without mrkdwn marks or entities."""
-    parts = [_render_block(b) for b in message.blocks] or [message.text]
+def render_text(message: Message, *, with_buttons: bool = True) -> str:
+    """Everything that Slack would show, without mrkdwn marks or entities, and without buttons if so asked."""
+    shown = [block for block in message.blocks if with_buttons or block["type"] != "actions"]
+    parts = [_render_block(b) for b in shown] or [message.text]
     return html.unescape(wording.strip_markup("\n".join(p for p in parts if p)))
 
 
