@@ -14,7 +14,7 @@ RUNS ?= 4000
 LOOKS ?= 1000
 HISTORIES ?= 400
 
-.PHONY: demo pictures test test-clickhouse test-warehouses test-traces trial setup check check-static format bench bench-peers bench-warehouse calibrate field lock
+.PHONY: demo pictures test test-clickhouse test-warehouses test-traces trial setup check check-static format bench bench-peers bench-warehouse calibrate field mutants lock
 
 setup: $(STAMP)
 
@@ -35,8 +35,11 @@ pictures: setup
 
 # WORKERS run side by side, each with a Postgres of its own: one more than two cores, as many tests wait. WORKERS=0 is one
 # after the other, as for a debugger.
+# What is compiled is kept, whatever PYTHONDONTWRITEBYTECODE says: each worker and each process that a test starts would
+# compile all of it again.
 test: setup
-	CHECK_PAYLOAD_TYPES=1 $(PYTEST) $(ARGS)
+	@$(BIN)/python -m compileall -q -j 0 core bot clients/python/rampart_client
+	PYTHONDONTWRITEBYTECODE= CHECK_PAYLOAD_TYPES=1 $(PYTEST) $(ARGS)
 
 # What has a short form in `make test` in its long one (hours): every call fails, thousands of histories, 100,000 events.
 trial: setup
@@ -89,6 +92,10 @@ calibrate: setup
 # What comes of whole rollouts in the field: harmless ones and fourteen harms, HISTORIES of each (hours at 400).
 field: setup
 	@$(BIN)/python -m bench.field --histories $(HISTORIES) $(ARGS)
+
+# Changes the core in small ways, some at a time, and lists those that no test notices (an hour; ARGS="--only core/stats --most 50").
+mutants: setup .venv-mutants/.installed
+	@.venv-mutants/bin/python bench/mutants.py $(ARGS)
 
 format: setup
 	$(BIN)/ruff format .
