@@ -1,6 +1,7 @@
 """The unit is the unit of evidence: whatever one unit sends, and however often, it decides nothing."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.look import leave_one_out
 from core.judging.model.question import StageDesign
 from core.metrics.catalogue import MetricKind
+from tests.judging.conftest import TICK
 from tests.trials.length import pick
 
 REFUSALS = Limit(
@@ -104,6 +106,46 @@ def test_a_robot_that_begins_hours_into_a_good_stage_decides_nothing(world, traf
     found = verdicts(here, 200, 333, lambda _: None, traffic())
     found |= verdicts(here, 60, 333, lambda _: send(here, unit, "canary", 15, traffic(refusals=1.0)), traffic())
     assert not found & {"roll_back", "hold"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "like", "robots", "each", "seed", "step_at"),
+    [
+        (REFUSALS, {"refusals": 0.8}, 3, 4, 2, None),
+        (REFUSALS, {"refusals": 0.8}, 2, 5, 3, 8),
+        (COST, {"cost": 0.2}, 2, 6, 0, 8),
+    ],
+    ids=["refused", "refused, and a step", "dear, and a step"],
+)
+def test_a_few_robots_that_begin_late_on_a_small_surface_decide_nothing(
+    world, traffic, limit, like, robots, each, seed, step_at
+):
+    """400 people, half of them on the new version, two quiet hours; then two or three robots, and perhaps a step."""
+    here = world((limit,), seed=seed, users=400)
+    here.stages = (HALF,)
+    loud = np.flatnonzero(here.position < HALF.canary_share)[:robots]
+    for number in range(36):
+        here.at += timedelta(minutes=5) - TICK
+        if number - 24 == step_at:
+            here.enter(replace(HALF, index=4, name="more", canary_share=0.6))
+        here.serve(80, traffic(), traffic())
+        for unit in loud if number >= 24 else ():
+            send(here, unit, "canary", each, traffic(**like), stage=here.stages[-1].index)
+        assert here.look().verdict.name != "roll_back"
+
+
+def test_what_comes_in_without_a_control_is_not_held_against_the_control_of_the_last_hour(world, traffic):
+    here = world((REFUSALS,), seed=2, users=400)
+    here.enter(HALF)
+    for _ in range(3):
+        here.at += timedelta(minutes=5)
+        here.serve(80, traffic(), traffic())
+        here.look()
+    seen = here.state.lately["refusal_rate"]
+    here.enter(EVERYBODY)
+    here.serve(80, traffic(refusals=0.5), traffic())
+    here.look()
+    assert here.state.lately["refusal_rate"].canary_trials < seen.canary_trials
 
 
 @pytest.mark.parametrize("limit", [SLOW, SLOWER])

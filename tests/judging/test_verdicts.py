@@ -465,11 +465,23 @@ def test_errors_that_all_have_names_are_called_fine(world, traffic):
 
 
 def written_anew(judged):
-    """A judgement of an engine before 6 as JSON, without what came to it with 6 and was not known then."""
+    """A judgement of an engine before 6 as JSON, without what came to it with 6 and 7 and was not known then."""
     written = json.loads(record.to_json(judged))
-    assert [written["state"].pop(name) for name in ("lately", "variances")] == [{}, {}]
+    assert [written["state"].pop(name) for name in ("lately", "variances", "outliers")] == [{}, {}, {}]
     assert all(row.pop("spread") is None for row in (*written["measures"], *written["segments"]))
     return written
+
+
+def test_what_engine_6_found_in_the_last_minutes_is_read_as_what_it_was():
+    kept = json.loads((Path(__file__).parent / "engine_6.json").read_text())
+    looked, judged = record.load_recorded_look(kept["look"]), record.load_judgement(kept["judgement"])
+    assert looked.engine == 6 != record.ENGINE_VERSION
+    assert judged.verdict.name == "roll_back"
+    assert "in the last minutes" in judged.verdict.findings[0].note
+    assert record.recorded_look_to_json(looked) == kept["look"]
+    written = json.loads(record.to_json(judged))
+    assert written["state"].pop("outliers") == {}
+    assert written == json.loads(kept["judgement"])
 
 
 def test_what_engine_5_found_in_the_last_minutes_is_read_as_what_it_was():

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 
-from core.judging.engine import e_processes
+from core.judging.engine import e_processes, recent_counts
 from core.judging.engine.increments import compute_increments
 from core.judging.engine.past_levels import widen_baselines
 from core.judging.limits.limits import Limit, LimitScale
@@ -29,10 +29,6 @@ GATE_REQUESTS = 100
 GATE_UNITS = 100
 NEGLIGIBLE_HARM = 0.1
 """Fraction of a mean's standard error at the opening of its gate, below which a typical harm is lost in the noise."""
-RECENT_HALF_LIFE = timedelta(minutes=5)
-"""Half-life of the recent counts."""
-LATE_HALF_LIFE = timedelta(minutes=30)
-"""Half-life of the counts that `lately` holds: for traffic of which a few minutes are too little."""
 
 
 def advance_state(question: Question, look: Look, before: JudgingState) -> JudgingState:
@@ -51,8 +47,9 @@ def advance_state(question: Question, look: Look, before: JudgingState) -> Judgi
         categories=_advance_categories(question, look, before, current),
         thresholds=look.thresholds,
         taus=_freeze_taus(question, look, before),
-        recent=_update_recent(look, before.seen, before.recent, RECENT_HALF_LIFE),
-        lately=_update_recent(look, before.seen, before.lately, LATE_HALF_LIFE),
+        recent=recent_counts.update_recent(question, look, before.seen, before.recent, recent_counts.RECENT_HALF_LIFE),
+        lately=recent_counts.update_recent(question, look, before.seen, before.lately, recent_counts.LATE_HALF_LIFE),
+        outliers=recent_counts.measure_outliers(question, look, before, current),
         variances=_update_variances(question, look, current),
         effects={
             one.metric: one.design_effect for one in look.standings if _is_latest(question, one.since, one.segment)
@@ -140,33 +137,6 @@ def _update_variances(question: Question, look: Look, current: JudgingState) -> 
         if standing is not None and standing.error and total.canary_trials > 0 and total.control_trials > 0:
             found[cell] = standing.error**2 * total.canary_trials * total.control_trials / weights
     return {cell: found[cell] for cell in sorted(found)}
-
-
-def _update_recent(
-    look: Look, seen: datetime | None, before: Mapping[str, CountTotals], half_life: timedelta
-) -> Mapping[str, CountTotals]:
-    """Recent counts by metric name, decayed since the last look, which was at `seen`, plus those of this look."""
-    fade = 1.0 if seen is None else 0.5 ** max((look.at - seen) / half_life, 0.0)
-    recent = {
-        name: CountTotals(
-            canary_trials=was.canary_trials * fade,
-            canary_events=was.canary_events * fade,
-            control_trials=was.control_trials * fade,
-            control_events=was.control_events * fade,
-        )
-        for name, was in before.items()
-    }
-    for step in look.steps:
-        if step.segment != EVERYONE or step.metric.startswith(CATEGORY_PREFIX):
-            continue
-        was = recent.get(step.metric, CountTotals())
-        recent[step.metric] = CountTotals(
-            canary_trials=was.canary_trials + step.canary_trials,
-            canary_events=was.canary_events + step.canary_events,
-            control_trials=was.control_trials + step.control_trials,
-            control_events=was.control_events + step.control_events,
-        )
-    return {name: recent[name] for name in sorted(recent)}
 
 
 def _advance_categories(

@@ -85,6 +85,7 @@ def _take_back(question: Question, news: JudgeNews, state: JudgingState, kept: J
         beyond_since=mix_by_position(state.beyond_since, kept.beyond_since),
         recent=mix_by_metric(state.recent, kept.recent),
         lately=mix_by_metric(state.lately, kept.lately),
+        outliers=mix_by_metric(state.outliers, kept.outliers),
         variances=mix_by_metric(state.variances, kept.variances),
         effects=mix_by_metric(state.effects, kept.effects),
         arrivals={key: one for key, one in state.arrivals.items() if not is_of_judge(key)},

@@ -8,6 +8,7 @@ import numpy as np
 
 from core.judging.engine.accumulate import categories_in_control, is_gate_open
 from core.judging.engine.increments import RATE_EDGE
+from core.judging.engine.recent_counts import recent_key
 from core.judging.limits.hypothesis import Hypothesis, build_harm_hypotheses, is_beyond_limit
 from core.judging.limits.limits import Limit
 from core.judging.look import quantile_crossing
@@ -34,7 +35,7 @@ from core.judging.model.alpha_shares import (
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.evidence import CATEGORY_PREFIX, EVERYONE, REQUESTS, exceedance_cell
 from core.judging.model.question import Question
-from core.judging.model.state import Baseline, CountTotals, EProcessKind, JudgingState
+from core.judging.model.state import Baseline, CountTotals, EProcessKind, JudgingState, OutlierExcess
 from core.metrics.catalogue import MetricKind
 from core.stats.heaviest_bucket import kl_divergence
 from core.stats.input_checks import Side
@@ -229,11 +230,16 @@ class EvidenceIndex:
         components = self._components.get((position, hypothesis.side, part, -1, EVERYONE))
         if components is None:
             return
-        windows = ((self._state.recent, _MINUTES), (self._state.lately, _HOUR))
+        key = recent_key(self._question.criteria[position], name)
+        outliers = self._state.outliers.get(key, OutlierExcess())
+        windows = (
+            (self._state.recent, outliers.recent, _MINUTES),
+            (self._state.lately, outliers.lately, _HOUR),
+        )
         found = [
-            self._onset_term_in_window(position, hypothesis, components, name, share, counts, words)
-            for of, words in windows
-            if (counts := of.get(name)) is not None and counts.canary_trials >= MIN_RECENT_TRIALS
+            self._onset_term_in_window(position, hypothesis, components, name, share, counts, excess, words)
+            for of, excess, words in windows
+            if (counts := of.get(key)) is not None and counts.canary_trials >= MIN_RECENT_TRIALS
         ]
         terms = [term for term in found if term is not None]
         if terms:
@@ -247,6 +253,7 @@ class EvidenceIndex:
         name: str,
         share: float,
         recent: CountTotals,
+        excess: float,
         words: str,
     ) -> MixtureTerm | None:
         limit = self._question.criteria[position]
@@ -260,7 +267,8 @@ class EvidenceIndex:
         beyond = self._is_recently_beyond(position, hypothesis, canary, control, is_level=is_level)
         if beyond and log_e > 0 and not quantile_crossing.compares_quantiles(limit):
             loudest = self._excess_of_loudest_bucket(limit, name, hypothesis)
-            rest = canary - loudest / recent.canary_trials
+            few = max(hypothesis.sign * excess, hypothesis.sign * loudest, 0.0)
+            rest = canary - hypothesis.sign * few / recent.canary_trials
             reference = control or 0.0
             if limit.is_absolute:
                 reference = limit.amount if limit.entry.quantile is None else 1 - limit.entry.require_quantile()
@@ -442,7 +450,9 @@ def _is_robustly_beyond(limit: Limit, hypothesis: Hypothesis, standing: ArmCompa
         return False
     if left is None or limit.entry.quantile is not None:
         return True
-    levels = (left.canary,) if left.drawn_in is None else (left.canary, left.drawn_in)
+    # The error of a mean is that between buckets, so that a few outliers widen it.
+    drawn_in = None if limit.entry.is_average else left.drawn_in
+    levels = (left.canary,) if drawn_in is None else (left.canary, drawn_in)
     return all(is_beyond_limit(limit, hypothesis.side, level, left.control) for level in levels)
 
 

@@ -21,11 +21,7 @@ UNITS_PER_OUTLIER = 50
 MIN_OUTLIER_BUCKETS = 3
 """Outlier buckets to allow for at least."""
 # counted events are too rare to winsorise
-_WINSORISED_KINDS = frozenset(MetricKind) - {
-    *AVERAGES,
-    MetricKind.QUANTILE,
-    MetricKind.COUNT,
-}
+_WINSORISED_KINDS = frozenset(MetricKind) - {MetricKind.QUANTILE, MetricKind.COUNT}
 REQUIRED_SHARE = 0.5
 """Share of its evidence that a finding must keep without its loudest bucket; below it only the rest counts."""
 
@@ -35,7 +31,8 @@ class LeaveOneOut:
     """A comparison without the bucket whose removal weakens one side most. None is unknown: nothing is left.
 
     `share` is the share of a rate's evidence that remains, at most 1, negative if it reverses. `error` is that of a
-    mean. `drawn_in` is the canary's rate with its loudest buckets winsorised, None for kinds that are not winsorised.
+    mean. `drawn_in` is the canary's level with its loudest buckets winsorised, None for kinds that are not winsorised;
+    `level_drawn_in` is that of the canary alone, around another reference than control.
     `level*` describe the canary alone without its own loudest buckets, only where it is compared with a fixed number or
     with the past. Of a quantile they are about the mean of its values; `level_share` is the share of its evidence
     against the past that remains, None for other kinds.
@@ -53,6 +50,7 @@ class LeaveOneOut:
     level_weight: float = 0.0
     level_design_effect: float = 1.0
     level_share: float | None = None
+    level_drawn_in: float | None = None
 
 
 def compare_without_loudest_bucket(
@@ -84,10 +82,11 @@ def compare_without_loudest_bucket(
             canary, heaviest_bucket.reference_level(control, canary), _count_outlier_buckets(units)
         )
         drawn_in = mean.stratify_levels(drawn, control).canary
-        shares = np.minimum(
-            shares,
-            _bounded_ratio(heaviest_bucket.signed_log_likelihood_ratio(drawn, control), evidence),
-        )
+        if kind not in AVERAGES:
+            shares = np.minimum(
+                shares,
+                _bounded_ratio(heaviest_bucket.signed_log_likelihood_ratio(drawn, control), evidence),
+            )
     effects = compute_design_effects(kind, left, right)
     return [
         LeaveOneOut(
@@ -123,7 +122,8 @@ def add_level_without_loudest_bucket(
     levels, errors = mean.pooled_level(left)
     effects = compute_design_effects(kind, left)
     shares: list[float | None] = [None] * len(comparisons)
-    if kind in _WINSORISED_KINDS or kind is MetricKind.QUANTILE:
+    drawn_in: list[float | None] = [None] * len(comparisons)
+    if (kind in _WINSORISED_KINDS or kind is MetricKind.QUANTILE) and kind not in AVERAGES:
         many = _count_outlier_buckets(units)
         drawn = heaviest_bucket.winsorise_buckets(arm, reference_levels[..., np.newaxis], many)
         if kind is not MetricKind.QUANTILE:
@@ -134,7 +134,9 @@ def add_level_without_loudest_bucket(
         # Winsorised sums vary less than the original ones. Source: Tukey and McLaughlin 1963.
         kept = 1 - 2 * np.minimum(many / arm.shape[-2], 0.25)
         levels = np.where(less, bounded, levels)
-        if kind is MetricKind.QUANTILE:
+        if kind is not MetricKind.QUANTILE:
+            drawn_in = [_finite_or_none(one) for one in bounded]
+        else:
             shares = _share_of_distance(levels, mean.pooled_level(arm)[0], reference_levels).tolist()
         effects = np.where(less, compute_design_effects(kind, drawn) / kept**2, effects)
     return [
@@ -145,6 +147,7 @@ def add_level_without_loudest_bucket(
             level_weight=float(left[i, ..., 0].sum()),
             level_design_effect=float(effects[i]),
             level_share=shares[i],
+            level_drawn_in=drawn_in[i],
         )
         for i, one in enumerate(comparisons)
     ]

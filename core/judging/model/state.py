@@ -31,6 +31,16 @@ class CountTotals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutlierExcess:
+    """By how many events the canary's loudest few buckets exceed the next ones: in the current stage so far, and what
+    was added to it recently, with a half-life of five minutes and of thirty. Negative where they fall short."""
+
+    total: float = 0.0
+    recent: float = 0.0
+    lately: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EProcess:
     """Exact e-process of a criterion (`limit` is its position) since stage `since`.
 
@@ -143,8 +153,8 @@ class JudgingState:
 
     Keys: `totals` by `"stage|metric"` or `"stage|metric|segment"`, `last_request` by arm, `arrivals` by `"metric|arm"`,
     `taus` by position, `beyond_since` by position or `"position|segment"`, `effects` (design effects), `variances` (of
-    one unit of a mean's or ratio's weight), `recent` and `lately` (with a half-life of five minutes, and of thirty) by
-    the metric name of the counts.
+    one unit of a mean's or ratio's weight), `recent` and `lately` (with a half-life of five minutes, and of thirty) and
+    `outliers` by the metric name of the counts.
     """
 
     looks: int = 0
@@ -162,6 +172,7 @@ class JudgingState:
     starts: int = 0  # onsets that the onset e-processes allow for, so far
     recent: Mapping[str, CountTotals] = field(default_factory=dict)
     lately: Mapping[str, CountTotals] = field(default_factory=dict)
+    outliers: Mapping[str, OutlierExcess] = field(default_factory=dict)
     effects: Mapping[str, float] = field(default_factory=dict)
     variances: Mapping[str, float] = field(default_factory=dict)
     last_request: Mapping[str, datetime] = field(default_factory=dict)  # per arm, in the current stage
