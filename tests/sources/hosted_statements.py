@@ -5,6 +5,7 @@ It needs their dialects (`make test-warehouses` installs them) and writes the te
 
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -52,7 +53,14 @@ def list_statements(engine: SqlEngine) -> Mapping[str, Statement]:
         "error_texts": asked.build_error_texts(2000),
         "errors": asked.build_errors(_NAMED, {0: 20, 1: 30}, names),
         "histogram": asked.build_histogram(0, {0: 20, 1: 30}, names, None),
+        "complaints": _ask_for_complaints(engine, rows),
     }
+
+
+def _ask_for_complaints(engine: SqlEngine, requests: SqlRows) -> Statement:
+    rows = replace(requests, rows="complaints", metrics={}, segments={}, error_category=None, ratios=None)
+    columns = list_read_columns(rows, frozenset(), {})
+    return PullStatements(engine, rows, columns, _build_window()).build_sums((), {}, {})
 
 
 _CITED = define_metric("cited", "ratio", "up", unit="claims")

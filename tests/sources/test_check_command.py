@@ -97,6 +97,51 @@ def test_a_time_that_is_only_a_day_is_refused(
     assert (status, 'the column "at" is a day, without a time' in said) == (1, True), said
 
 
+def test_a_day_that_sqlite_keeps_as_a_text_is_refused(
+    build_warehouse: Callable[[str], Warehouse], rollout: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    warehouse = build_warehouse("sqlite")
+    warehouse.insert(rows(10))
+    warehouse.run(f"UPDATE {warehouse.table} SET at = substr(at, 1, 10)", ())
+    path = tmp_path / "surface.yaml"
+    path.write_text(SURFACE + SOURCES.format(table=warehouse.table), encoding="utf-8")
+    status, said = rollout("sources", "check", str(path), SOURCE_WAREHOUSE_URL=warehouse.address)
+    assert (status, 'the column "at" is a day, without a time' in said) == (1, True), said
+
+
+@pytest.mark.parametrize(
+    "field", ["unit: user_id", "exposure: exposure", "language: language", "duration_ms", "at: at"]
+)
+def test_a_column_that_is_not_there_is_named(
+    rollout: Callable[..., tuple[int, str]], warehouse: Warehouse, file: Path, field: str
+) -> None:
+    """SQLite reads a name in double quotes as a text where it knows no such column: every row would hold that text."""
+    warehouse.insert(rows(10))
+    missing = f"{field.partition(': ')[0]}: renamed" if ": " in field else "renamed"
+    file.write_text(file.read_text(encoding="utf-8").replace(field, missing), encoding="utf-8")
+    environ = {"SOURCE_WAREHOUSE_URL": warehouse.address, "ALLOW_PRIVATE_HOSTS": "localhost"}
+    status, said = rollout("sources", "check", str(file), **environ)
+    assert (status, "renamed" in said, "refuses the query" in said) == (1, True, True), said
+
+
+def test_a_column_that_holds_something_else_is_named(
+    rollout: Callable[..., tuple[int, str]], warehouse: Warehouse, file: Path
+) -> None:
+    warehouse.insert(rows(10))
+    written = file.read_text(encoding="utf-8")
+    environ = {"SOURCE_WAREHOUSE_URL": warehouse.address, "ALLOW_PRIVATE_HOSTS": "localhost"}
+    file.write_text(written.replace("latency_ms: duration_ms", "latency_ms: language"), encoding="utf-8")
+    status, said = rollout("sources", "check", str(file), **environ)
+    told = {
+        "sqlite": "  latency_ms: language, 0% NULL, 10 not valid",
+        "clickhouse": "  ! latency_ms: language, 100% NULL",  # its way to say that a text is no number
+    }.get(warehouse.engine, '! the column "language" cannot be read as a number')
+    assert (status, told in said) == (1, True), said
+    file.write_text(written.replace("at: at", "at: language"), encoding="utf-8")
+    status, said = rollout("sources", "check", str(file), **environ)
+    assert (status, 'the column "language" cannot be read as a time' in said) == (1, True), said
+
+
 def test_a_source_that_works_is_told_with_its_rows_lag_gaps_sides_and_query(
     rollout: Callable[..., tuple[int, str]], warehouse: Warehouse, file: Path
 ) -> None:

@@ -34,6 +34,9 @@ def describe(terms: SourceTerms, report: SourceReport, now: datetime, reach: tim
     }
     lines += [f"  ! {number:,} rows {what}" for what, number in said.items() if number]
     for one in report.columns:
+        if not one.column:
+            lines.append(f"  {one.metric}: each row, once an hour for each unit")
+            continue
         share = one.nulls / seen.rows
         bad = f", {one.bad:,} not valid" if one.bad else ""
         mark = "! " if one.nulls == seen.rows else ""

@@ -5,22 +5,24 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from bot.sources.errors import SourceFailure
+from bot.sources.sql.broken_column import name_column
 from bot.sources.sql.connection import SourceConnection, open_source
-from bot.sources.sql.engines import POSTGRES
+from bot.sources.sql.engines import POSTGRES, SQLITE, to_microseconds
 from bot.sources.sql.error_kinds import ASKED_TEXTS, name_texts
 from bot.sources.sql.named_texts import hash_text
 from bot.sources.sql.pull import RowCensus, pull_sums, read_census, read_columns
-from bot.sources.sql.statements import PullStatements
+from bot.sources.sql.statements import PullStatements, build_newest_time
 from bot.sources.stage_range import StageRange
 from core.flags.bucketing import MILLION, make_bucketer, make_digester
 from core.flags.snapshot import StageWindow, TrackedRollout
 from core.judging.model.evidence import OTHER_NAME
 from core.judging.model.question import ALL_SEGMENTS
 from core.metrics.catalogue import Metric
-from core.rollout.state.sources import SourceTerms
+from core.rollout.state.sources import SourceTerms, SqlRows
 from core.store.observations.pulled_sums import PullMemory
 
 MAX_LISTED = 8  # versions, and values of a segment
@@ -92,23 +94,23 @@ def check_source(
     """
     if not address:
         return SourceReport(name=terms.name, failure=f"{terms.url} is not set here")
+    window = StageRange(tracked=_build_trial(since, own), stages=frozenset({0}), since=since, upto=upto)
+    open_again = partial(open_source, address, private_hosts, terms.timeout.total_seconds())
     try:
-        with open_source(address, private_hosts, terms.timeout.total_seconds()) as source:
-            return _try_source(source, terms, own, since, upto)
+        with open_again() as source:
+            return _try_source(source, terms, own, window)
     except SourceFailure as failure:
-        return SourceReport(name=terms.name, failure=str(failure))
+        named = name_column(open_again, terms.require_sql(), window, failure)
+        return SourceReport(name=terms.name, failure=str(named))
 
 
 def _try_source(
-    source: SourceConnection,
-    terms: SourceTerms,
-    own: Mapping[str, Metric],
-    since: datetime,
-    upto: datetime,
+    source: SourceConnection, terms: SourceTerms, own: Mapping[str, Metric], window: StageRange
 ) -> SourceReport:
-    window = StageRange(tracked=_build_trial(since, own), stages=frozenset({0}), since=since, upto=upto)
     statements = PullStatements(source.engine, terms.require_sql(), read_columns(source, terms, own), window)
     census = read_census(source.fetch(statements.build_census(), 10))
+    if source.engine is SQLITE and census.rows == 0:
+        _assert_times_of_sqlite(source, terms.require_sql())
     began = time.monotonic()
     pulled = pull_sums(source, terms, window, PullMemory(), None)
     seconds = time.monotonic() - began
@@ -142,6 +144,17 @@ def _try_source(
         query=source.render(query),
         cost=source.explain(query)[0] if source.engine is POSTGRES else "",
     )
+
+
+def _assert_times_of_sqlite(source: SourceConnection, rows: SqlRows) -> None:
+    """`SourceFailure` if its column of the time holds something else, for which SQLite has no error."""
+    ((newest,),) = source.fetch(build_newest_time(rows), 1)
+    if newest is not None and to_microseconds(newest) is None:
+        raise SourceFailure(
+            f'the column "{rows.columns.at}" cannot be read as a time: SQLite needs ISO 8601, as in '
+            "2026-11-30T12:00:00Z, or seconds since 1970",
+            is_lasting=True,
+        )
 
 
 def _try_errors(source: SourceConnection, statements: PullStatements, terms: SourceTerms, gaps: Any) -> ErrorReport:

@@ -30,6 +30,7 @@ class SqlEngine:
     to_number: Callable[[Expression, bool], Expression]  # the column, and whether it is boolean
     to_moment: Callable[[Expression], Expression]
     bind_moment: Callable[[datetime], Expression]
+    find_hour: Callable[[Expression], Expression]  # in UTC, of a column of a time
     count_characters: Callable[[Expression], Expression]
     natural_log: Callable[[Expression], Expression]
     is_boolean: Callable[[Any], bool]  # of the type that the driver tells of a column
@@ -53,6 +54,11 @@ def _as_is(value: Expression) -> Expression:
     return value
 
 
+def _truncate_to_hour(moment: Expression) -> Expression:
+    """The hour of a time, in the zone of the session, which is UTC."""
+    return func.date_trunc("hour", moment)
+
+
 def _bind_utc(moment: datetime) -> Expression:
     return literal(moment.astimezone(UTC))
 
@@ -64,6 +70,7 @@ POSTGRES = SqlEngine(
     to_number=to_double,
     to_moment=_as_is,
     bind_moment=_bind_utc,
+    find_hour=_truncate_to_hour,
     count_characters=func.char_length,
     natural_log=func.ln,
     is_boolean=lambda kind: kind == 16,  # the OID of bool
@@ -77,6 +84,7 @@ DUCKDB = SqlEngine(
     to_number=to_double,
     to_moment=_as_is,
     bind_moment=_bind_utc,
+    find_hour=_truncate_to_hour,
     count_characters=func.length,
     natural_log=func.ln,
     is_boolean=lambda kind: str(kind).upper() in ("BOOLEAN", "BOOL"),
@@ -93,10 +101,11 @@ def _read_sqlite_number(value: Expression, _: bool) -> Expression:
 
 
 def to_microseconds(moment: object) -> int | None:
-    """Microseconds since 1970 of ISO 8601 text (UTC if it names no zone) or seconds since 1970; None for others."""
+    """Microseconds since 1970 of ISO 8601 text (UTC if it names no zone) or seconds since 1970; None for others, such
+    as a day without a time."""
     try:
         match moment:
-            case str():
+            case str() if len(moment) > _LONGEST_DAY:
                 at = datetime.fromisoformat(moment)
                 at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
                 return round((at - _EPOCH).total_seconds() * 1e6)
@@ -107,6 +116,19 @@ def to_microseconds(moment: object) -> int | None:
     return None
 
 
+def is_day(moment: object) -> bool:
+    """Whether it is the ISO 8601 text of a day without a time."""
+    if not isinstance(moment, str) or len(moment) > _LONGEST_DAY:
+        return False
+    try:
+        datetime.fromisoformat(moment)
+    except ValueError:
+        return False
+    return True
+
+
+_LONGEST_DAY = len("2026-11-30")
+_HOUR_IN_MICROSECONDS = 3_600_000_000
 _MOST_SECONDS = 1e12  # far beyond the year 9999, and what SQLite can hold in microseconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -118,6 +140,7 @@ SQLITE = SqlEngine(
     to_number=_read_sqlite_number,
     to_moment=lambda value: func.rampart_moment(value, type_=BigInteger),
     bind_moment=lambda moment: literal(to_microseconds(moment.isoformat()), BigInteger),
+    find_hour=lambda value: func.rampart_moment(value, type_=BigInteger).op("/")(_HOUR_IN_MICROSECONDS),
     count_characters=func.length,
     natural_log=func.rampart_ln,
     is_boolean=lambda _: False,
@@ -137,6 +160,7 @@ CLICKHOUSE = SqlEngine(
     to_number=lambda value, _: func.toFloat64(value),
     to_moment=_as_is,
     bind_moment=_bind_clickhouse,
+    find_hour=lambda value: func.toStartOfHour(value, "UTC"),
     count_characters=func.lengthUTF8,
     natural_log=func.log,
     is_boolean=lambda kind: "Bool" in str(kind),

@@ -8,7 +8,7 @@ import re
 from datetime import datetime
 from math import ceil
 
-from sqlalchemy import URL, BigInteger, Engine, NullPool, String, case, cast, create_engine, func, literal
+from sqlalchemy import URL, BigInteger, Engine, NullPool, String, case, cast, create_engine, func, literal, text
 
 from bot.sources.errors import SourceFailure
 from bot.sources.sql.engines import Expression, SqlEngine, to_double, to_microseconds
@@ -29,31 +29,33 @@ def _bind_micros(moment: datetime) -> Expression:
 # there, hence the pattern.
 BIGQUERY = SqlEngine(
     name="bigquery",
-    hash_text=lambda text: func.to_hex(func.sha256(text)),
+    hash_text=lambda value: func.to_hex(func.sha256(value)),
     to_text=lambda value: cast(value, String),
     to_number=to_double,
     to_moment=lambda value: value,
     bind_moment=lambda moment: func.timestamp_micros(_bind_micros(moment)),
+    find_hour=lambda value: func.timestamp_trunc(value, text("HOUR")),
     count_characters=func.char_length,
     natural_log=func.ln,
     is_boolean=lambda kind: str(kind).upper() in ("BOOLEAN", "BOOL"),
-    holds_nul=lambda text: func.regexp_contains(text, "\\x00"),
+    holds_nul=lambda value: func.regexp_contains(value, "\\x00"),
 )
 
 # SHA2 writes 64 hex digits in lower case. The session's zone is UTC, in which a TIMESTAMP_NTZ is compared. A logarithm
 # of what is not positive is an error, and no order of evaluation is promised: there it is asked of NULL.
 SNOWFLAKE = SqlEngine(
     name="snowflake",
-    hash_text=lambda text: func.sha2(text, 256),
+    hash_text=lambda value: func.sha2(value, 256),
     to_text=lambda value: cast(value, String),
     to_number=to_double,
     to_moment=lambda value: value,
     bind_moment=lambda moment: func.to_timestamp_ltz(_bind_micros(moment), 6),
+    find_hour=lambda value: func.date_trunc("hour", value),
     count_characters=func.length,
     natural_log=lambda value: func.ln(case((value > 0, value))),
     is_boolean=lambda kind: kind == _BOOLEAN_CODE,
     is_date=lambda kind: kind == _DATE_CODE,
-    holds_nul=lambda text: func.contains(text, func.hex_decode_string("00")),
+    holds_nul=lambda value: func.contains(value, func.hex_decode_string("00")),
 )
 
 
@@ -100,12 +102,12 @@ def open_snowflake(url: URL, timeout: float) -> Engine:
     return create_engine(url, poolclass=NullPool, enable_from_linting=False, connect_args=waits)
 
 
-def explain_bigquery(text: str) -> SourceFailure:
+def explain_bigquery(said: str) -> SourceFailure:
     """What its driver's error says, which begins with the status of HTTP, without what a row holds."""
-    status = text[:3]
+    status = said[:3]
     if status in ("401", "403"):
         return SourceFailure("it refuses the credentials, or they may not read this", is_lasting=True)
-    if status in ("400", "404") and (told := _TELLS_NAMES.search(text)):
+    if status in ("400", "404") and (told := _TELLS_NAMES.search(said)):
         return SourceFailure(f"it refuses the query: {told[0]}", is_lasting=True)
     if status == "400":
         return SourceFailure("it refuses the query, or a value cannot be read as what its column should be")

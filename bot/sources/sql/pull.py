@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bot.sources.errors import SourceFailure
 from bot.sources.sql import statements as sql
 from bot.sources.sql.connection import SourceConnection
+from bot.sources.sql.engines import SQLITE, is_day
 from bot.sources.sql.error_kinds import ASKED_TEXTS, find_name, list_named, name_texts
 from bot.sources.sql.named_texts import NamedErrorTexts
 from bot.sources.sql.statements import PullStatements, ReadColumn
@@ -29,7 +30,7 @@ from core.judging.model.evidence import (
     exceedance_cell,
 )
 from core.metrics.catalogue import Metric, MetricKind
-from core.rollout.state.sources import SourceTerms
+from core.rollout.state.sources import SourceTerms, SqlRows
 from core.store.observations.pulled_sums import SET_ASIDE, PulledSums, PullMemory
 from core.store.observations.segment_names import MAX_VALUES_PER_DIMENSION
 from core.store.observations.unit_caps import CAP_MINIMUM, CAP_MULTIPLE
@@ -37,6 +38,7 @@ from core.store.observations.unit_caps import CAP_MINIMUM, CAP_MULTIPLE
 MAX_ROWS = 500_000
 """Rows of sums of one statement: 512 for each of forty segments in ten dimensions and two stages."""
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
+_DAY = 'the column "{at}" is a day, without a time: name one that has both'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +71,14 @@ def read_columns(source: SourceConnection, terms: SourceTerms, own: Mapping[str,
 
     `SourceFailure` if a column is missing, or if the time is a day only: all of a day would lie at its midnight.
     """
-    described, at = source.describe(sql.build_probe(terms.require_sql())), terms.require_sql().columns.at
+    rows = terms.require_sql()
+    described, at = source.describe(sql.build_probe(rows)), rows.columns.at
+    if source.engine is SQLITE:
+        _refuse_texts_of_sqlite(source, rows, [name for name, _ in described])
     if any(name == at and source.engine.is_date(kind) for name, kind in described):
-        raise SourceFailure(f'the column "{at}" is a day, without a time: name one that has both', is_lasting=True)
+        raise SourceFailure(_DAY.format(at=at), is_lasting=True)
     booleans = frozenset(name for name, kind in described if source.engine.is_boolean(kind))
-    found = sql.list_read_columns(terms.require_sql(), booleans, own)
+    found = sql.list_read_columns(rows, booleans, own)
     for one in found:
         if one.is_boolean and one.definition.has_amounts:
             raise SourceFailure(
@@ -81,6 +86,16 @@ def read_columns(source: SourceConnection, terms: SourceTerms, own: Mapping[str,
                 is_lasting=True,
             )
     return found
+
+
+def _refuse_texts_of_sqlite(source: SourceConnection, rows: SqlRows, described: Sequence[str]) -> None:
+    """`SourceFailure` where SQLite has a text and other engines an error or a type: a column that is missing is its own
+    name in quotes, and a day is a text."""
+    if missing := next((name for name in described if name.startswith('"')), ""):
+        raise SourceFailure(f"it refuses the query: no such column: {missing}", is_lasting=True)
+    ((newest,),) = source.fetch(sql.build_newest_time(rows), 1)
+    if is_day(newest):
+        raise SourceFailure(_DAY.format(at=rows.columns.at), is_lasting=True)
 
 
 def pull_sums(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import CTE, Integer, and_, case, false, func, literal, not_, or_, select, text, true, union_all
+from sqlalchemy import CTE, Double, Integer, and_, case, false, func, literal, not_, or_, select, text, true, union_all
 from sqlalchemy.sql.elements import quoted_name
 from sqlalchemy.sql.expression import FromClause, Select, column, table
 
@@ -22,7 +22,7 @@ from core.judging.model.evidence import CANARY, OTHER_NAME, build_bucket_prefix
 from core.judging.model.question import ALL_SEGMENTS
 from core.metrics.catalogue import CATALOGUE, FEEDS, MAX_READING, Metric, MetricKind, denominator_key
 from core.metrics.soft_errors import SOFT_ERROR_PREFIX
-from core.rollout.state.sources import SqlRows
+from core.rollout.state.sources import COMPLAINTS, SqlRows
 
 Statement: TypeAlias = "Select[*tuple[Any, ...]]"
 MAX_TEXT = 512  # characters of a unit or a segment, as for observations
@@ -35,6 +35,7 @@ NOT_COUNTED, NO_SIDE, UNKNOWN_SIDE, BAD_UNIT = -1, -2, -3, -4
 class ReadColumn:
     """A column that readings come from. `metrics` are those that it feeds, which all take the same values.
 
+    Without a `name`, each row is one.
     The two columns of a ratio name each other: `partner` is the number of the other one.
     """
 
@@ -65,6 +66,9 @@ class Counter:
 def list_read_columns(rows: SqlRows, booleans: frozenset[str], own: Mapping[str, Metric]) -> tuple[ReadColumn, ...]:
     """The columns to read. `booleans` are those of a boolean type; `own` are the surface's own metrics that are judged,
     and one that was defined since is left for the next rollout."""
+    if rows.rows == "complaints":
+        counted = CATALOGUE[COMPLAINTS]
+        return (ReadColumn(name="", key=COMPLAINTS, metrics=(COMPLAINTS,), definition=counted, is_boolean=False),)
     fed = [(key, name, tuple(FEEDS.get(key, (key,)))) for key, name in rows.metrics.items()]
     found = [
         ReadColumn(name=name, key=key, metrics=metrics, definition=definition, is_boolean=name in booleans)
@@ -91,10 +95,21 @@ def list_read_columns(rows: SqlRows, booleans: frozenset[str], own: Mapping[str,
 def build_probe(rows: SqlRows) -> Statement:
     """A statement that returns no row and fails if a column is missing."""
     return (
-        select(*(column(_quote(name)) for name in list_column_names(rows)))
-        .select_from(_from(rows))
+        select(*(column(quote(name)) for name in list_column_names(rows)))
+        .select_from(build_origin(rows))
         .where(literal(1) == literal(0))
     )
+
+
+def build_trial_of_time(engine: SqlEngine, rows: SqlRows, window: StageRange) -> Statement:
+    """How many rows there are from the begin of a window on: it fails if the column of the time holds none."""
+    moment = engine.to_moment(column(quote(rows.columns.at)))
+    return select(func.count()).select_from(build_origin(rows)).where(moment >= engine.bind_moment(window.since))
+
+
+def build_newest_time(rows: SqlRows) -> Statement:
+    """One row with the largest value of the column of the time, as it is."""
+    return select(func.max(column(quote(rows.columns.at)))).select_from(build_origin(rows))
 
 
 def list_column_names(rows: SqlRows) -> tuple[str, ...]:
@@ -338,22 +353,26 @@ class PullStatements:
         engine, named = self._engine, self._rows.columns
 
         def read_text(name: str) -> Expression:
-            return engine.to_text(column(_quote(name)))
+            return engine.to_text(column(quote(name)))
 
-        at: Expression = column(_quote(named.at))
+        at: Expression = column(quote(named.at))
         picked: list[Any] = [read_text(named.unit).label("unit"), at.label("at")]
         sides = {side: getattr(named, side) for side in ("exposure", "variant", "version", "id")}
         picked += [read_text(name).label(side) for side, name in sides.items() if name]
         picked += [read_text(name).label(f"d{i}") for i, name in enumerate(self._rows.segments.values())]
         picked += [
-            engine.to_number(column(_quote(one.name)), one.is_boolean).label(f"m{number}")
+            (engine.to_number(column(quote(one.name)), one.is_boolean) if one.name else literal(1.0, Double)).label(
+                f"m{number}"
+            )
             for number, one in enumerate(self.columns)
         ]
         if self._rows.error_category is not None:
             picked.append(read_text(self._rows.error_category).label("error_text"))
         since, upto = (engine.bind_moment(one) for one in (self._window.since, self._window.upto))
         moment = engine.to_moment(at)
-        return select(*picked).select_from(_from(self._rows)).where(moment >= since, moment < upto).cte("raw_rows")
+        return (
+            select(*picked).select_from(build_origin(self._rows)).where(moment >= since, moment < upto).cte("raw_rows")
+        )
 
     def _row_side(self) -> RowSide:
         raw = self._raw
@@ -439,8 +458,8 @@ class PullStatements:
 
         Without `whole`, rows that are refused or copies are left out.
         """
-        rows = self._flagged
-        stage = case(*((rows.c.slot == number, slot.stage) for number, slot in enumerate(self.slots)), else_=-1)
+        rows = self._flagged if self._rows.rows != "complaints" else self._keep_first_of_hour()
+        stage = self._find_stage(rows)
         prefix = build_bucket_prefix(self._window.tracked.rollout)
         is_live = and_(rows.c.copy == 1, rows.c.rejected == 0)
         rank_ok: Any = literal(1, Integer)
@@ -469,6 +488,29 @@ class PullStatements:
             .select_from(counted.join(turns, true()))
             .cte("turned_rows")
         )
+
+    def _find_stage(self, rows: FromClause) -> Expression:
+        return case(*((rows.c.slot == number, slot.stage) for number, slot in enumerate(self.slots)), else_=-1)
+
+    def _keep_first_of_hour(self) -> CTE:
+        """The rows without those that come after another one of their unit, in the same hour, stage and arm.
+
+        So a row that comes late never takes away what was counted. Copies stay, as they are counted as such.
+        """
+        rows = self._flagged
+        is_live = case((and_(rows.c.copy == 1, rows.c.rejected == 0), 1), else_=0)
+        in_canary = rows.c.slot.in_([number for number, slot in enumerate(self.slots) if slot.arm == CANARY])
+        alike = (
+            self._find_stage(rows),
+            case((in_canary, 1), else_=0),
+            rows.c.unit,
+            self._engine.find_hour(rows.c.at),
+            is_live,
+        )
+        turn = func.row_number().over(partition_by=alike, order_by=rows.c.at)
+        numbered = select(*rows.c, is_live.label("is_live"), turn.label("turn")).cte("numbered_rows")
+        kept = [numbered.c[one.name] for one in rows.c]
+        return select(*kept).where(or_(numbered.c.is_live == 0, numbered.c.turn == 1)).cte("first_rows")
 
     def _is_first_cohort(self, rows: FromClause, stage: Expression) -> Condition:
         """The unit was not compared in another cohort's stage that began before."""
@@ -542,14 +584,16 @@ def _total(condition: Condition, value: Any) -> Expression:
     return func.sum(case((condition, value), else_=0.0))
 
 
-def _from(rows: SqlRows) -> FromClause:
+def build_origin(rows: SqlRows) -> FromClause:
+    """Where the rows are: the table, or what the select gives."""
     if rows.table:
         schema, _, name = rows.table.rpartition(".")
-        return table(_quote(name), schema=_quote(schema) if schema else None)
+        return table(quote(name), schema=quote(schema) if schema else None)
     # On lines of its own, so that a comment at its end hides nothing; and a colon in it names no parameter.
     written = rows.select.replace(":", "\\:")
     return text(f"\n{written}\n").columns().alias("source_rows")
 
 
-def _quote(name: str) -> quoted_name:
+def quote(name: str) -> quoted_name:
+    """A name that is always written in quotes."""
     return quoted_name(name, quote=True)

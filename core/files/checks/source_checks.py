@@ -49,7 +49,7 @@ def check(file: SurfaceFile) -> Iterator[FileProblem]:
                 yield file.source.problem_at((*path, kind, "error_category"), message)
             owners.setdefault(ERROR_CATEGORIES, source.name)
         for key in terms.keys:
-            place = (*path, kind, "metrics", key)
+            place = (*path, kind, "rows") if terms.counts_complaints else (*path, kind, "metrics", key)
             if why := _explain_unreadable(key, terms, own) or _explain_uncountable(key, terms, own):
                 yield file.source.problem_at(place, why, at_key=True)
                 continue
@@ -62,7 +62,7 @@ def check(file: SurfaceFile) -> Iterator[FileProblem]:
             for metric in FEEDS.get(key, (key,)):
                 if metric in owners:
                     message = f"{metric} comes from {owners[metric]} already: a metric has one source"
-                    yield file.source.problem_at(place, message, at_key=True)
+                    yield file.source.problem_at(place, message, at_key=not terms.counts_complaints)
                 owners.setdefault(metric, source.name)
 
 
@@ -131,6 +131,9 @@ def _explain_unreadable(key: str, terms: SourceTerms, own: Mapping[str, Metric])
         return f"{key} is counted as rows are read: leave it out"
     if key == ERROR_CATEGORIES:
         return f"{key} follows from the kinds of errors: name their column as error_category, beside metrics"
-    if key in CATALOGUE and CATALOGUE[key].kind is MetricKind.COUNT:
-        return f"{key} counts at most once an hour for each person, which only reports that are sent can: leave it out"
+    if key in CATALOGUE and CATALOGUE[key].kind is MetricKind.COUNT and not terms.counts_complaints:
+        return (
+            f"{key} counts at most once an hour for each person: send each one, or name a database whose rows are the "
+            "complaints, as in rows: complaints"
+        )
     return ""

@@ -128,7 +128,7 @@ class SqlFields(StrictModel):
     url: Variable
     table: TableName | None = None
     select: SelectText | None = None
-    rows: Literal["requests", "readings"]
+    rows: Literal["requests", "readings", "complaints"]
     unit: ColumnName
     at: ColumnName
     exposure: ColumnName | None = None
@@ -141,7 +141,11 @@ class SqlFields(StrictModel):
 
     @model_validator(mode="after")
     def _check_whole(self) -> "SqlFields":
-        if not self.metrics and self.error_category is None:
+        if self.rows == "complaints":
+            told = ("metrics", "segments", "error_category")
+            if extra := next((name for name in told if getattr(self, name)), None):
+                raise field_error(extra, "each row is one complaint, and counts for everyone: leave this out")
+        elif not self.metrics and self.error_category is None:
             raise field_error(
                 "metrics", "name at least one column that is counted: of a metric, or of the error_category"
             )

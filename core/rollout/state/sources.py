@@ -8,8 +8,10 @@ from typing import Literal, TypeAlias
 from core.judging.model.evidence import REQUESTS
 from core.metrics.catalogue import ERROR_CATEGORIES, FEEDS
 
-RowMeaning: TypeAlias = Literal["requests", "readings"]
-"""What a row is: a request that is counted here, or readings of a request that is counted elsewhere."""
+RowMeaning: TypeAlias = Literal["requests", "readings", "complaints"]
+"""What a row is: a request that is counted here, readings of a request that is counted elsewhere, or a complaint."""
+COMPLAINTS = "complaint_rate"
+"""The metric of complaints, each of which counts once for its unit and hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,7 @@ class SqlRows:
 
     `segments` and `metrics` map what a row says to the column that says it; a metric is a key of an observation.
     `ratios` are the metrics that have two columns. `error_category` is the column of the kind of error. None for none.
+    Complaints have neither metrics nor segments.
     """
 
     url: str
@@ -137,6 +140,8 @@ class SourceTerms:
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys of the metrics that it feeds, as they are written in the file."""
+        if self.counts_complaints:
+            return (COMPLAINTS,)
         ratios = (self.sql.ratios or {}) if self.sql is not None else {}
         return (*self._kind.metrics, *ratios)
 
@@ -146,6 +151,11 @@ class SourceTerms:
         if self.prometheus is not None:
             return bool(self.prometheus.requests)
         return (self.traces or self.require_sql()).rows == "requests"
+
+    @property
+    def counts_complaints(self) -> bool:
+        """Whether its rows are complaints about the surface."""
+        return self.sql is not None and self.sql.rows == "complaints"
 
     @property
     def counts_errors(self) -> bool:

@@ -21,7 +21,7 @@ from core.store.units import complaints
 class UnitPlace:
     """The stage and arm in which a unit is compared, and the version it gets; empty where that is not known.
 
-    An empty `arm` means that the unit is compared in none.
+    An empty `arm` means that the unit is compared in none. What is `pulled` from a source is not counted here, too.
     """
 
     surface: str
@@ -30,6 +30,7 @@ class UnitPlace:
     stage: int = -1
     arm: str = ""
     version: str = ""
+    pulled: frozenset[str] = frozenset()
 
 
 def find_place(database: Database, world: World, rollout_id: str, unit: str, at: datetime) -> UnitPlace:
@@ -49,7 +50,8 @@ def find_place(database: Database, world: World, rollout_id: str, unit: str, at:
         return UnitPlace(surface=surface, rollout=rollout_id, unit=unit, version=flags.live.version.name)
     stage = rollout.current_stage
     versions = {"canary": rollout.plan.to_version, "control": rollout.plan.from_version}
-    is_moved = any(one.rollout == rollout_id and one.was_moved_back(unit, at) for one in flags.tracked)
+    tracked = next((one for one in flags.tracked if one.rollout == rollout_id), None)
+    is_moved = tracked is not None and tracked.was_moved_back(unit, at)
     with database.reading() as connection:
         seen = observation_sums.load_arms_seen(connection, rollout_id, unit).get(rollout.stage_index)
     arm = seen if seen in versions and not is_moved else None
@@ -64,13 +66,23 @@ def find_place(database: Database, world: World, rollout_id: str, unit: str, at:
     if arm is None or not stage.has_exposure or (arm == "control" and not stage.is_compared):
         return nowhere
     return UnitPlace(
-        surface=surface, rollout=rollout_id, unit=unit, stage=rollout.stage_index, arm=arm, version=versions[arm]
+        surface=surface,
+        rollout=rollout_id,
+        unit=unit,
+        stage=rollout.stage_index,
+        arm=arm,
+        version=versions[arm],
+        pulled=frozenset(tracked.pulled) if tracked is not None else frozenset(),
     )
 
 
 def count(database: Database, place: UnitPlace, readings: Mapping[str, float], *, report: str, at: datetime) -> None:
-    """Count what was reported of a unit, once per report and, for complaints, once per unit and hour."""
-    if not place.arm:
+    """Count what was reported of a unit, once per report and, for complaints, once per unit and hour.
+
+    Readings that a source counts are left to it, so that nothing counts twice.
+    """
+    readings = {metric: value for metric, value in readings.items() if metric not in place.pulled}
+    if not place.arm or not readings:
         return
     seen = Observation(surface=place.surface, unit=place.unit, at=at, readings=readings)
     placed = PlacedObservation(
