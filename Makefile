@@ -8,7 +8,7 @@ WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --max-worker-restart 0 --inline-snapshot disable
 TRIALS := tests/trials tests/calibration tests/field tests/judging tests/actuators/test_flag_any_order.py \
   tests/http/test_rubric.py tests/store/test_every_bit.py tests/journey/test_kill.py \
-  tests/simulation/test_run.py tests/journey/test_cli.py tests/journey/test_first_steps.py \
+  tests/simulation/test_run.py tests/simulation/test_examples.py tests/journey/test_cli.py tests/journey/test_first_steps.py \
   tests/journey/test_going_back_by_command.py tests/journey/test_demo.py
 RUNS ?= 4000
 LOOKS ?= 1000
