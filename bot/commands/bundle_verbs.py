@@ -33,7 +33,7 @@ def answer(parsed: ParsedCommand, context: CommandContext) -> Message | None:
     arguments = VerbArguments(
         reason=text if parsed.rest_of_line else parsed.text,
         queue="queue" in parsed.flags,
-        then=typed_times.parse_moment(at, context.at, typed_times.resolve_zone(context.by, zone)) if at else None,
+        then=typed_times.parse_moment(at, context.at, context.by.find_zone(zone)) if at else None,
     )
     command = build_command(parsed.verb, arguments)
     if dry_runs.FLAG in parsed.flags:

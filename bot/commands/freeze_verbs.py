@@ -17,7 +17,7 @@ from core.rollout.state import events as e
 
 def _freeze(parsed: ParsedCommand, context: CommandContext) -> Message:
     world = context.service.load_world()
-    zone = typed_times.resolve_zone(context.by, world.policy.timezone)
+    zone = context.by.find_zone(world.policy.timezone)
     surface = find_surface(world, parsed.rollout) if parsed.rollout else ""
     kind, when = parsed.args
     if kind == "for":

@@ -174,7 +174,7 @@ def _command_from_line(parsed: ParsedCommand, context: CommandContext, zone: str
         reason=parsed.text or parsed.flags.get("skip-wait", ""),
         queue="queue" in parsed.flags,
         next_step="next" in parsed.flags,
-        then=typed_times.parse_moment(at, context.at, typed_times.resolve_zone(context.by, zone)) if at else None,
+        then=typed_times.parse_moment(at, context.at, context.by.find_zone(zone)) if at else None,
         answers={field: parsed.flags[flag] for flag, field in REVIEW_FLAGS.items() if flag in parsed.flags},
         keeps_baseline="not-normal" not in parsed.flags,
         stratum=parsed.flags.get("stratum", ""),

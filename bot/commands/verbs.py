@@ -116,7 +116,7 @@ VERBS: Mapping[str, Verb] = {
         group="See",
         usage="summary [id]",
         brief="summary <id>",
-        does="The last summary of a rollout: new version against the current one, as in its thread.",
+        does="The last summary of a rollout: new version against the old one, as in its thread.",
         example="summary R-118",
     ),
     "evidence": Verb(
@@ -175,7 +175,7 @@ VERBS: Mapping[str, Verb] = {
     "decide": Verb(
         group="Steer",
         usage='decide <id> keep|back "why"',
-        does="Decide a long comparison once it is over: keep the new version, or go back to the current one.",
+        does="Decide a long comparison once it is over: keep the new version, or go back to the old one.",
         example='decide R-118 keep "better on every measure, and support agrees"',
         text=FreeTextForm.QUOTED,
         build=lambda a: c.Decide(keep={"keep": True, "back": False}.get(a.choice), reason=a.reason),
@@ -203,7 +203,7 @@ VERBS: Mapping[str, Verb] = {
         group="Stop",
         usage="rollback [id|surface] [--stratum NAME] [why]",
         brief="rollback <id>   (every full member can; takes seconds)",
-        does="Everyone gets the previous version again, in seconds. Every full member can, in any state, in any words. "
+        does="Everyone gets the old version again, in seconds. Every full member can, in any state, in any words. "
         "`--stratum` rolls back one audience of the plan alone; one that it does not have means everyone.",
         example="rollback R-118 answers are wrong",
         aliases=("roll-back",),
@@ -315,7 +315,7 @@ VERBS: Mapping[str, Verb] = {
         group="See",
         usage="metrics <id> [metric] [--segment k=v]",
         brief="metrics <id>",
-        does="New version against the current one, measure by measure; one metric, or one segment.",
+        does="New version against the old one, measure by measure; one metric, or one segment.",
         example="metrics R-118 refusal_rate --segment language=de",
         flags={"segment": True},
         has_json=True,
@@ -416,8 +416,8 @@ VERBS: Mapping[str, Verb] = {
     "move-back": Verb(
         group="Stop",
         usage='move-back <user> [id] ["why"]',
-        brief="move-back <user>   (one customer gets the previous version again)",
-        does="One customer gets the previous version again until the rollout ends. Every full member can.",
+        brief="move-back <user>   (one customer gets the old version again)",
+        does="One customer gets the old version again until the rollout ends. Every full member can.",
         example='move-back cust_8841 R-118 "asked for the old answers"',
         text=FreeTextForm.QUOTED,
         build=lambda a: c.MoveBack(unit=a.unit, reason=a.reason),

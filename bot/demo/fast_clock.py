@@ -11,6 +11,7 @@ FOREVER = datetime.max.replace(tzinfo=UTC)
 # seconds, such as the pause between two messages to a channel, goes on.
 STANDSTILL = 0.001
 _MEASURE_EVERY = 1.0  # seconds of real time
+_WEIGHT = 0.1  # of the newest measurement: what holds the clock back comes and goes
 
 
 class FastClock:
@@ -37,7 +38,8 @@ class FastClock:
 
     @property
     def speed(self) -> float:
-        """How many times as fast as real time it runs: as asked for, or as measured where a limit holds it back."""
+        """How many times as fast as real time it runs: as asked for, or as measured over the last seconds where a limit
+        holds it back."""
         with self._lock:
             self._advance()
             return max(min(self._wanted, self._measured), STANDSTILL)
@@ -69,7 +71,9 @@ class FastClock:
         self._read_at = now
         began_at, from_time = self._measuring_from
         if now - began_at >= _MEASURE_EVERY:
-            self._measured = (self._time - from_time).total_seconds() / (now - began_at)
+            newest = (self._time - from_time).total_seconds() / (now - began_at)
+            left = (1 - _WEIGHT) ** ((now - began_at) / _MEASURE_EVERY)
+            self._measured = left * self._measured + (1 - left) * newest
             self._begin_measuring()
 
     def _begin_measuring(self) -> None:

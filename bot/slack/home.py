@@ -15,7 +15,6 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from bot.commands.answers import home_contents
-from bot.commands.parsing.typed_times import resolve_zone
 from bot.rendering.answers import home_tab
 from bot.rendering.blocks import blocks, buttons
 from bot.slack.directory import SlackDirectory
@@ -164,7 +163,7 @@ class HomeListeners:
             form = notification_form.build_form(
                 world.subscribers.find(by.id),
                 list(world.surfaces.values()),
-                resolve_zone(by, world.policy.timezone),
+                by.find_zone(world.policy.timezone),
             )
             self._client.views_open(trigger_id=body["trigger_id"], view=form)
             responder.respond(None)

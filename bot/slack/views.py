@@ -26,7 +26,7 @@ _FORMS = {
     buttons.GO_BACK: (
         "Go back",
         "Why go back?",
-        "Everyone gets the previous version again, within seconds.",
+        "Everyone gets the old version again, within seconds.",
         "Go back",
     ),
     buttons.EXPLAIN_OTHER: (

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from core.rollout.plans.layers import Ranges
 from core.rollout.plans.policy import Policy
@@ -62,6 +63,13 @@ class Actor:
         """Whether a coding agent gives the command, for a person."""
         return self.id.startswith("agent:")
 
+    def find_zone(self, default: str) -> str:
+        """The person's own time zone, if it is known and exists, else `default`."""
+        try:
+            return ZoneInfo(self.zone).key if self.zone else default
+        except (KeyError, ValueError, OSError):  # this machine may know fewer time zones than Slack
+            return default
+
     @property
     def name(self) -> str:
         """The handle, or the last part of the id."""
@@ -105,8 +113,9 @@ class Context:
         return self.surface
 
     def format_time(self, at: datetime) -> str:
-        """A time in the policy's zone, as messages show it; rounded up to full seconds."""
-        local = self.policy.to_local_time(at)
+        """A time as messages show it, in the zone of whoever acts where that is known, else the policy's; rounded up
+        to full seconds."""
+        local = at.astimezone(ZoneInfo(self.by.find_zone(self.policy.timezone)))
         if local.microsecond:
             # rounded up, so that the shown time is not too early
             local += timedelta(seconds=1, microseconds=-local.microsecond)

@@ -141,6 +141,19 @@ def test_the_pages_draw_how_a_difference_developed(running: Any, serve: Any, can
     assert "style=" not in page
 
 
+def test_every_time_of_a_page_is_in_the_zone_of_the_policy_and_says_so(running: Any, serve: Any, canary: Any) -> None:
+    running.apply("version: 1\nkind: policy\ntimezone: Asia/Tokyo\n")
+    client = serve(running)
+    canary(running)
+    looked_at(running)
+    number = recorded(running)
+    for path in ("/", "/r/R-1", f"/e/R-1.{number}", "/v/support-assistant/v43", "/digest/this"):
+        page = client.get(path).text
+        assert "JST" in page, path
+        assert "UTC" not in page, path
+    assert ">21:0" in client.get("/r/R-1").text  # the time axis of a chart
+
+
 def test_evidence_shows_limit_segments_notes_and_power(running: Any, serve: Any, canary: Any) -> None:
     client = serve(running)
     canary(running)
@@ -234,7 +247,7 @@ def test_a_plan_shows_what_somebody_has_to_know_who_decides(running: Any, serve:
     page = client.get("/r/R-1").text
     assert "<h2>What changes</h2>" in page
     assert "prompt: 1 of 2 words removed, 1 added. Nothing else; v43 has the content" in page
-    assert "<li>Declined to answer (rises by 1 pp): rolls back; " in page
+    assert "<li>Declined to answer, a rise of 1 pp: rolls back; " in page
     assert "<h2>When, if no limit breaks</h2>" in page
     running.do(c.Start())
     assert "<h2>When, if no limit breaks</h2>" not in client.get("/r/R-1").text
@@ -267,7 +280,7 @@ def test_a_rollback_has_a_page_to_investigate_it_by(running: Any, serve: Any, ca
     assert "<strong>What moved first?</strong> ana (command line) rolled it back: “&lt;b&gt;odd&lt;/b&gt;”." in page
     cells = page.replace("\n", "")
     assert '<td class="n" data-label="New">4.0 %</td><td class="n" data-label="Old">4.0 %</td>' in cells, (
-        "the new version beside the current one"
+        "the new version beside the old one"
     )
     assert '<svg class="chart" viewBox' in page
     assert "<b>odd" not in page

@@ -93,7 +93,7 @@ def test_with_finish_it_stays_through_growth_and_an_ordinary_rollback(house: Hou
     assert application.turn("new", LATE) == "v43"
     assert application.turn("newer", LATE) == "v42"
     assert application.turn("begun before", EARLY) == "v42"
-    alert = house.said("#ai-rollouts", "New conversations get the previous version again; it took")
+    alert = house.said("#ai-rollouts", "New conversations get the old version again; it took")
     assert "those that began on v43 finish on it, until" in house.text(alert)
     house.said("#support", "A conversation that had begun with the change goes on with it until it ends")
 
@@ -101,7 +101,7 @@ def test_with_finish_it_stays_through_growth_and_an_ordinary_rollback(house: Hou
     house.said("#ai-rollouts", "Conversations changed at once by @lee: those that were still under way get v42 too")
     assert application.turn("new", LATE) == "v42"
     house.until(lambda: house.rollout.flip, "this switch is confirmed as well")
-    house.sandbox.wait_for(lambda: "Everyone is on the previous version again" in house.text(alert), 90)
+    house.sandbox.wait_for(lambda: "Everyone is on the old version again" in house.text(alert), 90)
     assert house.sandbox.violations == []
     assert house.problems_of_the_log() == ()
 
@@ -124,7 +124,7 @@ def test_with_finish_a_harmful_rollback_changes_it_at_once(house: House, applica
         assert application.turn("new", EARLY) == "v43"
         house.until(lambda: house.rollout.state is RolloutState.ROLLED_BACK, "the harm is noticed")
     assert application.turn("new", EARLY) == "v42"
-    house.said("#ai-rollouts", "Rolled back: R-1 fix-first. Everyone is on the previous version again; it took")
+    house.said("#ai-rollouts", "Rolled back: R-1 fix-first. Everyone is on the old version again; it took")
 
 
 def test_without_it_a_conversation_changes_at_its_next_turn(house: House, application: Application) -> None:

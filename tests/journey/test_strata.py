@@ -68,7 +68,7 @@ def test_one_stratum_goes_back_alone_within_seconds_and_everybody_hears_of_it(ho
         assert client.evaluate(SURFACE, UNIT, {"plan": "paid"}).version == "v43"
     house.said("#ai-rollouts", "Confirmed: free of R-1 was switched back everywhere after")
     house.sandbox.wait_for(lambda: "Rolled back alone: free gets v42 again; it took" in house.text(house.card), 90)
-    house.said("#support", "Switched back for some: the group free has the previous version")
+    house.said("#support", "Switched back for some: the group free has the old version")
     assert house.rollout.state is RolloutState.RUNNING
     assert "back on v42" in read(house, "dana", "/rollout strata R-1")
     page = httpx.get(f"{house.url}/r/R-1", headers={"accept": "text/html"}, trust_env=False, timeout=30).text

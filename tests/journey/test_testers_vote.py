@@ -40,7 +40,7 @@ def test_power_users_are_asked_and_their_votes_count_by_version(
         house.whispered("mia", "Your vote on R-1: worse.")
         house.person("sam").click(asked(house, "sam"), "Good")
         house.until(lambda: len(house.rollout.votes.get(0, {})) == 2, "both votes are in the log")
-        house.said("#ai-rollouts", "Testers say: new version 1 worse · current version 1 good")
+        house.said("#ai-rollouts", "Testers say: new version 1 worse · old version 1 good")
     votes = [x.event for x in house.program.service.load_history("R-1") if isinstance(x.event, VoteCast)]
     assert [(vote.handle, vote.choice, vote.arm) for vote in votes] == [
         ("@mia", "worse", "canary"),

@@ -31,6 +31,19 @@ def test_a_blind_limit_says_how_much_could_have_been_missed_and_for_how_long():
     )
 
 
+def test_the_time_that_is_left_shrinks_until_it_is_over(story: Any) -> None:
+    seen = replace(story.running().evidence(), blind=(SPOT,))
+    story.happen(seen)
+
+    def said(hours: int) -> str:
+        return blind_spot_words.format_current_blind_spots(story.now, story.at + timedelta(hours=hours))
+
+    assert "About 9 h more at this pace." in said(0)
+    assert "About 4 h more at this pace." in said(5)
+    assert "more at this pace" not in said(10)
+    assert "Could still have been missed" in said(10)
+
+
 def test_what_is_never_seen_at_this_pace_promises_no_time():
     assert "About" not in blind_spot_words.format_blind_spots([SPOT, replace(SPOT, more=None)])
 
@@ -49,8 +62,8 @@ def test_before_readings_are_due_nobody_is_asked_for_them():
 
 def test_every_later_message_says_what_was_accepted_unseen_by_whom_and_why(words: Any, story: Any) -> None:
     accepted = (
-        "Accepted at canary that this could have been missed: a drop of 4 pp in answers that pass our checks; "
-        "by <@U1ANA>, “launch day”."
+        "Accepted in the small test (5 %) that this could have been missed: a drop of 4 pp in answers that pass our "
+        "checks; by <@U1ANA>, “launch day”."
     )
     story.running().happen(
         e.BlindSpotsAccepted(by="slack:T1/U1ANA", reason="launch day", stage="canary", lasting=True, spots=(SPOT,))

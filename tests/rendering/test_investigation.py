@@ -78,6 +78,19 @@ def _found(words: Any, story: Any) -> Investigation:
     return replace(found, trends={"refusal_rate": trend})
 
 
+def test_harm_in_one_segment_alone_is_what_moved_first(words: Any, story: Any):
+    """The total shows nothing, and yet a limit was broken."""
+    there = replace(words.finding, segment="language=ja", canary=0.56, control=0.012, difference=0.55)
+    rolled = story.running().later(seconds=600).rolled_back(findings=(there,)).now
+    entry = HistoryEntry(position=9, at=story.at, actor="system:engine", event=rolled.rollback)
+    found = begin_investigation(rolled, [entry], [rolled])
+    assert found is not None
+    fine = replace(words.measures[0], word="Fine")
+    said = plain_text.render_text(investigation.render(replace(found, measures=(fine,)), words.zone))
+    assert "What moved first?  Declined to answer (language=ja): 56.0 % new vs 1.2 % old" in said
+    assert "No limit was violated" not in said
+
+
 def test_every_step_says_what_is_known(words: Any, story: Any):
     assert plain_text.render_text(investigation.render(_found(words, story), words.zone)) == snapshot("""\
 Investigate: R-118 support-tone. What is known so far, step by step.

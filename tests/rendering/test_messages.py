@@ -46,7 +46,7 @@ def test_the_card_of_a_small_test(words: Any, story: Any) -> None:
     assert plain_text.render_text(card.render(running.now, words.zone)) == snapshot("""\
 Small test (5 %): R-118 support-tone. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
 ●●◐○○○  checks ✓ · internal ✓ · small test 5 % (now) · 25 % · everyone · watching
-Watching: errors not known yet · 8,312 requests on the new version, 158,040 on the current one · evidence #412, Tue 24 Nov 12:00 CET
+Watching: errors not known yet · 8,312 requests on the new version, 158,040 on the old one · evidence #412, Tue 24 Nov 12:00 CET
 [ Pause ] [ Roll back ] [ Feels off ] [ Details ]
 prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · plan 7f3a19\
 """)
@@ -164,7 +164,7 @@ What people will notice
  • The assistant no longer apologises before every step. (for support)
  • Not changing: Refunds still go to a person.
 Limits
- • Declined to answer (rises by 1 pp): rolls back
+ • Declined to answer, a rise of 1 pp: rolls back
 If it goes wrong  If the agreed limit is broken, Rampart acts by itself. Any member can also switch back to v42 with one click.
 Who was told
  • #support (support, 24 h before the start): posted Mon 23 Nov 16:00 CET, nobody has confirmed yet
@@ -203,10 +203,10 @@ What people will notice
  • The assistant no longer apologises before every step. (for support)
  • Not changing: Refunds still go to a person.
 Limits
- • Declined to answer (rises by 1 pp): rolls back; a change that large is noticed after about 5.7 h in the small test 5 %
+ • Declined to answer, a rise of 1 pp: rolls back; noticed after about 5.7 h in the small test (5 %)
  • _At 200,000 requests a day; estimates from usual levels, nothing measured yet._
 When, if no limit breaks  internal Tue 24 Nov 11:00 CET · small test 5 % Tue 24 Nov 13:00 CET · 25 % Tue 24 Nov 19:00 CET · everyone Wed 25 Nov 07:00 CET · done Fri 27 Nov 19:00 CET
-In favour  every rollback limit would notice a change of its size within the small test 5 %
+In favour  every rollback limit would notice a change of its size within the small test (5 %)
 Against  @sam has a concern: “Too short for refunds?”
 If it goes wrong  If the agreed limit is broken, Rampart acts by itself. Any member can also switch back to v42 with one click.
 Who was told
@@ -242,9 +242,9 @@ def test_the_alert_before_and_after_the_switch_is_confirmed(words: Any, story: A
     assert "telling: #support, #marketing, #integrations-team" in plain_text.render_text(before)
     after = rollback_alert.render(back, back.rollback, story.at, e.FlipConfirmed(seconds=4.1, processes=3), words.zone)
     assert plain_text.render_text(after) == snapshot("""\
-Rolled back: R-118 support-tone. Everyone is on the previous version again; it took 4.1 s. No action needed now.
-Limit broken  Declined to answer: 6.4 % new vs 1.9 % old, +4.5 pp (+2.4 … +6.5). Agreed limit: rises by 1 pp (locked Tue 24 Nov 12:00 CET)
-When  small test 5 % began 12:00:00 CET, decided 13:38:02 CET
+Rolled back: R-118 support-tone. Everyone is on the old version again; it took 4.1 s. No action needed now.
+Limit broken  Declined to answer: 6.4 % new vs 1.9 % old, +4.5 pp (+2.4 … +6.5). Agreed limit: a rise of 1 pp (locked Tue 24 Nov 12:00 CET)
+When  the small test (5 %) began 12:00:00 CET, decided 13:38:02 CET
 How fast  verdict after 98 min of this stage · switched after 4.1 s, confirmed on 3 processes
 Switched back  support-assistant: v43 -> v42 (prompt only). Not touched: model, tools
 Who was affected  565 requests, about 430 people (5 % of users)

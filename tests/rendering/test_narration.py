@@ -31,9 +31,14 @@ def test_who_presses_is_named(story: Any) -> None:
 
 def test_the_time_left_is_that_in_front_of_the_screen(story: Any) -> None:
     story.running()
-    assert "25 %, in about 720 s at the earliest" in told(story)  # six hours at thirty times the pace
+    assert "25 %, in about 12 min at the earliest" in told(story)  # six hours at thirty times the pace
     story.later(hours=7)
     assert "25 %, as soon as there is enough data" in told(story)
+
+
+def test_what_a_slow_machine_holds_back_has_no_time_of_its_own(story: Any) -> None:
+    story.running()
+    assert "25 %, once the simulated users have caught up" in told(story, pace=0.001)
 
 
 def test_while_time_is_paused_nothing_is_promised_for_a_moment(story: Any) -> None:

@@ -36,7 +36,7 @@ Watching: R-118 support-tone, nothing looks wrong in 4 measures; errors not know
 What                          Verdict                         New      Old      Difference (95 % range)  Would notice
 Answers that pass our checks  Better (limit: a drop of 2 pp)  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)    a drop of 2.5 pp
 Cost per request              Fine (limit: a rise of 15 %)    $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)  a rise of 2.9 %
-Slow responses (slowest 5 %)  Fine (limit: above 4000 ms)     2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)   –
+Slow responses (slowest 5 %)  Fine (limit: above 4 s)         2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)   –
 Declined to answer            Fine (limit: a rise of 1 pp)    1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)    a rise of 0.6 pp
 Not known yet: errors (not measured).
 At this traffic, this would show: a drop of 2 pp in answers that pass our checks by Tue 24 Nov 21:15 CET.
@@ -55,7 +55,7 @@ Fine so far: R-118 support-tone, 1 measure checked.
 What                          Verdict                         New     Old     Difference (95 % range)  Would notice
 Answers that pass our checks  Better (limit: a drop of 2 pp)  93.2 %  92.4 %  +0.8 pp (-0.4 … +2.1)    a drop of 2.5 pp
 At this traffic, this would show: a drop of 2 pp in answers that pass our checks by Tue 24 Nov 21:15 CET.
-`eval_pass_rate` · requests 1,980 new, 37,600 current · could notice a drop of >= 2.5 pp · could still be as bad as -0.4 pp · at this traffic a change as large as the limit would be noticed in about 3.2 h
+`eval_pass_rate` · requests 1,980 new, 37,600 old · could notice a drop of >= 2.5 pp · could still be as bad as -0.4 pp · at this traffic a change as large as the limit would be noticed in about 3.2 h
 [ Explain ] [ Segments ]
 as of now · ranges stay valid however often you look · R-118\
 """)
@@ -94,17 +94,17 @@ def test_metrics_in_words(words: Any, story: Any) -> None:
     told = plain_text.render_text(metrics.render_plain(rollout, seen(words, story), "", "", "now"))
     assert told == snapshot("""\
 Watching: R-118 support-tone, nothing looks wrong in 4 measures; errors not known yet.
-Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. Better.
-Cost per request: $0.0121 on the new version, $0.0139 on the current one. Fine.
-Slow responses (slowest 5 %): 2.31 s on the new version, 2.62 s on the current one. Fine.
-Declined to answer: about 19 in 1,000 on the new version, about 19 in 1,000 on the current one. Fine.
+Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the old one. Better.
+Cost per request: $0.0121 on the new version, $0.0139 on the old one. Fine.
+Slow responses (slowest 5 %): 2.31 s on the new version, 2.62 s on the old one. Fine.
+Declined to answer: about 19 in 1,000 on the new version, about 19 in 1,000 on the old one. Fine.
 as of now · R-118 · whom to ask: @dana\
 """)
     one = plain_text.render_text(metrics.render_plain(rollout, seen(words, story), "eval_pass_rate", "", "now"))
     assert one == snapshot("""\
 Fine so far: R-118 support-tone, 1 measure checked.
-Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. Better.
-The true difference very likely lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than the current version. We would have noticed 25 fewer in 1,000 by now. A change as large as the agreed limit would show in about 3.2 h.
+Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the old one. Better.
+The true difference very likely lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than the old version. We would have noticed 25 fewer in 1,000 by now. A change as large as the agreed limit would show in about 3.2 h.
 as of now · R-118 · whom to ask: @dana\
 """)
 
@@ -114,7 +114,7 @@ def test_notes_are_told_under_the_metrics(words: Any, story: Any) -> None:
     told = plain_text.render_text(
         metrics.render_technical(story.running().now, seen(words, story, notes=(rehearsed,)), "", "", "now", words.zone)
     )
-    assert "Dry run, would have fired (rises by 1 pp): Declined to answer: 6.4 % new vs 1.9 % old" in told
+    assert "Dry run, would have fired (a rise of 1 pp): Declined to answer: 6.4 % new vs 1.9 % old" in told
 
 
 def test_what_is_only_watched_is_not_said_to_be_a_limit(words: Any, story: Any) -> None:
@@ -138,7 +138,7 @@ def test_what_is_only_watched_is_not_said_to_be_a_limit(words: Any, story: Any) 
     explained = plain_text.render_text(
         explain.render_technical(story.now, told, "output_tokens", (), words.zone, "now")
     )
-    assert "Limit  none agreed; watched for: changes by 20 %" in explained
+    assert "Limit  none agreed; watched for: a change of 20 %" in explained
     assert "Nothing happens automatically" in explained
 
 
@@ -173,8 +173,8 @@ def test_segments_in_words(words: Any, story: Any) -> None:
     rollout = story.running().now
     assert plain_text.render_text(segments.render_plain(rollout, seen(words, story), "now")) == snapshot("""\
 Segments: 14 checked for R-118 support-tone. Nothing clearly stands out.
-Where language is de: People asking again: about 98 in 1,000 on the new version, about 79 in 1,000 on the current one. Slightly worse, within limit.
-Where language is en: People asking again: about 75 in 1,000 on the new version, about 81 in 1,000 on the current one. Fine.
+Where language is de: People asking again: about 98 in 1,000 on the new version, about 79 in 1,000 on the old one. Slightly worse, within limit.
+Where language is en: People asking again: about 75 in 1,000 on the new version, about 81 in 1,000 on the old one. Fine.
 Among 14 segments one may look bad by chance, so each needs that much more evidence.
 Smallest judged: language=de, 1,120 requests on the new version.
 as of now · R-118 · whom to ask: @dana\
@@ -196,15 +196,15 @@ def test_a_metric_explained_to_engineers(words: Any, story: Any) -> None:
     told = explain.render_technical(rollout, seen(words, story), "eval_pass_rate", words.points, words.zone, "now")
     assert plain_text.render_text(told) == snapshot("""\
 Better: answers that pass our checks in R-118 support-tone, 93.2 % new, 92.4 % old.
-Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the current one. The true difference very likely lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than the current version. We would have noticed 25 fewer in 1,000 by now. A change as large as the agreed limit would show in about 3.2 h.
+Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the old one. The true difference very likely lies between 4 fewer in 1,000 and 21 more in 1,000. That is better than the old version. We would have noticed 25 fewer in 1,000 by now. A change as large as the agreed limit would show in about 3.2 h.
 Estimate  +0.8 pp (-0.4 … +2.1)
-Limit  drops by 2 pp, rolls back
+Limit  a drop of 2 pp, rolls back
 Evidence  2 % of what it takes to show harm
-Requests  1,980 new, 37,600 current
+Requests  1,980 new, 37,600 old
 Could notice  a drop of >= 2.5 pp
 Could still be  as bad as -0.4 pp
 Decided  at this traffic a change as large as the limit would be noticed in about 3.2 h
-To roll back (agreed: drops by 2 pp) it takes both: the difference beyond -2 pp (now +0.8 pp), and evidence of harm at 100 % (now 2 %).
+To roll back (agreed: a drop of 2 pp) it takes both: the difference beyond -2 pp (now +0.8 pp), and evidence of harm at 100 % (now 2 %).
 Answers that pass our checks: new − old, 12:30 to 18:30 Europe/Berlin (pp): difference +0.4 … -0.05; range from -2 … -0.244; range to +2 … +0.244; limit -2
 `eval_pass_rate` · as of now · R-118\
 """)
@@ -214,13 +214,13 @@ def test_a_fixed_limit_explained(words: Any, story: Any) -> None:
     told = explain.render_technical(story.running().now, seen(words, story), "latency_p95", (), words.zone, "now")
     assert plain_text.render_text(told) == snapshot("""\
 Fine: slow responses (slowest 5 %) in R-118 support-tone, 2.31 s new, 2.62 s old.
-Slow responses (slowest 5 %): 2.31 s on the new version, 2.62 s on the current one. The true difference very likely lies between 15 % lower and 8 % lower. No problem so far.
+Slow responses (slowest 5 %): 2.31 s on the new version, 2.62 s on the old one. The true difference very likely lies between 15 % lower and 8 % lower. No problem so far.
 Estimate  -11.8 % (-15.0 … -8.0)
-Limit  exceeds 4000 ms, rolls back
+Limit  above 4 s, rolls back
 Evidence  2 % of what it takes to show harm
-Requests  8,312 new, 158,040 current
+Requests  8,312 new, 158,040 old
 Could still be  -8.0 % at worst
-To roll back (agreed: exceeds 4000 ms) it takes both: its level beyond 4.00 s (now 2.31 s), and evidence of harm at 100 % (now 2 %).
+To roll back (agreed: above 4 s) it takes both: its level beyond 4.00 s (now 2.31 s), and evidence of harm at 100 % (now 2 %).
 `latency_p95` · as of now · R-118\
 """)
 
@@ -229,8 +229,8 @@ def test_a_metric_explained_to_everybody_else(words: Any, story: Any) -> None:
     told = explain.render_plain(story.running().now, seen(words, story), "refusal_rate", "now")
     assert plain_text.render_text(told) == snapshot("""\
 Fine: declined to answer in R-118 support-tone, 1.9 % new, 1.9 % old.
-Declined to answer: about 19 in 1,000 on the new version, about 19 in 1,000 on the current one. The true difference very likely lies between 3 fewer in 1,000 and 4 more in 1,000. No problem so far. We would have noticed 6 more in 1,000 by now.
-If it gets worse by more than agreed (10 more in 1,000) and that is certain, everyone automatically gets the previous version again.
+Declined to answer: about 19 in 1,000 on the new version, about 19 in 1,000 on the old one. The true difference very likely lies between 3 fewer in 1,000 and 4 more in 1,000. No problem so far. We would have noticed 6 more in 1,000 by now.
+If it gets worse by more than agreed (10 more in 1,000) and that is certain, everyone automatically gets the old version again.
 as of now · R-118 · whom to ask: @dana\
 """)
 

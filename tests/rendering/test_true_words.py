@@ -135,7 +135,9 @@ def finding(words: Any, metric: str, **changes: Any) -> Any:
 
 
 def test_every_later_message_says_that_a_wait_was_skipped_and_by_whom(words: Any, story: Any) -> None:
-    skipped = "Risk accepted by <@U1ANA>: the wait at canary and ramp 25% was skipped, “launch day”."
+    skipped = (
+        "Risk accepted by <@U1ANA>: the wait in the small test (5 %) and the step to 25 % was skipped, “launch day”."
+    )
     story.running().happen(
         e.StageEntered(index=4, name="ramp 100%", percent=100, skipped="launch day", skipped_by="slack:T1/U1ANA")
     )
@@ -170,7 +172,7 @@ def test_what_hit_one_segment_is_not_said_of_everybody(words: Any, story: Any) -
     story.running().happen(story.evidence(segments=(row,))).rolled_back(findings=(hit,), exposed_units=319)
     said = told_after(words, story, story.now.rollback)
     assert "About 319 customers saw the new version at 12:00 CET." in said
-    fault = "For customers with language ja, it refused to answer too often (11 of 23 requests; usually about 0)"
+    fault = "For customers with language ja, it refused to answer too often (11 of 23 requests; usually almost none)"
     assert f"{fault}; we saw no fault elsewhere." in said
     assert "If they write in (customers with language ja), you can say:" in said
 
@@ -224,6 +226,41 @@ def test_an_alert_sends_nobody_where_only_chance_is_seen(words: Any, story: Any)
     story.running().happen(story.evidence(segments=(noise,))).rolled_back()
     said = plain_text.render_text(rollback_alert.render(story.now, story.now.rollback, story.at, None, words.zone))
     assert "language=de" not in said
+
+
+def test_an_alert_says_once_where_it_is_worst_and_names_limits_in_plain_words(words: Any, story: Any) -> None:
+    there = words.measure(
+        "refusal_rate",
+        "Declined to answer",
+        segment="language=ja",
+        limit_text="rises by 1 pp",
+        canary=0.5,
+        control=0.02,
+        n_canary=200,
+        n_control=4000,
+        low=0.3,
+        high=0.6,
+        difference=0.48,
+        log_e=30.0,
+        needed=7.7,
+        word="Worse",
+    )
+    hit = finding(words, "refusal_rate", limit_text="rises by 1 pp", note="above 1: 5 of requests; most in language=ja")
+    story.running().happen(story.evidence(segments=(there,))).rolled_back(findings=(hit,))
+    said = plain_text.render_text(rollback_alert.render(story.now, story.now.rollback, story.at, None, words.zone))
+    assert "Where  language=ja most: 50.0 % vs 2.0 %" in said
+    assert said.count("language=ja") == 1
+    assert "Agreed limit: a rise of 1 pp" in said
+    assert "rises by" not in said
+
+
+def test_each_version_has_one_name_in_all_messages(words: Any, story: Any) -> None:
+    """Tables call them new and old, and so does everything beside them."""
+    story.running()
+    for message in words.later_messages(story, story.evidence()):
+        said = plain_text.render_text(message)
+        assert "current one" not in said, said
+        assert "current version" not in said, said
 
 
 UNKNOWN_QUALITY = {"word": "Not enough data", "limit_text": "drops by 2 pp", "role": "rollback"}
@@ -298,7 +335,7 @@ def test_the_card_says_why_it_does_not_grow_on_what_has_not_lasted_yet(words: An
         pending=(found,),
     )
     told = plain_text.render_text(card.render(story.now, words.zone, (seen, story.at)))
-    said = "Beyond its limit, but not for long enough yet: Declined to answer (rises by 3 pp for 30 min)."
+    said = "Beyond its limit, but not for long enough yet: Declined to answer (a rise of 3 pp for 30 min)."
     assert f"{said} Nobody else gets the new version meanwhile." in told
     resumed = e.Resumed(by="slack:T1/U1ANA", reason="known", overrides=holds.hold_key(found))
     assert said not in plain_text.render_text(card.render(story.happen(resumed).now, words.zone, (seen, story.at)))
@@ -360,7 +397,7 @@ def test_a_fall_in_complaints_is_not_watched_for_as_harm(words: Any, story: Any)
     )
     seen = seen_by(story.running(), words, measures=(fewer,))
     said = plain_text.render_text(explain.render_technical(story.now, seen, "complaint_rate", (), words.zone, "now"))
-    assert "Limit  none agreed; noted if it improves (drops by 50 %)" in said
+    assert "Limit  none agreed; noted if it improves (a drop of 50 %)" in said
     assert "of harm" not in said
     assert "what was agreed" not in said
 

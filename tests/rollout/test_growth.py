@@ -61,7 +61,7 @@ def test_at_its_longest_hold_it_asks_and_names_what_is_blind(running, seen):
     assert story.now.hold.key == f"{holds.UNDECIDED}canary"
     assert (
         story.now.hold.text
-        == "undecided after 24 h: harm of twice the limit could still have been missed for refusal_rate"
+        == "undecided after 24 h: harm of twice the limit could still have been missed for declined to answer"
     )
 
 
@@ -103,7 +103,7 @@ def test_low_risk_grows_by_time(running, seen):
 @pytest.mark.parametrize("risk", [Risk.LOW, Risk.STANDARD])
 def test_a_limit_that_was_never_read_holds_at_the_first_gate_by_name(running, seen, risk):
     story = running(risk=risk).later(hours=6).tick(seen(UNREAD)).then(e.EvidenceRecorded, e.Held)
-    assert story.now.hold.text == "no reading of eval_pass_rate has ever arrived: is it reported?"
+    assert story.now.hold.text == "no reading of declined to answer (eval_pass_rate) has ever arrived: is it reported?"
     story.later(hours=1).tick(seen()).then(e.EvidenceRecorded, e.HoldCleared)
     story.tick(seen()).then(e.EvidenceRecorded, e.StageEntered)
 

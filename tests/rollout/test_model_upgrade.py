@@ -31,7 +31,7 @@ def read_back(seconds=0.3):
 def test_without_a_passed_drill_nobody_gets_the_new_version(running, words):
     story = running(stages=(DRILL, *words.stages)).later(days=3).tick().then()
     assert story.now.percent == 0
-    story.refuses(c.Advance(reason="it works"), "gates cannot be skipped")
+    story.refuses(c.Advance(reason="it works"), "Gates cannot be skipped")
 
 
 def test_a_drill_that_took_too_long_is_repeated_by_a_resume(running, words):
@@ -119,7 +119,7 @@ def test_harm_then_holds_once_instead_of_moving_people_to_nothing(running, words
     story = upgrade(running, words)
     story.at = LAST_MOMENT
     story.later(seconds=1).tick(words.look(words.harm)).then(e.EvidenceRecorded, e.Held)
-    assert story.now.hold.text.startswith("refusal_rate rises by 1 pp, but v42 could be called until 2026-11-30 only")
+    assert story.now.hold.text.startswith("refusal_rate, a rise of 1 pp, but v42 could be called until 2026-11-30 only")
     assert "The way back is a new rollout from v43" in story.now.hold.text
     for _ in range(3):
         story.later(seconds=10).tick(words.look(words.harm)).then()

@@ -173,7 +173,7 @@ def test_a_source_that_broke_holds_and_clears_itself(running, words):
     began = running().now.stage_since
     broken = BrokenSource(metric="eval_pass_rate", title="Answers", arm="canary", since=began)
     story = running().tick(words.look(broken)).then(e.EvidenceRecorded, e.Held)
-    assert story.now.hold.text == "eval_pass_rate of the new version has stopped arriving"
+    assert story.now.hold.text == "answers (eval_pass_rate) of the new version has stopped arriving"
     story.tick(words.look()).then(e.EvidenceRecorded, e.HoldCleared)
 
 
@@ -251,7 +251,7 @@ def test_the_clock_stands_still_while_paused(running, words):
 
 def test_advance_needs_a_reason_and_skips_only_the_waiting(running):
     story = running()
-    story.refuses(c.Advance(), "Not yet: canary has held for 0 s of 6 h")
+    story.refuses(c.Advance(), r"Not yet: the small test \(5 %\) has run for 0 s of its 6 h")
     story.when(c.Advance(reason="tiny change")).then(e.BlindSpotsAccepted, e.StageEntered)
 
 
@@ -318,7 +318,7 @@ def results(*, ok: bool) -> c.RecordEval:
 def test_an_eval_gate_waits_for_results_and_opens(gated):
     story = gated.later(hours=30).tick().then()
     assert story.now.percent == 0
-    story.refuses(c.Advance(reason="trust me"), "gates cannot be skipped")
+    story.refuses(c.Advance(reason="trust me"), "Gates cannot be skipped")
     story.when(results(ok=True)).then(e.EvalRecorded).tick().then(e.StageEntered)
     assert story.now.percent == 5
 
@@ -384,7 +384,10 @@ def test_evidence_that_can_be_judged_again_still_rolls_back(running, words):
 
 def test_a_person_jumps_over_steps_only_once_the_canary_has_held(running):
     story = running()
-    refused = story.refuses(c.Advance(to_percent=100, reason="ship it"), "canary has held for 0 s of 6 h")
+    refused = story.refuses(
+        c.Advance(to_percent=100, reason="ship it"),
+        r"Too early: the small test \(5 %\) has run for 0 s of the 6 h that it has to.",
+    )
     assert "takes the next step, 25 %" in refused.hint
     story.later(hours=6).refuses(c.Advance(to_percent=100), "too big a jump")
     story.when(c.Advance(to_percent=100, reason="launch day")).then(e.BlindSpotsAccepted, e.StageEntered)
@@ -394,7 +397,10 @@ def test_the_hold_that_the_policy_asks_of_a_canary_is_not_got_round_in_two_steps
     standard = replace(DEFAULT_POLICY.risk[Risk.STANDARD], min_canary_hold=timedelta(hours=6))
     policy = replace(DEFAULT_POLICY, risk={**DEFAULT_POLICY.risk, Risk.STANDARD: standard})
     story = running(words.story(policy=policy)).when(c.Advance(reason="tiny change"))
-    story.later(hours=1).refuses(c.Advance(to_percent=100, reason="ship it"), "canary has held for 0 s of 6 h")
+    story.later(hours=1).refuses(
+        c.Advance(to_percent=100, reason="ship it"),
+        r"Too early: the small test \(5 %\) has run for 0 s of the 6 h that it has to.",
+    )
 
 
 def test_a_person_takes_nobody_from_a_canary_that_has_just_begun_to_everybody(running, words):
@@ -557,7 +563,10 @@ PAT = Actor(id="slack:T1/U7", handle="@pat", groups=("@ai-platform",))
 def test_who_may_break_glass_goes_on_before_the_trial_has_held_and_it_is_said(running, words):
     story = running(words.story(policy=GLASS))
     story.refuses(c.Advance(to_percent=100, reason="ship it"), "at least 20 characters", by=PAT)
-    story.refuses(c.Advance(to_percent=100, reason="the old model is down for all"), "canary has held")
+    story.refuses(
+        c.Advance(to_percent=100, reason="the old model is down for all"),
+        r"Too early: the small test \(5 %\) has run for",
+    )
     story.when(c.Advance(to_percent=100, reason="the old model is down for all"), by=PAT).then(
         e.BlindSpotsAccepted, e.StageEntered
     )
@@ -578,7 +587,9 @@ def test_breaking_glass_skips_no_gate_and_no_approval(running, words, cast):
 def test_a_cohort_that_is_all_the_trial_there_is_has_to_hold(running, words):
     cohort = Stage(kind=StageKind.COHORT, name="internal", percent=50, where={"a": "b"}, min_hold=timedelta(hours=2))
     story = running(stages=(cohort, *words.stages[1:]))
-    story.refuses(c.Advance(to_percent=100, reason="ship it"), "internal has held for 0 s of 2 h")
+    story.refuses(
+        c.Advance(to_percent=100, reason="ship it"), "Too early: internal has run for 0 s of the 2 h that it has to."
+    )
     story.later(hours=2).when(c.Advance(to_percent=100, reason="ship it")).then(e.BlindSpotsAccepted, e.StageEntered)
 
 
@@ -591,7 +602,10 @@ def test_a_cohort_before_a_canary_may_be_skipped_where_the_policy_lets_it(runnin
 
 def test_everybody_is_a_step_that_needs_its_trial_even_where_no_step_is_big(running, words):
     story = running(words.story(policy=replace(DEFAULT_POLICY, max_step=None)))
-    story.refuses(c.Advance(to_percent=100, reason="ship it"), "canary has held for 0 s of 6 h")
+    story.refuses(
+        c.Advance(to_percent=100, reason="ship it"),
+        r"Too early: the small test \(5 %\) has run for 0 s of the 6 h that it has to.",
+    )
 
 
 def test_whoever_has_it_all_is_watched_without_more_ado(running, words):

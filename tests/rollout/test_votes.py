@@ -121,7 +121,7 @@ def test_worse_beyond_chance_stops_growth_and_never_rolls_back(running: Callable
     story = vote(running(testers=crowd(8)), *[("good", "control")] * 4, *[("worse", "canary")] * 4)
     story.then(e.VoteCast, e.Held)
     assert story.now.hold.key == "votes:0"
-    assert "4 of 4 testers call the new version worse, 0 of 4 the current one" in story.now.hold.text
+    assert "4 of 4 testers call the new version worse, 0 of 4 the old one" in story.now.hold.text
     assert story.now.percent == 5
 
 

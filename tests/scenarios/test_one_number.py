@@ -185,7 +185,7 @@ def test_summaries_pages_and_json_show_the_numbers_of_their_evidence(shown: Show
                     compared += 1
                 assert re.match(r"[A-Z]", verdict), "the verdict stands second"
             assert f"{seen.canary_requests:,} requests on the new version" in said
-            assert f"{seen.control_requests:,} requests on the current one" in said
+            assert f"{seen.control_requests:,} requests on the old one" in said
             assert f"{seen.canary_units:,} and {seen.control_units:,} people" in said
     assert compared or shown.story.rollout.rollback is not None
 
@@ -215,9 +215,13 @@ def test_a_review_shows_the_last_numbers_that_were_compared(shown: Shown) -> Non
     for what, _, new, before, moved, _ in rows:
         assert any((new, before, moved) in one.get(what, set()) for one in compared), what
     (said,) = [text for _, text in shown.messages if "Four questions" in text]
-    for line in re.findall(r"^([A-Z][^:\n]+): (\S.*?), before (.+?) \(([^\n]+)\)$", said, re.MULTILINE):
-        what, new, before, moved = line
-        assert any((new, before, moved) in one.get(what, set()) for one in compared), what
+    told = r"^([A-Z][^:\n]+): (\S.*?), before ([^;\n]+?)(; no difference shown)? \(([^\n]+)\)$"
+    lines = re.findall(told, said, re.MULTILINE)
+    assert lines
+    for what, new, before, by_chance, moved in lines:
+        same = [row[2] for one in compared for row in one.get(what, set()) if row[:2] == (new, before)]
+        span = f"({moved.removesuffix(' %').removesuffix(' pp')})"
+        assert any(known.endswith(span) if by_chance else known == moved for known in same), what
 
 
 @pytest.mark.parametrize("shown", ["refusals"], indirect=True)

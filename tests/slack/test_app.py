@@ -241,7 +241,7 @@ def test_support_moves_one_customer_back_in_one_click(office: Any) -> None:
     restarted = build_snapshot(RolloutService(office.service.database).load_world())
     assert evaluate(restarted, "support-assistant", reached, {}).version == "v42"
     again = office.typed("sam", f"whois {reached}", "#support").text
-    assert "gets support-assistant v42 (current)" in again
+    assert "gets support-assistant v42 (old)" in again
     assert "because: moved back by a person in R-1" in again
     assert "No change needed" in office.typed("sam", f'move-back {reached} R-1 "twice"', "#support").text
 

@@ -44,7 +44,7 @@ def test_a_step_passes_over_the_wait(glazed: Any) -> None:
     assert glazed.typed("ana", f"break-glass R-1 advance to 100% {WHY}").acked
     assert glazed.rollout.percent == 100
     broken = [r.event for r in glazed.service.load_history("R-1") if isinstance(r.event, e.GlassBroken)]
-    assert broken[-1].passed_over[0] == "the wait in canary"
+    assert broken[-1].passed_over[0] == "the wait in the small test (5 %)"
 
 
 def test_its_review_is_due_when_the_policy_says_not_later(glazed: Any) -> None:

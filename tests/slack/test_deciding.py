@@ -25,7 +25,7 @@ def test_the_request_names_who_can_approve_and_what_stops_it(office: Any):
     said = _request(office)
     assert "What changes  prompt prompts/system.md@sha256:11aa90c4 -> prompts/system.md@sha256:9f2c51e0" in said
     assert "Who can approve  @ai-leads: @ana, @lee" in said
-    assert "Declined to answer (rises by 1 pp): rolls back; " in said
+    assert "Declined to answer, a rise of 1 pp: rolls back; " in said
     assert "[ View difference ]" in said
 
 

@@ -87,7 +87,7 @@ def test_the_plan_of_a_rollout_is_shown_with_its_dates_and_what_it_could_notice(
     office.plan()
     answer = shown(office, "sam", "plan R-1")
     assert "Planned: R-1 support-tone, v42 -> v43. Needs 1 more approval." in answer
-    assert "a change that large is noticed after about 5 min in the small test 5 %" in answer
+    assert "noticed after about 5 min in the small test (5 %)" in answer
     assert "When, if no limit breaks  small test 5 %" in answer
     office.start()
     assert "What you could notice in canary: at 5 % about 144,000 requests a day" in shown(office, "sam", "plan R-1")
@@ -119,7 +119,9 @@ def test_a_busy_feature_offers_to_queue_and_the_second_starts_after_the_first(of
 def test_a_step_that_comes_too_early_says_what_it_waits_for(office: Any) -> None:
     office.start()
     refused = office.typed("ana", "advance R-1")
-    assert refused.text.startswith("Not yet: canary has held for 0 s of 2 min. Earliest: Mon 23 Nov 09:12")
+    assert refused.text.startswith(
+        "Not yet: the small test (5 %) has run for 0 s of its 2 min. Earliest: Mon 23 Nov 10:12 CET"
+    )
     assert "It continues on its own." in refused.text
     assert "--skip-wait" in refused.text
 

@@ -32,7 +32,7 @@ def test_a_plan_does_not_start_before_its_end_and_the_refusal_names_it(office: A
     office.typed("sam", 'freeze until "Tue 10:00"')
     assert office.typed("sam", 'freeze until Tue 10:00 "the sale is on"').acked
     refused = office.later(minutes=30).typed("ana", "start R-1")
-    assert refused.text.startswith("Frozen until Tue 24 Nov 09:00 UTC: the sale is on. Rolling back still works.")
+    assert refused.text.startswith("Frozen until Tue 24 Nov 10:00 CET: the sale is on. Rolling back still works.")
     assert "the sale is on" in shown(home(office, "ana"))
 
 

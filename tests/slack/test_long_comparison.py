@@ -102,4 +102,4 @@ def test_before_it_is_over_deciding_is_refused_with_the_date(office: Any) -> Non
     office.apply(LONG)
     assert office.typed("ana", "start R-1").acked
     office.typed("ana", "decide R-1 keep looks good")
-    assert "R-1 is compared until Mon 30 Nov 09:00 UTC. Nobody wins early" in office.shown(office.whispered("ana"))
+    assert "R-1 is compared until Mon 30 Nov 10:00 CET. Nobody wins early" in office.shown(office.whispered("ana"))

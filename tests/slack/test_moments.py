@@ -63,6 +63,6 @@ def test_of_an_hour_that_comes_twice_the_next_one_is_meant(now: datetime, meant:
 
 def test_a_person_s_times_are_in_their_own_zone_where_slack_knows_it() -> None:
     ana = Actor(id="slack:T1/U1", zone="America/New_York")
-    assert typed_times.resolve_zone(ana, "UTC") == "America/New_York"
+    assert ana.find_zone("UTC") == "America/New_York"
     for unknown in ("", "Atlantis/Old_Town", "../etc/passwd"):
-        assert typed_times.resolve_zone(Actor(id="slack:T1/U1", zone=unknown), "UTC") == "UTC"
+        assert Actor(id="slack:T1/U1", zone=unknown).find_zone("UTC") == "UTC"

@@ -32,7 +32,7 @@ def test_who_advances_too_early_is_reminded_once_of_the_next_step(office: Any) -
     office.start()
     office.typed("ana", "advance R-1")
     refused = office.whispered("ana")
-    assert office.shown(refused).startswith("Not yet: canary has held for")
+    assert office.shown(refused).startswith("Not yet: the small test (5 %) has run for")
     assert "We'll message you at the next step of R-1." in office.click("ana", refused, "Remind me")
     assert told(office, "ana") == []
     office.say(c.Advance(reason="seen by all of us"))

@@ -73,7 +73,7 @@ def test_before_the_next_step_the_approver_reads_what_people_noticed(office: Any
     request = next(line for line in office.thread() if line.startswith("Approval needed"))
     block = request.partition("What people noticed")[2]
     assert "Told beforehand: Answers are about a third shorter and start with the fix." in block
-    assert "new version 1 worse · current version 1 good: a difference could be chance" in block
+    assert "new version 1 worse · old version 1 good: a difference could be chance" in block
     assert "@mia (worse): “it no longer says which plan I am on”" in block
     assert "1 person said that it feels off" in block
     assert "Usage that moved: people asking again +1.9 pp (+0.4 … +3.4); 1 more did not move." in block
@@ -115,4 +115,4 @@ def test_the_review_counts_what_testers_said_by_version(office: Any) -> None:
     office.typed("lee", "rollback R-1")
     office.deliver()
     review = next(line for line in office.thread() if line.startswith("Needs review"))
-    assert "Testers at canary: new version 1 worse · current version 1 can't tell" in review
+    assert "Testers at canary: new version 1 worse · old version 1 can't tell" in review

@@ -52,7 +52,7 @@ def test_a_tester_is_asked_in_person_once_the_stage_begins_and_not_before(office
     assert len(asked) == 1
     assert "What may feel different" in asked[0]
     assert "Answers are about a third shorter and start with the fix." in asked[0]
-    assert "You may get the new version or the current one." in asked[0]
+    assert "You may get the new version or the old one." in asked[0]
     assert [label for label in ("Good", "Worse", "Can't tell", "Say more…") if f"[ {label} ]" not in asked[0]] == []
     assert questions(office, "sam") == []
 
@@ -69,7 +69,7 @@ def test_a_click_is_a_vote_with_the_arm_that_the_named_unit_gets(either: Any, ar
     assert [(vote.choice, vote.arm, vote.stage) for vote in recorded] == [("worse", arm, 0)]
     either.deliver()
     assert "Your answer: worse." in questions(either, "mia")[0]
-    assert f"Testers say: {'new' if arm == 'canary' else 'current'} version 1 worse" in either.shown(either.card())
+    assert f"Testers say: {'new' if arm == 'canary' else 'old'} version 1 worse" in either.shown(either.card())
     assert not [line for line in either.thread() if "Vote:" in line], "a click without words is no line"
 
 

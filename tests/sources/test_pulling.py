@@ -162,7 +162,8 @@ def test_a_column_that_goes_holds_and_one_that_comes_back_lets_go(running: Runni
     held = look(running)
     assert held.state is RolloutState.ON_HOLD
     assert held.hold.text == (
-        'refusal_rate cannot be read from the source warehouse: it refuses the query: column "refused" does not exist'
+        "declined to answer (refusal_rate) cannot be read from the source warehouse: it refuses the query: "
+        'column "refused" does not exist'
     )
     assert_equal(pushed(running), counted)  # no number was made up
     postgres.run(f"ALTER TABLE {postgres.table} RENAME COLUMN declined TO refused", ())

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from bot.commands.parsing.typed_times import resolve_zone
 from bot.rendering.answers.home_tab import HomeTab
 from core.rollout import commands as c
 from core.rollout import permission
@@ -35,7 +34,7 @@ def gather_home_tab(service: RolloutService, by: Actor, at: datetime) -> HomeTab
         changing=[r for r in reversed(tuple(world.rollouts.values())) if _changes_this_week(r, at)],
         surfaces=list(world.surfaces.values()),
         frozen={name: found for name in world.surfaces if (found := world.policy_for(name).find_freeze(at))},
-        zone=resolve_zone(by, world.policy.timezone),
+        zone=by.find_zone(world.policy.timezone),
     )
 
 

@@ -28,7 +28,7 @@ def answer(parsed: ParsedCommand, context: CommandContext) -> Message:
         if not world.surfaces:
             raise ClarificationNeeded("There are no AI features yet.")
         raise ClarificationNeeded(f"There is no AI feature called {named[0]}. Known: {', '.join(world.surfaces)}.")
-    zone = typed_times.resolve_zone(context.by, world.policy.timezone)
+    zone = context.by.find_zone(world.policy.timezone)
     typed = parsed.flags.get("at", "")
     asked_at = typed_times.parse_past_moment(typed, context.at, zone) if typed else None
     known = _parse_attributes(parsed.flags.get("where", ""))

@@ -13,17 +13,9 @@ _AHEAD, _BACK = range(8), range(0, -8, -1)  # days from today
 _CLOCK = re.compile(r"(?:([A-Za-z]{3})[a-z]*\s+)?(\d{1,2}):(\d{2})")
 
 
-def resolve_zone(person: Actor, default_zone: str) -> str:
-    """The person's own time zone, if it is known and exists, else `default_zone`."""
-    try:
-        return ZoneInfo(person.zone).key if person.zone else default_zone
-    except (KeyError, ValueError, OSError):  # this machine may know fewer time zones than Slack
-        return default_zone
-
-
 def explain_reading(typed: str, person: Actor, now: datetime, default_zone: str) -> str:
     """How the time was understood: `“Tue 10:00” was read as Tue 24 Nov 10:00 CET, in Europe/Berlin, your time zone`."""
-    zone = resolve_zone(person, default_zone)
+    zone = person.find_zone(default_zone)
     whose = "your time zone in Slack" if person.zone == zone else "the time zone of the policy"
     at = wording.format_plain_time(parse_moment(typed, now, zone), zone)
     return f"“{wording.escape(typed, 60)}” was read as {at}, in {wording.escape(zone, 60)}, {whose}."

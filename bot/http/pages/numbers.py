@@ -10,6 +10,7 @@ from bot.rendering.neighbours import shared_words
 from bot.rendering.numbers import measure_rows, segments, technical_words
 from bot.rendering.numbers.detectability import verdict_times
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
+from core.judging.limits.limits import phrase_limit
 from core.judging.model.verdict import Finding, Measure
 from core.report_sources import look_reports
 from core.rollout.concurrency import shared_parts
@@ -74,7 +75,7 @@ def build_numbers(service: RolloutService, rollout: Rollout, latest: LatestNumbe
     ]
     return RolloutNumbers(
         rows=tuple(_build_row(rollout, m, latest) for m in measure_rows.sort_by_urgency(latest.measures)),
-        charts=_draw_charts(service, rollout, latest),
+        charts=_draw_charts(service, rollout, latest, zone),
         segments=tuple(_build_row(rollout, m, latest) for m in judged),
         unjudged=tuple({m.segment: f"{m.segment} ({wording.format_count(m.n_canary)})" for m in small}.values()),
         checked=latest.segments_checked,
@@ -86,6 +87,7 @@ def build_numbers(service: RolloutService, rollout: Rollout, latest: LatestNumbe
 def _build_row(rollout: Rollout, measure: Measure, latest: LatestNumbers) -> MeasureRow:
     power = detection_power(rollout, measure, latest.at)
     cells = measure_rows.build_row(measure)
+    limit = phrase_limit(measure.limit_text or "–")
     metric = rollout.plan.find_metric(measure.metric)
     remarks = [
         "signal: what people do" if metric is not None and metric.is_signal else "",
@@ -94,7 +96,7 @@ def _build_row(rollout: Rollout, measure: Measure, latest: LatestNumbers) -> Mea
         f"expected: {measure.expected}"
         if measure.expected and measure_rows.verdict_label(measure) != "As expected"
         else "",
-        measure.note,
+        measure_rows.phrase_note(measure.note),
     ]
     return MeasureRow(
         title=cells.what,
@@ -103,7 +105,7 @@ def _build_row(rollout: Rollout, measure: Measure, latest: LatestNumbers) -> Mea
         new=cells.new,
         now=cells.old,
         moved=cells.difference,
-        limit=(measure.limit_text or "–") if not measure.implied else f"watched: {measure.limit_text}",
+        limit=f"watched: {limit}" if measure.implied else limit,
         evidence=technical_words.format_evidence_share(measure),
         noticed=technical_words.format_noticeable(measure, power) or "–",
         worst=technical_words.format_worst_case(measure, power) or "–",
@@ -128,7 +130,9 @@ def build_marks(world: World, rollout: Rollout) -> tuple[drawing.ChartMark, ...]
     return tuple(drawing.ChartMark(at=move.at, label=shared_words.format_mark(move)) for move in moves)
 
 
-def _draw_charts(service: RolloutService, rollout: Rollout, latest: LatestNumbers) -> tuple[MetricChart, ...]:
+def _draw_charts(
+    service: RolloutService, rollout: Rollout, latest: LatestNumbers, zone: str
+) -> tuple[MetricChart, ...]:
     """A chart for each metric with an agreed limit, `MAX_CHARTS` at most."""
     limited: dict[str, Measure] = {}
     for measure in measure_rows.sort_by_urgency(latest.measures):
@@ -142,7 +146,7 @@ def _draw_charts(service: RolloutService, rollout: Rollout, latest: LatestNumber
         if len(drawn) == MAX_CHARTS:
             break
         until = tuple(p for p in trends[metric] if latest.at is None or p.at <= latest.at)
-        svg = drawing.draw_chart(until, measure, names, "UTC", f"chart-{len(drawn)}", marks)
+        svg = drawing.draw_chart(until, measure, names, zone, f"chart-{len(drawn)}", marks)
         if svg:
             title = measure_rows.metric_title(metric, measure.title)
             drawn.append(MetricChart(title=title, svg=Markup(svg)))  # noqa: S704  (every text in it is escaped)
@@ -154,8 +158,8 @@ def _format_note(finding: Finding) -> str:
     parts = [
         measure_rows.metric_title(finding.metric, finding.title),
         moved,
-        finding.limit_text,
+        phrase_limit(finding.limit_text),
         finding.segment,
-        finding.note,
+        measure_rows.phrase_note(finding.note),
     ]
     return " · ".join(x for x in parts if x)

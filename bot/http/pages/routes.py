@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Request
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context as JinjaContext
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from bot.http.middleware.auth import TokenAuth, TokenRole
@@ -77,7 +79,7 @@ def build_router(
             look_ages=ages,
             late={rollout for rollout, age in ages.items() if age > LATE_LOOKS * tick()},
             unwatched=process_status.unwatched_rollouts,
-            **values,
+            **{"zone": service.cached_world().policy.timezone, **values},
         )
 
     @pages.get("/")
@@ -229,6 +231,7 @@ def _render_page(name: str, now: datetime, *, status: int = 200, **values: Any) 
         "unwatched": (),
         "visitor": None,
         "from_slack": False,
+        "zone": "UTC",
     }
     text = _load_templates().get_template(name).render(now=now, **{**defaults, **values})
     return HTMLResponse(text, status, headers=HEADERS)
@@ -260,8 +263,10 @@ def _rebuild_rollout(stored: tuple[StoredEvent, ...], position: int) -> Rollout:
     return rollout
 
 
-def _format_time(at: datetime | None) -> str:
-    return f"{at:%a %d %b %Y %H:%M:%S} UTC" if at else "–"
+@pass_context
+def _format_time(page: JinjaContext, at: datetime | None) -> str:
+    """In the zone of the page, which is said."""
+    return f"{at.astimezone(ZoneInfo(page['zone'])):%a %d %b %Y %H:%M:%S %Z}" if at else "–"
 
 
 def _format_age(age: timedelta) -> str:

@@ -48,9 +48,7 @@ def draw_chart(
         return ""
     plot = _build_plot(known, measure)
     shown_marks = tuple(mark for mark in marks if known[0].at <= mark.at <= known[-1].at)[:MAX_MARKS]
-    title = (
-        f"{measure_rows.metric_title(measure.metric, measure.title)}: difference of new and current version over time"
-    )
+    title = f"{measure_rows.metric_title(measure.metric, measure.title)}: difference of new and old version over time"
     return "\n".join(
         [
             f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{id_prefix}-t '

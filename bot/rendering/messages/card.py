@@ -78,7 +78,7 @@ def _format_state_lines(
     if canary_part is not None and rollout.is_under_way:
         requests = f"{wording.pluralize(canary_part.canary_requests, 'request')} on the new version"
         control_part = (
-            f", {wording.format_count(canary_part.control_requests)} on the current one"
+            f", {wording.format_count(canary_part.control_requests)} on the old one"
             if canary_part.control_requests
             else ""
         )
@@ -96,7 +96,7 @@ def _format_state_lines(
             )
         ):
             lines.append(when)
-        if blind_spots := blind_spot_words.format_current_blind_spots(rollout):
+        if blind_spots := blind_spot_words.format_current_blind_spots(rollout, newer[1] if newer else None):
             lines.append(blind_spots)
         if unknown := unknown_unit_words.format_unknown_units(rollout.measures):
             lines.append(unknown)
@@ -135,7 +135,10 @@ def _format_state_lines(
 
 def _describe_pending(found: Sequence[Finding]) -> str:
     """The limits that are broken, though not yet for as long as they ask."""
-    limits = [f"{measure_rows.escaped_title(one.metric, one.title)} ({one.limit_text})" for one in found]
+    limits = [
+        f"{measure_rows.escaped_title(one.metric, one.title)} ({measure_rows.escaped_limit(one.limit_text)})"
+        for one in found
+    ]
     return (
         f"Beyond its limit, but not for long enough yet: {wording.join_limited(limits)}. "
         "Nobody else gets the new version meanwhile."

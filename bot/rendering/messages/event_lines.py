@@ -341,7 +341,7 @@ def _format_complaint_arm(rollout: Rollout, event: e.ComplaintReported) -> str:
     """What the customer got, as far as it is known, and whether the complaint counts in the comparison."""
     version = wording.escape(event.version, 40)
     if event.arm:
-        which = "new" if version == wording.escape(rollout.plan.to_version, 40) else "current"
+        which = "new" if version == wording.escape(rollout.plan.to_version, 40) else "old"
         return f"The customer got {version}: it counts against the {which} version (at most once an hour per customer)."
     if event.version:
         return f"The customer got {version}, which is not part of the comparison now, so it is noted but not counted."

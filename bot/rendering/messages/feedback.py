@@ -68,7 +68,7 @@ def _explain_use(given: VoteCast) -> str:
 
 def _explain_blindness(rollout: Rollout, stage: int) -> str:
     if rollout.plan.stages[stage].is_compared:
-        return "You may get the new version or the current one. Which one is not shown, so that answers are fair."
+        return "You may get the new version or the old one. Which one is not shown, so that answers are fair."
     return "Everyone who takes part gets the new version now."
 
 

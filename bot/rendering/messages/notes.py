@@ -2,6 +2,7 @@
 
 from bot.rendering import wording
 from bot.rendering.messages.alerts import rollback_alert
+from bot.rendering.numbers import measure_rows
 from core.judging.model.verdict import Finding
 
 MAX_NOTES = 4
@@ -17,6 +18,6 @@ def format_note(finding: Finding) -> str:
     """For a limit in dry run, what it would have triggered; otherwise what was measured."""
     measured = rollback_alert.format_finding(finding)
     if "(dry run)" in finding.limit_text:
-        limit = wording.escape(finding.limit_text.replace(" (dry run)", ""), 100)
+        limit = measure_rows.escaped_limit(finding.limit_text.replace(" (dry run)", ""))
         return f"Dry run, would have fired ({limit}): {measured}. Nothing was done."
     return f"Note: {measured}."

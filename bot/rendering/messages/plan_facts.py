@@ -165,7 +165,7 @@ def _list_limits(plan: Plan, outlook: PlanOutlook | None) -> list[str]:
 
 def _describe_limit(limit: Limit, foreseen: LimitForesight | None, plan: Plan) -> str:
     title = measure_rows.escaped_title(limit.metric, limit.entry.title)
-    name = f"{title} ({wording.escape(limits.format_limit(limit), 100)})"
+    name = f"{title}, {measure_rows.escaped_limit(limits.format_limit(limit))}"
     does = (
         "is only reported"
         if not limit.can_act
@@ -176,19 +176,11 @@ def _describe_limit(limit: Limit, foreseen: LimitForesight | None, plan: Plan) -
     return f"{name}: {does}{f'; {_describe_notice_time(foreseen, plan)}' if foreseen is not None else ''}"
 
 
-def _name_stage(plan: Plan, name: str) -> str:
-    """A stage inside a sentence, in the words of every other message: `the small test 5 %`."""
-    stage = next((stage for stage in plan.stages if stage.name == name), None)
-    if stage is None or stage.kind is StageKind.COHORT:
-        return wording.escape(name, 40)
-    return f"the {headline.stage_label(stage)}"
-
-
 def _describe_notice_time(one: LimitForesight, plan: Plan) -> str:
     """How soon the first compared stage would notice a change of the limit's size, or what it could notice instead."""
-    stage = _name_stage(plan, one.stage)
+    stage = headline.name_stage_of(plan, one.stage)
     if one.noticed is not None and one.is_noticed_in_time:
-        return f"a change that large is noticed after about {wording.format_duration(one.noticed)} in {stage}"
+        return f"noticed after about {wording.format_duration(one.noticed)} in {stage}"
     if one.smallest is None:
         return f"{stage} is too short to notice it"
     least = limits.format_rounded(one.limit, one.smallest)
@@ -244,7 +236,7 @@ def _describe_measured(rollout: Rollout, measure: Measure) -> str:
     noticed = wording.escape(technical_words.format_noticed_change(measure, power), 80)
     could = f"; {noticed} would have been noticed" if noticed else ""
     moved = measure_rows.format_difference_with_range(measure)
-    limit = wording.escape(measure_rows.phrase_limit(measure.limit_text or ""), 80)
+    limit = measure_rows.escaped_limit(measure.limit_text or "")
     return f"{name}: {measure_rows.verdict_label(measure)}, {moved} (limit: {limit}){could}"
 
 
@@ -263,7 +255,7 @@ def _list_reasons_for(rollout: Rollout, outlook: PlanOutlook | None) -> list[str
     if rollout.started_at is None and outlook is not None and outlook.foreseen and outlook.foreseen[0]:
         acting = [one for one in outlook.foreseen[0] if one.limit.role is LimitRole.ROLLBACK]
         if acting and all(one.is_noticed_in_time for one in acting):
-            stage = _name_stage(rollout.plan, acting[0].stage)
+            stage = headline.name_stage_of(rollout.plan, acting[0].stage)
             reasons.append(
                 f"every rollback limit would notice a change of its size within {stage}"
                 f"{_describe_slowest(acting, rollout)}"
@@ -307,7 +299,7 @@ def _list_reasons_against(rollout: Rollout, facts: DecisionFacts) -> list[str]:
         late = [one for one in facts.outlook.foreseen[0] if not one.is_noticed_in_time]
         if late:
             names = wording.join_limited([wording.title_in_sentence(one.limit.entry.title) for one in late], 4)
-            stage = _name_stage(rollout.plan, late[0].stage)
+            stage = headline.name_stage_of(rollout.plan, late[0].stage)
             reasons.append(f"{stage} may be too short to notice a change as large as the limit: {names}")
     if facts.outlook is not None:
         reasons += stratum_words.list_empty(facts.outlook.strata)

@@ -47,7 +47,7 @@ def render(
     `has_ended`: the rollout, as it was then, is over by now, and there is nothing left to steer.
     """
     new, now = _format_requests(evidence.canary_requests), _format_requests(evidence.control_requests)
-    numbers = f"{new} on the new version · {now} on the current one"
+    numbers = f"{new} on the new version · {now} on the old one"
     people = f"{wording.format_count(evidence.canary_units)} and {wording.format_count(evidence.control_units)} people"
     left_out = measure_rows.summarize_rest(evidence.measures)
     chart, picture = _build_chart(rollout, evidence, at, zone, trend)
@@ -140,12 +140,12 @@ def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, at: datetime
         case v.Hold(findings=(first, *_)):
             where = f" ({wording.escape(first.segment, 40)})" if first.segment else ""
             metric = f"{measure_rows.escaped_title(first.metric, first.title)}{where}"
-            text = f"{metric}: {wording.escape(first.limit_text, 60)}"
+            text = f"{metric}, {measure_rows.escaped_limit(first.limit_text)}"
             stays = f"we stay at {wording.format_percent(rollout.percent)} until then"
             return f"On hold: {subject}, {text}. {wording.format_owner(rollout)} to decide; {stays}."
         case v.NoData(since=since, arm=arm):
             ago = f"since {wording.format_local_time(since, zone)}" if since else "at all"
-            version = "new" if arm == "canary" else "current"
+            version = "new" if arm == "canary" else "old"
             silent = f"no requests on the {version} version {ago}"
             return f"Cannot judge: {subject}, {silent}. Growth is stopped; check ingestion."
         case v.BrokenSource(source=source, why=why, since=since) if source:
@@ -154,7 +154,7 @@ def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, at: datetime
                 f"{wording.format_local_time(since, zone)}: {wording.escape(why or '', 200)}. Growth is stopped."
             )
         case v.BrokenSource(metric=metric, title=title, arm=arm, since=since):
-            version = "new" if arm == "canary" else "current"
+            version = "new" if arm == "canary" else "old"
             what = f"{measure_rows.title_in_sentence(metric, title)} on the {version} version stopped arriving"
             return (
                 f"Cannot judge: {subject}, {what} {wording.format_local_time(since, zone)}. Growth is stopped; "

@@ -14,7 +14,7 @@ from core.stats.prevalence import CorrectedRate, KnownShare
 
 Json = dict[str, Any]
 _JUDGED = "eval_pass_rate"
-_ARMS = {"canary": "the new version", "control": "the current one"}
+_ARMS = {"canary": "the new version", "control": "the old one"}
 
 
 def describe_round(rollout: Rollout, event: e.AnchorsJudged) -> str:

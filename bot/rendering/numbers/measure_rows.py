@@ -5,6 +5,7 @@ from typing import NamedTuple
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block
+from core.judging.limits.limits import phrase_limit
 from core.judging.model.verdict import Finding, Measure
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.state.model import Rollout
@@ -99,20 +100,16 @@ class MeasureCells(NamedTuple):
     difference: str
 
 
-_LIMIT_PHRASES = {
-    "drops by": "a drop of",
-    "rises by": "a rise of",
-    "changes by": "a change of",
-    "exceeds normal by": "above normal by",
-    "exceeds": "above",
-    "rate above": "a rate above",
-}
+def escaped_limit(text: str) -> str:
+    """`phrase_limit`, escaped for mrkdwn."""
+    return wording.escape(phrase_limit(text), 100)
 
 
-def phrase_limit(text: str) -> str:
-    """A limit as a thing, not a verb: `a drop of 5 pp` for `drops by 5 pp`."""
-    verb = next((verb for verb in _LIMIT_PHRASES if text.startswith(f"{verb} ")), None)
-    return text if verb is None else f"{_LIMIT_PHRASES[verb]}{text.removeprefix(verb)}"
+def phrase_note(note: str) -> str:
+    """A note of the engine with the names that messages give the versions; not escaped. Where a harm is worst is left
+    out: messages say that beside it, with numbers."""
+    parts = [part for part in note.split("; ") if not part.startswith("most in ")]
+    return "; ".join(parts).replace("on the current one", "on the old one")
 
 
 def build_row(measure: Measure, *, marks_weaker: bool = True) -> MeasureCells:

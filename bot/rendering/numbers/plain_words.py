@@ -7,7 +7,7 @@ from core.judging.report.power import Power, harm_direction
 
 _MEANING = {
     "Fine": "No problem so far.",
-    "Better": "That is better than the current version.",
+    "Better": "That is better than the old version.",
     "Slightly worse, within limit": "That is a little worse, but within the agreed limit.",
     "Worse": "That is worse than the agreed limit allows.",
     "Not enough data": "There is too little data to say more.",
@@ -24,15 +24,13 @@ _EXPECTATIONS = {
 
 
 def describe_measure(measure: Measure) -> str:
-    """`People asking again: about 78 in 1,000 on the new version, about 83 in 1,000 on the current one. Fine.`"""
+    """`People asking again: about 78 in 1,000 on the new version, about 83 in 1,000 on the old one. Fine.`"""
     title = measure_rows.escaped_title(measure.metric, measure.title)
     if measure.canary is None:
         return f"{title}: not enough data."
     new = wording.format_level(measure.canary, measure.unit)
     now = (
-        f", {wording.format_level(measure.control, measure.unit)} on the current one"
-        if measure.control is not None
-        else ""
+        f", {wording.format_level(measure.control, measure.unit)} on the old one" if measure.control is not None else ""
     )
     return f"{title}: {new} on the new version{now}. {measure_rows.verdict_label(measure)}."
 
@@ -71,7 +69,7 @@ def describe_consequence(measure: Measure) -> str:
     if not measure_rows.is_agreed(measure) or measure.role == "watch":
         return ONLY_WATCHED
     what = (
-        "everyone automatically gets the previous version again"
+        "everyone automatically gets the old version again"
         if measure.role == "rollback"
         else "the rollout automatically stops growing"
     )

@@ -11,7 +11,7 @@ ROLE_CONSEQUENCES = {"rollback": "rolls back", "hold": "holds", "watch": "only w
 
 def list_facts(measure: Measure, power: Power) -> list[tuple[str, str]]:
     """(label, text) pairs of everything known about a measure, escaped; unknown facts are left out."""
-    requests = f"{wording.format_count(measure.n_canary)} new, {wording.format_count(measure.n_control)} current"
+    requests = f"{wording.format_count(measure.n_canary)} new, {wording.format_count(measure.n_control)} old"
     effect = f" · design effect {measure.design_effect:.3g}" if measure.design_effect != 1 else ""
     past = " · weaker: compared with the past, as no control is left" if measure.weaker else ""
     pairs = [
@@ -23,16 +23,16 @@ def list_facts(measure: Measure, power: Power) -> list[tuple[str, str]]:
         ("Could still be", format_worst_case(measure, power)),
         ("Decided", format_time_to_decision(power)),
         ("Expectation", measure.expected),
-        ("Note", wording.escape(measure.note)),
+        ("Note", wording.escape(measure_rows.phrase_note(measure.note))),
     ]
     return [(label, text) for label, text in pairs if text]
 
 
 def format_limit(measure: Measure) -> str:
-    """The limit and its consequence: `rises by 1 pp, rolls back`; an implied limit is described as watched."""
+    """The limit and its consequence: `a rise of 1 pp, rolls back`; an implied limit is described as watched."""
     if measure.limit_text is None:
         return "none"
-    text = wording.escape(measure.limit_text, 100)
+    text = measure_rows.escaped_limit(measure.limit_text)
     if measure.implied and is_improvement_watch(measure):
         return f"none agreed; noted if it improves ({text})"
     if measure.implied:
@@ -124,7 +124,7 @@ def format_time_to_decision(power: Power) -> str:
 def format_summary(measure: Measure, power: Power) -> str:
     """One line with the facts that have no table column: requests, design effect, power, expectation."""
     parts = [
-        f"requests {wording.format_count(measure.n_canary)} new, {wording.format_count(measure.n_control)} current",
+        f"requests {wording.format_count(measure.n_canary)} new, {wording.format_count(measure.n_control)} old",
         f"design effect {measure.design_effect:.3g}" if measure.design_effect != 1 else "",
         f"could notice {wording.escape(format_noticeable(measure, power))}" if power.noticeable is not None else "",
         f"could still be {format_worst_case(measure, power)}" if power.could_still_be is not None else "",

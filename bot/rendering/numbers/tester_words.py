@@ -15,7 +15,7 @@ def describe_votes(rollout: Rollout, stage: int) -> str:
         return ""
     arms = (
         ("new version", tally.canary),
-        ("current version", tally.control),
+        ("old version", tally.control),
         ("version not known", tally.unknown),
     )
     parts = [f"{name} {_format_arm(votes)}" for name, votes in arms if votes.total]

@@ -15,6 +15,9 @@ BEFORE = (
     "#marketing are told, and Mia in person.",
 )
 
+FORESEEABLE = 1800
+"""Seconds; what would take longer in front of the screen is held back by a machine that is too slow just now."""
+
 PAUSED = "once you let time run again"
 
 
@@ -70,7 +73,10 @@ class _Left:
         if not self._pace:
             return PAUSED
         seconds = max((at - self._now) / timedelta(seconds=1), 0.0) / self._pace if at is not None else 0.0
-        return f"in about {seconds:.0f} s" if seconds >= 1 else "now"
+        if seconds >= FORESEEABLE:
+            return "once the simulated users have caught up"
+        span = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+        return f"in about {span}" if seconds >= 1 else "now"
 
 
 def _planned(rollout: Rollout, left: _Left, *, yours: bool, lee_approves_at: datetime | None) -> tuple[str, str]:

@@ -7,8 +7,9 @@ from bot.rendering import wording
 from bot.rendering.neighbours import queue_words
 from core.rollout.concurrency.start_queue import QueuePlace
 from core.rollout.decisions import approval_requests
+from core.rollout.plans import stage_words
 from core.rollout.plans.bundle_order import BundleOrder
-from core.rollout.plans.plan import GATE_KINDS, Stage, StageKind
+from core.rollout.plans.plan import GATE_KINDS, Plan, Stage, StageKind
 from core.rollout.serving import conversations, holdout
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
@@ -36,7 +37,7 @@ def _describe_consequence(rollout: Rollout, zone: str, place: QueuePlace | None,
             missing = wording.escape(approval_requests.describe_missing_approvals(rollout), 80)
             return f" needs {missing}. {_describe_exposure(rollout)}"
         case RolloutState.ON_HOLD:
-            text = wording.escape(rollout.hold.text if rollout.hold else "", 45)
+            text = wording.escape(rollout.hold.text if rollout.hold else "", 46)
             if rollout.hold is not None and holds.clears_itself(rollout.hold.key):
                 return f": {text}. {_describe_exposure(rollout)}; it continues once this clears."
             return f": {text}. {_describe_exposure(rollout)} until {wording.format_owner(rollout)} decides."
@@ -163,6 +164,17 @@ def stage_label(stage: Stage) -> str:
             return "everyone" if stage.percent >= 100 else wording.format_percent(stage.percent)
         case _:
             assert_never(stage.kind)
+
+
+def stage_in_sentence(stage: Stage) -> str:
+    """A stage inside a sentence, escaped: `the small test (5 %)`, `the step to 25 %`."""
+    return wording.escape(stage_words.name_stage(stage), 60)
+
+
+def name_stage_of(plan: Plan, name: str) -> str:
+    """`stage_in_sentence` of the stage that the plan calls so; the name, escaped, where it has none any more."""
+    stage = next((stage for stage in plan.stages if stage.name == name), None)
+    return wording.escape(name, 60) if stage is None else stage_in_sentence(stage)
 
 
 def min_hold_ends_at(rollout: Rollout) -> datetime | None:

@@ -1,5 +1,6 @@
 """Limits on metrics that were agreed before the rollout, and their plain-text form."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -103,6 +104,29 @@ def format_limit(limit: Limit) -> str:
     if limit.dry_run:
         parts.append("(dry run)")
     return " ".join(parts)
+
+
+_PHRASES = {
+    "drops by": "a drop of",
+    "rises by": "a rise of",
+    "changes by": "a change of",
+    "exceeds normal by": "above normal by",
+    "exceeds": "above",
+    "rate above": "a rate above",
+}
+
+
+def phrase_limit(text: str) -> str:
+    """The text of a limit as a thing in plain words, not a verb as in the file: `a drop of 5 pp` for `drops by 5 pp`,
+    `above 4 s` for `exceeds 4000 ms`."""
+    verb = next((verb for verb in _PHRASES if text.startswith(f"{verb} ")), None)
+    phrase = text if verb is None else f"{_PHRASES[verb]}{text.removeprefix(verb)}"
+    return re.sub(r"(?<![\d.])(\d{4,})( ms)?(?![\d.])", _shorten_number, phrase)
+
+
+def _shorten_number(found: re.Match[str]) -> str:
+    number = int(found[1])
+    return f"{number / 1000:g} s" if found[2] else f"{number:,}"
 
 
 def format_rounded(limit: Limit, size: float) -> str:

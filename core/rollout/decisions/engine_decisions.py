@@ -83,7 +83,7 @@ def _hold_without_way_back(
     if way_back.NO_WAY_BACK in rollout.overridden:
         return []
     text = (
-        f"{verdict.findings[0].metric} {verdict.findings[0].limit_text}, but "
+        f"{holds.name_limit(verdict.findings[0])}, but "
         f"{way_back.explain_closed_way_back(rollout.plan)}. {way_back.suggest_way_back(rollout, context.surface)}"
     )
     held = e.Held(key=way_back.NO_WAY_BACK, text=text, findings=verdict.findings)
@@ -295,7 +295,7 @@ def _describe_progress(
     if requests < stage.min_samples:
         return f"{requests} of {stage.min_samples} requests seen"
     if pending := growth_conditions.find_pending(rollout, look):
-        return f"{pending[0].metric} {pending[0].limit_text} is found, and not yet for as long as the limit asks"
+        return f"{holds.name_limit(pending[0])}, is found, and not yet for as long as the limit asks"
     if shown and (silent := growth_conditions.select_unread(blind)):
         return _describe_unread(silent)
     if shown and blind:
@@ -307,13 +307,16 @@ def _describe_progress(
 
 def _describe_unread(unread: tuple[v.BlindSpot, ...]) -> str:
     """That no reading of these metrics ever arrived, in words."""
-    of = " of the current version" if all(spot.arm == "control" for spot in unread) else ""
+    of = " of the old version" if all(spot.arm == "control" for spot in unread) else ""
     asked = "is it" if len(unread) == 1 else "are they"
-    return f"no reading of {_join_metric_names(unread)}{of} has ever arrived: {asked} reported?"
+    return f"no reading of {_join_metric_names(unread, with_keys=True)}{of} has ever arrived: {asked} reported?"
 
 
-def _join_metric_names(spots: tuple[v.BlindSpot, ...]) -> str:
-    *some, last = dict.fromkeys(spot.metric for spot in spots)
+def _join_metric_names(spots: tuple[v.BlindSpot, ...], *, with_keys: bool = False) -> str:
+    """The titles, with the keys under which applications report them where somebody has to look for those."""
+    *some, last = dict.fromkeys(
+        f"{spot.title[:1].lower()}{spot.title[1:]}{f' ({spot.metric})' if with_keys else ''}" for spot in spots
+    )
     return f"{', '.join(some)} and {last}" if some else last
 
 

@@ -1,5 +1,6 @@
 """Which verdicts hold a rollout, the key by which a person overrides a hold, and which holds clear automatically."""
 
+from core.judging.limits.limits import phrase_limit
 from core.judging.model import verdict as v
 from core.rollout.state.events import Held
 from core.rollout.state.model import Rollout
@@ -23,10 +24,16 @@ def hold_for_verdict(rollout: Rollout, verdict: v.Verdict) -> Held | None:
             new = tuple(f for f in verdict.findings if hold_key(f) not in rollout.overridden)
             if new:
                 where = f" in {new[0].segment}" if new[0].segment else ""
-                return Held(key=hold_key(new[0]), text=f"{new[0].metric} {new[0].limit_text}{where}", findings=new)
+                return Held(key=hold_key(new[0]), text=f"{name_limit(new[0])}{where}", findings=new)
         case v.Skewed() | v.BrokenSource() | v.NoData() if (key := hold_key(verdict)) not in rollout.overridden:
             return Held(key=key, text=_describe_missing_evidence(verdict))
     return None
+
+
+def name_limit(finding: v.Finding) -> str:
+    """A broken limit in plain words: `declined to answer, a rise of 3 pp`."""
+    title = finding.title or finding.metric
+    return f"{title[:1].lower()}{title[1:]}, {phrase_limit(finding.limit_text)}"
 
 
 def hold_key(finding: v.Finding | v.Skewed | v.BrokenSource | v.NoData) -> str:
@@ -75,14 +82,19 @@ def _describe_missing_evidence(verdict: v.Skewed | v.BrokenSource | v.NoData) ->
     match verdict:
         case v.Skewed(expected_share=expected, observed_share=observed):
             return f"the traffic split is wrong: {observed:.1%} on the new version instead of {expected:.1%}"
-        case v.BrokenSource(metric=metric, source=source, why=why) if source:
-            return f"{metric} cannot be read from the source {source}: {why}"
-        case v.BrokenSource(metric=metric, arm=arm):
-            return f"{metric} of the {_label_arm(arm)} version has stopped arriving"
+        case v.BrokenSource(metric=metric, title=title, source=source, why=why) if source:
+            return f"{_name_reading(metric, title)} cannot be read from the source {source}: {why}"
+        case v.BrokenSource(metric=metric, title=title, arm=arm):
+            return f"{_name_reading(metric, title)} of the {_label_arm(arm)} version has stopped arriving"
         case v.NoData(arm=arm):
             return f"requests on the {_label_arm(arm)} version have stopped arriving"
 
 
+def _name_reading(metric: str, title: str) -> str:
+    """A metric with the key under which applications report it, for whoever has to look for its readings."""
+    return f"{title[:1].lower()}{title[1:]} ({metric})" if title else metric
+
+
 def _label_arm(arm: str) -> str:
     """What people call the version of an arm."""
-    return "new" if arm == "canary" else "current"
+    return "new" if arm == "canary" else "old"

@@ -44,7 +44,7 @@ def find_hold(rollout: Rollout) -> e.Held | None:
         return None
     new, now = votes.canary, votes.control
     text = (
-        f"{new.worse} of {new.total} testers call the new version worse, {now.worse} of {now.total} the current one: "
+        f"{new.worse} of {new.total} testers call the new version worse, {now.worse} of {now.total} the old one: "
         "more than chance"
     )
     return e.Held(key=key, text=text)

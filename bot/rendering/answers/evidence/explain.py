@@ -105,7 +105,7 @@ def describe_trigger(measure: Measure) -> str:
         )
     if not measure_rows.is_agreed(measure) or act is None:
         return plain_words.ONLY_WATCHED
-    limit = wording.escape(measure.limit_text or "", 100)
+    limit = measure_rows.escaped_limit(measure.limit_text or "")
     if measure.absolute:
         level, unit = wording.format_value(measure.canary, measure.unit), measure.unit
         beyond = (

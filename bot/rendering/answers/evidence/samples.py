@@ -13,7 +13,7 @@ from core.shadow_eval.spending import JudgingSpend
 
 SHOWN = 3  # answers of each version
 _TEXT = 350  # characters of a question or an answer
-_ARMS = {"canary": "New version", "control": "Current version"}
+_ARMS = {"canary": "New version", "control": "Old version"}
 
 
 def render(

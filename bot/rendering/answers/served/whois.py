@@ -94,7 +94,7 @@ def _tell_assignment(
     new = assigned.version == rollout.plan.to_version
     bucket = f" (bucket {assigned.bucket / 1_000_000:.4f})" if assigned.bucket is not None else ""
     return [
-        f"{who} {gets} {name} {version} ({'new' if new else 'current'}){when}{span}, because: "
+        f"{who} {gets} {name} {version} ({'new' if new else 'old'}){when}{span}, because: "
         f"{_explain_outside(assigned, rollout) or _explain(assigned.answers[0].answer, assigned)}{bucket}.{now}"
     ]
 

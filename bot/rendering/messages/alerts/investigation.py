@@ -7,8 +7,10 @@ from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.charts import chart_data
+from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.numbers import measure_rows
 from bot.rendering.sentences import difference_words
+from core.judging.limits import limits
 from core.judging.model.verdict import Measure
 from core.judging.report.series import SeriesPoint
 from core.reviews.investigation import Investigation, OtherChange
@@ -31,6 +33,11 @@ class FirstSeen:
 
     measure: Measure
     at: datetime
+
+    @property
+    def limit(self) -> str:
+        """The limit in plain words, not escaped."""
+        return limits.phrase_limit(self.measure.limit_text or "")
 
 
 def render(found: Investigation, zone: str) -> Message:
@@ -120,6 +127,9 @@ def _describe_measured_moves(found: Investigation, zone: str) -> str:
         return f"No limit was violated at the last look; worse were {', '.join(named)}. {decided}"
     if not found.measures:
         return f"Nothing had been measured yet. {decided}"
+    if found.event.findings:
+        fired = "; ".join(rollback_alert.format_finding(finding) for finding in found.event.findings[:4])
+        return f"{fired}. {decided}"
     return f"No limit was violated at the last look, and nothing was worse. {decided}"
 
 

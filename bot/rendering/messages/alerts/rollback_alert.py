@@ -30,9 +30,9 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
         confirmed = "this is NOT CONFIRMED yet" if rollout.flip_doubted else "confirmation follows in a moment"
         reach = f"{whom} {are} being switched back to {old}; {confirmed}."
     else:
-        reach = f"{whom} {is_on} the previous version again"
+        reach = f"{whom} {is_on} the old version again"
         if failed:
-            reach = "Rampart itself serves the previous version again"
+            reach = "Rampart itself serves the old version again"
         took = f"it took {wording.format_duration(flip.seconds)}" if flip else "this is being confirmed"
         reach = f"{reach}; {took}."
     if failed:
@@ -96,7 +96,7 @@ def _describe_cause(rollout: Rollout, event: RolledBack, zone: str) -> str:
         return f"{who} rolled it back because {format_explanation(explained)} ({wording.escape(explained.handle, 80)})"
     locked = f" (locked {wording.format_local_time(rollout.started_at, zone)})" if rollout.started_at else ""
     finding = event.findings[0]
-    return f"{format_finding(finding)}. Agreed limit: {wording.escape(finding.limit_text, 100)}{locked}"
+    return f"{format_finding(finding)}. Agreed limit: {measure_rows.escaped_limit(finding.limit_text)}{locked}"
 
 
 def _describe_reason(rollout: Rollout, event: RolledBack) -> str:
@@ -114,7 +114,8 @@ def format_finding(finding: Finding) -> str:
         numbers += f" vs {wording.format_value(finding.control, unit)} old"
     if finding.difference is not None:
         numbers += f", {measure_rows.format_difference_with_range(finding)}"
-    note = f"; {wording.escape(finding.note, 200)}" if finding.note else ""
+    said = measure_rows.phrase_note(finding.note)
+    note = f"; {wording.escape(said, 200)}" if said else ""
     where = f" ({wording.escape(finding.segment, 80)})" if finding.segment else ""
     return f"{measure_rows.escaped_title(finding.metric, finding.title)}{where}: {numbers}{note}"
 
@@ -181,7 +182,7 @@ def _describe_timing(rollout: Rollout, event: RolledBack, at: datetime, zone: st
     if event.verdict_seconds is None or rollout.stage is None:
         return decided
     began = at - timedelta(seconds=event.verdict_seconds)
-    return f"{headline.stage_label(rollout.stage)} began {wording.format_clock_time(began, zone)}, {decided}"
+    return f"{headline.stage_in_sentence(rollout.stage)} began {wording.format_clock_time(began, zone)}, {decided}"
 
 
 def _describe_durations(event: RolledBack, flip: FlipConfirmed | None) -> str:

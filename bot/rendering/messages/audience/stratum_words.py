@@ -61,7 +61,7 @@ def describe_for_customers(rollout: Rollout, feature: str) -> str:
     if not rollout.strata_back or not rollout.is_under_way:
         return ""
     names = wording.join_limited([wording.escape(name, 100) for name in rollout.strata_back])
-    return f"the group {names} has the previous version of the {feature} again; nothing changes for the others"
+    return f"the group {names} has the old version of the {feature} again; nothing changes for the others"
 
 
 def _describe_switch(back: StratumRollback) -> str:

@@ -181,8 +181,13 @@ def _format_counts(rollout: Rollout, finding: Finding) -> str:
         return ""
     bad, usual = (share if share is None or row.harm != "less" else 1 - share for share in (row.canary, row.control))
     assert bad is not None, "there is a reading"
-    usually = "" if usual is None else f"; usually about {wording.format_count(usual * row.n_canary)}"
+    usually = "" if usual is None else f"; usually {_format_usual(usual * row.n_canary)}"
     return f" ({wording.format_count(bad * row.n_canary)} of {wording.pluralize(row.n_canary, 'request')}{usually})"
+
+
+def _format_usual(cases: float) -> str:
+    """How many of as many requests it would have been with the old version: `about 3`, `almost none`."""
+    return f"about {wording.format_count(cases)}" if round(cases) else "almost none"
 
 
 def _list_public_claims(rollout: Rollout, quotes: list[str]) -> list[str]:

@@ -48,7 +48,7 @@ def render(
         pressed = [buttons.got_it(rollout, notice.key), *pressed, buttons.remind_me(rollout, notice.key)]
     return blocks.build_message(
         change_status.describe(rollout, notice, name, known, now, zone),
-        blocks.lines_section(body),
+        *(blocks.lines_section(part) for part in body),
         blocks.actions(*pressed),
         blocks.context(_format_footer(rollout, notice)),
     )
@@ -114,7 +114,7 @@ def _describe_left(rollout: Rollout) -> str:
 
 def _list_switched_back(rollout: Rollout) -> list[str]:
     names = wording.join_limited([wording.escape(name, 100) for name in rollout.strata_back])
-    return [f"*Switched back for:* {names}; they get the previous version again."] if names else []
+    return [f"*Switched back for:* {names}; they get the old version again."] if names else []
 
 
 def _list_conversations(rollout: Rollout) -> list[str]:
@@ -158,31 +158,25 @@ def _format_bullets(changes: list[BehaviourChange], *, examples: bool) -> list[s
     return bullets
 
 
-def _build_support_text(rollout: Rollout, known: RolloutDates, zone: str) -> list[str]:
+def _build_support_text(rollout: Rollout, known: RolloutDates, zone: str) -> list[list[str]]:
+    """What is noticed, when, and what to do, each for a paragraph of its own."""
     described = changes_for_audiences(rollout, "support")
     changes = [b for b in described if not b.unchanged]
     same = [wording.escape(b.text) for b in described if b.unchanged]
-    body = [
+    noticed = [
         "*What customers may notice*",
         *(_format_bullets(changes, examples=True) or [" • Nothing we know of."]),
+        *([f"*Not changing:* {' '.join(same)}"] if same else []),
     ]
-    if same:
-        body.append(f"*Not changing:* {' '.join(same)}")
-    body += [
-        *_list_conversations(rollout),
-        *change_status.describe_dates(rollout, known, zone),
-        f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
-        *_list_switched_back(rollout),
-    ]
+    body = [noticed, _build_dates(rollout, known, zone)]
     owner = wording.format_owner(rollout)
     if rollout.state is RolloutState.DONE:
         wrong = f"*If answers look wrong to you, or a customer complains:* tell {owner} in this thread."
-        return [*body, wrong, _WHICH_VERSION]
+        return [*body, [wrong, _WHICH_VERSION]]
     follows = f"no more customers get it until {owner} decides"
     if rollout.percent >= 100:
         follows = f"{owner} has to decide how it goes on"
-    return [
-        *body,
+    to_do = [
         f"*If a customer complains:* {'once it has started, ' if rollout.started_at is None else ''}choose *Report AI "
         'answer* in a message\'s menu, or type /rollout complaint "what happened" --user &lt;customer id&gt; --id '
         f"{rollout.id}. Or ask in this thread.",
@@ -191,9 +185,21 @@ def _build_support_text(rollout: Rollout, known: RolloutDates, zone: str) -> lis
         _WHICH_VERSION,
         _IF_IT_GOES_WRONG,
     ]
+    return [*body, to_do]
 
 
-def _build_marketing_text(rollout: Rollout, known: RolloutDates, zone: str) -> list[str]:
+def _build_dates(rollout: Rollout, known: RolloutDates, zone: str, at_end: str = "") -> list[str]:
+    """When it reaches whom, and who has it now."""
+    return [
+        *_list_conversations(rollout),
+        *change_status.describe_dates(rollout, known, zone, at_end),
+        f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
+        *_list_switched_back(rollout),
+    ]
+
+
+def _build_marketing_text(rollout: Rollout, known: RolloutDates, zone: str) -> list[list[str]]:
+    """What is noticed and what may be said, then when."""
     changes = [b for b in changes_for_audiences(rollout, "marketing") if not b.unchanged]
     noticed = _format_bullets(changes, examples=False) or [" • Nobody should notice a difference."]
     body = ["*What people may notice*", *noticed]
@@ -207,22 +213,18 @@ def _build_marketing_text(rollout: Rollout, known: RolloutDates, zone: str) -> l
     why = "That is not cleared for the public." if is_shown else "We have no proof of that."
     body.append(f"*Please do not say:* {claims}. {why}")
     at_end = f"watching is over{'; you may announce it' if changes else ''}"
-    body += [
-        *_list_conversations(rollout),
-        *change_status.describe_dates(rollout, known, zone, at_end),
-        f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
-        *_list_switched_back(rollout),
-    ]
+    dates = _build_dates(rollout, known, zone, at_end)
     if not is_over:
-        body.append("We will post here when watching is over, or if we switch back (that takes seconds).")
-    return body
+        dates.append("We will post here when watching is over, or if we switch back (that takes seconds).")
+    return [body, dates]
 
 
 def _expected_claims(rollout: Rollout) -> list[str]:
     return [_CLAIMS[e.metric] for e in rollout.plan.expectations if e.metric in _CLAIMS] or ["faster", "more accurate"]
 
 
-def _build_downstream_text(rollout: Rollout, known: RolloutDates, zone: str) -> list[str]:
+def _build_downstream_text(rollout: Rollout, known: RolloutDates, zone: str) -> list[list[str]]:
+    """What changes, then when."""
     before, after = rollout.from_content, rollout.to_content
     changed = changed_parts(before, after)
     body = ["*What your code may see*"]
@@ -232,15 +234,8 @@ def _build_downstream_text(rollout: Rollout, known: RolloutDates, zone: str) -> 
     noticeable = [b for b in changes_for_audiences(rollout, "downstream") if not b.unchanged]
     if noticeable:
         body += ["*What people may notice*", *_format_bullets(noticeable, examples=True)]
-    body += [
-        *_list_conversations(rollout),
-        *change_status.describe_dates(rollout, known, zone),
-        f"*Who is affected now:* {change_status.describe_affected(rollout, known)}.",
-        *_list_switched_back(rollout),
-    ]
-    if rollout.state is not RolloutState.DONE:
-        body.append(_IF_IT_GOES_WRONG)
-    return body
+    left = [_IF_IT_GOES_WRONG] if rollout.state is not RolloutState.DONE else []
+    return [body, [*_build_dates(rollout, known, zone), *left]]
 
 
 def _format_part_change(part: str, before: object, after: object) -> str:

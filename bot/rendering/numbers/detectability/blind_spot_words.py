@@ -1,7 +1,8 @@
 """Blind spots in words: how large a harm of which metric could still be missed, for how long, and what helps."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from bot.rendering import wording
 from bot.rendering.numbers import measure_rows
@@ -21,13 +22,13 @@ def describe_blind_spot(spot: BlindSpot, *, is_due: bool = True) -> str:
     """
     name = measure_rows.title_in_sentence(spot.metric, spot.title)
     if spot.unread:
-        of = " on the current version" if spot.arm == "control" else ""
+        of = " on the old version" if spot.arm == "control" else ""
         return (
             f"{name} (no reading has ever arrived{of}: is it reported?)" if is_due else f"{name} (no readings yet{of})"
         )
     size = wording.format_magnitude(spot.missed, spot.unit, relative=spot.relative)
     if spot.absolute:
-        return f"{name} at {size}"
+        return f"{name} at {wording.format_value(spot.missed, spot.unit)}"
     word = {"more": "a rise", "less": "a drop", "either": "a change"}[spot.harm]
     return f"{word} of {size} in {name}"
 
@@ -37,12 +38,20 @@ def join_blind_spots(spots: Sequence[BlindSpot], *, is_due: bool = True) -> str:
     return wording.join_limited([describe_blind_spot(spot, is_due=is_due) for spot in spots], MAX_NAMED)
 
 
-def format_current_blind_spots(rollout: Rollout) -> str:
-    """The blind spots of the current stage's latest evidence that nobody accepted; empty without any."""
+def format_current_blind_spots(rollout: Rollout, now: datetime | None = None) -> str:
+    """The blind spots of the current stage's latest evidence that nobody accepted; empty without any.
+
+    `now` is when it is read, where that is later than the evidence: less time is left then.
+    """
     evidence, since, at = rollout.evidence, rollout.stage_since, rollout.evidence_at
     if not rollout.is_under_way or evidence is None or since is None or at is None or at < since:
         return ""
-    return format_blind_spots(select_open(rollout, evidence), is_due=headline.is_hold_over(rollout, at))
+    passed = now - at if now is not None else timedelta(0)
+    spots = [
+        spot if spot.more is None else replace(spot, more=max(spot.more - passed, timedelta(0)))
+        for spot in select_open(rollout, evidence)
+    ]
+    return format_blind_spots(spots, is_due=headline.is_hold_over(rollout, at))
 
 
 def select_open(rollout: Rollout, evidence: EvidenceRecorded) -> list[BlindSpot]:
@@ -75,20 +84,25 @@ def format_remedies(rollout: Rollout) -> str:
 
 def list_accepted_risks(rollout: Rollout) -> list[str]:
     """What people accepted, one line each: waits and stages that they skipped, and harm that could have been missed."""
-    return [*(_describe_skipped_wait(one) for one in rollout.skipped_waits), *list_accepted_blind_spots(rollout)]
+    return [
+        *(_describe_skipped_wait(rollout, one) for one in rollout.skipped_waits),
+        *list_accepted_blind_spots(rollout),
+    ]
 
 
-def _describe_skipped_wait(skipped: SkippedWait) -> str:
-    left_out = f" and {wording.escape(', '.join(skipped.left_out), 80)}" if skipped.left_out else ""
+def _describe_skipped_wait(rollout: Rollout, skipped: SkippedWait) -> str:
+    names = [headline.name_stage_of(rollout.plan, name) for name in skipped.left_out]
+    left_out = f" and {wording.join_limited(names, 3)}" if names else ""
     by = f" by {wording.format_actor(skipped.by)}" if skipped.by else ""
-    stage = wording.escape(skipped.stage, 40)
-    return f"Risk accepted{by}: the wait at {stage}{left_out} was skipped, “{wording.escape(skipped.reason, 200)}”."
+    stage = headline.name_stage_of(rollout.plan, skipped.stage)
+    return f"Risk accepted{by}: the wait in {stage}{left_out} was skipped, “{wording.escape(skipped.reason, 200)}”."
 
 
 def list_accepted_blind_spots(rollout: Rollout) -> list[str]:
     """One line per accepted set of blind spots: at which stage, what, by whom and why."""
     return [
-        f"Accepted at {wording.escape(one.stage, 40)} that this could have been missed: {join_blind_spots(one.spots)}; "
+        f"Accepted in {headline.name_stage_of(rollout.plan, one.stage)} that this could have been missed: "
+        f"{join_blind_spots(one.spots)}; "
         f"by {wording.format_actor(one.by)}"
         f"{f', “{wording.escape(one.reason, 200)}”' if one.reason else ''}."
         for one in rollout.accepted
@@ -97,7 +111,7 @@ def list_accepted_blind_spots(rollout: Rollout) -> list[str]:
 
 def _format_wait(spots: Sequence[BlindSpot]) -> str:
     more = _longest_wait(spots)
-    return f" About {wording.format_duration(more)} more at this pace." if more is not None else ""
+    return f" About {wording.format_duration(more)} more at this pace." if more else ""
 
 
 def _longest_wait(spots: Sequence[BlindSpot]) -> timedelta | None:

@@ -87,7 +87,7 @@ def _describe_replay(evals: Mapping[int, EvalRecorded]) -> str:
 
 def _describe_limits(plan: Plan) -> str:
     watched = [
-        f"{measure_rows.title_in_sentence(one.metric)} ({wording.escape(limits.format_limit(one), 60)})"
+        f"{measure_rows.title_in_sentence(one.metric)} ({measure_rows.escaped_limit(limits.format_limit(one))})"
         for one in plan.limits
         if one.metric in _COST_AND_SPEED
     ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bot.rendering import wording
 from bot.rendering.markup import Markup
 from bot.rendering.numbers import judge_words, measure_rows, tester_words
-from core.judging.model.verdict import Finding, Measure
+from core.judging.model.verdict import Finding, Measure, is_beyond_chance
 from core.metrics.money import rounded_dollars
 from core.reviews.draft import CostChange, ExpectationOutcome, ExpectationRow, ReviewDraft, UnexpectedChange
 from core.reviews.shortcuts import Shortcut, ShortcutKind
@@ -179,7 +179,17 @@ def _format_final(measure: Measure) -> str:
     if (counted := _count_few(measure)) is not None:
         return f"{title}: {counted}{past}"
     new, old = wording.format_value(measure.canary, measure.unit), wording.format_value(measure.control, measure.unit)
-    return f"{title}: {new}, before {old} ({_format_move(measure)}){past}"
+    return f"{title}: {new}, before {old}{_describe_move(measure)}{past}"
+
+
+def _describe_move(measure: Measure) -> str:
+    """The difference, or its range where it may be chance: ` (+4.5 pp (+2.4 … +6.5))`,
+    `; no difference shown (-4 … +14 pp)`."""
+    if measure.low is None or measure.high is None or is_beyond_chance(measure):
+        return f" ({_format_move(measure)})"
+    span = wording.format_interval(measure.low, measure.high, measure.unit, relative=measure.relative)
+    unit = " %" if measure.relative else " pp" if measure.unit.startswith("%") else ""
+    return f"; no difference shown ({span.strip('()')}{unit})"
 
 
 def _count_few(measure: Measure) -> str | None:

@@ -10,6 +10,7 @@ from core.rollout.context import Context
 from core.rollout.decisions import approval_requests, gate_results, growth_conditions, stage_changes
 from core.rollout.decisions.people import blind_spots, break_glass, command_conditions, comparison
 from core.rollout.plans.plan import GATE_KINDS, Risk, StageKind
+from core.rollout.plans.stage_words import name_stage
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
 from core.rollout.state import holds
@@ -44,7 +45,7 @@ def advance_rollout(rollout: Rollout, command: c.Advance, context: Context) -> l
     stage = rollout.current_stage
     if stage.kind in GATE_KINDS and not gate_results.is_gate_passed(rollout):
         raise Refused(
-            f"The {stage.name} gate has not passed yet, and gates cannot be skipped.",
+            f"Not passed yet: {name_stage(stage)}. Gates cannot be skipped.",
             hint=f"Import its results: rollout evals import FILE --rollout {rollout.id}.",
         )
     _require_limits_shown(rollout, context)
@@ -64,7 +65,8 @@ def _refuse_early_step(rollout: Rollout, context: Context) -> NoReturn:
     waits = []
     if held < stage.min_hold:
         waits.append(
-            f"{stage.name} has held for {durations.format_rounded(held)} of {durations.format_exact(stage.min_hold)}"
+            f"{name_stage(stage)} has run for {durations.format_rounded(held)} of its "
+            f"{durations.format_exact(stage.min_hold)}"
         )
     spots = growth_conditions.find_blocking_blind_spots(
         rollout, growth_conditions.current_blind_spots(rollout), context.policy
@@ -145,8 +147,9 @@ def _require_trial(rollout: Rollout, context: Context, reason: str) -> str:
             if (loud := break_glass.find_early_step_reason(rollout, context, reason)) is not None:
                 return loud
             raise Refused(
-                f"{stage.name} has held for {durations.format_rounded(held)} of {durations.format_exact(asked)}. Until "
-                "then, no reason allows a step to everybody or one that the policy calls too big.",
+                f"Too early: {name_stage(stage)} has run for {durations.format_rounded(held)} of the "
+                f"{durations.format_exact(asked)} that it has to. Until then, no reason allows a step to everybody "
+                "or one that the policy calls too big.",
                 hint=_suggest_smaller_step(rollout),
                 earliest=context.at + (asked - held) if under_way else None,
             )

@@ -8,6 +8,7 @@ from core.rollout.decisions import approval_requests, gate_results, growth_condi
 from core.rollout.decisions.reviewing import BREAK_GLASS_MARK
 from core.rollout.plans.plan import GATE_KINDS, StageKind
 from core.rollout.plans.policy import BreakGlass
+from core.rollout.plans.stage_words import name_stage
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
 from core.rollout.state import holds
@@ -149,7 +150,7 @@ def _list_missing_before_step(rollout: Rollout, context: Context) -> list[str]:
     if rollout.request is not None and not approval_requests.is_approved(rollout):
         missing.append(approval_requests.describe_missing_approvals(rollout))
     if rollout.held_for(context.at) < rollout.current_stage.min_hold:
-        missing.append(f"the wait in {rollout.current_stage.name}")
+        missing.append(f"the wait in {name_stage(rollout.current_stage)}")
     if why := growth_conditions.find_growth_block(context):
         missing.append(why)
     spots = growth_conditions.find_blocking_blind_spots(
