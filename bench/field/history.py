@@ -104,7 +104,7 @@ class _History:
 
     @property
     def rollout(self) -> Rollout:
-        return self.service.load_world().rollouts["R-1"]
+        return self.service.cached_world().rollouts["R-1"]  # nobody else writes
 
     def play(self) -> Outcome:
         self._say(c.PlanRollout(plan=self.tried.plan), OWNER, to=None)
@@ -129,7 +129,7 @@ class _History:
         stage = self.tried.plan.stages[index]
         for until in _moments(stage, self.at):
             rollout = self.rollout
-            flags = exposure.build_snapshot(self.service.load_world()).surfaces[plans.SURFACE]
+            flags = exposure.build_snapshot(self.service.cached_world()).surfaces[plans.SURFACE]
             if stage.where is None:
                 self.reached = max(self.reached, rollout.percent)
             self.requests.serve(flags, self.at, until, 0.0 if stage.where is not None else rollout.percent)
@@ -145,7 +145,7 @@ class _History:
         return False
 
     def _take_in(self) -> None:
-        snapshot = exposure.build_snapshot(self.service.load_world())
+        snapshot = exposure.build_snapshot(self.service.cached_world())
         each = [read_batch.check_items([report], snapshot, at) for at, report in self.requests.arrived(self.at)]
         good = [one for found in each for one in found.accepted]
         flawed = [one for found in each for one in found.flaw_events]

@@ -7,10 +7,11 @@ from core.stats import input_checks
 from core.stats.input_checks import Array
 
 
-def design_effect(arm: ArrayLike) -> Array:
+def design_effect(arm: ArrayLike, *, included: ArrayLike | None = None) -> Array:
     """max(1, bucket variance / binomial variance) of a proportion, shape (...), from (..., stages, buckets, 2).
 
-    Last axis (trials, successes). 1 where nothing varies. Source: Kish (1965), with hash buckets as clusters.
+    Last axis (trials, successes). 1 where nothing varies. Only stages that are `included` count, all without it; it
+    broadcasts with (..., stages). Source: Kish (1965), with hash buckets as clusters.
     ValueError on NaN, negative counts, successes above trials, or fewer than 2 buckets.
     """
     sums = input_checks.check_counts("arm", arm)
@@ -19,13 +20,14 @@ def design_effect(arm: ArrayLike) -> Array:
     trials, successes = sums[..., 0], sums[..., 1]
     if (successes > trials * (1 + 1e-9)).any():
         raise ValueError("successes are above trials in a bucket")
-    n = trials.sum(axis=-1, keepdims=True)
+    n = trials.sum(axis=-1)
+    chosen = np.ones(sums.shape[-3]) if included is None else np.asarray(included, dtype=np.float64)
     with np.errstate(all="ignore"):
-        p = np.where(n > 0, successes.sum(axis=-1, keepdims=True) / n, 0.0)
-        residual = (successes - p * trials).sum(axis=-2)
+        p = np.where(n > 0, successes.sum(axis=-1) / n, 0.0)
+        residual = np.einsum("...s,...sb->...b", chosen, successes - p[..., np.newaxis] * trials)
         buckets = residual.shape[-1]
         observed = buckets / (buckets - 1) * (residual**2).sum(axis=-1)
-        binomial = (n * p * (1 - p))[..., 0].sum(axis=-1)
+        binomial = (chosen * (n * p * (1 - p))).sum(axis=-1)
         effect = np.where(binomial > 0, observed / binomial, 1.0)
     return np.asarray(np.maximum(effect, 1.0), dtype=np.float64)
 

@@ -1,6 +1,7 @@
 """Quantiles from log-histograms: sparse mappings from bin to count that merge by addition."""
 
 from collections.abc import Mapping
+from functools import cache
 from math import ceil, isfinite, log
 
 import numpy as np
@@ -32,6 +33,7 @@ def bin_indices(values: Array) -> NDArray[np.int64]:
     return np.maximum(np.ceil(logs / _LOG_GAMMA - _TOLERANCE).astype(np.int64), LOWEST_BIN)
 
 
+@cache  # there are few bins, each asked for at every look
 def bin_value(position: int) -> float:
     """Representative value of a bin, within 1 % of every value in it."""
     return 0.0 if position <= LOWEST_BIN else 2 * GAMMA ** int(position) / (GAMMA + 1)
@@ -68,6 +70,6 @@ def count_above(counts: Mapping[int, int], threshold: float) -> int:
 
 
 def _count_values(counts: Mapping[int, int]) -> int:
-    if any(count < 0 for count in counts.values()):
+    if min(counts.values(), default=0) < 0:
         raise ValueError("a histogram holds a negative count")
     return sum(counts.values())

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from core.stats import clustering
 from core.stats.sequential import mean, onset, proportion, rate
 
 CHANCE = np.random.default_rng(7)
@@ -48,3 +49,23 @@ def test_trials_and_exposures_are_broadcast_too():
 def test_what_numpy_cannot_broadcast_is_refused_with_every_shape():
     with pytest.raises(ValueError, match=r"canary_successes \(2,\).*control_successes \(3,\)"):
         proportion.log_e_two_sample([1, 1], [2, 2], [1, 1, 1], [2, 2, 2], side="greater")
+
+
+def test_stages_that_are_left_out_count_as_if_nothing_had_come_in():
+    """Several choices of stages in one call say what a call for each says, whose other stages are empty."""
+    rng = np.random.default_rng(5)
+    arms = [rng.uniform(1, 9, (2, 3, 8, 1)) * [1, 0] for _ in range(2)]  # two cells of three stages
+    canary, control = (arm + arm[..., :1] * rng.uniform(0, 1, (2, 3, 8, 1)) * [0, 1] for arm in arms)
+    chosen = np.array([[True, True, True], [False, True, True], [False, False, True], [False, False, False]])
+    levels = mean.stratify_levels(canary, control, included=chosen[:, np.newaxis])
+    pooled = mean.pooled_level(canary, included=chosen[:, np.newaxis])
+    effects = clustering.design_effect(canary, included=chosen[:, np.newaxis])
+    for row, which in enumerate(chosen):
+        kept = which[:, np.newaxis, np.newaxis]
+        alone = mean.stratify_levels(canary * kept, control * kept)
+        np.testing.assert_allclose(levels.canary[row], alone.canary)
+        np.testing.assert_allclose(levels.control[row], alone.control)
+        np.testing.assert_allclose(levels.standard_error(1.1)[row], alone.standard_error(1.1))
+        for got, expected in zip(pooled, mean.pooled_level(canary * kept), strict=True):
+            np.testing.assert_allclose(got[row], expected)
+        np.testing.assert_allclose(effects[row], clustering.design_effect(canary * kept))

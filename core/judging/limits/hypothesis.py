@@ -1,6 +1,7 @@
 """Limits as null hypotheses that the kernels can test, and whether an estimate lies beyond a limit."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
 
 from core.judging.limits.limits import Limit, LimitKind, LimitScale
@@ -32,12 +33,7 @@ def build_harm_hypotheses(limit: Limit) -> tuple[Hypothesis, ...]:
 
     Without `strict` the null is "no change for the worse at all" (any-harm); with it, the limit's own amount.
     """
-    sides: tuple[Side, ...] = ("greater",)
-    if limit.kind is LimitKind.DROPS_BY:
-        sides = ("less",)
-    elif limit.kind is LimitKind.CHANGES_BY:
-        sides = ("greater", "less")
-    return tuple(_build_harm_hypothesis(limit, side, 1 / len(sides)) for side in sides)
+    return _harm_hypotheses(limit.kind, limit.amount, limit.scale, limit.strict)
 
 
 def build_noninferiority_hypotheses(limit: Limit) -> tuple[Hypothesis, ...]:
@@ -55,12 +51,22 @@ def build_noninferiority_hypotheses(limit: Limit) -> tuple[Hypothesis, ...]:
     )
 
 
-def _build_harm_hypothesis(limit: Limit, side: Side, share: float) -> Hypothesis:
-    signed = limit.amount if side == "greater" else -limit.amount
-    relative = limit.scale is LimitScale.RELATIVE
+@lru_cache(maxsize=1024)  # a look asks for those of each limit hundreds of times
+def _harm_hypotheses(kind: LimitKind, amount: float, scale: LimitScale, strict: bool) -> tuple[Hypothesis, ...]:
+    sides: tuple[Side, ...] = ("greater",)
+    if kind is LimitKind.DROPS_BY:
+        sides = ("less",)
+    elif kind is LimitKind.CHANGES_BY:
+        sides = ("greater", "less")
+    return tuple(_build_harm_hypothesis(amount, scale, strict, side, 1 / len(sides)) for side in sides)
+
+
+def _build_harm_hypothesis(amount: float, scale: LimitScale, strict: bool, side: Side, share: float) -> Hypothesis:
+    signed = amount if side == "greater" else -amount
+    relative = scale is LimitScale.RELATIVE
     # A fall by 100 % or more leaves no rate to test, so use the smallest positive ratio.
     ratio, shift = (max(1 + signed, 1e-6), 0.0) if relative else (1.0, signed)
-    any_harm = not limit.strict
+    any_harm = not strict
     return Hypothesis(
         side=side,
         ratio=1.0 if any_harm else ratio,

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from math import isfinite, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.judging.limits.hypothesis import build_harm_hypotheses, is_beyond_limit
 from core.judging.limits.limits import Limit
@@ -127,25 +127,27 @@ def draft_comparisons(
         else of_arm[arm][..., 0].sum(axis=-1)
         for arm in (CANARY, CONTROL)
     }
-    # One row for each start and segment. The stages that are not part of it are zero there.
+    # One row for each start and segment, start by start.
     included = np.array([[stage >= since for stage in everywhere] for since in starts])
     compared = included & np.array([stage in question.compared_stages for stage in everywhere])
-    canary, control, alone = (
-        _select_stages(of_arm[arm], which)
-        for arm, which in ((CANARY, compared), (CONTROL, compared), (CANARY, included))
-    )
+    canary, control = of_arm[CANARY], of_arm[CONTROL]
     counts = [
         (readings[arm][np.newaxis] * which[:, np.newaxis]).sum(axis=-1).ravel().tolist()
         for arm, which in ((CANARY, compared), (CONTROL, compared), (CANARY, included))
     ]
-    levels, level_errors = (each.tolist() for each in mean.pooled_level(alone))
-    sides = mean.stratify_levels(canary, control)
-    lefts, rights, errors = sides.canary.tolist(), sides.control.tolist(), sides.standard_error().tolist()
-    in_control = control[..., 0].sum(axis=(1, 2)) > 0
+    levels, level_errors = (
+        each.ravel().tolist() for each in mean.pooled_level(canary, included=included[:, np.newaxis])
+    )
+    sides = mean.stratify_levels(canary, control, included=compared[:, np.newaxis])
+    lefts, rights, errors = (each.ravel().tolist() for each in (sides.canary, sides.control, sides.standard_error()))
+    weights = {arm: of_arm[arm][..., 0].sum(axis=-1).T for arm in (CANARY, CONTROL)}
+    in_control = compared @ weights[CONTROL] > 0
     effects = np.where(
-        in_control, compute_design_effects(entry.kind, canary, control), compute_design_effects(entry.kind, alone)
-    ).tolist()
-    has_readings = (alone[..., 0].sum(axis=(1, 2)) > 0) | in_control
+        in_control,
+        compute_design_effects(entry.kind, canary, control, included=compared),
+        compute_design_effects(entry.kind, canary, included=included),
+    ).ravel()
+    has_readings = ((included @ weights[CANARY] > 0) | in_control).ravel()
     here = segments == (EVERYONE,)
     widening = unknown_units.widen_error(question, cell)
     absolute = any(one.is_absolute and one.metric == entry.key for one in question.criteria)
@@ -153,20 +155,22 @@ def draft_comparisons(
     if entry.kind is MetricKind.QUANTILE or is_exceedance_cell(cell) or here:
         asked = []
     found = []
-    for row, (number, segment) in enumerate((n, segment) for n in range(len(starts)) for segment in segments):
+    for row, (number, place) in enumerate(product(range(len(starts)), range(len(segments)))):
         if not has_readings[row]:
             continue
-        since, left, right, own, effect = starts[number], lefts[row], rights[row], levels[row], effects[row]
-        exposed, paired = included[number], compared[number]
+        since, left, right, own, effect = starts[number], lefts[row], rights[row], levels[row], float(effects[row])
+        exposed, paired, segment = included[number], compared[number], segments[place]
+        both_arms, alone = (canary[place, paired], control[place, paired]), canary[place, exposed]
         if entry.quantile is not None:
             in_both, in_all = (
                 [stage for stage, yes in zip(everywhere, which, strict=True) if yes] for which in (paired, exposed)
             )
-            left, right = (_read_quantile(sums, in_both, arm, entry, segment) for arm in (CANARY, CONTROL))
-            own = _read_quantile(sums, in_all, CANARY, entry, segment)
+            new, old = (bucket_sums.merge_histograms(sums, in_both, arm, key, segment) for arm in (CANARY, CONTROL))
+            everything = bucket_sums.merge_histograms(sums, in_all, CANARY, key, segment) if in_all != in_both else new
+            left, right, own = (_read_quantile(counted, entry) for counted in (new, old, everything))
             effect = max(
-                _design_effect_of_values(sums, in_both, CONTROL, key, segment, control[row, paired]),
-                _design_effect_of_values(sums, in_all, CANARY, key, segment, alone[row, exposed]),
+                _design_effect_of_values(old, both_arms[1]),
+                _design_effect_of_values(everything, alone),
             )
         standing = ArmComparison(
             metric=cell,
@@ -185,7 +189,7 @@ def draft_comparisons(
             else floor_error(entry, widening * level_errors[row], abs(levels[row]), counts[2][row]),
             level_weight=counts[2][row],
             design_effect=effect,
-            assumed_units=unknown_units.count_assumed_units(question, cell, alone[row]),
+            assumed_units=unknown_units.count_assumed_units(question, cell, alone),
         )
         # Only a limit that is a fixed number, and the past where no control is left, ask for the canary's level alone.
         fixed = absolute or since in question.stages_without_control[:1]
@@ -197,9 +201,9 @@ def draft_comparisons(
             ComparisonDraft(
                 comparison=standing,
                 entry=entry,
-                canary=canary[row, paired],
-                control=control[row, paired],
-                canary_alone=alone[row, exposed],
+                canary=both_arms[0],
+                control=both_arms[1],
+                canary_alone=alone,
                 sides=_SIDES if both else _sides_to_check(asked, left, right),
                 units=units if standing.assumed_units is None else round(standing.assumed_units),
                 has_fixed_reference=fixed,
@@ -207,12 +211,6 @@ def draft_comparisons(
             )
         )
     return found
-
-
-def _select_stages(arm: bucket_sums.Array, included: NDArray[np.bool_]) -> bucket_sums.Array:
-    """Sums (segments, stages, 256, 2) as rows, start by start, with the stages that are not `included` set to zero."""
-    chosen = arm[np.newaxis] * included[:, np.newaxis, :, np.newaxis, np.newaxis]
-    return chosen.reshape(-1, *arm.shape[1:])
 
 
 def _sides_to_check(hypotheses: Sequence[tuple[Limit, Side]], left: float, right: float) -> tuple[Side, ...]:
@@ -298,12 +296,9 @@ def _floor_error_at_levels(
     return floor_error(draft.entry, draft.widening * error, max(known), readings)
 
 
-def _design_effect_of_values(
-    sums: EvidenceSums, stages: Sequence[int], arm: str, key: str, segment: str, source: bucket_sums.Array
-) -> float:
+def _design_effect_of_values(counted: Mapping[int, int], source: bucket_sums.Array) -> float:
     if not source[..., 0].any():
         return 1.0
-    counted = bucket_sums.merge_histograms(sums, stages, arm, key, segment)
     return float(clustering.design_effect_of_mean(source, _histogram_variance(counted)))
 
 
@@ -324,7 +319,7 @@ def _build_baseline(question: Question, sums: EvidenceSums, entry: Metric) -> Ba
         if value is None:
             return None
         source = bucket_sums.read_metric_sums(sums, question.compared_stages, CONTROL, entry, entry.key)[0]
-        effect = _design_effect_of_values(sums, question.compared_stages, CONTROL, entry.key, EVERYONE, source)
+        effect = _design_effect_of_values(counted, source)
         low, high = (
             quantile.estimate_quantile(counted, q)
             for q in bound_past_rate(entry.quantile, sum(counted.values()), effect)
@@ -396,8 +391,7 @@ def _count_readings(
     return np.asarray(bucket_sums.read_bucket_sums(sums, stages, arm, cell, segments)[..., 0].sum((1, 2)))
 
 
-def _read_quantile(sums: EvidenceSums, stages: Sequence[int], arm: str, entry: Metric, segment: str) -> float:
-    counted = bucket_sums.merge_histograms(sums, stages, arm, entry.key, segment)
+def _read_quantile(counted: Mapping[int, int], entry: Metric) -> float:
     value = quantile.estimate_quantile(counted, entry.require_quantile())
     return float("nan") if value is None else value
 

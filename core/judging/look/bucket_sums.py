@@ -1,6 +1,5 @@
 """Read the evidence sums as arrays per segment and stage, for metrics of any kind."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -63,9 +62,10 @@ def merge_histograms(
     ]
     if len(found) == 1:
         return found[0]
-    merged: Counter[int] = Counter()
+    merged: dict[int, int] = {}
     for counted in found:
-        merged.update(counted)
+        for position, count in counted.items():
+            merged[position] = merged.get(position, 0) + count
     return merged
 
 

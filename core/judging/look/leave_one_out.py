@@ -66,7 +66,7 @@ def compare_without_loudest_bucket(
     found = heaviest_bucket.find_heaviest_bucket(canary, control, side=side)
     left, right = found.remove_from(canary), found.remove_from(control)
     levels = mean.stratify_levels(left, right)
-    errors = levels.standard_error()
+    errors = levels.standard_error() if kind in AVERAGES else None
     drawn_in = None
     if kind in AVERAGES:
         shares = np.zeros(canary.shape[0])
@@ -94,7 +94,7 @@ def compare_without_loudest_bucket(
             control=_finite_or_none(levels.control[i]),
             canary_weight=float(left[i, ..., 0].sum()),
             drawn_in=_finite_or_none(drawn_in[i]) if drawn_in is not None else None,
-            error=_finite_or_none(errors[i]) if kind in AVERAGES else None,
+            error=_finite_or_none(errors[i]) if errors is not None else None,
             share=float(shares[i]),
             design_effect=float(effects[i]),
         )
@@ -157,18 +157,23 @@ def _count_outlier_buckets(units: Ints) -> Ints:
     return np.maximum(np.ceil(units / UNITS_PER_OUTLIER), MIN_OUTLIER_BUCKETS).astype(np.int64)
 
 
-def compute_design_effects(kind: MetricKind, *arms: bucket_sums.Array) -> bucket_sums.Array:
-    """The larger one of the arms' design effects, shape (cells,); 1 for means and quantiles."""
-    segments = arms[0].shape[0]
+def compute_design_effects(
+    kind: MetricKind, *arms: bucket_sums.Array, included: NDArray[np.bool_] | None = None
+) -> bucket_sums.Array:
+    """The larger one of the arms' design effects, shape (cells,); 1 for means and quantiles.
+
+    With `included`, of shape (rows, stages), over these stages only, shape (rows, cells).
+    """
+    shape = (arms[0].shape[0],) if included is None else (included.shape[0], arms[0].shape[0])
     if kind in AVERAGES or kind is MetricKind.QUANTILE:
-        return np.ones(segments)
-    found = [np.ones(segments)]
+        return np.ones(shape)
+    found = [np.ones(shape)]
     for arm in arms:
         if arm.shape[1] == 0:
             continue
         # Events may outnumber the requests of their bucket.
         sums = np.stack([arm.max(axis=-1), arm[..., 1]], axis=-1) if kind is MetricKind.COUNT else arm
-        found.append(clustering.design_effect(sums))
+        found.append(clustering.design_effect(sums, included=included if included is None else included[:, np.newaxis]))
     return np.asarray(np.max(found, axis=0), dtype=np.float64)
 
 

@@ -105,9 +105,10 @@ class Look:
 
     def find_comparison(self, cell: str, since: int, segment: str = EVERYONE) -> ArmComparison | None:
         """The comparison of a cell since a stage; None if nothing came in."""
-        return next(
-            (one for one in self.standings if (one.metric, one.since, one.segment) == (cell, since, segment)), None
-        )
+        for one in self.standings:
+            if one.metric == cell and one.since == since and one.segment == segment:
+                return one
+        return None
 
 
 def take_look(question: Question, sums: EvidenceSums, before: JudgingState, at: datetime) -> Look:

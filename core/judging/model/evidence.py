@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,7 @@ OTHER_NAME = "(other)"
 """Name for segments and error categories that appear once the limit on distinct names is reached."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class CellKey:
+class CellKey(NamedTuple):
     """Key of one cell of the evidence.
 
     `segment` is `EVERYONE` or like `"language=de"`. `metric` is a catalogue key, `REQUESTS`, `CATEGORY_PREFIX` + name,

@@ -30,6 +30,9 @@ class CountTotals:
     control_events: float = 0.0
 
 
+_NO_COUNTS = CountTotals()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutlierExcess:
     """By how many events the canary's loudest few buckets exceed the next ones: in the current stage so far, and what
@@ -189,7 +192,7 @@ class JudgingState:
 
     def get_total(self, stage: int, metric: str, segment: str = "") -> CountTotals:
         """Counts of a metric in a stage up to the last look; zeros if there are none."""
-        return self.totals.get(build_total_key(stage, metric, segment), CountTotals())
+        return self.totals.get(build_total_key(stage, metric, segment), _NO_COUNTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,56 +105,79 @@ def contrast(canary: ArrayLike, control: ArrayLike, *, ratio: float = 1.0, shift
     return levels.canary - ratio * levels.control - shift, levels.standard_error(ratio)
 
 
+class _StageLevels:
+    """One arm's level of each stage, put together by the stages' shares; the residuals only when they are asked for."""
+
+    __slots__ = ("_pull", "_rate", "_sums", "level")
+
+    def __init__(self, sums: Array, weight: Array, share: Array, known: Array) -> None:
+        self._sums = sums
+        with np.errstate(all="ignore"):
+            self._rate = np.where(weight > 0, sums[..., 1].sum(axis=-1) / weight, 0.0)
+            self._pull = np.where(weight > 0, share / weight, 0.0)
+        self.level = np.where(known, (share * self._rate).sum(axis=-1), np.nan)
+
+    def compute_residual(self) -> Array:
+        """What each bucket adds to the level beyond its expectation, shape (..., buckets)."""
+        X, Y = self._sums[..., 0], self._sums[..., 1]
+        return np.asarray(
+            np.einsum("...s,...sb->...b", self._pull, Y) - np.einsum("...s,...sb->...b", self._pull * self._rate, X),
+            dtype=np.float64,
+        )
+
+
 class StratifiedLevels:
-    """Both arms' stratified levels, shape (...), and their residuals per bucket, shape (..., buckets).
+    """Both arms' stratified levels, shape (...), nan where no stage has both arms."""
 
-    `known` is False where no stage has both arms.
-    """
+    __slots__ = ("_arms", "_known", "canary", "control")
 
-    __slots__ = ("canary", "canary_residual", "control", "control_residual", "known")
-
-    def __init__(self, canary: tuple[Array, Array], control: tuple[Array, Array], known: Array) -> None:
-        self.canary, self.canary_residual = canary
-        self.control, self.control_residual = control
-        self.known = known
+    def __init__(self, canary: _StageLevels, control: _StageLevels, known: Array) -> None:
+        self.canary, self.control = canary.level, control.level
+        self._arms, self._known = (canary, control), known
 
     def standard_error(self, ratio: float = 1.0) -> Array:
         """Standard error of canary - ratio * control, as in `contrast`; inf where it is unknown."""
-        return _bucket_standard_error(self.canary_residual - ratio * self.control_residual, self.known)
+        canary, control = (one.compute_residual() for one in self._arms)
+        return _bucket_standard_error(canary - ratio * control, self._known)
 
 
-def stratify_levels(canary: ArrayLike, control: ArrayLike) -> StratifiedLevels:
-    """Level of each arm over the stages in which both have weight, with the stage weights of `contrast`."""
+def stratify_levels(canary: ArrayLike, control: ArrayLike, *, included: ArrayLike | None = None) -> StratifiedLevels:
+    """Level of each arm over the stages in which both have weight, with the stage weights of `contrast`.
+
+    Only stages that are `included` count, all without it; it broadcasts with (..., stages), so that one call answers
+    for several sets of stages.
+    """
     T, C = _bucket_sums("canary", canary), _bucket_sums("control", control)
     T, C = input_checks.broadcast_together({"canary": T, "control": C})
     x_T, x_C = T[..., 0].sum(axis=-1), C[..., 0].sum(axis=-1)
     both = (x_T > 0) & (x_C > 0)
+    if included is not None:
+        both = both & np.asarray(included, dtype=np.bool_)
     with np.errstate(all="ignore"):
         w = np.where(both, x_T * x_C / (x_T + x_C), 0.0)
         share = np.where(both, w / w.sum(axis=-1, keepdims=True), 0.0)
     known = both.any(axis=-1)
-    return StratifiedLevels(_weighted_level(T, x_T, share, known), _weighted_level(C, x_C, share, known), known)
+    return StratifiedLevels(_StageLevels(T, x_T, share, known), _StageLevels(C, x_C, share, known), known)
 
 
-def pooled_level(arm: ArrayLike) -> tuple[Array, Array]:
+def pooled_level(arm: ArrayLike, *, included: ArrayLike | None = None) -> tuple[Array, Array]:
     """(level, standard error), shape (...), of one arm's sum Y / sum X, pooled over stages.
 
-    `arm` has shape (..., stages, buckets, 2). Without any weight the result is (nan, inf).
+    `arm` has shape (..., stages, buckets, 2). Without any weight the result is (nan, inf). Only stages that are
+    `included` count, as in `stratify_levels`.
     """
-    pooled = _bucket_sums("arm", arm).sum(axis=-3, keepdims=True)
+    pooled = _sum_over_stages(_bucket_sums("arm", arm), included)[..., np.newaxis, :, :]
     weight = pooled[..., 0].sum(axis=-1)
     known = (weight > 0).any(axis=-1)
-    value, residual = _weighted_level(pooled, weight, (weight > 0).astype(np.float64), known)
-    return value, _bucket_standard_error(residual, known)
+    found = _StageLevels(pooled, weight, (weight > 0).astype(np.float64), known)
+    return found.level, _bucket_standard_error(found.compute_residual(), known)
 
 
-def _weighted_level(sums: Array, weight: Array, share: Array, known: Array) -> tuple[Array, Array]:
-    X, Y = sums[..., 0], sums[..., 1]
-    with np.errstate(all="ignore"):
-        rate = np.where(weight > 0, Y.sum(axis=-1) / weight, 0.0)
-        pull = np.where(weight > 0, share / weight, 0.0)
-    value = np.where(known, (share * rate).sum(axis=-1), np.nan)
-    return value, np.einsum("...s,...sb->...b", pull, Y) - np.einsum("...s,...sb->...b", pull * rate, X)
+def _sum_over_stages(sums: Array, included: ArrayLike | None) -> Array:
+    """Sums (..., stages, buckets, 2) to (..., buckets, 2)."""
+    if included is None:
+        return np.asarray(sums.sum(axis=-3))
+    return np.asarray(np.einsum("...s,...sbc->...bc", np.asarray(included, dtype=np.float64), sums))
 
 
 def _bucket_standard_error(residual: Array, known: Array) -> Array:

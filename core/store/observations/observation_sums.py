@@ -119,11 +119,10 @@ def load_sums(connection: Connection, rollout: str, *, segments: bool = True) ->
     overall cells."""
     cells: dict[CellKey, BucketSums] = {}
     histograms: dict[CellKey, Mapping[int, int]] = {}
-    columns = (cell.c.stage, cell.c.arm, cell.c.segment, cell.c.metric, cell.c.buckets, cell.c.histogram)
-    wanted = select(*columns).where(cell.c.rollout == rollout)
+    wanted, parameters = "SELECT stage, arm, segment, metric, buckets, histogram FROM cell WHERE rollout = ?", [rollout]
     if not segments:
-        wanted = wanted.where(cell.c.segment == EVERYONE)
-    for stage, arm, segment, metric, buckets, histogram in connection.execute(wanted):
+        wanted, parameters = f"{wanted} AND segment = ?", [rollout, EVERYONE]
+    for stage, arm, segment, metric, buckets, histogram in fetch_all(connection, wanted, parameters):
         key = CellKey(stage=stage, arm=arm, segment=segment, metric=metric)
         weight, value = unpack_sums(buckets)
         cells[key] = BucketSums(weight=weight, value=value)
