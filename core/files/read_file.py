@@ -158,6 +158,8 @@ def _problem_from_details(source: SourceFile, model: type[BaseModel], details: E
         case "string_type" if isinstance(given, int | float):
             written = source.shortened.get(path, str(given).lower() if isinstance(given, bool) else given)
             return source.problem_at(path, f'{details["msg"]}: write "{written}", in quotes')
+        case "too_short" if int(context.get("min_length") or 1) > 1:
+            return source.problem_at(path, f"this has too few entries: write at least {context['min_length']}")
         case "too_short":
             return source.problem_at(
                 path, _MISSING.get(str(path[-1]), "this is empty: write at least one, or leave it out")

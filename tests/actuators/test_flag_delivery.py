@@ -93,7 +93,9 @@ def test_slow_down_is_heeded(small_house):
 def test_what_was_accepted_without_an_answer_is_found(house, lost):
     house.unleash.fail_next("PATCH", lost)
     house.begin().drive(seconds=0.3)
-    assert house.unleash.percent == "5"
+    while house.unleash.percent != "5":  # where this machine is too busy to read within the time
+        assert house.later(seconds=31).unsent() == ["pending"]
+        house.drive(seconds=0.3)
     assert house.unsent() == ["pending"]
     house.until_quiet()
     assert house.unleash.patches == ["5"], "looked for before it is asked for again"

@@ -70,7 +70,7 @@ def test_its_rollouts_are_documents_of_the_same_file(field: str, order: BundleOr
             bundle_of(head_of(), SUPPORT, SALES.replace("sales-assistant", "support-assistant")),
             "support-tone changes support-assistant as well, and two changes of one AI feature cannot be told apart",
         ),
-        (bundle_of(head_of(names="support-tone"), SUPPORT), "write at least"),
+        (bundle_of(head_of(names="support-tone"), SUPPORT), "this has too few entries: write at least 2"),
         (bundle_of("version: 1\nbundle: tone\n", SUPPORT, SALES), "name its rollouts once"),
         (
             bundle_of(f"{head_of()}in_order: [support-tone, sales-tone]\n", SUPPORT, SALES),

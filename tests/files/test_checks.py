@@ -140,6 +140,26 @@ bad.yaml 1 problem\
     assert checked(small(("notify:", "  - {metric: eval_pass_rate, changes_by: 5%}\nnotify:"))) == ""
 
 
+def test_harm_that_is_expected_asks_for_a_strict_limit(small, checked):
+    """Once it is proven, as it will be, a limit of the other kind goes by one estimate."""
+    text = small(("{direction: down, range: [-20%, -5%]}", "{direction: up, range: [5%, 12%]}"))
+    assert checked(text) == snapshot("""\
+bad.yaml:20:42: warning: rollback_when.1.rises_by: line 12 expects harm in cost_per_request, so it is proven before long, and one estimate beyond the limit is enough then: write confidence: strict, which asks for proof that the limit is broken
+      - {metric: cost_per_request, rises_by: 15%}
+                                             ^
+bad.yaml:12:37: the other line
+      cost_per_request: {direction: up, range: [5%, 12%]}
+                                        ^
+bad.yaml 1 warning\
+""")
+    assert checked(text.replace("rises_by: 15%", "rises_by: 15%, confidence: strict")) == ""
+    assert checked(text.replace("[5%, 12%]", "[0%, 12%]")) == ""
+    drops = "eval_pass_rate: {direction: down, range: [-1pp, -0.5pp]}"
+    assert "asks for proof that the limit is broken" in checked(
+        small(("cost_per_request: {direction: down, range: [-20%, -5%]}", drops))
+    )
+
+
 def test_an_expectation_that_a_limit_forbids_points_at_both_lines(small, checked):
     text = small(("{direction: down, range: [-20%, -5%]}", "{direction: up, range: [0%, 20%]}"))
     assert checked(text) == snapshot("""\
@@ -438,6 +458,12 @@ bad.yaml 1 problem, 1 warning\
         )
         == ""
     )
+
+
+def test_a_comparison_leaves_somebody_to_compare_with(small, refused):
+    ramp = "  - ramp: {steps: [25%, 100%], hold: 1h}"
+    said = refused(small((ramp, "  - ab: {percent: 100, days: 14}\n  - ramp: {steps: [100%], hold: 1h}")))
+    assert "stages.2.ab.percent: nobody would be left to compare with: write less, such as 50%" in said
 
 
 def test_a_comparison_that_would_end_before_its_length_is_refused_with_its_line(small, refused):

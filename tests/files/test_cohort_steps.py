@@ -49,3 +49,28 @@ def test_an_audience_is_written_once_with_all_of_its_steps(small: Text, checked:
 def test_the_name_of_a_stratum_without_a_stage_is_its_own(small: Text, checked: Callable[..., str]) -> None:
     text = small(("  - canary", STEPS)) + "assignment: {strata: {free: {plan: free}}}\n"
     assert '"free" is a cohort stage and so a stratum already' in checked(text)
+
+
+@pytest.mark.parametrize(
+    ("strata", "said"),
+    [
+        ("{a: {plan: pro}, b: {plan: pro}}", 'whoever is in "b" is in "a" before, which counts'),
+        ("{a: {plan: [pro, team]}, b: {plan: pro, country: DE}}", 'whoever is in "b" is in "a" before'),
+        ("{b: {plan: free, country: DE}}", 'whoever is in "b" is in "free" before'),
+        ("{a: {plan: []}}", "an empty list fits nobody: write at least one value"),
+    ],
+)
+def test_a_stratum_that_nobody_could_be_in_is_refused(
+    small: Text, checked: Callable[..., str], strata: str, said: str
+) -> None:
+    text = small(("  - canary", STEPS)) + f"assignment: {{strata: {strata}}}\n"
+    try:
+        found = checked(text)
+    except UnreadableFile as unreadable:
+        found = str(unreadable)
+    assert said in found
+
+
+def test_strata_that_overlap_are_allowed(small: Text, checked: Callable[..., str]) -> None:
+    strata = "{a: {plan: pro, country: DE}, b: {plan: pro}, c: {country: [DE, AT]}}"
+    assert "whoever" not in checked(small(("  - canary", STEPS)) + f"assignment: {{strata: {strata}}}\n")

@@ -221,9 +221,11 @@ def test_a_version_is_a_number(small, refused, version):
     assert "drives.mlflow.version: write the number of a version, such as 4" in said
 
 
-def test_nobody_goes_back_alone_from_a_label(small, checked):
-    text = small() + MLFLOW + "assignment: {strata: {free: {plan: free}}}\n"
-    assert "a stratum cannot be rolled back alone" in checked(text)
+def test_a_stratum_goes_back_alone_beside_a_label_and_not_beside_a_flag(small, checked):
+    """A label follows once everyone has the new version, and goes back with the first stratum that does."""
+    strata = "assignment: {strata: {free: {plan: free}}}\n"
+    assert "stratum" not in checked(small() + MLFLOW + strata)
+    assert "a stratum cannot be rolled back alone" in checked(small((COHORT, "")) + LAUNCHDARKLY + strata)
 
 
 def test_each_system_has_a_smallest_step(small, checked):

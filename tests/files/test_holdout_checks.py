@@ -23,7 +23,7 @@ def test_a_holdout_is_in_the_plan_and_is_written_back(built, small):
     [
         ("{percent: 0%, for: 90d}", "0% is outside 0% to 100%"),
         ("{percent: 30%, for: 90d}", "hold back at most 20%"),
-        ("{percent: 2%, for: 5m}", "hold them back for 1h at least and 400d at most"),
+        ("{percent: 2%, for: 5m}", "hold them back for 1h at least and 366d at most"),
     ],
 )
 def test_a_holdout_out_of_bounds_is_refused(refused, small, written, said):

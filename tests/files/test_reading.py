@@ -255,6 +255,11 @@ bad.yaml 10 problems\
 """)
 
 
+def test_quiet_hours_of_no_length_are_refused(files, refused):
+    text = files("policy.yaml").replace('to: "08:00", applies', 'to: "20:00", applies')
+    assert "quiet_hours.to: quiet hours that end when they begin are none" in refused(text)
+
+
 def test_what_a_file_is_must_be_clear(refused):
     assert refused("version: 1\nkind: surfaces\n") == snapshot("""\
 bad.yaml:2:7: kind: unknown kind "surfaces": write rollout, bundle, surface or policy. Did you mean "surface"?

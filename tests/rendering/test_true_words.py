@@ -22,6 +22,7 @@ from core.judging.model.verdict import Continue, NoControl
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
 from core.rollout.notifications.announcements import announce
 from core.rollout.plans.layers import LayerSlots
+from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.state import events as e
 from core.rollout.state import holds
 
@@ -436,3 +437,27 @@ def test_what_was_not_measured_is_not_said_to_be(words: Any, story: Any) -> None
     said = told_after(words, story, done, "marketing")
     assert "This is how the plan describes it; Rampart has not measured it." in said
     assert "Cost per request" not in said, "what it costs us is not for the public"
+
+
+def told_at_the_start(words: Any, story: Any, first: Stage) -> str:
+    """What support is told at the start of a plan with this stage before its canary."""
+    now = story.running().now
+    rollout = replace(now, plan=replace(now.plan, stages=(first, *words.stages)))
+    started = e.Started(fingerprint="", by="U2")
+    return plain_text.render_text(follow_up.render(rollout, started, "support", TITLE, story.at, words.zone))
+
+
+def test_a_start_with_checks_does_not_say_that_customers_have_it(words: Any, story: Any) -> None:
+    told = told_at_the_start(words, story, Stage(kind=StageKind.EVAL, name="eval", percent=0))
+    assert told.startswith("Starting: the new version of the support assistant is being checked; nobody has it yet.")
+    assert "The first customers get it on" in told
+    assert "customers now get" not in told
+
+
+def test_a_start_with_selected_people_says_that_no_customer_has_it(words: Any, story: Any) -> None:
+    inside = Stage(kind=StageKind.COHORT, name="internal", percent=50, where={"internal": "true"})
+    told = told_at_the_start(words, story, inside)
+    assert told.startswith(
+        "Started: a few selected people now get the new version of the support assistant; no customer"
+    )
+    assert "at the earliest" in told

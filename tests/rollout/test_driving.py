@@ -209,6 +209,29 @@ def test_a_label_moves_when_the_file_says_and_goes_back_at_a_rollback(running, w
     assert driving.desired_percent(story.now, label) == 0
 
 
+def test_a_label_of_everyone_goes_back_while_a_stratum_is_back_alone(running, words):
+    """Whoever reads the label would get the new version, also those who went back."""
+    story = running(drives=LABEL, stages=(GATE, *words.stages), strata={"free": {"plan": "free"}})
+    for index, percent in ((1, 5), (3, 100)):
+        story.happen(e.StageEntered(index=index, name="", percent=percent))
+    assert driving.desired_percent(story.now, LABEL) == 100
+    before = story.now
+    back = e.StratumRolledBack(by="U2", reason="they write more", stratum="free", version="v42")
+    story.happen(back)
+    assert driving.desired_percent(story.now, LABEL) == 0
+    assert driving.list_to_reconcile(back, before, story.now) == (0,)
+    story.happen(e.Completed(version="v43", retired="v42"))
+    assert driving.desired_percent(story.now, LABEL) == 100, "done means everybody"
+
+
+def test_a_label_of_some_stays_with_those_who_keep_the_version(running, words):
+    label = replace(LABEL, moves="first_stage")
+    story = running(drives=label, stages=(GATE, *words.stages), strata={"free": {"plan": "free"}})
+    story.happen(e.StageEntered(index=1, name="", percent=5))
+    story.happen(e.StratumRolledBack(by="U2", reason="they write more", stratum="free", version="v42"))
+    assert driving.desired_percent(story.now, label) == 100
+
+
 def test_only_what_changes_is_looked_at_and_everything_after_a_rollback(running, words):
     story = running(drives=(FLAG, LABEL), stages=(GATE, *words.stages))
     before = story.now

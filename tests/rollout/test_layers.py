@@ -14,11 +14,13 @@ from core.flags.evaluation import evaluate
 from core.flags.snapshot import Variant
 from core.rollout import commands as c
 from core.rollout.command_events import decide_events
-from core.rollout.context import ENGINE
+from core.rollout.context import ENGINE, Context
+from core.rollout.decisions import stage_changes
 from core.rollout.plans.layers import Ranges, allocate_slots, divide_equally
 from core.rollout.plans.plan import Approvals, DrivenFlag, NoticePlan, Stage, StageKind
 from core.rollout.plans.policy import DEFAULT_POLICY, BreakGlass, Policy
 from core.rollout.refusal import Refused
+from core.rollout.serving import layering
 from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state import events as e
 from core.rollout.state.world import World, fold_events
@@ -42,6 +44,10 @@ def layered(**shares: int | None) -> Policy:
 
 def world_with(policy: Policy) -> World:
     return World(surfaces={name: surface_of(name=name) for name in SURFACES}, policy=policy)
+
+
+def context_of(policy: Policy) -> Context:
+    return Context(at=MONDAY, by=ENGINE, policy=policy, surface=None)
 
 
 def carry_out(world: World, command: c.Command, rollout: str = "", by: Any = ANA) -> World:
@@ -140,6 +146,25 @@ def test_the_others_get_it_only_once_it_is_done() -> None:
     world = replace(world, surfaces={**world.surfaces, "answers": live})
 
     assert set(find_touched(world, "answers")) == set(UNITS)
+
+
+@pytest.mark.parametrize(
+    ("share", "factor", "asks"), [(50, 2.5, False), (40, 2.5, False), (39, 2.5, True), (39, None, False)]
+)
+def test_before_a_last_step_that_is_too_large_a_person_is_asked(share: int, factor: float | None, asks: bool) -> None:
+    world = start(world_with(replace(layered(answers=share), max_step=factor)), "answers")
+    world = fold_events(
+        world, (("rollout:R-1", e.StageEntered(index=2, name="bake", percent=100), MONDAY, world.position + 1),)
+    )
+    rollout, context = world.rollouts["R-1"], context_of(policy=world.policy)
+    ends = stage_changes.leave_stage(rollout, context)
+    assert [type(one) for one in ends] == [e.Held if asks else e.Completed]
+    if asks:
+        assert "with the 39 % of everyone that the layer chat gives to answers" in ends[0].text  # type: ignore[union-attr]
+        resumed = e.Resumed(by="U2", reason="support is ready", overrides=layering.LAST_STEP)
+        for event in (ends[0], resumed):
+            world = fold_events(world, (("rollout:R-1", event, MONDAY, world.position + 1),))
+        assert [type(one) for one in stage_changes.leave_stage(world.rollouts["R-1"], context)] == [e.Completed]
 
 
 def test_a_driven_flag_cannot_keep_to_a_share() -> None:

@@ -145,3 +145,23 @@ def test_who_asked_to_be_reminded_is_told_how_it_ends(office):
 
 def _marketing(office):
     return office.sandbox.list_messages("#marketing")[0]
+
+
+def test_a_date_is_that_of_the_first_customers_as_in_the_notice(office):
+    """A plan that begins with colleagues starts a day before its customers get anything."""
+    cohort = "stages:\n  - cohort: {name: internal, where: {internal: true}, hold: 24h}\n"
+    office.apply(office.surface_file)
+    text = office.rollout_file.replace("stages:\n", cohort).replace("before: 10m", "before: 6h")
+    office.apply(text + "start: 2026-11-24 10:00\n")
+    office.at = office.rollout.start - timedelta(hours=6)
+    office.deliver()
+    notice = _says(office)
+    assert "November 25" in notice.splitlines()[0]
+    office.typed("lee", "approve R-1")
+    office.typed("ana", 'start R-1 --at "Wed 10:00"')
+    office.deliver()
+    moved = _thread(office)[-1]
+    assert moved.index("November 26") < moved.index("not on") < moved.index("November 25")
+    _pass(office, days=1, hours=4)
+    assert _thread(office)[-1].startswith("Soon: the support assistant starts to change on")
+    assert "November 26" in _thread(office)[-1]

@@ -72,6 +72,9 @@ def test_a_plan_that_waited_is_made_again_and_asks_once_more(office: Any) -> Non
     office.later(minutes=1).say(c.Tick(), rollout="R-2")
     office.say(c.Tick(), rollout="R-3")
     office.deliver()
+    answer = shown(office, "status R-2 --json")
+    found = json.loads(answer[answer.index("{") : answer.rindex("}") + 1])["renewal"]
+    assert found == {"from": "v42", "to": "v44", "live_by": "R-1", "replaces": []}
     again = "Plan made again: R-2 was v42 -> v44, but v43 (R-1) went live while it waited, so it is now v43 -> v46."
     assert again in card_of(office, "R-2 bigger")
     assert "Earlier approvals no longer count." in card_of(office, "R-2 bigger")

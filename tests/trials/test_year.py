@@ -23,7 +23,7 @@ from tests.trials.working_year import REAL_TIME, ZONE, Habits, WorkingYear
 
 BEGINS = datetime(2027, 3, 15, 6, 0, tzinfo=UTC)  # a Monday; summer time begins two weeks later
 SURFACES, LENGTH = pick((2, timedelta(weeks=3)), (200, timedelta(weeks=52)))
-HABITS = pick(Habits(), Habits(busy=0.0014, sparse=True))  # all the time, or each feature some three times a year
+HABITS = pick(Habits(), Habits(busy=0.002, sparse=True))  # all the time, or each feature some four times a year
 SEED = pick(17, 16)  # in which much happens even where it is short
 
 

@@ -9,6 +9,7 @@ from core.rollout.concurrency.bundles import Bundle
 from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours, find_neighbours
 from core.rollout.concurrency.start_queue import QueuePlace
 from core.rollout.plans.plan import DrivenFlag, content_hash
+from core.rollout.plans.renewal import PlanRenewal
 from core.rollout.serving import driving, holdout
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
@@ -42,6 +43,7 @@ def rollout_to_json(rollout: Rollout, neighbours: Neighbours = NO_NEIGHBOURS) ->
         "start": rollout.start.isoformat() if rollout.start else None,
         "started_at": rollout.started_at.isoformat() if rollout.started_at else None,
         "ended_at": rollout.ended_at.isoformat() if rollout.ended_at else None,
+        "renewal": _renewal_to_json(rollout.renewal) if rollout.renewal is not None else None,
         "queue": _place_to_json(neighbours.place) if neighbours.place is not None else None,
         "shared": [shared_words.to_json(one) for one in neighbours.shared],
         "bundle": _membership_to_json(neighbours.bundle, neighbours.waits) if neighbours.bundle is not None else None,
@@ -69,6 +71,17 @@ def bundle_to_json(bundle: Bundle, world: World, at: datetime) -> dict[str, Any]
 def _membership_to_json(bundle: Bundle, waits: tuple[str, ...]) -> dict[str, Any]:
     members = [{"id": one.id, "surface": one.plan.surface, "state": one.state.value} for one in bundle.members]
     return {"name": bundle.name, "order": bundle.order.value, "rollouts": members, "waits": list(waits)}
+
+
+def _renewal_to_json(renewal: PlanRenewal) -> dict[str, Any]:
+    """Of a plan that was made again when its turn came: what it changed `from` and `to` before, the rollout after which
+    that was no longer live, and the parts of what is live now that it replaces."""
+    return {
+        "from": renewal.from_version,
+        "to": renewal.to_version,
+        "live_by": renewal.live_by,
+        "replaces": list(renewal.replaces),
+    }
 
 
 def _place_to_json(place: QueuePlace) -> dict[str, Any]:

@@ -12,15 +12,16 @@ _ROUNDING = 1e-6
 
 
 def check(file: RolloutFile) -> Iterator[FileProblem]:
-    """With a flag system: no cohort, no equal-size control, no percentages that it lacks. With labels, too: nobody goes
-    back alone, nobody is held back, and no conversations finish. `reverts` belongs to code."""
+    """With a flag system: no cohort, no equal-size control, no percentages that it lacks, and nobody goes back
+    alone. With labels, too: nobody is held back, and no conversations finish. `reverts` belongs to code."""
     yield from _check_reverts(file)
     if file.drives is None:
         return
     driven = tuple(entry.to_driven_flag() for entry in file.driven_entries)
     yield from _check_entries(file, driven)
-    yield from _check_nobody_apart(file)
-    if dividing := [one for one in driven if not one.is_label]:
+    dividing = [one for one in driven if not one.is_label]
+    yield from _check_nobody_apart(file, divides=bool(dividing))
+    if dividing:
         yield from _check_percentages(file, dividing)
 
 
@@ -78,11 +79,12 @@ def _is_multiple(percent: float, step: float) -> bool:
     return abs(percent / step - round(percent / step)) < _ROUNDING
 
 
-def _check_nobody_apart(file: RolloutFile) -> Iterator[FileProblem]:
+def _check_nobody_apart(file: RolloutFile, *, divides: bool) -> Iterator[FileProblem]:
+    """`divides`: a flag system decides who gets what, and not only a label follows at the end."""
     if file.holdout is not None:
         message = "a driven flag is set to 100% at the end, so nobody would be held back: leave out holdout, or drives"
         yield file.source.problem_at(("holdout",), message, at_key=True)
-    if file.assignment.strata:
+    if file.assignment.strata and divides:
         message = (
             "a stratum cannot be rolled back alone where another flag system assigns the versions: it has no `where`. "
             "Remove this, or remove `drives`"

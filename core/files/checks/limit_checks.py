@@ -74,10 +74,21 @@ def _check_contradictions(
         expectation = expected.to_expectation(metric)
         for number, written in enumerate(terms):
             limit = written.to_limit(role)
-            if limit.metric != metric or not limit.can_act or not _forbids_expectation(limit, expectation):
+            if limit.metric != metric or not limit.can_act:
                 continue
             here: FieldPath = ("expectations", metric, "range")
             there: FieldPath = (name, number, limit.kind.value)
+            if _is_expected_harm(limit, expectation):
+                yield file.source.problem_at(
+                    there,
+                    f"line {file.source.find_spot(here).line} expects harm in {metric}, so it is proven before long, "
+                    "and one estimate beyond the limit is enough then: write confidence: strict, which asks for proof "
+                    "that the limit is broken",
+                    severity="warning",
+                    also=here,
+                )
+            if not _forbids_expectation(limit, expectation):
+                continue
             lines = file.source.find_spot(here).line, file.source.find_spot(there).line
             does = "forbids" if role is LimitRole.ROLLBACK else "stops for"
             yield file.source.problem_at(
@@ -86,6 +97,19 @@ def _check_contradictions(
                 severity="error" if role is LimitRole.ROLLBACK else "warning",
                 also=there,
             )
+
+
+def _is_expected_harm(limit: Limit, expectation: Expectation) -> bool:
+    """Whether the file expects a change for the worse, by at least something and within the limit, of which the limit
+    asks no more than that there is harm."""
+    low, high = expectation.low, expectation.high
+    if low is None or high is None or limit.strict:
+        return False
+    if expectation.points != (limit.scale is LimitScale.POINTS) or _forbids_expectation(limit, expectation):
+        return False
+    if limit.kind is LimitKind.DROPS_BY:
+        return high < 0
+    return limit.kind is LimitKind.RISES_BY and low > 0
 
 
 def _forbids_expectation(limit: Limit, expectation: Expectation) -> bool:

@@ -1,6 +1,6 @@
 """Check that stages are in order, grow, and respect the policy and the traffic."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 from core import durations
@@ -88,6 +88,33 @@ def _check_strata(file: RolloutFile) -> Iterator[FileProblem]:
         elif name.casefold() in seen:
             yield file.source.problem_at(("assignment", "strata", name), f'two strata are called "{name}"', at_key=True)
         seen.add(name.casefold())
+    yield from _check_audiences(file)
+
+
+def _check_audiences(file: RolloutFile) -> Iterator[FileProblem]:
+    """Nobody is in a stratum of which everybody is in an earlier one; the first that fits counts."""
+    earlier: dict[str, Mapping[str, str | tuple[str, ...]]] = {}
+    for entry in file.stage_entries:
+        if entry.kind is StageKind.COHORT:
+            earlier |= {stage.audience: stage.where or {} for stage in entry.to_stages()}
+    for name, where in (file.assignment.strata or {}).items():
+        if found := next((one for one, wider in earlier.items() if one != name and _is_within(where, wider)), None):
+            message = (
+                f'whoever is in "{name}" is in "{found}" before, which counts: change one of the two, or their order'
+            )
+            yield file.source.problem_at(("assignment", "strata", name), message, at_key=True)
+        earlier[name] = where
+
+
+def _is_within(where: Mapping[str, str | tuple[str, ...]], wider: Mapping[str, str | tuple[str, ...]]) -> bool:
+    """Whether everybody whom `where` selects is selected by `wider`, too."""
+    return all(
+        key in where and set(_list_values(where[key])) <= set(_list_values(value)) for key, value in wider.items()
+    )
+
+
+def _list_values(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
 
 
 def _check_growth(file: RolloutFile) -> Iterator[FileProblem]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 from pydantic import WithJsonSchema as Schema
 
+from core.durations import LONGEST_DURATION
 from core.files.sections.metric_terms import MetricList
 from core.files.syntax import times
 from core.files.syntax.fields import (
@@ -167,6 +168,14 @@ class QuietTerms(StrictModel):
     applies_to: tuple[QuietSubject, ...] = ("advance", "summary")
     never_applies_to: NeverWaits = ("rollback", "alert")
 
+    @model_validator(mode="after")
+    def _check_length(self) -> "QuietTerms":
+        if self.from_ == self.to:
+            raise field_error(
+                "to", "quiet hours that end when they begin are none: write another time, or leave them out"
+            )
+        return self
+
 
 class BreakGlassTerms(StrictModel):
     """Who may move on before a trial has held long enough; every message then says so."""
@@ -190,8 +199,8 @@ class CustomerTerms(StrictModel):
 
     @model_validator(mode="after")
     def _check_keep(self) -> "CustomerTerms":
-        if not timedelta(hours=1) <= self.keep <= timedelta(days=400):
-            raise field_error("keep", "keep ids of customers for at least 1h and at most 400d")
+        if not timedelta(hours=1) <= self.keep <= LONGEST_DURATION:
+            raise field_error("keep", f"keep ids of customers for at least 1h and at most {LONGEST_DURATION.days}d")
         return self
 
 

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 from pydantic import Field, model_validator
 
+from core.durations import LONGEST_DURATION
 from core.files.syntax.fields import Duration, Percent, StrictModel, field_error
 from core.rollout.plans.plan import Holdout
 
 LARGEST_HOLDOUT = 20.0  # percent
-LONGEST = timedelta(days=400)
 
 
 class HoldoutTerms(StrictModel):
@@ -21,8 +21,8 @@ class HoldoutTerms(StrictModel):
     def _check_bounds(self) -> "HoldoutTerms":
         if self.percent > LARGEST_HOLDOUT:
             raise field_error("percent", f"hold back at most {LARGEST_HOLDOUT:g}%")
-        if not timedelta(hours=1) <= self.for_ <= LONGEST:
-            raise field_error("for", "hold them back for 1h at least and 400d at most")
+        if not timedelta(hours=1) <= self.for_ <= LONGEST_DURATION:
+            raise field_error("for", f"hold them back for 1h at least and {LONGEST_DURATION.days}d at most")
         return self
 
     def to_holdout(self) -> Holdout:

@@ -196,6 +196,8 @@ class AbStage(ExposedStage):
             raise field_error(
                 "hold" if self.hold else "percent", "an ab stage needs its length: days: 14, or hold: 2h, not both"
             )
+        if self.percent >= 100:
+            raise field_error("percent", "nobody would be left to compare with: write less, such as 50%")
         self.check_holds(self.length)
         return self
 

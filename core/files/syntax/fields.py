@@ -143,7 +143,11 @@ def _to_text(value: Any) -> str:
 
 
 def _to_texts(value: Any) -> str | tuple[str, ...]:
-    return tuple(_to_text(item) for item in value) if isinstance(value, list | tuple) else _to_text(value)
+    if not isinstance(value, list | tuple):
+        return _to_text(value)
+    if not value:
+        raise ValueError("an empty list fits nobody: write at least one value, or leave the condition out")
+    return tuple(_to_text(item) for item in value)
 
 
 def one_or_many_schema(item: dict[str, Any]) -> Schema:

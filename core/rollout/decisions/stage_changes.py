@@ -29,7 +29,8 @@ def leave_stage(
     """Leave the current stage: enter the next one (or `to`), ask for its approval, or complete the rollout."""
     index = rollout.stage_index + 1 if to is None else to
     if index >= len(rollout.plan.stages):
-        if (held := strata.hold_at_end(rollout)) is not None:
+        held = strata.hold_at_end(rollout) or layering.hold_before_end(rollout, context.policy)
+        if held is not None:
             return [held]
         return [e.Completed(version=rollout.plan.to_version, retired=rollout.plan.from_version)]
     stage = rollout.plan.stages[index]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from core.rollout import commands as c
+from core.rollout.plans.driven_systems import EVERYONE
 from core.rollout.plans.plan import DrivenFlag, StageKind
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout, RolloutState
@@ -12,6 +13,8 @@ def desired_percent(rollout: Rollout, driven: DrivenFlag) -> float | None:
     """What it should be at, 0 to 100; None if this rollout does not drive it (yet)."""
     if driven not in rollout.plan.driven or not rollout.spans:
         return None
+    if driven.is_label and driven.moves == EVERYONE and rollout.strata_back and rollout.state is not RolloutState.DONE:
+        return 0.0  # a label is for everyone, and some went back
     return driven.percent_at(rollout.percent)
 
 

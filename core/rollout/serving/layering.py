@@ -8,8 +8,11 @@ from core.rollout.context import Context
 from core.rollout.plans.layers import LayerSlots, Ranges, allocate_slots, find_layer
 from core.rollout.plans.plan import Plan
 from core.rollout.plans.policy import Policy
+from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
 
+LAST_STEP = "layer_end"
+"""Key of the hold before a rollout in a layer ends, where that is a larger step than the policy lets a person take."""
 _EVERYBODY: Ranges = ((0, MILLION),)
 
 
@@ -38,6 +41,22 @@ def allocate(rollout: Rollout, context: Context) -> LayerSlots | None:
     if layer is None:
         return None
     return allocate_slots(layer, rollout.plan.surface, context.taken_slots.values())
+
+
+def hold_before_end(rollout: Rollout, policy: Policy) -> e.Held | None:
+    """The hold before the end where the others are so many more that the policy wants a person's reason for such a step
+    (`max_step`), as the end gives everyone the new version at once; None otherwise."""
+    if rollout.layer is None or policy.max_step is None or LAST_STEP in rollout.overridden:
+        return None
+    if rollout.layer.share * policy.max_step >= 1:
+        return None
+    new, share = rollout.plan.to_version, 100 * rollout.layer.share
+    text = (
+        f"{new} is with the {share:.3g} % of everyone that the layer {rollout.layer.layer} gives to "
+        f"{rollout.plan.surface}; resuming ends {rollout.id}, which gives it to all others in one step. That is more "
+        f"than {policy.max_step:g} times as many (max_step), and nothing is watched afterwards"
+    )
+    return e.Held(key=LAST_STEP, text=text)
 
 
 def find_reach_now(rollout: Rollout) -> tuple[str, float] | None:

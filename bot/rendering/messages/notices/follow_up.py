@@ -73,12 +73,7 @@ def render(
                 blocks.context(change_status.format_contact(rollout)),
             )
         case e.Started():
-            known = schedule.estimate_dates(rollout, at)
-            all_of_them = schedule.format_completion(known, zone)
-            first = (
-                f"Started: the first customers now get the new version of the {name}. If all goes well, {all_of_them}."
-            )
-            body = ["More get it step by step. The notice above says what they may notice."]
+            first, body = _render_start(rollout, name, at, zone)
         case e.Completed():
             first = change_status.describe_end(rollout, name, zone)
             quotes = [
@@ -95,6 +90,23 @@ def render(
     return blocks.build_message(
         first, blocks.lines_section(body), blocks.context(change_status.format_contact(rollout))
     )
+
+
+def _render_start(rollout: Rollout, name: str, at: datetime, zone: str) -> tuple[str, list[str]]:
+    """The first line and the rest. A plan may begin with checks, or with people who were chosen."""
+    known = schedule.estimate_dates(rollout, at)
+    all_of_them = f"If all goes well, {schedule.format_completion(known, zone)}."
+    begins = rollout.plan.stages[0]
+    if schedule.is_customer_stage(begins):
+        first = f"Started: the first customers now get the new version of the {name}. {all_of_them}"
+        return first, ["More get it step by step. The notice above says what they may notice."]
+    if begins.has_exposure:
+        first = f"Started: a few selected people now get the new version of the {name}; no customer has it yet."
+    else:
+        first = f"Starting: the new version of the {name} is being checked; nobody has it yet."
+    when = known.first_customers_at
+    others = f"The first customers get it on {wording.format_local_day(when, zone)} at the earliest" if when else ""
+    return first, [f"{others}. {all_of_them}" if others else all_of_them]
 
 
 def _render_switch_back(

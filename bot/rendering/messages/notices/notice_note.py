@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import TypeAlias
+from zoneinfo import ZoneInfo
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
@@ -9,6 +10,7 @@ from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages.audience import stratum_words
 from bot.rendering.messages.notices import change_status
 from bot.rendering.sentences import schedule
+from core.rollout.serving import layering
 from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
@@ -69,9 +71,12 @@ def render_start_reminder(rollout: Rollout, name: str, zone: str) -> Message | N
     """The reminder on the day of the start; None if it is not about to start."""
     if rollout.state is not RolloutState.PLANNED or rollout.start is None or rollout.live_instead:
         return None
-    first = schedule.estimate_dates(rollout, rollout.start).first_customers_at or rollout.start
+    first = _find_first(rollout, rollout.start)
+    days = {one.astimezone(ZoneInfo(zone)).date() for one in (first, rollout.start)}
+    is_today = len(days) == 1  # else it begins with checks, or with selected people
     return blocks.build_message(
-        f"Today: the {name} starts to change {_at(first, zone)}. The notice above says what people may notice.",
+        f"{'Today' if is_today else 'Soon'}: the {name} starts to change {_at(first, zone)}. The notice above says "
+        "what people may notice.",
         blocks.context(change_status.format_contact(rollout)),
     )
 
@@ -90,8 +95,15 @@ def _describe_growth(before: Rollout, after: Rollout, name: str) -> str:
 def _describe_move(before: Rollout, after: Rollout, zone: str) -> str:
     if after.start is None or after.start == before.start:
         return ""
-    moved = f"it starts {_at(after.start, zone)}"
-    return f"Moved: {moved}, not {_at(before.start, zone)}." if before.start else f"Date set: {moved}."
+    moved = f"it starts {_at(_find_first(after, after.start), zone)}"
+    if before.start is None:
+        return f"Date set: {moved}."
+    return f"Moved: {moved}, not {_at(_find_first(before, before.start), zone)}."
+
+
+def _find_first(rollout: Rollout, start: datetime) -> datetime:
+    """When the first customers get it, as the notice says, if it starts then."""
+    return schedule.estimate_dates(rollout, start).first_customers_at or start
 
 
 def _explain_hold(event: e.Held) -> str:
@@ -103,6 +115,8 @@ def _explain_hold(event: e.Held) -> str:
         return "Two people said that the new version feels off."
     if event.key.startswith(holds.VOTES):
         return "Testers find the new version worse."
+    if event.key == layering.LAST_STEP:
+        return "Nothing looks wrong: all others would get it in one step, and a person is asked before that."
     if kind in {"limit", holds.COMPLAINTS}:
         return "Something is worse than agreed."
     return "Rampart stopped it."
