@@ -1,11 +1,14 @@
-"""No field of a file is accepted and ignored: another value of it is refused or warned of, or changes something in the
-plan, the surface or the policy that the program reads elsewhere."""
+"""No field of a file is accepted and ignored: another value of it is refused or warned of, or changes what people read,
+what happens when, who is served what, or what the judge is asked. What takes a whole program or another system to see is
+shown by the tests that are named here."""
+# ruff: noqa: E501 - a test is named by its whole path
 
 import ast
 import json
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import fields, is_dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,7 +23,12 @@ from core.files.kinds.rollout_file import RolloutFile
 from core.files.kinds.surface_file import SurfaceFile, surface_from_file
 from core.files.read_file import MODELS_BY_KIND, parse_file
 from core.files.syntax.problems import UnreadableFile, render_text
+from core.metrics.own_metrics import OwnMetrics
+from core.rollout.plans.plan import Plan
+from core.rollout.plans.policy import Policy
+from core.rollout.state.surface import Surface, SurfaceDeclared, evolve
 from tests.files.conftest import NOW
+from tests.files.plan_effects import yield_effects
 
 ROOT = Path(__file__).parents[2]
 COST = {"metric": "cost_per_request", "rises_by": "15%"}
@@ -429,6 +437,43 @@ CASES = [
     for path, pair in values.items()
 ]
 
+SHOWN_BY = {  # of fields that only a whole program or another system acts on, by how the names of their cases begin
+    "RolloutFile-drives.unleash.": "tests/actuators/test_unleash.py::test_it_is_read_and_written_and_nothing_else_of_it_changes",
+    "RolloutFile-drives.launchdarkly.": "tests/actuators/test_api_systems.py::test_it_is_read_and_written_and_read_back",
+    "RolloutFile-drives.flagd.": "tests/actuators/test_flagd.py::test_the_evaluator_gives_out_what_was_written_and_growth_moves_nobody_back",
+    "RolloutFile-reverts.github.": "tests/actuators/test_code_reverts.py::test_where_an_answer_was_lost_no_second_pull_request_is_opened",
+    "RolloutFile-reverts.webhook.": "tests/actuators/test_code_reverts.py::test_the_webhook_is_signed_as_standard_webhooks_has_it",
+    "RolloutFile-testers.unit": "tests/slack/test_testers.py::test_a_click_is_a_vote_with_the_arm_that_the_named_unit_gets",
+    "RolloutFile-assignment.strata": "tests/rollout/test_strata.py::test_the_first_stratum_that_fits_is_the_one_that_counts",
+    "SurfaceFile-testers.unit": "tests/slack/test_testers.py::test_a_click_is_a_vote_with_the_arm_that_the_named_unit_gets",
+    "SurfaceFile-flows": "tests/http/test_critical_flows.py::test_a_flow_that_gets_worse_is_found_and_named_while_the_total_hides_it",
+    "SurfaceFile-judging.judge": "tests/http/test_shadow_eval.py::test_what_is_no_verdict_of_this_judge_is_rejected_by_name",
+    "SurfaceFile-judging.share": "tests/http/test_shadow_eval.py::test_both_arms_are_sampled_alike_and_what_a_judge_says_counts_where_it_was_given",
+    "SurfaceFile-judging.keep": "tests/http/test_shadow_eval.py::test_texts_are_sealed_and_gone_when_their_time_is_over",
+    "SurfaceFile-judging.most": "tests/http/test_shadow_eval.py::test_no_more_is_kept_than_the_surface_allows",
+    "SurfaceFile-judging.anchors.": "tests/http/test_judge_anchors.py::test_anchors_are_handed_out_like_any_other_answer",
+    "SurfaceFile-judging.anchors_every": "tests/http/test_judge_anchors.py::test_a_round_is_due_every_so_often_and_a_steady_judge_is_trusted",
+    "SurfaceFile-judging.cost": "tests/http/test_judge_anchors.py::test_what_a_judge_tells_of_its_cost_takes_the_place_of_what_the_file_says",
+    "SurfaceFile-judging.cap": "tests/http/test_judge_anchors.py::test_judging_stops_at_the_cap_and_says_how_far_it_went",
+    "SurfaceFile-judging.criteria.asks": "tests/http/test_rubric.py::test_tasks_carry_the_criteria_of_the_rubric_and_scores_count_by_criterion",
+    "SurfaceFile-sources.name": "tests/sources/test_pulling.py::test_what_a_source_counts_is_refused_by_name_where_it_is_sent",
+    "SurfaceFile-sources.sql.": "tests/sources/test_equal_sums.py::test_the_same_rows_give_the_same_cells",
+    "SurfaceFile-sources.prometheus.requests_per_unit": "tests/sources/test_prometheus.py::test_the_more_requests_count_as_one_the_more_are_needed",
+    "SurfaceFile-sources.prometheus.": "tests/sources/test_prometheus.py::test_every_request_counts_once_over_restarts_however_pulls_are_cut",
+    "SurfaceFile-sources.": "tests/sources/test_traces.py::test_what_is_pulled_equals_what_is_sent",
+    "SurfaceFile-soft_errors.own": "tests/http/test_soft_errors.py::test_an_unknown_kind_counts_as_other_and_is_named_once",
+    "SurfaceFile-soft_errors.": "tests/http/test_soft_errors.py::test_rules_look_at_every_answer_that_is_handed_in_once",
+    "PolicyFile-roles.approver.channels": "tests/security/test_one_identity.py::test_a_role_may_name_its_channels_by_id",
+    "PolicyFile-max_step": "tests/rollout/test_running.py::test_a_step_within_what_the_policy_allows_is_no_big_jump",
+    "PolicyFile-concurrency.when_busy": "tests/rollout/test_start.py::test_where_the_policy_says_queue_a_start_waits_for_its_turn",
+    "PolicyFile-customers.keep": "tests/http/test_customers.py::test_ids_are_deleted_when_their_time_is_over_and_when_somebody_asks",
+    "PolicyFile-customers.channels": "tests/slack/test_app.py::test_a_list_of_customers_comes_in_pages_and_to_those_who_may",
+    "PolicyFile-when_unwatched": "tests/trials/faults/test_informed.py::test_dead_workers_are_seen_and_where_the_policy_says_so_the_canary_is_withdrawn",
+    "PolicyFile-layers": "tests/rollout/test_layers.py::test_no_unit_is_in_two_rollouts_of_a_layer_and_each_has_its_share",
+    "PolicyFile-channels.engineering": "tests/slack/test_digest.py::test_it_is_posted_on_monday_at_nine_in_the_zone_of_the_policy",
+    "PolicyFile-channels.leadership": "tests/slack/test_digest.py::test_leaders_read_one_line",
+}
+
 
 def inside(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -517,6 +562,11 @@ def written(base: dict[str, Any], path: str, value: Any) -> str:
     return json.dumps(data)
 
 
+def name_user(handle: str) -> str:
+    """The id of the user in Slack who has this handle."""
+    return f"U0{handle[1:].upper()}"
+
+
 def outcome(text: str, surface: Any, policy: Any) -> tuple[str, Any]:
     """(what is said, what it comes to)."""
     try:
@@ -524,7 +574,7 @@ def outcome(text: str, surface: Any, policy: Any) -> tuple[str, Any]:
         said = render_text(check_files.check(file, surface, policy, NOW))
         match file:
             case RolloutFile():
-                return said, build_plan.build(file, surface, policy, resolve_handle=lambda handle: handle)
+                return said, build_plan.build(file, surface, policy, resolve_handle=name_user)
             case SurfaceFile():
                 return said, surface_from_file(file)
             case PolicyFile():
@@ -560,11 +610,61 @@ def used() -> set[str]:
 
 @pytest.mark.parametrize(("base", "path", "pair"), CASES)
 def test_a_field_makes_a_difference(
-    base: dict[str, Any], path: str, pair: tuple[Any, Any], surface: Any, policy: Any, used: set[str]
+    base: dict[str, Any],
+    path: str,
+    pair: tuple[Any, Any],
+    surface: Any,
+    policy: Any,
+    used: set[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     quiet = replace(surface, daily_requests=None)
     first, second = (outcome(written(base, path, value), quiet, policy) for value in pair)
     assert first[1] is not None or second[1] is not None, first[0]
     assert first != second, "it is accepted and ignored"
-    if first[0] == second[0]:
-        assert differing(first[1], second[1]) & used, "nothing reads what it comes to"
+    if first[0] != second[0]:
+        return
+    assert differing(first[1], second[1]) & used, "nothing reads what it comes to"
+    if find_test(request.node.callspec.id) is None:
+        both = zip_longest(*(effects(one[1], path, surface, policy) for one in (first, second)))
+        assert any(one != other for one, other in both), "nobody would notice"
+
+
+def effects(made: Any, path: str, surface: Surface, policy: Policy) -> Iterator[object]:
+    """What a plan, or one on this surface or under this policy, comes to."""
+    if isinstance(made, Plan):
+        yield from yield_effects(made, surface, policy, NOW)
+        return
+    surface = evolve(None, made) if isinstance(made, SurfaceDeclared) else surface
+    policy = made if isinstance(made, Policy) else policy
+    data = deepcopy(ROLLOUT)
+    data["risk"] = path.split(".")[1] if path.startswith("risk.") else "standard"
+    data["stages"] = [entry for entry in data["stages"] if "cohort" not in entry]
+    next(entry for entry in data["stages"] if "canary" in entry)["canary"] = {"percent": 5.5, "min_hold": "90m"}
+    for inherited in ("owner", "notify") if isinstance(made, SurfaceDeclared) else ():
+        del data[inherited]
+    if path.startswith("metrics."):
+        data["rollback_when"] = [{"metric": "answer_words", "rises_by": "10%"}]
+    own = OwnMetrics(everywhere=policy.metrics or (), by_surface={surface.name: surface.metrics or ()})
+    try:
+        file = parse_file(json.dumps(data), "file.json", own_metrics=own)
+        assert isinstance(file, RolloutFile)
+        yield render_text(check_files.check(file, surface, policy, NOW))
+        yield from yield_effects(
+            build_plan.build(file, surface, policy, resolve_handle=name_user), surface, policy, NOW
+        )
+    except UnreadableFile as refusal:
+        yield str(refusal)
+
+
+def find_test(field: str) -> str | None:
+    """The test elsewhere that shows what this field changes."""
+    return next((test for start, test in SHOWN_BY.items() if field.startswith(start)), None)
+
+
+def test_what_is_shown_elsewhere_is() -> None:
+    for start, test in SHOWN_BY.items():
+        assert any(str(case.id).startswith(start) for case in CASES), start
+        path, _, name = test.partition("::")
+        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, test

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.judging.engine.mixture import EvidenceIndex
-from core.judging.engine.score import CriterionScore
+from core.judging.engine.score import CriterionScore, score_criteria
 from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.look.look import Look
 from core.judging.model.alpha_shares import ANY_TIME, OVERALL_SHARE, SEGMENT_SLOTS, stage_share
@@ -175,6 +175,15 @@ def test_without_a_single_reading_every_e_value_is_one(world, traffic):
     here = world()
     here.serve(2, traffic(), traffic())
     assert all(measure.log_e <= 1e-9 for measure in here.look().measures)
+
+
+def test_what_counts_against_a_limit_is_never_more_than_all_of_the_evidence(world, traffic):
+    here = world((REFUSALS, RETRIES), seed=4)
+    for _ in range(10):
+        here.serve(333, traffic(refusals=0.3, retries=0.4), traffic())
+        here.look()
+    scores = score_criteria(here.question, here.looks[-1], here.state)[:2]
+    assert all(log(2) < one.counted <= one.log_e for one in scores)
 
 
 def test_harm_that_begins_in_a_later_stage_does_not_have_to_outweigh_the_good_before(world, traffic):
