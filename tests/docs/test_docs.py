@@ -61,6 +61,11 @@ def fields(model: type) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]  # type: ignore[attr-defined]
 
 
+def test_every_decision_is_listed():
+    told = page("architecture.md")
+    assert [record.name for record in sorted(DOCS.glob("adr/*.md")) if f"(adr/{record.name})" not in told] == []
+
+
 def test_every_verb_has_its_row_and_an_example():
     told = {row[0].strip("`"): row[-1] for row in rows("slack.md") if row[0].startswith("`")}
     for verb in TYPED_VERBS:
