@@ -12,7 +12,7 @@ from bot.jobs import looking
 from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout.context import ENGINE, Actor
-from core.rollout.notifications.announcements import notice_key
+from core.rollout.notifications.announcement import notice_key
 from core.rollout.serving import exposure
 from core.rollout.state.model import TERMINAL_STATES, Rollout
 from core.service import apply_file

@@ -6,7 +6,7 @@ from bot.rendering.blocks.blocks import Message
 from core.rollout import commands as c
 from core.rollout.concurrency import bundles, following
 from core.rollout.notifications.announce_event import announce_event
-from core.rollout.notifications.announcements import Announcement
+from core.rollout.notifications.announcement import Announcement
 from core.rollout.refusal import NotFound
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout

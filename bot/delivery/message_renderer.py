@@ -15,8 +15,8 @@ from core.digests.week import parse_week
 from core.judging.report.series import SeriesPoint
 from core.report_sources import digest_sources, investigation_sources, look_reports
 from core.reviews.investigation import Investigation
+from core.rollout.notifications.announcement import Announcement
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
-from core.rollout.notifications.announcements import Announcement
 from core.rollout.notifications.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.rollout.state.surface import OtherModelAnswered, RetirementTold
 from core.rollout.state.world import World

@@ -23,8 +23,8 @@ from bot.rendering.messages.alerts import undelivered
 from bot.rendering.messages.plan_facts import ListMembers
 from bot.rendering.messages.workspace import witness
 from core.rollout import commands as c
+from core.rollout.notifications.announcement import CARD_KEY, Announcement
 from core.rollout.notifications.announcement_kinds import AnnouncementKind, Edits, Place
-from core.rollout.notifications.announcements import CARD_KEY, Announcement
 from core.rollout.notifications.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World

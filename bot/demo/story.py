@@ -23,7 +23,7 @@ from bot.startup.connections import build_handle_resolver
 from bot.startup.program import Program
 from core.rollout.context import Actor
 from core.rollout.decisions import approval_requests
-from core.rollout.notifications.announcements import CARD_KEY
+from core.rollout.notifications.announcement import CARD_KEY
 from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
 from core.service import apply_file
 from core.store.coordination import outbox

@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 
 from bot.jobs.look_slots import find_slot_start
 from core.rollout.notifications import direct_messages
+from core.rollout.notifications.announcement import CARD_KEY, Announcement
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
-from core.rollout.notifications.announcements import CARD_KEY, Announcement, build_overdue_edits
+from core.rollout.notifications.rollout_announcements import build_overdue_edits
 from core.service.outbox_tasks import MessageTask
 from core.service.service import RolloutService
 from core.store.coordination import outbox

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from core.rollout.notifications.announcement import Announcement
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
-from core.rollout.notifications.announcements import Announcement
 from core.rollout.notifications.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.store.coordination import outbox
 from core.store.coordination.outbox import URGENT_SUFFIX

@@ -13,7 +13,7 @@ from bot.rendering.messages.alerts import rollback_alert
 from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.verdict import Continue, Finding, Measure, Verdict
 from core.judging.report.series import SeriesPoint
-from core.rollout.notifications.announcements import notice_key
+from core.rollout.notifications.announcement import notice_key
 from core.rollout.plans.plan import Approvals, BehaviourChange, Expectation, NoticePlan, Plan, Risk, Stage, StageKind
 from core.rollout.state import events as e
 from core.rollout.state.evolve import evolve

@@ -39,8 +39,8 @@ from core.judging.model.causes import Cause, CauseFactor, DifferenceCauses
 from core.judging.model.comparison import CourseDay, MetricCourse
 from core.judging.report.series import SeriesPoint
 from core.reviews.investigation import begin_investigation
+from core.rollout.notifications.announcement import Announcement, notice_key
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
-from core.rollout.notifications.announcements import Announcement, notice_key
 from core.rollout.permission import ApproverRule
 from core.rollout.plans.plan import BehaviourChange, NoticePlan, Stage, StageKind
 from core.rollout.plans.policy import DEFAULT_POLICY

@@ -20,7 +20,7 @@ from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Continue, NoControl
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
-from core.rollout.notifications.announcements import announce
+from core.rollout.notifications.rollout_announcements import announce
 from core.rollout.plans.layers import LayerSlots
 from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.state import events as e

@@ -16,8 +16,8 @@ from bot.sandbox.rules import check_payload
 from bot.slack.forms import create_form, notification_form, plan_preview
 from core.files.foresight.known_traffic import assume_traffic
 from core.files.foresight.outlook import build_outlook
+from core.rollout.notifications.announcement import Announcement
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
-from core.rollout.notifications.announcements import Announcement
 from core.rollout.plans.plan import NoticePlan
 from core.rollout.plans.policy import DEFAULT_POLICY
 from core.rollout.state import events as e

@@ -8,7 +8,7 @@ import pytest
 from core.rollout import commands as c
 from core.rollout.consequences import surface_events_for
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
-from core.rollout.notifications.announcements import announce
+from core.rollout.notifications.rollout_announcements import announce
 from core.rollout.plans.baseline import BaselineLevel, SurfaceBaseline
 from core.rollout.state import events as e
 from core.rollout.state.surface import BaselineRecorded

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from core.rollout import commands as c
-from core.rollout.notifications.announcements import Announcement
+from core.rollout.notifications.announcement import Announcement
 from core.rollout.state.model import RolloutState
 from core.service.outbox_tasks import MESSAGES, MessageTask
 from core.store.models import outbox

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from bot.rendering.messages import card
 from bot.rendering.sentences import headline
 from core.flags.evaluation import evaluate
-from core.rollout.notifications import announcements
-from core.rollout.notifications.announcements import CARD_KEY
+from core.rollout.notifications import rollout_announcements
+from core.rollout.notifications.announcement import CARD_KEY
 from core.rollout.serving import exposure
 from core.rollout.state import events
 from core.rollout.state.model import UNDER_WAY_STATES, Rollout, RolloutState
@@ -72,7 +72,7 @@ def _announced(log: Iterable[StoredEvent]) -> Iterable[tuple[str, str]]:
         world = fold_events(world, [(one.stream, one.event, one.at, one.position)])
         if kind == "rollout":
             assert isinstance(one.event, events.RolloutEvent)
-            for told in announcements.announce(one.event, one.position, before, world.rollouts[name]):
+            for told in rollout_announcements.announce(one.event, one.position, before, world.rollouts[name]):
                 own = f"{told.kind}:{name}:{one.position}:{told.key}"
                 yield own, f"{told.kind}:{name}:{told.key}" if told.kind.delivery.is_superseding else "never"
 

@@ -18,8 +18,8 @@ from core.reviews.investigation import Investigation
 from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.decisions import approval_requests
 from core.rollout.notifications import direct_messages
+from core.rollout.notifications.announcement import NEXT_STEP, Announcement, notice_key
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
-from core.rollout.notifications.announcements import NEXT_STEP, Announcement, notice_key
 from core.rollout.plans.plan import NoticePlan
 from core.rollout.state import events as e
 from core.rollout.state import holds

@@ -4,8 +4,13 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from core.rollout.concurrency import bundles, start_queue
-from core.rollout.notifications import announcements, direct_messages, feedback_requests, surface_announcements
-from core.rollout.notifications.announcements import Announcement
+from core.rollout.notifications import (
+    direct_messages,
+    feedback_requests,
+    rollout_announcements,
+    surface_announcements,
+)
+from core.rollout.notifications.announcement import CARD_KEY, Announcement
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
 from core.rollout.state.surface import SurfaceEvent
@@ -39,7 +44,7 @@ def announce_event(event: e.Event, name: str, before: World, after: World, now: 
         return
     earlier, changed = before.find_rollout(name), after.rollouts[name]
     followers = after.subscribers.followers_of(changed.plan.surface)
-    yield from announcements.announce(event, after.position, earlier, changed)
+    yield from rollout_announcements.announce(event, after.position, earlier, changed)
     yield from direct_messages.announce_directly(event, after.position, changed, followers, now)
     yield from feedback_requests.ask_testers(event, earlier, after, name, now)
     yield from _edit_neighbours(event, changed, after, now)
@@ -54,5 +59,5 @@ def _edit_neighbours(event: e.RolloutEvent, changed: Rollout, world: World, now:
     if bundle is not None:
         shown += bundle.list_others(changed)
     for one in {one.id: one for one in shown if one.id != changed.id}.values():
-        if announcements.CARD_KEY in one.messages:
-            yield announcements.build_card(one)
+        if CARD_KEY in one.messages:
+            yield rollout_announcements.build_card(one)

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+from core.rollout.notifications.announcement import Announcement
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
-from core.rollout.notifications.announcements import Announcement
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
 from core.rollout.workspace.subscriptions import Subscriber

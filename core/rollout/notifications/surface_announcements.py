@@ -1,7 +1,7 @@
 """What is announced after an event of an AI feature: to its engineers, for no rollout."""
 
+from core.rollout.notifications.announcement import Announcement
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
-from core.rollout.notifications.announcements import Announcement
 from core.rollout.state.surface import OtherModelAnswered, RetirementTold, Surface, SurfaceEvent
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, inspect, select
 
-from core.rollout.notifications.announcements import CARD_KEY
+from core.rollout.notifications.announcement import CARD_KEY
 from core.rollout.state.events import MessagePosted, Planned
 from core.store.database.driver import fetch_all
 from core.store.errors import StoreError

@@ -7,7 +7,7 @@ from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import event_lines
-from core.rollout.notifications.announcements import Announcement
+from core.rollout.notifications.announcement import Announcement
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
 

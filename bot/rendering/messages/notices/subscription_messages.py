@@ -6,7 +6,7 @@ from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.sentences import headline
-from core.rollout.notifications.announcements import Announcement
+from core.rollout.notifications.announcement import Announcement
 from core.rollout.state.model import Rollout
 from core.rollout.state.surface import Surface
 from core.rollout.workspace.subscriptions import Subscriber, Topic
