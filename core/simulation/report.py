@@ -35,7 +35,8 @@ class HarmSummary:
     """Summary of the runs with one harm.
 
     `stopped` counts the runs that were stopped: by a rollback, or by a hold if only that is possible (`by_hold`). Times
-    and counts are those of the median and the 90th percentile (`slow`) of all runs, None if too few runs found it.
+    are those of the median and the 90th percentile (`slow`) of all runs, counts those of the median, None if too few
+    runs found it.
     `right` counts the stops for the metric that was harmed, `held_first` the rollbacks after a hold.
     """
 
@@ -51,8 +52,6 @@ class HarmSummary:
     slow: timedelta | None
     users: int | None
     requests: int | None
-    users_slow: int | None
-    requests_slow: int | None
     stage: str  # stage in which most runs were stopped
 
 
@@ -92,8 +91,6 @@ def summarise_harm(harm: SimulatedHarm, runs: Sequence[SimulatedRun], *, by_hold
         slow=slow.after if slow else None,
         users=median.users if median else None,
         requests=median.requests if median else None,
-        users_slow=slow.users if slow else None,
-        requests_slow=slow.requests if slow else None,
         stage=stages[0][0] if stages else "",
     )
 

@@ -1,5 +1,6 @@
 """The stages as written, one model per kind, and the stages of the plan that each stands for."""
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import Annotated, Any, TypeAlias
@@ -109,6 +110,18 @@ class ExposedStage(StrictModel):
         if self.max_hold is not None and self.max_hold < hold:
             raise field_error("max_hold", "max_hold is shorter than the minimum hold: this stage could never be left")
 
+    def build_stage(self, kind: StageKind, name: str, percent: float, hold: timedelta) -> Stage:
+        """A stage of the plan with this minimum hold, and with the fields that all of these stages have."""
+        return Stage(
+            kind=kind,
+            name=name,
+            percent=percent,
+            min_hold=hold,
+            max_hold=self.max_hold,
+            min_samples=self.min_samples,
+            advance=self.advance,
+        )
+
 
 class CohortStage(ExposedStage):
     """Chosen people first: half of them get the new version, and the other half is their control. With `steps` it
@@ -139,16 +152,10 @@ class CohortStage(ExposedStage):
         """The one stage of the plan, or one per step."""
         percents = self.steps or (DEFAULT_COHORT_PERCENT if self.percent is None else self.percent,)
         return tuple(
-            Stage(
-                kind=kind,
-                name=f"{self.name} {percent:g}%" if self.steps else self.name,
+            replace(
+                self.build_stage(kind, f"{self.name} {percent:g}%" if self.steps else self.name, percent, self.hold),
                 stratum=self.name if self.steps else None,
-                percent=percent,
                 where=self.where,
-                min_hold=self.hold,
-                max_hold=self.max_hold,
-                min_samples=self.min_samples,
-                advance=self.advance,
             )
             for percent in percents
         )
@@ -167,17 +174,7 @@ class CanaryStage(ExposedStage):
 
     def to_stages(self, kind: StageKind) -> tuple[Stage, ...]:
         """The one stage of the plan."""
-        return (
-            Stage(
-                kind=kind,
-                name=kind.value,
-                percent=self.percent,
-                min_hold=self.min_hold,
-                max_hold=self.max_hold,
-                min_samples=self.min_samples,
-                advance=self.advance,
-            ),
-        )
+        return (self.build_stage(kind, kind.value, self.percent, self.min_hold),)
 
 
 class AbStage(ExposedStage):
@@ -208,18 +205,8 @@ class AbStage(ExposedStage):
 
     def to_stages(self, kind: StageKind) -> tuple[Stage, ...]:
         """The one stage of the plan."""
-        return (
-            Stage(
-                kind=kind,
-                name=kind.value,
-                percent=self.percent,
-                min_hold=self.length,
-                max_hold=self.max_hold,
-                min_samples=self.min_samples,
-                advance=self.advance,
-                decide_on=self.decide_on,
-            ),
-        )
+        stage = self.build_stage(kind, kind.value, self.percent, self.length)
+        return (replace(stage, decide_on=self.decide_on),)
 
 
 class RampStage(ExposedStage):
@@ -235,18 +222,7 @@ class RampStage(ExposedStage):
 
     def to_stages(self, kind: StageKind) -> tuple[Stage, ...]:
         """One stage of the plan per step."""
-        return tuple(
-            Stage(
-                kind=kind,
-                name=f"ramp {step:g}%",
-                percent=step,
-                min_hold=self.hold,
-                max_hold=self.max_hold,
-                min_samples=self.min_samples,
-                advance=self.advance,
-            )
-            for step in self.steps
-        )
+        return tuple(self.build_stage(kind, f"ramp {step:g}%", step, self.hold) for step in self.steps)
 
 
 class BakeStage(StrictModel):
