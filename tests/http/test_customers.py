@@ -17,7 +17,7 @@ from core.metrics.observation import Observation
 from core.rollout.context import Actor
 from core.rollout.serving.exposure import build_snapshot
 from core.store.database.driver import fetch_all
-from core.store.observations.observation_sums import PlacedObservation
+from core.store.observations.observation_batch import PlacedObservation
 
 URL = "/api/v1/rollouts/R-1/customers"
 POLICY = "version: 1\nkind: policy\ncustomers: {keep: 30d}\n"

@@ -16,6 +16,7 @@ from core.service.service import CommandRequest
 from core.store.log import event_log
 from core.store.log.event_log import EventOrigin
 from core.store.observations import observation_sums
+from core.store.observations.observation_batch import PlacedObservation
 from core.store.transaction import append_transaction
 
 
@@ -108,11 +109,11 @@ def looked_at(running: Any) -> None:
         evaluation.evaluate_rollout(running.service, "R-1", running.now(), every=timedelta(seconds=10))
 
 
-def placed(unit: str, number: int, stage: int, at: datetime) -> observation_sums.PlacedObservation:
+def placed(unit: str, number: int, stage: int, at: datetime) -> PlacedObservation:
     declined = {"refusal_rate": float(number % 50 < 2)}
     observation = Observation(surface="support-assistant", unit=unit, at=at, readings=declined)
     arm = "canary" if number % 2 else "control"
-    return observation_sums.PlacedObservation(rollout="R-1", stage=stage, arm=arm, unit=unit, observation=observation)
+    return PlacedObservation(rollout="R-1", stage=stage, arm=arm, unit=unit, observation=observation)
 
 
 def recorded(running: Any, **changes: Any) -> int:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from bot.commands.answers import plan_queries
-from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import approval
@@ -15,6 +15,7 @@ from core.rollout import commands as c
 from core.rollout.decisions.eval_command import build_eval_command
 from core.service import evaluation
 from core.store.observations import observation_sums
+from core.store.observations.observation_batch import PlacedObservation
 from tests.service.conftest import LEE
 
 PLAN = """\
@@ -118,4 +119,4 @@ def request(desk, number):
         segments={"language": language, "country": "at"},
     )
     arm = "canary" if number % 20 == 0 else "control"
-    return observation_sums.PlacedObservation(rollout="R-1", stage=1, arm=arm, unit=f"u{number}", observation=seen)
+    return PlacedObservation(rollout="R-1", stage=1, arm=arm, unit=f"u{number}", observation=seen)

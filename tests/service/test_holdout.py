@@ -17,6 +17,7 @@ from core.rollout.state.model import RolloutState
 from core.service import evaluation, holdout_comparison
 from core.store.audit import verify
 from core.store.observations import observation_sums
+from core.store.observations.observation_batch import PlacedObservation
 
 HOLDING = """\
 version: 1
@@ -55,11 +56,7 @@ def report(desk, database, random, number, *, passes):
             }
             seen = Observation(surface="support-assistant", unit=unit, at=desk.at, readings=readings)
             arm = place.arm.value
-            placed.append(
-                observation_sums.PlacedObservation(
-                    rollout="R-1", stage=place.stage, arm=arm, unit=unit, observation=seen
-                )
-            )
+            placed.append(PlacedObservation(rollout="R-1", stage=place.stage, arm=arm, unit=unit, observation=seen))
     with database.writing_outside_log() as connection:
         observation_sums.add_observations(connection, placed)
 

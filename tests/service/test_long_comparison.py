@@ -10,6 +10,7 @@ from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
 from core.service import evaluation, replay
 from core.store.observations import observation_sums
+from core.store.observations.observation_batch import PlacedObservation
 
 COMPARED = """\
 version: 1
@@ -81,4 +82,4 @@ def _request(random, day, number, at):
     }
     seen = Observation(surface="support-assistant", unit=unit, at=at, readings=readings)
     arm = "canary" if number % 2 else "control"
-    return observation_sums.PlacedObservation(rollout="R-1", stage=0, arm=arm, unit=unit, observation=seen)
+    return PlacedObservation(rollout="R-1", stage=0, arm=arm, unit=unit, observation=seen)

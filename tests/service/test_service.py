@@ -22,6 +22,7 @@ from core.store.log.event_log import EventOrigin
 from core.store.models import outbox as outbox_table
 from core.store.models import rollout_view
 from core.store.observations import looks, observation_sums
+from core.store.observations.observation_batch import PlacedObservation
 from core.store.transaction import append_transaction
 
 
@@ -212,7 +213,7 @@ def seen(unit, number, at):
     """One request, of either arm, declined now and then."""
     declined = Observation(surface="support-assistant", unit=unit, at=at, readings={"refusal_rate": float(number == 7)})
     arm = "canary" if number % 2 else "control"
-    return observation_sums.PlacedObservation(rollout="R-1", stage=0, arm=arm, unit=unit, observation=declined)
+    return PlacedObservation(rollout="R-1", stage=0, arm=arm, unit=unit, observation=declined)
 
 
 def test_looks_that_show_nothing_new_are_counted_and_the_record_holds(desk, database):

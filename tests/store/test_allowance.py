@@ -12,8 +12,8 @@ from core.judging.look.look import take_look
 from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import JudgingState
 from core.metrics.observation import Observation
-from core.store.observations import observation_sums
-from core.store.observations.observation_sums import PlacedObservation
+from core.store.observations import observation_sums, pulled_sums
+from core.store.observations.observation_batch import PlacedObservation
 from core.store.observations.unit_caps import CAP_MINIMUM, CAP_MULTIPLE, MAX_TRACKED_UNITS, UnitCaps
 
 REFUSALS = Limit(
@@ -75,7 +75,7 @@ def test_what_one_unit_sends_beyond_is_added_up_apart(sqlite_database, noon):
     with sqlite_database.reading() as connection:
         cells = {key.metric: cell for key, cell in observation_sums.load_sums(connection, "R-1").cells.items()}
     assert cells["requests"].weight.sum() == 300 + CAP_MINIMUM
-    assert cells[observation_sums.SET_ASIDE].weight.sum() == 1000 - CAP_MINIMUM
+    assert cells[pulled_sums.SET_ASIDE].weight.sum() == 1000 - CAP_MINIMUM
 
 
 def test_twenty_thousand_good_requests_of_one_unit_hide_no_harm(sqlite_database, noon):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from core.judging.model.evidence import OTHER_NAME
 from core.metrics.observation import Observation
 from core.store.observations import observation_sums
+from core.store.observations.observation_batch import PlacedObservation
 from core.store.observations.segment_names import (
     FREQUENT_COUNT,
     MAX_CANDIDATES,
@@ -29,7 +30,7 @@ def placed(*languages):
             readings={"refusal_rate": 0.0},
             error_category=None,
         )
-        yield observation_sums.PlacedObservation(rollout="R-1", stage=1, arm="canary", unit=seen.unit, observation=seen)
+        yield PlacedObservation(rollout="R-1", stage=1, arm="canary", unit=seen.unit, observation=seen)
 
 
 def counted(database):

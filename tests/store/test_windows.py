@@ -15,7 +15,7 @@ from core.metrics.observation import Observation
 from core.stats.quantile import bin_index
 from core.store.errors import IdempotencyConflict
 from core.store.observations import deduplication, looks, observation_sums
-from core.store.observations.observation_sums import PlacedObservation
+from core.store.observations.observation_batch import PlacedObservation
 
 
 def some(count, noon, seed=7):

@@ -10,7 +10,7 @@ from core.judging.model.evidence import REQUESTS, capped_cell, exceedance_cell
 from core.judging.model.question import ALL_SEGMENTS
 from core.metrics.catalogue import CATALOGUE, DENOMINATOR, ERROR_CATEGORIES
 from core.metrics.observation import Observation
-from core.store.observations.observation_sums import PlacedObservation
+from core.store.observations.observation_batch import PlacedObservation
 
 PULLED = "pulled_metric"
 """The code of a part that a source counts. It tells nothing of the quality of what is sent."""

@@ -33,7 +33,7 @@ from core.flags.placement import (
 from core.flags.snapshot import Snapshot, SurfaceFlags, Variant
 from core.metrics.observation import Observation
 from core.rollout.models.called_model import may_answer
-from core.store.observations.observation_sums import PlacedObservation
+from core.store.observations.observation_batch import PlacedObservation
 
 _FIELDS = (
     "surface",

@@ -27,6 +27,7 @@ from core.flags.snapshot import Snapshot, Variant
 from core.store.database.connections import Database
 from core.store.errors import IdempotencyConflict, StoreError
 from core.store.observations import deduplication, observation_sums
+from core.store.observations.observation_batch import PlacedObservation
 from core.store.observations.segment_names import SegmentVocabulary
 from core.store.observations.unit_caps import UnitCaps
 from core.store.units import complaints, served_units
@@ -222,7 +223,7 @@ class ObservationWriter:
         """Write the batches in one transaction, then answer each after the commit. Work of another source is checked
         in it."""
         results: list[tuple[Ready | TransactionWork, bytes | IdempotencyConflict]] = []
-        placed: list[observation_sums.PlacedObservation] = []
+        placed: list[PlacedObservation] = []
         accepted = rejected = 0
         uncounted: Counter[UncountedReason] = Counter()
         others: set[read_batch.OtherModel] = set()
@@ -274,12 +275,10 @@ class FreshItems:
     """The items of a batch that were not counted before: their number, and the events to record."""
 
     count: int
-    placed: Sequence[observation_sums.PlacedObservation]
+    placed: Sequence[PlacedObservation]
 
 
-def select_served(
-    observations: Iterable[observation_sums.PlacedObservation], snapshot: Snapshot
-) -> Iterator[observation_sums.PlacedObservation]:
+def select_served(observations: Iterable[PlacedObservation], snapshot: Snapshot) -> Iterator[PlacedObservation]:
     """Those that show a unit on the new version in a stage in which not everybody has it."""
     tracked = {one.rollout: one for flags in snapshot.surfaces.values() for one in flags.tracked}
     few = {
@@ -323,7 +322,7 @@ def drop_duplicates(
     ids = {(g.surface, g.id) for g in found.accepted if g.id is not None}
     unseen = set(deduplication.claim_fresh_items(connection, ids, now)) if ids else set()
     refused = list(found.rejected)
-    placed: list[observation_sums.PlacedObservation] = []
+    placed: list[PlacedObservation] = []
     count = 0
     for good in found.accepted:
         if good.id is not None:

@@ -16,7 +16,7 @@ from core.judging.model.evidence import metric_of_cell
 from core.metrics.catalogue import counts_as_request
 from core.rollout.state.sources import SourceTerms, TraceRows
 from core.store.observations import deduplication, observation_sums
-from core.store.observations.observation_sums import PlacedObservation
+from core.store.observations.observation_batch import PlacedObservation
 from core.store.observations.unit_caps import UnitCaps
 from core.store.units import served_units
 

@@ -1,19 +1,14 @@
-"""Sums of observations per stage, arm, segment and metric, in 256 hash buckets of the unit."""
+"""Stored sums of observations per stage, arm, segment and metric, in 256 buckets of units: adding to them, reading."""
 
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
 from core.judging.model.evidence import (
-    BUCKETS,
     CANARY,
-    CATEGORY_PREFIX,
     CONTROL,
     EVERYONE,
     REQUESTS,
@@ -21,23 +16,16 @@ from core.judging.model.evidence import (
     CellKey,
     EvidenceSums,
     hash_into_bucket,
-    is_capped_cell,
-    metric_of_cell,
 )
-from core.metrics.catalogue import CATALOGUE, Metric, MetricKind, counts_as_request
-from core.metrics.observation import Observation
-from core.metrics.soft_errors import to_error_category
-from core.stats.quantile import bin_indices
 from core.store.database.driver import fetch_all
 from core.store.database.row_source import build_row_source, upsert_rows
 from core.store.models import cell, exposure_count
 from core.store.observations import pulled_sums
 from core.store.observations.cell_bytes import pack_bins, pack_sums, unpack_bins, unpack_sums
-from core.store.observations.segment_names import ERROR_DIMENSION, SegmentVocabulary
+from core.store.observations.observation_batch import BatchSums, PlacedObservation, StoredCell, collect_names
+from core.store.observations.segment_names import SegmentVocabulary
 from core.store.observations.unit_caps import UnitCaps
 
-SET_ASIDE = pulled_sums.SET_ASIDE
-"""The metric under which observations beyond a unit's cap are counted."""
 _ROWS = 100
 _MOVED_ARM = "moved"
 """Stored in place of an arm: how many more units were last seen in the canary than were first seen there."""
@@ -47,32 +35,7 @@ the whole table."""
 _UNIT_TYPES = ("text", "int", "bigint", "text")
 _KEY_TYPES = ("text", "int", "text", "text", "text")
 
-_Key: TypeAlias = tuple[str, int, str, str, str]  # rollout, stage, arm, segment, metric
 _T = TypeVar("_T")
-_Histogram: TypeAlias = dict[int, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlacedObservation:
-    """An observation and the cell it belongs to. `counters` are derived readings, such as `latency_p95>4000` (0 or 1).
-
-    `metrics` are the surface's own ones that its rollout counts, by name.
-
-    `counts_for_split`: whether the unit's first exposure counts in the sample-ratio check; there it counts in
-    `assigned_arm`, if that is not None. Units that were exposed in
-    one of `earlier_cohorts` (stages of the same rollout), in either arm, are not counted.
-    """
-
-    rollout: str
-    stage: int
-    arm: str
-    unit: str
-    observation: Observation
-    counters: Mapping[str, float] = field(default_factory=dict)
-    metrics: Mapping[str, Metric] = field(default_factory=dict)
-    counts_for_split: bool = True
-    assigned_arm: str | None = None
-    earlier_cohorts: tuple[int, ...] = ()
 
 
 def add_observations(
@@ -90,8 +53,8 @@ def add_observations(
     observations = _drop_earlier_cohorts(connection, observations)
     lock_rollouts(connection, {each.rollout for each in observations})
     segments = vocabulary or SegmentVocabulary()
-    segments.register_names(connection, _collect_names(observations))
-    batch = _ObservationBatch(segments)
+    segments.register_names(connection, collect_names(observations))
+    batch = BatchSums(segments)
     counted = unit_caps.admit(observations) if unit_caps is not None else [True] * len(observations)
     for each, counts in zip(observations, counted, strict=True):
         if counts:
@@ -174,152 +137,6 @@ def _drop_earlier_cohorts(
     ]
 
 
-def _collect_names(observations: Sequence[PlacedObservation]) -> Mapping[str, Counter[str]]:
-    met: dict[str, Counter[str]] = {}
-    alike = Counter([(each.rollout, tuple(each.observation.segments.items())) for each in observations])
-    for (rollout, segments), number in alike.items():
-        names = met.setdefault(rollout, Counter())
-        for name, value in segments:
-            names[f"{name}={value}"] += number
-    for each in observations:
-        for category in _list_categories(each.observation):
-            met[each.rollout][f"{ERROR_DIMENSION}={category}"] += 1
-    return met
-
-
-@dataclass(frozen=True, slots=True)
-class _AlikeObservations:
-    """What observations of one arm with readings of the same metrics have in common.
-
-    Their readings are followed by `constants`: 1 for a request, and for each category of an error. `cells` are, by
-    segment (None for everyone), the number of the cell of each of these, and whether it has a histogram.
-    """
-
-    is_request: bool
-    metrics: Sequence[str]
-    constants: Sequence[float]
-    cells: dict[tuple[str, str] | None, tuple[list[int], list[bool]]] = field(default_factory=dict)
-
-
-class _ObservationBatch:
-    """The observations of one call, collected in flat lists that numpy sums at the end."""
-
-    def __init__(self, segments: SegmentVocabulary) -> None:
-        self._segments = segments
-        self.cell_numbers: dict[_Key, int] = {}
-        self.histograms: dict[_Key, _Histogram] = {}
-        self.exposed: dict[tuple[str, int, int], str] = {}
-        self._alike: dict[Hashable, _AlikeObservations] = {}
-        self._cells: list[int] = []  # by reading and segment, as are the next two
-        self._values: list[float] = []
-        self._binned: list[bool] = []
-        self._buckets: list[int] = []  # by observation
-        self._sizes: list[int] = []  # how many readings, over all segments
-
-    def add(self, placed: PlacedObservation) -> None:
-        """Count an observation in the overall cells and in those of its segments."""
-        seen = placed.observation
-        bucket, unit_hash = hash_into_bucket(placed.rollout, placed.unit)
-        categories = tuple(_list_categories(seen)) if seen.error_category is not None or seen.soft_errors else ()
-        key = (
-            *(placed.rollout, placed.stage, placed.arm, seen.is_request, seen.error_category is None),
-            *(tuple(seen.readings), tuple(placed.counters), categories),
-        )
-        alike = self._alike.get(key)
-        if alike is None:
-            alike = self._alike[key] = self._describe(placed, categories)
-        if alike.is_request and placed.counts_for_split:
-            self.exposed.setdefault((placed.rollout, placed.stage, unit_hash), placed.assigned_arm or placed.arm)
-        values = [*seen.readings.values(), *placed.counters.values(), *alike.constants]
-        for segment in (None, *seen.segments.items()):
-            found = alike.cells.get(segment)
-            if found is None:
-                found = alike.cells[segment] = self._number_cells(placed, alike.metrics, segment)
-            self._cells += found[0]
-            self._binned += found[1]
-            self._values += values
-        self._buckets.append(bucket)
-        self._sizes.append(len(values) * (1 + len(seen.segments)))
-
-    def set_aside(self, placed: PlacedObservation) -> None:
-        """Only count an observation, without its readings, since its unit has reached its cap."""
-        self._cells.append(self._number_cell((placed.rollout, placed.stage, placed.arm, EVERYONE, SET_ASIDE)))
-        self._values.append(1.0)
-        self._binned.append(False)
-        self._buckets.append(hash_into_bucket(placed.rollout, placed.unit)[0])
-        self._sizes.append(1)
-
-    def build_sums(self) -> NDArray[np.float64]:
-        """An array of shape (cells, 2, BUCKETS): the middle axis is (weight, value), cells as in `cell_numbers`.
-
-        Fills `histograms`.
-        """
-        size = len(self.cell_numbers) * BUCKETS
-        cells, values = np.array(self._cells, np.int64), np.array(self._values, np.float64)
-        buckets = np.repeat(np.array(self._buckets, np.int64), np.array(self._sizes, np.int64))
-        slots = cells * BUCKETS + buckets
-        weights = np.bincount(slots, minlength=size).astype(np.float64)
-        summed = np.bincount(slots, values, size)
-        binned = np.array(self._binned, bool)
-        self._fill_histograms(cells[binned], values[binned])
-        return np.stack([weights.reshape(-1, BUCKETS), summed.reshape(-1, BUCKETS)], axis=1)
-
-    def _describe(self, placed: PlacedObservation, categories: Sequence[str]) -> _AlikeObservations:
-        seen = placed.observation
-        is_request = seen.is_request and (counts_as_request(seen.readings) or seen.error_category is not None)
-        constant = [
-            *([REQUESTS] if is_request else []),
-            *(CATEGORY_PREFIX + self._segments.category_label(placed.rollout, one) for one in categories),
-        ]
-        metrics = [*seen.readings, *placed.counters, *constant]
-        return _AlikeObservations(is_request, metrics, [1.0] * len(constant))
-
-    def _number_cells(
-        self, placed: PlacedObservation, metrics: Sequence[str], segment: tuple[str, str] | None
-    ) -> tuple[list[int], list[bool]]:
-        label = EVERYONE if segment is None else self._segments.segment_label(placed.rollout, *segment)
-        numbers = [self._number_cell((placed.rollout, placed.stage, placed.arm, label, metric)) for metric in metrics]
-        read = placed.observation.readings
-        return numbers, [metric in read and _has_histogram(placed, metric, segment is None) for metric in metrics]
-
-    def _number_cell(self, key: _Key) -> int:
-        return self.cell_numbers.setdefault(key, len(self.cell_numbers))
-
-    def _fill_histograms(self, cells: NDArray[np.int64], values: NDArray[np.float64]) -> None:
-        if not len(cells):
-            return
-        bins = bin_indices(values)
-        # One number for a cell and a bin, as numpy sorts numbers several times faster than pairs.
-        lowest, width = int(bins.min()), int(bins.max() - bins.min()) + 1
-        found, counts = np.unique(cells * width + (bins - lowest), return_counts=True)
-        keys = list(self.cell_numbers)
-        for number, count in zip(found.tolist(), counts.tolist(), strict=True):
-            cell_number, position = divmod(number, width)
-            self.histograms.setdefault(keys[cell_number], {})[position + lowest] = count
-
-
-def _has_histogram(placed: PlacedObservation, metric: str, overall: bool) -> bool:
-    """Whether readings of a metric are counted in a histogram: of a quantile in every segment; that of a mean only
-    serves to choose its cap."""
-    kind = _find_kind(placed, metric)
-    if kind is MetricKind.MEAN:
-        return overall and not any(is_capped_cell(name) and metric_of_cell(name) == metric for name in placed.counters)
-    return kind is MetricKind.QUANTILE
-
-
-def _list_categories(seen: Observation) -> Iterator[str]:
-    """The error categories that an observation counts for: its error, and its soft errors."""
-    if seen.error_category is not None:
-        yield seen.error_category
-    yield from (to_error_category(one) for one in seen.soft_errors)
-
-
-def _find_kind(placed: PlacedObservation, key: str) -> MetricKind | None:
-    """The kind of the metric that a reading is of; None for the denominator of a ratio."""
-    entry = placed.metrics.get(key) or CATALOGUE.get(key)
-    return entry.kind if entry is not None else None
-
-
 def lock_rollouts(connection: Connection, rollouts: Iterable[str]) -> None:
     """On Postgres, let one transaction per rollout add at a time; locks in a fixed order, to avoid deadlocks."""
     if connection.dialect.name == "postgresql":
@@ -338,7 +155,7 @@ def load_arms_seen(connection: Connection, rollout: str, unit: str) -> Mapping[i
     return {row[0]: row[1] for row in found}
 
 
-def _add_cells(connection: Connection, batch: _ObservationBatch) -> None:
+def _add_cells(connection: Connection, batch: BatchSums) -> None:
     """Add the batch to the stored sums and histograms of its cells."""
     sums = batch.build_sums()
     for keys in _split_chunks(sorted(batch.cell_numbers), _ROWS):
@@ -362,7 +179,7 @@ def _add_cells(connection: Connection, batch: _ObservationBatch) -> None:
         )
 
 
-def _load_cells(connection: Connection, keys: Sequence[_Key]) -> dict[_Key, tuple[bytes, bytes | None]]:
+def _load_cells(connection: Connection, keys: Sequence[StoredCell]) -> dict[StoredCell, tuple[bytes, bytes | None]]:
     wanted, parameters = build_row_source(connection, _KEY_TYPES, keys)
     rows = fetch_all(
         connection,

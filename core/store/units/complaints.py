@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from core.metrics.catalogue import CATALOGUE, COUNTED_ELSEWHERE, MetricKind
 from core.store.observations import deduplication
-from core.store.observations.observation_sums import PlacedObservation
+from core.store.observations.observation_batch import PlacedObservation
 
 _REPORTED_METRICS = (
     frozenset(key for key, metric in CATALOGUE.items() if metric.kind is MetricKind.COUNT) - COUNTED_ELSEWHERE

@@ -13,7 +13,7 @@ from core.metrics.catalogue import counts_as_request
 from core.store.database.driver import fetch_all
 from core.store.formats.sealing import SealingKey
 from core.store.models import insert_into, person_key, served_unit
-from core.store.observations.observation_sums import PlacedObservation
+from core.store.observations.observation_batch import PlacedObservation
 
 _ROWS = 500
 _PAGE = 1_000  # units that are read at once

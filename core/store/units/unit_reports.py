@@ -13,7 +13,7 @@ from core.rollout.serving import exposure
 from core.rollout.state.world import World
 from core.store.database.connections import Database
 from core.store.observations import deduplication, observation_sums
-from core.store.observations.observation_sums import PlacedObservation
+from core.store.observations.observation_batch import PlacedObservation
 from core.store.units import complaints
 
 
