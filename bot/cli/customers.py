@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli import session, shell_answers, verb_commands
+from bot.commands.parsing.parsed_command import ParsedCommand
 
 if TYPE_CHECKING:
     from bot.commands.request import CommandContext
@@ -53,7 +54,7 @@ def list_customers(
                 print(csv_text.format_csv([customers.CSV_HEADER, *listed]), end="")
             else:
                 parsed = grammar.parse(f"customers {found.id} {page}")
-                assert isinstance(parsed, grammar.ParsedCommand)
+                assert isinstance(parsed, ParsedCommand)
                 print(shell_answers.render_answer(customers_query.answer(parsed, context)))
         except Refused as refused:
             print(shell_answers.render_refusal(run_verb.render_refusal(refused, None, context)), file=sys.stderr)

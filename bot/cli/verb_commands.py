@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bot.cli import session, shell_answers
+from bot.commands.parsing.parsed_command import ParsedCommand, quote_text
 from bot.commands.verbs import TYPED_VERBS, VERB_ALIASES, takes_rest_of_line
 
 if TYPE_CHECKING:
-    from bot.commands.parsing.grammar import ParsedCommand
     from bot.commands.request import CommandContext
     from core.service.service import RolloutService
 
@@ -54,13 +54,13 @@ def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
         known = service.load_world().own_metric_names
         parsed = grammar.parse(_to_typed_line(verb, args), known, has_lost_quotes=True)
         try:
-            if as_json and isinstance(parsed, grammar.ParsedCommand) and _has_json_answer(parsed):
+            if as_json and isinstance(parsed, ParsedCommand) and _has_json_answer(parsed):
                 print(json.dumps(json_answers.answer_as_json(parsed, context), indent=2))
                 return
-            if isinstance(parsed, grammar.ParsedCommand) and parsed.verb == "history" and "csv" in parsed.flags:
+            if isinstance(parsed, ParsedCommand) and parsed.verb == "history" and "csv" in parsed.flags:
                 print(queries.load_history_file(context, parsed.rollout, "csv")[1], end="")
                 return
-            if isinstance(parsed, grammar.ParsedCommand) and parsed.verb == "diff":
+            if isinstance(parsed, ParsedCommand) and parsed.verb == "diff":
                 print("\n".join(difference_text.format_lines(version_queries.find_pair(parsed, context))))
                 return
             print(shell_answers.render_answer(run_verb.perform(parsed, context)))
@@ -74,7 +74,7 @@ def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
             raise SystemExit(1) from None
 
 
-def _has_json_answer(parsed: "ParsedCommand") -> bool:
+def _has_json_answer(parsed: ParsedCommand) -> bool:
     """Whether the command only reads, and what it reads can be printed for machines."""
     from bot.commands import run_verb
 
@@ -87,12 +87,11 @@ def _to_typed_line(verb: str, args: list[str]) -> str:
     The shell removed the quotes: arguments that need them get them back, while the free text of a verb does not need
     any. Bytes that are no UTF-8 are replaced: no reason can be stored with them.
     """
-    from bot.commands.parsing import grammar
 
     args = [argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for argument in args]
     if takes_rest_of_line(_SPELLINGS.get(verb, verb)):
         return " ".join([verb, *args])
-    return " ".join([verb, *(grammar.quote_text(x) if not x or set(x) & set(' \t"') else x for x in args)])
+    return " ".join([verb, *(quote_text(x) if not x or set(x) & set(' \t"') else x for x in args)])
 
 
 def build_context(service: "RolloutService") -> "CommandContext":

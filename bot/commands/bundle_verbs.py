@@ -2,7 +2,7 @@
 
 from bot.commands import dry_runs
 from bot.commands.parsing import resolve, typed_times
-from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.request import CommandContext, build_clarification
 from bot.commands.verbs import VerbArguments, build_command
 from bot.rendering import wording

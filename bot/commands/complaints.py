@@ -2,7 +2,7 @@
 
 from bot.commands import request
 from bot.commands.parsing import resolve
-from bot.commands.parsing.grammar import ParsedCommand, format_command
+from bot.commands.parsing.parsed_command import ParsedCommand, format_command
 from bot.commands.request import ClarificationNeeded, CommandContext
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout

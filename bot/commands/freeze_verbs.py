@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from bot.commands.answers.plan_queries import find_surface
 from bot.commands.parsing import typed_times
-from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons

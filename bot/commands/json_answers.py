@@ -8,7 +8,7 @@ from bot.commands import request
 from bot.commands.answers import plan_queries, review_queries, version_queries
 from bot.commands.answers import rollout_queries as queries
 from bot.commands.parsing import resolve
-from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering import wording
 from bot.rendering.answers.evidence import baseline

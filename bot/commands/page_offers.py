@@ -1,6 +1,6 @@
 """Offers a page to the person who asked: a link that is theirs alone, in an answer that only they see."""
 
-from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message

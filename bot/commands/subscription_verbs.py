@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from bot.commands.answers.plan_queries import find_surface
-from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages.notices import subscription_messages

@@ -14,7 +14,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.commands import run_verb
-from bot.commands.parsing.grammar import ParsedCommand, ParseResult
+from bot.commands.parsing.parsed_command import ParsedCommand, ParseResult
 from bot.process.block_support import BlockSupport
 from bot.process.page_links import PageLinks
 from bot.rendering.blocks import blocks, buttons

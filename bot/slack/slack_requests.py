@@ -11,7 +11,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.commands.parsing import grammar
-from bot.commands.parsing.grammar import ParseResult
+from bot.commands.parsing.parsed_command import ParseResult
 from bot.commands.request import CommandContext
 from bot.commands.verbs import VERBS
 from bot.process.block_support import BlockSupport

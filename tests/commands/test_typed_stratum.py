@@ -2,7 +2,8 @@
 
 import pytest
 
-from bot.commands.parsing.grammar import ParsedCommand, parse
+from bot.commands.parsing.grammar import parse
+from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.parsing.typed_stratum import join_names
 
 

@@ -17,6 +17,7 @@ from core.service import evaluation
 from core.service.service import RolloutService
 from core.store.database.connections import connect
 from core.store.observations import observation_sums
+from core.store.observations.observation_batch import PlacedObservation
 from tests.journey import plans
 from tests.journey.crowd import versions
 from tests.journey.house import waiting_until
@@ -119,7 +120,7 @@ def test_numbers_are_read_by_people_and_machines(cli: Cli, sqlite_url: str) -> N
     refused(cli("metrics", "R-1", "--segment", "german"), "is not a segment, such as language=de")
 
 
-def _seen(unit: str, number: int) -> observation_sums.PlacedObservation:
+def _seen(unit: str, number: int) -> PlacedObservation:
     declined = Observation(
         surface="support-assistant",
         unit=unit,
@@ -128,7 +129,7 @@ def _seen(unit: str, number: int) -> observation_sums.PlacedObservation:
         segments={"language": "de"},
     )
     arm = "canary" if number % 2 else "control"
-    return observation_sums.PlacedObservation(rollout="R-1", stage=0, arm=arm, unit=unit, observation=declined)
+    return PlacedObservation(rollout="R-1", stage=0, arm=arm, unit=unit, observation=declined)
 
 
 def test_what_is_refused_says_why_and_exits_1(cli: Cli) -> None:

@@ -22,7 +22,7 @@ from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
 from core.service.service import RolloutService
-from core.store.observations.observation_sums import PlacedObservation
+from core.store.observations.observation_batch import PlacedObservation
 from core.store.units import served_units
 
 

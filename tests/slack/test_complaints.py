@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from bot.commands.parsing.grammar import ParsedCommand, parse
+from bot.commands.parsing.grammar import parse
+from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.sandbox.control import Sandbox
 from bot.slack.manifest import build_manifest
 from core.flags.bucketing import compute_bucket

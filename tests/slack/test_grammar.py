@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.commands.parsing.grammar import Misunderstood, ParsedCommand, parse
+from bot.commands.parsing.grammar import parse
+from bot.commands.parsing.parsed_command import Misunderstood, ParsedCommand
 from bot.commands.verbs import TYPED_VERBS, VerbArguments
 
 

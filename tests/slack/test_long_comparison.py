@@ -10,6 +10,7 @@ from core.metrics.observation import Observation
 from core.rollout.state.model import RolloutState
 from core.service import evaluation
 from core.store.observations import observation_sums
+from core.store.observations.observation_batch import PlacedObservation
 
 LONG = """\
 version: 1
@@ -54,7 +55,7 @@ def over(office: Any) -> Any:
     return office
 
 
-def _request(random: Any, day: int, number: int, at: Any) -> observation_sums.PlacedObservation:
+def _request(random: Any, day: int, number: int, at: Any) -> PlacedObservation:
     arm, unit = ("canary" if number % 2 else "control"), f"u{day}-{number}"
     readings = {
         "retry_rate": float(random.random() < 0.05),
@@ -64,7 +65,7 @@ def _request(random: Any, day: int, number: int, at: Any) -> observation_sums.Pl
         "latency_p95": 1000 * random.lognormal(0, 0.2),
     }
     seen = Observation(surface="support-assistant", unit=unit, at=at, readings=readings)
-    return observation_sums.PlacedObservation(rollout="R-1", stage=0, arm=arm, unit=unit, observation=seen)
+    return PlacedObservation(rollout="R-1", stage=0, arm=arm, unit=unit, observation=seen)
 
 
 def _result(office: Any) -> Any:

@@ -17,6 +17,7 @@ from core.metrics.observation import Observation
 from core.rollout.context import ENGINE
 from core.service import apply_file, evaluation
 from core.store.observations import observation_sums
+from core.store.observations.observation_batch import PlacedObservation
 
 CHART = {"type": "data_visualization", "title": "x", "chart": {"type": "line", "series": [], "axis_config": {}}}
 
@@ -32,7 +33,7 @@ def measured(office: Any, looks: int = 3, *, begin: bool = True) -> None:
         evaluation.evaluate_rollout(office.service, "R-1", office.at, every=timedelta(seconds=10))
 
 
-def _placed(office: Any, look: int) -> Iterator[observation_sums.PlacedObservation]:
+def _placed(office: Any, look: int) -> Iterator[PlacedObservation]:
     stage = office.rollout.stage_index
     for i in range(4000):  # split as planned, 5 %
         observation = Observation(
@@ -47,9 +48,7 @@ def _placed(office: Any, look: int) -> Iterator[observation_sums.PlacedObservati
             },
         )
         arm = "canary" if i < 200 else "control"
-        yield observation_sums.PlacedObservation(
-            rollout="R-1", stage=stage, arm=arm, unit=observation.unit, observation=observation
-        )
+        yield PlacedObservation(rollout="R-1", stage=stage, arm=arm, unit=observation.unit, observation=observation)
 
 
 def test_engineers_get_numbers_and_a_chart(either: Any) -> None:

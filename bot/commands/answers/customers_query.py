@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bot.commands import request
-from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering.answers.served import customers
 from bot.rendering.blocks.blocks import Message

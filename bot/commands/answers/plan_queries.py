@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bot.commands import request
 from bot.commands.parsing import typed_line
-from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering import wording
 from bot.rendering.answers.planning import plan_outlook

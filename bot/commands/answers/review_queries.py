@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from bot.commands import request
 from bot.commands.answers import plan_queries
-from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering.answers.evidence import baseline
 from bot.rendering.blocks.blocks import Message

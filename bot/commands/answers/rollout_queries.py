@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from bot.commands import request
 from bot.commands.answers import customers_query, whois_query
-from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering.answers import history, notice_overview, status
 from bot.rendering.answers.evidence import checks, samples

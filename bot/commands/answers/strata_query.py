@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from bot.commands import request
-from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering.answers.evidence import strata
 from bot.rendering.blocks.blocks import Message

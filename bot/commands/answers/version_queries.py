@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bot.commands import page_offers, request
 from bot.commands.parsing import resolve
-from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.rendering.answers.served import version_answers
 from bot.rendering.answers.served.version_answers import VersionPair

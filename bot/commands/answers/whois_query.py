@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from bot.commands import request
 from bot.commands.parsing import typed_times
-from bot.commands.parsing.grammar import ParsedCommand
+from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.rendering.answers.served import whois
 from bot.rendering.answers.served.whois import UnitHistory
