@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from bot.sandbox.api.response_urls import ResponseUrls
 from bot.sandbox.app_delivery.dispatch import AppDispatcher
@@ -25,7 +25,6 @@ from bot.sandbox.workspace.slack_state import ApiCall, Delivery, ResponsePost, S
 from bot.sandbox.workspace.trigger_ids import TriggerIds
 from bot.sandbox.workspace.workspace import Clock, SandboxMessage, SandboxWorkspace, View
 
-Json = dict[str, Any]
 T = TypeVar("T")
 
 

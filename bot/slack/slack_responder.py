@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,7 +23,6 @@ ACKNOWLEDGE_WITHIN = 2.5  # seconds; Slack's own limit is 3
 _TOO_LATE = frozenset({"expired_trigger_id", "exchanged_trigger_id", "trigger_expired"})
 """What Slack answers to a form whose button or command is too long ago."""
 
-Payload = Mapping[str, Any]
 Acknowledge = Callable[[Message | None], None]
 PostLater = Callable[[Message], None]
 

@@ -22,6 +22,16 @@ def refuse_prompt_file(path: str) -> str:
     )
 
 
+def decode_prompt(path: str, data: bytes) -> str:
+    """The text in the file at `path`. ValueError with the reason if it is too large or no text."""
+    if len(data) > MAX_PROMPT_BYTES:
+        raise ValueError(f"{path} is larger than {MAX_PROMPT_BYTES // 1024} KiB")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8 text") from None
+
+
 def insert_prompts(source: SourceFile, read: ReadPrompt) -> SourceFile:
     """The file with the text of every such file in place of its path, as if it had been written there.
 

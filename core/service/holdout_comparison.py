@@ -69,7 +69,7 @@ def compare(service: RolloutService, rollout: Rollout, at: datetime) -> HoldoutC
 def _build_question(rollout: Rollout, stage: int) -> Question:
     """The question of the rollout, with the time after its end as its last stage."""
     asked = build_question(rollout, timedelta(0))
-    held = holdout.measure_held(rollout.plan) / 1_000_000
+    held = holdout.compute_held_ppm(rollout.plan) / 1_000_000
     after = StageDesign(
         index=stage, name=holdout.STAGE, compared=True, canary_share=1 - held, control_left=True, chosen=False
     )

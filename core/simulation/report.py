@@ -36,8 +36,7 @@ class HarmSummary:
 
     `stopped` counts the runs that were stopped: by a rollback, or by a hold if only that is possible (`by_hold`). Times
     are those of the median and the 90th percentile (`slow`) of all runs, counts those of the median, None if too few
-    runs found it.
-    `right` counts the stops for the metric that was harmed, `held_first` the rollbacks after a hold.
+    runs found it. `right` counts the stops for the metric that was harmed, `held_first` the rollbacks after a hold.
     """
 
     harm: SimulatedHarm

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from core.files.prompt_files import MAX_PROMPT_BYTES, ReadPrompt
+from core.files.prompt_files import MAX_PROMPT_BYTES, ReadPrompt, decode_prompt
 
 
 def read_beside(file: Path, note: Callable[[Path], object] = lambda _: None) -> ReadPrompt:
@@ -20,13 +20,11 @@ def read_beside(file: Path, note: Callable[[Path], object] = lambda _: None) -> 
         if not found.is_file():
             raise ValueError(f"there is no file {path} beside this one")
         note(found)
-        if found.stat().st_size > MAX_PROMPT_BYTES:
-            raise ValueError(f"{path} is larger than {MAX_PROMPT_BYTES // 1024} KiB")
         try:
-            return found.read_bytes().decode("utf-8")
-        except UnicodeDecodeError:
-            raise ValueError(f"{path} is not UTF-8 text") from None
+            with found.open("rb") as opened:
+                data = opened.read(MAX_PROMPT_BYTES + 1)
         except OSError as error:
             raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+        return decode_prompt(path, data)
 
     return read

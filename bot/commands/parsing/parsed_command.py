@@ -19,9 +19,8 @@ class ParsedCommand:
     verb: str
     rollout: str = ""
     args: tuple[str, ...] = ()  # of a verb that only looks
-    arguments: VerbArguments = field(
-        default_factory=VerbArguments
-    )  # of one that changes something; neither text nor flags
+    # Of one that changes something; neither text nor flags.
+    arguments: VerbArguments = field(default_factory=VerbArguments)
     text: str = ""
     flags: Mapping[str, str] = field(default_factory=dict)
     rest_of_line: str = field(default="", compare=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
-from core.files.prompt_files import MAX_PROMPT_BYTES, refuse_prompt_file
+from core.files.prompt_files import decode_prompt, refuse_prompt_file
 from core.rollout.refusal import Refused
 
 MAX_UPLOADS = 20
@@ -25,12 +25,7 @@ class SentFile:
             return refuse_prompt_file(path)
         if path not in self.prompts:
             raise ValueError(f"{path} did not come along: send it as the form field {path}")
-        if len(self.prompts[path]) > MAX_PROMPT_BYTES:
-            raise ValueError(f"{path} is larger than {MAX_PROMPT_BYTES // 1024} KiB")
-        try:
-            return self.prompts[path].decode("utf-8")
-        except UnicodeDecodeError:
-            raise ValueError(f"{path} is not UTF-8 text") from None
+        return decode_prompt(path, self.prompts[path])
 
 
 async def read_sent_file(request: Request, filename: str) -> SentFile:

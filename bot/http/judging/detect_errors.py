@@ -51,11 +51,11 @@ def count_errors(
     Every answer that is handed in is looked at, not only those that a judge gets, so that both arms are alike.
     """
     placed = [(one, place) for one in found if (place := _find_placement(one.answer, snapshot, now)) is not None]
-    keys = {(one.answer.surface, f"answer/{one.answer.id}") for one, _ in placed}
+    keys = {_deduplication_key(one.answer) for one, _ in placed}
     fresh = set(deduplication.claim_fresh_items(connection, keys, now)) if keys else set()
     accepted: list[AcceptedItem] = []
     for index, (one, place) in enumerate(placed):
-        key = (one.answer.surface, f"answer/{one.answer.id}")
+        key = _deduplication_key(one.answer)
         if key not in fresh:
             continue
         fresh.remove(key)
@@ -77,6 +77,10 @@ def count_errors(
             )
         )
     return CheckedBatch(accepted=accepted, rejected=())
+
+
+def _deduplication_key(answer: ReportedAnswer) -> tuple[str, str]:
+    return answer.surface, f"answer/{answer.id}"
 
 
 def _build_checks(terms: SoftErrorTerms, answer: ReportedAnswer) -> AnswerChecks:

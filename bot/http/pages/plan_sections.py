@@ -1,4 +1,4 @@
-"""Prepares what somebody has to know who decides on a plan, as plain text for the rollout's page."""
+"""The facts for whoever decides on a plan, as plain text for the rollout's page."""
 
 from collections.abc import Sequence
 from dataclasses import replace

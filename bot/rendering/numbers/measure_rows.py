@@ -1,5 +1,6 @@
 """Measures as table rows: their order, titles, verdict labels, and a count of those left out."""
 
+from collections import Counter
 from typing import NamedTuple
 
 from bot.rendering import wording
@@ -140,7 +141,5 @@ def summarize_rest(measures: tuple[Measure, ...], max_rows: int = MAX_ROWS) -> s
         for i, m in enumerate(sort_by_urgency(measures))
         if i >= max_rows or (m.word == "No data" and not is_agreed(m))
     ]
-    counts: dict[str, int] = {}
-    for measure in left:
-        counts[measure.word] = counts.get(measure.word, 0) + 1
+    counts = Counter(measure.word for measure in left)
     return "+ " + ", ".join(f"{n} {word.lower()}" for word, n in counts.items()) if left else ""

@@ -3,15 +3,12 @@
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from bot.sandbox.app_delivery.envelopes import OutgoingPayload
 from bot.sandbox.app_delivery.transports import RetryInfo, Transport
 from bot.sandbox.workspace import people
 from bot.sandbox.workspace.slack_state import Delivery, SlackState
 from bot.sandbox.workspace.workspace import SandboxMessage
-
-Json = dict[str, Any]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What a surface served, and what one unit got of it, at every moment: from the log and the bucketing alone."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -87,15 +87,7 @@ def fold_flags(surface: str, steps: Iterable[tuple[str, e.Event, datetime, int]]
         if found:
             before = found.pop()
             if before.since < at:  # several events at once count as the last of them
-                found.append(
-                    FlagsInterval(
-                        since=before.since,
-                        until=at,
-                        flags=before.flags,
-                        percent=before.percent,
-                        is_driven=before.is_driven,
-                    )
-                )
+                found.append(replace(before, until=at))
         found.append(_build_interval(world, flags, at))
     return tuple(found)
 
@@ -121,17 +113,9 @@ def assign_unit(intervals: Sequence[FlagsInterval], unit: str, known: Mapping[st
         assigned = _assign_in_interval(one, unit, known)
         if found and _are_alike(found[-1], assigned):
             before = found.pop()
-            assigned = Assignment(
-                since=before.since,
-                until=assigned.until,
-                answers=assigned.answers,
-                bucket=assigned.bucket,
-                rollout=assigned.rollout,
-                stages=tuple(dict.fromkeys((*before.stages, *assigned.stages)))
-                if before.rollout == assigned.rollout
-                else assigned.stages,
-                percent=assigned.percent,
-            )
+            earlier = before.stages if before.rollout == assigned.rollout else ()
+            stages = tuple(dict.fromkeys((*earlier, *assigned.stages)))
+            assigned = replace(assigned, since=before.since, stages=stages)
         found.append(assigned)
     return tuple(found)
 

@@ -104,7 +104,9 @@ def _build_served(rollout: Rollout) -> flags.ServedUnits:
     shares = [
         flags.ServedShare(
             where=parse_conditions(stage.where or {}) if stage.kind is StageKind.COHORT else None,
-            below=min(bucketing.percent_to_ppm(stage.percent), bucketing.MILLION - holdout.measure_held(rollout.plan)),
+            below=min(
+                bucketing.percent_to_ppm(stage.percent), bucketing.MILLION - holdout.compute_held_ppm(rollout.plan)
+            ),
         )
         for stage in stages
         if stage.has_exposure

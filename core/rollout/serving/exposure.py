@@ -98,7 +98,7 @@ def _build_exposure(rollout: Rollout, live: flags.Version) -> flags.Exposure:
         past_cohorts=_build_past_cohorts(rollout),
         moved_back=tuple(int(one, 16) for one in rollout.moved_back),
         layer=layering.build_share(rollout),
-        held=holdout.measure_held(rollout.plan),
+        held=holdout.compute_held_ppm(rollout.plan),
     )
 
 
@@ -177,7 +177,7 @@ def _build_tracked(rollout: Rollout, surface: Surface) -> flags.TrackedRollout:
 
 def _build_span(rollout: Rollout, span: StageSpan) -> flags.StageWindow:
     stage = rollout.plan.stages[span.index]
-    canary = min(bucketing.percent_to_ppm(stage.percent), bucketing.MILLION - holdout.measure_held(rollout.plan))
+    canary = min(bucketing.percent_to_ppm(stage.percent), bucketing.MILLION - holdout.compute_held_ppm(rollout.plan))
     everybody = stage.percent >= 100
     return flags.StageWindow(
         index=span.index,

@@ -19,7 +19,7 @@ STAGE = "holdout"
 """What observations and answers call the time after the end, as if it were a stage after the plan's last one."""
 
 
-def measure_held(plan: Plan) -> int:
+def compute_held_ppm(plan: Plan) -> int:
     """The share of units that is held back, in ppm: those of the highest places, who would come last."""
     return bucketing.percent_to_ppm(plan.holdout.percent) if plan.holdout is not None else 0
 
@@ -42,7 +42,7 @@ def find_due(rollout: Rollout) -> datetime | None:
 
 
 def find_end(rollout: Rollout) -> datetime | None:
-    """When it ended: in its own way, or because everybody was rolled back; None before that or without one."""
+    """When it ended, by itself or because everybody was rolled back; None before that or without a holdout."""
     if rollout.plan.holdout is None or rollout.completed_at is None:
         return None
     if rollout.holdout_ended_at is not None:
@@ -51,7 +51,7 @@ def find_end(rollout: Rollout) -> datetime | None:
 
 
 def end_by_person(rollout: Rollout, command: c.EndHoldout, context: Context) -> list[e.RolloutEvent]:
-    """That a person gives everybody the new version, before the time is over."""
+    """The event by which a person gives everybody the new version, before the time is over; none if it has ended."""
     if rollout.plan.holdout is None:
         raise Refused(f"{rollout.id} holds nobody back.", hint=f"See /rollout status {rollout.id}.")
     if is_holding(rollout):
@@ -111,7 +111,7 @@ def build_exposure(rollout: Rollout, new: flags.Version) -> flags.Exposure:
         to_version=new,
         stage=STAGE,
         stage_index=stage_index(rollout.plan),
-        canary=bucketing.MILLION - measure_held(rollout.plan),
+        canary=bucketing.MILLION - compute_held_ppm(rollout.plan),
         matched=False,
         cohort=None,
         past_cohorts=(),
@@ -122,7 +122,7 @@ def build_window(rollout: Rollout) -> flags.StageWindow | None:
     """When observations of the holdout count; None before the end of the rollout or without one."""
     if rollout.plan.holdout is None or rollout.completed_at is None:
         return None
-    below = bucketing.MILLION - measure_held(rollout.plan)
+    below = bucketing.MILLION - compute_held_ppm(rollout.plan)
     return flags.StageWindow(
         index=stage_index(rollout.plan),
         name=STAGE,

@@ -21,8 +21,6 @@ ON_CONFLICT = {
     "outbox": "ON CONFLICT (idempotency_key) DO NOTHING",
     "rollout_view": f"ON CONFLICT (id) DO UPDATE SET {_VIEW_UPDATES}",
 }
-
-
 _SUPERSEDE_KEY_INDEX = COLUMNS_BY_TABLE["outbox"].index("supersede_key")
 
 
