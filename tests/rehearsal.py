@@ -9,7 +9,6 @@ from pathlib import Path
 from bot.demo import traffic
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.jobs import looking
-from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout.context import ENGINE, Actor
 from core.rollout.notifications.announcement import notice_key
@@ -17,6 +16,7 @@ from core.rollout.serving import exposure
 from core.rollout.state.model import TERMINAL_STATES, Rollout
 from core.service import apply_file
 from core.service.service import CommandRequest, RolloutService
+from tests.served import evaluate
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SURFACE = "support-assistant"
@@ -89,7 +89,7 @@ class Rehearsal:
 
         def serve(visitor: traffic.Visitor) -> tuple[str, str]:
             served = evaluate(snapshot, SURFACE, visitor.unit, visitor.context)
-            return served.variant, served.version
+            return served.variant, served.version.name
 
         seen = self.observe(traffic.simulate_requests(self.chance, self.scenario, self.at, count, serve, "v42"))
         self.served += 1

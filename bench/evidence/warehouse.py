@@ -18,7 +18,7 @@ from bench.program.verdict import Users
 from bot.jobs.pulling.source_pulls import SourcePuller
 from bot.sources.sql.connection import SourceConnection
 from bot.sources.sql.statements import Statement
-from core.flags.evaluation import evaluate
+from core.flags.evaluation import choose_answer
 from core.rollout.serving import exposure
 from core.rollout.state.model import RolloutState
 from core.service import evaluation
@@ -167,7 +167,7 @@ def _place_units(service: RolloutService, count: int) -> pd.DataFrame:
     """Units with what an evaluation answers each of them now."""
     snapshot = exposure.build_snapshot(service.load_world())
     names = [f"user-{number}" for number in range(count)]
-    served = [evaluate(snapshot, rollouts.SURFACE, name, {}) for name in names]
+    served = [choose_answer(snapshot.surfaces[rollouts.SURFACE], name, {}) for name in names]
     return pd.DataFrame(
         {
             "number": range(count),

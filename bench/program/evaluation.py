@@ -10,7 +10,7 @@ from bench.measuring.figures import Figure
 from bench.measuring.peer import Peer
 from bench.measuring.rounds import Effort, medians
 from core.flags.document import DocumentEncoder
-from core.flags.evaluation import evaluate
+from core.flags.evaluation import choose_answer
 from core.flags.snapshot import Snapshot
 from core.rollout.serving import exposure
 from core.service.service import RolloutService
@@ -48,7 +48,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
         began = time.process_time()
         for _ in range(times):
             for person in people:
-                evaluate(snapshot, rollouts.SURFACE, person["id"], person)
+                choose_answer(snapshot.surfaces[rollouts.SURFACE], person["id"], person)
         return times * PEOPLE / (time.process_time() - began)
 
     with Peer("growthbook_evaluation.py") as peer:

@@ -16,7 +16,7 @@ from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort
 from bot.demo import traffic
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
-from core.flags.evaluation import evaluate
+from core.flags.evaluation import choose_answer
 from core.rollout.serving import exposure
 from core.rollout.state.model import Rollout, RolloutState
 from core.service import evaluation
@@ -60,8 +60,8 @@ class Users:
         snapshot = exposure.build_snapshot(self._service.load_world())
 
         def serve(visitor: traffic.Visitor) -> tuple[str, str]:
-            served = evaluate(snapshot, rollouts.SURFACE, visitor.unit, visitor.context)
-            return served.variant, served.version
+            served = choose_answer(snapshot.surfaces[rollouts.SURFACE], visitor.unit, visitor.context)
+            return served.variant, served.version.name
 
         seen = traffic.simulate_requests(self._chance, self._scenario, rollouts.now(), count, serve, rollouts.OLD)
         return json.dumps({"observations": [{"surface": rollouts.SURFACE, **one} for one in seen]}).encode()
@@ -147,7 +147,7 @@ def _canary(service: RolloutService, new: str) -> str:
     """Somebody who gets the new version now."""
     snapshot = exposure.build_snapshot(service.load_world())
     units = (f"user-{number}" for number in range(10_000))
-    return next(u for u in units if evaluate(snapshot, rollouts.SURFACE, u, {}).version == new)
+    return next(u for u in units if choose_answer(snapshot.surfaces[rollouts.SURFACE], u, {}).version.name == new)
 
 
 class Watcher:

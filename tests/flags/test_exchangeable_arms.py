@@ -7,11 +7,11 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.flags.evaluation import evaluate
 from core.flags.placement import Placement, place_observation
 from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.serving.exposure import build_snapshot
 from tests.flags.conftest import NOON, world_in
+from tests.served import evaluate
 
 UNITS = [f"u{i}" for i in range(300)]
 ATTRIBUTES = ("opt_in", "internal")
@@ -83,7 +83,7 @@ def test_growth_never_takes_the_new_version_from_anybody(stages: Sequence[Stage]
     outside = [s for s in stages if s.kind is StageKind.COHORT and not known[s.name]]
     for unit in UNITS[:50]:
         served = [
-            evaluate(shot, "support", unit, known).version
+            evaluate(shot, "support", unit, known).version.name
             for shot, stage in zip(shots, stages, strict=True)
             if stage not in outside
         ]

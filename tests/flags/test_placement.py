@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from core.flags.bucketing import compute_bucket
-from core.flags.evaluation import evaluate
 from core.flags.placement import MAX_LATENESS, MisplacedObservation, Placement, UncountedReason, place_observation
 from core.flags.snapshot import Variant
 from core.rollout.plans.plan import DrivenFlag, Stage, StageKind
 from core.rollout.serving.exposure import SETTLES_WITHIN, build_snapshot
 from core.rollout.state.model import RolloutState
 from core.rollout.state.world import ENDED_KEPT_PER_SURFACE, World
+from tests.served import evaluate
 
 EVAL, COHORT, CANARY, AB, RAMP, BAKE = range(6)
 FLAG = DrivenFlag(
@@ -171,7 +171,7 @@ def test_an_echoed_exposure_places_exactly_however_late_the_report_comes(world: 
     assert answered.variant == "control"
     assert found(after, hour(2.2), exposure=answered.exposure, unit=unit) == (1, "control")
     fresh = evaluate(build_snapshot(after), "support", unit, {})
-    assert found(after, hour(2.2), fresh.variant, fresh.version, unit, fresh.exposure) == (2, "canary")
+    assert found(after, hour(2.2), fresh.variant, fresh.version.name, unit, fresh.exposure) == (2, "canary")
 
 
 def test_an_exposure_of_a_stage_that_is_long_over_is_too_late(world: Make, hour: Hour) -> None:

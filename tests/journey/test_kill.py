@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from bot.sandbox.control import Sandbox
-from core.flags.evaluation import evaluate
 from core.judging.model.evidence import EVERYONE, REQUESTS
 from core.rollout.serving import exposure
 from core.rollout.state import events as e
@@ -24,6 +23,7 @@ from tests.journey.crowd import SURFACE
 from tests.journey.house import waiting_until
 from tests.journey.processes import Machine, Process, reserved_ports
 from tests.journey.senders import BATCH, PEOPLE, Batches, InSlack, Sender, over_rest
+from tests.served import evaluate
 from tests.trials.faults.nursery import Nursery
 from tests.trials.faults.nursery import Process as Newborn
 from tests.trials.length import LONG, pick

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 
-from core.flags.evaluation import evaluate
 from core.flags.placement import Placement, place_observation
 from core.flags.snapshot import Snapshot
 from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
@@ -22,8 +21,9 @@ from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state.model import StageSpan
 from core.store.database.connections import Database
 from core.store.observations import observation_sums
-from core.store.observations.observation_sums import PlacedObservation
+from core.store.observations.observation_batch import PlacedObservation
 from tests.flags.conftest import NOON, world_in
+from tests.served import evaluate
 from tests.trials.length import pick
 
 PERCENTS = (5, 25, 50, 75)

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.flags.bucketing import compute_bucket
-from core.flags.evaluation import evaluate
 from core.flags.placement import Placement, UncountedReason, place_observation
 from core.flags.snapshot import SurfaceFlags, Variant
 from core.judging.model.comparison import HoldoutComparison
@@ -24,6 +23,7 @@ from core.rollout.state.model import RolloutState
 from core.rollout.state.surface import LiveMoved, SurfaceFreed
 from core.rollout.state.world import World, fold_events
 from tests.rollout.conftest import ANA, MONDAY, plan_of, surface_of
+from tests.served import evaluate
 
 SURFACE = "support-assistant"
 DAYS = 90
@@ -41,7 +41,7 @@ def flags_of(story: Any) -> SurfaceFlags:
 def versions(story: Any) -> dict[str, str]:
     world = World(rollouts={"R-1": story.now}, surfaces={SURFACE: story.surface})
     snapshot = build_snapshot(world)
-    return {unit: evaluate(snapshot, SURFACE, unit, {}).version for unit in UNITS}
+    return {unit: evaluate(snapshot, SURFACE, unit, {}).version.name for unit in UNITS}
 
 
 def list_old(story: Any) -> set[str]:
@@ -89,7 +89,7 @@ def test_both_sides_are_counted_after_the_end_and_nowhere_else_in_the_stage_of_e
     for unit, arm in ((held, "control"), (other, "canary")):
         answer = evaluate(_snapshot(story), SURFACE, unit, {})
         assert (answer.variant, answer.stage, answer.exposure) == (arm, "holdout", f"R-1.4.{arm}")
-        for said in ({"exposure": answer.exposure}, {"version": answer.version}, {"variant": arm}):
+        for said in ({"exposure": answer.exposure}, {"version": answer.version.name}, {"variant": arm}):
             place = place_observation(flags, unit=unit, at=at, **said)
             assert isinstance(place, Placement)
             assert (place.stage, place.arm) == (4, arm)
@@ -171,7 +171,7 @@ def test_the_start_of_another_rollout_ends_it() -> None:
         ),
     ):
         world = fold_events(world, ((stream, event, MONDAY, world.position + 1),))
-    old = {u for u in UNITS if evaluate(build_snapshot(world), SURFACE, u, {}).version == "v42"}
+    old = {u for u in UNITS if evaluate(build_snapshot(world), SURFACE, u, {}).version.name == "v42"}
     assert old == LAST
 
     following = replace(
@@ -182,7 +182,7 @@ def test_the_start_of_another_rollout_ends_it() -> None:
     ended = world.rollouts["R-1"].holdout_ended
     assert ended is not None
     assert (ended.cause, ended.reason) == ("rollout", "R-2")
-    assert {evaluate(build_snapshot(world), SURFACE, u, {}).version for u in UNITS} == {"v43", "v44"}
+    assert {evaluate(build_snapshot(world), SURFACE, u, {}).version.name for u in UNITS} == {"v43", "v44"}
 
 
 def carry_out(world: World, command: c.Command, rollout: str = "") -> World:
@@ -210,7 +210,7 @@ def test_who_is_held_back_is_so_at_every_percentage_and_nobody_else_ever_loses_i
         holdout = Holdout(percent=held, lasts=timedelta(days=1))
         world = replace(world, rollouts={"R-1": replace(rollout, plan=replace(rollout.plan, holdout=holdout))})
         snapshot = build_snapshot(world)
-        new = {u for u in UNITS if evaluate(snapshot, "support", u, {}).version == "v43"}
+        new = {u for u in UNITS if evaluate(snapshot, "support", u, {}).version.name == "v43"}
         assert had <= new
         assert all(compute_bucket("expose", "R-1", u) < first for u in new)
         had = new
@@ -221,6 +221,6 @@ def test_a_share_is_a_share(running: Callable[..., Any], percent: int) -> None:
     story = finish(running(holdout=replace(HELD, percent=percent)))
 
     snapshot = _snapshot(story)
-    old = sum(evaluate(snapshot, SURFACE, f"user-{number}", {}).version == "v42" for number in range(5000))
+    old = sum(evaluate(snapshot, SURFACE, f"user-{number}", {}).version.name == "v42" for number in range(5000))
 
     assert old == pytest.approx(50 * percent, abs=100)

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.flags.bucketing import compute_bucket
-from core.flags.evaluation import evaluate
 from core.flags.snapshot import Variant
 from core.rollout import commands as c
 from core.rollout.command_events import decide_events
@@ -25,6 +24,7 @@ from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state import events as e
 from core.rollout.state.world import World, fold_events
 from tests.rollout.conftest import ANA, MONDAY, plan_of, surface_of
+from tests.served import evaluate
 
 SURFACES = ("answers", "drafts", "search", "titles")
 STAGES = (
@@ -73,7 +73,9 @@ def find_touched(world: World, surface: str) -> dict[str, Variant]:
     """The units that are in an arm of the surface's rollout, or have its new version."""
     snapshot = build_snapshot(world)
     found = {unit: evaluate(snapshot, surface, unit, {}) for unit in UNITS}
-    return {u: one.variant for u, one in found.items() if one.variant is not Variant.STABLE or one.version != "v42"}
+    return {
+        u: one.variant for u, one in found.items() if one.variant is not Variant.STABLE or one.version.name != "v42"
+    }
 
 
 def are_apart(held: dict[str, Ranges]) -> bool:

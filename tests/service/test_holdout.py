@@ -6,7 +6,6 @@ import numpy as np
 
 from bot.rendering.documents import review_document
 from core.flags.bucketing import compute_bucket
-from core.flags.evaluation import evaluate
 from core.flags.placement import Placement, place_observation
 from core.metrics.observation import Observation
 from core.report_sources import review_sources
@@ -18,6 +17,7 @@ from core.service import evaluation, holdout_comparison
 from core.store.audit import verify
 from core.store.observations import observation_sums
 from core.store.observations.observation_batch import PlacedObservation
+from tests.served import evaluate
 
 HOLDING = """\
 version: 1
@@ -51,7 +51,7 @@ def report(desk, database, random, number, *, passes):
         place = place_observation(flags, unit=unit, at=desk.at, exposure=answer.exposure)
         if isinstance(place, Placement):
             readings = {
-                "eval_pass_rate": float(random.random() < passes[answer.version]),
+                "eval_pass_rate": float(random.random() < passes[answer.version.name]),
                 "refusal_rate": float(random.random() < 0.02),
             }
             seen = Observation(surface="support-assistant", unit=unit, at=desk.at, readings=readings)
@@ -83,7 +83,9 @@ def test_the_next_start_on_the_surface_ends_it_in_the_same_transaction(desk, fil
     assert (ended.holdout_ended.cause, ended.holdout_ended.reason) == ("rollout", "R-2")
     assert started.is_under_way
     assert len(outcome.positions) == 4
-    answers = {evaluate(build_snapshot(outcome.world), "support-assistant", f"u{n}", {}).version for n in range(500)}
+    answers = {
+        evaluate(build_snapshot(outcome.world), "support-assistant", f"u{n}", {}).version.name for n in range(500)
+    }
     assert answers == {"v43", "v44"}
     with database.reading() as connection:
         assert verify.verify(connection).problems == ()

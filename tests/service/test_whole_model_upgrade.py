@@ -12,7 +12,6 @@ import pytest
 from bot.http.observations import read_batch
 from bot.process.flip_confirmation import FlipConfirmer
 from core.evals.read_run import read_with_baseline
-from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.decisions.eval_command import build_eval_command
@@ -23,6 +22,7 @@ from core.service import apply_file, evaluation
 from core.service.service import CommandRequest, RolloutService
 from core.store.coordination import processes
 from core.store.observations import observation_sums
+from tests.served import evaluate
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DANA = Actor(id="slack:T1/U2", handle="@dana")
@@ -86,7 +86,7 @@ class Upgrade:
         for number in range(start, start + people):
             unit = f"user-{number}"
             context = {"email": f"{unit}@{'example.com' if number % 50 == 0 else 'customers.net'}"}
-            answer = evaluate(snapshot, "support-assistant", unit, context).answer
+            answer = evaluate(snapshot, "support-assistant", unit, context)
             requests = each if answer.variant.value == "canary" else 1
             items += [self._observe(unit, answer) for _ in range(requests)]
         for part in range(0, len(items), 5000):

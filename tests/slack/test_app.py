@@ -15,7 +15,6 @@ from bot.rendering.blocks import blocks
 from bot.slack.listeners import build_app
 from bot.slack.slack_responder import SlackResponder
 from core.flags.bucketing import compute_bucket
-from core.flags.evaluation import evaluate
 from core.metrics.observation import Observation
 from core.rollout import commands as c
 from core.rollout.serving.exposure import build_snapshot
@@ -24,6 +23,7 @@ from core.rollout.state.model import RolloutState
 from core.service.service import RolloutService
 from core.store.observations.observation_batch import PlacedObservation
 from core.store.units import served_units
+from tests.served import evaluate
 
 
 def _events(office: Any, kind: type) -> list[Any]:
@@ -239,7 +239,7 @@ def test_support_moves_one_customer_back_in_one_click(office: Any) -> None:
     assert "1 customer moved back so far; what they do now is not compared any more." in office.shown(office.card())
     assert reached not in " ".join(office.thread())  # no customer's id in a channel
     restarted = build_snapshot(RolloutService(office.service.database).load_world())
-    assert evaluate(restarted, "support-assistant", reached, {}).version == "v42"
+    assert evaluate(restarted, "support-assistant", reached, {}).version.name == "v42"
     again = office.typed("sam", f"whois {reached}", "#support").text
     assert "gets support-assistant v42 (old)" in again
     assert "because: moved back by a person in R-1" in again

@@ -10,9 +10,9 @@ import pytest
 from bot.demo import traffic
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.jobs import looking, message_edits
-from core.flags.evaluation import evaluate
 from core.report_sources import look_reports
 from core.rollout.serving import exposure
+from tests.served import evaluate
 
 SURFACE = "support-assistant"
 TICK = timedelta(seconds=10)
@@ -45,7 +45,7 @@ class Users:
 
         def serve(visitor):
             served = evaluate(snapshot, SURFACE, visitor.unit, visitor.context)
-            return served.variant, served.version
+            return served.variant, served.version.name
 
         seen = traffic.simulate_requests(self.chance, "healthy", self.office.at, count, serve, "v42")
         self.batches += 1

@@ -15,7 +15,6 @@ from bot.process.flip_confirmation import FlipConfirmer
 from core.files import build_plan
 from core.files.kinds.rollout_file import RolloutFile
 from core.files.read_file import parse_file
-from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.plans.plan import Plan
@@ -26,6 +25,7 @@ from core.service import apply_file
 from core.service.service import CommandOutcome, CommandRequest, RolloutService
 from core.store.coordination import outbox, processes
 from core.store.database.connections import Database
+from tests.served import evaluate
 from tests.trials.broken_driver import Trouble, troubled
 from tests.trials.slack_in_process import Slack
 
@@ -185,7 +185,7 @@ class Process:
 
         def answer(visitor: traffic.Visitor) -> tuple[str, str]:
             served = evaluate(snapshot, SURFACE, visitor.unit, visitor.context)
-            return served.variant, served.version
+            return served.variant, served.version.name
 
         seen = traffic.simulate_requests(random.Random(seed), scenario, self.clock.at - late, count, answer, live)
         body = json.dumps({"observations": [{"surface": SURFACE, **one} for one in seen]}).encode()

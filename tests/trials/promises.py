@@ -8,7 +8,6 @@ from sqlalchemy import select
 
 from bot.rendering.messages import card
 from bot.rendering.sentences import headline
-from core.flags.evaluation import evaluate
 from core.rollout.notifications import rollout_announcements
 from core.rollout.notifications.announcement import CARD_KEY
 from core.rollout.serving import exposure
@@ -21,6 +20,7 @@ from core.store.database.connections import Database
 from core.store.log import event_log
 from core.store.log.event_log import StoredEvent
 from core.store.models import outbox
+from tests.served import evaluate
 from tests.trials.slack_in_process import Slack
 
 PEOPLE = tuple(f"user-{number}" for number in range(60))
@@ -114,7 +114,7 @@ def traffic_follows_the_log(world: World) -> None:
         running = [r for r in world.rollouts.values() if r.plan.surface == surface.name and r.state in UNDER_WAY_STATES]
         assert len(running) <= 1
         allowed = {surface.live, *(r.plan.to_version for r in running)}
-        got = {evaluate(snapshot, surface.name, unit, {}).version for unit in PEOPLE}
+        got = {evaluate(snapshot, surface.name, unit, {}).version.name for unit in PEOPLE}
         assert got <= allowed
         assert running or got == {surface.live}
     for rollout in world.rollouts.values():

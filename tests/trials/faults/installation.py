@@ -12,7 +12,6 @@ from sqlalchemy import select
 
 from bot.sandbox.control import Sandbox
 from bot.sandbox.workspace.people import ANA
-from core.flags.evaluation import evaluate
 from core.judging.model.evidence import EVERYONE, REQUESTS
 from core.rollout.serving import exposure
 from core.rollout.state import events as e
@@ -26,6 +25,7 @@ from tests.journey.crowd import SURFACE
 from tests.journey.house import waiting_until
 from tests.journey.processes import post
 from tests.journey.senders import BATCH, PEOPLE, Batches, Sender, Sent, over_rest
+from tests.served import evaluate
 from tests.trials.faults.crash_points import Point
 from tests.trials.faults.newborn import LEASE
 from tests.trials.faults.nursery import Nursery, Process

@@ -14,13 +14,13 @@ from bot.process.snapshot_server import SnapshotServer
 from bot.settings import Settings
 from bot.startup import app
 from bot.startup.program import Program
-from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout.state import events as e
 from core.service.service import RolloutService
 from core.store.coordination import processes
 from core.store.database.connections import connect
 from tests.journey.house import waiting_until
+from tests.served import evaluate
 from tests.trials.faults import installation, laborer
 from tests.trials.faults.proxy import Line
 from tests.trials.faults.test_many_kills import begun
@@ -90,7 +90,7 @@ def house(new_postgres: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def _version(one: SnapshotServer, unit: str) -> str:
-    return evaluate(one.snapshot(), installation.SURFACE, unit, {}).version
+    return evaluate(one.snapshot(), installation.SURFACE, unit, {}).version.name
 
 
 def test_it_goes_on_for_a_while_then_everybody_gets_the_live_version_and_it_comes_back_by_itself(house: House) -> None:

@@ -9,7 +9,6 @@ from multiprocessing.connection import Connection
 import pytest
 
 from bot.sandbox.control import Sandbox
-from core.flags.evaluation import evaluate
 from core.rollout import commands as c
 from core.rollout.serving import exposure
 from core.rollout.state import events as e
@@ -19,6 +18,7 @@ from core.store.audit import verify
 from core.store.database.connections import Database, connect
 from tests.forks import FORKS
 from tests.journey import plans
+from tests.served import evaluate
 from tests.trials.faults import installation, laborer
 from tests.trials.length import pick
 
