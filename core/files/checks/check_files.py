@@ -11,7 +11,6 @@ from core.files.checks import (
     date_checks,
     detectability_checks,
     drives_checks,
-    horizon_checks,
     layer_checks,
     limit_checks,
     notice_checks,
@@ -56,8 +55,8 @@ def check(file: AnyFile, surface: Surface | None, policy: Policy, now: datetime 
                 *stage_checks.check(file, surface, policy),
                 *drives_checks.check(file),
                 *layer_checks.check_rollout(file, policy),
-                *detectability_checks.check(file, surface, policy),
-                *horizon_checks.check(file, surface, policy),
+                *detectability_checks.check_limits(file, surface, policy),
+                *detectability_checks.check_comparisons(file, surface, policy),
                 *source_checks.check_limits(file, surface),
                 *notice_checks.check(file, surface, policy, now),
                 *date_checks.check(file, surface, policy, now),
@@ -89,8 +88,8 @@ def check_together(files: Sequence[AnyFile]) -> tuple[FileProblem, ...]:
     found: list[FileProblem] = []
     for file in _list_files(files):
         if isinstance(file, RolloutFile):
-            found += detectability_checks.check(file, surfaces.get(file.surface), policy)
-            found += horizon_checks.check(file, surfaces.get(file.surface), policy)
+            found += detectability_checks.check_limits(file, surfaces.get(file.surface), policy)
+            found += detectability_checks.check_comparisons(file, surfaces.get(file.surface), policy)
             found += layer_checks.check_rollout(file, policy) if policies else ()
         elif isinstance(file, PolicyFile) and surfaces:
             found += layer_checks.check_surfaces(file, surfaces)
