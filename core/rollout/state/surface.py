@@ -199,25 +199,10 @@ class Surface:
 def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
     """The surface after `event`. Never refuses: the event has already happened."""
     if isinstance(event, SurfaceDeclared):
-        if surface is None:
-            return Surface(
-                name=event.surface,
-                title=event.title,
-                owner=event.owner,
-                live=event.version,
-                versions={event.version: event.content},
-                daily_requests=event.daily_requests,
-                notices=event.notices,
-                fingerprint=event.fingerprint,
-                judging=event.judging,
-                flows=event.flows,
-                testers=event.testers,
-                sources=event.sources,
-                metrics=event.metrics,
-                soft_errors=event.soft_errors,
-            )
+        first = {event.version: event.content}
+        declared = surface or Surface(name=event.surface, title="", owner="", live=event.version, versions=first)
         return replace(
-            surface,
+            declared,
             title=event.title,
             owner=event.owner,
             daily_requests=event.daily_requests,
