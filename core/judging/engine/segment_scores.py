@@ -1,4 +1,4 @@
-"""Evidence against each criterion in each segment."""
+"""How segments are judged: the evidence against each criterion in each segment that has a slot."""
 
 from collections.abc import Iterable, Iterator
 
@@ -13,21 +13,20 @@ def score_segments(question: Question, look: Look, state: JudgingState) -> tuple
     """Scores of every criterion in every segment; those of the state if this look did not look at segments."""
     if look.slots is None:
         return state.segments
-    sighted = mixture.EvidenceIndex(question, look, state)
+    evidence = mixture.EvidenceIndex(question, look, state)
     found = []
     for position in filter(question.is_judged_in_segments, range(len(question.criteria))):
         for segment in state.slots:
-            of = list(sighted.segment_terms(position, segment))
-            if of:
-                everything = mix_terms(of)
-                beyond = [term for term in of if term.is_beyond_limit]
+            terms = list(evidence.segment_terms(position, segment))
+            if terms:
+                beyond = [term for term in terms if term.is_beyond_limit]
                 found.append(
                     SegmentScore(
                         limit=position,
                         segment=segment,
-                        log_e=everything,
+                        log_e=mix_terms(terms),
                         counted=sum_terms(beyond) if beyond else None,
-                        sight=(max(beyond, key=weighted_log_e) if beyond else of[0]).estimate,
+                        sight=(max(beyond, key=weighted_log_e) if beyond else terms[0]).estimate,
                     )
                 )
     return tuple(found)
