@@ -67,7 +67,7 @@ def settle(running: Any, client: Any, **span: float) -> None:
 
     def is_empty() -> bool:
         with running.service.database.reading() as connection:
-            return not trace_parts.has_parts(connection)
+            return trace_parts.count_parts(connection) == 0
 
     wait_until(is_empty)
 

@@ -53,7 +53,7 @@ def test_a_healthy_rollout_leaves_the_levels_of_its_new_version_as_the_baseline(
     submit(told)
     baseline = told.service.load_world().surfaces["support-assistant"].live_baseline
     assert (baseline.rollout, baseline.version) == ("R-1", "v43")
-    levels = baseline.levels_by_metric
+    levels = {level.metric: level for level in baseline.levels}
     assert levels["refusal_rate"].level == pytest.approx(0.02, abs=0.01)
     assert levels["refusal_rate"].design_effect >= 1
     assert levels["cost_per_request"].spread > 0
@@ -67,7 +67,8 @@ def test_a_rollback_leaves_the_levels_of_the_version_that_is_live_again(story):
     submit(told)
     baseline = told.service.load_world().surfaces["support-assistant"].live_baseline
     assert baseline.version == "v42"
-    assert baseline.levels_by_metric["refusal_rate"].level < 0.03, "the control's, not the canary's"
+    refused = next(level for level in baseline.levels if level.metric == "refusal_rate")
+    assert refused.level < 0.03, "the control's, not the canary's"
 
 
 def test_a_baseline_is_not_kept_against_the_will_of_its_reviewer(story):

@@ -10,6 +10,7 @@ from bot.rendering.messages import plan_facts
 from bot.rendering.messages.plan_facts import FactSection
 from bot.rendering.neighbours import shared_words
 from bot.rendering.numbers.detectability import power_words, unseen_by_evals
+from bot.rendering.sentences import difference_words
 from core.report_sources.planned_file import PlannedFile
 
 
@@ -19,7 +20,7 @@ def render_markdown(planned: PlannedFile, pair: VersionPair, zone: str) -> str:
     change = escape_markdown(f"{plan.surface} {plan.from_version} -> {plan.to_version}")
     approvals = plan_outlook.describe_approvals(plan)
     sections = [
-        FactSection(title="What changes", lines=(f"{plan_facts.describe_difference(pair.difference)}.",)),
+        FactSection(title="What changes", lines=(f"{difference_words.format_in_line(pair.difference)}.",)),
         FactSection(
             title="Other rollouts", lines=tuple(shared_words.describe(one) for one in planned.shared), is_list=True
         ),

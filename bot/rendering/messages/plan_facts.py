@@ -21,7 +21,7 @@ from core.rollout.permission import ApproverRule
 from core.rollout.plans.plan import NoticePlan, Plan, StageKind, content_hash
 from core.rollout.state.events import ConcernRaised
 from core.rollout.state.model import Rollout
-from core.versions.content_difference import ContentDifference, compare_contents
+from core.versions.content_difference import compare_contents
 
 ListMembers: TypeAlias = Callable[[str], Mapping[str, str]]
 """A user group as written -> its members, as Slack user id -> handle; empty if they are not known."""
@@ -126,12 +126,7 @@ def describe_change(rollout: Rollout) -> str:
     """The difference in one line, and the content that the new version stands for."""
     difference = compare_contents(rollout.from_content, rollout.to_content)
     new = f"{wording.escape(rollout.plan.to_version, 40)} has the content {content_hash(rollout.to_content)}"
-    return f"{describe_difference(difference)}. Nothing else; {new}."
-
-
-def describe_difference(difference: ContentDifference) -> str:
-    """Everything that differs, in one line without text of prompts."""
-    return difference_words.format_in_line(difference)
+    return f"{difference_words.format_in_line(difference)}. Nothing else; {new}."
 
 
 def list_noticed(plan: Plan) -> list[str]:

@@ -1,6 +1,5 @@
 """The baseline of a surface: what is normal for its live version, as a review left it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -48,8 +47,3 @@ class SurfaceBaseline:
     levels: tuple[BaselineLevel, ...]
     segments: tuple[BaselineLevel, ...] = ()
     complaints_by_hour: tuple[HourlyComplaints, ...] = ()
-
-    @property
-    def levels_by_metric(self) -> Mapping[str, BaselineLevel]:
-        """The overall levels by metric key."""
-        return {level.metric: level for level in self.levels}

@@ -58,11 +58,6 @@ def add_parts(connection: Connection, parts: Sequence[StoredPart], at: datetime)
         insert_many(connection, _INSERT_SQLITE, rows)
 
 
-def has_parts(connection: Connection) -> bool:
-    """Whether anything waits."""
-    return connection.execute(select(trace_part.c.trace).limit(1)).first() is not None
-
-
 def count_parts(connection: Connection) -> int:
     """How many parts wait."""
     return connection.execute(select(func.count()).select_from(trace_part)).scalar_one()
