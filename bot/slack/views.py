@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from bot.rendering import wording
-from bot.rendering.blocks import blocks, buttons, inputs
+from bot.rendering.blocks import blocks, buttons, inputs, modals
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
 
@@ -50,22 +50,10 @@ def build_reason_modal(action: str, button_value: str, rollout: str, channel: st
     """The modal that a button opens. It carries the button's value and channel, which Slack does not send with
     modals."""
     title, label, hint, submit = _FORMS[action]
-    field = {
-        "type": "input",
-        "block_id": REASON,
-        "label": inputs.plain_text(label, 150),
-        "hint": inputs.plain_text(hint, 150),
-        "element": {"type": "plain_text_input", "action_id": REASON, "multiline": True, "max_length": 1000},
-    }
-    return {
-        "type": "modal",
-        "callback_id": action,
-        "private_metadata": json.dumps({"pressed": button_value, "channel": channel}),
-        "title": inputs.plain_text(title, 24),
-        "submit": inputs.plain_text(submit, 24),
-        "close": inputs.plain_text("Cancel", 24),
-        "blocks": [blocks.section(f"*{wording.escape(rollout, 60)}*"), field],
-    }
+    field = inputs.text_input(REASON, label, hint=hint, multiline=True, max_length=1000)
+    content = [blocks.section(f"*{wording.escape(rollout, 60)}*"), field]
+    carries = json.dumps({"pressed": button_value, "channel": channel})
+    return modals.build_form(action, title, content, submit=submit, carries=carries)
 
 
 def build_result_modal(action: str, message: Message) -> dict[str, Any]:
@@ -77,24 +65,12 @@ def build_answer_modal(message: Message, title: str = "Rampart", callback: str =
     """A modal that only shows a message."""
     simple = fallback.simplify_blocks(message.blocks, fallback.MAX_STEPS)  # modals take neither charts nor tables
     shown = [b for b in simple if b["type"] in {"section", "context"}]
-    return {
-        "type": "modal",
-        "callback_id": callback,
-        "title": inputs.plain_text(title, 24),
-        "close": inputs.plain_text("Close", 24),
-        "blocks": shown or [blocks.section(message.text)],
-    }
+    return modals.build_modal(callback, title, shown or [blocks.section(message.text)])
 
 
 def build_reading_modal(title: str, shown: list[dict[str, Any]]) -> dict[str, Any]:
     """A modal that only shows blocks, to the one person who opened it."""
-    return {
-        "type": "modal",
-        "callback_id": "reading",
-        "title": inputs.plain_text(title, 24),
-        "close": inputs.plain_text("Close", 24),
-        "blocks": shown,
-    }
+    return modals.build_modal("reading", title, shown)
 
 
 def read_button_value(view: dict[str, Any]) -> str:

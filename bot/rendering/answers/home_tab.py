@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.rendering import wording
-from bot.rendering.blocks import blocks, buttons, inputs
+from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block
 from bot.rendering.messages.notices import notice, subscription_messages
 from bot.rendering.sentences import headline, schedule
@@ -57,7 +57,7 @@ def render(tab: HomeTab) -> list[Block]:
 
 
 def _header(text: str) -> Block:
-    return {"type": "header", "text": inputs.plain_text(text, 150)}
+    return {"type": "header", "text": blocks.plain_text(text, 150)}
 
 
 def _build_needs(tab: HomeTab) -> list[Block]:

@@ -139,7 +139,7 @@ def picture(file: str, title: str, alt: str) -> Block:
     """An uploaded picture, by the id of its file; `alt` says in words what it shows."""
     return {
         "type": "image",
-        "title": _plain_text_object(title, ALT_TEXT_LIMIT),
+        "title": plain_text(title, ALT_TEXT_LIMIT),
         "slack_file": {"id": file},
         "alt_text": wording.shorten(alt, ALT_TEXT_LIMIT) or "–",
     }
@@ -191,7 +191,7 @@ def button(text: str, action: str, value: str, *, style: str = "", confirm: Bloc
     """A button; Slack returns `value` unread when it is pressed, and the click handler validates it again."""
     made: Block = {
         "type": "button",
-        "text": _plain_text_object(text, BUTTON_TEXT_LIMIT),
+        "text": plain_text(text, BUTTON_TEXT_LIMIT),
         "action_id": action,
         "value": value[:BUTTON_VALUE_LIMIT],
     }
@@ -204,20 +204,21 @@ def button(text: str, action: str, value: str, *, style: str = "", confirm: Bloc
 
 def link_button(text: str, action: str, address: str) -> Block:
     """A button that opens an address in the browser. Slack reports the click as that of any button."""
-    return {"type": "button", "text": _plain_text_object(text, BUTTON_TEXT_LIMIT), "action_id": action, "url": address}
+    return {"type": "button", "text": plain_text(text, BUTTON_TEXT_LIMIT), "action_id": action, "url": address}
 
 
 def confirm_dialog(title: str, mrkdwn: str, yes: str) -> Block:
     """The confirmation dialog of a button, shown before a consequential action."""
     return {
-        "title": _plain_text_object(title, CONFIRM_TITLE),
+        "title": plain_text(title, CONFIRM_TITLE),
         "text": {"type": "mrkdwn", "text": wording.shorten(mrkdwn, CONFIRM_TEXT) or "–"},
-        "confirm": _plain_text_object(yes, CONFIRM_BUTTON),
-        "deny": _plain_text_object("Cancel", CONFIRM_BUTTON),
+        "confirm": plain_text(yes, CONFIRM_BUTTON),
+        "deny": plain_text("Cancel", CONFIRM_BUTTON),
     }
 
 
-def _plain_text_object(text: str, limit: int) -> Block:
+def plain_text(text: str, limit: int) -> Block:
+    """A plain text object of at most `limit` characters."""
     return {"type": "plain_text", "text": wording.shorten(wording.to_single_line(text, limit), limit) or "–"}
 
 

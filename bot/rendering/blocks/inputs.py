@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from bot.rendering import wording
-from bot.rendering.blocks.blocks import Block
+from bot.rendering.blocks.blocks import Block, plain_text
 
 Choice: TypeAlias = tuple[str, str]  # value, text
 
@@ -104,11 +103,6 @@ def moment_input(name: str, label: str, hint: str) -> Block:
 def build_option(value: str, text: str) -> Block:
     """One option of a menu or a tick."""
     return {"text": plain_text(text, _OPTION_TEXT), "value": value[:_OPTION_VALUE]}
-
-
-def plain_text(text: str, limit: int) -> Block:
-    """A plain text object of at most `limit` characters."""
-    return {"type": "plain_text", "text": wording.shorten(wording.to_single_line(text, limit), limit) or "–"}
 
 
 def _build_input(

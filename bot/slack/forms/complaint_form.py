@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.rendering import wording
-from bot.rendering.blocks import blocks, inputs
+from bot.rendering.blocks import blocks, inputs, modals
 from core.flags.evaluation import MAX_UNIT_LENGTH
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
@@ -46,14 +46,10 @@ def list_candidates(world: World) -> tuple[Rollout, ...]:
 def build_form(candidates: Sequence[Rollout], world: World, channel: str, ts: str) -> dict[str, Any]:
     """The modal; `channel` and `ts` locate the message that was reported. Its text is not copied."""
     choices = [(one.id, f"{_title(one, world)} ({one.id})") for one in candidates]
-    return {
-        "type": "modal",
-        "callback_id": CALLBACK,
-        "private_metadata": json.dumps({"message": f"{channel}/{ts}"}),
-        "title": inputs.plain_text("Report AI answer", 24),
-        "submit": inputs.plain_text("Report", 24),
-        "close": inputs.plain_text("Cancel", 24),
-        "blocks": [
+    return modals.build_form(
+        CALLBACK,
+        "Report AI answer",
+        [
             blocks.section("Thank you. The people who are changing this AI feature see it at once."),
             inputs.menu(_FEATURE, "AI feature", choices, initial=candidates[0].id),
             inputs.text_input(
@@ -72,7 +68,9 @@ def build_form(candidates: Sequence[Rollout], world: World, channel: str, ts: st
                 max_length=1000,
             ),
         ],
-    }
+        submit="Report",
+        carries=json.dumps({"message": f"{channel}/{ts}"}),
+    )
 
 
 def read_form(view: dict[str, Any]) -> FilledComplaint:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.rendering import wording
-from bot.rendering.blocks import blocks, inputs
+from bot.rendering.blocks import blocks, inputs, modals
 from bot.rendering.blocks.blocks import Block
 from bot.rendering.sentences import headline
 from core import durations
@@ -50,14 +50,10 @@ def build_form(
     It carries the id of the `channel` that it was opened in, which Slack does not send with modals.
     """
     chosen = surfaces.get(surface) or next(iter(surfaces.values()))
-    return {
-        "type": "modal",
-        "callback_id": CALLBACK,
-        "private_metadata": json.dumps({"channel": channel, "from": chosen.live}),
-        "title": inputs.plain_text("New rollout", 24),
-        "submit": inputs.plain_text("Next: see the plan", 24),
-        "close": inputs.plain_text("Cancel", 24),
-        "blocks": [
+    return modals.build_form(
+        CALLBACK,
+        "New rollout",
+        [
             *_build_subject(surfaces, chosen, template, policy),
             *_build_parts(chosen, version),
             *_build_expectations(),
@@ -65,7 +61,9 @@ def build_form(
             inputs.moment_input(fields.START, "Start", "Leave it empty to start it yourself once it is approved."),
             inputs.person_input(fields.OWNER, "Owner", initial=user, hint="The owner cannot approve the rollout."),
         ],
-    }
+        submit="Next: see the plan",
+        carries=json.dumps({"channel": channel, "from": chosen.live}),
+    )
 
 
 def _build_subject(surfaces: Mapping[str, Surface], chosen: Surface, template: str, policy: Policy) -> list[Block]:

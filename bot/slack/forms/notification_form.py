@@ -7,7 +7,7 @@ from datetime import time
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bot.rendering.blocks import inputs
+from bot.rendering.blocks import inputs, modals
 from core.rollout import commands as c
 from core.rollout.state.surface import Surface
 from core.rollout.workspace.subscriptions import AUDIENCES, Subscriber, Topic
@@ -33,13 +33,10 @@ class UnusableAnswers(Exception):
 
 def build_form(person: Subscriber, surfaces: Sequence[Surface], zone: str) -> dict[str, Any]:
     """The form as it is now; `zone` is the person's time zone in Slack, for those who never chose one."""
-    return {
-        "type": "modal",
-        "callback_id": CALLBACK,
-        "title": inputs.plain_text("My notifications", 24),
-        "submit": inputs.plain_text("Save", 24),
-        "close": inputs.plain_text("Cancel", 24),
-        "blocks": [
+    return modals.build_form(
+        CALLBACK,
+        "My notifications",
+        [
             inputs.multi_menu(
                 TOPICS,
                 "What do you follow?",
@@ -63,7 +60,8 @@ def build_form(person: Subscriber, surfaces: Sequence[Surface], zone: str) -> di
                 max_length=60,
             ),
         ],
-    }
+        submit="Save",
+    )
 
 
 def _list_choices(person: Subscriber, surfaces: Sequence[Surface]) -> list[inputs.Choice]:

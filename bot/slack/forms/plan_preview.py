@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.rendering.answers.planning import plan_outlook
-from bot.rendering.blocks import blocks, buttons, inputs
+from bot.rendering.blocks import blocks, buttons, modals
 from bot.rendering.blocks.blocks import Block, Message
 from core.files.foresight.outlook import PlanOutlook
 from core.rollout.plans.plan import Plan
@@ -47,31 +47,18 @@ def _describe_next(plan: Plan) -> str:
 
 def build_view(message: Message, external_id: str, *, channel: str = "") -> dict[str, Any]:
     """The modal of a preview, with a button to plan it; of any other message, only to read. Raises `FileTooLong`."""
-    view: dict[str, Any] = {
-        "type": "modal",
-        "callback_id": CALLBACK,
-        "external_id": external_id,
-        "title": inputs.plain_text("The plan", 24),
-        "close": inputs.plain_text("Back", 24),
-        "blocks": select_blocks(message),
-    }
-    if isinstance(message, PlanPreview):
-        view["submit"] = inputs.plain_text("Plan it", 24)
-        view["private_metadata"] = _pack(message.file, channel)
-    return view
+    submit, carries = ("Plan it", _pack(message.file, channel)) if isinstance(message, PlanPreview) else ("", "")
+    view = modals.build_modal(
+        CALLBACK, "The plan", select_blocks(message), submit=submit, close="Back", carries=carries
+    )
+    return {**view, "external_id": external_id}
 
 
 def build_planned_view(message: Message, file: str, channel: str) -> dict[str, Any]:
     """The modal once it is planned; closing it closes the form under it, too."""
-    return {
-        "type": "modal",
-        "callback_id": f"{CALLBACK}.planned",
-        "title": inputs.plain_text("Planned", 24),
-        "close": inputs.plain_text("Close", 24),
-        "clear_on_close": True,
-        "private_metadata": _pack(file, channel),
-        "blocks": [*select_blocks(message), blocks.actions(buttons.get_file())],
-    }
+    content = [*select_blocks(message), blocks.actions(buttons.get_file())]
+    view = modals.build_modal(f"{CALLBACK}.planned", "Planned", content, carries=_pack(file, channel))
+    return {**view, "clear_on_close": True}
 
 
 def select_blocks(message: Message) -> list[Block]:

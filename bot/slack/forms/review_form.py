@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from bot.rendering import wording
-from bot.rendering.blocks import blocks, buttons, inputs
+from bot.rendering.blocks import blocks, buttons, inputs, modals
 from bot.rendering.markup import SLACK
 from bot.rendering.numbers.reports import review_words
 from core.reviews.draft import ReviewDraft
@@ -23,20 +23,13 @@ def build_form(draft: ReviewDraft, zone: str, channel: str = "") -> dict[str, An
         asked.append(blocks.section("\n".join(question.lines)))
         asked.append(_build_input(question.name, f"{number}. {question.question}", getattr(given, question.name, "")))
     lessons = [_build_input(name, label, getattr(given, name, ""), optional=True) for name, label in _LESSONS.items()]
-    return {
-        "type": "modal",
-        "callback_id": buttons.WRITE_REVIEW,
-        "private_metadata": json.dumps({"pressed": buttons.encode_value(rollout.id), "channel": channel}),
-        "title": inputs.plain_text(f"Review {rollout.id}", 24),
-        "submit": inputs.plain_text("Save", 24),
-        "close": inputs.plain_text("Cancel", 24),
-        "blocks": [
-            blocks.section(f"*{wording.format_subject(rollout)}*"),
-            *asked,
-            _build_keep_choice(draft),
-            *lessons,
-        ],
-    }
+    return modals.build_form(
+        buttons.WRITE_REVIEW,
+        f"Review {rollout.id}",
+        [blocks.section(f"*{wording.format_subject(rollout)}*"), *asked, _build_keep_choice(draft), *lessons],
+        submit="Save",
+        carries=json.dumps({"pressed": buttons.encode_value(rollout.id), "channel": channel}),
+    )
 
 
 def read_answers(view: dict[str, Any]) -> dict[str, str]:
@@ -53,31 +46,19 @@ def keeps_baseline(view: dict[str, Any]) -> bool:
 
 
 def _build_input(name: str, label: str, given: str, *, optional: bool = False) -> dict[str, Any]:
-    element: dict[str, Any] = {
-        "type": "plain_text_input",
-        "action_id": name,
-        "multiline": True,
-        "max_length": MAX_ANSWER_LENGTH,
-    }
-    if given:
-        element["initial_value"] = given[:MAX_ANSWER_LENGTH]
-    return {
-        "type": "input",
-        "block_id": name,
-        "label": inputs.plain_text(label, 150),
-        "element": element,
-        "optional": optional,
-    }
+    return inputs.text_input(
+        name, label, initial=given, optional=optional, multiline=True, max_length=MAX_ANSWER_LENGTH
+    )
 
 
 def _build_keep_choice(draft: ReviewDraft) -> dict[str, Any]:
-    options = [_build_option("Yes", "yes"), _build_option("No", "no")]
+    options = [inputs.build_option("yes", "Yes"), inputs.build_option("no", "No")]
     given = draft.rollout.review
     return {
         "type": "input",
         "block_id": KEEP,
-        "label": inputs.plain_text("Keep what was measured as the new normal?", 150),
-        "hint": inputs.plain_text("The next plan takes its sample sizes and limits from it.", 150),
+        "label": blocks.plain_text("Keep what was measured as the new normal?", 150),
+        "hint": blocks.plain_text("The next plan takes its sample sizes and limits from it.", 150),
         "element": {
             "type": "radio_buttons",
             "action_id": KEEP,
@@ -85,7 +66,3 @@ def _build_keep_choice(draft: ReviewDraft) -> dict[str, Any]:
             "initial_option": options[0 if given is None or given.keeps_baseline else 1],
         },
     }
-
-
-def _build_option(label: str, value: str) -> dict[str, Any]:
-    return {"text": inputs.plain_text(label, 75), "value": value}
