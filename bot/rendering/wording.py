@@ -71,16 +71,15 @@ def format_remainder(count: int) -> str:
     return f"(+{count} more)"
 
 
-def join_limited(items: list[str], limit: int = 5) -> str:
+def join_limited(items: list[str], limit: int = 5, separator: str = ", ") -> str:
     """Join the first `limit` items and count the rest: `a, b, c (+4 more)`."""
-    shown = ", ".join(items[:limit])
+    shown = separator.join(items[:limit])
     return f"{shown} {format_remainder(len(items) - limit)}" if len(items) > limit else shown
 
 
-def join_phrases(phrases: list[str], limit: int = 5) -> str:
-    """Join the first `limit` phrases, which may hold commas, and count the rest: `a · b (+4 more)`."""
-    shown = " · ".join(phrases[:limit])
-    return f"{shown} {format_remainder(len(phrases) - limit)}" if len(phrases) > limit else shown
+def join_phrases(phrases: list[str], limit: int) -> str:
+    """`join_limited` for phrases, which may hold commas: `a · b (+4 more)`."""
+    return join_limited(phrases, limit, " · ")
 
 
 def format_count(number: float) -> str:

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from core.rollout.notifications.announcement import Announcement
-from core.rollout.notifications.announcement_kinds import AnnouncementKind
 from core.rollout.notifications.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
 from core.store.coordination import outbox
 from core.store.coordination.outbox import URGENT_SUFFIX
@@ -31,17 +30,7 @@ class MessageTask:
     @classmethod
     def parse(cls, request: Mapping[str, Any]) -> "MessageTask":
         """From the JSON of an outbox row."""
-        fields = request["announcement"]
-        due = fields.get("due_at")
-        announcement = Announcement(
-            kind=AnnouncementKind(fields["kind"]),  # type: ignore[call-arg]  # it looks a kind up and makes none
-            rollout=fields["rollout"],
-            channel=fields["channel"],
-            key=fields["key"],
-            audience=fields["audience"],
-            due_at=datetime.fromisoformat(due) if due else None,
-        )
-        return cls(announcement=announcement, position=request["position"])
+        return cls(announcement=Announcement.from_json(request["announcement"]), position=request["position"])
 
     @property
     def channel(self) -> str:

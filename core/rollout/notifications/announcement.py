@@ -1,7 +1,9 @@
 """One message to post or edit: its kind, its rollout, where it goes, and the key under which it is known again."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from core.rollout.notifications.announcement_kinds import AnnouncementKind, Place
 from core.rollout.state.model import Rollout
@@ -33,6 +35,19 @@ class Announcement:
             "audience": self.audience,
             "due_at": self.due_at.isoformat() if self.due_at is not None else None,
         }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "Announcement":
+        """From the fields that `to_json` gave."""
+        due = fields.get("due_at")
+        return cls(
+            kind=AnnouncementKind(fields["kind"]),  # type: ignore[call-arg]  # it looks a kind up and makes none
+            rollout=fields["rollout"],
+            channel=fields["channel"],
+            key=fields["key"],
+            audience=fields["audience"],
+            due_at=datetime.fromisoformat(due) if due else None,
+        )
 
     def parent_key(self, rollout: Rollout) -> str | None:
         """Key of the message in whose thread it goes; None for a message of its own."""

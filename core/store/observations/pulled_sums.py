@@ -262,11 +262,7 @@ def _load_cells(
         wanted = wanted.where(pulled_cell.c.segment == EVERYONE)
     for row in connection.execute(wanted):
         key = CellKey(stage=row.stage, arm=row.arm, segment=row.segment, metric=row.metric)
-        buckets = unpack_sums(row.buckets)
-        bins = None
-        if row.histogram is not None:
-            bins = unpack_bins(row.histogram)
-        yield key, buckets, bins
+        yield key, unpack_sums(row.buckets), unpack_bins(row.histogram) if row.histogram is not None else None
 
 
 def _assert_grown(key: CellKey, before: NDArray[np.float64], sums: PulledSums) -> None:
