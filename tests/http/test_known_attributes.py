@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from bot.http.otlp import decode_json, decode_protobuf, known_attributes, protobuf_values
@@ -112,15 +113,88 @@ def test_few_are_kept_and_none_that_are_long(encoding: str, monkeypatch: pytest.
 
 def test_an_attribute_that_cannot_be_read_fails_its_export() -> None:
     good = in_protobuf({"feature_flag.key": "support"})
-    for broken in (good.replace(b"feature_flag", b"feature_fl\xffg"), good.replace(b"\x12\x09", b"\x12\x7f")):
-        assert broken != good
-        with pytest.raises(MalformedExport):
-            decode_protobuf.decode_traces(broken, KnownAttributes(protobuf_values.read_pair))
+    broken = good.replace(b"\x12\x09", b"\x12\x7f")
+    assert broken != good
+    with pytest.raises(MalformedExport):
+        decode_protobuf.decode_traces(broken, KnownAttributes(protobuf_values.read_pair))
+
+
+def put_everywhere(text: str, attributes: Any, span: Any) -> None:
+    """The text wherever an export of protobuf may have one."""
+    for name in (text, "feature_flag.key", "feature_flag.context.id", "exception.type", "note"):
+        attributes.add(key=name).value.string_value = text
+    attributes.add(key="gen_ai.response.finish_reasons").value.array_value.values.add().string_value = text
+    if span is not None:
+        span.name = span.trace_state = span.status.message = text
+        event = span.events.add(name=text)
+        event.attributes.add(key="a").value.string_value = text
+        said = span.events.add(name="exception")
+        said.attributes.add(key="exception.message").value.string_value = text
+        said.attributes.add(key="exception.type").value.string_value = "Timeout"
+        span.links.add(trace_state=text).attributes.add(key="a").value.string_value = text
+
+
+def test_one_text_that_is_not_utf8_keeps_nothing_else_from_being_read() -> None:
+    """Instrumentations in C++, Go and Rust pass on what they were given."""
+    message = ExportTraceServiceRequest()
+    of_resource = message.resource_spans.add(schema_url="BAD!")
+    put_everywhere("BAD!", of_resource.resource.attributes, None)
+    of_resource.resource.attributes.add(key="service.name").value.string_value = "shop"
+    of_scope = of_resource.scope_spans.add(schema_url="BAD!")
+    of_scope.scope.name = of_scope.scope.version = "BAD!"
+    span = of_scope.spans.add(trace_id=bytes(15) + b"\1", span_id=bytes(7) + b"\1", start_time_unix_nano=1, kind=3)
+    span.end_time_unix_nano = 2
+    put_everywhere("BAD!", span.attributes, span)
+    span.attributes.add(key="gen_ai.operation.name").value.string_value = "chat"
+    body = message.SerializeToString().replace(b"BAD!", b"B\xff\xfe!")
+    known = KnownAttributes(protobuf_values.read_pair)
+    for _ in range(2):
+        collected = decode_protobuf.decode_traces(body, known)
+        assert (collected.kept, collected.rejected) == (1, 0)
+        (part,) = [decode_part(part.trace, part.part) for part in collected.build_parts()]
+        assert (part.resource, part.spans[0].facts) == (
+            {"service": "shop"},
+            {"step": "model", "exception_type": "Timeout"},
+        )
+
+
+def test_one_log_that_is_not_utf8_keeps_no_other_from_being_read() -> None:
+    message = ExportLogsServiceRequest()
+    of_scope = message.resource_logs.add().scope_logs.add()
+    for _ in range(2):
+        record = of_scope.log_records.add(severity_text="BAD!", event_name="BAD!", time_unix_nano=1)
+        record.body.string_value = "BAD!"
+        put_everywhere("BAD!", record.attributes, None)
+    said = of_scope.log_records.add(event_name="gen_ai.evaluation.result", time_unix_nano=1)
+    said.body.string_value = "BAD!"
+    said.attributes.add(key="gen_ai.evaluation.score.value").value.double_value = 0.5
+    collected = decode_protobuf.decode_logs(message.SerializeToString().replace(b"BAD!", b"B\xff\xfe!"))
+    assert (collected.count, collected.kept, collected.rejected) == (3, 1, 0)
+
+
+HALF = r"\ud83d"
+
+
+@pytest.mark.parametrize("half", [HALF, r"\uDE00", HALF + HALF, HALF + r"\u0041", r"\\\\" + HALF])
+def test_half_an_emoji_in_json_keeps_nothing_else_from_being_read(half: str) -> None:
+    """What JavaScript writes of a text that was cut in the middle of one."""
+    body = in_json(
+        {"feature_flag.key": "HALF", "user.id": r"a \ud83d"}, {"feature_flag.key": "support", "note": "HALF"}
+    )
+    body = body.replace(b'"traceId"', b'"name":"HALF","traceId"').replace(b"HALF", half.encode())
+    known = KnownAttributes(decode_json.read_pair)
+    for _ in range(2):
+        found = read(decode_json.decode_traces(body, known))
+        assert found[1] == {"surface": "support"}
+        assert found[0]["surface"].endswith(("\ufffd", "\ufffdA"))
+        assert found[0]["user"] == r"a \ud83d", "a backslash that is one"
+    whole = in_json({"feature_flag.key": "EMOJI"}).replace(b"EMOJI", rb"\ud83d\uDE00")
+    assert decode_json.replace_lone_surrogates(whole) == whole
 
 
 @pytest.mark.parametrize(
     "attributes",
-    ['{"key": "a"}', "[7]", '["a"]', "7", '[{"key": "a\\ud800"}]', '[{"key": "a", "value": {"arrayValue": }}]'],
+    ['{"key": "a"}', "[7]", '["a"]', "7", '[{"key": "a", "value": {"arrayValue": }}]'],
 )
 def test_attributes_in_json_are_a_list_of_objects(attributes: str) -> None:
     body = in_json({}).replace(b'"attributes":[]', f'"attributes":{attributes}'.encode())

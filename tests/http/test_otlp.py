@@ -374,6 +374,17 @@ def test_json_counts_like_protobuf_with_hexadecimal_ids_and_numbers_as_text(appl
     assert counted(application.running, "latency_p95") == (1, 2000)
 
 
+def test_gzip_of_several_members_is_read_whole(application: Any) -> None:
+    application.running.wait(minutes=1)
+    content = orjson.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span_json()]}]}]})
+    packed = gzip.compress(content[:200]) + gzip.compress(b"") + gzip.compress(content[200:])
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    answer = application.client.post("/v1/traces", content=packed, headers=headers)
+    assert (answer.status_code, answer.json()) == (200, {})
+    settle(application.running, application.client)
+    assert counted(application.running) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("value", "weight"), [("0.25", 1), (0.25, 1), ("NaN", 0), ("Infinity", 0), ("a", 0), (True, 0)]
 )
@@ -414,11 +425,13 @@ def test_what_is_wrong_of_an_export_is_rejected_by_number_and_the_rest_counts(ap
         (b'{"resourceSpans": [1]}', {"content-type": "application/json"}, 400),
         (b"not gzip", {"content-type": "application/json", "content-encoding": "gzip"}, 400),
         (gzip.compress(b"{}" * 99)[:-9], {"content-type": "application/json", "content-encoding": "gzip"}, 400),
+        (gzip.compress(b"{}") + b"more", {"content-type": "application/json", "content-encoding": "gzip"}, 400),
+        (gzip.compress(b" " * 9 * 2**20) * 2, {"content-type": "application/json", "content-encoding": "gzip"}, 413),
         (gzip.compress(bytes(17 * 2**20)), {"content-type": "application/x-protobuf", "content-encoding": "gzip"}, 413),
         (b"{}", {"content-type": "text/plain"}, 415),
         (b"{}", {"content-type": "application/json", "content-encoding": "br"}, 415),
     ],
-    ids=["protobuf", "list", "number", "gzip", "cut", "bomb", "text", "brotli"],
+    ids=["protobuf", "list", "number", "gzip", "cut", "trailing", "bombs", "bomb", "text", "brotli"],
 )
 def test_a_body_that_is_no_export_is_refused(application: Any, content: bytes, headers: Any, status: int) -> None:
     for path in ("/v1/traces", "/v1/logs", "/v1/metrics"):

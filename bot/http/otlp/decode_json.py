@@ -1,5 +1,6 @@
 """Decodes OTLP messages in JSON, which is not the JSON of protobuf: ids are hexadecimal, long numbers may be texts."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from math import isfinite
@@ -17,6 +18,8 @@ from core.telemetry.read_attributes import MAX_EVENTS, add_event, read_event
 if TYPE_CHECKING:
     from bot.http.otlp.json_spans import JsonSpan
 
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
+"""Every escape of a JSON text, one after the other; with a group if it is a surrogate without its other half."""
 _DELTA = (1, "AGGREGATION_TEMPORALITY_DELTA")
 # A tuple, as a kind may be anything that JSON has. CLIENT and PRODUCER: without facts they connect nothing.
 _LEAF_KINDS = (3, 4, "SPAN_KIND_CLIENT", "SPAN_KIND_PRODUCER")
@@ -30,7 +33,10 @@ def decode_traces(body: bytes, attributes: KnownAttributes) -> PartCollector:
     from bot.http.otlp.json_spans import TRACES_DECODER
 
     try:
-        message = TRACES_DECODER.decode(body)
+        try:
+            message = TRACES_DECODER.decode(body)
+        except DecodeError:
+            message = TRACES_DECODER.decode(replace_lone_surrogates(body))
     except DecodeError as error:
         raise MalformedExport(f"The body is not an OTLP message in JSON: {error}.") from None
     except RecursionError:
@@ -133,9 +139,17 @@ def decode_metrics(body: bytes) -> list[RawPoint]:
     return found
 
 
+def replace_lone_surrogates(body: bytes) -> bytes:
+    """JSON in which halves of characters, as JavaScript writes where it has cut an emoji in two, are U+FFFD."""
+    return _ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], body)
+
+
 def _load(body: bytes) -> Mapping[str, Any]:
     try:
-        loaded = orjson.loads(body)
+        try:
+            loaded = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            loaded = orjson.loads(replace_lone_surrogates(body))
     except orjson.JSONDecodeError as error:
         raise MalformedExport(f"The body is not JSON: {error}.") from None
     if not isinstance(loaded, dict):

@@ -5,8 +5,8 @@ from typing import Any
 
 from bot.http.otlp.assemble_parts import PartCollector
 from bot.http.otlp.known_attributes import KnownAttributes
-from bot.http.otlp.protobuf_values import parse_message, read_value
-from bot.http.otlp.span_schema import load_traces_class
+from bot.http.otlp.protobuf_values import parse_message, read_pair, read_value
+from bot.http.otlp.span_schema import load_logs_class, load_traces_class
 from core.telemetry.metric_points import RawPoint
 from core.telemetry.read_attributes import MAX_EVENTS, add_event, read_event
 
@@ -22,7 +22,7 @@ def decode_traces(body: bytes, attributes: KnownAttributes) -> PartCollector:
     collected = PartCollector()
     find = attributes.find
     for of_resource in message.resource_spans:
-        collected.begin_resource(_list_attributes(of_resource.resource.attributes))
+        collected.begin_resource(_list_encoded(of_resource.resource.attributes))
         for of_scope in of_resource.scope_spans:
             for span in of_scope.spans:
                 collected.count += 1
@@ -38,7 +38,8 @@ def decode_traces(body: bytes, attributes: KnownAttributes) -> PartCollector:
                         if fact not in facts:  # the first convention that names it is believed
                             facts[fact] = value
                 for event in span.events[:MAX_EVENTS]:
-                    if known := read_event(event.name, _list_attributes(event.attributes)):
+                    name = event.name.decode("utf-8", "replace")
+                    if known := read_event(name, _list_encoded(event.attributes)):
                         add_event(facts, known)
                 if not facts and span.kind in LEAF_KINDS:
                     continue
@@ -60,20 +61,17 @@ def decode_traces(body: bytes, attributes: KnownAttributes) -> PartCollector:
 
 def decode_logs(body: bytes) -> PartCollector:
     """The events of an ExportLogsServiceRequest; raises MalformedExport."""
-    # Loaded late here and below, as most processes are sent none.
-    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-
-    message = ExportLogsServiceRequest()
+    message = load_logs_class()()
     parse_message(message, body)
     collected = PartCollector()
     for of_resource in message.resource_logs:
-        collected.begin_resource(_list_attributes(of_resource.resource.attributes))
+        collected.begin_resource(_list_encoded(of_resource.resource.attributes))
         for of_scope in of_resource.scope_logs:
             for record in of_scope.log_records:
                 collected.count += 1
                 collected.add_event(
-                    name=record.event_name,
-                    attributes=list(_list_attributes(record.attributes)),
+                    name=record.event_name.decode("utf-8", "replace"),
+                    attributes=list(_list_encoded(record.attributes)),
                     trace_id=record.trace_id.hex(),
                     span_id=record.span_id.hex(),
                     at=record.time_unix_nano or record.observed_time_unix_nano,
@@ -83,6 +81,7 @@ def decode_logs(body: bytes) -> PartCollector:
 
 def decode_metrics(body: bytes) -> list[RawPoint]:
     """The data points of an ExportMetricsServiceRequest; raises MalformedExport."""
+    # Loaded late, as most processes are sent none.
     from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
     message = ExportMetricsServiceRequest()
@@ -108,6 +107,10 @@ def decode_metrics(body: bytes) -> list[RawPoint]:
                         )
                     )
     return found
+
+
+def _list_encoded(attributes: Iterable[bytes]) -> Iterable[tuple[str, Any]]:
+    return ((name, read()) for name, read in map(read_pair, attributes))
 
 
 def _list_attributes(attributes: Iterable[Any]) -> Iterable[tuple[str, Any]]:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
+from bot.http.otlp.span_schema import load_pair_class
+
 
 class MalformedExport(ValueError):
     """The body is not the OTLP message that belongs at this address."""
@@ -18,9 +20,17 @@ def parse_message(message: Any, body: bytes) -> None:
 
 
 def read_pair(encoded: bytes) -> tuple[str, Callable[[], Any]]:
-    """The name of an encoded `KeyValue`, and what reads its value; raises MalformedExport."""
+    """The name of an encoded `KeyValue`, and what reads its value; raises MalformedExport.
+
+    A text that is not UTF-8 has no value, as it cannot be read.
+    """
     pair = _load_pair_class()()
-    parse_message(pair, encoded)
+    try:
+        pair.ParseFromString(encoded)
+    except _load_decode_error():
+        loose = load_pair_class()()
+        parse_message(loose, encoded)
+        return loose.key.decode("utf-8", "replace"), lambda: None
     return pair.key, partial(read_value, pair.value)
 
 

@@ -171,13 +171,19 @@ class AddParts:
 
 def inflate(body: bytes) -> bytes:
     """Inflate gzip, up to `MAX_INFLATED` bytes; raises MalformedExport and ExportTooLarge."""
-    inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    try:
-        inflated = inflater.decompress(body, MAX_INFLATED + 1)
-    except zlib.error as error:
-        raise MalformedExport(f"The body is not gzip: {error}.") from None
-    if len(inflated) > MAX_INFLATED:
-        raise ExportTooLarge(f"The inflated body is over the limit of {MAX_INFLATED:,} bytes. Send smaller batches.")
-    if not inflater.eof:
-        raise MalformedExport("The body is gzip that was cut off.")
-    return inflated
+    inflated = b""
+    while True:  # gzip may have several members, one after the other
+        inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        try:
+            inflated += inflater.decompress(body, MAX_INFLATED + 1 - len(inflated))
+        except zlib.error as error:
+            raise MalformedExport(f"The body is not gzip: {error}.") from None
+        if len(inflated) > MAX_INFLATED:
+            raise ExportTooLarge(
+                f"The inflated body is over the limit of {MAX_INFLATED:,} bytes. Send smaller batches."
+            )
+        if not inflater.eof:
+            raise MalformedExport("The body is gzip that was cut off.")
+        body = inflater.unused_data
+        if not body:
+            return inflated
