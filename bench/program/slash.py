@@ -1,4 +1,4 @@
-"""Signed slash commands at 50 a second, to the acknowledgement, against a Bolt app with an empty handler."""
+"""Signed slash commands at 50 a second, and of twenty people at once, against a Bolt app with an empty handler."""
 
 import sys
 import time
@@ -21,13 +21,33 @@ RATE = 50
 GOAL = 1.5
 MOST = 0.9  # but one; commands overlap: a pause that overtakes a resume finds that it is paused already
 DONE_WITHIN = 30  # seconds
+PEOPLE = 20
+EACH_EVERY = 2  # seconds between two commands of one person
+CROWD_GOAL = 1.2  # times the empty handler
+ANSWERED_WITHIN = 1000  # milliseconds
+CROWD_ROUNDS = 5  # times as long as a round of the others: a command each for some hundred
+CROWD = (
+    "status {}",
+    "help",
+    "list --all",
+    "metrics {}",
+    "segments {}",
+    "explain {} refusal_rate",
+    "history {}",
+    "summary {}",
+    "versions support-assistant",
+    "whois user-17",
+    "notice {}",
+    "plan {}",
+)
 READING = ("status {}",)
 WRITING = ('pause {} "we look at it"', 'resume {} "it is fine"')
 
 
 def measure(effort: Effort) -> Iterator[Figure]:
     """Milliseconds from when a command was due to its acknowledgement; our answer comes with it, after the commit."""
-    found: dict[str, list[load.Answered]] = {"status": [], "pause and resume": [], "peer": []}
+    names = ("peer", "status", "pause and resume", "peer of the crowd", "crowd")
+    found: dict[str, list[load.Answered]] = {name: [] for name in names}
     with ExitStack() as stack:
         folder = stack.enter_context(databases.folder())
         slack = stack.enter_context(Sandbox.start(rate_limits="off"))
@@ -42,7 +62,13 @@ def measure(effort: Effort) -> Iterator[Figure]:
         }
         ours = stack.enter_context(processes.rampart("serve", url, **environment))
         theirs = stack.enter_context(processes.peer("bolt_empty"))
-        parties = (("peer", theirs, READING), ("status", ours, READING), ("pause and resume", ours, WRITING))
+        parties = (
+            ("peer", theirs, READING),
+            ("status", ours, READING),
+            ("pause and resume", ours, WRITING),
+            ("peer of the crowd", theirs, CROWD),
+            ("crowd", ours, CROWD),
+        )
         for number in range(effort.rounds + 1):
             for name, server, lines in parties:
                 # What the round before wrote is still being told to Slack: that must not fall on the next.
@@ -57,6 +83,22 @@ def measure(effort: Effort) -> Iterator[Figure]:
                     found[name].append(answered)
             rollouts.say(service, c.RollBack(reason="this round is over"), rollout)
             rollout = rollouts.begin(service).id
+    for which, goal in (("p50", None), ("p99", CROWD_GOAL)):
+        yield Figure(
+            name=f"{PEOPLE} people, {len(CROWD)} commands, acknowledged, {which}: Bolt, empty handler",
+            ours=_milliseconds(found["crowd"], which),
+            peer=_milliseconds(found["peer of the crowd"], which),
+            unit="ms",
+            goal=goal,
+            better="less",
+        )
+    yield Figure(
+        name="… answered, p99",
+        ours=_milliseconds(found["crowd"], "p99"),
+        unit="ms",
+        goal=ANSWERED_WITHIN,
+        better="less",
+    )
     for name in ("status", "pause and resume"):
         for which, goal in (("p50", None), ("p99", GOAL)):
             yield Figure(
@@ -92,12 +134,13 @@ def _count_done(service: RolloutService, rollout: str, before: int, least: float
 
 def _load(server: processes.Running, lines: tuple[str, ...], effort: Effort, slack: str) -> load.Load:
     headers = {"content-type": "application/x-www-form-urlencoded"}
+    is_crowd = len(lines) == len(CROWD)
     return load.Load(
         url=server.url,
         asks=tuple(load.Ask(path="/slack/events", headers=headers, body=_form(line, slack)) for line in lines),
-        seconds=effort.seconds,
-        connections=effort.connections,
-        rate=RATE,
+        seconds=CROWD_ROUNDS * effort.seconds if is_crowd else effort.seconds,
+        connections=PEOPLE if is_crowd and effort.connections > 1 else effort.connections,
+        rate=PEOPLE / EACH_EVERY if is_crowd else RATE,
         secret=people.SIGNING_SECRET,
     )
 

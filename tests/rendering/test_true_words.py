@@ -12,19 +12,22 @@ from bot.commands.verbs import TYPED_VERBS
 from bot.rendering import wording
 from bot.rendering.answers.evidence import explain
 from bot.rendering.charts import plain_text
-from bot.rendering.messages import approval, card, event_lines, summary
+from bot.rendering.messages import announcement_messages, approval, card, event_lines, summary
 from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.messages.notices import follow_up, notice
+from bot.rendering.numbers import measure_rows
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState
-from core.judging.model.verdict import Continue, NoControl
+from core.judging.model.verdict import Continue, Hold, NoControl
+from core.rollout.notifications.announcement import Announcement
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
 from core.rollout.notifications.rollout_announcements import announce
 from core.rollout.plans.layers import LayerSlots
 from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.state import events as e
 from core.rollout.state import holds
+from core.rollout.state.world import World
 
 TITLE = "Support assistant"
 
@@ -461,3 +464,25 @@ def test_a_start_with_selected_people_says_that_no_customer_has_it(words: Any, s
         "Started: a few selected people now get the new version of the support assistant; no customer"
     )
     assert "at the earliest" in told
+
+
+def test_a_summary_that_waited_behind_a_rollback_is_not_told_after_it(words: Any, story: Any) -> None:
+    """It would say that somebody has to decide, and that the rollout stays where it was."""
+    held = story.running().evidence(Hold(findings=(finding(words, "refusal_rate"),)), reason="hold")
+    story.happen(held)
+    position = len(story.entries)
+    told = Announcement(kind=AnnouncementKind.SUMMARY, rollout=story.now.id, channel="#x", key="summary:1")
+
+    def render() -> Any:
+        world = World(rollouts={story.now.id: story.now})
+        return announcement_messages.render(told, position, world, story.entries, story.at)
+
+    assert "to decide; we stay at 5 % until then" in plain_text.render_text(render())
+    story.rolled_back()
+    assert render() is None
+
+
+def test_a_note_of_the_engine_has_the_unit_and_the_names_of_the_message_around_it() -> None:
+    note = "above 0.04207: 13.0% of requests on the new version, 1.4% on the current one; most in plan=free"
+    said = "above $0.0421: 13.0 % of requests on the new version, 1.4 % on the old one"
+    assert measure_rows.phrase_note(note, "US$") == said

@@ -96,7 +96,7 @@ def _build_row(rollout: Rollout, measure: Measure, latest: LatestNumbers) -> Mea
         f"expected: {measure.expected}"
         if measure.expected and measure_rows.verdict_label(measure) != "As expected"
         else "",
-        measure_rows.phrase_note(measure.note),
+        measure_rows.phrase_note(measure.note, measure.unit),
     ]
     return MeasureRow(
         title=cells.what,
@@ -160,6 +160,6 @@ def _format_note(finding: Finding) -> str:
         moved,
         phrase_limit(finding.limit_text),
         finding.segment,
-        measure_rows.phrase_note(finding.note),
+        measure_rows.phrase_note(finding.note, finding.unit),
     ]
     return " · ".join(x for x in parts if x)

@@ -144,13 +144,15 @@ def render(
 
 
 def _is_overtaken(announcement: Announcement, rollout: Rollout, event: e.RolloutEvent) -> bool:
-    """Whether a message that waited behind others would tell as news what is no longer so: that it has started, after
-    it has ended, or a stage that has been left."""
+    """Whether a message that waited behind others would tell as news what is no longer so: that it has started, that it
+    is on hold or fine, after it has ended; or a stage that has been left."""
     match announcement.kind:
+        case AnnouncementKind.LINE | AnnouncementKind.NOTICE_NOTE if isinstance(event, e.StageEntered):
+            return rollout.ended_at is not None or rollout.stage_index != event.index
         case AnnouncementKind.LINE | AnnouncementKind.NOTICE_NOTE:
-            return isinstance(event, e.StageEntered) and (
-                rollout.ended_at is not None or rollout.stage_index != event.index
-            )
+            return isinstance(event, e.Held) and rollout.ended_at is not None
+        case AnnouncementKind.SUMMARY:
+            return rollout.state is RolloutState.ROLLED_BACK
         case AnnouncementKind.FOLLOW_UP | AnnouncementKind.DIRECT_FOLLOW_UP:
             return isinstance(event, e.Started) and rollout.ended_at is not None
         case _:

@@ -139,7 +139,7 @@ def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, at: datetime
             return f"Worse: {subject} broke a limit that was agreed beforehand. It is being rolled back."
         case v.Hold(findings=(first, *_)):
             where = f" ({wording.escape(first.segment, 40)})" if first.segment else ""
-            metric = f"{measure_rows.escaped_title(first.metric, first.title)}{where}"
+            metric = f"{measure_rows.title_in_sentence(first.metric, first.title)}{where}"
             text = f"{metric}, {measure_rows.escaped_limit(first.limit_text)}"
             stays = f"we stay at {wording.format_percent(rollout.percent)} until then"
             return f"On hold: {subject}, {text}. {wording.format_owner(rollout)} to decide; {stays}."

@@ -1,5 +1,6 @@
 """Measures as table rows: their order, titles, verdict labels, and a count of those left out."""
 
+import re
 from collections import Counter
 from typing import NamedTuple
 
@@ -106,11 +107,13 @@ def escaped_limit(text: str) -> str:
     return wording.escape(phrase_limit(text), 100)
 
 
-def phrase_note(note: str) -> str:
-    """A note of the engine with the names that messages give the versions; not escaped. Where a harm is worst is left
-    out: messages say that beside it, with numbers."""
+def phrase_note(note: str, unit: str) -> str:
+    """A note of the engine as messages name versions and write numbers in `unit`; not escaped. Where a harm is worst is
+    left out: messages say that beside it, with numbers."""
     parts = [part for part in note.split("; ") if not part.startswith("most in ")]
-    return "; ".join(parts).replace("on the current one", "on the old one")
+    text = "; ".join(parts).replace("on the current one", "on the old one")
+    text = re.sub(r"^above ([\d.e+-]+):", lambda cap: f"above {wording.format_value(float(cap[1]), unit)}:", text)
+    return re.sub(r"(\d)%", r"\1 %", text)
 
 
 def build_row(measure: Measure, *, marks_weaker: bool = True) -> MeasureCells:

@@ -23,7 +23,7 @@ def list_facts(measure: Measure, power: Power) -> list[tuple[str, str]]:
         ("Could still be", format_worst_case(measure, power)),
         ("Decided", format_time_to_decision(power)),
         ("Expectation", measure.expected),
-        ("Note", wording.escape(measure_rows.phrase_note(measure.note))),
+        ("Note", wording.escape(measure_rows.phrase_note(measure.note, measure.unit))),
     ]
     return [(label, text) for label, text in pairs if text]
 

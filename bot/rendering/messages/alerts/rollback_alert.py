@@ -114,7 +114,7 @@ def format_finding(finding: Finding) -> str:
         numbers += f" vs {wording.format_value(finding.control, unit)} old"
     if finding.difference is not None:
         numbers += f", {measure_rows.format_difference_with_range(finding)}"
-    said = measure_rows.phrase_note(finding.note)
+    said = measure_rows.phrase_note(finding.note, unit)
     note = f"; {wording.escape(said, 200)}" if said else ""
     where = f" ({wording.escape(finding.segment, 80)})" if finding.segment else ""
     return f"{measure_rows.escaped_title(finding.metric, finding.title)}{where}: {numbers}{note}"
