@@ -60,6 +60,39 @@ def test_a_body_that_is_announced_and_does_not_come(address: str, path: str, len
     assert all(f"for {bodies.IDLE:g} s" in answer for answer in answers)
 
 
+@pytest.fixture
+def guarded(new_sqlite: Callable[[], str]) -> Iterator[str]:
+    """The address of a process that asks for tokens."""
+    settings = Settings(database_url=new_sqlite(), port=0, tokens=(("ingest", "the-ingest-token"),))
+    program = app.build_program(settings, "serve", now=lambda: datetime.now(UTC))
+    try:
+        yield program.serve_in_thread()
+    finally:
+        program.stop()
+
+
+@pytest.mark.parametrize("path", ["/api/v1/observations", "/api/v1/evals", "/v1/traces", "/api/v1/files"])
+def test_bodies_without_a_token_take_no_room_from_those_with_one(guarded: str, path: str) -> None:
+    """They are read and thrown away: together they announce more than all bodies may take at a time."""
+    announced = bodies.BODY_LIMIT - 1
+    head = (f"POST {path} HTTP/1.1", "Authorization: Bearer wrong", f"Content-Length: {announced}")
+    strangers = [opened(guarded, *head) for _ in range(bodies.MAX_BYTES_AT_ONCE // announced + 6)]
+    for one in strangers:
+        one.sendall(b"\r\n" + b" " * 1000)
+    item = {"surface": "nowhere", "unit": "u1"}
+    with httpx.Client(base_url=guarded, trust_env=False, timeout=LONGEST) as client:
+        headers = {"Authorization": "Bearer the-ingest-token"}
+        beside = client.post("/api/v1/observations", json={"observations": [item]}, headers=headers)
+        assert beside.status_code == 200, beside.text
+    for one in strangers[1:]:
+        one.close()
+    strangers[0].sendall(b" " * (announced - 1000))
+    with strangers[0] as last:
+        answer = last.recv(65536).decode().lower()
+    assert answer.startswith("http/1.1 401 ")
+    assert "www-authenticate: bearer" in answer
+
+
 @pytest.mark.parametrize("head", [(), ("POST /api/v1/observations HTTP/1.1",)])
 def test_a_head_that_does_not_come(address: str, head: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Impatient, "within", 0.5)
