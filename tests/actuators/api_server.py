@@ -41,6 +41,13 @@ class ApiServer:
         return sum(not one.startswith("GET") for one in self.log)
 
 
+def _read_body(body: bytes, content_type: str) -> Any:
+    """What was sent: JSON parsed, a form as its text, None for nothing."""
+    if content_type.startswith("multipart/"):
+        return body.decode()
+    return json.loads(body) if body else None
+
+
 @contextmanager
 def serving(answer: Callable[[ApiCall], Answer]) -> Iterator[ApiServer]:
     """The server on loopback, until the end of the block."""
@@ -58,7 +65,7 @@ def serving(answer: Callable[[ApiCall], Answer]) -> Iterator[ApiServer]:
                 tuple(unquote(piece) for piece in parts.path.split("/")[1:]),
                 dict(parse_qsl(parts.query)),
                 {name.lower(): value for name, value in self.headers.items()},
-                json.loads(body) if body else None,
+                _read_body(body, self.headers.get("Content-Type") or ""),
             )
             with lock:
                 api.log.append(f"{self.command} {self.path}")

@@ -89,6 +89,20 @@ def test_what_is_wrong_with_a_bundle_is_said(text: str, said: str):
     assert said in problems_of(text)
 
 
+DRIVES = "drives: {mlflow: {url: https://m.example.com, model: s, alias: production, version: 4, from: 3}}\n"
+
+
+def test_one_flag_cannot_follow_two_of_its_ai_features_at_once():
+    both = (SUPPORT + DRIVES, SALES + DRIVES)
+    said = "s in MLflow (production) is driven by support-tone for support-assistant, too: it has one setting"
+    assert said in problems_of(bundle_of(head_of(), *both))
+    assert problems_of(bundle_of(head_of(field="in_order"), *both)) == ""
+    files = [parse_file(one, "tone.yaml") for one in both]
+    (warned,) = check_files.check_together(files)
+    assert (warned.severity, said in warned.message) == ("warning", True)
+    assert check_files.check_together(files[:1] * 2) == (), "a file may be read twice"
+
+
 def test_a_problem_within_a_document_has_the_line_of_the_whole_file_and_all_are_told_at_once():
     broken = SALES.replace("rises_by: 1pp", "rises_by: 1")
     text = bundle_of(head_of(), SUPPORT.replace("risk: low", "risk: lo"), broken)

@@ -14,7 +14,7 @@ from bot.rendering.answers.evidence import explain
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import announcement_messages, approval, card, event_lines, summary
 from bot.rendering.messages.alerts import rollback_alert
-from bot.rendering.messages.notices import follow_up, notice
+from bot.rendering.messages.notices import follow_up, notice, notice_note
 from bot.rendering.numbers import measure_rows
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.judgement import Judgement
@@ -486,3 +486,12 @@ def test_a_note_of_the_engine_has_the_unit_and_the_names_of_the_message_around_i
     note = "above 0.04207: 13.0% of requests on the new version, 1.4% on the current one; most in plan=free"
     said = "above $0.0421: 13.0 % of requests on the new version, 1.4 % on the old one"
     assert measure_rows.phrase_note(note, "US$") == said
+
+
+def test_the_end_of_a_comparison_is_not_told_as_something_that_was_stopped(words: Any, story: Any) -> None:
+    before = story.running(2).now
+    held = e.Held(key=f"{holds.DECISION}2", text="the comparison is over after 14 days")
+    told = notice_note.render(before, story.happen(held).now, held, "support assistant", story.at, words.zone)
+    assert told is not None
+    assert "Both versions were compared for as long as was planned. @dana decides what happens next." in told.text
+    assert "stopped" not in told.text

@@ -1,7 +1,9 @@
 """Whether a bundle names each of its rollouts once, knows them, and has at most one on each AI feature."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from core.files.checks import drives_checks
 from core.files.kinds.bundle_file import BundleFile
 from core.files.syntax.problems import FieldPath, FileProblem
 from core.files.syntax.suggest import suggest_nearest
@@ -46,3 +48,5 @@ def _check_documents(bundle: BundleFile) -> Iterator[FileProblem]:
             )
         seen_names.add(file.rollout)
         seen_surfaces.setdefault(file.surface, file.rollout)
+    if bundle.together is not None:  # the two would wait for each other
+        yield from (replace(one, severity="error") for one in drives_checks.check_shared(bundle.rollouts))

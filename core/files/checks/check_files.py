@@ -81,7 +81,7 @@ def check(file: AnyFile, surface: Surface | None, policy: Policy, now: datetime 
 
 def check_together(files: Sequence[AnyFile]) -> tuple[FileProblem, ...]:
     """What can only be checked with several files together: whether the limits of a rollout fit the traffic of its
-    surface, and whether the surfaces in a policy's layers exist."""
+    surface, whether the surfaces in a policy's layers exist, and whether two surfaces are to follow one flag."""
     surfaces = {file.surface: evolve(None, surface_from_file(file)) for file in files if isinstance(file, SurfaceFile)}
     policies = [file for file in files if isinstance(file, PolicyFile)]
     policy = policy_from_file(policies[0]) if policies else DEFAULT_POLICY
@@ -93,6 +93,7 @@ def check_together(files: Sequence[AnyFile]) -> tuple[FileProblem, ...]:
             found += layer_checks.check_rollout(file, policy) if policies else ()
         elif isinstance(file, PolicyFile) and surfaces:
             found += layer_checks.check_surfaces(file, surfaces)
+    found += drives_checks.check_shared([file for file in _list_files(files) if isinstance(file, RolloutFile)])
     return tuple(found)
 
 

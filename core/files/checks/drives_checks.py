@@ -25,6 +25,22 @@ def check(file: RolloutFile) -> Iterator[FileProblem]:
         yield from _check_percentages(file, dividing)
 
 
+def check_shared(files: Sequence[RolloutFile]) -> Iterator[FileProblem]:
+    """A flag or label has one setting, so two AI features cannot follow it at once."""
+    driving: dict[tuple[str, ...], RolloutFile] = {}
+    for file in files:
+        for number, entry in enumerate(file.driven_entries):
+            driven = entry.to_driven_flag()
+            first = driving.setdefault(driven.place, file)
+            if first.surface != file.surface:
+                message = (
+                    f"{driven.title} is driven by {first.rollout} for {first.surface}, too: it has one setting, so the "
+                    "two cannot be under way at once, and the later one begins it anew. Give each AI feature its own"
+                )
+                path = (*entry_path(file, number), driven.system)
+                yield file.source.problem_at(path, message, at_key=True, severity="warning")
+
+
 def entry_path(file: RolloutFile, number: int) -> FieldPath:
     """Where the entry with this number stands in the file."""
     return ("drives", number) if isinstance(file.drives, tuple) else ("drives",)

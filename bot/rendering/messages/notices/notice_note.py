@@ -115,6 +115,8 @@ def _explain_hold(event: e.Held) -> str:
         return "Two people said that the new version feels off."
     if event.key.startswith(holds.VOTES):
         return "Testers find the new version worse."
+    if event.key.startswith(holds.DECISION):
+        return "Both versions were compared for as long as was planned."
     if event.key == layering.LAST_STEP:
         return "Nothing looks wrong: all others would get it in one step, and a person is asked before that."
     if kind in {"limit", holds.COMPLAINTS}:
