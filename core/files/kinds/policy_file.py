@@ -132,6 +132,9 @@ class Concurrency(StrictModel):
     when_busy: Literal["refuse", "queue"] = "refuse"
 
 
+_NO_FREEZE_AFTER = date(3000, 1, 1)
+
+
 class FreezeTerms(StrictModel):
     """`to` is the first hour, or the first day, that is free again."""
 
@@ -145,6 +148,10 @@ class FreezeTerms(StrictModel):
             raise field_error("to", "write both ends as hours of the week, or both as dates")
         if self.from_ == self.to or (isinstance(self.from_, date) and self.from_ > self.to):
             raise field_error("to", "the freeze ends before it begins, or is empty")
+        if isinstance(self.to, date) and self.to >= _NO_FREEZE_AFTER:  # times after a freeze have to be counted with
+            raise field_error(
+                "to", f"write a day before {_NO_FREEZE_AFTER}: a later file can end it, or make it longer"
+            )
         return self
 
     def to_freeze(self) -> Freeze:

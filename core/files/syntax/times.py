@@ -50,6 +50,8 @@ def parse_start(written: object) -> WrittenStart:
         local = datetime.fromisoformat(f"{found[1]}T{found[2]}")
     except ValueError as error:
         raise ValueError(f'"{text}": there is no such day or hour') from error
+    if not 2000 <= local.year < 3000:  # what comes after a start has to be dated, too
+        raise ValueError(f'"{text}": write a year from 2000 to 2999')
     name = {"Z": "UTC", None: ""}.get(found[3], found[3]) or ""
     given = WrittenStart(local=local, zone=name)
     given.to_utc("UTC")
