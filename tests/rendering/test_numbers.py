@@ -109,6 +109,15 @@ as of now · R-118 · whom to ask: @dana\
 """)
 
 
+def test_after_a_rollback_the_limit_that_broke_leads_whatever_its_row_says(words: Any, story: Any) -> None:
+    rollout = story.running().rolled_back().now
+    fine = seen(words, story, measures=tuple(replace(m, word="Fine") for m in words.measures))
+    told = plain_text.render_text(metrics.render_technical(rollout, fine, "", "", "now", words.zone))
+    assert told.splitlines()[0] == "Rolled back: R-118 support-tone (declined to answer)."
+    other = plain_text.render_text(metrics.render_technical(rollout, fine, "cost_per_request", "", "now", words.zone))
+    assert other.splitlines()[0] == "Fine so far: R-118 support-tone, 1 measure checked."
+
+
 def test_notes_are_told_under_the_metrics(words: Any, story: Any) -> None:
     rehearsed = replace(words.finding, limit_text="rises by 1 pp (dry run)")
     told = plain_text.render_text(

@@ -116,6 +116,11 @@ def _format_first_line(rollout: Rollout, measures: tuple[Measure, ...], segment:
     if worse:
         names = wording.join_limited([measure_rows.title_in_sentence(m.metric, m.title) for m in worse], 3)
         return f"{worse[0].word}: {wording.format_subject(rollout)}{where} ({names})."
+    shown = {m.metric for m in measures}
+    fired = [f for f in (rollout.rollback.findings if rollout.rollback else ()) if f.metric in shown]
+    if fired:  # several limits together, or one part of the traffic, can break what no row shows by itself
+        names = wording.join_limited([measure_rows.title_in_sentence(f.metric, f.title) for f in fired], 3)
+        return f"Rolled back: {wording.format_subject(rollout)} ({names})."
     known = [m for m in measures if m.word not in measure_rows.UNJUDGED_WORDS]
     if not known:
         return f"Not enough data: {wording.format_subject(rollout)}{where} cannot be judged yet."
