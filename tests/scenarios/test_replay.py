@@ -2,12 +2,17 @@
 
 import json
 import zlib
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
+from typer.testing import CliRunner
 
+from bot.cli import session
+from bot.cli.root import app
 from core.judging import record
 from core.service import replay
+from core.store.maintenance import retention
 from core.store.models import look
 
 
@@ -112,3 +117,22 @@ def test_another_engine_is_said_and_not_guessed(refused):
     altered(refused, 1, older)
     report = deep(refused)
     assert (report.unchecked, report.looks, report.mismatches) == (("R-1",), 0, ())
+
+
+@pytest.mark.parametrize(
+    ("later", "status", "said"),
+    [
+        (timedelta(days=100), 0, "The looks of 1 rollout that ended (R-1) are gone, as after ROLLOUT_KEEP_DAYS"),
+        (timedelta(days=1), 1, "R-1: its looks are gone, but nothing deletes them this early"),
+    ],
+    ids=["by retention", "by somebody"],
+)
+def test_whose_verdicts_cannot_be_computed_again_is_said(refused, monkeypatch, later, status, said):
+    ended = refused.rollout.ended_at
+    with refused.service.database.writing_outside_log() as connection:
+        retention.delete_old(connection, ended + timedelta(days=99), ())
+    monkeypatch.setattr(session, "current_time", lambda: ended + later)
+    url = refused.service.database.engine.url.render_as_string(hide_password=False)
+    found = CliRunner().invoke(app, ["audit", "verify", "--deep"], env={"DATABASE_URL": url})
+    assert (found.exit_code, said in found.output) == (status, True), found.output
+    assert "Log intact" in found.output

@@ -93,9 +93,10 @@ def _find_without_looks(connection: "Connection") -> "tuple[list[Rollout], list[
 def _print_lacking_looks(old: "list[Rollout]", others: "list[Rollout]") -> bool:
     """Print which looks are gone; whether none is missing that should be there."""
     if old:
+        which = old[0].id if len(old) == 1 else f"{old[0].id} to {old[-1].id}"
         print(
-            f"The looks of {wording.pluralize(len(old), 'rollout')} that ended, {old[0].id} to {old[-1].id}, "
-            "are gone, as after ROLLOUT_KEEP_DAYS: their verdicts are in the log and cannot be recomputed."
+            f"The looks of {wording.pluralize(len(old), 'rollout')} that ended ({which}) are gone, as after "
+            "ROLLOUT_KEEP_DAYS: their verdicts are in the log and cannot be computed again, as all others were."
         )
     for rollout in others:
         print(f"{rollout.id}: its looks are gone, but nothing deletes them this early.", file=sys.stderr)
