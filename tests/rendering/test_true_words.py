@@ -15,11 +15,12 @@ from bot.rendering.charts import plain_text
 from bot.rendering.messages import announcement_messages, approval, card, event_lines, summary
 from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.messages.notices import follow_up, notice, notice_note
-from bot.rendering.numbers import measure_rows
+from bot.rendering.numbers import measure_rows, technical_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Continue, Hold, NoControl
+from core.judging.report.power import Power
 from core.rollout.notifications.announcement import Announcement
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
 from core.rollout.notifications.rollout_announcements import announce
@@ -495,3 +496,19 @@ def test_the_end_of_a_comparison_is_not_told_as_something_that_was_stopped(words
     assert told is not None
     assert "Both versions were compared for as long as was planned. @dana decides what happens next." in told.text
     assert "stopped" not in told.text
+
+
+def test_the_line_of_a_rollback_by_a_limit_names_the_metric_and_the_limit_in_plain_words(
+    words: Any, story: Any
+) -> None:
+    hit = replace(words.finding, limit_text="rises by 1 pp")
+    back = story.running().rolled_back(findings=(hit,), reason="rises by 1 pp").now.rollback
+    said = event_lines.format_line(story.now, back, words.zone)
+    assert "Rolled back by Rampart: R-118, as a limit was broken: declined to answer, a rise of 1 pp." in said
+
+
+def test_what_nobody_could_make_use_of_is_not_said_to_be_noticeable(words: Any) -> None:
+    slow = words.measure("latency_p95", "Slow responses", unit="ms", relative=True, absolute=True)
+    power = Power(noticeable=3075.5, could_still_be=None, decided_in=None)
+    assert technical_words.format_noticeable(slow, power) == ""
+    assert technical_words.format_noticeable(slow, replace(power, noticeable=0.5)) != ""

@@ -36,6 +36,7 @@ from core.report_sources.strata_sources import load_strata
 from core.rollout import permission
 from core.rollout.concurrency import shared_parts, start_queue
 from core.rollout.concurrency.neighbours import find_neighbours
+from core.rollout.plans import stage_words
 from core.rollout.refusal import NotFound
 from core.rollout.state.events import EvidenceRecorded, RolloutEvent
 from core.rollout.state.evolve import evolve
@@ -242,6 +243,7 @@ def _load_templates() -> Environment:
     templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     templates.filters.update(when=_format_time, percent=_format_percent, count=wording.format_count, span=_format_age)
     templates.filters.update(local=wording.format_plain_time, state_word=wording.state_word)
+    templates.filters.update(stage_name=stage_words.name_stage)
     return templates
 
 

@@ -164,7 +164,7 @@ def _describe_progress(rollout: Rollout, zone: str) -> str:
         case RolloutState.PLANNED:
             return f"starts {schedule.format_start(known, zone)}."
         case RolloutState.ROLLED_BACK:
-            return "switched back; everyone gets the version from before."
+            return "switched back; everyone gets the old version again. It was announced as:"
         case RolloutState.DONE:
             return "everyone has it."
         case RolloutState.ABANDONED:

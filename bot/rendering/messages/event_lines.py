@@ -157,6 +157,8 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return _format_base_change(rollout, event)
         case e.RolledBack():
             why = _format_reason(event.reason)
+            if event.findings:
+                why = f", as a limit was broken: {wording.escape(holds.name_limit(event.findings[0]), 200)}"
             warning = rollback_alert.warn_if_retired(rollout, event, rollout.ended_at or rollout.planned_at, zone)
             old, new = _old_version(event), wording.escape(rollout.plan.to_version, 40)
             reach = (

@@ -6,6 +6,9 @@ from core.judging.model.verdict import Measure
 from core.judging.report.power import Power, harm_direction
 from core.metrics.catalogue import CATALOGUE, DesiredDirection
 
+MOST_NOTICED = 10.0
+"""Times the old level; where only more than that would have been noticed, nothing useful is known yet."""
+
 ROLE_CONSEQUENCES = {"rollback": "rolls back", "hold": "holds", "watch": "only watched"}
 
 
@@ -86,7 +89,9 @@ def format_noticed_change(measure: Measure, power: Power) -> str:
 
 
 def _format_noticed(measure: Measure, power: Power, least: str) -> str:
-    return "" if power.noticeable is None else _format_change(measure, power.noticeable, least)
+    if power.noticeable is None or (measure.relative and power.noticeable > MOST_NOTICED):
+        return ""
+    return _format_change(measure, power.noticeable, least)
 
 
 def format_limit_change(measure: Measure) -> str:
