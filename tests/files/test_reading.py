@@ -255,6 +255,17 @@ bad.yaml 10 problems\
 """)
 
 
+@pytest.mark.parametrize("year", ["0001", "1999", "3000", "9999"])
+def test_a_start_in_a_year_that_nothing_can_follow_is_refused(small, refused, year):
+    assert "write a year from 2000 to 2999" in refused(small() + f"start: {year}-12-30 10:00\n")
+
+
+def test_a_freeze_that_never_ends_is_refused(files, refused):
+    """Beyond the last day that a clock can show there would be no earliest start to name."""
+    text = files("policy.yaml").replace("to: 2027-01-04", "to: 9999-12-31")
+    assert "freeze.1.to: write a day before 3000-01-01" in refused(text)
+
+
 def test_quiet_hours_of_no_length_are_refused(files, refused):
     text = files("policy.yaml").replace('to: "08:00", applies', 'to: "20:00", applies')
     assert "quiet_hours.to: quiet hours that end when they begin are none" in refused(text)
