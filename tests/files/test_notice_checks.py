@@ -117,3 +117,12 @@ bad.yaml:25:15: notify.2.channel: #support is already notified as support
 bad.yaml 1 problem\
 """)
     assert "is already notified as support" in checked(files("surface.yaml") + again)
+
+
+def test_above_low_risk_somebody_says_on_purpose_that_nothing_will_be_noticed(small, checked):
+    said = '  - {audience: support, text: "Answers start with the fix."}\n'
+    silent = small(("behaviour_changes:\n", ""), (said, ""))
+    assert "nothing says what people will notice" in checked(silent)
+    on_purpose = 'behaviour_changes:\n  - {audience: all, kind: unchanged, text: "Answers read as before."}\n'
+    assert "nothing says what people will notice" not in checked(silent + on_purpose)
+    assert "nothing says what people will notice" not in checked(silent.replace("risk: standard", "risk: low"))

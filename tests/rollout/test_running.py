@@ -295,6 +295,12 @@ def test_two_people_who_feel_it_is_off_hold_it(running, cast):
     story.when(c.FeelsOff(text="rude"), by=cast["mira"]).then(e.FeltOff, e.Held)
 
 
+def test_one_person_in_two_workspaces_of_an_organisation_feels_it_once(running, cast):
+    elsewhere = replace(cast["lee"], id=cast["lee"].id.replace("slack:T1/", "slack:T2/"))
+    assert elsewhere != cast["lee"]
+    running().when(c.FeelsOff(text="too curt"), by=cast["lee"]).when(c.FeelsOff(text="again"), by=elsewhere).then()
+
+
 def test_summaries_come_hourly_on_the_first_day(running, words):
     story = running().tick(words.look())
     story.later(minutes=59).tick(words.look()).then()

@@ -1,6 +1,7 @@
 """Testers say how a new version is: who may, what counts, and when it stops growth."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,6 +53,13 @@ def test_a_person_in_slack_and_by_a_token_is_one_voter(trial: Any) -> None:
     trial.when(c.CastVote(choice="worse"), by=MIA)
     trial.when(c.CastVote(choice="good"), by=Actor(id="token:operator@U5"))
     assert count_votes(trial.now, 0).unknown == ArmVotes(good=1)
+
+
+def test_a_person_in_two_workspaces_of_an_organisation_is_one_voter(trial: Any) -> None:
+    trial.when(c.CastVote(choice="worse"), by=MIA)
+    trial.when(c.CastVote(choice="good"), by=replace(MIA, id=MIA.id.replace("slack:T1/", "slack:T2/")))
+    assert list(trial.now.votes[0]) == ["U5"]
+    assert count_votes(trial.now, 0).total == 1
 
 
 def test_a_tester_at_the_command_line_is_known_by_their_handle(trial: Any) -> None:

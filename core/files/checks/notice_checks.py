@@ -30,6 +30,7 @@ VAGUE_WORDS = frozenset(
 def check(file: RolloutFile, surface: Surface | None, policy: Policy, now: datetime | None) -> Iterator[FileProblem]:
     """Wording, channels, lead times and freezes."""
     yield from _check_wording(file)
+    yield from _check_what_is_noticed(file, surface)
     if file.notify is not None:
         yield from check_duplicates(file.source, file.notify)
     yield from _check_channels(file, surface)
@@ -55,6 +56,18 @@ def _check_wording(file: RolloutFile) -> Iterator[FileProblem]:
                 ("behaviour_changes", number, "text"),
                 f"‘{behaviour.text}’ does not tell support what to expect. Name one thing a customer will notice.",
             )
+
+
+def _check_what_is_noticed(file: RolloutFile, surface: Surface | None) -> Iterator[FileProblem]:
+    """Above low risk somebody says on purpose that nobody will notice anything."""
+    if file.behaviour_changes or file.effective_risk is Risk.LOW or (file.notify is None and surface is None):
+        return
+    if any(notice.audience in {"support", "marketing"} for notice in build_notices(file, surface)):
+        message = (
+            "nothing says what people will notice, so support reads “Nothing we know of.”: add behaviour_changes, or, "
+            "to say so on purpose, one with kind: unchanged"
+        )
+        yield file.source.problem_at(("rollout",), message, severity="warning", at_key=True)
 
 
 def _check_channels(file: RolloutFile, surface: Surface | None) -> Iterator[FileProblem]:
