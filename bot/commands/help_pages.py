@@ -7,8 +7,8 @@ from bot.commands.verbs import TYPED_VERBS
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
-from core.rollout import permission
 from core.rollout.context import Context
+from core.rollout.permissions import roles
 
 _GROUPS = ("See", "Why", "Start", "Steer", "Stop", "Tell", "Learn")
 _EVERYONE = "Every full member can pause, roll back and say that something feels off; guests can look."
@@ -36,7 +36,7 @@ def find_rights(context: CommandContext) -> PersonalRights:
     for role in ("", "operator", "approver"):
         verbs = tuple(n for n, v in TYPED_VERBS.items() if v.required_role == role and (role or v.build))
         verbs = tuple(name for name in verbs if name not in _BY_POLICY)
-        if obstacle := permission.find_role_obstacle(role, asked) if role else "":
+        if obstacle := roles.find_role_obstacle(role, asked) if role else "":
             cannot.append((verbs, obstacle))
         else:
             can += verbs

@@ -22,8 +22,8 @@ from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core.files import rollout_form
 from core.report_sources import look_reports, review_sources
 from core.report_sources.strata_sources import load_strata
-from core.rollout import permission
 from core.rollout.concurrency.neighbours import find_neighbours
+from core.rollout.permissions import reading_rights
 from core.rollout.refusal import NotFound, Refused
 from core.rollout.state.model import Rollout
 
@@ -108,7 +108,7 @@ def _require_prompt_reader(parsed: ParsedCommand, context: CommandContext) -> No
     world = context.service.load_world()
     found = resolve.find_rollout(parsed.rollout, world, thread_ts=context.thread_ts)
     involved = [found] if parsed.verb == "history" and isinstance(found, Rollout) else []
-    permission.check_may_read_prompts(world.policy, context.by, involved)
+    reading_rights.check_may_read_prompts(world.policy, context.by, involved)
 
 
 def _load_latest(rollout: Rollout, context: CommandContext) -> LatestNumbers:

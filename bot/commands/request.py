@@ -6,8 +6,8 @@ from datetime import datetime
 
 from bot.commands.parsing import resolve
 from core.rollout import commands as c
-from core.rollout import permission
 from core.rollout.context import Actor, Context
+from core.rollout.permissions import roles
 from core.rollout.refusal import Refused
 from core.rollout.state.events import NewEvent
 from core.rollout.state.model import Rollout
@@ -82,7 +82,7 @@ def build_choices(rollouts: Iterable[Rollout], retry_command: str) -> tuple[tupl
 
 def require_role(role: str, context: CommandContext, world: World) -> None:
     """Raise `Refused` unless the person has this role, `operator` or `admin`; empty means every full member."""
-    permission.check_role(role, Context(at=context.at, by=context.by, policy=world.policy, surface=None))
+    roles.check_role(role, Context(at=context.at, by=context.by, policy=world.policy, surface=None))
 
 
 def require_member(context: CommandContext) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum
 
 from core.rollout import commands as c
-from core.rollout import permission
+from core.rollout.permissions import command_rights
 
 
 class FreeTextForm(Enum):
@@ -58,7 +58,7 @@ class Verb:
     @property
     def required_role(self) -> str:
         """The role that the verb requires; empty if every full member may use it."""
-        return permission.required_role(self.build(VerbArguments())) if self.build is not None else self.role
+        return command_rights.required_role(self.build(VerbArguments())) if self.build is not None else self.role
 
 
 def _build_review(arguments: VerbArguments) -> c.SubmitReview:

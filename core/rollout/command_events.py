@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import assert_never
 
 from core.rollout import commands as c
-from core.rollout import consequences, permission
+from core.rollout import consequences
 from core.rollout.concurrency import bundles, following, readiness, start_queue
 from core.rollout.concurrency.bundles import Bundle
 from core.rollout.concurrency.start_context import build_start_context, end_holdouts
 from core.rollout.context import Actor, Context
 from core.rollout.decisions.decider import decide
 from core.rollout.models import model_reports
+from core.rollout.permissions import command_rights
 from core.rollout.plans.plan import content_hash
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
@@ -205,7 +206,9 @@ def _decide_for_member(
 ) -> list[NewEvent]:
     goes_with_others = rollout.state is RolloutState.DONE and following.explain_staying(world, rollout, at) is None
     if isinstance(command, c.RollBack) and goes_with_others:
-        permission.check(rollout, command, _build_context(world, command, rollout.plan.surface, rollout, by, at))
+        command_rights.check_command(
+            rollout, command, _build_context(world, command, rollout.plan.surface, rollout, by, at)
+        )
         return following.roll_back_member(world, rollout, command.reason.strip(), by, at)
     if isinstance(command, c.RollBack):
         command = replace(command, stratum="")  # everybody: its strata are those of one plan
@@ -214,7 +217,7 @@ def _decide_for_member(
 
 def _decide_workspace_events(world: World, command: c.WorkspaceCommand, by: Actor, at: datetime) -> list[NewEvent]:
     """The events of a command that is about no single rollout."""
-    permission.check(None, command, Context(at=at, by=by, policy=world.policy, surface=None))
+    command_rights.check_command(None, command, Context(at=at, by=by, policy=world.policy, surface=None))
     match command:
         case c.ApplySurface(declared=declared):
             return [

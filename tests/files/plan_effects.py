@@ -19,13 +19,13 @@ from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Continue
 from core.rollout import commands as c
-from core.rollout import permission
 from core.rollout.consequences import surface_events_for
 from core.rollout.context import ENGINE, Actor, Context
 from core.rollout.decisions.decider import decide
 from core.rollout.decisions.eval_command import build_eval_command
 from core.rollout.judging.judging_question import build_question
-from core.rollout.permission import find_approver_rule
+from core.rollout.permissions import roles
+from core.rollout.permissions.approvers import find_approver_rule
 from core.rollout.plans.plan import Plan
 from core.rollout.plans.policy import Policy
 from core.rollout.refusal import Refused
@@ -139,7 +139,7 @@ def list_permissions(policy: Policy, at: datetime) -> list[str]:
     said = []
     for role, by in product(("operator", "admin"), EVERYBODY):
         try:
-            permission.check_role(role, Context(at=at, by=by, policy=policy, surface=None, new_id="R-1"))
+            roles.check_role(role, Context(at=at, by=by, policy=policy, surface=None, new_id="R-1"))
             said.append("may")
         except Refused as refusal:
             said.append(str(refusal))

@@ -41,7 +41,7 @@ from core.judging.report.series import SeriesPoint
 from core.reviews.investigation import begin_investigation
 from core.rollout.notifications.announcement import Announcement, notice_key
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
-from core.rollout.permission import ApproverRule
+from core.rollout.permissions.approvers import ApproverRule
 from core.rollout.plans.plan import BehaviourChange, NoticePlan, Stage, StageKind
 from core.rollout.plans.policy import DEFAULT_POLICY
 from core.rollout.serving.assignment_history import Assignment

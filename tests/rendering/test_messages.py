@@ -17,7 +17,7 @@ from bot.rendering.messages.notices import follow_up, notice
 from bot.rendering.sentences import headline
 from core.files.foresight.known_traffic import assume_traffic
 from core.files.foresight.outlook import build_outlook
-from core.rollout.permission import find_approver_rule
+from core.rollout.permissions.approvers import find_approver_rule
 from core.rollout.plans.plan import DrivenFlag
 from core.rollout.plans.policy import DEFAULT_POLICY
 from core.rollout.state import events as e

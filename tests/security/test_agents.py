@@ -5,8 +5,8 @@ from typing import Any, get_args
 import pytest
 
 from core.rollout import commands as c
-from core.rollout import permission
 from core.rollout.context import Actor, Context, is_same_person, slack_user_in
+from core.rollout.permissions import command_rights
 from core.rollout.refusal import Refused
 from core.service.apply_file import apply_text
 from core.service.service import CommandRequest
@@ -47,7 +47,7 @@ def test_of_all_that_people_may_do_it_may_pause_and_roll_back(running: Any, roll
     for kind in get_args(c.PersonCommand):
         command = object.__new__(kind)  # whatever its fields are
         try:
-            permission.check(None, command, context)
+            command_rights.check_command(None, command, context)
             allowed.append(kind)
         except Refused:
             pass

@@ -7,7 +7,7 @@ from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering.answers.served import customers
 from bot.rendering.blocks.blocks import Message
-from core.rollout import permission
+from core.rollout.permissions import reading_rights
 from core.rollout.state.model import Rollout
 from core.store.units.served_units import ServedUnit
 
@@ -41,7 +41,7 @@ def answer(parsed: ParsedCommand, context: CommandContext) -> Message:
 def find_customers(reference: str, context: CommandContext, *, limit: int, offset: int = 0) -> ServedCustomers:
     """Customers on record for a rollout. `Refused` for somebody who may not know them."""
     world = context.service.load_world()
-    permission.check_may_list_customers(world.policy, context.by)
+    reading_rights.check_may_list_customers(world.policy, context.by)
     rollout = request.require_rollout(reference, context, world, "customers {id}")
     total, shown = context.service.load_served_units(rollout.id, limit=limit, offset=offset)
     return ServedCustomers(rollout=rollout, total=total, shown=tuple(shown))

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 from bot.rendering.answers.home_tab import HomeTab
 from core.rollout import commands as c
-from core.rollout import permission
 from core.rollout.context import Actor, Context, is_same_person
 from core.rollout.decisions import approval_requests
+from core.rollout.permissions import roles
 from core.rollout.plans.plan import NoticePlan
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout, RolloutState
@@ -40,7 +40,7 @@ def gather_home_tab(service: RolloutService, by: Actor, at: datetime) -> HomeTab
 
 def _may_plan(world: World, by: Actor, at: datetime) -> bool:
     try:
-        permission.check_role("operator", Context(at=at, by=by, policy=world.policy, surface=None))
+        roles.check_role("operator", Context(at=at, by=by, policy=world.policy, surface=None))
     except Refused:
         return False
     return True

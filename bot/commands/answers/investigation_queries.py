@@ -5,7 +5,7 @@ from bot.commands.request import CommandContext
 from bot.rendering.documents import evidence_bundle
 from core.files import write_file
 from core.report_sources import investigation_sources
-from core.rollout import permission
+from core.rollout.permissions import reading_rights
 from core.rollout.state.world import World
 
 
@@ -22,7 +22,7 @@ def write_next_attempt(context: CommandContext, rollout_id: str) -> tuple[str, s
     request.require_member(context)
     world = context.service.load_world()
     rollout = world.require_rollout(rollout_id)
-    permission.check_may_read_prompts(world.policy, context.by, [rollout])
+    reading_rights.check_may_read_prompts(world.policy, context.by, [rollout])
     name = choose_next_name(world, rollout.plan.name)
     live = world.surfaces[rollout.plan.surface].live
     return f"{name}.yaml", write_file.export_next_attempt(rollout.plan, name, live)

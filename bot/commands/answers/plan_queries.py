@@ -20,10 +20,10 @@ from core.files.foresight.outlook import PlanOutlook, build_outlook
 from core.files.syntax.problems import UnreadableFile
 from core.report_sources import eval_coverage, traffic_history
 from core.report_sources.planned_file import load_outlook, plan_file
-from core.rollout import permission
 from core.rollout.command_events import find_version_authors
 from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.decisions import start_conditions
+from core.rollout.permissions import approvers
 from core.rollout.refusal import NotFound
 from core.rollout.state.events import ConcernRaised, Planned
 from core.rollout.state.history import HistoryEntry
@@ -65,7 +65,7 @@ def load_decision_facts(
     planned = max((x.position for x in entries if isinstance(x.event, Planned)), default=0)
     return DecisionFacts(
         outlook=None if rollout.started_at is not None else load_rollout_outlook(service, rollout, now),
-        rule=permission.find_approver_rule(rollout, world.policy, find_version_authors(world, rollout))
+        rule=approvers.find_approver_rule(rollout, world.policy, find_version_authors(world, rollout))
         if rollout.plan.needs_approval or rollout.request is not None
         else None,
         concerns=tuple(x.event for x in entries if isinstance(x.event, ConcernRaised) and x.position > planned),

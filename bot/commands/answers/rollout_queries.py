@@ -14,11 +14,11 @@ from bot.rendering.documents import history_file
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
 from bot.rendering.messages import card
 from core.report_sources import eval_coverage, look_reports
-from core.rollout import permission
 from core.rollout.concurrency import start_queue
 from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.concurrency.start_queue import QueuePlace
 from core.rollout.context import is_same_person
+from core.rollout.permissions import reading_rights
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
@@ -90,7 +90,7 @@ def load_history_file(context: CommandContext, reference: str, form: str) -> tup
     if form == "csv":
         text = history_file.format_csv(context.service.load_entries(rollout.id), world.policy.timezone)
     else:
-        permission.check_may_read_prompts(world.policy, context.by, [rollout])
+        reading_rights.check_may_read_prompts(world.policy, context.by, [rollout])
         events = [event_to_json(one) for one in context.service.load_history(rollout.id)]
         text = json.dumps({"rollout": rollout_to_json(rollout), "events": events}, indent=2, ensure_ascii=False)
     return f"history-{rollout.id}.{form}", text
@@ -107,7 +107,7 @@ def _answer_samples(parsed: ParsedCommand, context: CommandContext) -> Message:
     request.require_member(context)
     world = context.service.load_world()
     rollout = request.require_rollout(parsed.rollout, context, world, "samples {id}")
-    permission.check_may_read_prompts(world.policy, context.by, [rollout])
+    reading_rights.check_may_read_prompts(world.policy, context.by, [rollout])
     judging = world.surfaces[rollout.plan.surface].judging
     with context.service.database.reading() as connection:
         progress = shadow_samples.load_progress(connection, rollout.id)

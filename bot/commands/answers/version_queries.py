@@ -10,7 +10,7 @@ from bot.commands.request import ClarificationNeeded, CommandContext
 from bot.rendering.answers.served import version_answers
 from bot.rendering.answers.served.version_answers import VersionPair
 from bot.rendering.blocks.blocks import Message
-from core.rollout import permission
+from core.rollout.permissions import reading_rights
 from core.rollout.plans.plan import Plan
 from core.rollout.refusal import NotFound, Refused
 from core.rollout.state.model import Rollout
@@ -114,7 +114,7 @@ def find_pair_to_read(surface: str, before: str, after: str, context: CommandCon
     of_versions = [
         r for r in world.rollouts.values() if r.plan.surface == surface and r.plan.to_version in {before, after}
     ]
-    permission.check_may_read_prompts(world.policy, context.by, of_versions)
+    reading_rights.check_may_read_prompts(world.policy, context.by, of_versions)
     return build_pair(found, before, after)
 
 

@@ -33,9 +33,9 @@ from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core.judging.model.judgement import Judgement
 from core.report_sources import look_reports
 from core.report_sources.strata_sources import load_strata
-from core.rollout import permission
 from core.rollout.concurrency import shared_parts, start_queue
 from core.rollout.concurrency.neighbours import find_neighbours
+from core.rollout.permissions import reading_rights
 from core.rollout.plans import stage_words
 from core.rollout.refusal import NotFound
 from core.rollout.state.events import EvidenceRecorded, RolloutEvent
@@ -213,7 +213,7 @@ def _check_may_read_prompts(service: RolloutService, surface: str, versions: set
     """Raise `Refused` unless this person may read prompts by now, as in Slack."""
     world = service.load_world()
     of_versions = [r for r in world.rollouts.values() if r.plan.surface == surface and r.plan.to_version in versions]
-    permission.check_may_read_prompts(world.policy, visitor.actor, of_versions)
+    reading_rights.check_may_read_prompts(world.policy, visitor.actor, of_versions)
 
 
 def build_problem_page(request: Request, status: int, message: str, hint: str, now: datetime) -> Response | None:

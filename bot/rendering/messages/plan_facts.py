@@ -17,7 +17,7 @@ from core.judging.limits import limits
 from core.judging.limits.limits import Limit, LimitKind, LimitRole
 from core.judging.model.verdict import Measure
 from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours
-from core.rollout.permission import ApproverRule
+from core.rollout.permissions.approvers import ApproverRule
 from core.rollout.plans.plan import NoticePlan, Plan, StageKind, content_hash
 from core.rollout.state.events import ConcernRaised
 from core.rollout.state.model import Rollout

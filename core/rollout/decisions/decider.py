@@ -3,7 +3,6 @@
 from typing import assert_never
 
 from core.rollout import commands as c
-from core.rollout import permission
 from core.rollout.context import Context
 from core.rollout.decisions import engine_decisions, engine_reports, gate_results, judge_checks, reviewing
 from core.rollout.decisions.people import (
@@ -16,6 +15,7 @@ from core.rollout.decisions.people import (
     planning,
     running,
 )
+from core.rollout.permissions import command_rights
 from core.rollout.serving import code_reverts, conversations, driving, holdout
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
@@ -27,7 +27,7 @@ def decide(rollout: Rollout | None, command: c.RolloutCommand, context: Context)
 
     Raises `Refused` with a message for the person who asked.
     """
-    permission.check(rollout, command, context)
+    command_rights.check_command(rollout, command, context)
     if isinstance(command, c.PlanRollout):
         return planning.plan_rollout(rollout, command, context)
     assert rollout is not None, "the service answers for what does not exist"
