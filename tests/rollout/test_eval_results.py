@@ -121,6 +121,11 @@ def test_json_says_the_same_as_csv() -> None:
     assert [r.version for r in baseline] == ["", "", "current"]
 
 
+def test_a_number_that_is_nan_is_a_missing_one() -> None:
+    (case,) = read_text("case,category,pass,cost\na,b,true,nan\n").cases
+    assert (case.passed, case.cost) == (True, None)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -132,7 +137,7 @@ def test_json_says_the_same_as_csv() -> None:
         (HEAD + "a,b,true,more\n", "more fields"),
         (HEAD + 'a,b,"true\n', "not CSV"),
         ("case,category,pass,cost\na,b,true,-1\n", "cost is '-1'"),
-        ("case,category,pass,cost\na,b,true,nan\n", "cost is 'nan'"),
+        ("case,category,pass,cost\na,b,true,inf\n", "cost is 'inf'"),
     ],
 )
 def test_a_wrong_row_is_named(text: str, said: str) -> None:
