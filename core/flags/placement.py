@@ -13,9 +13,6 @@ COMPARED_VARIANTS = (Variant.CANARY, Variant.CONTROL)
 _TOKEN = re.compile(rf"R-\d+\.\d+\.({'|'.join(Variant)})")
 MAX_LATENESS = timedelta(hours=1)
 """How long after the end of a stage its observations are still accepted."""
-REPORTED_WITHIN = timedelta(minutes=15)
-"""How long after an evaluation its observation may arrive: ten minutes in a client's cache, two for a slow model, the
-rest in a batch."""
 
 
 class MisplacedObservation(ValueError):
@@ -41,15 +38,13 @@ class Placement:
     """One arm of one stage of one rollout.
 
     `counts_for_split` says whether the unit's first exposure counts in the sample-ratio test. Right after a step it
-    does not, since units that changed arms are not counted yet. `assigned_arm` is the one in which it counts there, if
-    it is not `arm`: that of the unit's own bucket, where the report names the arm of a stage that has just ended.
+    does not, since units that changed arms are not counted yet.
     """
 
     tracked: TrackedRollout
     stage: int
     arm: Variant
     counts_for_split: bool = True
-    assigned_arm: Variant | None = None
 
     @property
     def earlier_cohorts(self) -> tuple[int, ...]:
@@ -102,11 +97,8 @@ def place_observation(
         _check_version(tracked, span, arm, version)
     if not _is_counted(span, arm, at):
         return UncountedReason.NOT_COMPARED
-    if tracked.is_externally_driven:
+    if tracked.is_externally_driven or at >= span.settles_until:
         return Placement(tracked=tracked, stage=span.index, arm=arm)
-    if at >= span.settles_until:
-        assigned = _find_assigned_arm(tracked, span, unit, arm, at, by_variant=variant is not None)
-        return Placement(tracked=tracked, stage=span.index, arm=arm, assigned_arm=assigned)
     return _place_while_settling(tracked, span, unit, arm, by_variant=variant is not None)
 
 
@@ -129,7 +121,10 @@ def infer_variant(flags: SurfaceFlags, *, unit: str, at: datetime) -> Variant | 
         return UncountedReason.NOT_COMPARED
     if tracked.is_outside(unit):
         return Variant.STABLE
-    return _arm_of_bucket(span, tracked.bucket(unit))
+    bucket = tracked.bucket(unit)
+    if bucket < span.canary_below:
+        return Variant.CANARY
+    return Variant.CONTROL if bucket >= span.control_from else Variant.STABLE
 
 
 def _check_names(flags: SurfaceFlags, variant: str | None, version: str | None) -> None:
@@ -274,33 +269,3 @@ def _place_while_settling(
     if changed:
         return UncountedReason.SETTLING
     return Placement(tracked=tracked, stage=span.index, arm=arm, counts_for_split=False)
-
-
-def _find_assigned_arm(
-    tracked: TrackedRollout, span: StageWindow, unit: str, arm: Variant, at: datetime, *, by_variant: bool
-) -> Variant | None:
-    """The arm of the unit's own bucket, if a report names another one that was right a moment ago; else None.
-
-    A stage of a few minutes settles before every client has asked again. A report that arrives meanwhile does not tell
-    that units were split otherwise than planned, and its unit is one of those that the plan counts on.
-    """
-    since = at - REPORTED_WITHIN
-    if span.since <= since:
-        return None
-    bucket = tracked.bucket(unit)
-    assigned = _arm_of_bucket(span, bucket)
-    if assigned in (arm, Variant.STABLE):
-        return None
-    lately = [one for one in tracked.spans if one.until is not None and since < one.until <= span.since]
-    exposing = [one for one in lately if one.exposes]
-    if any(_arm_of_bucket(one, bucket) is arm for one in exposing):
-        return assigned
-    # Before the first canary everybody had the old version, though nobody was told an arm.
-    begun = min(one.since for one in (*exposing, span))
-    return assigned if not by_variant and arm is Variant.CONTROL and begun > since else None
-
-
-def _arm_of_bucket(span: StageWindow, bucket: int) -> Variant:
-    if bucket < span.canary_below:
-        return Variant.CANARY
-    return Variant.CONTROL if bucket >= span.control_from else Variant.STABLE

@@ -35,9 +35,8 @@ class PlacedObservation:
 
     `metrics` are the surface's own ones that its rollout counts, by name.
 
-    `counts_for_split`: whether the unit's first exposure counts in the sample-ratio check; there it counts in
-    `assigned_arm`, if that is not None. Units that were exposed in one of `earlier_cohorts` (stages of the same
-    rollout), in either arm, are not counted.
+    `counts_for_split`: whether the unit's first exposure counts in the sample-ratio check. Units that were
+    exposed in one of `earlier_cohorts` (stages of the same rollout), in either arm, are not counted.
     """
 
     rollout: str
@@ -48,7 +47,6 @@ class PlacedObservation:
     counters: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     counts_for_split: bool = True
-    assigned_arm: str | None = None
     earlier_cohorts: tuple[int, ...] = ()
 
 
@@ -108,7 +106,7 @@ class BatchSums:
         if alike is None:
             alike = self._alike[key] = self._describe(placed, categories)
         if alike.is_request and placed.counts_for_split:
-            self.exposed.setdefault((placed.rollout, placed.stage, unit_hash), placed.assigned_arm or placed.arm)
+            self.exposed.setdefault((placed.rollout, placed.stage, unit_hash), placed.arm)
         values = [*seen.readings.values(), *placed.counters.values(), *alike.constants]
         for segment in (None, *seen.segments.items()):
             found = alike.cells.get(segment)
