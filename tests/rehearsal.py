@@ -33,6 +33,7 @@ class Rehearsal:
     scenario: str
     seed: int
     requests_a_minute: int = 2000
+    tick: timedelta = TICK
     at: datetime = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
     intake: ObservationWriter = field(init=False)
     chance: random.Random = field(init=False)
@@ -74,10 +75,10 @@ class Rehearsal:
         """Let traffic flow and time pass, until the rollout ends."""
         until = self.at + timedelta(minutes=minutes)
         while self.at < until and self.rollout.state not in TERMINAL_STATES:
-            due = round(self.requests_a_minute * TICK.total_seconds() / 60 * (self.served + 1))
+            due = round(self.requests_a_minute * self.tick.total_seconds() / 60 * (self.served + 1))
             self._serve(due - self.requests)
-            self.at += TICK
-            looking.tick(self.service, self.at, TICK)
+            self.at += self.tick
+            looking.tick(self.service, self.at, self.tick)
         return self
 
     def observe(self, seen: list[dict[str, object]]) -> list[dict[str, object]]:

@@ -52,7 +52,10 @@ def cli(sqlite_url: str, files: Path) -> Cli:
 
 @pytest.fixture
 def installed(cli: Cli) -> Cli:
-    """The same, by the installed program: each command loads what it needs, and nothing else."""
+    """The same, by the installed program: each command loads what it needs, and nothing else.
+
+    In the long form `cli` is that, too.
+    """
     return partial(cli, installed=True)
 
 
@@ -68,25 +71,24 @@ def refused(result: CompletedProcess[str], *words: str, status: int = 1) -> None
     assert "Traceback" not in result.stderr
 
 
-def test_from_a_file_to_a_rollback(installed: Cli) -> None:
-    cli = installed
-    assert "no problems found" in done(cli("lint", "surface.yaml", "rollout.yaml"))
-    assert json.loads(done(cli("apply", "surface.yaml", "--json"))) == [
+def test_from_a_file_to_a_rollback(installed: Cli, cli: Cli) -> None:
+    assert "no problems found" in done(installed("lint", "surface.yaml", "rollout.yaml"))
+    assert json.loads(done(installed("apply", "surface.yaml", "--json"))) == [
         {"kind": "surface", "id": "support-assistant", "changed": True}
     ]
     assert "v42 -> v43, low risk" in done(cli("plan", "rollout.yaml"))
     assert done(cli("apply", "rollout.yaml")).strip().endswith("rollout R-1: applied")
     assert done(cli("apply", "rollout.yaml")).strip().endswith("rollout R-1: nothing changed")
-    assert "Started by" in done(cli("start", "R-1"))
+    assert "Started by" in done(installed("start", "R-1"))
 
-    status = json.loads(done(cli("status", "R-1", "--json")))
+    status = json.loads(done(installed("status", "R-1", "--json")))
     assert (status["id"], status["state"], status["percent"]) == ("R-1", "running", 5)
     assert done(cli("status", "R-1")).endswith("  rollout pause R-1\n  rollout rollback R-1\n  rollout metrics R-1\n")
     assert [r["id"] for r in json.loads(done(cli("list", "--json")))["rollouts"]] == ["R-1"]
     exported = done(cli("export", "R-1"))
     assert "rollout: long-canary" in exported
 
-    assert "Rolled back by" in done(cli("rollback", "R-1", "complaints about the tone"))
+    assert "Rolled back by" in done(installed("rollback", "R-1", "complaints about the tone"))
     events = json.loads(done(cli("history", "R-1", "--json")))["events"]
     (back,) = [event for event in events if event["type"] == RolledBack.TYPE]
     assert back["reason"] == "complaints about the tone"
