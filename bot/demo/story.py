@@ -24,12 +24,13 @@ from bot.startup.program import Program
 from core.rollout.context import Actor
 from core.rollout.decisions import approval_requests
 from core.rollout.notifications.announcement import CARD_KEY
+from core.rollout.state import holds
 from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
 from core.service import apply_file
 from core.store.coordination import outbox
 
 GIVE_UP_AFTER = timedelta(hours=4)  # of the rollout's clock
-PATIENCE = timedelta(minutes=30)  # of the rollout's clock, which Lee leaves the approval to others
+PATIENCE = timedelta(minutes=30)  # of the rollout's clock, which Lee and Ana leave to whoever is at the page
 LENGTHS = 4  # of the plan of a template, until it is given up
 FILE = "first-rollout.yaml"
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -61,6 +62,7 @@ class Demonstration:
         self._clock = clock
         self._finished, self._is_over = threading.Event(), threading.Event()  # of everything, of the first rollout
         self._lee_approves_at: datetime | None = None  # by the rollout's clock; None while Lee waits for nobody
+        self._ana_rolls_back_at: datetime | None = None  # the same; None while nothing is held for a person
         self._round = Round(rollout="R-1", scenario=self.scenario, old_version="v42")
 
     def play_and_report(self) -> bool:
@@ -100,7 +102,7 @@ class Demonstration:
                 self._act_through(self.play)
             else:
                 self._act_for_people()
-            self._wait_until(lambda: self._get_rollout().state in TERMINAL_STATES)
+            self._wait_until(lambda: self._has_ended(PATIENCE if stay else timedelta(0)))
             self._is_over.set()
             self._wait_until(self._is_settled)
             if stay:
@@ -167,6 +169,7 @@ class Demonstration:
                     pace=0.0 if self._controls.is_paused else self._clock.speed,
                     yours=told.yours,
                     lee_approves_at=self._lee_approves_at,
+                    ana_rolls_back_at=self._ana_rolls_back_at,
                 )
                 way = _way(rollout, told, waits_for_lee=self._lee_approves_at is not None)
                 self._sandbox.narrator.tell(Narration(now=now, next=following, way=way))
@@ -213,6 +216,20 @@ class Demonstration:
             if not self._is_decided():
                 self._sandbox.act_as(person).click(approval, "Approve")
         self._wait_until(self._is_approved_or_over)
+
+    def _has_ended(self, patience: timedelta) -> bool:
+        """Whether the rollout is over. One that a broken limit holds Ana rolls back, once whoever is at the page has
+        had this long to decide."""
+        rollout = self._get_rollout()
+        hold = rollout.hold if rollout.state is RolloutState.ON_HOLD else None
+        if hold is None or not hold.key.startswith(holds.LIMIT):
+            self._ana_rolls_back_at = None
+        elif self._ana_rolls_back_at is None:
+            self._ana_rolls_back_at = self._clock() + patience / ORDINARY_SPEED * self._clock.speed
+        elif self._clock() >= self._ana_rolls_back_at:
+            self._sandbox.act_as("ana").type_command(f"/rollout rollback {rollout.id} {hold.text}")
+            self._wait_until(lambda: self._get_rollout().state is not RolloutState.ON_HOLD)
+        return rollout.state in TERMINAL_STATES
 
     def _is_decided(self) -> bool:
         rollout = self._get_rollout()

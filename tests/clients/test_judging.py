@@ -107,7 +107,10 @@ def test_a_judge_that_is_not_there_is_named(name: str, said: str) -> None:
         load_judge(name)
 
 
-def test_the_command_judges_until_it_is_interrupted(judged: Any, serve: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_judges_until_it_is_interrupted(
+    judged: Any, serve: Any, tmp_path: Path, how: signal.Signals
+) -> None:
     http = serve(judged)
     sampled = _hand_in(http, _answers("canary", 30))["sampled"]
     judge = "def judge(task):\n    return Verdict(passed='Sync' in task.answer)\n"
@@ -122,5 +125,8 @@ def test_the_command_judges_until_it_is_interrupted(judged: Any, serve: Any, tmp
                 assert time.monotonic() < end
                 time.sleep(0.05)
         finally:
-            process.send_signal(signal.SIGINT)
-            assert process.wait(30) == 0
+            process.send_signal(how)
+            try:
+                assert process.wait(30) == 0
+            finally:
+                process.kill()

@@ -303,7 +303,7 @@ def test_the_worst_answers_are_shown_side_by_side_without_what_identifies_people
     assert "failed, score 0.2" in said
     assert "Write to [e-mail] or call [number]." in said
     assert "ana@example.com" not in said
-    assert said.index("New version, rated worst") < said.index("Current version, rated worst")
+    assert said.index("New version, rated worst") < said.index("Old version, rated worst")
 
 
 def test_harm_that_only_a_judge_sees_rolls_back(judged: Any, serve: Any) -> None:

@@ -1,5 +1,6 @@
 """`make demo`: a scenario ends as it should, everything said is printed, and the page tells what happens."""
 
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -34,6 +35,14 @@ def test_refusals_are_taken_back() -> None:
     assert "Switched back:" in told
     direct = [line for line in told.splitlines() if "#rampart-and-mia Rampart" in line]
     assert len(direct) >= 3, "the notice, that it started, and that it was switched back"
+
+
+@pytest.mark.slow
+def test_what_is_held_for_harm_somebody_takes_back() -> None:
+    told = plays("complaints")
+    assert re.search(r"On hold .*: complaints \(support\), a rise of 50 %", told), "the review quotes the log"
+    assert "@ana rolled it back: “complaints (support), a rise of 50 %" in told
+    assert "R-1 is rolled_back; everyone gets v42" in told
 
 
 @pytest.mark.slow

@@ -249,7 +249,7 @@ def _pass_the_gates(upgrade: Upgrade) -> None:
     old = results(cost=0.010, latency_ms=1000.0)
     upgrade.hand_in("last-5000-requests", results(cost=0.0115, latency_ms=1100.0), old)
     assert upgrade.now.current_stage.name == "rollback_drill"
-    with pytest.raises(Refused, match="gates cannot be skipped"):
+    with pytest.raises(Refused, match="Gates cannot be skipped"):
         upgrade.say(c.Advance(reason="it worked last time"))
     position = upgrade.service.load_world().position
     processes.report_alive(

@@ -22,12 +22,18 @@ PAUSED = "once you let time run again"
 
 
 def tell(
-    rollout: Rollout, now: datetime, *, pace: float, yours: bool, lee_approves_at: datetime | None = None
+    rollout: Rollout,
+    now: datetime,
+    *,
+    pace: float,
+    yours: bool,
+    lee_approves_at: datetime | None = None,
+    ana_rolls_back_at: datetime | None = None,
 ) -> tuple[str, str]:
     """(now, next) as plain text.
 
     `pace` is how fast the rollout's clock goes, 0 while it is paused; `yours`: only the reader presses. Before
-    `lee_approves_at` Lee leaves the approval to the reader.
+    `lee_approves_at` Lee leaves the approval to the reader, and before `ana_rolls_back_at` Ana what is on hold.
     """
     left = _Left(now, pace)
     match rollout.state:
@@ -42,7 +48,11 @@ def tell(
             )
         case RolloutState.ON_HOLD:
             why = rollout.hold.text if rollout.hold is not None else ""
-            return f"{rollout.id} is on hold: {why}.", "Resume it or roll it back, with the buttons of its card."
+            else_ana = f"; otherwise Ana rolls it back {left.until(ana_rolls_back_at)}" if ana_rolls_back_at else ""
+            return (
+                f"{rollout.id} is on hold: {why}.",
+                f"Resume it or roll it back, with the buttons of its card{else_ana}.",
+            )
         case RolloutState.PAUSED:
             return f"{rollout.id} is paused: nothing grows.", "Resume it or roll it back, with the buttons of its card."
         case RolloutState.ROLLED_BACK:

@@ -9,6 +9,7 @@ import argparse
 import importlib
 import logging
 import os
+import signal
 import sys
 import threading
 
@@ -47,10 +48,11 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     loop = JudgeLoop(judge, given.url, token=os.environ.get("RAMPART_TOKEN", ""), surface=given.surface)
+    stop = threading.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):  # said here, since a shell's background processes ignore SIGINT
+        signal.signal(each, lambda *_: stop.set())
     try:
-        loop.run(threading.Event())
-    except KeyboardInterrupt:
-        pass
+        loop.run(stop)
     except httpx.HTTPStatusError as error:
         parser.error(f"Rampart refuses ({error.response.status_code}): RAMPART_TOKEN needs the role judge.")
     finally:

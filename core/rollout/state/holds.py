@@ -14,6 +14,7 @@ COMPLAINTS = "complaints"  # more than is normal at these hours of the week, whe
 VOTES = "votes:"  # testers call the new version worse beyond chance; the number of the stage follows
 JUDGE_MOVED = "judge_moved:"  # the anchors show that the judge has moved; the number of the round follows
 BUNDLE = "bundle:"  # another rollout of the same bundle holds; its id follows
+LIMIT = "limit:"  # a limit that is broken; its metric, its kind and its segment follow
 _SOURCE = "source:"
 
 
@@ -42,7 +43,7 @@ def hold_key(finding: v.Finding | v.Skewed | v.BrokenSource | v.NoData) -> str:
     match finding:
         case v.Finding():
             where = f":{finding.segment}" if finding.segment else ""
-            return f"limit:{finding.metric}:{finding.kind}{where}"
+            return f"{LIMIT}{finding.metric}:{finding.kind}{where}"
         case v.Skewed():
             return f"{SPLIT}:{finding.number or 1}"
         case v.BrokenSource():

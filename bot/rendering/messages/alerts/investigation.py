@@ -120,17 +120,22 @@ def _describe_measured_moves(found: Investigation, zone: str) -> str:
         return f"{wording.join_phrases(moves, 4)}. {decided}"
     worse = [m for m in found.measures if m.word in measure_rows.BAD_WORDS and not m.segment]
     if worse:
-        named = [
-            f"{measure_rows.escaped_title(m.metric, m.title)} {measure_rows.format_difference_with_range(m)}"
-            for m in worse[:4]
-        ]
-        return f"No limit was violated at the last look; worse were {', '.join(named)}. {decided}"
+        named = [f"{measure_rows.escaped_title(m.metric, m.title)} {_describe_difference(m)}" for m in worse[:4]]
+        return f"No agreed limit was violated at the last look; worse were {', '.join(named)}. {decided}"
     if not found.measures:
         return f"Nothing had been measured yet. {decided}"
     if found.event.findings:
         fired = "; ".join(rollback_alert.format_finding(finding) for finding in found.event.findings[:4])
         return f"{fired}. {decided}"
     return f"No limit was violated at the last look, and nothing was worse. {decided}"
+
+
+def _describe_difference(measure: Measure) -> str:
+    """The difference with its range, or both levels where none can be told: relative to nothing."""
+    if measure.difference is not None:
+        return measure_rows.format_difference_with_range(measure)
+    new, old = (wording.format_value(level, measure.unit) for level in (measure.canary, measure.control))
+    return f"{new} instead of {old}"
 
 
 def _describe_segments(found: Investigation) -> str:
