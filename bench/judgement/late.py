@@ -1,4 +1,4 @@
-"""Hours until a mean that changes twenty hours into a stage is found: both eyes, gbstats, ville, and an oracle."""
+"""Hours until a mean that changes twenty hours into a stage is found: both tests, gbstats, ville, and an oracle."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
             canary, control = _draw(harm, runs, np.random.default_rng([SEED, number]))
             both = _both_eyes(harm, canary, control)
             peers = {
-                "the slow eye alone": (_slow_eye(harm, canary, control) >= log(1 / ALPHA), None),
+                "the cumulative test alone": (_cumulative_evidence(harm, canary, control) >= log(1 / ALPHA), None),
                 "gbstats 0.8.0": (None, _released(harm, canary, control, gbstats)),
                 "gbstats one-sided": (_current(harm, canary, control), None),
                 "ville 0.1.0": (None, _ville(harm, canary, control, ville)),
@@ -119,7 +119,7 @@ def _harmful(harm: LateHarm, difference: Array) -> Array:
     return difference if harm.factor > 1 else -difference
 
 
-def _slow_eye(harm: LateHarm, canary: Array, control: Array) -> Array:
+def _cumulative_evidence(harm: LateHarm, canary: Array, control: Array) -> Array:
     n, new, new_variance = _sums(canary)
     _, old, old_variance = _sums(control)
     error, tau = np.sqrt((new_variance + old_variance) / n), 2 * harm.limit * old[:, [GATE_REQUESTS // READINGS]]
@@ -127,7 +127,7 @@ def _slow_eye(harm: LateHarm, canary: Array, control: Array) -> Array:
     return np.where(n >= GATE_REQUESTS, evidence, 0.0)
 
 
-def _fast_eye(harm: LateHarm, canary: Array, control: Array) -> Array:
+def _onset_evidence(harm: LateHarm, canary: Array, control: Array) -> Array:
     n, _, new_variance = _sums(canary)
     _, old, old_variance = _sums(control)
     tau = 2 * harm.limit * old[:, GATE_REQUESTS // READINGS]
@@ -154,7 +154,8 @@ def _fast_eye(harm: LateHarm, canary: Array, control: Array) -> Array:
 def _both_eyes(harm: LateHarm, canary: Array, control: Array) -> Array:
     late = ANY_TIME * (LATE_LEVEL if harm.factor > 1 else 1.0)
     return np.logaddexp(
-        log(FROM_THE_START) + _slow_eye(harm, canary, control), log(late) + _fast_eye(harm, canary, control)
+        log(FROM_THE_START) + _cumulative_evidence(harm, canary, control),
+        log(late) + _onset_evidence(harm, canary, control),
     )
 
 

@@ -1,4 +1,4 @@
-"""The fast eye: a sudden change hours into a stage is found within minutes, though the average is still fine."""
+"""The onset test: a sudden change hours into a stage is found within minutes, though the average is still fine."""
 
 from dataclasses import replace
 from datetime import timedelta
