@@ -130,3 +130,25 @@ def test_the_command_judges_until_it_is_interrupted(
                 assert process.wait(30) == 0
             finally:
                 process.kill()
+
+
+def test_a_second_signal_ends_a_judge_that_hangs(judged: Any, serve: Any, tmp_path: Path) -> None:
+    http = serve(judged)
+    _hand_in(http, _answers("canary", 30))
+    hangs = "import pathlib, time\ndef judge(task):\n    pathlib.Path('began').touch()\n    time.sleep(600)\n"
+    (tmp_path / "ours.py").write_text(hangs)
+    command = [sys.executable, "-m", "rampart_client.judge", "ours:judge", "--url", str(http.base_url)]
+    python_path = os.pathsep.join(path for path in sys.path if path)
+    with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": python_path}) as process:
+        try:
+            end = time.monotonic() + 60
+            while not (tmp_path / "began").exists():
+                assert process.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.05)
+            while process.poll() is None and time.monotonic() < end:
+                process.send_signal(signal.SIGTERM)
+                time.sleep(0.05)
+            assert process.wait(10) == -signal.SIGTERM
+        finally:
+            process.kill()

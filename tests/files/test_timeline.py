@@ -30,7 +30,7 @@ def test_the_prompt_change_from_friday_on(files, laid, policy):
 from Fri 20 Nov 2026 10:00 CET  approval before the start: 1 person, not @dana
      Mon 23 Nov 2026 10:00 CET  #support is notified (support), 24 h before the start; somebody there has to confirm it
      Mon 23 Nov 2026 10:00 CET  #marketing is notified (marketing), 24 h before the start
-from Tue 24 Nov 2026 10:00 CET  eval must pass
+from Tue 24 Nov 2026 10:00 CET  the checks must pass
 from Tue 24 Nov 2026 10:00 CET  internal (email_domain = example.com): 50% of them, at least 2 h
 from Tue 24 Nov 2026 12:00 CET  canary 5%, at least 6 h and 1,500 requests, about 2,075 requests
 from Tue 24 Nov 2026 18:00 CET  ramp 10%, at least 12 h, about 8,300 requests
@@ -51,10 +51,10 @@ def test_the_model_upgrade_goes_around_the_year_end_freeze(files, laid, surface,
      Fri 20 Nov 2026 10:00 CET  #marketing is notified (marketing), 3 days before the start
      Fri 20 Nov 2026 10:00 CET  #integrations-team is notified (downstream), 3 days before the start
 from Fri 20 Nov 2026 10:00 CET  approval before the start and at every step: 2 people, one of each of @ai-leads and @support-leads, not @dana
-from Mon 23 Nov 2026 10:00 CET  eval must pass
-from Mon 23 Nov 2026 10:00 CET  safety must pass, after approval
-from Mon 23 Nov 2026 10:00 CET  cost latency must pass, after approval
-from Mon 23 Nov 2026 10:00 CET  rollback drill must pass, after approval
+from Mon 23 Nov 2026 10:00 CET  the checks must pass
+from Mon 23 Nov 2026 10:00 CET  the safety checks must pass, after approval
+from Mon 23 Nov 2026 10:00 CET  the cost and speed checks must pass, after approval
+from Mon 23 Nov 2026 10:00 CET  the switch-back drill must pass, after approval
 from Mon 23 Nov 2026 10:00 CET  internal (email_domain = example.com): 50% of them, at least 24 h, after approval
 from Tue 24 Nov 2026 10:00 CET  canary 1%, at least 24 h and 3,000 requests, after approval, about 3,001 requests
 from Thu 26 Nov 2026 08:00 CET  ab 50%, at least 21 days and 6,000 requests, after approval, about 1,743,000 requests

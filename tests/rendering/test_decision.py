@@ -9,7 +9,9 @@ from inline_snapshot import snapshot
 
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import card, decision, event_lines
+from bot.rendering.sentences import headline
 from core.judging.model.comparison import CourseDay, MetricCourse
+from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.state import events as e
 
 COURSE = MetricCourse(
@@ -45,6 +47,12 @@ Every weekday is in it once.
 [ Keep the new version… ] [ Go back… ] [ All measures ]
 @dana to decide; it stays at 5 % until then. These ranges hold together, for one look at a time that was fixed before the start.\
 """)
+
+
+def test_a_comparison_of_weeks_is_not_called_a_small_test() -> None:
+    weeks = Stage(kind=StageKind.AB, name="ab", percent=50)
+    assert headline.stage_label(weeks) == "long comparison 50 %"
+    assert headline.stage_in_sentence(weeks) == "the long comparison (50 %)"
 
 
 def test_weekdays_that_do_not_count_equally_are_said(story: Any, ended: e.ComparisonEnded) -> None:

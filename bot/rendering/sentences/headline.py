@@ -156,8 +156,10 @@ def stage_label(stage: Stage) -> str:
             return "switch-back drill"
         case StageKind.COHORT:
             return wording.escape(stage.name, 30)
-        case StageKind.CANARY | StageKind.AB:
+        case StageKind.CANARY:
             return f"small test {wording.format_percent(stage.percent)}"
+        case StageKind.AB:
+            return f"long comparison {wording.format_percent(stage.percent)}"
         case StageKind.BAKE:
             return "watching"
         case StageKind.RAMP:

@@ -49,8 +49,13 @@ def main() -> None:
         parser.error(str(error))
     loop = JudgeLoop(judge, given.url, token=os.environ.get("RAMPART_TOKEN", ""), surface=given.surface)
     stop = threading.Event()
-    for each in (signal.SIGINT, signal.SIGTERM):  # said here, since a shell's background processes ignore SIGINT
-        signal.signal(each, lambda *_: stop.set())
+
+    def end(number: int, _: object) -> None:
+        stop.set()  # after the answer under way; a second signal ends a judge that hangs on one
+        signal.signal(number, signal.SIG_DFL)
+
+    for each in (signal.SIGINT, signal.SIGTERM):  # set here, since a shell's background processes ignore SIGINT
+        signal.signal(each, end)
     try:
         loop.run(stop)
     except httpx.HTTPStatusError as error:

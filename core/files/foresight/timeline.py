@@ -9,6 +9,7 @@ from typing import assert_never
 from core import durations
 from core.files.foresight.layer_reach import narrow_surface
 from core.files.syntax.times import format_moment
+from core.rollout.plans import stage_words
 from core.rollout.plans.layers import find_layer
 from core.rollout.plans.plan import GATE_KINDS, AdvanceMode, NoticePlan, Plan, Risk, Stage, StageKind
 from core.rollout.plans.policy import Policy
@@ -132,7 +133,7 @@ def _describe_stage(stage: Stage, *, in_layer: bool) -> str:
     samples = f" and {stage.min_samples:,} requests" if stage.min_samples else ""
     match stage.kind:
         case StageKind.EVAL | StageKind.SAFETY | StageKind.COST_LATENCY | StageKind.ROLLBACK_DRILL:
-            return f"{stage.name.replace('_', ' ')} must pass"
+            return f"{stage_words.name_stage(stage)} must pass"
         case StageKind.COHORT:
             where = ", ".join(
                 f"{k} = {v if isinstance(v, str) else ' or '.join(v)}" for k, v in (stage.where or {}).items()

@@ -18,8 +18,10 @@ def name_stage(stage: Stage) -> str:
             return "the switch-back drill"
         case StageKind.COHORT:
             return stage.name
-        case StageKind.CANARY | StageKind.AB:
+        case StageKind.CANARY:
             return f"the small test ({stage.percent:g} %)"
+        case StageKind.AB:
+            return f"the long comparison ({stage.percent:g} %)"
         case StageKind.RAMP:
             return "the step to everyone" if stage.percent >= 100 else f"the step to {stage.percent:g} %"
         case StageKind.BAKE:
