@@ -16,7 +16,7 @@ from bench.measuring import databases, rollouts
 from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort, medians
 from bot.http.observations.writer import ObservationWriter, TransactionWork
-from bot.http.otlp import decode_json, decode_protobuf, protobuf_values
+from bot.http.otlp import decode_json, decode_protobuf, json_values, protobuf_values
 from bot.http.otlp.count_traces import TraceCounter
 from bot.http.otlp.known_attributes import KnownAttributes
 from bot.http.otlp.receive_exports import AddParts
@@ -64,7 +64,7 @@ class _Run:
         self._writer = ObservationWriter(service.database, lambda: snapshot, self._now)
         self._counter = TraceCounter(service.database, self._writer, self._now, load_built_in_prices(), lambda _: None)
         self._from_protobuf = KnownAttributes(protobuf_values.read_pair)
-        self._from_json = KnownAttributes(decode_json.read_pair)
+        self._from_json = KnownAttributes(json_values.read_pair)
         self._chance = random.Random(SEED)
         self._numbers = itertools.count(1)
 

@@ -1,9 +1,10 @@
 """Data points of metrics as observations: only those of an application's own that say whose they are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
+from math import isfinite
 from typing import Any
 
 from core.telemetry.read_attributes import read_span_attributes
@@ -25,6 +26,23 @@ class RawPoint:
     at: int
 
 
+@dataclass(slots=True)
+class RawPoints:
+    """The data points of an export. `warnings` say what stands in it that has none that can be read."""
+
+    points: list[RawPoint] = field(default_factory=list)
+    warnings: dict[str, None] = field(default_factory=dict)
+
+    def warn(self, text: str) -> None:
+        """Say why something has no points; an empty text says nothing."""
+        if text:
+            self.warnings[text] = None
+
+    def warn_of_kind(self, name: str) -> None:
+        """Say that a metric has no points as it is of no kind."""
+        self.warn(f"{name[:60]} is not read: it has neither a gauge nor a sum")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadPoints:
     """The observations that points make, how many points made none, and why, each reason once."""
@@ -34,17 +52,17 @@ class ReadPoints:
     reasons: tuple[str, ...]
 
 
-def read_points(points: Sequence[RawPoint]) -> ReadPoints:
+def read_points(raw: RawPoints) -> ReadPoints:
     """One observation of a request already counted for each point that names its surface and unit."""
     items: list[dict[str, Any]] = []
-    reasons: dict[str, None] = {}
-    for point in points:
+    reasons = dict(raw.warnings)
+    for point in raw.points:
         item = _read_point(point)
         if isinstance(item, str):
             reasons[item] = None
         else:
             items.append(item)
-    return ReadPoints(items=tuple(items), rejected=len(points) - len(items), reasons=tuple(reasons))
+    return ReadPoints(items=tuple(items), rejected=len(raw.points) - len(items), reasons=tuple(reasons))
 
 
 def _read_point(point: RawPoint) -> dict[str, Any] | str:
@@ -53,8 +71,8 @@ def _read_point(point: RawPoint) -> dict[str, Any] | str:
         return f"{point.name} sums over many people and spans say the same for each: send traces"
     if not point.name.startswith(PREFIX):
         return f"{point.name[:60]} is not read: a metric is called {PREFIX}<key of the catalogue>"
-    if point.value is None or (point.kind == "sum" and not point.is_delta):
-        return f"{point.name} must be a gauge, or a sum with delta temporality"
+    if point.value is None or not isfinite(point.value) or (point.kind == "sum" and not point.is_delta):
+        return f"{point.name} must be a gauge, or a sum with delta temporality, and its value a finite number"
     facts = read_span_attributes((*point.resource, *point.attributes))
     if "surface" not in facts or "unit" not in facts:
         return f"{point.name} needs the attributes feature_flag.key and feature_flag.context.id"

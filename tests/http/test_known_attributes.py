@@ -6,13 +6,16 @@ from typing import Any
 import orjson
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from bot.http.otlp import decode_json, decode_protobuf, known_attributes, protobuf_values
+from bot.http.otlp import decode_json, decode_protobuf, json_values, known_attributes, protobuf_values
 from bot.http.otlp.assemble_parts import PartCollector, decode_part
 from bot.http.otlp.known_attributes import KnownAttributes
 from bot.http.otlp.protobuf_values import MalformedExport
+from core.telemetry.metric_points import read_points
 
+BEGAN = 1_795_521_780 * 10**9
 FIELDS = {bool: "bool_value", str: "string_value", int: "int_value", float: "double_value"}
 
 
@@ -21,7 +24,10 @@ def in_protobuf(*spans: dict[str, Any]) -> bytes:
     of_scope = message.resource_spans.add().scope_spans.add()
     for number, attributes in enumerate(spans, 1):
         span = of_scope.spans.add(
-            trace_id=bytes(15) + b"\1", span_id=bytes(7) + bytes([number]), start_time_unix_nano=1, end_time_unix_nano=2
+            trace_id=bytes(15) + b"\1",
+            span_id=bytes(7) + bytes([number]),
+            start_time_unix_nano=BEGAN,
+            end_time_unix_nano=BEGAN + 1,
         )
         for key, value in attributes.items():
             setattr(span.attributes.add(key=key).value, FIELDS[type(value)], value)
@@ -35,8 +41,8 @@ def in_json(*spans: dict[str, Any]) -> bytes:
         {
             "traceId": f"{1:032x}",
             "spanId": f"{number:016x}",
-            "startTimeUnixNano": "1",
-            "endTimeUnixNano": "2",
+            "startTimeUnixNano": str(BEGAN),
+            "endTimeUnixNano": str(BEGAN + 1),
             "attributes": [{"key": key, "value": {fields[type(value)]: value}} for key, value in attributes.items()],
         }
         for number, attributes in enumerate(spans, 1)
@@ -46,7 +52,7 @@ def in_json(*spans: dict[str, Any]) -> bytes:
 
 ENCODINGS: dict[str, tuple[Callable[..., bytes], Callable[..., PartCollector], Callable[..., Any]]] = {
     "protobuf": (in_protobuf, decode_protobuf.decode_traces, protobuf_values.read_pair),
-    "json": (in_json, decode_json.decode_traces, decode_json.read_pair),
+    "json": (in_json, decode_json.decode_traces, json_values.read_pair),
 }
 
 
@@ -142,8 +148,8 @@ def test_one_text_that_is_not_utf8_keeps_nothing_else_from_being_read() -> None:
     of_resource.resource.attributes.add(key="service.name").value.string_value = "shop"
     of_scope = of_resource.scope_spans.add(schema_url="BAD!")
     of_scope.scope.name = of_scope.scope.version = "BAD!"
-    span = of_scope.spans.add(trace_id=bytes(15) + b"\1", span_id=bytes(7) + b"\1", start_time_unix_nano=1, kind=3)
-    span.end_time_unix_nano = 2
+    span = of_scope.spans.add(trace_id=bytes(15) + b"\1", span_id=bytes(7) + b"\1", start_time_unix_nano=BEGAN, kind=3)
+    span.end_time_unix_nano = BEGAN + 1
     put_everywhere("BAD!", span.attributes, span)
     span.attributes.add(key="gen_ai.operation.name").value.string_value = "chat"
     body = message.SerializeToString().replace(b"BAD!", b"B\xff\xfe!")
@@ -162,10 +168,10 @@ def test_one_log_that_is_not_utf8_keeps_no_other_from_being_read() -> None:
     message = ExportLogsServiceRequest()
     of_scope = message.resource_logs.add().scope_logs.add()
     for _ in range(2):
-        record = of_scope.log_records.add(severity_text="BAD!", event_name="BAD!", time_unix_nano=1)
+        record = of_scope.log_records.add(severity_text="BAD!", event_name="BAD!", time_unix_nano=BEGAN)
         record.body.string_value = "BAD!"
         put_everywhere("BAD!", record.attributes, None)
-    said = of_scope.log_records.add(event_name="gen_ai.evaluation.result", time_unix_nano=1)
+    said = of_scope.log_records.add(event_name="gen_ai.evaluation.result", time_unix_nano=BEGAN)
     said.body.string_value = "BAD!"
     said.attributes.add(key="gen_ai.evaluation.score.value").value.double_value = 0.5
     collected = decode_protobuf.decode_logs(message.SerializeToString().replace(b"BAD!", b"B\xff\xfe!"))
@@ -182,14 +188,14 @@ def test_half_an_emoji_in_json_keeps_nothing_else_from_being_read(half: str) -> 
         {"feature_flag.key": "HALF", "user.id": r"a \ud83d"}, {"feature_flag.key": "support", "note": "HALF"}
     )
     body = body.replace(b'"traceId"', b'"name":"HALF","traceId"').replace(b"HALF", half.encode())
-    known = KnownAttributes(decode_json.read_pair)
+    known = KnownAttributes(json_values.read_pair)
     for _ in range(2):
         found = read(decode_json.decode_traces(body, known))
         assert found[1] == {"surface": "support"}
         assert found[0]["surface"].endswith(("\ufffd", "\ufffdA"))
         assert found[0]["user"] == r"a \ud83d", "a backslash that is one"
     whole = in_json({"feature_flag.key": "EMOJI"}).replace(b"EMOJI", rb"\ud83d\uDE00")
-    assert decode_json.replace_lone_surrogates(whole) == whole
+    assert json_values.replace_lone_surrogates(whole) == whole
 
 
 @pytest.mark.parametrize(
@@ -200,4 +206,24 @@ def test_attributes_in_json_are_a_list_of_objects(attributes: str) -> None:
     body = in_json({}).replace(b'"attributes":[]', f'"attributes":{attributes}'.encode())
     assert attributes.encode() in body
     with pytest.raises(MalformedExport):
-        decode_json.decode_traces(body, KnownAttributes(decode_json.read_pair))
+        decode_json.decode_traces(body, KnownAttributes(json_values.read_pair))
+
+
+def test_one_point_that_is_not_utf8_keeps_no_other_from_being_read() -> None:
+    message = ExportMetricsServiceRequest()
+    of_resource = message.resource_metrics.add(schema_url="BAD!")
+    put_everywhere("BAD!", of_resource.resource.attributes, None)
+    of_scope = of_resource.scope_metrics.add(schema_url="BAD!")
+    wrong = of_scope.metrics.add(name="rampart.metric.BAD!", unit="BAD!", description="BAD!")
+    wrong.gauge.data_points.add(as_double=1, time_unix_nano=BEGAN)
+    metric = of_scope.metrics.add(name="rampart.metric.thumbs_up_rate", unit="BAD!", description="BAD!")
+    for unit in ("user-1", "BAD!"):
+        point = metric.gauge.data_points.add(as_double=1, time_unix_nano=BEGAN)
+        put_everywhere("BAD!", point.exemplars.add().filtered_attributes, None)
+        point.attributes.add(key="note").value.string_value = "BAD!"
+        point.attributes.add(key="feature_flag.key").value.string_value = "support"
+        point.attributes.add(key="feature_flag.context.id").value.string_value = unit
+    read = read_points(decode_protobuf.decode_metrics(message.SerializeToString().replace(b"BAD!", b"B\xff\xfe!")))
+    assert [(item["unit"], item["metrics"]) for item in read.items] == [("user-1", {"thumbs_up_rate": 1.0})]
+    assert read.rejected == 2
+    assert any("feature_flag.context.id" in reason for reason in read.reasons)

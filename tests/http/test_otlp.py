@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.trace import Status, StatusCode, set_span_in_context
 
-from bot.http.otlp import decode_json
+from bot.http.otlp import decode_json, json_values
 from bot.http.otlp.known_attributes import KnownAttributes
 from core.judging.model.evidence import CellKey, EvidenceSums
 from core.store.observations import observation_sums, trace_parts
@@ -455,7 +455,7 @@ def test_what_waited_when_a_process_ended_is_counted_by_the_next(running: Any, s
     with running.service.database.writing_outside_log() as connection:
         trace_parts.add_parts(
             connection,
-            decode_json.decode_traces(export, KnownAttributes(decode_json.read_pair)).build_parts(),
+            decode_json.decode_traces(export, KnownAttributes(json_values.read_pair)).build_parts(),
             running.now(),
         )
     settle(running, serve(running))

@@ -39,12 +39,15 @@ def find_encoding(content_type: str) -> Encoding | None:
 
 
 def build_answer(signal: Signal, encoding: Encoding, rejected: int, reasons: Sequence[str]) -> Response:
-    """The answer to an export that was taken, with what was rejected of it and why."""
+    """The answer to an export that was taken, with what was rejected of it and why.
+
+    Reasons without a rejection warn, as OTLP says.
+    """
     why = "; ".join(reasons[:_MAX_REASONS])
     if encoding is Encoding.JSON:
-        partial = {"partialSuccess": {_REJECTED_FIELDS[signal]: str(rejected), "errorMessage": why}} if rejected else {}
-        return _build_json_response(200, partial)
-    if not rejected:
+        partial = {_REJECTED_FIELDS[signal]: str(rejected), "errorMessage": why}
+        return _build_json_response(200, {"partialSuccess": partial} if rejected or why else {})
+    if not rejected and not why:
         return Response(b"", media_type=encoding)
     # The three responses have the same fields: partial_success is 1, and in it the number is 1 and the message 2.
     partial_success = b"\x08" + _encode_number(rejected) + b"\x12" + _encode_text(why)

@@ -1,28 +1,41 @@
-"""Decodes OTLP messages in JSON, which is not the JSON of protobuf: ids are hexadecimal, long numbers may be texts."""
+"""Decodes OTLP messages in JSON: traces and logs to parts of traces, metrics to their data points."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from math import isfinite
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from bot.http.otlp.assemble_parts import PartCollector
 from bot.http.otlp.decode_protobuf import FAILED, REMOTE_PARENT
+from bot.http.otlp.json_values import (
+    check_objects,
+    find_unread_names,
+    get_field,
+    is_wrong_id,
+    list_attributes,
+    list_objects,
+    load_object,
+    parse_double,
+    parse_int,
+    read_id,
+    read_int,
+    replace_lone_surrogates,
+)
 from bot.http.otlp.known_attributes import KnownAttributes
 from bot.http.otlp.protobuf_values import MalformedExport
-from core.telemetry.metric_points import RawPoint
+from core.telemetry.metric_points import RawPoint, RawPoints
 from core.telemetry.read_attributes import MAX_EVENTS, add_event, read_event
 
 if TYPE_CHECKING:
     from bot.http.otlp.json_spans import JsonSpan
 
-_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
-"""Every escape of a JSON text, one after the other; with a group if it is a surrogate without its other half."""
-_DELTA = (1, "AGGREGATION_TEMPORALITY_DELTA")
-# A tuple, as a kind may be anything that JSON has. CLIENT and PRODUCER: without facts they connect nothing.
-_LEAF_KINDS = (3, 4, "SPAN_KIND_CLIENT", "SPAN_KIND_PRODUCER")
+_DELTA = (1, "1", "AGGREGATION_TEMPORALITY_DELTA")
+# Tuples, as these may be anything that JSON has. CLIENT and PRODUCER: without facts they connect nothing.
+_LEAF_KINDS = (3, 4, "3", "4", "SPAN_KIND_CLIENT", "SPAN_KIND_PRODUCER")
+_FAILED = (FAILED, str(FAILED), "STATUS_CODE_ERROR")
+_NOT_FAILED = (None, 0, 1, "0", "1", "STATUS_CODE_UNSET", "STATUS_CODE_OK")
+_METRIC_KINDS = ("gauge", "sum", "histogram", "exponentialHistogram", "summary")
+_SPANS = ("resourceSpans", "scopeSpans", "spans")
+_RECORDS = ("resourceLogs", "scopeLogs", "logRecords")
+_METRICS = ("resourceMetrics", "scopeMetrics", "metrics")
 
 
 def decode_traces(body: bytes, attributes: KnownAttributes) -> PartCollector:
@@ -42,196 +55,123 @@ def decode_traces(body: bytes, attributes: KnownAttributes) -> PartCollector:
     except RecursionError:
         raise MalformedExport("The body is nested too deeply.") from None
     collected = PartCollector()
-    for of_resource in message.resource_spans or ():
-        collected.begin_resource(_list_attributes(of_resource.resource))
-        for of_scope in of_resource.scope_spans or ():
+    for of_resource in message.resource_spans or message.schema_resource_spans or ():
+        collected.begin_resource(list_attributes(of_resource.resource))
+        for of_scope in of_resource.scope_spans or of_resource.schema_scope_spans or ():
             for span in of_scope.spans or ():
                 collected.count += 1
                 _add_span(collected, span, attributes)
+    if not collected.count:
+        collected.warn(find_unread_names(load_object(body), _SPANS))
     return collected
 
 
 def _add_span(collected: PartCollector, span: "JsonSpan", attributes: KnownAttributes) -> None:
-    trace_id, span_id = _read_id(span.trace_id, 32), _read_id(span.span_id, 16)
+    trace_id = read_id(span.trace_id or span.schema_trace_id, 32)
+    span_id = read_id(span.span_id or span.schema_span_id, 16)
     if not trace_id or not span_id:
         collected.reject("a span needs a trace id of 32 hexadecimal digits and a span id of 16")
+        return
+    if span.status is not None and not _is_status(span.status):
+        collected.reject('the status of a span is {"code": n} with 0, 1 or, for an error, 2')
+        return
+    given_parent = span.parent_span_id or span.schema_parent_span_id
+    parent = read_id(given_parent, 16)
+    if given_parent and not parent and is_wrong_id(given_parent, 16):
+        collected.reject("the id of a span's parent has 16 hexadecimal digits")
         return
     facts: dict[str, Any] = {}
     find = attributes.find
     for raw in span.attributes or ():
         encoded = bytes(raw)
         if (told := find(encoded)) is None:
-            told = attributes.learn(encoded, facts)
+            told = attributes.learn(encoded, facts, collected.reasons)
         for fact, value in told:
             if fact not in facts:  # the first convention that names it is believed
                 facts[fact] = value
     if span.events is not None:
-        for event in _check_objects(span.events, "events")[:MAX_EVENTS]:
-            if known := read_event(str(event.get("name", "")), _list_attributes(event)):
+        for event in check_objects(span.events, "events")[:MAX_EVENTS]:
+            if known := read_event(str(event.get("name", "")), list_attributes(event)):
                 add_event(facts, known)
     if not facts and span.kind in _LEAF_KINDS:
         return
-    parent = _read_id(span.parent_span_id, 16)
-    status = span.status
     collected.add_span(
         trace_id,
         (
             span_id,
             parent,
-            not parent or _read_int(span.flags) & REMOTE_PARENT == REMOTE_PARENT,
-            _read_int(span.start_time_unix_nano),
-            _read_int(span.end_time_unix_nano),
-            isinstance(status, dict) and status.get("code") in (FAILED, "STATUS_CODE_ERROR"),
+            not parent or read_int(span.flags) & REMOTE_PARENT == REMOTE_PARENT,
+            read_int(span.start_time_unix_nano or span.schema_start_time_unix_nano),
+            read_int(span.end_time_unix_nano or span.schema_end_time_unix_nano),
+            span.status is not None and span.status.get("code") in _FAILED,
             facts,
         ),
     )
 
 
-def read_pair(encoded: bytes) -> tuple[str, Callable[[], Any]]:
-    """The name of an encoded attribute, and what reads its value; raises MalformedExport."""
-    pair = _load(encoded)
-    name = pair.get("key")
-    return (name if isinstance(name, str) else ""), partial(_read_value, pair.get("value"))
+def _is_status(status: Any) -> bool:
+    """Whether a status can be read: an error that is written in another way must not count as a success."""
+    return isinstance(status, dict) and ((code := status.get("code")) in _NOT_FAILED or code in _FAILED)
 
 
 def decode_logs(body: bytes) -> PartCollector:
     """The events of an ExportLogsServiceRequest in JSON; raises MalformedExport."""
     collected = PartCollector()
-    for of_resource in _list_objects(_load(body), "resourceLogs"):
-        collected.begin_resource(_list_attributes(of_resource.get("resource")))
-        for of_scope in _list_objects(of_resource, "scopeLogs"):
-            for record in _list_objects(of_scope, "logRecords"):
+    message = load_object(body)
+    for of_resource in list_objects(message, "resourceLogs"):
+        collected.begin_resource(list_attributes(of_resource.get("resource")))
+        for of_scope in list_objects(of_resource, "scopeLogs"):
+            for record in list_objects(of_scope, "logRecords"):
                 collected.count += 1
+                trace_id = get_field(record, "traceId")
                 collected.add_event(
-                    name=str(record.get("eventName") or ""),
-                    attributes=list(_list_attributes(record)),
-                    trace_id=_read_id(record.get("traceId"), 32),
-                    span_id=_read_id(record.get("spanId"), 16),
-                    at=_read_int(record.get("timeUnixNano")) or _read_int(record.get("observedTimeUnixNano")),
+                    name=str(get_field(record, "eventName") or ""),
+                    attributes=list(list_attributes(record)),
+                    trace_id=read_id(trace_id, 32),
+                    is_wrong_trace=is_wrong_id(trace_id, 32),
+                    span_id=read_id(get_field(record, "spanId"), 16),
+                    at=read_int(get_field(record, "timeUnixNano"))
+                    or read_int(get_field(record, "observedTimeUnixNano")),
                 )
+    if not collected.count:
+        collected.warn(find_unread_names(message, _RECORDS))
     return collected
 
 
-def decode_metrics(body: bytes) -> list[RawPoint]:
+def decode_metrics(body: bytes) -> RawPoints:
     """The data points of an ExportMetricsServiceRequest in JSON; raises MalformedExport."""
-    found: list[RawPoint] = []
-    for of_resource in _list_objects(_load(body), "resourceMetrics"):
-        resource = tuple(_list_attributes(of_resource.get("resource")))
-        for of_scope in _list_objects(of_resource, "scopeMetrics"):
-            for metric in _list_objects(of_scope, "metrics"):
-                kind = next(
-                    (k for k in ("gauge", "sum", "histogram", "exponentialHistogram", "summary") if k in metric), ""
-                )
-                data = metric.get(kind)
-                is_delta = isinstance(data, dict) and data.get("aggregationTemporality") in _DELTA
-                found += [
+    found = RawPoints()
+    message = load_object(body)
+    seen = 0
+    for of_resource in list_objects(message, "resourceMetrics"):
+        resource = tuple(list_attributes(of_resource.get("resource")))
+        for of_scope in list_objects(of_resource, "scopeMetrics"):
+            for metric in list_objects(of_scope, "metrics"):
+                seen += 1
+                name = str(metric.get("name", ""))
+                kind = next((one for one in _METRIC_KINDS if get_field(metric, one) is not None), "")
+                if not kind:
+                    found.warn_of_kind(name)
+                data = get_field(metric, kind)
+                is_delta = isinstance(data, dict) and get_field(data, "aggregationTemporality") in _DELTA
+                found.points += [
                     RawPoint(
-                        name=str(metric.get("name", "")),
+                        name=name,
                         kind=kind,
                         is_delta=is_delta,
                         value=_read_number(point) if kind in ("gauge", "sum") else None,
-                        attributes=tuple(_list_attributes(point)),
+                        attributes=tuple(list_attributes(point)),
                         resource=resource,
-                        at=_read_int(point.get("timeUnixNano")),
+                        at=read_int(get_field(point, "timeUnixNano")),
                     )
-                    for point in _list_objects(data, "dataPoints")
+                    for point in list_objects(data, "dataPoints")
                 ]
+    if not seen:
+        found.warn(find_unread_names(message, _METRICS))
     return found
-
-
-def replace_lone_surrogates(body: bytes) -> bytes:
-    """JSON in which halves of characters, as JavaScript writes where it has cut an emoji in two, are U+FFFD."""
-    return _ESCAPE.sub(lambda found: b"\\ufffd" if found[1] else found[0], body)
-
-
-def _load(body: bytes) -> Mapping[str, Any]:
-    try:
-        try:
-            loaded = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            loaded = orjson.loads(replace_lone_surrogates(body))
-    except orjson.JSONDecodeError as error:
-        raise MalformedExport(f"The body is not JSON: {error}.") from None
-    if not isinstance(loaded, dict):
-        raise MalformedExport("The body must be an object, an OTLP message in JSON.")
-    return loaded
-
-
-def _list_objects(holder: Any, key: str) -> list[dict[str, Any]]:
-    found = holder.get(key) if isinstance(holder, dict) else None
-    return [] if found is None else _check_objects(found, key)
-
-
-def _check_objects(found: Any, key: str) -> list[dict[str, Any]]:
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise MalformedExport(f'"{key}" must be a list of objects.')
-    return found
-
-
-def _list_attributes(holder: Any) -> Iterator[tuple[str, Any]]:
-    for pair in _list_objects(holder, "attributes"):
-        if isinstance(name := pair.get("key"), str):
-            yield name, _read_value(pair.get("value"))
-
-
-def _read_value(value: Any, depth: int = 0) -> Any:
-    """The Python value of an AnyValue; None for bytes and for what nothing reads."""
-    if not isinstance(value, dict) or depth > 8:
-        return None
-    for flavour, found in value.items():
-        if flavour == "stringValue":
-            return found if isinstance(found, str) else None
-        if flavour == "intValue":
-            return _parse_int(found)
-        if flavour == "doubleValue":
-            return _parse_double(found)
-        if flavour == "boolValue":
-            return found if isinstance(found, bool) else None
-        if flavour == "arrayValue":
-            return [_read_value(one, depth + 1) for one in _list_objects(found, "values")]
-        if flavour == "kvlistValue":
-            return {
-                str(pair.get("key")): _read_value(pair.get("value"), depth + 1)
-                for pair in _list_objects(found, "values")
-            }
-    return None
 
 
 def _read_number(point: Mapping[str, Any]) -> float | None:
-    if "asInt" in point:
-        return _parse_int(point["asInt"])
-    return _parse_double(point.get("asDouble"))
-
-
-def _read_int(value: Any) -> int:
-    """A whole number that may be left out: 0 then, as in protobuf, and for anything that is not one."""
-    return _parse_int(value) or 0
-
-
-def _parse_double(value: Any) -> float | None:
-    """A finite number, or the text of one, as protobuf's JSON allows; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if isfinite(number) else None
-
-
-def _parse_int(value: Any) -> int | None:
-    """A whole number of at most 64 bits, or its decimal digits; None for anything else."""
-    if type(value) is str and len(value) <= 20 and value.isascii() and value.removeprefix("-").isdigit():
-        value = int(value)
-    return value if type(value) is int and -(2**63) <= value < 2**64 else None
-
-
-def _read_id(value: Any, digits: int) -> str:
-    """An id in lower case; empty if it is not one."""
-    if type(value) is not str or len(value) != digits:
-        return ""
-    try:
-        encoded = bytes.fromhex(value)  # leaves out spaces, hence the look at the length
-    except ValueError:
-        return ""
-    return encoded.hex() if len(encoded) * 2 == digits and any(encoded) else ""
+    if (whole := get_field(point, "asInt")) is not None:
+        return parse_int(whole)
+    return parse_double(get_field(point, "asDouble"))

@@ -24,10 +24,11 @@ class KnownAttributes:
         self.find = self._known.get
         """What an attribute says; None if that is not known. Bare, as it is called sixteen times for each span."""
 
-    def learn(self, encoded: bytes, facts: dict[str, Any]) -> ToldFacts:
+    def learn(self, encoded: bytes, facts: dict[str, Any], reasons: dict[str, None]) -> ToldFacts:
         """What an attribute says that is not known; raises what reading it raises.
 
-        What several attributes say together, such as an application's own metrics, is added to `facts` here.
+        What several attributes say together, such as an application's own metrics, is added to `facts` here; of those
+        that cannot be read, `reasons` are told.
         """
         name, read_value = self._read_pair(encoded)
         told: ToldFacts = ()
@@ -36,7 +37,8 @@ class KnownAttributes:
             reader(found, read_value())
             told = tuple(found.items())
         elif name.startswith(application.PREFIX):
-            application.read_prefixed(facts, name, read_value())
+            if not application.read_prefixed(facts, name, read_value()):
+                reasons[f"{name[:60]} is not read: {application.WHAT_IS_READ}"] = None
             return ()
         if len(encoded) <= MAX_LENGTH:
             if len(self._known) >= MAX_KNOWN:

@@ -19,6 +19,13 @@ def parse_message(message: Any, body: bytes) -> None:
         raise MalformedExport(f"The body is not an OTLP message in protobuf: {error}.") from None
 
 
+def count_unknown_fields(*messages: Any) -> int:
+    """How many fields messages have that their schemas do not know."""
+    from google.protobuf.unknown_fields import UnknownFieldSet
+
+    return sum(len(UnknownFieldSet(message)) for message in messages)
+
+
 def read_pair(encoded: bytes) -> tuple[str, Callable[[], Any]]:
     """The name of an encoded `KeyValue`, and what reads its value; raises MalformedExport.
 

@@ -19,7 +19,7 @@ from bot.http.middleware.auth import Caller, TokenAuth, TokenRole
 from bot.http.observations.read_batch import CheckedBatch
 from bot.http.observations.split_body import MAX_ITEMS
 from bot.http.observations.writer import ObservationBatch, ObservationWriter, TooManyBatches, TransactionWork
-from bot.http.otlp import answers, decode_json, decode_protobuf, protobuf_values
+from bot.http.otlp import answers, decode_json, decode_protobuf, json_values, protobuf_values
 from bot.http.otlp.answers import Encoding, Signal
 from bot.http.otlp.assemble_parts import PartCollector
 from bot.http.otlp.count_traces import TraceCounter
@@ -56,7 +56,7 @@ class OtlpEndpoint:
     ) -> None:
         self._writer, self._counter, self._auth, self._report_outage = writer, counter, auth, report_outage
         self._from_protobuf = KnownAttributes(protobuf_values.read_pair)
-        self._from_json = KnownAttributes(decode_json.read_pair)
+        self._from_json = KnownAttributes(json_values.read_pair)
         self._decoding = CapacityLimiter(2)  # bounds the memory of inflated bodies
         self.spans: Counter[str] = Counter()
 

@@ -1,4 +1,4 @@
-"""OTLP's own schemas of traces and logs, in which texts and attributes stay encoded: most of them are never read.
+"""OTLP's own schemas, in which texts and attributes stay encoded: most of them are never read.
 
 So one text that is not UTF-8, which protobuf refuses, keeps nothing else of its export from being read.
 """
@@ -31,6 +31,14 @@ def load_logs_class() -> Any:
     from opentelemetry.proto.logs.v1 import logs_pb2
 
     return _load_class(logs_pb2.DESCRIPTOR, "logs", "LogsData")
+
+
+@cache
+def load_metrics_class() -> Any:
+    """The class of `ExportMetricsServiceRequest` messages, with bytes as in traces."""
+    from opentelemetry.proto.metrics.v1 import metrics_pb2
+
+    return _load_class(metrics_pb2.DESCRIPTOR, "metrics", "MetricsData")
 
 
 @cache

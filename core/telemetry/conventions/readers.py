@@ -1,5 +1,6 @@
 """Readers of attributes: each checks one value and keeps it as a fact; what it cannot use is left out."""
 
+import re
 from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any, TypeAlias
@@ -7,13 +8,16 @@ from typing import Any, TypeAlias
 Reader: TypeAlias = Callable[[dict[str, Any], Any], None]
 """Adds what a value says to the facts read so far. The first convention that names a fact is believed."""
 
+_DECIMAL = re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?")
 MAX_TEXT = 512  # characters; longer texts are left out
 
 
 def read_text(fact: str) -> Reader:
-    """A reader of a short text."""
+    """A reader of a short text, or of a whole number, as ids may be, which is kept as its digits."""
 
     def keep(facts: dict[str, Any], value: Any) -> None:
+        if type(value) is int:
+            value = str(value)
         if isinstance(value, str) and 0 < len(value) <= MAX_TEXT:
             facts.setdefault(fact, value)
 
@@ -21,9 +25,11 @@ def read_text(fact: str) -> Reader:
 
 
 def read_number(fact: str, factor: float = 1.0) -> Reader:
-    """A reader of a finite number of at least 0, multiplied by `factor`."""
+    """A reader of a finite number of at least 0, multiplied by `factor`; some applications send its digits as text."""
 
     def keep(facts: dict[str, Any], value: Any) -> None:
+        if isinstance(value, str) and _DECIMAL.fullmatch(value):
+            value = float(value) if "." in value else int(value)
         if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 and isfinite(value):
             facts.setdefault(fact, value if factor == 1.0 else value * factor)
 
