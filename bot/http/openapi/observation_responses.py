@@ -32,8 +32,10 @@ _EXPORT_STATUS: JsonObject = {
 }
 EXPORTED: dict[int | str, JsonObject] = {
     400: {"description": "The export cannot be read", "content": _EXPORT_STATUS},
-    429: {"description": "Too much waits: try again after Retry-After", "content": _EXPORT_STATUS},
-    503: {"description": "It could not be written: try again after Retry-After", "content": _EXPORT_STATUS},
+    503: {
+        "description": "Too much waits, or it could not be written: try again after Retry-After",
+        "content": _EXPORT_STATUS,
+    },
     200: {"description": "Taken, answered after the commit; partialSuccess says what was rejected, and why"},
     415: {"description": "The content type is not application/x-protobuf or application/json"},
 }

@@ -131,8 +131,9 @@ class OtlpEndpoint:
     async def _store_parts(self, collected: PartCollector, signal: Signal, encoding: Encoding) -> Response:
         if self._counter.waiting > MAX_WAITING_PARTS:
             self.spans["refused"] += collected.count
+            # Not 429, which Python's exporters before 1.45 take for good and drop what they hold; all repeat after 503.
             why = f"More than {MAX_WAITING_PARTS:,} parts of traces wait to be counted. Send this again later."
-            return answers.build_error(429, why, encoding, retry_after=RETRY_AFTER)
+            return answers.build_error(503, why, encoding, retry_after=RETRY_AFTER)
         parts = collected.build_parts()
         if parts:
             size = sum(len(part.part) for part in parts)
