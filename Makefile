@@ -14,7 +14,7 @@ RUNS ?= 4000
 LOOKS ?= 1000
 HISTORIES ?= 400
 
-.PHONY: demo pictures test test-clickhouse test-warehouses test-traces trial setup check check-static format bench bench-peers bench-warehouse calibrate field mutants lock
+.PHONY: demo pictures test test-clickhouse test-warehouses test-traces test-instrumentations trial setup check check-static format bench bench-peers bench-warehouse calibrate field mutants lock
 
 setup: $(STAMP)
 
@@ -59,6 +59,11 @@ test-warehouses: setup .venv-warehouses/.installed
 # server in an environment of its own (some two GB).
 test-traces: setup .venv-mlflow/.installed .venv-phoenix/.installed
 	$(BIN)/python -m pytest --inline-snapshot disable tests/sources/test_trace_servers.py tests/actuators/test_real_mlflow.py $(ARGS)
+
+# The tests of what instruments applications (an environment of its own, some 90 MB): they call models of a server on
+# loopback and export to a running Rampart.
+test-instrumentations: setup .venv-instrumentations/.installed
+	$(BIN)/python -m pytest --inline-snapshot disable tests/http/instrumentations $(ARGS)
 
 check: check-static test
 

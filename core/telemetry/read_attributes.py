@@ -14,6 +14,9 @@ READERS: Mapping[str, Reader] = {
 }
 """Every attribute of a span that is read, apart from those with the prefix `rampart.`."""
 
+FIRST_CHUNK_EVENTS = traceloop.CHUNK_EVENTS | openinference.FIRST_CHUNK_EVENTS
+"""Events of a span of which the first tells when the answer began."""
+
 MAX_EVENTS = 32  # of one span that are read
 
 
@@ -50,6 +53,16 @@ def read_event(name: str, attributes: Iterable[tuple[str, Any]]) -> dict[str, An
     if application.is_own_event(found, name):
         return read_span_attributes(found.items())
     return {}
+
+
+def read_span_event(name: str, attributes: Iterable[tuple[str, Any]], elapsed: int | None) -> dict[str, Any]:
+    """What an event of a span says: as any other, or that the model began to answer.
+
+    `elapsed` is nanoseconds since the span began; None if events before this one may be missing.
+    """
+    if name in FIRST_CHUNK_EVENTS:
+        return {} if elapsed is None or elapsed < 0 else {"first_chunk_ms": elapsed / 1e6}
+    return read_event(name, attributes)
 
 
 def add_event(facts: dict[str, Any], told: Mapping[str, Any]) -> None:

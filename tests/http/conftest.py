@@ -85,9 +85,9 @@ def running_on(database: Database) -> Running:
     return running
 
 
-def begin_canary(running: Running) -> None:
+def begin_canary(running: Running, rollout: str = ROLLOUT) -> None:
     """Plan R-1, begin it, and walk through the cohort stage into the 5 % canary; a minute later."""
-    running.apply(ROLLOUT)
+    running.apply(rollout)
     running.do(c.Start())
     running.wait(minutes=2)
     running.do(c.Advance(reason="the cohort is happy"))
@@ -107,7 +107,7 @@ def everywhere(database: Database) -> Running:
 
 
 @pytest.fixture
-def canary() -> Callable[[Running], None]:
+def canary() -> Callable[..., None]:
     return begin_canary
 
 

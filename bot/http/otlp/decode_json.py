@@ -22,7 +22,7 @@ from bot.http.otlp.json_values import (
 from bot.http.otlp.known_attributes import KnownAttributes
 from bot.http.otlp.protobuf_values import MalformedExport
 from core.telemetry.metric_points import RawPoint, RawPoints
-from core.telemetry.read_attributes import MAX_EVENTS, add_event, read_event
+from core.telemetry.read_attributes import MAX_EVENTS, add_event, read_span_event
 
 if TYPE_CHECKING:
     from bot.http.otlp.json_spans import JsonSpan
@@ -89,9 +89,13 @@ def _add_span(collected: PartCollector, span: "JsonSpan", attributes: KnownAttri
         for fact, value in told:
             if fact not in facts:  # the first convention that names it is believed
                 facts[fact] = value
+    starts_at = read_int(span.start_time_unix_nano or span.schema_start_time_unix_nano)
     if span.events is not None:
+        # SDKs drop the oldest ones.
+        is_cut = read_int(span.dropped_events_count or span.schema_dropped_events_count) > 0
         for event in check_objects(span.events, "events")[:MAX_EVENTS]:
-            if known := read_event(str(event.get("name", "")), list_attributes(event)):
+            elapsed = None if is_cut else read_int(get_field(event, "timeUnixNano")) - starts_at
+            if known := read_span_event(str(event.get("name", "")), list_attributes(event), elapsed):
                 add_event(facts, known)
     if not facts and span.kind in _LEAF_KINDS:
         return
@@ -101,7 +105,7 @@ def _add_span(collected: PartCollector, span: "JsonSpan", attributes: KnownAttri
             span_id,
             parent,
             not parent or read_int(span.flags) & REMOTE_PARENT == REMOTE_PARENT,
-            read_int(span.start_time_unix_nano or span.schema_start_time_unix_nano),
+            starts_at,
             read_int(span.end_time_unix_nano or span.schema_end_time_unix_nano),
             span.status is not None and span.status.get("code") in _FAILED,
             facts,

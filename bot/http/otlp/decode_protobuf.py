@@ -8,7 +8,7 @@ from bot.http.otlp.known_attributes import KnownAttributes
 from bot.http.otlp.protobuf_values import count_unknown_fields, parse_message, read_pair
 from bot.http.otlp.span_schema import load_logs_class, load_metrics_class, load_traces_class
 from core.telemetry.metric_points import RawPoint, RawPoints
-from core.telemetry.read_attributes import MAX_EVENTS, add_event, read_event
+from core.telemetry.read_attributes import MAX_EVENTS, add_event, read_span_event
 
 REMOTE_PARENT = 0x300  # flags of a span: whether its parent is in another process is known, and it is
 FAILED = 2  # STATUS_CODE_ERROR
@@ -41,7 +41,9 @@ def decode_traces(body: bytes, attributes: KnownAttributes) -> PartCollector:
                             facts[fact] = value
                 for event in span.events[:MAX_EVENTS]:
                     name = event.name.decode("utf-8", "replace")
-                    if known := read_event(name, _list_encoded(event.attributes)):
+                    # SDKs drop the oldest ones.
+                    elapsed = None if span.dropped_events_count else event.time_unix_nano - span.start_time_unix_nano
+                    if known := read_span_event(name, _list_encoded(event.attributes), elapsed):
                         add_event(facts, known)
                 if not facts and span.kind in LEAF_KINDS:
                     continue

@@ -29,12 +29,14 @@ class JsonSpan(Struct, rename=_name_field, gc=False):
     end_time_unix_nano: Any = None
     attributes: list[Raw] | None = None
     events: Any = None
+    dropped_events_count: Any = None
     status: Any = None
     schema_trace_id: Any = None
     schema_span_id: Any = None
     schema_parent_span_id: Any = None
     schema_start_time_unix_nano: Any = None
     schema_end_time_unix_nano: Any = None
+    schema_dropped_events_count: Any = None
 
 
 class JsonScope(Struct):

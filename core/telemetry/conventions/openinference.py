@@ -6,6 +6,7 @@ from core.telemetry.conventions.readers import Reader, read_choice, read_number,
 
 _STEPS = {"llm": "model", "embedding": "embedding", "tool": "tool", "agent": "agent", "chain": "agent"}
 
+FIRST_CHUNK_EVENTS = frozenset({"First Token Stream Event"})
 READERS: Mapping[str, Reader] = {
     "openinference.span.kind": read_choice("step", _STEPS),
     "llm.provider": read_text("provider"),

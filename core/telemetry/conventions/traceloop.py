@@ -7,6 +7,9 @@ from core.telemetry.conventions.readers import Reader, read_choice, read_number,
 _STEPS = {"workflow": "agent", "agent": "agent", "tool": "tool"}
 _REQUESTS = {"chat": "model", "completion": "model", "embedding": "embedding"}
 
+CHUNK_EVENTS = frozenset({"gen_ai.content.completion.chunk", "llm.content.completion.chunk"})
+"""What is said of each chunk of an answer; the second name is the older one."""
+
 READERS: Mapping[str, Reader] = {
     "traceloop.span.kind": read_choice("step", _STEPS),
     "llm.request.type": read_choice("step", _REQUESTS),
