@@ -100,9 +100,9 @@ def upper_rate_limit(events: int, runs: int) -> float:
         raise ValueError(f"{events} of {runs} is not a count")
     if events == runs:
         return 1.0
-    from scipy.stats import beta  # imported late to keep `--help` fast
+    from scipy.special import betaincinv  # imported late to keep `--help` fast
 
-    return float(beta.ppf(CONFIDENCE, events + 1, runs - events))
+    return float(betaincinv(events + 1, runs - events, CONFIDENCE))
 
 
 def _stop_at_share(stopped: Sequence[SimulatedStop], runs: int, share: float) -> SimulatedStop | None:

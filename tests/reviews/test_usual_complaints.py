@@ -2,8 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy.stats import nbinom
 
-from core.reviews.usual_complaints import MARGIN, UsualComparison, compare_with_usual
+from core.reviews.usual_complaints import (
+    MARGIN,
+    UsualComparison,
+    compare_with_usual,
+    find_negative_binomial_quantile,
+)
 from core.rollout.plans.baseline import HourlyComplaints
 
 MONDAY_NINE, SUNDAY_THREE = 9, 6 * 24 + 3
@@ -71,3 +77,11 @@ def test_three_times_the_usual_is_found_within_a_day() -> None:
     usual = hours(*((hour, 10_000, int(n)) for hour, n in enumerate(rng.poisson(8.0, 24))))
     found = hours(*((hour, 10_000, int(n)) for hour, n in enumerate(rng.poisson(24.0, 24))))
     assert compared(found, usual).is_beyond_normal
+
+
+@pytest.mark.parametrize("size", [0.5, 1.7, 40.0, 3e4])
+@pytest.mark.parametrize("mean", [0.01, 1.0, 17.3, 5e4])
+@pytest.mark.parametrize("chance", [0.5, 0.99])
+def test_the_quantile_is_that_of_the_distribution(chance: float, mean: float, size: float) -> None:
+    p = size / (size + mean)
+    assert find_negative_binomial_quantile(chance, size, p) == nbinom.ppf(chance, size, p)
