@@ -24,7 +24,6 @@ from core.metrics.money import dollars
 from core.rollout.plans.plan import GATE_KINDS, Stage, StageKind
 from core.rollout.state.model import Rollout, RolloutState
 
-FIRST_LINE_LIMIT = 140  # visible characters
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _DATE_TOKEN = re.compile(r"<!date\^\d+\^[^|>]*\|([^>]*)>")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)>")

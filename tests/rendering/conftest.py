@@ -23,6 +23,7 @@ from core.rollout.state.model import Rollout, RolloutState
 MONDAY = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 TUESDAY = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 ZONE = "Europe/Berlin"
+FIRST_LINE_LIMIT = 140  # visible characters, as `headline` promises
 HOUR = timedelta(hours=1)
 STAGES = (
     Stage(kind=StageKind.EVAL, name="eval"),

@@ -23,6 +23,7 @@ from core.rollout.plans.policy import DEFAULT_POLICY
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
 from core.rollout.state.surface import Surface
+from tests.rendering.conftest import FIRST_LINE_LIMIT
 
 
 def _notice(words: Any, story: Any, audience: str) -> str:
@@ -454,7 +455,7 @@ def test_every_first_line_starts_with_its_state_and_fits(words: Any) -> None:
     seen = set()
     for story in _states(words):
         first = wording.strip_markup(headline.render(story.now, words.zone))
-        assert len(first) <= wording.FIRST_LINE_LIMIT, first
+        assert len(first) <= FIRST_LINE_LIMIT, first
         assert first.startswith(wording.state_word(story.now))
         assert story.now.id in first
         seen.add(story.now.state)

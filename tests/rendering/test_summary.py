@@ -15,6 +15,7 @@ from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.messages.notices import follow_up
 from bot.rendering.numbers.detectability import verdict_times
 from core.judging.model import verdict as v
+from tests.rendering.conftest import FIRST_LINE_LIMIT
 
 
 def test_a_summary(words: Any, story: Any) -> None:
@@ -95,7 +96,7 @@ def test_fine_needs_quality_cost_speed_and_errors(words: Any, story: Any, missin
         told = summary.render(story.now, evidence, story.at, words.zone)
         assert told.text.startswith(f"Watching: R-118 support-tone (small test, 5 %), {said}. Next: 25 %")
         assert told.text.endswith("at the earliest.")
-        assert len(told.text) <= wording.FIRST_LINE_LIMIT
+        assert len(told.text) <= FIRST_LINE_LIMIT
         assert "Not known yet:" in plain_text.render_text(told)
         story.happen(evidence)
         assert f"Watching: {said}" in plain_text.render_text(card.render(story.now, words.zone))
@@ -184,7 +185,7 @@ def test_how_sure_we_are_is_in_the_first_line(words: Any, story: Any, verdict: v
     evidence = story.running().evidence(verdict, measures=judge_every_area(words))
     told = summary.render(story.now, evidence, story.at, words.zone)
     assert told.text == first
-    assert len(told.text) <= wording.FIRST_LINE_LIMIT
+    assert len(told.text) <= FIRST_LINE_LIMIT
     text = plain_text.render_text(told)
     assert ("too rare to be shown, only watched: serious failures" in text) == isinstance(verdict, v.Cleared)
     assert ("as nobody gets the old version any more, which is weaker" in text) == isinstance(verdict, v.NoControl)

@@ -38,7 +38,7 @@ def test_one_tick_that_stands_for_all_is_counted_at_each():
 
 
 def test_trials_and_exposures_are_broadcast_too():
-    assert proportion.log_e_one_sample(CANARY, 40.0, side="greater", bound=0.2).shape == (3, 1, 5)
+    assert proportion.one_sample_increments(CANARY, 40.0, side="greater", bound=0.2).shape[:-1] == (3, 1, 5)
     assert rate.log_e_two_sample(CANARY, CONTROL, 100.0, TRIALS, side="greater").shape == (3, 4, 5)
     assert onset.advance_mixture(np.zeros((6, 5)), np.ones(5), forget=0.0, log_start=None).shape == (6, 5)
     sums = CHANCE.uniform(1, 2, size=(4, 2, 8, 2))

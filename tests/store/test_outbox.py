@@ -88,7 +88,7 @@ def test_what_is_not_due_waits_and_so_does_all_behind_it(database, enqueue, clai
     enqueue("behind")
     assert claim() is None
     with database.reading() as connection:
-        assert outbox.find_next_due(connection) == noon
+        assert outbox.measure_backlog(connection).oldest_due_at == noon
     assert claim(timedelta(minutes=5)).idempotency_key == "later"
 
 
@@ -179,7 +179,7 @@ def test_postponed_it_holds_its_place_and_a_slow_down_costs_no_attempt(
     until = noon + timedelta(seconds=7)
     assert settle(database, outbox.reschedule, claim(), until, "ratelimited", count_attempt)
     with database.reading() as connection:
-        assert outbox.find_next_due(connection) == noon
+        assert outbox.measure_backlog(connection).oldest_due_at == noon
         assert outbox.find_by_key(connection, "a").last_error == "ratelimited"
     assert claim(timedelta(seconds=6)) is None
     again = claim(timedelta(seconds=7))
@@ -211,7 +211,6 @@ def test_an_edit_is_not_added_while_an_unsent_one_waits(database, enqueue, claim
 def test_an_empty_outbox_says_so(database, claim):
     assert claim() is None
     with database.reading() as connection:
-        assert outbox.find_next_due(connection) is None
         waiting = outbox.measure_backlog(connection)
     assert (waiting.pending, waiting.leased, waiting.dead, waiting.oldest_due_at) == (0, 0, 0, None)
 

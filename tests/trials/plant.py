@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import case, func, select
+
 from bot.delivery.consumer import LEASE
 from bot.delivery.messages import deliver_due
 from bot.demo import traffic
@@ -23,8 +25,10 @@ from core.rollout.state.model import RolloutState
 from core.rollout.state.world import World
 from core.service import apply_file
 from core.service.service import CommandOutcome, CommandRequest, RolloutService
-from core.store.coordination import outbox, processes
+from core.store.coordination import processes
 from core.store.database.connections import Database
+from core.store.models import is_unfinished
+from core.store.models import outbox as rows
 from tests.served import evaluate
 from tests.trials.broken_driver import Trouble, troubled
 from tests.trials.slack_in_process import Slack
@@ -198,7 +202,8 @@ class Process:
         for _ in range(2_000):
             self.deliver()
             with self.database.reading() as connection:
-                due = outbox.find_next_due(connection)
+                moment = case((rows.c.state == "leased", rows.c.lease_until), else_=rows.c.due_at)
+                due = connection.execute(select(func.min(moment)).where(is_unfinished(rows))).scalar_one()
             if due is None or due > self.clock.at + timedelta(days=1):  # a reminder of a review, days from now
                 return
             # What is due and not sent waits for a row before it, whose lease has to run out.

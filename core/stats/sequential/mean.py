@@ -69,18 +69,13 @@ def level_increments(
     return np.where(known[..., np.newaxis], gain, 0.0)
 
 
-def log_e_two_sided(z: ArrayLike, information: ArrayLike) -> Array:
-    """Two-sided twin of `log_e_half_normal`: H0 effect = 0. ln E = -ln(1+r)/2 + r z^2 / (2(1+r)); Robbins (1970)."""
-    score, r = _mixture_inputs(z, information)
-    return np.asarray(score**2 * r / (1 + r) / 2 - np.log1p(r) / 2, dtype=np.float64)
-
-
 def confidence_sequence(
     estimate: float, standard_error: float, *, tau: float, alpha: float = 0.05
 ) -> tuple[float, float]:
-    """Confidence sequence (low, high) of an effect at level 1 - alpha: the values that `log_e_two_sided` never rejects.
+    """Confidence sequence (low, high) of an effect at level 1 - alpha: what a normal mixture does not reject.
 
     Half-width SE * sqrt((1+r)/r * (ln(1+r) - 2 ln alpha)), r = tau^2/SE^2. ValueError unless SE and tau are positive.
+    Its two-sided e-value is the mean of `log_e_half_normal` on both sides, as e-values. Source: Robbins (1970).
     """
     input_checks.check_probability("alpha", alpha)
     if not (standard_error > 0 and tau > 0 and np.isfinite([estimate, standard_error, tau]).all()):

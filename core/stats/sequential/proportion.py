@@ -129,24 +129,14 @@ def two_sample_increments(
     return np.where(speaks, gain, 0.0)
 
 
-def log_e_one_sample(
-    successes: ArrayLike, trials: ArrayLike, *, side: Side, bound: float, alternatives: ArrayLike | None = None
-) -> Array:
-    """Cumulative log e-value against a fixed rate, shape (..., ticks): H0 p <= bound ("greater"), p >= bound ("less").
-
-    ValueError on counts that cannot have happened, a bound outside (0, 1), a bad side or alternatives.
-    Source: mixture of simple likelihood ratios (Ville 1939; Robbins 1970).
-    """
-    s, n = input_checks.check_successes("", successes, trials)
-    input_checks.require_ticks("trials", n)
-    steps = one_sample_increments(s, n, side=side, bound=bound, alternatives=alternatives)
-    return log_mean(np.cumsum(steps, axis=-2))
-
-
 def one_sample_increments(
     successes: ArrayLike, trials: ArrayLike, *, side: Side, bound: float, alternatives: ArrayLike | None = None
 ) -> Array:
-    """Increments of the K log components for one tick, shape (..., K): the online form of `log_e_one_sample`."""
+    """Increments of the K log components for one tick, shape (..., K); `log_mean` of their sums is the log e-value.
+
+    H0 p <= bound ("greater"), p >= bound ("less"). ValueError on counts that cannot have happened, a bound outside
+    (0, 1), a bad side or alternatives. Source: mixture of simple likelihood ratios (Ville 1939; Robbins 1970).
+    """
     more = input_checks.is_greater_side(side)
     s, n = (counts[..., np.newaxis] for counts in input_checks.check_successes("", successes, trials))
     p = input_checks.check_probability("bound", bound)

@@ -212,13 +212,6 @@ def measure_backlog(connection: Connection) -> OutboxBacklog:
     )
 
 
-def find_next_due(connection: Connection) -> datetime | None:
-    """When the next row is due or the next lease expires; None if everything is sent."""
-    moment = case((outbox.c.state == "leased", outbox.c.lease_until), else_=outbox.c.due_at)
-    due: datetime | None = connection.execute(select(func.min(moment)).where(is_unfinished(outbox))).scalar_one()
-    return due
-
-
 def has_unsent_rows(connection: Connection, destination: str) -> bool:
     """Whether any row of this destination is unsent, in any of its sub-queues."""
     return (
