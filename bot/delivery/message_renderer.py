@@ -8,6 +8,7 @@ from bot.commands.answers import plan_queries
 from bot.rendering import wording
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import announcement_messages, card
+from bot.rendering.messages.announcement_messages import MessageLookups
 from bot.rendering.messages.plan_facts import DecisionFacts, ListMembers
 from bot.rendering.messages.workspace import digest, model_messages, witness
 from core.digests.digest import Digest
@@ -64,7 +65,7 @@ class MessageRenderer:
         def load_trend(metric: str) -> tuple[SeriesPoint, ...]:
             return look_reports.load_trend(self._service, world.get_rollout(announcement.rollout), metric)
 
-        def newer() -> card.Newer:
+        def load_newer_look() -> card.Newer:
             return look_reports.load_unrecorded_judgement(self._service, world.get_rollout(announcement.rollout))
 
         def load_facts() -> DecisionFacts:
@@ -80,11 +81,13 @@ class MessageRenderer:
             world,
             entries,
             self._now(),
-            format_group,
-            load_trend,
-            newer,
-            load_facts,
-            find_investigation,
+            MessageLookups(
+                format_group=format_group,
+                load_trend=load_trend,
+                load_newer_look=load_newer_look,
+                load_facts=load_facts,
+                find_investigation=find_investigation,
+            ),
         )
 
     def render_about_surface(self, row: OutboxRow, announcement: Announcement, world: World) -> Message | None:
@@ -95,7 +98,7 @@ class MessageRenderer:
             case OtherModelAnswered() as answered:
                 return model_messages.render_other_model(surface, answered)
             case RetirementTold() as told:
-                return model_messages.render_retirement(world, surface, told, today)
+                return model_messages.render_retirement(world, told, today)
             case _:
                 return None
 

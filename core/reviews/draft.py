@@ -121,7 +121,7 @@ def draft_review(rollout: Rollout, entries: Sequence[HistoryEntry], surface: Sur
         rollout=rollout,
         ended_at=rollout.ended_at,
         rows=tuple(_build_rows(rollout, finals)),
-        unexpected=tuple(_find_unexpected(rollout, entries, finals)),
+        unexpected=tuple(_find_unexpected(entries, finals)),
         behaviour=tuple(by_metric[metric] for metric in BEHAVIOUR_METRICS if metric in by_metric),
         cost=_compute_cost(rollout, entries, by_metric.get(COST_METRIC), surface),
         complaints=ComplaintCount(
@@ -175,9 +175,7 @@ def _build_rows(rollout: Rollout, finals: Sequence[FinalMeasure]) -> Iterator[Ex
             )
 
 
-def _find_unexpected(
-    rollout: Rollout, entries: Sequence[HistoryEntry], finals: Sequence[FinalMeasure]
-) -> Iterator[UnexpectedChange]:
+def _find_unexpected(entries: Sequence[HistoryEntry], finals: Sequence[FinalMeasure]) -> Iterator[UnexpectedChange]:
     """Metrics that got worse or changed without being expected to, findings of the newest evidence, and holds."""
     for final in finals:
         if final.measure.word in {"Worse", "Changed unexpectedly"}:

@@ -369,7 +369,7 @@ class Words:
         messages = [
             card.render(now, ZONE),
             summary.render(now, evidence, story.at, ZONE),
-            event_lines.render(replace(now, state=RolloutState.DONE), done, story.at, ZONE),
+            event_lines.render(replace(now, state=RolloutState.DONE), done, ZONE),
         ]
         back = story.rolled_back().now
         assert back.rollback is not None

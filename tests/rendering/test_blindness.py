@@ -77,7 +77,7 @@ def test_every_later_message_says_what_was_accepted_unseen_by_whom_and_why(words
 def test_a_hold_for_what_could_have_been_missed_says_what_helps(words: Any, story: Any) -> None:
     story.running().happen(replace(story.evidence(), blind=(SPOT,)))
     hold = e.Held(key=growth_conditions.undecided_hold_key(story.now.current_stage), text="undecided after 24 h")
-    told = event_lines.render(story.happen(hold).now, hold, story.at, words.zone).text
+    told = event_lines.render(story.happen(hold).now, hold, words.zone).text
     assert "Could still have been missed: a drop of 4 pp in answers that pass our checks." in told
     assert "What helps: judge or report more of it; wait (about 9 h more at this pace); plan a new rollout" in told
     assert 'with a wider canary; or accept it: `/rollout resume R-118 "why"`, and every message will say so.' in told

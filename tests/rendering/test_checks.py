@@ -52,7 +52,7 @@ def test_status_says_why_a_gate_is_not_met_and_never_rounds_up(words: Any, story
 def test_the_thread_has_everything_with_the_ids_of_the_cases(words: Any, story: Any) -> None:
     event = EXAMPLES["rollout.eval_recorded.1.report"]
     story.running()
-    assert plain_text.render_text(event_lines.render(story.now, event, story.at, words.zone)) == snapshot("""\
+    assert plain_text.render_text(event_lines.render(story.now, event, words.zone)) == snapshot("""\
 Checks failed: R-118 support-300, 284 of 300 passed, 2 errors: 1 new failure in privacy: delete-4 (delete-4).
 284 of 300 cases pass (94.6 %; with 95 % confidence 91.5 to 96.9 %), 92 % needed at the lower end · 600 runs · judged by llm-rubric · answered by acme-ai:large-3-2026-03-01 · promptfoo 0.121.20 · suite 3f2a9c0114bd
 Could not be judged, so counted as failed: 2 (late-1, late-2)

@@ -228,7 +228,7 @@ def _everything(words: Any, text: str) -> Iterator[Message]:
                 yield undelivered.render(rollout, text, text, message)
                 if message is not None:
                     yield message
-        yield event_lines.render(rollout, event, story.at, words.zone)
+        yield event_lines.render(rollout, event, words.zone)
     rollout = story.now
     yield status.render_list((rollout,) * 200, words.zone, "Open now")
     yield status.render_live_versions(World(surfaces={str(i): surface for i in range(200)}))

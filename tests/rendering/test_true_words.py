@@ -154,10 +154,10 @@ def test_in_a_layer_a_version_is_not_with_everyone_before_it_is_done(words: Any,
     bake = len(story.plan.stages) - 1
     entered = e.StageEntered(index=bake, name="bake", percent=100.0)
     story.running().happen(entered)
-    everyone = event_lines.render(story.now, entered, story.at, words.zone).text
+    everyone = event_lines.render(story.now, entered, words.zone).text
     assert "is with everyone; the old version stays one switch away" in everyone
     slots = LayerSlots(layer="chat", ranges=((0, 600_000),))
-    layered = event_lines.render(replace(story.now, layer=slots), entered, story.at, words.zone).text
+    layered = event_lines.render(replace(story.now, layer=slots), entered, words.zone).text
     assert "is with its 60 % of the users; the old version stays one switch away" in layered
 
 

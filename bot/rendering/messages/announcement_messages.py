@@ -1,7 +1,7 @@
 """Turns an announcement into the message to send, using the state at the time of sending."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -29,30 +29,38 @@ from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
 from core.rollout.state.world import World
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageLookups:
+    """What some messages of a rollout need besides the world, each looked up only for those."""
+
+    format_group: Callable[[str], str] = wording.escape  # the name of a user group, as a mention
+    load_trend: summary.Trend = lambda _: ()  # the points of a metric
+    load_newer_look: Callable[[], card.Newer] = lambda: None  # the newest look, if newer than the last evidence
+    load_facts: Callable[[], DecisionFacts] = DecisionFacts  # what an approver has to know
+    find_investigation: Callable[[], Investigation | None] = lambda: None  # what a rollback can be investigated by
+
+
+NOTHING_TO_LOOK_UP = MessageLookups()
+
+
 def render(
     announcement: Announcement,
     position: int,
     world: World,
     entries: Sequence[HistoryEntry],
     at: datetime,
-    mention: Callable[[str], str] = wording.escape,
-    trend: summary.Trend = lambda _: (),
-    newer: Callable[[], card.Newer] = lambda: None,
-    facts: Callable[[], DecisionFacts] = DecisionFacts,
-    find_investigation: Callable[[], Investigation | None] = lambda: None,
+    lookups: MessageLookups = NOTHING_TO_LOOK_UP,
 ) -> Message | None:
     """The message to post or edit at `at`; None if the announcement no longer applies.
 
-    `position` is the log position of the event that caused it, `mention` formats a group name, `trend` returns the
-    points of a metric of this rollout, `newer` is the newest look where it is newer than the last evidence, `facts`
-    is what an approver has to know besides, and `find_investigation` what there is to investigate a rollback by.
+    `position` is the log position of the event that caused it, and `entries` is the history of its rollout.
     """
     rollout = world.get_rollout(announcement.rollout)
     zone, keeps = world.policy.timezone, world.policy.customers is not None
     entry = next((x for x in entries if x.position == position), None)
     match announcement.kind:
         case AnnouncementKind.CARD:
-            return card.render(rollout, zone, newer(), find_neighbours(world, rollout, at), at=at)
+            return card.render(rollout, zone, lookups.load_newer_look(), find_neighbours(world, rollout, at), at=at)
         case AnnouncementKind.NOTICE | AnnouncementKind.NOTICE_EDIT:
             return _render_notice(announcement, rollout, world, at)
         case AnnouncementKind.DIRECT_NOTICE:
@@ -63,18 +71,18 @@ def render(
             return notice_note.render_start_reminder(rollout, name, zone) if is_current else None
         case AnnouncementKind.APPROVAL:
             return (
-                _render_approval(announcement, rollout, entries, zone, mention, facts)
+                _render_approval(announcement, rollout, entries, zone, lookups)
                 if _is_request_open(announcement, rollout)
                 else None
             )
         case AnnouncementKind.APPROVAL_CLOSED:
-            return _render_approval(announcement, rollout, entries, zone, mention, facts)
+            return _render_approval(announcement, rollout, entries, zone, lookups)
         case AnnouncementKind.DECISION | AnnouncementKind.DECISION_CLOSED:
             return _render_decision(announcement, rollout)
         case AnnouncementKind.ALERT | AnnouncementKind.ALERT_EDIT:
             return _render_alert(rollout, entries, zone)
         case AnnouncementKind.INVESTIGATION:
-            found = find_investigation()
+            found = lookups.find_investigation()
             return investigation.render(found, zone) if found is not None else None
         case AnnouncementKind.REVIEW:
             return _render_review(rollout, entries, world, zone)
@@ -94,7 +102,7 @@ def render(
     match announcement.kind:
         case AnnouncementKind.SUMMARY if isinstance(event, e.EvidenceRecorded):
             shown = _rollout_at(entries, position) if event.reason == "step" and rollout.request is None else rollout
-            return summary.render(shown, event, entry.at, zone, trend)
+            return summary.render(shown, event, entry.at, zone, lookups.load_trend)
         case AnnouncementKind.NOT_CONFIRMED if isinstance(event, e.FlipUnconfirmed):
             kind = e.RolledBack if event.stratum is None else e.StratumRolledBack
             decided = next((x.at for x in reversed(entries) if isinstance(x.event, kind)), None)
@@ -103,7 +111,7 @@ def render(
         case AnnouncementKind.HOLDOUT if isinstance(event, e.HoldoutCompared):
             return holdout_words.render_comparison(rollout, event.found)
         case AnnouncementKind.GLASS_BROKEN if isinstance(event, e.GlassBroken):
-            return glass_broken.render(rollout, event, zone, mention)
+            return glass_broken.render(rollout, event, zone, lookups.format_group)
         case AnnouncementKind.FOLLOW_UP | AnnouncementKind.DIRECT_FOLLOW_UP if isinstance(event, follow_up.FollowedUp):
             title, others = _feature_title(world, rollout), _other_rollouts(world, rollout)
             told = follow_up.render(
@@ -120,7 +128,7 @@ def render(
             return notice_note.render(before, after, event, name, entry.at, zone)
         case AnnouncementKind.REMINDER if announcement.key.startswith(NEXT_STEP):
             after = _rollout_at(entries, position)
-            told = event_lines.render(after, event, entry.at, zone)
+            told = event_lines.render(after, event, zone)
             return blocks.append_blocks(told, blocks.context(f"You asked to be told of the next step of {after.id}."))
         case AnnouncementKind.REMINDER if isinstance(event, follow_up.FollowedUp):
             title, others = _feature_title(world, rollout), _other_rollouts(world, rollout)
@@ -138,7 +146,7 @@ def render(
             | AnnouncementKind.REMINDER
             | AnnouncementKind.HOLDOUT
         ):
-            return event_lines.render(rollout, event, entry.at, zone)
+            return event_lines.render(rollout, event, zone)
         case _:
             assert_never(announcement.kind)
 
@@ -259,8 +267,7 @@ def _render_approval(
     rollout: Rollout,
     entries: Sequence[HistoryEntry],
     zone: str,
-    mention: Callable[[str], str],
-    facts: Callable[[], DecisionFacts],
+    lookups: MessageLookups,
 ) -> Message | None:
     name = announcement.key.partition(":")[2]
     asked = next((x for x in entries if isinstance(x.event, e.ApprovalRequested) and x.event.request == name), None)
@@ -271,7 +278,7 @@ def _render_approval(
     after = [x.event for x in entries if x.position > asked.position]
     given = tuple(x for x in after if isinstance(x, e.Approved) and x.request == name)
     if _is_request_open(announcement, rollout) and not approval_requests.is_approved(rollout):
-        return approval.render(rollout, request, given, asked.at, zone, mention, facts())
+        return approval.render(rollout, request, given, asked.at, zone, lookups.format_group, lookups.load_facts())
     return approval.render_closed(rollout, request, given, _approval_outcome(request, after, given))
 
 

@@ -1,6 +1,5 @@
 """One line per event: what happened, shared by thread, answers and history; and what can be done about it."""
 
-from datetime import datetime
 from typing import assert_never
 
 from bot.rendering import wording
@@ -24,8 +23,8 @@ UNANSWERED = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded, e.Review
 """What an answer to a command does not mention: it has a message of its own."""
 
 
-def render(rollout: Rollout, event: e.RolloutEvent, at: datetime, zone: str) -> Message:
-    """The thread message for an event at `at`; `rollout` may already include later events."""
+def render(rollout: Rollout, event: e.RolloutEvent, zone: str) -> Message:
+    """The thread message for an event; `rollout` may already include later events."""
     held = isinstance(event, e.Held) and not event.key.startswith(holds.DECISION)  # the decision has its own message
     steer = None
     if held and rollout.hold:

@@ -355,8 +355,8 @@ def _apply_judge_moved(rollout: Rollout, event: e.JudgeMoved, _: datetime) -> Ro
     return replace(rollout, judge_check=judge_check.apply_moved(rollout.judge_check, event))
 
 
-def _apply_judge_settled(rollout: Rollout, event: e.JudgeSettled, at: datetime) -> Rollout:
-    return replace(rollout, judge_check=judge_check.apply_settled(rollout.judge_check, event, at))
+def _apply_judge_settled(rollout: Rollout, _: e.JudgeSettled, at: datetime) -> Rollout:
+    return replace(rollout, judge_check=judge_check.apply_settled(rollout.judge_check, at))
 
 
 def _apply_judging_cap_reached(rollout: Rollout, event: e.JudgingCapReached, _: datetime) -> Rollout:

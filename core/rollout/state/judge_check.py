@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from core.rollout.state.events import AnchorsJudged, JudgeMoved, JudgeSettled
+from core.rollout.state.events import AnchorsJudged, JudgeMoved
 from core.shadow_eval import known_error
 from core.shadow_eval.find_drift import Verdicts
 from core.shadow_eval.known_error import KnownError
@@ -60,7 +60,7 @@ def apply_moved(check: JudgeCheck, event: JudgeMoved) -> JudgeCheck:
     return replace(check, moved=event, since=(), voided=check.voided + 1)
 
 
-def apply_settled(check: JudgeCheck, _: JudgeSettled, at: datetime) -> JudgeCheck:
+def apply_settled(check: JudgeCheck, at: datetime) -> JudgeCheck:
     """The check once the judge judges as before."""
     kept = check.before_it_moved
     return replace(check, rounds=kept, moved=None, since=(), trusted=check.trusted + 1, trusted_at=at)

@@ -6,7 +6,7 @@ from typing import assert_never
 from bot.rendering import wording
 from bot.rendering.sentences import schedule
 from bot.rendering.sentences.schedule import RolloutDates
-from core.rollout.plans.plan import NoticePlan, StageKind
+from core.rollout.plans.plan import StageKind
 from core.rollout.serving import holdout
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
@@ -17,7 +17,7 @@ STILL_WATCHED = "Everyone has it, still being watched"
 NOT_FINAL = f"We may still switch back; we post “{WATCHING_OVER}” when that is final."
 
 
-def describe(rollout: Rollout, notice: NoticePlan, name: str, dates: RolloutDates, now: datetime, zone: str) -> str:
+def describe(rollout: Rollout, name: str, dates: RolloutDates, now: datetime, zone: str) -> str:
     """The first line of a notice. `name` is the AI feature as it stands in a sentence; the rollout has not failed."""
     if rollout.state is RolloutState.PLANNED:
         return _describe_plan(rollout, name, dates, now, zone)

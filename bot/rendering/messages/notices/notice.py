@@ -47,7 +47,7 @@ def render(
     if rollout.state is not RolloutState.DONE:
         pressed = [buttons.got_it(rollout, notice.key), *pressed, buttons.remind_me(rollout, notice.key)]
     return blocks.build_message(
-        change_status.describe(rollout, notice, name, known, now, zone),
+        change_status.describe(rollout, name, known, now, zone),
         *(blocks.lines_section(part) for part in body),
         blocks.actions(*pressed),
         blocks.context(_format_footer(rollout, notice)),

@@ -25,8 +25,8 @@ def render_other_model(surface: Surface, event: OtherModelAnswered) -> Message:
     )
 
 
-def render_retirement(world: World, surface: Surface, event: RetirementTold, today: date) -> Message:
-    """A model that this feature calls is switched off; a proposal, as nothing is changed by itself."""
+def render_retirement(world: World, event: RetirementTold, today: date) -> Message:
+    """A model that AI features call is switched off; a proposal, as nothing is changed by itself."""
     model, on = wording.escape(event.model, 100), event.on
     left = (on - today).days
     when = f"{on:%a} {on.day} {on:%b %Y}"
