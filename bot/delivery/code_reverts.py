@@ -18,9 +18,7 @@ from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
 from core.service.outbox_tasks import REVERTS, RevertTask
 from core.service.service import RolloutService
-from core.store.coordination import outbox
 from core.store.coordination.outbox import OutboxRow
-from core.store.database.connections import Database
 
 log = structlog.get_logger()
 
@@ -33,7 +31,6 @@ def has_reverts(world: World) -> bool:
 
 
 def deliver_due(
-    database: Database,
     service: RolloutService,
     open_system: OpenRevertSystem,
     now: Callable[[], datetime],
@@ -46,17 +43,16 @@ def deliver_due(
 
     A request whose answer was lost is sent again, under the same id: each system acts once on it.
     """
-    consumer = OutboxConsumer(database, REVERTS, now, speed=speed, random_fraction=random_fraction)
+    consumer = OutboxConsumer(service.database, REVERTS, now, speed=speed, random_fraction=random_fraction)
     handled = 0
     while (row := consumer.claim()) is not None:
-        _handle_row(row, database, service, open_system, consumer, now, real_now)
+        _handle_row(row, service, open_system, consumer, now, real_now)
         handled += 1
     return handled
 
 
 def _handle_row(
     row: OutboxRow,
-    database: Database,
     service: RolloutService,
     open_system: OpenRevertSystem,
     consumer: OutboxConsumer,
@@ -78,8 +74,7 @@ def _handle_row(
             reference = system.request_revert(order)
             seconds = max(0.0, (real_now() - recorded_at).total_seconds())
             submit(c.RecordRevert(index=task.index, reference=reference, seconds=seconds), "requested")
-        with database.writing_outside_log() as connection:
-            outbox.finish(connection, row, {})
+        consumer.finish(row, {})
     except LeaseTakenOver:
         log.warning("taken over by another process", outbox=row.id, attempt=row.attempt)
     except PermanentFailure as never:

@@ -23,7 +23,6 @@ from core.service.outbox_tasks import FLAGS, FlagTask
 from core.service.service import RolloutService
 from core.store.coordination import outbox
 from core.store.coordination.outbox import OutboxRow
-from core.store.database.connections import Database
 from core.store.log import event_log
 
 log = structlog.get_logger()
@@ -43,7 +42,6 @@ def has_driven_flags(world: World) -> bool:
 
 
 def deliver_due(
-    database: Database,
     service: RolloutService,
     open_system: OpenFlagSystem,
     now: Callable[[], datetime],
@@ -59,13 +57,13 @@ def deliver_due(
     is trusted. So rows may be late, repeated or concurrent: the flag always ends at the newest decision.
     """
     attempts = OutboxConsumer(
-        database, FLAGS, now, speed=speed, random_fraction=random_fraction, max_backoff=MAX_BACKOFF
+        service.database, FLAGS, now, speed=speed, random_fraction=random_fraction, max_backoff=MAX_BACKOFF
     )
     handled, running = 0, set[Future[None]]()
     with ThreadPoolExecutor(max_workers=MAX_AT_ONCE, thread_name_prefix="driven") as pool:
         while (rows := list(_claim_due(attempts, MAX_AT_ONCE - len(running)))) or running:
             for row in rows:
-                reconciler = _FlagReconciler(row, database, service, open_system, attempts, now, real_now)
+                reconciler = _FlagReconciler(row, service, open_system, attempts, now, real_now)
                 running.add(pool.submit(reconciler.run))
                 handled += 1
             # A rollback may be decided meanwhile: it is not to wait for a call that hangs, so rows are claimed again.
@@ -87,7 +85,6 @@ class _FlagReconciler:
     def __init__(
         self,
         row: OutboxRow,
-        database: Database,
         service: RolloutService,
         open_system: OpenFlagSystem,
         consumer: OutboxConsumer,
@@ -95,7 +92,6 @@ class _FlagReconciler:
         real_now: Callable[[], datetime],
     ) -> None:
         self._row = row
-        self._database = database
         self._service = service
         self._open_system = open_system
         self._consumer = consumer
@@ -108,7 +104,7 @@ class _FlagReconciler:
         """Bring the flag to its decided value, or reschedule the row, or dead-letter it and tell people."""
         row = self._row
         try:
-            released = self._finish_row(self._reconcile_flag())
+            released = self._consumer.finish(row, self._reconcile_flag())
         except PermanentFailure as never:
             released = self._give_up(str(never))
         except LeaseTakenOver:
@@ -182,7 +178,7 @@ class _FlagReconciler:
 
     def _record_flag(self, rollout: Rollout, driven: DrivenFlag, percent: float, before: float) -> None:
         """Record that the flag has its decided percentage, and how long after the decision."""
-        with self._database.reading() as connection:
+        with self._service.database.reading() as connection:
             history = event_log.read_stream(connection, rollout_stream(rollout.id))
         decisions = (*_DECISIONS, Resumed) if driving.is_drilling(rollout) else _DECISIONS
         since = next(r.recorded_at for r in reversed(history) if isinstance(r.event, decisions))
@@ -192,10 +188,6 @@ class _FlagReconciler:
             c.RecordFlag(flag=driven.title, percent=percent, before=before, seconds=seconds, rolled_back=rolled_back),
             "found",
         )
-
-    def _finish_row(self, response: Mapping[str, Any]) -> bool:
-        with self._database.writing_outside_log() as connection:
-            return outbox.finish(connection, self._row, response)
 
     def _reschedule(self, failure: RetryLater) -> bool:
         """Reschedule the row, and tell people once it has failed `REPORT_TROUBLE_AFTER` times."""
@@ -208,7 +200,7 @@ class _FlagReconciler:
         log.error("a flag cannot be set", outbox=self._row.id, rollout=self._task.rollout, why=error)
         self._record_trouble(error, will_retry=False)
         if self._task.is_check:  # the row of the decision itself is dead-lettered, which is enough
-            return self._finish_row({"failed": error})
+            return self._consumer.finish(self._row, {"failed": error})
         return self._consumer.dead_letter(self._row, error)
 
     def _record_trouble(self, error: str, *, will_retry: bool) -> None:
@@ -234,7 +226,7 @@ class _FlagReconciler:
             idempotency_key=f"{self._row.idempotency_key}:again:{self._row.lease_token}",
             is_urgent=self._row.ordering_key.endswith(outbox.URGENT_SUFFIX),
         )
-        with self._database.writing_outside_log() as connection:
+        with self._service.database.writing_outside_log() as connection:
             outbox.insert_row(connection, row)
 
 

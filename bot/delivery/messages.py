@@ -39,7 +39,6 @@ from core.service.service import RolloutService
 from core.store.audit import anchors
 from core.store.coordination import outbox
 from core.store.coordination.outbox import OutboxRow
-from core.store.database.connections import Database
 
 log = structlog.get_logger()
 
@@ -52,7 +51,6 @@ _EDIT_ERRORS = frozenset({"message_not_found", "cant_update_message", "edit_wind
 
 
 def deliver_due(
-    database: Database,
     service: RolloutService,
     slack: WebClient,
     now: Callable[[], datetime],
@@ -70,10 +68,9 @@ def deliver_due(
     turns a user group's name into a mention, or an empty string, and `members` lists its members. `channel_pause` is
     the least real time between two messages to a channel. `support` remembers which blocks the workspace refuses.
     """
-    attempts = OutboxConsumer(database, MESSAGES, now, speed=speed, random_fraction=random_fraction)
-    sender = _MessageSender(
-        database, service, slack, now, attempts, mention, members, speed, channel_pause, support or BlockSupport()
-    )
+    attempts = OutboxConsumer(service.database, MESSAGES, now, speed=speed, random_fraction=random_fraction)
+    renderer = MessageRenderer(service, now, mention, members)
+    sender = _MessageSender(service, slack, attempts, renderer, channel_pause * speed, support or BlockSupport())
     handled = 0
     while (row := attempts.claim()) is not None:
         sender.send(row)
@@ -82,30 +79,25 @@ def deliver_due(
 
 
 class _MessageSender:
-    """Delivers one row at a time."""
+    """Delivers one row at a time. `channel_pause` is in the time of the rollouts' clock."""
 
     def __init__(
         self,
-        database: Database,
         service: RolloutService,
         slack: WebClient,
-        now: Callable[[], datetime],
         consumer: OutboxConsumer,
-        mention: Callable[[str], str],
-        members: ListMembers,
-        speed: float,
+        renderer: MessageRenderer,
         channel_pause: timedelta,
         support: BlockSupport,
     ) -> None:
-        self._database = database
         self._service = service
+        self._database = service.database
         self._slack = SlackApi(slack)
-        self._now = now
-        self._consumer = consumer
-        self._renderer = MessageRenderer(service, now, mention, members)
-        self._speed = speed
-        self._channel_pause = channel_pause
         self._client = slack
+        self._consumer = consumer
+        self._now = consumer.now
+        self._renderer = renderer
+        self._channel_pause = channel_pause
         self._support = support
 
     def send(self, row: OutboxRow) -> None:
@@ -156,13 +148,11 @@ class _MessageSender:
 
     def _respect_rate_limit(self, channel: str) -> None:
         """Raise RetryLater while Slack rate-limits this channel; a limit on one lane holds for all of them."""
-        now = self._now()
         with self._database.reading() as connection:
-            until = outbox.find_rate_limit_end(connection, channel_destination(channel), now)
+            until = outbox.find_rate_limit_end(connection, channel_destination(channel), self._now())
         if until is not None:
-            raise RetryLater(
-                outbox.RATE_LIMITED, seconds=(until - now).total_seconds() / self._speed, counts_as_attempt=False
-            )
+            seconds = self._consumer.count_seconds_until(until)
+            raise RetryLater(outbox.RATE_LIMITED, seconds=seconds, counts_as_attempt=False)
 
     def _finish_row(self, row: OutboxRow, channel: str, response: Mapping[str, Any]) -> None:
         """Mark the row as done, and let its channel pause after a post."""
@@ -172,7 +162,7 @@ class _MessageSender:
                 outbox.delay_pending(
                     connection,
                     channel_destination(channel),
-                    self._now() + self._channel_pause * self._speed,
+                    self._now() + self._channel_pause,
                 )
 
     def _deliver_announcement(self, row: OutboxRow, announcement: Announcement) -> Mapping[str, Any]:

@@ -136,9 +136,9 @@ def _schedule_other_systems(scheduler: JobScheduler, parts: WorkerParts) -> None
         watch = RetirementWatch(settings.retirements, outbound, service)
         scheduler.run_every(READ_RETIREMENTS_EVERY, lambda: watch.warn_due(now()), "retirements")
     open_flag = partial(connections.open_flag_system, settings, outbound)
-    deliver_flags = partial(driven_flags.deliver_due, service.database, service, open_flag, now)
+    deliver_flags = partial(driven_flags.deliver_due, service, open_flag, now)
     open_revert = partial(connections.open_revert_system, settings, outbound)
-    revert_code = partial(code_reverts.deliver_due, service.database, service, open_revert, now)
+    revert_code = partial(code_reverts.deliver_due, service, open_revert, now)
     scheduler.run_every(
         DRIVE_FLAGS_EVERY,
         lambda: revert_code(speed=speed()) if code_reverts.has_reverts(service.cached_world()) else 0,
@@ -163,7 +163,6 @@ def _schedule_messages(
     service, now = parts.service, parts.now
     deliver_messages = partial(
         messages.deliver_due,
-        service.database,
         service,
         slack,
         now,

@@ -81,7 +81,6 @@ class House(Desk):
             return self.open_system(door, driven)
 
         return driven_flags.deliver_due(
-            service.database,
             service,
             open_system,
             clock or (lambda: self.at),  # type: ignore[arg-type]

@@ -119,7 +119,7 @@ class Shop(Desk):
 
     def work(self, allowed: tuple[str, ...] = ("127.0.0.1",)) -> int:
         opening = partial(open_revert_system, self.settings, OutboundClient(allowed))
-        return code_reverts.deliver_due(self.service.database, self.service, opening, lambda: self.at)
+        return code_reverts.deliver_due(self.service, opening, lambda: self.at)
 
     @property
     def now(self) -> Any:

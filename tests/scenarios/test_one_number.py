@@ -88,7 +88,6 @@ def shown(
         slack = WebClient(token=sandbox.bot_token, base_url=sandbox.api_url, timeout=5)
         directory = SlackDirectory(slack, lambda: datetime.now(UTC))
         while deliver_due(
-            told.service.database,
             told.service,
             slack,
             lambda: played_at + timedelta(minutes=1),

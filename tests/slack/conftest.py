@@ -138,7 +138,6 @@ class Office:
     def deliver(self, *, pace: timedelta = timedelta(0)) -> int:
         """Send what is due, without the pause between two messages unless one is asked for."""
         return deliver_due(
-            self.service.database,
             self.service,
             self.client,
             lambda: self.at,

@@ -117,7 +117,7 @@ def test_one_try_is_one_request_even_where_the_connection_is_cut(office):
         office.apply(office.surface_file)
         office.apply(office.rollout_file)
         cut = WebClient(token="xoxb-1", base_url=f"http://127.0.0.1:{server.getsockname()[1]}/api/")
-        deliver_due(office.service.database, office.service, cut, lambda: office.at)
+        deliver_due(office.service, cut, lambda: office.at)
         server.shutdown(socket.SHUT_RDWR)
         listening.join(5)
     # One for each of the three channels, which do not wait for each other.

@@ -30,7 +30,6 @@ class Process:
     def deliver(self) -> None:
         office = self._office
         deliver_due(
-            office.service.database,
             office.service,
             office.client,
             self._read_clock,

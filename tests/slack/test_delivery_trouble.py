@@ -57,7 +57,6 @@ def test_trouble_in_passing_loses_nothing_repeats_nothing_and_keeps_the_order(of
     for _ in range(3):
         office.sandbox.fail_next("chat.postMessage", trouble, times=1)
         deliver_due(
-            office.service.database,
             office.service,
             impatient,
             lambda: office.at,
@@ -353,7 +352,6 @@ def test_what_was_said_in_the_channel_as_the_card_was_gone_is_not_said_twice(off
     office.sandbox.fail_next("chat.postMessage", trouble, times=1)
     for _ in range(3):
         deliver_due(
-            office.service.database,
             office.service,
             impatient,
             lambda: office.at,

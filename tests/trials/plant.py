@@ -174,7 +174,6 @@ class Process:
 
     def deliver(self) -> int:
         return deliver_due(
-            self.database,
             self.service,
             self.slack.client,
             self.clock.now,

@@ -73,7 +73,7 @@ def labor(orders: Orders, told: Connection) -> None:
 
     def deliver() -> None:
         while True:
-            deliver_due(service.database, service, slack, now, channel_pause=timedelta(0))
+            deliver_due(service, slack, now, channel_pause=timedelta(0))
             rest.wait(REST / 10)
 
     def look() -> None:
@@ -93,7 +93,7 @@ def deliver_only(orders: Orders) -> None:
     service = RolloutService(connect(orders.database_url))
     slack = WebClient(token=orders.slack_token, base_url=orders.slack_url, timeout=10)
     while True:
-        deliver_due(service.database, service, slack, now, channel_pause=timedelta(0))
+        deliver_due(service, slack, now, channel_pause=timedelta(0))
         threading.Event().wait(REST)
 
 
