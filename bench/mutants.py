@@ -25,7 +25,7 @@ PYTHON = ROOT / ".venv" / "bin" / "python"
 TESTS = {  # of each part of the core, the quickest first: the first failure ends the run
     "core/stats": "tests/stats tests/judging/test_bars.py tests/judging/test_verdicts.py tests/judging/test_horizon.py",
     "core/judging": "tests/judging/test_bars.py tests/judging/test_limits.py tests/judging",
-    "core/flags": "tests/flags tests/http/test_ofrep.py",
+    "core/flags": "tests/flags tests/rollout/test_conversations.py tests/http/test_ofrep.py",
     "core/evals": "tests/evals tests/judging/test_eval_gate.py tests/rollout/test_eval_results.py",
     "core/rollout": "tests/rollout tests/files tests/rendering tests/service",
 }
