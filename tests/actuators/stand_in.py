@@ -3,9 +3,8 @@
 import json
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -191,13 +190,15 @@ def accepted_but_cut(call: Call) -> None:
     call.close_connection = True
 
 
-def silent(seconds: float, *, accept: bool) -> Callable[[Call], None]:
-    """Says nothing for so long; what was asked is done, or not, before that."""
+def silent(*, accept: bool) -> Callable[[Call], None]:
+    """Says nothing until the caller hangs up; what was asked is done, or not, before that."""
 
     def act(call: Call) -> None:
         if accept:
             call.take()
-        time.sleep(seconds)
+        with suppress(OSError):
+            while call.connection.recv(65536):
+                pass
         call.close_connection = True
 
     return act
