@@ -376,13 +376,13 @@ class _DigestDraft:
     def _list_shutdowns(self) -> tuple[ModelShutdown, ...]:
         today = self.until.astimezone(self.week.begins.tzinfo).date()
         newest = {(one.surface, one.model): one for one in self.told if one.told.at < self.until}
-        ahead = [one for one in newest.values() if one.on >= today and not self._was_replaced(one)]
+        ahead = [one for one in newest.values() if one.on >= today]
         self._add(
             "models_retiring",
             "Models in use that are switched off soon",
             len(ahead),
             NumberUnit.COUNT,
-            "Models of live versions whose last day the log was told, and that no rollout has replaced since.",
+            "Models that live versions call at the end of the week and whose last day the log was told.",
             [EventReference(position=x.told.position, rollout=x.surface, at=x.told.at) for x in ahead],
         )
         return tuple(
@@ -396,17 +396,6 @@ class _DigestDraft:
                 ),
             )
             for one in sorted(ahead, key=lambda one: (one.on, one.surface))
-        )
-
-    def _was_replaced(self, told: ToldShutdown) -> bool:
-        """Whether a rollout has changed the model of the surface since."""
-        return any(
-            f.completed is not None
-            and f.rollback is None
-            and f.completed.at > told.told.at
-            and f.plan.surface == told.surface
-            and "model" in f.plan.change
-            for f in self.facts
         )
 
     def _was_under_way(self, facts: RolloutFacts) -> bool:

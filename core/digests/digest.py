@@ -95,7 +95,7 @@ class Retirement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToldShutdown:
-    """That the log was told when the model of a surface's live version is switched off."""
+    """That the log was told when a model is switched off that the live version of a surface calls."""
 
     surface: str
     model: str

@@ -1,19 +1,33 @@
 """Digests read from the store: of a week, and a year of them as a table."""
 
+from collections.abc import Iterator
 from datetime import datetime
+from typing import cast
+
+from sqlalchemy import Connection
 
 from core.digests.compute_digest import REVIEWS_LOOK_BACK, build_digest
 from core.digests.digest import Digest, ToldShutdown
 from core.digests.rollout_facts import FACT_EVENTS, Occurrence, RolloutFacts, collect_facts
 from core.digests.week import Week
 from core.digests.year import WEEKS_PER_YEAR, WeekRow, build_year
+from core.rollout.models.called_model import format_model, is_same_model
 from core.rollout.state import events as e
-from core.rollout.state.surface import RetirementTold
+from core.rollout.state.surface import (
+    LiveMoved,
+    RetirementTold,
+    Surface,
+    SurfaceDeclared,
+    SurfaceEvent,
+    VersionNamed,
+    evolve,
+)
 from core.service.service import RolloutService
 from core.store.log import event_log
 from core.store.world import rollout_rows
 
 _FACTS = tuple(kind.TYPE for kind in FACT_EVENTS)
+_SURFACE = (SurfaceDeclared.TYPE, VersionNamed.TYPE, LiveMoved.TYPE, RetirementTold.TYPE)
 _FACTS_AND_EVIDENCE = (*_FACTS, e.EvidenceRecorded.TYPE)
 
 
@@ -21,7 +35,7 @@ def load_digest(service: RolloutService, week: Week, now: datetime) -> Digest:
     """The digest of a week: up to its end, or up to `now` while it lasts."""
     until = min(week.ends, now)
     facts = _load_facts(service, week, week.begins - REVIEWS_LOOK_BACK, until)
-    return build_digest(week, facts, until, _load_shutdowns(service))
+    return build_digest(week, facts, until, _load_shutdowns(service, until))
 
 
 def load_year(service: RolloutService, last: Week, now: datetime) -> tuple[WeekRow, ...]:
@@ -30,24 +44,38 @@ def load_year(service: RolloutService, last: Week, now: datetime) -> tuple[WeekR
     return build_year(last, _load_facts(service, None, first.begins, min(last.ends, now)))
 
 
-def _load_shutdowns(service: RolloutService) -> tuple[ToldShutdown, ...]:
-    """What the log says of models that are switched off, oldest first."""
+def _load_shutdowns(service: RolloutService, until: datetime) -> tuple[ToldShutdown, ...]:
+    """What the log says before `until` of models that live versions call then and that are switched off, oldest
+    first."""
     told: list[ToldShutdown] = []
     with service.database.reading() as connection:
-        for surface in service.cached_world().surfaces:
-            for one in event_log.read_stream(connection, e.surface_stream(surface), types=(RetirementTold.TYPE,)):
-                event = one.event
-                assert isinstance(event, RetirementTold)
-                told.append(
-                    ToldShutdown(
-                        surface=surface,
-                        model=event.model,
-                        on=event.on,
-                        replacement=event.replacement,
-                        told=Occurrence(position=one.position, at=one.at),
-                    )
-                )
+        for surface in service.cached_world().surfaces.values():
+            if surface.retirements:
+                told += _load_shutdowns_of(connection, surface.name, until)
     return tuple(sorted(told, key=lambda one: one.told.position))
+
+
+def _load_shutdowns_of(connection: Connection, name: str, until: datetime) -> Iterator[ToldShutdown]:
+    """Those of one surface: its events until then say which version was live."""
+    surface: Surface | None = None
+    told: list[ToldShutdown] = []
+    for one in event_log.read_stream(connection, e.surface_stream(name), types=_SURFACE):
+        if one.at >= until:
+            break
+        event = cast(SurfaceEvent, one.event)
+        surface = evolve(surface, event)
+        if isinstance(event, RetirementTold):
+            told.append(
+                ToldShutdown(
+                    surface=name,
+                    model=event.model,
+                    on=event.on,
+                    replacement=event.replacement,
+                    told=Occurrence(position=one.position, at=one.at),
+                )
+            )
+    if surface is not None:
+        yield from (one for one in told if is_same_model(format_model(surface.live_content), one.model))
 
 
 def _load_facts(

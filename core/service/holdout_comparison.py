@@ -31,7 +31,7 @@ def settle_due(service: RolloutService, now: datetime) -> None:
             continue
         surface = world.surfaces[rollout.plan.surface]
         command: c.EngineCommand | None = None
-        if holdout.find_due_cause(rollout, world.policy, now):
+        if holdout.find_due_cause(rollout, surface, world.policy, now):
             command = c.EndDueHoldout()
         elif holdout.is_comparison_due(rollout, longest_arrival(surface.sources or ()), now):
             command = c.RecordHoldout(found=compare(service, rollout, now))

@@ -24,7 +24,7 @@ kind: surface
 surface: {name}
 title: {name}
 owner: "@dana"
-live: {{version: v42, prompt: old.md}}
+live: {{version: v42, prompt: old.md, model: large-3-2026-03-01}}
 daily_requests: 100000
 notify: [{{channel: "#ai-rollouts", as: engineering}}]
 """

@@ -160,3 +160,15 @@ def test_models_in_use_that_are_switched_off_are_told_with_whether_an_upgrade_is
         ("help", 88, False),
         ("mail", 88, True),
     ]
+
+
+def test_a_model_that_only_the_way_back_calls_is_not_in_use(shop, numbers):
+    shop.declare("mail")
+    told = RetirementTold(model="small-1", on=date(2027, 1, 29), replacement="", days=90)
+    request = CommandRequest(
+        command=c.TellRetirement(surface="mail", told=told), command_id="told", by=ENGINE, at=shop.at
+    )
+    shop.service.handle(request)
+    week = parse_week("this", shop.at, "UTC")
+    digest = digest_sources.load_digest(shop.service, week, shop.at + timedelta(hours=1))
+    assert numbers(digest, "models_retiring") == [0]

@@ -3,7 +3,7 @@
 # ruff: noqa: E501  (what people see is quoted whole)
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from inline_snapshot import snapshot
 
 from core.files.read_file import parse_file
 from core.files.syntax.problems import select_errors
+from core.rollout.state.surface import RetirementTold
 
 
 def test_the_good_files_have_nothing_to_say(files, checked, small, surface, policy):
@@ -403,6 +404,54 @@ bad.yaml 1 problem\
     assert "warning: change.rollback_to_available_until" in checked(
         gone.replace("risk:", "template: emergency-fix\nrisk:")
     )
+
+
+def _to_large_4(small, *more):
+    return small(('to: {prompt: "Fix first."}', 'to: {model: "large-4-2026-11-30"}'), *more)
+
+
+def _told(surface, model="large-3", on=date(2026, 11, 22)):
+    told = RetirementTold(model=model, on=on, replacement="large-4", days=7)
+    return replace(surface, daily_requests=None, retirements=(told,))
+
+
+def test_a_provider_that_switches_the_old_model_off_is_warned_of_like_the_files_own_day(small, checked, surface):
+    longer = _to_large_4(small, ("  - bake: {hold: 2h}", "  - bake: {hold: 48h}"))
+    assert checked(longer, on=_told(surface)) == snapshot("""\
+bad.yaml:7:9: warning: change.from: v42 calls large-3, which is switched off on 2026-11-22: it is watched until Mon 23 Nov 2026 19:00 UTC at the earliest, but nobody could roll back after 2026-11-21: shorten the holds, or start earlier
+      from: support-assistant@v42
+            ^
+bad.yaml 1 warning\
+""")
+    gone = checked(_to_large_4(small), on=_told(surface, on=date(2026, 11, 20)))
+    assert "bad.yaml:7:9: change.from: v42 calls large-3, which is switched off on 2026-11-20: it starts on" in gone
+    assert "let it start by 2026-11-19" in gone
+    assert checked(_to_large_4(small), on=_told(surface, on=date(2026, 12, 24))) == ""
+
+
+def test_a_file_whose_day_is_later_than_the_providers_says_which_one_holds(small, checked, surface):
+    why = ("behaviour_changes:", "  rollback_to_available_until: 2027-01-31\nbehaviour_changes:")
+    assert checked(_to_large_4(small, why), on=_told(surface, on=date(2026, 12, 24))) == snapshot("""\
+bad.yaml:9:32: warning: change.rollback_to_available_until: v42 calls large-3, which is switched off on 2026-12-24: its last day is 2026-12-23, and nobody is moved back to it later
+      rollback_to_available_until: 2027-01-31
+                                   ^
+bad.yaml 1 warning\
+""")
+
+
+def test_a_new_version_whose_model_is_switched_off_is_refused_or_warned_of(small, checked, surface):
+    assert checked(small(), on=_told(surface)) == snapshot("""\
+bad.yaml:8:7: warning: change.to: the new version calls large-3, which is switched off on 2026-11-22: name a model such as large-4
+      to: {prompt: "Fix first."}
+          ^
+bad.yaml 1 warning\
+""")
+    assert checked(_to_large_4(small), on=_told(surface, "large-4-20261130", date(2026, 11, 21))) == snapshot("""\
+bad.yaml:8:7: change.to: the new version calls large-4-20261130, which is switched off on 2026-11-21: name a model such as large-4
+      to: {model: "large-4-2026-11-30"}
+          ^
+bad.yaml 1 problem\
+""")
 
 
 def test_a_unit_that_is_only_a_note_says_what_to_send(small, checked):

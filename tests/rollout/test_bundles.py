@@ -149,10 +149,10 @@ def test_no_bundle_is_called_like_the_id_of_a_rollout(name: str):
 
 
 def test_where_none_can_go_back_the_bundle_says_why_as_each_would():
-    plans = [plan_for(name, rollback_until="2026-11-20") for name in ("support", "sales")]
+    plans = [plan_for(name, rollback_until="2026-11-23") for name in ("support", "sales")]
     desk = bundled(BundleOrder.TOGETHER, *plans).approve("R-1").approve("R-2").later(hours=1).say(c.Start(), "tone")
     with pytest.raises(Refused, match="going back to it would leave people without answers"):
-        desk.say(c.RollBack(), "tone")
+        desk.later(days=1).say(c.RollBack(), "tone")
 
 
 def test_a_second_word_moves_the_conversations_of_each_that_still_finish():
@@ -312,9 +312,9 @@ def test_one_that_cannot_go_back_says_why_once_and_the_others_do(together: Desk)
 
 
 def test_without_a_way_back_one_holds_and_says_so():
-    plans = [plan_for("support", rollback_until="2026-11-20"), plan_for("sales")]
+    plans = [plan_for("support", rollback_until="2026-11-23"), plan_for("sales")]
     desk = bundled(BundleOrder.TOGETHER, *plans).approve("R-1").approve("R-2").later(hours=1).say(c.Start(), "tone")
-    desk.say(c.RollBack(), "R-2")
+    desk.later(days=1).say(c.RollBack(), "R-2")
     assert events_of(desk, "R-1") == [e.BundleNotFollowed, e.Held]
     assert states(desk) == [R.ON_HOLD, R.ROLLED_BACK]
 

@@ -120,6 +120,13 @@ def test_a_pause_makes_it_longer(comparing):
     assert growth_conditions.is_comparison_due(story.now, 2000, story.at + timedelta(minutes=1))
 
 
+def test_nobody_decides_to_go_back_to_what_is_switched_off(over):
+    story = over(rollback_until="2026-12-01")
+    refused = story.refuses(c.Decide(keep=False, reason="people ask again"), "could be called until 2026-12-01 only")
+    assert refused.hint.startswith("The way back is a new rollout from v43")
+    story.when(c.Decide(keep=True, reason="as good")).then(e.ComparisonDecided)
+
+
 def test_keeping_takes_the_next_step_at_the_next_look(over, words):
     story = over().when(c.Decide(keep=True, reason="better, and support agrees")).then(e.ComparisonDecided)
     assert story.now.state is RolloutState.RUNNING

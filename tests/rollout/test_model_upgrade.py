@@ -1,7 +1,7 @@
 """A model upgrade: the drill is passed first, and nobody is moved back to a model that is switched off."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -11,6 +11,7 @@ from core.rollout.plans.policy import DEFAULT_POLICY, Policy
 from core.rollout.serving import driving
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
+from core.rollout.state.surface import RetirementTold
 
 DRILL = Stage(kind=StageKind.ROLLBACK_DRILL, name="rollback_drill", drill_within=timedelta(seconds=10))
 FLAG = DrivenFlag(
@@ -155,3 +156,99 @@ def test_without_another_model_the_way_back_is_one_that_can_be_called(running, w
     story.at = datetime(2026, 12, 1, tzinfo=UTC)
     refused = story.refuses(c.RollBack(), "could be called")
     assert refused.hint == "The way back is a new rollout from v43 to a model that can be called."
+
+
+def told(model="large-3", on=date(2026, 12, 1), days=7):
+    return RetirementTold(model=model, on=on, replacement="large-4", days=days)
+
+
+def with_retirements(words, *retirements, versions=None):
+    known = versions or {"v41": {"model": "medium-2"}, "v42": {"model": "large-3"}}
+    return words.surface(versions=known, retirements=retirements)
+
+
+def test_the_day_that_a_provider_names_closes_the_way_back_as_the_files_does(running, words):
+    story = running(words.story(policy=BERLIN, surface=with_retirements(words, told())), change={"model": "large-4"})
+    story.at = LAST_MOMENT + timedelta(seconds=1)
+    refused = story.refuses(c.RollBack(), "until 2026-11-30 only, as large-3 was switched off on 2026-12-01, so going")
+    assert refused.hint == (
+        "The way back is a new rollout from v43 to what v41 was, which had another model. If large-3 still answers, "
+        "put its day right in the list of retirements."
+    )
+    story.tick(words.look(words.harm)).then(e.EvidenceRecorded, e.Held)
+    story.refuses(c.MoveBack(unit="u1"), "large-3 was switched off")
+    assert story.now.percent == 5
+
+
+def test_the_earlier_one_of_the_two_days_counts(running, words):
+    surface = with_retirements(words, told(on=date(2026, 12, 24)))
+    early = running(words.story(surface=surface), change={"model": "large-4"}, rollback_until="2026-11-30")
+    late = running(words.story(surface=surface), change={"model": "large-4"}, rollback_until="2027-01-31")
+    for story in (early, late):
+        story.at = datetime(2026, 12, 23, 12, 0, tzinfo=UTC)
+    early.refuses(c.RollBack(), "until 2026-11-30 only, so")
+    late.at += timedelta(days=1)
+    late.refuses(c.RollBack(), "until 2026-12-23 only, as large-3")
+
+
+def test_a_day_that_a_provider_moves_opens_the_way_back_again(running, words):
+    surface = with_retirements(words, told(), told(on=date(2027, 6, 1), days=182))
+    story = running(words.story(surface=surface), change={"model": "large-4"})
+    story.at = datetime(2026, 12, 2, tzinfo=UTC)
+    story.when(c.RollBack())
+    assert story.now.state is RolloutState.ROLLED_BACK
+
+
+@pytest.mark.parametrize(
+    ("configured", "retired", "closed"),
+    [
+        ("large-3-2026-03-01", "large-3", True),
+        ("large-3-20260301", "acme/large-3-2026-03-01", True),
+        ("large-3", "large-3-2026-03-01", False),
+        ("large-3-2026-06-01", "large-3-2026-03-01", False),
+    ],
+)
+def test_only_a_model_that_is_surely_off_closes_the_way_back(running, words, configured, retired, closed):
+    surface = with_retirements(words, told(model=retired), versions={"v42": {"model": configured}})
+    story = running(words.story(surface=surface), change={"model": "large-4"})
+    story.at = datetime(2026, 12, 2, tzinfo=UTC)
+    if closed:
+        story.refuses(c.RollBack(), "was switched off")
+    else:
+        story.when(c.RollBack())
+
+
+def test_a_new_prompt_for_the_same_model_goes_back_whatever_becomes_of_the_model(running, words):
+    story = running(words.story(surface=with_retirements(words, told())))
+    story.at = datetime(2026, 12, 2, tzinfo=UTC)
+    story.when(c.RollBack())
+    assert story.now.state is RolloutState.ROLLED_BACK
+
+
+def test_a_version_that_is_off_too_is_no_way_back(running, words):
+    versions = {"v40": {"model": "medium-1"}, "v41": {"model": "medium-2"}, "v42": {"model": "large-3"}}
+    surface = with_retirements(words, told(), told(model="medium-2", on=date(2026, 11, 1)), versions=versions)
+    story = running(words.story(surface=surface), change={"model": "large-4"})
+    story.at = datetime(2026, 12, 2, tzinfo=UTC)
+    assert "what v40 was" in story.refuses(c.RollBack(), "was switched off").hint
+
+
+@pytest.mark.parametrize(
+    ("retired", "template", "said"),
+    [
+        ("large-3", "prompt-standard", "v42 could be called until 2026-11-30 only, as large-3 was switched off"),
+        ("large-4", "prompt-standard", "v43 calls large-4, which was switched off on 2026-12-01"),
+        ("large-3", "emergency-fix", ""),
+        ("medium-2", "prompt-standard", ""),
+    ],
+)
+def test_nothing_starts_without_a_way_back_or_with_a_model_that_is_off(planned, words, cast, retired, template, said):
+    surface = with_retirements(words, told(model=retired))
+    story = planned(words.story(surface=surface), change={"model": "large-4"}, template=template)
+    story.when(c.Approve(), by=cast["lee"])
+    story.at = datetime(2026, 12, 2, tzinfo=UTC)
+    if said:
+        story.refuses(c.Start(), said)
+    else:
+        story.when(c.Start())
+        assert story.now.is_under_way

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -115,8 +115,8 @@ def test_a_retirement_is_told_once_a_step_and_proposes_only(office: Any, provide
     assert told == (
         "Model retirement: large-3-2026-03-01 is switched off in 88 days, on Mon 15 Feb 2027.\n"
         "AI features that call it: Support assistant (v42).\n"
-        "Proposal: plan a rollout to large-4 with `template: model-upgrade-high-stakes`, which takes about four weeks, "
-        "and set `rollback_to_available_until` to the last day before. Nothing changes by itself."
+        "Proposal: plan a rollout to large-4 with `template: model-upgrade-high-stakes`, which takes about four weeks. "
+        "Nothing changes by itself, and nobody is moved back to it once it is off."
     )
     assert office.service.load_world().surfaces["support-assistant"].live == "v42"
 
@@ -140,3 +140,63 @@ def test_a_private_address_is_not_called_unless_it_is_allowed(office: Any, provi
     office.at = datetime(2027, 2, 1, 9, 0, tzinfo=UTC)
     watch.warn_due(office.at)
     assert office.service.load_world().surfaces["support-assistant"].retirements == ()
+
+
+def upgrade(office: Any) -> str:
+    """The rollout file with another model instead of another prompt."""
+    text: str = office.rollout_file
+    return text.replace(
+        "to: {prompt: prompts/system.md@sha256:9f2c51e0}",
+        "to: {model: {provider: acme-ai, name: large-4, snapshot: '2026-11-30'}}",
+    )
+
+
+@pytest.fixture
+def told(office: Any, tmp_path: Any) -> Callable[..., list[str]]:
+    """Writes the list with this day for a model, lets it be read, and returns what the engineers are told then."""
+
+    def tell(day: str, model: str = "large-3-2026-03-01") -> list[str]:
+        file = tmp_path / "retirements.json"
+        file.write_text(json.dumps([{"model": model, "retires": day}]))
+        before = len(said(office))
+        RetirementWatch(str(file), OutboundClient(), office.service).warn_due(office.at)
+        office.deliver()
+        return [text for text in said(office)[before:] if "Model retirement" in text]
+
+    return tell
+
+
+def test_a_plan_says_what_the_way_back_is_once_the_old_model_is_off(office: Any, told: Any) -> None:
+    office.apply(office.surface_file)
+    told("2026-11-30")
+    office.apply(upgrade(office))
+    office.deliver()
+    (warned,) = told("2026-12-02")
+    assert "These can be rolled back until Tue 1 Dec 2026 only: R-1 to Support assistant (v42)." in warned
+    assert office.typed("ana", "plan R-1").acked
+    shown = office.shown(office.whispered("ana"))
+    expected = (
+        "v42 can be called until 2026-12-01. Its provider switches large-3-2026-03-01 off on 2026-12-02. From the next "
+        "day on nobody is moved back to it: the way back is a new rollout from v43 to a model that can be called."
+    )
+    assert expected in shown
+
+
+def test_a_day_that_moves_is_told_at_once_and_back_again(office: Any, told: Any) -> None:
+    office.apply(office.surface_file)
+    assert len(told("2026-11-30")) == 1
+    (moved,) = told("2027-06-01")
+    assert moved.startswith("Model retirement: large-3-2026-03-01 is switched off in 190 days, on Tue 1 Jun 2027.")
+    assert told("2027-06-01") == []
+    assert len(told("2026-11-30")) == 1
+
+
+def test_a_model_that_only_a_plan_leads_to_is_told_too(office: Any, told: Any) -> None:
+    office.apply(office.surface_file)
+    office.apply(upgrade(office))
+    office.deliver()
+    (warned,) = told("2026-12-24", "large-4-2026-11-30")
+    assert warned.splitlines()[1:] == [
+        "These lead to it, so name another model in their files: R-1 to Support assistant (v43).",
+        "Nothing changes by itself.",
+    ]

@@ -23,6 +23,7 @@ from core.report_sources.planned_file import load_outlook, plan_file
 from core.rollout.command_events import find_version_authors
 from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.decisions import start_conditions
+from core.rollout.models.way_back import foresee_end
 from core.rollout.permissions import approvers
 from core.rollout.refusal import NotFound
 from core.rollout.state.events import ConcernRaised, Planned
@@ -71,6 +72,7 @@ def load_decision_facts(
         concerns=tuple(x.event for x in entries if isinstance(x.event, ConcernRaised) and x.position > planned),
         members=members,
         neighbours=find_neighbours(world, rollout, now),
+        way_back=foresee_end(rollout.plan, world.surfaces[rollout.plan.surface]),
     )
 
 

@@ -37,7 +37,7 @@ class RetirementWatch:
         for due in find_due_warnings(world, retirements, world.policy.to_local_time(now).date()):
             one = due.retirement
             told = RetirementTold(model=one.model, on=one.on, replacement=one.replacement, days=due.days)
-            command_id = f"retirement:{due.surface}:{one.model}:{one.on.isoformat()}:{due.days}"
+            command_id = f"retirement:{due.surface}:{one.model}:{one.on.isoformat()}:{due.days}:{due.told}"
             self._service.handle_as_engine(
                 c.TellRetirement(surface=due.surface, told=told), command_id=command_id, at=now
             )

@@ -10,7 +10,7 @@ from bot.rendering.messages import plan_facts
 from bot.rendering.messages.plan_facts import FactSection
 from bot.rendering.neighbours import shared_words
 from bot.rendering.numbers.detectability import power_words, unseen_by_evals
-from bot.rendering.sentences import difference_words
+from bot.rendering.sentences import difference_words, way_back_words
 from core.report_sources.planned_file import PlannedFile
 
 
@@ -19,12 +19,14 @@ def render_markdown(planned: PlannedFile, pair: VersionPair, zone: str) -> str:
     plan, outlook = planned.plan, planned.outlook
     change = escape_markdown(f"{plan.surface} {plan.from_version} -> {plan.to_version}")
     approvals = plan_outlook.describe_approvals(plan)
+    end = way_back_words.describe_end(plan, outlook.way_back)
     sections = [
         FactSection(title="What changes", lines=(f"{difference_words.format_in_line(pair.difference)}.",)),
         FactSection(
             title="Other rollouts", lines=tuple(shared_words.describe(one) for one in planned.shared), is_list=True
         ),
         *plan_facts.list_plan_sections(plan, outlook, zone),
+        FactSection(title=way_back_words.TITLE, lines=(end,) if end else ()),
         FactSection(title="Who has to approve", lines=(approvals,) if approvals else ()),
         FactSection(
             title=unseen_by_evals.TITLE,

@@ -10,13 +10,14 @@ from bot.rendering.neighbours import neighbour_words
 from bot.rendering.numbers import eval_words, measure_rows, noticed_words, segments, technical_words
 from bot.rendering.numbers.detectability import blind_spot_words, power_words, unknown_unit_words, unseen_by_evals
 from bot.rendering.numbers.latest_numbers import detection_power
-from bot.rendering.sentences import difference_words, driven_words, headline, schedule
+from bot.rendering.sentences import difference_words, driven_words, headline, schedule, way_back_words
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.outlook import PlanOutlook
 from core.judging.limits import limits
 from core.judging.limits.limits import Limit, LimitKind, LimitRole
 from core.judging.model.verdict import Measure
 from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours
+from core.rollout.models.way_back import WayBackEnd, foresee_end
 from core.rollout.permissions.approvers import ApproverRule
 from core.rollout.plans.plan import NoticePlan, Plan, StageKind, content_hash
 from core.rollout.state.events import ConcernRaised
@@ -50,6 +51,7 @@ class DecisionFacts:
     concerns: tuple[ConcernRaised, ...] = ()
     members: ListMembers = lambda _: {}
     neighbours: Neighbours = NO_NEIGHBOURS
+    way_back: WayBackEnd | None = None
 
 
 def list_sections(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[FactSection]:
@@ -71,7 +73,7 @@ def list_sections(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[Fac
         ),
         FactSection(title="In favour", lines=tuple(_list_reasons_for(rollout, facts.outlook))),
         FactSection(title="Against", lines=against, is_list=len(against) > 1),
-        FactSection(title="If it goes wrong", lines=(_describe_way_back(rollout),)),
+        FactSection(title="If it goes wrong", lines=(_describe_way_back(rollout, facts.way_back),)),
         FactSection(title="Who was told", lines=tuple(_list_told(rollout, zone)), is_list=True),
         FactSection(title="Who can approve", lines=tuple(_list_approvers(facts))),
     ]
@@ -313,13 +315,13 @@ def _format_measure(measure: Measure) -> str:
     return f"{measure_rows.title_in_sentence(measure.metric, measure.title)} {moved}"
 
 
-def _describe_way_back(rollout: Rollout) -> str:
+def _describe_way_back(rollout: Rollout, end: WayBackEnd | None) -> str:
     acting = len([x for x in rollout.plan.limits if x.can_act])
     limits_named = "the agreed limit is broken" if acting == 1 else f"one of {acting} agreed limits is broken"
     by_itself = f"If {limits_named}, Rampart acts by itself. " if acting else "No limit acts by itself. "
-    old, until = wording.escape(rollout.plan.from_version, 40), rollout.plan.rollback_until
-    last = f" {old} can be called until {wording.escape(until, 40)}." if until else ""
-    return f"{by_itself}Any member can also switch back to {old} with one click.{last}"
+    old = wording.escape(rollout.plan.from_version, 40)
+    last = way_back_words.describe_end(rollout.plan, end or foresee_end(rollout.plan, None))
+    return f"{by_itself}Any member can also switch back to {old} with one click.{f' {last}' if last else ''}"
 
 
 def _list_told(rollout: Rollout, zone: str) -> list[str]:

@@ -11,6 +11,7 @@ from core.files.foresight.detection import LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
 from core.files.foresight.strata_traffic import StratumTraffic, estimate_strata
 from core.files.foresight.timeline import TimelineRow
+from core.rollout.models.way_back import WayBackEnd, foresee_end
 from core.rollout.plans.plan import Plan
 from core.rollout.plans.policy import Policy
 from core.rollout.serving import layering
@@ -31,6 +32,7 @@ class PlanOutlook:
     # its layer, and the share of all users that it can reach until it is done, 0 to 1; None: it is in no layer
     reach: tuple[str, float] | None = None
     comparisons: Sequence[ComparisonPower] = ()  # long ones, and the holdout: what they could notice
+    way_back: WayBackEnd | None = None  # until when one can go back; None: nobody says that the old version ends
 
 
 def build_outlook(
@@ -63,4 +65,5 @@ def build_outlook(
         strata=estimate_strata(plan, traffic),
         reach=reach,
         comparisons=foresee_comparisons(plan, known, reach[1] if reach is not None else 1.0),
+        way_back=foresee_end(plan, surface),
     )

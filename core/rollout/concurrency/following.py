@@ -79,8 +79,8 @@ def explain_staying(world: World, rollout: Rollout, at: datetime) -> str | None:
         return ""
     if rollout.state is RolloutState.DONE and (surface.live_by != rollout.id or surface.live != plan.to_version):
         return f"{surface.live} ({surface.live_by or 'applied'}) went live on {surface.name} after it"
-    if rollout.percent and way_back.is_way_back_closed(plan, world.policy_for(surface.name), at):
-        return way_back.explain_closed_way_back(plan)
+    if rollout.percent and way_back.is_way_back_closed(plan, surface, world.policy_for(surface.name), at):
+        return way_back.explain_closed_way_back(plan, surface)
     return None
 
 
@@ -155,7 +155,9 @@ def _stay(now: _Moment, bundle: Bundle, rollout: Rollout, cause: Rollout, why: s
     """That a rollout could not go back with its bundle; it grows no further."""
     events: list[e.RolloutEvent] = [e.BundleNotFollowed(bundle=bundle.name, cause=cause.id, why=why)]
     if rollout.state in GROWING_STATES:
-        advice = way_back.suggest_way_back(rollout, now.world.surfaces[rollout.plan.surface])
+        surface = now.world.surfaces[rollout.plan.surface]
+        today = now.world.policy_for(surface.name).to_local_time(now.at).date()
+        advice = way_back.suggest_instead(rollout.plan, surface, today)
         text = f"{cause.id} of its bundle was rolled back, but {why}. {advice}"
         events.append(e.Held(key=way_back.NO_WAY_BACK, text=text))
     return now.build_entries(rollout, events)

@@ -46,7 +46,7 @@ def decide_tick(rollout: Rollout, look: c.LookResult | None, context: Context) -
 def _decide_on_look(rollout: Rollout, look: c.LookResult | None, context: Context) -> list[e.RolloutEvent]:
     if look is not None:
         if isinstance(look.verdict, v.RollBack):
-            if way_back.is_way_back_closed(rollout.plan, context.policy, context.at):
+            if way_back.is_way_back_closed(rollout.plan, context.surface, context.policy, context.at):
                 return _hold_without_way_back(rollout, look, look.verdict, context)
             evidence = _build_evidence(rollout, look, "rollback")
             reason = look.verdict.findings[0].limit_text
@@ -82,9 +82,11 @@ def _hold_without_way_back(
         return []
     if way_back.NO_WAY_BACK in rollout.overridden:
         return []
+    today = context.policy.to_local_time(context.at).date()
     text = (
         f"{holds.name_limit(verdict.findings[0])}, but "
-        f"{way_back.explain_closed_way_back(rollout.plan)}. {way_back.suggest_way_back(rollout, context.surface)}"
+        f"{way_back.explain_closed_way_back(rollout.plan, context.surface)}. "
+        f"{way_back.suggest_instead(rollout.plan, context.surface, today)}"
     )
     held = e.Held(key=way_back.NO_WAY_BACK, text=text, findings=verdict.findings)
     return [_build_evidence(rollout, look, "hold"), held]

@@ -8,6 +8,7 @@ from core import durations
 from core.flags.bucketing import MILLION
 from core.rollout.context import Context
 from core.rollout.decisions.approval_requests import describe_missing_approvals, is_approved, needs_start_approval
+from core.rollout.models import way_back
 from core.rollout.plans.layers import find_layer, measure_free
 from core.rollout.plans.plan import Risk, content_hash
 from core.rollout.refusal import Refused
@@ -46,6 +47,7 @@ def check_start(rollout: Rollout, context: Context) -> None:
         *_find_missing_approvals(rollout),
         *_find_missing_notices(rollout, context),
         *_find_open_concerns(rollout),
+        *_find_models_switched_off(rollout, context),
         *(Obstacle(text=said, standalone_text=said) for said in context.bundle_waits),
     )
     if not obstacles:
@@ -197,6 +199,24 @@ def _find_open_concerns(rollout: Rollout) -> Iterator[Obstacle]:
         said = f"A concern from {', '.join(channels)} has no answer yet (high risk)."
         yield Obstacle(
             text=said, standalone_text=said, hint=f"Answer it in the thread: /rollout answer {rollout.id} your answer."
+        )
+
+
+def _find_models_switched_off(rollout: Rollout, context: Context) -> Iterator[Obstacle]:
+    """A new version that nobody could be served, or an old one that nobody could be given again."""
+    plan, surface, today = rollout.plan, context.known_surface, context.policy.to_local_time(context.at).date()
+    told = way_back.find_retirement(surface, rollout.to_content)
+    if told is not None and told.on <= today:
+        said = f"{plan.to_version} calls {told.model}, which was switched off on {told.on.isoformat()}."
+        yield Obstacle(text=said, standalone_text=said, hint="Name another model in the file and apply it again.")
+    if plan.template != way_back.WITHOUT_WAY_BACK and way_back.is_way_back_closed(
+        plan, surface, context.policy, context.at
+    ):
+        said = f"{way_back.explain_closed_way_back(plan, surface)}."
+        yield Obstacle(
+            text=said,
+            standalone_text=said,
+            hint=f"Apply the file with template: {way_back.WITHOUT_WAY_BACK}: it then holds instead of going back.",
         )
 
 

@@ -42,6 +42,17 @@ def is_same_model(configured: str, answered: str) -> bool:
     return not date or not other_date or date.startswith(other_date) or other_date.startswith(date)
 
 
+def is_switched_off_with(configured: str, retired: str) -> bool:
+    """Whether a version that calls `configured` gets no answers once `retired` is switched off.
+
+    A name without a date retires all its dates. A dated one retires that date only: who calls the name without a date
+    may be answered by another.
+    """
+    name, date = _split_date(configured)
+    other, other_date = _split_date(retired)
+    return name == other and (not other_date or date.startswith(other_date))
+
+
 def list_texts(value: Any) -> Iterator[str]:
     """Every text within a value, however deep."""
     match value:

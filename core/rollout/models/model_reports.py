@@ -4,6 +4,7 @@ from typing import assert_never
 
 from core.rollout import commands as c
 from core.rollout.models.called_model import format_model, may_answer
+from core.rollout.models.retirements import is_told
 from core.rollout.state.surface import OtherModelAnswered, RetirementTold, Surface
 
 MAX_OTHER_MODELS = 5
@@ -35,6 +36,5 @@ def decide_other_model(surface: Surface, command: c.ReportOtherModel) -> OtherMo
 def decide_retirement(surface: Surface, command: c.TellRetirement) -> RetirementTold | None:
     """The warning, unless the same or a later step was told before."""
     told = command.told
-    if any(x.model == told.model and x.on == told.on and x.days <= told.days for x in surface.retirements):
-        return None
-    return told
+    before = [one for one in surface.retirements if one.model == told.model]
+    return None if is_told(before, told.on, told.days) else told

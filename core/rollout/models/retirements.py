@@ -4,10 +4,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
+from itertools import takewhile
 from typing import Any
 
 from core.rollout.models.called_model import format_model, is_same_model
-from core.rollout.state.surface import Surface
+from core.rollout.plans.plan import Content
+from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
+from core.rollout.state.surface import RetirementTold, Surface
 from core.rollout.state.world import World
 
 WARN_DAYS = (90, 60, 30, 14, 7)
@@ -29,12 +33,36 @@ class ModelRetirement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueWarning:
-    """A warning for one surface. `days` is the step of `WARN_DAYS` that was reached, `version` calls the model."""
+    """A warning for one surface. `days` is the step of `WARN_DAYS` that was reached, `version` calls the model.
+
+    A date that moved is told at once, however far ahead: `days` is then the days that are left. `told` counts what
+    this surface was told of this model before.
+    """
 
     surface: str
     version: str
     retirement: ModelRetirement
     days: int
+    told: int = 0
+
+
+class ModelUse(StrEnum):
+    """What a version that calls a model is to its feature."""
+
+    LIVE = "live"
+    WAY_BACK = "way back"
+    PLANNED = "planned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelUser:
+    """A version of a feature that calls a model; `rollout` goes back to it or introduces it, and is empty if it is
+    live."""
+
+    title: str
+    version: str
+    use: ModelUse
+    rollout: str = ""
 
 
 def parse_retirements(text: str) -> tuple[ModelRetirement, ...]:
@@ -74,34 +102,60 @@ def _parse_item(number: int, item: Any) -> ModelRetirement | None:
 def find_due_warnings(world: World, retirements: Sequence[ModelRetirement], today: date) -> tuple[DueWarning, ...]:
     """The warnings that are due `today` and were not given: one per surface and model, for the latest step reached."""
     found = (
-        _find_for_surface(surface, one, today)
+        _find_for_surface(world, surface, one, today)
         for surface in world.surfaces.values()
         for one in sorted(retirements, key=lambda each: (each.on, each.model))
     )
     return tuple(warning for warning in found if warning is not None)
 
 
-def _find_for_surface(surface: Surface, retirement: ModelRetirement, today: date) -> DueWarning | None:
-    if not uses_model(surface, retirement.model):
+def _find_for_surface(world: World, surface: Surface, retirement: ModelRetirement, today: date) -> DueWarning | None:
+    user = next(_list_users_on(world, surface, retirement.model), None)
+    if user is None:
         return None
     left = (retirement.on - today).days
-    reached = [days for days in WARN_DAYS if left <= days]
-    if not reached:
+    told = [one for one in surface.retirements if one.model == retirement.model]
+    is_moved = bool(told) and told[-1].on != retirement.on
+    days = min((days for days in WARN_DAYS if left <= days), default=left if is_moved else None)
+    if days is None or is_told(told, retirement.on, days):
         return None
-    days = min(reached)
-    if any(t.model == retirement.model and t.on == retirement.on and t.days <= days for t in surface.retirements):
-        return None
-    return DueWarning(surface=surface.name, version=surface.live, retirement=retirement, days=days)
+    return DueWarning(surface=surface.name, version=user.version, retirement=retirement, days=days, told=len(told))
 
 
-def uses_model(surface: Surface, model: str) -> bool:
-    """Whether the live version of the surface calls this model."""
-    configured = format_model(surface.live_content)
-    return bool(configured) and is_same_model(configured, model)
+def is_told(told: Sequence[RetirementTold], on: date, days: int) -> bool:
+    """Whether the last that was told of a model is this day, and it was told at this step or a later one."""
+    since = [*takewhile(lambda one: one.on == on, reversed(told))]
+    return any(one.days <= days for one in since)
 
 
-def list_users(world: World, model: str) -> Iterator[tuple[str, str]]:
-    """(title, live version) of every AI feature whose live version calls this model."""
+def list_users(world: World, model: str) -> Iterator[ModelUser]:
+    """Every version of every AI feature that calls this model and matters: it is live, it is what a rollout goes back
+    to, or a rollout introduces it."""
     for surface in world.surfaces.values():
-        if uses_model(surface, model):
-            yield surface.title or surface.name, surface.live
+        yield from _list_users_on(world, surface, model)
+
+
+def _list_users_on(world: World, surface: Surface, model: str) -> Iterator[ModelUser]:
+    def calls(content: Content) -> bool:
+        configured = format_model(content)
+        return bool(configured) and is_same_model(configured, model)
+
+    title = surface.title or surface.name
+    if calls(surface.live_content):
+        yield ModelUser(title=title, version=surface.live, use=ModelUse.LIVE)
+    for rollout in world.rollouts.values():
+        plan, is_open = rollout.plan, rollout.state not in TERMINAL_STATES
+        if plan.surface != surface.name or not (is_open or _goes_back(rollout, surface)):
+            continue
+        old, new = calls(rollout.from_content), calls(rollout.to_content)
+        if old and not new:
+            yield ModelUser(title=title, version=plan.from_version, use=ModelUse.WAY_BACK, rollout=rollout.id)
+        elif new and is_open:
+            yield ModelUser(title=title, version=plan.to_version, use=ModelUse.PLANNED, rollout=rollout.id)
+
+
+def _goes_back(rollout: Rollout, surface: Surface) -> bool:
+    """Whether a rollout that is done can still be rolled back, as nothing went live after it."""
+    return (
+        rollout.state is RolloutState.DONE and surface.live_by == rollout.id and surface.live == rollout.plan.to_version
+    )

@@ -14,6 +14,7 @@ from core.rollout.plans.policy import Policy
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout, RolloutState
+from core.rollout.state.surface import Surface
 
 STAGE = "holdout"
 """What observations and answers call the time after the end, as if it were a stage after the plan's last one."""
@@ -63,16 +64,16 @@ def end_by_person(rollout: Rollout, command: c.EndHoldout, context: Context) -> 
 
 def end_when_due(rollout: Rollout, context: Context) -> list[e.RolloutEvent]:
     """The event by which it ends because its time is over, or its version can no longer be called."""
-    cause = find_due_cause(rollout, context.policy, context.at)
+    cause = find_due_cause(rollout, context.surface, context.policy, context.at)
     return [e.HoldoutEnded(by=context.by.id, cause=cause, reason="")] if cause else []
 
 
-def find_due_cause(rollout: Rollout, policy: Policy, at: datetime) -> str:
+def find_due_cause(rollout: Rollout, surface: Surface | None, policy: Policy, at: datetime) -> str:
     """Why it ends now: `time` or `version`; empty if it does not."""
     due = find_due(rollout)
     if due is None:
         return ""
-    if way_back.is_way_back_closed(rollout.plan, policy, at):
+    if way_back.is_way_back_closed(rollout.plan, surface, policy, at):
         return "version"
     return "time" if at >= due else ""
 

@@ -8,7 +8,7 @@ from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages.audience import conversation_words, holdout_words, layer_words, stratum_words
 from bot.rendering.numbers.detectability import power_words, unseen_by_evals
-from bot.rendering.sentences import schedule
+from bot.rendering.sentences import schedule, way_back_words
 from core import durations
 from core.files.foresight.detection import LimitForesight
 from core.files.foresight.known_traffic import KnownTraffic
@@ -38,6 +38,7 @@ def render(
                 *_list_conversations(plan),
                 *_list_layer(outlook),
                 *_list_holdout(plan),
+                *_list_way_back(outlook),
             ]
         ),
         blocks.lines_section(_list_dates(outlook, zone)),
@@ -57,6 +58,11 @@ def _list_conversations(plan: Plan) -> list[str]:
 def _list_holdout(plan: Plan) -> list[str]:
     planned = holdout_words.describe_plan(plan)
     return [f"{holdout_words.TITLE}: {planned}"] if planned else []
+
+
+def _list_way_back(outlook: PlanOutlook) -> list[str]:
+    end = way_back_words.describe_end(outlook.plan, outlook.way_back)
+    return [f"{way_back_words.TITLE}: {end}"] if end else []
 
 
 def _list_layer(outlook: PlanOutlook) -> list[str]:

@@ -1,11 +1,12 @@
 """What a feature's engineers read about models: another one answers, or one is switched off."""
 
-from datetime import date
+from collections.abc import Sequence
+from datetime import date, timedelta
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
-from core.rollout.models.retirements import list_users
+from core.rollout.models.retirements import ModelUse, ModelUser, list_users
 from core.rollout.state.surface import OtherModelAnswered, RetirementTold, Surface
 from core.rollout.state.world import World
 
@@ -31,20 +32,50 @@ def render_retirement(world: World, event: RetirementTold, today: date) -> Messa
     left = (on - today).days
     when = f"{on:%a} {on.day} {on:%b %Y}"
     time = f"in {wording.pluralize(left, 'day')}, on {when}" if left > 0 else f"since {when}"
-    calling = list_users(world, event.model)
-    users = [f"{wording.escape(title, 60)} ({wording.escape(version, 40)})" for title, version in calling]
-    to = f" to {wording.escape(event.replacement, 100)}" if event.replacement else ""
     verb = "is switched off" if left > 0 else "has been switched off"
+    users = list(list_users(world, event.model))
     return blocks.build_message(
         f"Model retirement: {model} {verb} {time}.",
         blocks.lines_section(
             [
-                f"AI features that call it: {wording.join_limited(users, MAX_USERS)}.",
-                f"Proposal: plan a rollout{to} with `template: model-upgrade-high-stakes`, which takes about four "
-                "weeks, and set `rollback_to_available_until` to the last day before. Nothing changes by itself.",
+                *_list_live(users),
+                *_list_ways_back(users, on - timedelta(days=1)),
+                *_list_planned(users),
+                *_propose(users, event.replacement),
             ]
         ),
     )
+
+
+def _list_live(users: Sequence[ModelUser]) -> list[str]:
+    calling = [_format_user(one) for one in users if one.use is ModelUse.LIVE]
+    return [f"AI features that call it: {wording.join_limited(calling, MAX_USERS)}."] if calling else []
+
+
+def _list_ways_back(users: Sequence[ModelUser], last: date) -> list[str]:
+    back = [f"{one.rollout} to {_format_user(one)}" for one in users if one.use is ModelUse.WAY_BACK]
+    until = f"{last:%a} {last.day} {last:%b %Y}"
+    return [f"These can be rolled back until {until} only: {wording.join_limited(back, MAX_USERS)}."] if back else []
+
+
+def _list_planned(users: Sequence[ModelUser]) -> list[str]:
+    to = [f"{one.rollout} to {_format_user(one)}" for one in users if one.use is ModelUse.PLANNED]
+    named = wording.join_limited(to, MAX_USERS)
+    return [f"These lead to it, so name another model in their files: {named}."] if to else []
+
+
+def _propose(users: Sequence[ModelUser], replacement: str) -> list[str]:
+    if not any(one.use is ModelUse.LIVE for one in users):
+        return ["Nothing changes by itself."]
+    to = f" to {wording.escape(replacement, 100)}" if replacement else ""
+    return [
+        f"Proposal: plan a rollout{to} with `template: model-upgrade-high-stakes`, which takes about four weeks. "
+        "Nothing changes by itself, and nobody is moved back to it once it is off."
+    ]
+
+
+def _format_user(user: ModelUser) -> str:
+    return f"{wording.escape(user.title, 60)} ({wording.escape(user.version, 40)})"
 
 
 def _format_name(surface: Surface) -> str:

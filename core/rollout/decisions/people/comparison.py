@@ -36,6 +36,7 @@ def decide_comparison(rollout: Rollout, command: c.Decide, context: Context) -> 
     event = e.ComparisonDecided(stage=index, keep=command.keep, advice=ended.advice, by=context.by.id, reason=reason)
     if command.keep:
         return [event]
+    command_conditions.require_way_back(rollout, context)
     return [event, stage_changes.build_rolled_back(rollout, context, reason=reason, findings=())]
 
 

@@ -4,7 +4,6 @@ from core.rollout import commands as c
 from core.rollout.context import Context
 from core.rollout.decisions import stage_changes
 from core.rollout.decisions.people import command_conditions
-from core.rollout.models import way_back
 from core.rollout.refusal import Refused
 from core.rollout.serving import conversations, strata
 from core.rollout.serving.logged_unit import build_logged_alias
@@ -22,7 +21,7 @@ def roll_back(rollout: Rollout, command: c.RollBack, context: Context) -> list[e
     """
     stratum = strata.find_stratum(rollout.plan, command.stratum)
     if stratum is not None and rollout.state is not RolloutState.ROLLED_BACK:
-        _require_way_back(rollout, context)
+        command_conditions.require_way_back(rollout, context)
         return strata.roll_back_stratum(rollout, stratum, context, command.reason.strip())
     match rollout.state:
         case RolloutState.ROLLED_BACK:
@@ -38,18 +37,8 @@ def roll_back(rollout: Rollout, command: c.RollBack, context: Context) -> list[e
                     f"{surface.live} ({surface.live_by or 'applied'}) went live on {surface.name} after {rollout.id}.",
                     hint=f"Roll back {surface.live_by} instead." if surface.live_by else "",
                 )
-    _require_way_back(rollout, context)
+    command_conditions.require_way_back(rollout, context)
     return [stage_changes.build_rolled_back(rollout, context, reason=command.reason.strip(), findings=())]
-
-
-def _require_way_back(rollout: Rollout, context: Context) -> None:
-    """Refuse if the previous version can no longer be called by anybody."""
-    if rollout.percent and way_back.is_way_back_closed(rollout.plan, context.policy, context.at):
-        raise Refused(
-            f"{way_back.explain_closed_way_back(rollout.plan)}. Nothing was changed.",
-            hint=way_back.suggest_way_back(rollout, context.surface),
-            code="conflict",
-        )
 
 
 def explain_rollback(rollout: Rollout, command: c.ExplainRollback, context: Context) -> list[e.RolloutEvent]:
@@ -86,6 +75,7 @@ def move_back(rollout: Rollout, command: c.MoveBack, context: Context) -> list[e
     unit_hash = build_logged_alias(rollout, command.unit)
     if unit_hash in rollout.moved_back:
         return []
+    command_conditions.require_way_back(rollout, context)
     if len(rollout.moved_back) >= MOST_MOVED_BACK:
         raise Refused(
             f"{MOST_MOVED_BACK:,} customers were moved back already. If it is wrong for so many, roll back.",
