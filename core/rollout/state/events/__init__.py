@@ -7,13 +7,27 @@ lists fields that were added when events were already stored; while they are Non
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from core.rollout.state.events.approvals import ApprovalExpired, ApprovalRequested, Approved, GlassBroken, Rejected
-from core.rollout.state.events.deliveries import FlagNotSet, FlagSet, MessageFailed, MessagePosted
+from core.rollout.state.events.approvals import (
+    ApprovalEvent,
+    ApprovalExpired,
+    ApprovalRequested,
+    Approved,
+    GlassBroken,
+    Rejected,
+)
+from core.rollout.state.events.deliveries import (
+    DeliveryEvent,
+    FlagNotSet,
+    FlagSet,
+    MessageFailed,
+    MessagePosted,
+)
 from core.rollout.state.events.evidence import (
     AnchorsJudged,
     BlindSpotsAccepted,
     ComparisonDecided,
     ComparisonEnded,
+    EvidenceEvent,
     EvidenceRecorded,
     HoldoutCompared,
     HoldoutEnded,
@@ -26,6 +40,7 @@ from core.rollout.state.events.feedback import (
     ComplaintReported,
     ConcernRaised,
     ConcernsAnswered,
+    FeedbackEvent,
     FeltOff,
     NoticeAcknowledged,
     ReminderRequested,
@@ -40,6 +55,7 @@ from core.rollout.state.events.planning import (
     Bundled,
     BundleNotFollowed,
     Planned,
+    PlanningEvent,
     StartScheduled,
     Unbundled,
 )
@@ -50,6 +66,7 @@ from core.rollout.state.events.rollbacks import (
     FlipUnconfirmed,
     RevertNotRequested,
     RevertRequested,
+    RollbackEvent,
     RollbackExplained,
     RolledBack,
     StratumRolledBack,
@@ -66,6 +83,7 @@ from core.rollout.state.events.stages import (
     Paused,
     Resumed,
     StageEntered,
+    StageEvent,
     StageExtended,
     Started,
 )
@@ -75,68 +93,8 @@ from core.rollout.workspace.freezes import FreezeEvent
 from core.rollout.workspace.subscriptions import SubscriptionEvent
 
 RolloutEvent: TypeAlias = (
-    Planned
-    | ApprovalRequested
-    | ApprovalExpired
-    | Approved
-    | Rejected
-    | StartScheduled
-    | BaseChanged
-    | Started
-    | StageEntered
-    | EvalRecorded
-    | DrillFinished
-    | EvidenceRecorded
-    | ComparisonEnded
-    | ComparisonDecided
-    | BlindSpotsAccepted
-    | TailsFrozen
-    | Held
-    | HoldCleared
-    | Paused
-    | Resumed
-    | RolledBack
-    | RollbackExplained
-    | FlipConfirmed
-    | FlipUnconfirmed
-    | Completed
-    | Abandoned
-    | NoticeAcknowledged
-    | ConcernRaised
-    | ConcernsAnswered
-    | ReminderRequested
-    | StageExtended
-    | FeltOff
-    | VoteCast
-    | VoteWithdrawn
-    | UnitMovedBack
-    | GlassBroken
-    | GrowthFrozen
-    | GrowthUnfrozen
-    | ComplaintReported
-    | ReviewRequested
-    | ReviewSubmitted
-    | MessagePosted
-    | MessageFailed
-    | FlagSet
-    | FlagNotSet
-    | RevertRequested
-    | RevertNotRequested
-    | CodeReverted
-    | ConversationsMoved
-    | StratumRolledBack
-    | HoldoutEnded
-    | HoldoutCompared
-    | AnchorsJudged
-    | JudgeMoved
-    | JudgeSettled
-    | JudgingCapReached
-    | Bundled
-    | Unbundled
-    | BundleNotFollowed
+    ApprovalEvent | DeliveryEvent | EvidenceEvent | FeedbackEvent | PlanningEvent | RollbackEvent | StageEvent
 )
-
-
 Event: TypeAlias = (
     RolloutEvent | SurfaceEvent | SubscriptionEvent | FreezeEvent | PolicyApplied | WordsErased | WorldCheckpointed
 )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,3 +65,6 @@ class GlassBroken:
     action: str  # start | advance
     passed_over: tuple[str, ...]
     review_due: datetime
+
+
+ApprovalEvent: TypeAlias = ApprovalRequested | ApprovalExpired | Approved | Rejected | GlassBroken

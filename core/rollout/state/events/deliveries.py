@@ -1,7 +1,7 @@
 """What came of messages in Slack and of flags in other systems."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,3 +44,6 @@ class FlagNotSet:
     percent: float
     error: str
     trying: bool
+
+
+DeliveryEvent: TypeAlias = MessagePosted | MessageFailed | FlagSet | FlagNotSet

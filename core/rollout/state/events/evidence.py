@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from core.judging.model.causes import DifferenceCauses
 from core.judging.model.comparison import Advice, HoldoutComparison, MetricCourse
@@ -188,3 +188,18 @@ class JudgingCapReached:
     spent: float
     cap: float
     judged: Mapping[str, int]
+
+
+EvidenceEvent: TypeAlias = (
+    EvidenceRecorded
+    | BlindSpotsAccepted
+    | TailsFrozen
+    | ComparisonEnded
+    | ComparisonDecided
+    | HoldoutEnded
+    | HoldoutCompared
+    | AnchorsJudged
+    | JudgeMoved
+    | JudgeSettled
+    | JudgingCapReached
+)

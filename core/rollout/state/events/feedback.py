@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,3 +144,17 @@ class ReviewSubmitted:
     failed: str
     next_time: str
     keeps_baseline: bool
+
+
+FeedbackEvent: TypeAlias = (
+    NoticeAcknowledged
+    | ConcernRaised
+    | ConcernsAnswered
+    | ReminderRequested
+    | FeltOff
+    | VoteCast
+    | VoteWithdrawn
+    | ComplaintReported
+    | ReviewRequested
+    | ReviewSubmitted
+)

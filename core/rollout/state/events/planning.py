@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from core.rollout.plans.bundle_order import BundleOrder
 from core.rollout.plans.plan import Content, Plan
@@ -85,3 +85,6 @@ class BundleNotFollowed:
     bundle: str
     cause: str
     why: str
+
+
+PlanningEvent: TypeAlias = Planned | StartScheduled | BaseChanged | Abandoned | Bundled | Unbundled | BundleNotFollowed

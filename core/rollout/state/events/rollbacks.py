@@ -1,7 +1,7 @@
 """How people get the previous version back, and the code its previous state."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from core.judging.model.verdict import Finding
 
@@ -136,3 +136,17 @@ class CodeReverted:
     WRITTEN: ClassVar[tuple[str, ...]] = ("note",)
     by: str
     note: str
+
+
+RollbackEvent: TypeAlias = (
+    RolledBack
+    | StratumRolledBack
+    | UnitMovedBack
+    | ConversationsMoved
+    | RollbackExplained
+    | FlipConfirmed
+    | FlipUnconfirmed
+    | RevertRequested
+    | RevertNotRequested
+    | CodeReverted
+)

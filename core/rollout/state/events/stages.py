@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from core.evals.eval_report import EvalReport
 from core.judging.model.verdict import Finding
@@ -139,3 +139,19 @@ class Completed:
     TYPE: ClassVar[str] = "rollout.completed"
     version: str
     retired: str
+
+
+StageEvent: TypeAlias = (
+    Started
+    | StageEntered
+    | EvalRecorded
+    | DrillFinished
+    | Held
+    | HoldCleared
+    | Paused
+    | Resumed
+    | StageExtended
+    | GrowthFrozen
+    | GrowthUnfrozen
+    | Completed
+)
