@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli import session, shell_answers, verb_commands
+from bot.cli import people_names, session, shell_answers, verb_commands
 from bot.commands.parsing.parsed_command import ParsedCommand
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def list_customers(
     from core.rollout.refusal import Refused
 
     with session.open_service() as service:
+        find_handles = people_names.build_handle_finder(service)
         context = verb_commands.build_context(service)
         try:
             found = request.require_rollout(rollout, context, service.load_world(), "customers {id}")
@@ -55,9 +56,10 @@ def list_customers(
             else:
                 parsed = grammar.parse(f"customers {found.id} {page}")
                 assert isinstance(parsed, ParsedCommand)
-                print(shell_answers.render_answer(customers_query.answer(parsed, context)))
+                print(shell_answers.render_answer(customers_query.answer(parsed, context), find_handles))
         except Refused as refused:
-            print(shell_answers.render_refusal(run_verb.render_refusal(refused, None, context)), file=sys.stderr)
+            answer = run_verb.render_refusal(refused, None, context)
+            print(shell_answers.render_refusal(answer, find_handles), file=sys.stderr)
             raise SystemExit(1) from None
 
 

@@ -9,23 +9,29 @@ from bot.commands.verbs import takes_rest_of_line
 
 if TYPE_CHECKING:
     from bot.rendering.blocks.blocks import Block, Message
+    from bot.rendering.markup import FindHandles
 
 _SLASH_COMMAND = re.compile(r"(?<!\S)/rollout(?= [a-z])(?![^.]* in Slack)")
 
 
-def render_answer(message: "Message") -> str:
-    """The text of an answer, and below it a line per command that one of its buttons stands for."""
+def render_answer(message: "Message", find_handles: "FindHandles") -> str:
+    """The text of an answer, and below it a line per command that one of its buttons stands for.
+
+    `find_handles` names the people in it.
+    """
+    from bot.rendering import markup, wording
     from bot.rendering.charts import plain_text
 
-    text = plain_text.render_text(message, with_buttons=False)
+    text = wording.name_mentions(plain_text.render_text(message, with_buttons=False))
+    text = markup.name_people(text, find_handles)
     pressed = [button for block in message.blocks if block["type"] == "actions" for button in block["elements"]]
     commands = dict.fromkeys(filter(None, map(_find_typed_command, pressed)))
     return "\n".join([text, *(f"  {to_shell_command(command)}" for command in commands)])
 
 
-def render_refusal(message: "Message") -> str:
+def render_refusal(message: "Message", find_handles: "FindHandles") -> str:
     """The text of a refusal, in which commands are as a shell takes them."""
-    return _SLASH_COMMAND.sub("rollout", render_answer(message))
+    return _SLASH_COMMAND.sub("rollout", render_answer(message, find_handles))
 
 
 def to_shell_command(suggestion: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli import session, shell_answers
+from bot.cli import people_names, session, shell_answers
 from bot.commands.parsing.parsed_command import ParsedCommand, quote_text
 from bot.commands.verbs import TYPED_VERBS, VERB_ALIASES, takes_rest_of_line
 
@@ -46,10 +46,13 @@ def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
     from bot.commands.answers import rollout_queries as queries
     from bot.commands.answers import version_queries
     from bot.commands.parsing import grammar
+    from bot.rendering import markup
     from bot.rendering.documents import difference_text
     from core.rollout.refusal import Refused
 
-    with session.open_service(urgent=TYPED_VERBS[_SPELLINGS.get(verb, verb)].is_urgent) as service:
+    is_urgent = TYPED_VERBS[_SPELLINGS.get(verb, verb)].is_urgent
+    with session.open_service(urgent=is_urgent) as service:
+        find_handles = people_names.build_handle_finder(service, is_urgent=is_urgent)
         context = build_context(service)
         known = service.load_world().own_metric_names
         parsed = grammar.parse(_to_typed_line(verb, args), known, has_lost_quotes=True)
@@ -58,19 +61,21 @@ def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
                 print(json.dumps(json_answers.answer_as_json(parsed, context), indent=2))
                 return
             if isinstance(parsed, ParsedCommand) and parsed.verb == "history" and "csv" in parsed.flags:
-                print(queries.load_history_file(context, parsed.rollout, "csv")[1], end="")
+                table = queries.load_history_file(context, parsed.rollout, "csv")[1]
+                print(markup.name_people(table, find_handles), end="")
                 return
             if isinstance(parsed, ParsedCommand) and parsed.verb == "diff":
                 print("\n".join(difference_text.format_lines(version_queries.find_pair(parsed, context))))
                 return
-            print(shell_answers.render_answer(run_verb.perform(parsed, context)))
+            print(shell_answers.render_answer(run_verb.perform(parsed, context), find_handles))
         except request.ClarificationNeeded as unsure:
             print("\n".join(x for x in (unsure.message, unsure.hint) if x), file=sys.stderr)
             for _, command in unsure.choices:
                 print(f"  {shell_answers.to_shell_command(command)}", file=sys.stderr)
             raise SystemExit(1) from None
         except Refused as refused:
-            print(shell_answers.render_refusal(run_verb.render_refusal(refused, parsed, context)), file=sys.stderr)
+            answer = run_verb.render_refusal(refused, parsed, context)
+            print(shell_answers.render_refusal(answer, find_handles), file=sys.stderr)
             raise SystemExit(1) from None
 
 

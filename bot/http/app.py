@@ -45,6 +45,7 @@ from bot.process.client_positions import ClientPositions
 from bot.process.outage import DATABASE_ERRORS
 from bot.process.page_links import PageLinks
 from bot.process.process_state import ProcessStatus, StandaloneStatus
+from bot.rendering.markup import FindHandles
 from core.flags.document import DocumentEncoder
 from core.flags.snapshot import Snapshot
 from core.rollout.refusal import Refused
@@ -84,6 +85,7 @@ def build_asgi_app(
     report_other_model: Callable[[OtherModel], None] = lambda _: None,
     page_links: PageLinks | None = None,
     find_person: FindPerson | None = None,
+    find_handles: FindHandles = lambda _: {},
 ) -> AsgiApp:
     """Build the ASGI application.
 
@@ -94,7 +96,8 @@ def build_asgi_app(
     listen for changes. `report_other_model` gets each model that answered for a version which calls another one.
     `prices` are those of the built-in table if there are none. `help_desks` are secrets of signatures by help desk,
     and `real_time` is what signed times are compared with. `page_links` open a page to the person whom
-    `find_person` asks Slack about. When the lifespan ends, waiting observations are written.
+    `find_person` asks Slack about; `find_handles` gives the handles of the Slack user ids that pages name. When the
+    lifespan ends, waiting observations are written.
     """
     encoder, clients = encoder or DocumentEncoder(), clients or ClientPositions()
     streams = streams or ChangeStreams(lambda: encoder.encode(snapshot()).etag)
@@ -161,7 +164,7 @@ def build_asgi_app(
         )
     api.include_router(judging.build_router(service, auth, writer, snapshot, now))
     access = PageAccess(auth, page_links, find_person)
-    api.include_router(routes.build_router(service, auth, now, process_status, tick, access))
+    api.include_router(routes.build_router(service, auth, now, process_status, tick, access, find_handles))
     secrets = {HelpDesk(desk): secret for desk, secret in (help_desks or {}).items()}
     api.include_router(receive_complaints.build_router(service, secrets, now, real_time))
     if bolt is not None:

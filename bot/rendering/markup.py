@@ -1,12 +1,15 @@
 """How text that people wrote, people, and times are written: in Slack's mrkdwn, in Markdown, or as plain text."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from bot.rendering import wording
 
+FindHandles = Callable[[Collection[str]], Mapping[str, str]]
+"""Slack user ids -> `@handle` of each that is known."""
+_NAMED_PERSON = re.compile(r"@([UW][A-Z0-9]{5,})\b")
 _MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]<>()#+!|~])")
 
 
@@ -23,6 +26,16 @@ class Markup:
 def name_actor(actor: str) -> str:
     """An actor in plain text: `@U0DANA0001`, `ana (command line)`, `Rampart`."""
     return re.sub(r"<@([UW][A-Z0-9]+)>", r"@\1", wording.format_actor(actor)).replace("&amp;", "&")
+
+
+def name_people(text: str, find_handles: FindHandles, escape: Callable[[str], str] = str) -> str:
+    """Plain text with `@dana` for `@U0DANA0001`; whoever has no known handle keeps their id.
+
+    `escape` makes a handle safe where the text is of another kind, as HTML.
+    """
+    users = frozenset(_NAMED_PERSON.findall(text))
+    handles = find_handles(users) if users else {}
+    return _NAMED_PERSON.sub(lambda found: escape(handles[found[1]]) if found[1] in handles else found[0], text)
 
 
 def escape_markdown(text: str) -> str:

@@ -62,7 +62,12 @@ def strip_markup(mrkdwn: str) -> str:
 
 def to_plain_text(mrkdwn: str) -> str:
     """mrkdwn as it is read, for pages and files: dates and mentions as plain text, and characters unescaped."""
-    return html.unescape(_MENTION.sub(r"@\1", strip_markup(mrkdwn)))
+    return html.unescape(name_mentions(strip_markup(mrkdwn)))
+
+
+def name_mentions(text: str) -> str:
+    """Text with `@U0DANA0001` for each mention of a person."""
+    return _MENTION.sub(r"@\1", text)
 
 
 def format_remainder(count: int) -> str:

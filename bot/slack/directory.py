@@ -1,7 +1,7 @@
 """Looks up people, user groups and channels in Slack, and caches them for five minutes."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -150,6 +150,21 @@ class SlackDirectory:
         except SlackUnreachable as unreachable:
             log.warning("user not resolved", user=user, why=str(unreachable))
             return user
+
+    def find_handles(self, users: Collection[str]) -> Mapping[str, str]:
+        """User id -> `@handle`, of those whom Slack knows; only of those known already once it does not answer."""
+        found: dict[str, str] = {}
+        is_reachable = True
+        for user in sorted(users):
+            known = self._users.get(user)
+            try:
+                person = self._get_user(user, fresh=False) if is_reachable else known[1] if known else None
+            except SlackUnreachable as unreachable:
+                log.warning("user not resolved", user=user, why=str(unreachable))
+                is_reachable, person = False, known[1] if known else None
+            if person is not None and person.handle:
+                found[user] = person.handle
+        return found
 
     def format_mention(self, group: str) -> str:
         """A mention that notifies a user group; empty if the group is unknown or Slack does not answer."""

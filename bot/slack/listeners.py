@@ -272,7 +272,7 @@ def build_app(
     requests = SlackRequests(service, client, directory, now, block_support, page_links)
     planning = PlanningListeners(service, client, directory, requests)
     planning.register(app)
-    reading = ReadingListeners(client, requests, directory.list_members)
+    reading = ReadingListeners(client, requests, directory)
     reading.register(app)
     ReviewListeners(service, client, requests).register(app)
     tabs = home_tabs or HomeTabs(service, client, directory, now)

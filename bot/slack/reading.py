@@ -9,21 +9,22 @@ from bot.commands import page_offers, run_verb
 from bot.commands.answers import investigation_queries, plan_queries, version_queries
 from bot.commands.answers import rollout_queries as queries
 from bot.commands.request import ClarificationNeeded, CommandContext
+from bot.rendering import markup
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.documents import difference_text
-from bot.rendering.messages.plan_facts import ListMembers
 from bot.slack import views
+from bot.slack.directory import SlackDirectory
 from bot.slack.slack_requests import Body, SlackRequests, parse_origin
 
 
 class ReadingListeners:
     """The listeners of these buttons, beside those that answer everything else."""
 
-    def __init__(self, client: WebClient, requests: SlackRequests, list_members: ListMembers) -> None:
+    def __init__(self, client: WebClient, requests: SlackRequests, directory: SlackDirectory) -> None:
         self._client = client
         self._requests = requests
-        self._list_members = list_members
+        self._directory = directory
 
     def register(self, app: App) -> None:
         """Add the listeners to the app, before those that take any button."""
@@ -38,7 +39,7 @@ class ReadingListeners:
         with self._requests.build_click_responder(ack, body, respond) as responder:
             rollout_id, _ = buttons.decode_value(body["actions"][0].get("value", ""))
             asked = self._requests.build_request(parse_origin(body), "status", body["trigger_id"])
-            shown = plan_queries.build_plan_details(asked, rollout_id, self._list_members)
+            shown = plan_queries.build_plan_details(asked, rollout_id, self._directory.list_members)
             view = views.build_reading_modal(f"{rollout_id}: the plan", list(shown.blocks))
             self._client.views_open(trigger_id=body["trigger_id"], view=view)
             responder.respond(None)
@@ -55,7 +56,7 @@ class ReadingListeners:
         with self._requests.build_click_responder(ack, body, respond) as responder:
             rollout_id, _ = buttons.decode_value(body["actions"][0].get("value", ""))
             asked = self._requests.build_request(parse_origin(body), "metrics", body["trigger_id"])
-            name, content = investigation_queries.load_bundle(asked, rollout_id)
+            name, content = investigation_queries.load_bundle(asked, rollout_id, self._directory.find_handles)
             responder.respond(
                 self._upload(name, content, f"{name}: what is known about the rollback.", body["user"]["id"])
             )
@@ -75,6 +76,8 @@ class ReadingListeners:
             name, content = queries.load_history_file(asked, reference, form)
         except ClarificationNeeded as unclear:
             return run_verb.render_refusal(unclear, None, asked)
+        if form == "csv":  # read by people; the other one is for programs, which know ids
+            content = markup.name_people(content, self._directory.find_handles)
         return self._upload(name, content.encode(), f"{name}: every entry, as of now.", user)
 
     def _upload(self, name: str, content: bytes, first_line: str, user: str) -> Message:

@@ -128,6 +128,7 @@ def build_program(
             help_desks=dict(settings.help_desks),
             page_links=links,
             find_person=partial(_find_person, directory) if directory is not None else None,
+            find_handles=directory.find_handles if directory is not None else connections.find_no_handles,
         )
     clock = JobScheduler(lambda name, error: _log_job_failure(outage, name, error))
     if role != "worker":

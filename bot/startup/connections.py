@@ -1,6 +1,6 @@
 """Clients of other systems, as the settings name them: Slack, flag systems, what reverts code."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 from slack_sdk import WebClient
 
@@ -49,6 +49,11 @@ def open_revert_system(settings: Settings, outbound: OutboundClient, revert: Cod
 def build_outbound_client(settings: Settings) -> OutboundClient:
     """The HTTP client for flag systems, which calls public addresses and the configured private hosts only."""
     return OutboundClient(settings.private_hosts)
+
+
+def find_no_handles(users: Collection[str]) -> Mapping[str, str]:
+    """What is known of people without a Slack: nothing."""
+    return {}
 
 
 def return_handle(handle: str) -> str:

@@ -1,5 +1,6 @@
 """The read-only pages: what people wrote is shown escaped, and nothing is loaded from elsewhere."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Continue, Finding, Measure
 from core.metrics.observation import Observation
 from core.rollout import commands as c
-from core.rollout.context import ENGINE
+from core.rollout.context import ENGINE, Actor
 from core.rollout.state.events import rollout_stream
 from core.service import evaluation
 from core.service.service import CommandRequest
@@ -252,6 +253,27 @@ def test_a_plan_shows_what_somebody_has_to_know_who_decides(running: Any, serve:
     assert "<h2>When, if no limit breaks</h2>" in page
     running.do(c.Start())
     assert "<h2>When, if no limit breaks</h2>" not in client.get("/r/R-1").text
+
+
+def test_pages_and_files_name_people_as_others_call_them(running: Any, serve: Any, canary: Any) -> None:
+    names = {"U0MIA00001": "@mia<b>"}
+
+    def find_handles(users: Collection[str]) -> Mapping[str, str]:
+        return {user: names[user] for user in users if user in names}
+
+    client = serve(running, find_handles=find_handles)
+    canary(running)
+    for user in ("U0MIA00001", "U0GONE0001"):
+        by = Actor(id=f"slack:T0SANDBOX1/{user}", handle="", is_full_member=True)
+        command = c.Pause(reason="look at it") if user == "U0MIA00001" else c.Resume(reason="seen")
+        request = CommandRequest(command=command, command_id=user, by=by, at=running.now(), rollout="R-1")
+        running.service.handle(request)
+    page, table = client.get("/r/R-1").text, client.get("/r/R-1/history.csv").text
+    assert "@mia&lt;b&gt;" in page
+    assert "@mia<b>" in table
+    for text in (page, table):
+        assert "@U0GONE0001" in text
+        assert "@U0MIA00001" not in text
 
 
 def test_the_history_of_a_page_is_in_sentences_and_can_be_downloaded(running: Any, serve: Any, canary: Any) -> None:

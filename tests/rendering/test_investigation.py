@@ -2,6 +2,7 @@
 # ruff: noqa: E501 - a line of a message is as long as it is
 
 import zipfile
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -122,10 +123,14 @@ def test_there_is_nothing_to_investigate_before_a_rollback(words: Any, story: An
     assert begin_investigation(story.running().now, [], []) is None
 
 
+def _find_handles(users: Collection[str]) -> Mapping[str, str]:
+    return {"U2DANA": "@dana"}
+
+
 def test_the_bundle_holds_the_evidence_and_no_text_of_prompts(words: Any, story: Any):
     found = _found(words, story)
     secret = replace(found.rollout, to_content={**found.rollout.to_content, "prompt": "SECRET WORDS of the prompt"})
-    data = evidence_bundle.build_bundle(replace(found, rollout=secret), words.zone)
+    data = evidence_bundle.build_bundle(replace(found, rollout=secret), words.zone, _find_handles)
     bundle = zipfile.ZipFile(BytesIO(data))
     assert bundle.namelist() == [
         "checklist.txt",
@@ -138,4 +143,7 @@ def test_the_bundle_holds_the_evidence_and_no_text_of_prompts(words: Any, story:
     ]
     assert bundle.testzip() is None
     assert not any(b"SECRET" in bundle.read(name) for name in bundle.namelist())
-    assert data == evidence_bundle.build_bundle(replace(found, rollout=secret), words.zone)
+    history = bundle.read("history.csv").decode()
+    assert "@dana" in history, "people are named as others call them"
+    assert "U2DANA" not in history
+    assert data == evidence_bundle.build_bundle(replace(found, rollout=secret), words.zone, _find_handles)

@@ -52,6 +52,20 @@ def test_somebody_has_a_handle_groups_and_a_membership(directory: SlackDirectory
     assert lee.channel == "#support"
 
 
+def test_names_of_people_are_those_that_slack_knows(directory: SlackDirectory) -> None:
+    asked = [people.LEE.id, "U0NOBODY01", people.ANA.id]
+    assert directory.find_handles(asked) == {people.LEE.id: "@lee", people.ANA.id: "@ana"}
+
+
+def test_once_slack_is_down_names_are_those_already_known(
+    sandbox: Sandbox, directory: SlackDirectory, clock: Clock
+) -> None:
+    directory.find_handles([people.LEE.id])
+    clock.later(minutes=10)
+    sandbox.stop()
+    assert directory.find_handles([people.ANA.id, people.LEE.id]) == {people.LEE.id: "@lee"}
+
+
 def test_guests_and_strangers_are_no_full_members(directory: SlackDirectory) -> None:
     assert not directory.resolve_actor(people.TEAM_ID, people.GIL.id, moves_forward=True).is_full_member
     assert not directory.resolve_actor(people.TEAM_ID, "U0NOBODY01", moves_forward=False).is_full_member

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from bot.cli import people_names, shell_answers
+from bot.rendering.blocks import blocks
 from core.rollout import commands as c
 from tests.slack.conftest import ROLLOUT
 
@@ -52,6 +54,8 @@ def test_a_button_sends_all_of_it_as_a_file(office: Any):
     rows = list(csv.DictReader(StringIO(content)))
     assert rows[0]["type"] == "rollout.planned"
     assert rows[-1]["what"] == "Feels off: @mia about R-1: “too short”."
+    assert rows[-1]["who"] == "'@mia"
+    assert "@U0" not in content, "people are named as others call them"
 
 
 def test_a_flag_asks_for_the_same(office: Any):
@@ -71,6 +75,17 @@ def test_the_data_hold_prompts_so_only_those_who_may_read_them_get_them(office: 
     name, content = _sent_file(office)
     assert name == "history-R-1.json"
     assert json.loads(content)["events"][0]["type"] == "rollout.planned"
+
+
+def test_the_command_line_names_people_by_slack_unless_it_is_urgent(office: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SLACK_BOT_TOKEN", office.sandbox.bot_token)
+    monkeypatch.setenv("SLACK_APP_TOKEN", "xapp-1")
+    monkeypatch.setenv("SLACK_API_URL", office.sandbox.api_url)
+    message = blocks.build_message("Paused by <@U0MIA00001>.")
+    find_handles = people_names.build_handle_finder(office.service)
+    assert shell_answers.render_answer(message, find_handles) == "Paused by @mia."
+    asks_nobody = people_names.build_handle_finder(office.service, is_urgent=True)
+    assert shell_answers.render_answer(message, asks_nobody) == "Paused by @U0MIA00001."
 
 
 def test_guests_get_neither(office: Any):

@@ -3,18 +3,19 @@
 from bot.commands import request
 from bot.commands.request import CommandContext
 from bot.rendering.documents import evidence_bundle
+from bot.rendering.markup import FindHandles
 from core.files import write_file
 from core.report_sources import investigation_sources
 from core.rollout.permissions import reading_rights
 from core.rollout.state.world import World
 
 
-def load_bundle(context: CommandContext, rollout_id: str) -> tuple[str, bytes]:
+def load_bundle(context: CommandContext, rollout_id: str, find_handles: FindHandles) -> tuple[str, bytes]:
     """(file name, ZIP file) of a rollback's evidence; `Refused` if there is nothing to investigate."""
     request.require_member(context)
     world = context.service.load_world()
     found = investigation_sources.load_investigation(context.service, world.require_rollout(rollout_id))
-    return evidence_bundle.name_bundle(found), evidence_bundle.build_bundle(found, world.policy.timezone)
+    return evidence_bundle.name_bundle(found), evidence_bundle.build_bundle(found, world.policy.timezone, find_handles)
 
 
 def write_next_attempt(context: CommandContext, rollout_id: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from bot.http.pages.numbers import build_numbers
 from bot.http.pages.reviews import RenderPage
 from bot.rendering import wording
 from bot.rendering.documents import evidence_bundle
+from bot.rendering.markup import FindHandles
 from bot.rendering.messages.alerts import investigation
 from bot.rendering.numbers.latest_numbers import LatestNumbers
 from core.report_sources import investigation_sources
@@ -15,7 +16,9 @@ from core.reviews.investigation import Investigation
 from core.service.service import RolloutService
 
 
-def add_to(pages: APIRouter, service: RolloutService, auth: TokenAuth, render_page: RenderPage) -> None:
+def add_to(
+    pages: APIRouter, service: RolloutService, auth: TokenAuth, render_page: RenderPage, find_handles: FindHandles
+) -> None:
     """Add `/r/{id}/investigation` and `/r/{id}/investigation.zip`."""
 
     def load_found(request: Request, rollout_id: str) -> Investigation:
@@ -43,7 +46,7 @@ def add_to(pages: APIRouter, service: RolloutService, auth: TokenAuth, render_pa
         found = load_found(request, rollout_id)
         name = evidence_bundle.name_bundle(found)
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-        content = evidence_bundle.build_bundle(found, service.cached_world().policy.timezone)
+        content = evidence_bundle.build_bundle(found, service.cached_world().policy.timezone, find_handles)
         return Response(content, media_type="application/zip", headers=headers)
 
 

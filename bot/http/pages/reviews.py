@@ -7,8 +7,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from bot.http.middleware.auth import TokenAuth, TokenRole
+from bot.rendering import markup
 from bot.rendering.documents import review_document
-from bot.rendering.markup import PLAIN
+from bot.rendering.markup import PLAIN, FindHandles
 from bot.rendering.numbers import measure_rows
 from bot.rendering.numbers.reports import review_words
 from core.report_sources import review_sources
@@ -22,7 +23,9 @@ class RenderPage(Protocol):
     def __call__(self, name: str, **values: object) -> Response: ...
 
 
-def add_to(pages: APIRouter, service: RolloutService, auth: TokenAuth, render_page: RenderPage) -> None:
+def add_to(
+    pages: APIRouter, service: RolloutService, auth: TokenAuth, render_page: RenderPage, find_handles: FindHandles
+) -> None:
     """Add `/r/{id}/review` and `/r/{id}/review.md`."""
 
     def load_draft(request: Request, rollout_id: str) -> ReviewDraft:
@@ -56,4 +59,5 @@ def add_to(pages: APIRouter, service: RolloutService, auth: TokenAuth, render_pa
     def download_review(request: Request, rollout_id: str) -> Response:
         draft = load_draft(request, rollout_id)
         text = review_document.render_markdown(draft, service.cached_world().policy.timezone)
+        text = markup.name_people(text, find_handles)
         return Response(text, media_type="text/markdown; charset=utf-8", headers={"Cache-Control": "no-store"})

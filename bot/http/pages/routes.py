@@ -1,5 +1,6 @@
 """Routes of the read-only pages: all rollouts, one rollout, one record of evidence, one version of a surface."""
 
+import html
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cache
@@ -21,14 +22,16 @@ from bot.http.pages.plan_sections import build_plan_sections
 from bot.http.pages.version_page import build_version_page
 from bot.process.page_links import PARAMETER
 from bot.process.process_state import ProcessStatus
-from bot.rendering import wording
+from bot.rendering import markup, wording
 from bot.rendering.answers import history
 from bot.rendering.answers.evidence import strata
 from bot.rendering.documents import history_file
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
+from bot.rendering.markup import FindHandles
 from bot.rendering.messages.audience import holdout_words, layer_words
 from bot.rendering.neighbours import neighbour_words, queue_words, shared_words
 from bot.rendering.numbers import judge_words, soft_error_words
+from bot.rendering.numbers.detectability import known_areas
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core.judging.model.judgement import Judgement
 from core.report_sources import look_reports
@@ -63,15 +66,17 @@ def build_router(
     process_status: ProcessStatus,
     tick: Callable[[], timedelta],
     access: PageAccess,
+    find_handles: FindHandles,
 ) -> APIRouter:
     """The routes `/`, `/r/{id}`, its review, `/e/{rollout}.{number}`, `/v/{surface}/{version}` and `/digest`.
 
     They are read-only, without external resources. `access` opens evidence and versions to who comes from Slack, too.
+    `find_handles` gives the `@handle` of each Slack user id that it knows: pages name people as others call them.
     """
     pages = APIRouter(include_in_schema=False)
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
 
-    def render_page(name: str, **values: Any) -> HTMLResponse:
+    def render_exactly(name: str, **values: Any) -> HTMLResponse:
         ages = {rollout: timedelta(seconds=age) for rollout, age in process_status.look_ages().items()}
         return _render_page(
             name,
@@ -82,6 +87,10 @@ def build_router(
             unwatched=process_status.unwatched_rollouts,
             **{"zone": service.cached_world().policy.timezone, **values},
         )
+
+    def render_page(name: str, **values: Any) -> HTMLResponse:
+        page = bytes(render_exactly(name, **values).body).decode()
+        return HTMLResponse(markup.name_people(page, find_handles, html.escape), headers=HEADERS)
 
     @pages.get("/")
     def show_overview(
@@ -146,7 +155,7 @@ def build_router(
         headers = {**HEADERS, "Content-Disposition": f'attachment; filename="history-{rollout.id}.{form}"'}
         if form == "csv":
             text = history_file.format_csv(service.load_entries(rollout.id), world.policy.timezone)
-            return build_csv_download(text, headers)
+            return build_csv_download(markup.name_people(text, find_handles), headers)
         events = [event_to_json(one) for one in service.load_history(rollout.id)]
         return JSONResponse({"rollout": rollout_to_json(rollout), "events": events}, headers=headers)
 
@@ -181,7 +190,7 @@ def build_router(
                     rollout=rollout,
                     recorded=recorded,
                     seen=event,
-                    word=wording.verdict_word(event.verdict),
+                    word=known_areas.describe_outcome(event.verdict, event.measures),
                     numbers=build_numbers(service, then, seen),
                     soft_errors=soft_error_words.list_rows(event.soft_errors or ()),
                     judge=judge_words.list_lines(then, event.measures, event.judging),
@@ -195,11 +204,11 @@ def build_router(
         visitor = access.authorize(request, f"/rollout diff {compare_with} {version} {surface}")
         if visitor is not None:
             _check_may_read_prompts(service, surface, {version, compare_with}, visitor)
-        page = build_version_page(service, surface, version, compare_with)
-        return render_page("version.html", visitor=visitor, page=page)
+        page = build_version_page(service, surface, version, find_handles, compare_with)
+        return render_exactly("version.html", visitor=visitor, page=page)  # prompts, to the letter
 
-    reviews.add_to(pages, service, auth, render_page)
-    investigations.add_to(pages, service, auth, render_page)
+    reviews.add_to(pages, service, auth, render_page, find_handles)
+    investigations.add_to(pages, service, auth, render_page, find_handles)
     digests.add_to(pages, service, auth, render_page, now)
 
     @pages.get("/style.css")

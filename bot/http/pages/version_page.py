@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.commands.answers import version_queries
-from bot.rendering import wording
+from bot.rendering import markup, wording
 from bot.rendering.answers.served import version_answers
 from bot.rendering.answers.served.version_answers import VersionPair
 from bot.rendering.documents import difference_text
+from bot.rendering.markup import FindHandles
 from bot.rendering.sentences import difference_words
 from core.rollout.plans.plan import content_hash
 from core.rollout.refusal import NotFound
@@ -48,10 +49,16 @@ class VersionPage:
     passages: tuple[TextPassage, ...]
 
 
-def build_version_page(service: RolloutService, surface: str, version: str, compare_with: str = "") -> VersionPage:
+def build_version_page(
+    service: RolloutService,
+    surface: str,
+    version: str,
+    find_handles: FindHandles,
+    compare_with: str = "",
+) -> VersionPage:
     """The page of `version`, compared with the version that it was made from, or with `compare_with`.
 
-    Raises NotFound for an unknown surface or version.
+    `find_handles` names authors. Raises NotFound for an unknown surface or version.
     """
     versions = version_queries.load_versions(service, surface)
     if version not in versions.records:
@@ -67,7 +74,7 @@ def build_version_page(service: RolloutService, surface: str, version: str, comp
             record=record,
             state=wording.to_plain_text(version_answers.describe_version_state(record, rollout, zone)),
             content=content_hash(versions.surface.versions.get(record.name, {})),
-            author=wording.to_plain_text(wording.format_actor(record.named_by)) if record.named_by else "–",
+            author=markup.name_people(markup.name_actor(record.named_by), find_handles) if record.named_by else "–",
         )
 
     base = compare_with or version_queries.find_base(versions, version, world)

@@ -21,7 +21,7 @@ _TOLD = ("notice:", "follow_up:", "direct:", "direct_follow_up:")  # messages to
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryLine:
-    """One line: when (`until` another time, if it stands for several entries), and what, as escaped mrkdwn.
+    """One line: when (`until` a later minute, if it stands for several entries), and what, as escaped mrkdwn.
 
     `position` is that of the first entry; `evidence` is the number of its evidence, if it is about one.
     """
@@ -75,23 +75,31 @@ def _build_line(rollout: Rollout, group: Sequence[HistoryEntry], zone: str) -> H
     if isinstance(event, MessagePosted):
         text = f"Told: {_list_told([x.event for x in group if isinstance(x.event, MessagePosted)])}."
     elif len(group) > 1 and isinstance(event, EvidenceRecorded):
-        word = wording.verdict_word(event.verdict).lower()
-        text = f"Checked {len(group)} times: {rollout.id}, {word} (evidence #{event.number} is the last)."
+        outcome = event_lines.format_outcome(event)
+        text = f"Checked {len(group)} times: {rollout.id}, {outcome} (evidence #{event.number} is the last)."
     else:
         text = f"{event_lines.describe_event(rollout, event, zone)}{_name_actor(last)}"
     return HistoryLine(
         position=first.position,
         at=first.at,
-        until=last.at if last.at != first.at else None,
+        until=last.at if _in_minutes(last.at) != _in_minutes(first.at) else None,
         text=wording.shorten(text, _LINE_LIMIT),
         evidence=number,
     )
 
 
+def _in_minutes(at: datetime) -> datetime:
+    """A time as precisely as lines show it."""
+    return at.replace(second=0, microsecond=0)
+
+
 def _list_told(posted: Sequence[MessagePosted]) -> str:
-    """The channels and people that were told, each once."""
-    readers = [event.key.rpartition(":")[2] if "#" in event.key else "somebody who follows it" for event in posted]
-    return wording.join_limited([wording.escape(reader, 60) for reader in dict.fromkeys(readers)])
+    """The channels that were told, and how many people by direct message; each once."""
+    readers = dict.fromkeys(event.key.rpartition(":")[2] for event in posted)
+    channels = [wording.escape(reader, 60) for reader in readers if reader.startswith("#")]
+    people = len(readers) - len(channels)
+    following = [wording.pluralize(people, "person who follows it", "people who follow it")] if people else []
+    return wording.join_limited([*channels, *following])
 
 
 def _name_actor(entry: HistoryEntry) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from io import BytesIO
 from zoneinfo import ZoneInfo
 
-from bot.rendering import csv_text, wording
+from bot.rendering import csv_text, markup, wording
 from bot.rendering.charts import svg
 from bot.rendering.documents import history_file
 from bot.rendering.json.evidence import measure_to_json
 from bot.rendering.json.rollouts import rollout_to_json
+from bot.rendering.markup import FindHandles
 from bot.rendering.messages.alerts import investigation
 from bot.rendering.numbers import measure_rows
 from core.judging.model.verdict import Measure
@@ -22,12 +23,15 @@ def name_bundle(found: Investigation) -> str:
     return f"evidence-{found.rollout.id}.zip"
 
 
-def build_bundle(found: Investigation, zone: str) -> bytes:
-    """The ZIP file. The same investigation always gives the same bytes; it holds no text of prompts."""
+def build_bundle(found: Investigation, zone: str, find_handles: FindHandles) -> bytes:
+    """The ZIP file, in which `find_handles` names people. It holds no text of prompts.
+
+    The same investigation, and the same handles, always give the same bytes.
+    """
     written = BytesIO()
     stamp = found.decided_at.astimezone(ZoneInfo(zone)).timetuple()[:6]
     with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as bundle:
-        for name, text in _list_files(found, zone):
+        for name, text in _list_files(found, zone, find_handles):
             entry = zipfile.ZipInfo(name, date_time=stamp)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
@@ -35,12 +39,12 @@ def build_bundle(found: Investigation, zone: str) -> bytes:
     return written.getvalue()
 
 
-def _list_files(found: Investigation, zone: str) -> Iterable[tuple[str, str]]:
-    yield "checklist.txt", _format_checklist(found, zone)
+def _list_files(found: Investigation, zone: str, find_handles: FindHandles) -> Iterable[tuple[str, str]]:
+    yield "checklist.txt", markup.name_people(_format_checklist(found, zone), find_handles)
     yield "evidence.json", _format_json(found)
     yield "measures.csv", _format_measures(found.measures)
     yield "segments.csv", _format_measures(found.segments)
-    yield "history.csv", history_file.format_csv(found.entries, zone)
+    yield "history.csv", markup.name_people(history_file.format_csv(found.entries, zone), find_handles)
     stages = tuple(stage.name for stage in found.rollout.plan.stages)
     for metric, points in found.trends.items():
         rows = [(p.at.isoformat(), p.stage, p.difference, p.low, p.high) for p in points]

@@ -15,11 +15,11 @@ from bot.rendering.numbers import eval_words, judge_words, measure_rows, segment
 from bot.rendering.numbers.detectability import blind_spot_words, known_areas, unknown_unit_words, verdict_times
 from bot.rendering.sentences import driven_words, headline
 from core.judging.model.judgement import Judgement
-from core.judging.model.verdict import Cleared, Continue, Finding, NoControl
+from core.judging.model.verdict import Continue, Finding
 from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours
 from core.rollout.decisions import approval_requests
 from core.rollout.state import holds
-from core.rollout.state.events import EvidenceRecorded, RolledBack
+from core.rollout.state.events import RolledBack
 from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
 from core.shadow_eval.spending import JudgingSpend
 
@@ -82,7 +82,8 @@ def _format_state_lines(
             if canary_part.control_requests
             else ""
         )
-        lines.append(f"{_summarize_evidence(canary_part)} · {requests}{control_part} · {_as_of(rollout, zone, newer)}")
+        outcome = known_areas.describe_outcome(canary_part.verdict, canary_part.measures)
+        lines.append(f"{outcome} · {requests}{control_part} · {_as_of(rollout, zone, newer)}")
         if canary_part.segments and (
             compared := segments.format_summary(canary_part.segments, canary_part.segments_checked)
         ):
@@ -163,14 +164,6 @@ def _as_of(rollout: Rollout, zone: str, newer: Newer) -> str:
     if newer is not None:
         return f"as of {wording.format_local_time(newer[1], zone)}" + (f" · last {evidence}" if evidence else "")
     return f"{evidence}, {wording.format_local_time(rollout.evidence_at, zone)}" if rollout.evidence_at else evidence
-
-
-def _summarize_evidence(seen: EvidenceRecorded | Judgement) -> str:
-    """The verdict in words, or what is not known yet."""
-    open_ = known_areas.summarize_open(seen.measures)
-    if isinstance(seen.verdict, Cleared | Continue | NoControl) and open_:
-        return f"Watching: {open_}"
-    return "Fine so far" if isinstance(seen.verdict, Continue | NoControl) else wording.verdict_word(seen.verdict)
 
 
 def _explain_rollback(event: RolledBack) -> list[str]:

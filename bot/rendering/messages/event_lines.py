@@ -10,7 +10,7 @@ from bot.rendering.messages.alerts import glass_broken, rollback_alert
 from bot.rendering.messages.audience import conversation_words, holdout_words, layer_words, stratum_words
 from bot.rendering.neighbours import bundle_words, queue_words
 from bot.rendering.numbers import eval_words, judge_words, measure_rows, tester_words
-from bot.rendering.numbers.detectability import blind_spot_words
+from bot.rendering.numbers.detectability import blind_spot_words, known_areas
 from bot.rendering.sentences import driven_words, headline
 from core import durations
 from core.rollout.plans.plan import StageKind
@@ -21,6 +21,21 @@ from core.rollout.state.model import Rollout
 
 UNANSWERED = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded, e.ReviewRequested)
 """What an answer to a command does not mention: it has a message of its own."""
+
+
+_CHECKED_FOR = {
+    "verdict": "",
+    "summary": "",
+    "step": ", before the next step",
+    "hold": ", which holds it",
+    "rollback": ", which rolls it back",
+}
+"""Why evidence was recorded, as a line says it, by the event's reason."""
+
+
+def format_outcome(event: e.EvidenceRecorded) -> str:
+    """What recorded evidence came to, inside a sentence: `watching, quality not known yet`."""
+    return known_areas.describe_outcome(event.verdict, event.measures).lower().replace(":", ",")
 
 
 def render(rollout: Rollout, event: e.RolloutEvent, zone: str) -> Message:
@@ -282,8 +297,8 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
                 "traffic."
             )
         case e.EvidenceRecorded():
-            word = wording.verdict_word(event.verdict).lower()
-            return f"Checked: {rollout.id}, {word} (evidence #{event.number}, {event.reason})."
+            outcome = format_outcome(event)
+            return f"Checked: {rollout.id}, {outcome} (evidence #{event.number}{_CHECKED_FOR[event.reason]})."
         case e.MessagePosted():
             return f"Posted: {wording.escape(event.key, 80)}."
         case e.MessageFailed():

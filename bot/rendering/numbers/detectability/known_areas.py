@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from bot.rendering import wording
 from bot.rendering.numbers import measure_rows
 from bot.rendering.numbers.latest_numbers import detection_power
-from core.judging.model.verdict import Measure
+from core.judging.model.verdict import Cleared, Continue, Measure, NoControl, Verdict
 from core.rollout.state.model import Rollout
 
 AREAS = {
@@ -30,6 +30,14 @@ def summarize_open(measures: tuple[Measure, ...]) -> str:
         return "too little known yet"
     *first, last = areas or [measure_rows.join_undecided(measures)]
     return f"{', '.join(first)}{' and ' if first else ''}{last} not known yet" if last else ""
+
+
+def describe_outcome(verdict: Verdict, measures: tuple[Measure, ...]) -> str:
+    """The verdict so far in words: what is not known yet comes before any "fine"."""
+    open_ = summarize_open(measures)
+    if isinstance(verdict, Cleared | Continue | NoControl) and open_:
+        return f"Watching: {open_}"
+    return "Fine so far" if isinstance(verdict, Continue | NoControl) else wording.verdict_word(verdict)
 
 
 def describe_open(rollout: Rollout, measures: tuple[Measure, ...], at: datetime | None) -> str:
