@@ -6,7 +6,7 @@ from decimal import Decimal
 
 LONGEST_DURATION = timedelta(days=366)
 _UNITS = (("d", 86_400_000_000), ("h", 3_600_000_000), ("min", 60_000_000))  # microseconds
-_TYPED = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)", re.ASCII)
+_TYPED = re.compile(r"(\d{1,30}(?:\.\d{1,6})?)\s*(ms|s|m|h|d)", re.ASCII)
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
 
 
@@ -16,14 +16,14 @@ def parse_duration(written: object) -> timedelta:
     if isinstance(written, int | float) and not isinstance(written, bool):
         raise ValueError(f"{text} what? write {text}s, {text}m, {text}h or {text}d")  # noqa: TRY004
     if text.startswith("-"):
-        raise ValueError(f'"{text}" is negative; a duration is not')
+        raise ValueError(f'"{text[:40]}" is negative: write 2s, 15m, 6h or 7d')
     found = _TYPED.fullmatch(text)
     if found is None:
         raise ValueError(f'"{text[:40]}" is not a duration: write 2s, 15m, 6h or 7d')
-    length = timedelta(microseconds=int(Decimal(found[1]) * _SECONDS[found[2]] * 1_000_000))
-    if length > LONGEST_DURATION:
-        raise ValueError(f'"{text}" is longer than a year')
-    return length
+    microseconds = int(Decimal(found[1]) * _SECONDS[found[2]] * 1_000_000)
+    if microseconds > LONGEST_DURATION // timedelta(microseconds=1):
+        raise ValueError(f'"{text[:40]}" is longer than a year: write at most {LONGEST_DURATION.days}d')
+    return timedelta(microseconds=microseconds)
 
 
 def split_exact(span: timedelta) -> tuple[Decimal, str]:

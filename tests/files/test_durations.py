@@ -21,10 +21,12 @@ def test_a_typed_duration_is_read(text: str, seconds: float) -> None:
     ("written", "said"),
     [
         (15, "15 what? write 15s, 15m, 15h or 15d"),
-        ("-2h", '"-2h" is negative; a duration is not'),
+        ("-2h", '"-2h" is negative: write 2s, 15m, 6h or 7d'),
         ("2w", '"2w" is not a duration: write 2s, 15m, 6h or 7d'),
         ("1h30m", '"1h30m" is not a duration: write 2s, 15m, 6h or 7d'),
-        ("900d", '"900d" is longer than a year'),
+        ("900d", '"900d" is longer than a year: write at most 366d'),
+        ("99999999999999999999d", '"99999999999999999999d" is longer than a year: write at most 366d'),
+        ("1e9d", '"1e9d" is not a duration: write 2s, 15m, 6h or 7d'),
         (True, '"True" is not a duration: write 2s, 15m, 6h or 7d'),
     ],
 )

@@ -65,7 +65,7 @@ bad.yaml:25:8: warning: start: this start is in the past: the rollout starts as 
 bad.yaml 1 warning\
 """)
     assert checked(no_lead + 'start: "2027-03-28 02:30"\n', policy=replace(policy, freezes=())) == snapshot("""\
-bad.yaml:25:8: start: 2027-03-28 02:30 does not exist in Europe/Berlin: the clocks skip it
+bad.yaml:25:8: start: 2027-03-28 02:30 does not exist in Europe/Berlin: the clocks skip it. Write 2027-03-28 03:30
     start: "2027-03-28 02:30"
            ^
 bad.yaml 1 problem\

@@ -139,7 +139,7 @@ bad.yaml:17:40: stages.3.canary.max_hold: max_hold is shorter than the minimum h
 bad.yaml:18:20: stages.4.ramp.steps.0: "25pp" is not a percentage: write 5 or 5%
       - ramp: {steps: [25pp, 100%], hold: -1h, advance: manual}
                        ^
-bad.yaml:18:39: stages.4.ramp.hold: "-1h" is negative; a duration is not
+bad.yaml:18:39: stages.4.ramp.hold: "-1h" is negative: write 2s, 15m, 6h or 7d
       - ramp: {steps: [25pp, 100%], hold: -1h, advance: manual}
                                           ^
 bad.yaml:18:53: stages.4.ramp.advance: Input should be 'auto' or 'approve'

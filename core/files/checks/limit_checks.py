@@ -1,8 +1,10 @@
 """Check that the limits cover what they should, once each, and do not forbid what the file expects."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
-from core.files.build_plan import build_limits
+from core import durations
+from core.files.build_plan import build_limits, build_stages
 from core.files.kinds.rollout_file import RolloutFile
 from core.files.sections.limit_terms import LimitTerms
 from core.files.syntax.problems import FieldPath, FileProblem
@@ -21,6 +23,8 @@ def check(file: RolloutFile) -> Iterator[FileProblem]:
     yield from _check_duplicates(file, "rollback_when", file.rollback_when)
     yield from _check_duplicates(file, "hold_when", file.hold_when)
     yield from _check_signals(file)
+    yield from _check_lasting(file, "rollback_when", file.rollback_when)
+    yield from _check_lasting(file, "hold_when", file.hold_when)
     yield from _check_watched_metrics(file)
     yield from _check_contradictions(file, "rollback_when", file.rollback_when, LimitRole.ROLLBACK)
     yield from _check_contradictions(file, "hold_when", file.hold_when, LimitRole.HOLD)
@@ -48,6 +52,19 @@ def _check_signals(file: RolloutFile) -> Iterator[FileProblem]:
                 ("rollback_when", number, "metric"),
                 f"{limit.metric} is a signal: what people do has many causes, so a shift usually holds a rollout for "
                 "somebody to look at. Write it under `hold_when`, unless it is meant to roll back by itself",
+                severity="warning",
+            )
+
+
+def _check_lasting(file: RolloutFile, name: str, terms: Sequence[LimitTerms]) -> Iterator[FileProblem]:
+    """A limit that has to be broken for longer than all stages last would not act."""
+    longest = sum((stage.longest_hold for stage in build_stages(file)), timedelta(0))
+    for number, limit in enumerate(terms):
+        if limit.lasting is not None and limit.lasting > longest:
+            yield file.source.problem_at(
+                (name, number, "for"),
+                f"all stages together last {durations.format_exact(longest)} unless they are extended, so this limit "
+                "would not act: write a shorter time",
                 severity="warning",
             )
 

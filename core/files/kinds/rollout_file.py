@@ -149,7 +149,11 @@ class AssignmentTerms(StrictModel):
         if self.conversations != "finish":
             raise field_error("finish_within", "conversations change at the next turn: write conversations: finish")
         if not timedelta(0) < self.finish_within <= LONGEST_FINISH:
-            raise field_error("finish_within", "conversations may finish for at most 6d after the rollout has ended")
+            raise field_error(
+                "finish_within",
+                "write how long conversations may finish after the rollout has ended: more than 0s, and at most 6d. "
+                "If they change at once, write conversations: next_turn",
+            )
         return self
 
     @property

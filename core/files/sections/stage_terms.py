@@ -24,6 +24,7 @@ from core.rollout.plans.plan import AdvanceMode, EvalTerms, Stage, StageKind
 
 Samples = Annotated[int, Field(ge=0, le=10**12)]
 DEFAULT_COHORT_PERCENT = 50.0
+LONGEST_DRILL = timedelta(hours=1)
 Steps = Annotated[tuple[Percent, ...], Field(min_length=1)]
 
 
@@ -92,6 +93,12 @@ class DrillStage(StrictModel):
     """A rollback that is rehearsed and timed before anybody is exposed."""
 
     within: Duration = timedelta(seconds=10)
+
+    @model_validator(mode="after")
+    def _check_within(self) -> "DrillStage":
+        if not timedelta(0) < self.within <= LONGEST_DRILL:
+            raise field_error("within", "write how fast it has to be, such as 10s: more than 0s, and at most 1h")
+        return self
 
     def to_stages(self, kind: StageKind) -> tuple[Stage, ...]:
         """The one stage of the plan."""

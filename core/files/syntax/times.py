@@ -23,12 +23,19 @@ class WrittenStart:
     def to_utc(self, default_zone: str) -> datetime:
         """The start in UTC. An hour that the clocks repeat means the first; one that they skip raises ValueError."""
         if self.zone[:1] in ("+", "-"):
-            return datetime.fromisoformat(f"{self.local.isoformat()}{self.zone}").astimezone(UTC)
+            try:
+                return datetime.fromisoformat(f"{self.local.isoformat()}{self.zone}").astimezone(UTC)
+            except ValueError as error:
+                raise ValueError(f'"{self.zone}" is not an offset: write one such as +01:00') from error
         name = self.zone or default_zone
         aware = self.local.replace(tzinfo=parse_zone(name))
         moment = aware.astimezone(UTC)
         if moment.astimezone(aware.tzinfo).replace(tzinfo=None) != self.local:
-            raise ValueError(f"{self.local:%Y-%m-%d %H:%M} does not exist in {name}: the clocks skip it")
+            exists = moment.astimezone(aware.tzinfo)
+            raise ValueError(
+                f"{self.local:%Y-%m-%d %H:%M} does not exist in {name}: the clocks skip it. "
+                f"Write {exists:%Y-%m-%d %H:%M}"
+            )
         return moment
 
 
@@ -50,8 +57,7 @@ def parse_start(written: object) -> WrittenStart:
         local = datetime.fromisoformat(f"{found[1]}T{found[2]}")
     except ValueError as error:
         raise ValueError(f'"{text}": there is no such day or hour') from error
-    if not 2000 <= local.year < 3000:  # what comes after a start has to be dated, too
-        raise ValueError(f'"{text}": write a year from 2000 to 2999')
+    _require_year(text, local)
     name = {"Z": "UTC", None: ""}.get(found[3], found[3]) or ""
     given = WrittenStart(local=local, zone=name)
     given.to_utc("UTC")
@@ -61,9 +67,17 @@ def parse_start(written: object) -> WrittenStart:
 def parse_date(written: object) -> date:
     """Parse `2027-01-04`. Raises ValueError."""
     try:
-        return date.fromisoformat(str(written).strip())
+        day = date.fromisoformat(str(written).strip())
     except ValueError as error:
-        raise ValueError(f'"{written}" is not a date: write 2027-01-04') from error
+        raise ValueError(f'"{str(written)[:40]}" is not a date: write one such as 2027-01-04') from error
+    _require_year(str(written), day)
+    return day
+
+
+def _require_year(text: str, day: date) -> None:
+    """Raise ValueError for a year in which the days before and after may have no date."""
+    if not 2000 <= day.year < 3000:
+        raise ValueError(f'"{text}": write a year from 2000 to 2999')
 
 
 def parse_time_of_day(written: object) -> time:

@@ -93,8 +93,9 @@ def _parse_item(number: int, item: Any) -> ModelRetirement | None:
     try:
         on = date.fromisoformat(str(day)[:10])
     except ValueError:
-        message = f'entry {number} ({model}): "retires" is {day!r}, not a date like 2027-02-15'
-        raise UnreadableRetirements(message) from None
+        on = date.min
+    if not 2000 <= on.year < 3000:
+        raise UnreadableRetirements(f'entry {number} ({model}): "retires" is {day!r}, not a date like 2027-02-15')
     replacement = item.get("replacement")
     return ModelRetirement(model=model, on=on, replacement=replacement if isinstance(replacement, str) else "")
 

@@ -75,11 +75,12 @@ def choose_last_day(named: str, before: Content, after: Content, surface: Surfac
 
 
 def _read_day(named: str) -> date | None:
-    """The day that a plan names. Text that is no day, which no file can hold, keeps nobody from going back."""
+    """The day that a plan names. Text that is no day of the calendar keeps nobody from going back."""
     try:
-        return date.fromisoformat(named)
+        day = date.fromisoformat(named)
     except ValueError:
         return None
+    return day if day < date.max else None
 
 
 def is_way_back_closed(plan: Plan, surface: Surface | None, policy: Policy, at: datetime) -> bool:
