@@ -43,6 +43,7 @@ class StandIn:
     history: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)  # what no caller should ever do
     strategy: dict[str, Any] = field(default_factory=lambda: strategy("0"))
+    others: list[dict[str, Any]] = field(default_factory=list)  # further strategies of the feature in production
     gone: bool = False
     is_on: bool = True  # the feature, in production
     stale_reads: int = 0  # how many further reads answer what was before the newest write
@@ -145,7 +146,7 @@ class Call(BaseHTTPRequestHandler):
                 found = {**unleash.strategy, "parameters": dict(unleash.strategy["parameters"])}
                 if stale:
                     found["parameters"]["rollout"] = unleash.before
-            strategies = [found] if named[3] == "production" and not unleash.gone else []
+            strategies = [found, *unleash.others] if named[3] == "production" and not unleash.gone else []
             self.answer(200, {"name": named[3], "enabled": unleash.is_on, "strategies": strategies})
 
     def write(self) -> None:

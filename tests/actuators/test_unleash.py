@@ -145,3 +145,43 @@ def test_what_is_off_is_nobody_and_does_not_grow_but_goes_back(unleash, off):
             act(5)
     system.write(0)
     assert system.read_dormant() == 0
+
+
+FIXED = {"id": "s-7", "name": "default", "parameters": {}}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        FIXED,
+        {"id": "s-7", "name": "userWithId", "parameters": {"userIds": "ana"}, "disabled": False},
+        {"id": "s-7", "name": "flexibleRollout", "parameters": {"rollout": "5"}},
+    ],
+)
+def test_nothing_grows_beside_a_strategy_whose_people_no_rollback_would_reach(unleash, other):
+    unleash.others = [other]
+    system = opened(unleash)
+    assert system.read() == 0
+    for grow in (system.rehearse, system.write):
+        with pytest.raises(PermanentFailure, match="strategy s-7 of new-prompt in production turns it on, too"):
+            grow(5)
+    system.write(0)
+    assert unleash.log[-1] == "PATCH 0", "going back is never refused"
+
+
+@pytest.mark.parametrize(
+    "other", [{**FIXED, "disabled": True}, {"id": "s-7", "name": "flexibleRollout", "parameters": {"rollout": "0"}}]
+)
+def test_a_strategy_that_turns_it_on_for_nobody_is_no_obstacle(unleash, other):
+    unleash.others = [other]
+    system = opened(unleash)
+    system.read()
+    system.write(5)
+    assert system.read() == 5
+
+
+def test_a_share_that_is_drawn_at_each_request_does_not_grow(unleash):
+    unleash.strategy["parameters"]["stickiness"] = "random"
+    with pytest.raises(PermanentFailure, match=r"has the stickiness random: .* Let it stick to userId there"):
+        opened(unleash).rehearse(5)
+    opened(unleash).write(0)
