@@ -17,7 +17,7 @@ from bench.measuring.rounds import Effort
 from bench.program.verdict import Users
 from bot.jobs.pulling.source_pulls import SourcePuller
 from bot.sources.sql.connection import SourceConnection
-from bot.sources.sql.statements import Statement
+from bot.sources.sql.statements.source_rows import Statement
 from core.flags.evaluation import choose_answer
 from core.rollout.serving import exposure
 from core.rollout.state.model import RolloutState

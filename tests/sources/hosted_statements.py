@@ -12,7 +12,9 @@ from pathlib import Path
 from bot.sources.sql.engines import SqlEngine
 from bot.sources.sql.hosted_engines import BIGQUERY, SNOWFLAKE
 from bot.sources.sql.named_texts import NamedErrorTexts, hash_text
-from bot.sources.sql.statements import Counter, PullStatements, Statement, list_read_columns
+from bot.sources.sql.statements.pull_statements import DerivedSum, PullStatements
+from bot.sources.sql.statements.read_columns import list_read_columns
+from bot.sources.sql.statements.source_rows import Statement
 from bot.sources.stage_range import StageRange
 from core.flags.bucketing import make_bucketer, make_digester
 from core.flags.snapshot import StageWindow, TrackedRollout
@@ -44,7 +46,10 @@ def list_statements(engine: SqlEngine) -> Mapping[str, Statement]:
     )
     columns = list_read_columns(rows, frozenset({spell("refused")}), {"cited": _CITED})
     asked = PullStatements(engine, rows, columns, _build_window())
-    counters = (Counter(column=0, threshold=4000.0), Counter(column=0, threshold=2500.0, is_cap=True, since=STEPPED))
+    counters = (
+        DerivedSum(column=0, threshold=4000.0),
+        DerivedSum(column=0, threshold=2500.0, is_cap=True, since=STEPPED),
+    )
     names = {0: ["de", "it's"]}
     return {
         "census": asked.build_census(),

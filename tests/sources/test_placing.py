@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import case, column, select, table
 
 from bot.sources.sql.connection import open_source
-from bot.sources.sql.placing import RowPlacer, RowSide, StageRange
+from bot.sources.sql.statements.placing import RowPlacer, RowSide, StageRange
 from core.flags.bucketing import compute_bucket, make_digester
 from core.flags.placement import MisplacedObservation, Placement, place_observation
 from core.flags.snapshot import SurfaceFlags

@@ -12,7 +12,7 @@ from sqlalchemy import Double, cast, column, make_url, select, text
 from bot.settings import read_secrets, read_settings
 from bot.sources.errors import SourceFailure
 from bot.sources.sql.connection import _guard_clickhouse, open_source
-from bot.sources.sql.statements import build_probe
+from bot.sources.sql.statements.source_rows import build_probe
 from core.files.read_file import parse_file
 from core.files.syntax.problems import UnreadableFile
 from core.rollout.state.sources import SourceColumns, SqlRows

@@ -37,6 +37,7 @@ def check_sources(
     nothing."""
     from bot.cli.files import counter_reports, row_reports, trace_reports
     from bot.sources.prometheus.check_source import check_counters
+    from bot.sources.source_trial import SourceTrial
     from bot.sources.sql.check_source import check_source
     from bot.sources.traces.check_source import check_traces
     from core.durations import parse_duration
@@ -48,27 +49,32 @@ def check_sources(
         print(f"--since: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     settings, now = session.load_settings(), session.current_time()
-    addresses = dict(settings.source_urls)
     own = {one.name: one.to_metric() for one in written.metrics}
     told: list[Any] = []
     found_problem = False
     for source in written.sources:
         terms = source.to_terms()
-        upto = now - terms.delay
-        known: dict[str, Any] = {"own": own, "since": upto - reach, "upto": upto}
-        address = addresses.get(terms.url, "")
+        upto, address = now - terms.delay, dict(settings.source_urls).get(terms.url, "")
+        trial = SourceTrial(
+            terms=terms,
+            address=address,
+            private_hosts=settings.private_hosts,
+            own=own,
+            since=upto - reach,
+            upto=upto,
+        )
         if terms.prometheus is not None:
-            grown = check_counters(terms, address, settings.private_hosts, **known)
+            grown = check_counters(trial)
             lines = counter_reports.describe(terms, grown, now, query=query)
             told.append(counter_reports.to_json(grown, now, query=query))
             found_problem |= grown.has_problem
         elif terms.traces is not None:
-            traced = check_traces(terms, address, settings.private_hosts, **known)
+            traced = check_traces(trial)
             lines = trace_reports.describe(terms, traced, now)
             told.append(trace_reports.to_json(traced, now))
             found_problem |= traced.has_problem
         else:
-            report = check_source(terms, address, settings.private_hosts, **known)
+            report = check_source(trial)
             lines = row_reports.describe(terms, report, now, reach, query=query)
             told.append(row_reports.to_json(report, now, query=query))
             found_problem |= report.has_problem

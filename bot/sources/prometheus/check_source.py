@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -11,9 +11,8 @@ from bot.sources.prometheus.counter_plan import CounterPlan
 from bot.sources.prometheus.increases import NEW_TARGET, find_increases
 from bot.sources.prometheus.queries import build_selector, list_bounds, read_history, read_series
 from bot.sources.prometheus.refuse_counters import refuse_missing, refuse_replicas
+from bot.sources.source_trial import SourceTrial
 from bot.sources.web_client import WebClient
-from core.metrics.catalogue import Metric
-from core.rollout.state.sources import SourceTerms
 
 MAX_LISTED = 8
 READ_BACK = timedelta(minutes=15)
@@ -50,36 +49,19 @@ class CounterReport:
         return bool(self.failure) or first == 0 or not any(name for name, _ in self.sides) or self.unsure > 0
 
 
-def check_counters(
-    terms: SourceTerms,
-    address: str,
-    private_hosts: Collection[str],
-    *,
-    own: Mapping[str, Metric],
-    since: datetime,
-    upto: datetime,
-) -> CounterReport:
-    """Try the counters of [since, upto), at most the last `READ_BACK` of it. `own` are the surface's own metrics."""
-    if not address:
-        return CounterReport(name=terms.name, failure=f"{terms.url} is not set here")
-    reach = min(upto - since, READ_BACK)
+def check_counters(trial: SourceTrial) -> CounterReport:
+    """Try the counters on the trial's time, at most the last `READ_BACK` of it."""
     try:
-        client = WebClient(address, private_hosts, terms.timeout.total_seconds())
-        return _try_counters(client, terms, own, upto - reach, upto)
+        return _try_counters(trial, trial.connect())
     except SourceFailure as failure:
-        return CounterReport(name=terms.name, failure=str(failure))
+        return CounterReport(name=trial.terms.name, failure=str(failure))
 
 
-def _try_counters(
-    client: WebClient,
-    terms: SourceTerms,
-    own: Mapping[str, Metric],
-    since: datetime,
-    upto: datetime,
-) -> CounterReport:
-    counters = terms.prometheus
+def _try_counters(trial: SourceTrial, client: WebClient) -> CounterReport:
+    counters, upto = trial.terms.prometheus, trial.upto
     assert counters is not None
-    plan = CounterPlan(counters, {}, own)
+    since = max(trial.since, upto - READ_BACK)
+    plan = CounterPlan(counters, {}, trial.own)
     began = time.monotonic()
     start, end = since.timestamp() - NEW_TARGET, upto.timestamp()
     found = read_series(client, plan.list_selectors(), start, end)
@@ -100,7 +82,7 @@ def _try_counters(
     times = [at for one in found for at, _ in one.samples]
     gaps = sorted(b[0] - a[0] for one in found for a, b in zip(one.samples, one.samples[1:], strict=False))
     return CounterReport(
-        name=terms.name,
+        name=trial.terms.name,
         reach=upto - since,
         series=len(found),
         samples=sum(at >= since.timestamp() for at in times),

@@ -7,9 +7,9 @@ from sqlalchemy import func, select
 from sqlalchemy.sql.expression import column
 
 from bot.sources.errors import SourceFailure
-from bot.sources.sql import statements
 from bot.sources.sql.connection import SourceConnection
 from bot.sources.sql.engines import Expression
+from bot.sources.sql.statements import source_rows
 from bot.sources.stage_range import StageRange
 from core.rollout.state.sources import SqlRows
 
@@ -26,19 +26,21 @@ def name_column(
 
     Each column is tried in a connection of its own, as a statement that fails ends its transaction.
     """
-    if not failure.is_lasting or any(f'"{name}"' in str(failure) for name in statements.list_column_names(rows)):
+    if not failure.is_lasting or any(f'"{name}"' in str(failure) for name in source_rows.list_column_names(rows)):
         return failure
     for name, meaning in _list_meanings(rows):
         try:
             with open_again() as source:
                 booleans = {
-                    one for one, kind in source.describe(statements.build_probe(rows)) if source.engine.is_boolean(kind)
+                    one
+                    for one, kind in source.describe(source_rows.build_probe(rows))
+                    if source.engine.is_boolean(kind)
                 }
                 if meaning == _TIME:
-                    tried = statements.build_trial_of_time(source.engine, rows, window)
+                    tried = source_rows.build_trial_of_time(source.engine, rows, window)
                 else:
-                    read = _read(source, column(statements.quote(name)), meaning, is_boolean=name in booleans)
-                    tried = select(func.count(), func.max(read)).select_from(statements.build_origin(rows))
+                    read = _read(source, column(source_rows.quote(name)), meaning, is_boolean=name in booleans)
+                    tried = select(func.count(), func.max(read)).select_from(source_rows.build_origin(rows))
                 source.fetch(tried, 1)
         except SourceFailure as own:
             if own.is_lasting:
@@ -57,4 +59,6 @@ def _list_meanings(rows: SqlRows) -> Iterator[tuple[str, str]]:
     for pair in (rows.ratios or {}).values():
         numbers += [pair.numerator, pair.denominator]
     yield from ((name, _NUMBER) for name in dict.fromkeys(numbers))
-    yield from ((name, _TEXT) for name in statements.list_column_names(rows) if name not in {rows.columns.at, *numbers})
+    yield from (
+        (name, _TEXT) for name in source_rows.list_column_names(rows) if name not in {rows.columns.at, *numbers}
+    )

@@ -2,20 +2,22 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from bot.sources.errors import SourceFailure
+from bot.sources.source_trial import SourceTrial
 from bot.sources.sql.broken_column import name_column
 from bot.sources.sql.connection import SourceConnection, open_source
 from bot.sources.sql.engines import POSTGRES, SQLITE, to_microseconds
 from bot.sources.sql.error_kinds import ASKED_TEXTS, name_texts
 from bot.sources.sql.named_texts import hash_text
 from bot.sources.sql.pull import RowCensus, pull_sums, read_census, read_columns
-from bot.sources.sql.statements import PullStatements, build_newest_time
+from bot.sources.sql.statements.pull_statements import PullStatements
+from bot.sources.sql.statements.source_rows import build_newest_time
 from bot.sources.stage_range import StageRange
 from core.flags.bucketing import MILLION, make_bucketer, make_digester
 from core.flags.snapshot import StageWindow, TrackedRollout
@@ -79,26 +81,17 @@ class SourceReport:
         return bool(self.failure) or seen.rows == 0 or lost > 0 or any(one.nulls == seen.rows for one in self.columns)
 
 
-def check_source(
-    terms: SourceTerms,
-    address: str,
-    private_hosts: Collection[str],
-    *,
-    own: Mapping[str, Metric],
-    since: datetime,
-    upto: datetime,
-) -> SourceReport:
-    """Try a source on its rows of [since, upto), as one stage of a rollout that gives half of the units the canary.
-
-    `own` are the metrics that the surface's file defines.
-    """
-    if not address:
-        return SourceReport(name=terms.name, failure=f"{terms.url} is not set here")
-    window = StageRange(tracked=_build_trial(since, own), stages=frozenset({0}), since=since, upto=upto)
-    open_again = partial(open_source, address, private_hosts, terms.timeout.total_seconds())
+def check_source(trial: SourceTrial) -> SourceReport:
+    """Try a source on its rows, as one stage of a rollout that gives half of the units the canary."""
+    terms, since, upto = trial.terms, trial.since, trial.upto
+    window = StageRange(tracked=_build_trial(since, trial.own), stages=frozenset({0}), since=since, upto=upto)
+    try:
+        open_again = partial(open_source, trial.require_address(), trial.private_hosts, terms.timeout.total_seconds())
+    except SourceFailure as failure:
+        return SourceReport(name=terms.name, failure=str(failure))
     try:
         with open_again() as source:
-            return _try_source(source, terms, own, window)
+            return _try_source(source, terms, trial.own, window)
     except SourceFailure as failure:
         named = name_column(open_again, terms.require_sql(), window, failure)
         return SourceReport(name=terms.name, failure=str(named))

@@ -18,7 +18,7 @@ from bot.outbound.transport import CallRefused, HostUnresolved, ResolveHost, fin
 from bot.sources.errors import SourceFailure
 from bot.sources.sql.engines import CLICKHOUSE, DUCKDB, POSTGRES, SQLITE, SqlEngine, to_microseconds
 from bot.sources.sql.hosted_engines import BIGQUERY, SNOWFLAKE, explain_bigquery, open_bigquery, open_snowflake
-from bot.sources.sql.statements import Statement
+from bot.sources.sql.statements.source_rows import Statement
 
 CONNECT_TIMEOUT = 10  # seconds
 LOCAL = "localhost"

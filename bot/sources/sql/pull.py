@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bot.sources.errors import SourceFailure
-from bot.sources.sql import statements as sql
 from bot.sources.sql.connection import SourceConnection
 from bot.sources.sql.engines import SQLITE, is_day
 from bot.sources.sql.error_kinds import ASKED_TEXTS, find_name, list_named, name_texts
 from bot.sources.sql.named_texts import NamedErrorTexts
-from bot.sources.sql.statements import PullStatements, ReadColumn
+from bot.sources.sql.statements import source_rows
+from bot.sources.sql.statements.flagged_rows import BAD_UNIT, NO_SIDE, UNKNOWN_SIDE
+from bot.sources.sql.statements.pull_statements import DerivedSum, PullStatements
+from bot.sources.sql.statements.read_columns import ReadColumn, list_read_columns
 from bot.sources.stage_range import StageRange
 from core.judging.model.evidence import (
     BUCKETS,
@@ -43,12 +45,11 @@ _DAY = 'the column "{at}" is a day, without a time: name one that has both'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowCensus:
-    """What became of the rows that were read. Rows of other stages, and of people who are not compared, are
-    `not_compared`."""
+    """What became of the rows that were read. Those of other stages, or of people who are not compared, are only in
+    `rows`."""
 
     rows: int = 0
     placed: int = 0
-    not_compared: int = 0
     no_side: int = 0
     unknown_side: int = 0
     bad_unit: int = 0
@@ -72,13 +73,13 @@ def read_columns(source: SourceConnection, terms: SourceTerms, own: Mapping[str,
     `SourceFailure` if a column is missing, or if the time is a day only: all of a day would lie at its midnight.
     """
     rows = terms.require_sql()
-    described, at = source.describe(sql.build_probe(rows)), rows.columns.at
+    described, at = source.describe(source_rows.build_probe(rows)), rows.columns.at
     if source.engine is SQLITE:
         _refuse_texts_of_sqlite(source, rows, [name for name, _ in described])
     if any(name == at and source.engine.is_date(kind) for name, kind in described):
         raise SourceFailure(_DAY.format(at=at), is_lasting=True)
     booleans = frozenset(name for name, kind in described if source.engine.is_boolean(kind))
-    found = sql.list_read_columns(rows, booleans, own)
+    found = list_read_columns(rows, booleans, own)
     for one in found:
         if one.is_boolean and one.definition.has_amounts:
             raise SourceFailure(
@@ -93,7 +94,7 @@ def _refuse_texts_of_sqlite(source: SourceConnection, rows: SqlRows, described: 
     name in quotes, and a day is a text."""
     if missing := next((name for name in described if name.startswith('"')), ""):
         raise SourceFailure(f"it refuses the query: no such column: {missing}", is_lasting=True)
-    ((newest,),) = source.fetch(sql.build_newest_time(rows), 1)
+    ((newest,),) = source.fetch(source_rows.build_newest_time(rows), 1)
     if is_day(newest):
         raise SourceFailure(_DAY.format(at=rows.columns.at), is_lasting=True)
 
@@ -148,10 +149,9 @@ def read_census(rows: Sequence[Any]) -> RowCensus:
     return RowCensus(
         rows=sum(by_why.values()),
         placed=by_why.get(0, 0),
-        not_compared=by_why.get(sql.NOT_COUNTED, 0),
-        no_side=by_why.get(sql.NO_SIDE, 0),
-        unknown_side=by_why.get(sql.UNKNOWN_SIDE, 0),
-        bad_unit=by_why.get(sql.BAD_UNIT, 0),
+        no_side=by_why.get(NO_SIDE, 0),
+        unknown_side=by_why.get(UNKNOWN_SIDE, 0),
+        bad_unit=by_why.get(BAD_UNIT, 0),
         refused=int(sum(row.bad for row in rows)),
         repeated=int(sum(row.repeated for row in rows)),
         newest=max(newest, default=None),
@@ -249,22 +249,22 @@ class _SumTable:
     cut_from: Mapping[str, datetime]
     cells: dict[CellKey, NDArray[np.float64]] = field(default_factory=dict, init=False)
     histograms: dict[CellKey, dict[int, int]] = field(default_factory=dict, init=False)
-    counters: tuple[sql.Counter, ...] = field(default=(), init=False)
+    counters: tuple[DerivedSum, ...] = field(default=(), init=False)
     _counter_names: tuple[str, ...] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
-        listed: list[tuple[sql.Counter, str]] = []
+        listed: list[tuple[DerivedSum, str]] = []
         tracked = self.window.tracked
         for number, column in enumerate(self.statements.columns):
             for metric in column.metrics:
                 listed += [
-                    (sql.Counter(column=number, threshold=one), exceedance_cell(metric, one))
+                    (DerivedSum(column=number, threshold=one), exceedance_cell(metric, one))
                     for one in tracked.thresholds.get(metric, ())
                 ]
                 if metric in self.cut_from:
                     cap, since = tracked.caps[metric], self.cut_from[metric]
-                    above = sql.Counter(column=number, threshold=cap, since=since)
-                    cut = sql.Counter(column=number, threshold=cap, is_cap=True, since=since)
+                    above = DerivedSum(column=number, threshold=cap, since=since)
+                    cut = DerivedSum(column=number, threshold=cap, is_cap=True, since=since)
                     listed += [(above, exceedance_cell(metric, cap)), (cut, capped_cell(metric, cap))]
         self.counters = tuple(one for one, _ in listed)
         self._counter_names = tuple(name for _, name in listed)

@@ -2,17 +2,18 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bot.sources.errors import SourceFailure
+from bot.sources.source_trial import SourceTrial
 from bot.sources.traces.build_item import to_reading
 from bot.sources.traces.read_traces import list_pages
 from bot.sources.traces.trace import Fact, SourcedTrace
 from bot.sources.web_client import WebClient
 from core.metrics.catalogue import Metric, parse_readings
-from core.rollout.state.sources import SourceTerms, TraceRows
+from core.rollout.state.sources import TraceRows
 
 MAX_LISTED = 8
 MAX_PAGES = 5
@@ -58,39 +59,22 @@ class TraceReport:
         return bool(self.failure) or self.read == 0 or lost > 0 or any(one.missing == self.read for one in self.facts)
 
 
-def check_traces(
-    terms: SourceTerms,
-    address: str,
-    private_hosts: Collection[str],
-    *,
-    own: Mapping[str, Metric],
-    since: datetime,
-    upto: datetime,
-) -> TraceReport:
-    """Try the traces of [since, upto), at most `MAX_PAGES` pages. `own` are the surface's own metrics."""
-    if not address:
-        return TraceReport(name=terms.name, failure=f"{terms.url} is not set here")
+def check_traces(trial: SourceTrial) -> TraceReport:
+    """Try the traces of the trial's time, at most `MAX_PAGES` pages."""
     try:
-        client = WebClient(address, private_hosts, terms.timeout.total_seconds())
-        return _try_traces(client, terms, own, since, upto)
+        return _try_traces(trial, trial.connect())
     except SourceFailure as failure:
-        return TraceReport(name=terms.name, failure=str(failure))
+        return TraceReport(name=trial.terms.name, failure=str(failure))
 
 
-def _try_traces(
-    client: WebClient,
-    terms: SourceTerms,
-    own: Mapping[str, Metric],
-    since: datetime,
-    upto: datetime,
-) -> TraceReport:
-    rows = terms.traces
+def _try_traces(trial: SourceTrial, client: WebClient) -> TraceReport:
+    rows = trial.terms.traces
     assert rows is not None
     found: list[SourcedTrace] = []
     unreadable = pages = 0
     is_all = True
     began = time.monotonic()
-    for page in list_pages(client, rows, since, upto):
+    for page in list_pages(client, rows, trial.since, trial.upto):
         found += page.traces
         unreadable += page.unreadable
         pages += 1
@@ -99,16 +83,16 @@ def _try_traces(
             break
     sides = Counter(_find_side(rows, one) for one in found)
     return TraceReport(
-        name=terms.name,
+        name=trial.terms.name,
         system=rows.system,
-        reach=upto - since,
+        reach=trial.upto - trial.since,
         read=len(found),
         is_all=is_all,
         unreadable=unreadable,
         no_unit=sum(not one.facts.get(rows.columns.unit) for one in found),
         no_side=sides.get("", 0),
         newest=max((one.at for one in found), default=None),
-        facts=tuple(_report_fact(key, fact, found, own) for key, fact in rows.metrics.items()),
+        facts=tuple(_report_fact(key, fact, found, trial.own) for key, fact in rows.metrics.items()),
         sides=tuple(sides.most_common(MAX_LISTED)),
         segments={
             name: tuple(Counter(str(one.facts[fact]) for one in found if fact in one.facts).most_common(MAX_LISTED))

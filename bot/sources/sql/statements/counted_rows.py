@@ -1,0 +1,146 @@
+"""The rows that count, each with its stage, its bucket and its value in every dimension."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import CTE, Integer, and_, case, func, literal, or_, select, true, union_all
+from sqlalchemy.sql.expression import FromClause
+
+from bot.sources.sql.engines import Expression
+from bot.sources.sql.statements.flagged_rows import MAX_TEXT, FlaggedRows, is_live
+from bot.sources.sql.statements.placing import Condition
+from core.flags.flows import FLOW
+from core.flags.targeting import EMAIL_DOMAIN
+from core.judging.model.evidence import CANARY, OTHER_NAME, build_bucket_prefix
+from core.judging.model.question import ALL_SEGMENTS
+
+_NO_CAP = 2**31 - 1
+
+
+class CountedRows:
+    """Builds the rows that count out of those that were read."""
+
+    def __init__(self, read: FlaggedRows) -> None:
+        self._read = read
+        tracked, named = read.window.tracked, read.source.segments
+        self.dimensions = tuple(name for name in named if ALL_SEGMENTS in tracked.segments or name in tracked.segments)
+        if tracked.flows:
+            self.dimensions = (*(name for name in self.dimensions if name != FLOW), FLOW)
+
+    def build(self, caps: Mapping[int, int], *, whole: bool = False) -> CTE:
+        """The rows of the slots with stage and bucket; `whole` also with a turn for each segment.
+
+        Without `whole`, rows that are refused or copies are left out.
+        """
+        rows = self._read.flagged if self._read.source.rows != "complaints" else self._keep_first_of_hour()
+        stage = self._find_stage(rows)
+        prefix = build_bucket_prefix(self._read.window.tracked.rollout)
+        rank_ok: Any = literal(1, Integer)
+        if caps:
+            rank = func.sum(case((is_live(rows), 1), else_=0)).over(
+                partition_by=(stage, rows.c.unit), order_by=rows.c.at, rows=(None, 0)
+            )
+            cap = case(*((stage == index, most) for index, most in sorted(caps.items())), else_=_NO_CAP)
+            rank_ok = case((rank <= cap, 1), else_=0)
+        found = select(
+            *rows.c,
+            stage.label("stage"),
+            func.substr(self._read.engine.hash_text(literal(prefix).concat(rows.c.unit)), 1, 2).label("bucket"),
+            rank_ok.label("rank_ok"),
+        ).where(rows.c.slot >= 0, self._is_first_cohort(rows, stage))
+        if not whole:
+            return found.where(is_live(rows)).cte("counted_rows")
+        counted = found.cte("counted_rows")
+        numbers = range(len(self.dimensions) + 1)
+        turns = union_all(*(select(literal(n, Integer).label("n")) for n in numbers)).cte("turns")
+        values = [(turns.c.n == n + 1, self.read_dimension(counted, n)) for n in range(len(self.dimensions))]
+        value = case(*values, else_=literal("")) if values else literal("")
+        return (
+            select(*counted.c, turns.c.n.label("dimension"), value.label("value"))
+            .select_from(counted.join(turns, true()))
+            .cte("turned_rows")
+        )
+
+    def _find_stage(self, rows: FromClause) -> Expression:
+        return case(*((rows.c.slot == number, slot.stage) for number, slot in enumerate(self._read.slots)), else_=-1)
+
+    def _keep_first_of_hour(self) -> CTE:
+        """The rows without those that come after another one of their unit, in the same hour, stage and arm.
+
+        So a row that comes late never takes away what was counted. Copies stay, as they are counted as such.
+        """
+        rows = self._read.flagged
+        live = case((is_live(rows), 1), else_=0)
+        in_canary = rows.c.slot.in_([number for number, slot in enumerate(self._read.slots) if slot.arm == CANARY])
+        hour = self._read.engine.find_hour(rows.c.at)
+        alike = (self._find_stage(rows), case((in_canary, 1), else_=0), rows.c.unit, hour, live)
+        turn = func.row_number().over(partition_by=alike, order_by=rows.c.at)
+        numbered = select(*rows.c, live.label("is_live"), turn.label("turn")).cte("numbered_rows")
+        kept = [numbered.c[one.name] for one in rows.c]
+        return select(*kept).where(or_(numbered.c.is_live == 0, numbered.c.turn == 1)).cte("first_rows")
+
+    def _is_first_cohort(self, rows: FromClause, stage: Expression) -> Condition:
+        """The unit was not compared in another cohort's stage that began before."""
+        tracked = self._read.window.tracked
+        began = {span.index: span.since for span in reversed(self._read.window.spans)}
+        cohorts = {span.index: span.audience for span in tracked.spans if span.cohort and span.index in began}
+        terms: list[Condition] = []
+        for index in sorted(began):
+            earlier = {
+                one
+                for one, audience in cohorts.items()
+                if one != index and began[one] < began[index] and audience != cohorts.get(index)
+            }
+            slots = [n for n, slot in enumerate(self._read.slots) if slot.stage in earlier and slot.counts_for_split]
+            if slots:
+                other = self._read.flagged.alias(f"earlier_{index}")
+                met = select(other.c.unit).where(other.c.slot.in_(slots), other.c.copy == 1, other.c.rejected == 0)
+                terms.append(or_(stage != index, rows.c.unit.not_in(met)))
+        return and_(true(), *terms)
+
+    def read_dimension(self, rows: FromClause, dimension: int) -> Expression:
+        """The value of a row in a dimension; NULL where it has none that can be counted."""
+        name = self.dimensions[dimension]
+        names = list(self._read.source.segments)
+        if name == FLOW and self._read.window.tracked.flows:
+            branches = [
+                (
+                    and_(*(self._matches(rows, names, key, allowed) for key, allowed in flow.conditions.conditions)),
+                    literal(flow.name),
+                )
+                for flow in self._read.window.tracked.flows
+            ]
+            own = self._clean(rows.c[f"d{names.index(FLOW)}"]) if FLOW in names else None
+            return case(*branches, else_=own)
+        return self._clean(rows.c[f"d{names.index(name)}"])
+
+    def _matches(self, rows: FromClause, names: Sequence[str], key: str, allowed: frozenset[str]) -> Condition:
+        if key not in names:
+            return literal(1) == literal(0)
+        value = rows.c[f"d{names.index(key)}"]
+        return (func.lower(value) if key == EMAIL_DOMAIN else value).in_(sorted(allowed))
+
+    def _clean(self, value: Expression) -> Expression:
+        length = self._read.engine.count_characters(value)
+        fits = and_(length > 0, length <= MAX_TEXT)
+        if self._read.engine.holds_nul is not None:
+            fits = and_(fits, self._read.engine.holds_nul(value).is_(False))
+        return case((fits, value))
+
+    def name_values(self, counted: FromClause, names: Mapping[int, Sequence[str]]) -> Expression:
+        """The value, or the name of all others where a dimension has more values than names."""
+        branches = [
+            (and_(counted.c.dimension == number + 1, counted.c.value.not_in(list(known))), literal(OTHER_NAME))
+            for number, known in sorted(names.items())
+        ]
+        return case(*branches, else_=counted.c.value) if branches else counted.c.value
+
+
+def is_counted(rows: FromClause) -> Condition:
+    """The row counts in its stage: it is neither refused nor a copy, nor beyond the cap of its unit."""
+    return and_(is_live(rows), rows.c.rank_ok == 1)
+
+
+def has_value(rows: FromClause) -> Condition:
+    """The row is one of everybody's, or has a value in its dimension."""
+    return or_(rows.c.dimension == 0, rows.c.value.is_not(None))
