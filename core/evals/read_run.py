@@ -8,19 +8,9 @@ from typing import Any
 import orjson
 
 from core.evals.eval_run import DEFAULT_CHOICES, EvalCase, EvalRun, ReadingChoices, UnreadableEvals
-from core.evals.formats import (
-    csv_table,
-    deepeval,
-    inspect_archive,
-    inspect_log,
-    junit_xml,
-    mlflow,
-    openai_evals,
-    own_columns,
-    parquet_table,
-    promptfoo,
-)
+from core.evals.formats import csv_table, junit_xml, own_columns, parquet_table
 from core.evals.formats.json_text import load_json
+from core.evals.formats.tools import deepeval, inspect_archive, inspect_log, mlflow, openai_evals, promptfoo
 
 _Object = Mapping[str, Any]
 

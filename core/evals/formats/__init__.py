@@ -1,1 +1,1 @@
-"""Readers of eval results: one file per format, each from parsed bytes to an `EvalRun`."""
+"""Readers of eval results, from bytes to an `EvalRun`: tables, JSON and XML here, one file per eval tool in `tools`."""

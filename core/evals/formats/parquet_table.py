@@ -3,8 +3,9 @@
 from typing import Any
 
 from core.evals.eval_run import MAX_CASES, EvalRun, ReadingChoices, UnreadableEvals
-from core.evals.formats import mlflow, own_columns
+from core.evals.formats import own_columns
 from core.evals.formats.field_values import too_many_cases
+from core.evals.formats.tools import mlflow
 
 _MLFLOW_COLUMNS = ("trace_id", "client_request_id", "state", "execution_duration", "request", "trace_metadata", "tags",
                    "assessments")  # fmt: skip

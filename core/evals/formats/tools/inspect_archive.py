@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 
 from core.evals.eval_run import EvalRun, ReadingChoices, UnreadableEvals
-from core.evals.formats import inspect_log
 from core.evals.formats.field_values import read_objects
 from core.evals.formats.json_text import load_json
+from core.evals.formats.tools import inspect_log
 
 _ZSTANDARD = 93
 _LOCAL_HEADER = 30

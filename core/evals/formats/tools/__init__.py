@@ -1,0 +1,1 @@
+"""Readers of the results of one eval tool each."""
