@@ -61,8 +61,8 @@ test-traces: setup .venv-mlflow/.installed .venv-phoenix/.installed
 	$(BIN)/python -m pytest --inline-snapshot disable tests/sources/test_trace_servers.py tests/actuators/test_real_mlflow.py $(ARGS)
 
 # The tests of what instruments applications (an environment of its own, some 90 MB): they call models of a server on
-# loopback and export to a running Rampart.
-test-instrumentations: setup .venv-instrumentations/.installed
+# loopback and export to a running Rampart. JavaScript's are in it too (some 80 MB, by npm).
+test-instrumentations: setup .venv-instrumentations/.installed .venv-instrumentations/javascript/.installed
 	$(BIN)/python -m pytest --inline-snapshot disable tests/http/instrumentations $(ARGS)
 
 check: check-static test
@@ -88,6 +88,12 @@ bench-peers: $(PEERS)
 .venv-%/.installed: bench/%.lock
 	@test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
 	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.venv-instrumentations/javascript/.installed: tests/http/instrumentations/javascript/package-lock.json .venv-instrumentations/.installed
+	@mkdir -p $(@D)
+	@cp $(<D)/package.json $< $(@D)
+	@cd $(@D) && npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 # How often the engine rolls back what does no harm, in many simulated rollouts (some twenty minutes).
