@@ -444,7 +444,7 @@ def test_exporters_are_asked_to_wait_while_too_much_waits(application: Any, monk
     monkeypatch.setattr("bot.http.otlp.receive_exports.MAX_WAITING_PARTS", 0)
     assert export_json(application, span_json()).status_code == 200
     answer = export_json(application, span_json())
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5"), "which every exporter repeats"
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "3"), "which every exporter repeats"
     assert 'rampart_telemetry_items_total{outcome="refused"} 1.0' in application.client.get("/metrics").text
 
 

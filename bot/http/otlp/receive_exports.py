@@ -36,7 +36,7 @@ MAX_INFLATED = 16 * 1024 * 1024
 """Bytes of a body after inflating. A batch of 8,192 spans, the default of collectors, is some 5 MB."""
 MAX_WAITING_PARTS = 200_000
 """Parts of traces in the store. With more, exporters are asked to wait; they keep what they could not send."""
-RETRY_AFTER = 5  # seconds
+RETRY_AFTER = 3  # seconds: exporters give up after ten, waiting included
 _log = logging.getLogger(__name__)
 
 
