@@ -20,6 +20,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SURFACES = (
     "surface.yaml",
     "surface-with-sources.yaml",
+    "surface-with-complaints.yaml",
     "surface-with-prometheus.yaml",
     "surface-with-langfuse.yaml",
     "surface-with-phoenix.yaml",
