@@ -20,7 +20,7 @@ class Part:
 
 
 PARTS = {
-    "evaluation": Part(module="bench.program.evaluation", title="evaluation in process, against the growthbook SDK"),
+    "evaluation": Part(module="bench.program.evaluation", title="evaluation in process, against other vendors' SDKs"),
     "ofrep": Part(module="bench.http.ofrep", title="evaluation over HTTP, against a trivial Starlette route"),
     "streams_open": Part(
         module="bench.http.streams_open", title="memory of open event streams, and how soon they tell of a rollback"

@@ -1,7 +1,8 @@
-"""Evaluations in process, by Rampart and by its client, three cohorts and a 5 % canary, against the growthbook SDK."""
+"""Evaluations in process, by Rampart and by its client, three cohorts and a 5 % canary, against other vendors' SDKs."""
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import httpx
 
@@ -21,6 +22,13 @@ GOAL = 2.5
 CLIENT_GOAL = 5.0
 PEOPLE = 2_000
 TIMES = 20
+TIMES_OF_PEERS = 5  # they are slower
+SDKS = {
+    "growthbook": "growthbook SDK",
+    "launchdarkly": "LaunchDarkly's SDK on a file",
+    "unleash": "Unleash's SDK, bootstrapped",
+    "openfeature": "OpenFeature's SDK in memory, without rules",
+}
 
 
 def measure(effort: Effort) -> Iterator[Figure]:
@@ -51,30 +59,29 @@ def measure(effort: Effort) -> Iterator[Figure]:
                 choose_answer(snapshot.surfaces[rollouts.SURFACE], person["id"], person)
         return times * PEOPLE / (time.process_time() - began)
 
-    with Peer("growthbook_evaluation.py") as peer:
-        found = medians(
-            {
-                "ours": ours,
-                "client": by_client,
-                "peer": lambda: times * PEOPLE / peer.ask(people=people, times=times)["seconds"],
-            },
-            effort.rounds,
-        )
+    def by(peer: Peer) -> Callable[[], float]:
+        some = effort.some(TIMES_OF_PEERS)
+        return lambda: some * PEOPLE / peer.ask(people=people, times=some)["seconds"]
+
+    with ExitStack() as stack:
+        peers = {name: by(stack.enter_context(Peer("flag_evaluation.py", name))) for name in SDKS}
+        found = medians({"ours": ours, "client": by_client, **peers}, effort.rounds)
     client.close()
     yield Figure(
-        name="evaluation in process: growthbook SDK",
+        name=f"evaluation in process: {SDKS['growthbook']}",
         ours=found["ours"],
-        peer=found["peer"],
+        peer=found["growthbook"],
         unit="/CPU-s",
         goal=GOAL,
     )
-    yield Figure(
-        name="evaluation by rampart-client: growthbook SDK",
-        ours=found["client"],
-        peer=found["peer"],
-        unit="/CPU-s",
-        goal=CLIENT_GOAL,
-    )
+    for name, title in SDKS.items():
+        yield Figure(
+            name=f"evaluation by rampart-client: {title}",
+            ours=found["client"],
+            peer=found[name],
+            unit="/CPU-s",
+            goal=None if name == "openfeature" else CLIENT_GOAL,
+        )
 
 
 def _answer_with(snapshot: Snapshot) -> Callable[[httpx.Request], httpx.Response]:
