@@ -25,6 +25,7 @@ PARTS = {
     "streams_open": Part(
         module="bench.http.streams_open", title="memory of open event streams, and how soon they tell of a rollback"
     ),
+    "flips": Part(module="bench.http.flips", title="a rollback to an application: by the stream, against polls"),
     "slash": Part(
         module="bench.program.slash", title="slash commands to acknowledgement, against Bolt with an empty handler"
     ),
@@ -58,7 +59,7 @@ PARTS = {
 }
 GROUPS = {
     "flags": ("evaluation",),
-    "http": ("ofrep", "streams_open", "intake", "telemetry", "trace_intake"),
+    "http": ("ofrep", "streams_open", "flips", "intake", "telemetry", "trace_intake"),
     "slack": ("slash",),
     "store": ("append", "verify", "large_log", "startup"),
 }
