@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bench.calibration.hashed import Sums
 from bench.measuring.streams import Array
 from core.judging.engine.accumulate import GATE_REQUESTS
-from core.judging.engine.e_processes import ONSET_INTERVAL, ONSET_WINDOW
+from core.judging.engine.e_processes import ONSET_HORIZONS, ONSET_INTERVAL, ONSET_WINDOW
 from core.judging.engine.increments import LEVEL_EFFECTS
 from core.judging.look.count_new import MIN_BATCH
 from core.stats.input_checks import Side
@@ -80,7 +80,7 @@ def condemned(world: LevelWorld, *, runs: int, looks: int, chance: np.random.Gen
                 mixtures[kernel],
                 gains.get(kernel, np.zeros_like(mixtures[kernel])) if known else np.zeros_like(mixtures[kernel]),
                 forget=forget,
-                log_start=onset.log_start_weight(number + 1),
+                log_start=onset.log_start_weight(number + 1, horizons=ONSET_HORIZONS),
             )
             found[kernel] |= proportion.log_mean(mixtures[kernel]) >= log(1 / ALPHA)
         if seen < GATE_REQUESTS:

@@ -52,12 +52,12 @@ def measure(effort: Effort) -> Iterator[Figure]:
     runs = effort.some(RUNS)
     with Peer("gbstats_sequential.py", environment="peers-stats") as gbstats:
         for number, harm in enumerate(HARMS):
-            stream = _stream(harm, runs, np.random.default_rng([SEED, number]))
-            ours = _requests(_ours(harm, stream))
+            stream = draw_stream(harm, runs, np.random.default_rng([SEED, number]))
+            ours = count_requests(find_by_evidence(harm, stream))
             yield Figure(
                 name=f"{harm.name}: requests until found, against the SPRT oracle",
                 ours=ours,
-                peer=_requests(_oracle(harm, stream)),
+                peer=count_requests(find_by_oracle(harm, stream)),
                 unit="req",
                 goal=2.0,
                 better="less",
@@ -66,14 +66,15 @@ def measure(effort: Effort) -> Iterator[Figure]:
                 yield Figure(
                     name=f"{harm.name}: against gbstats {form}",
                     ours=ours,
-                    peer=_requests(peer),
+                    peer=count_requests(peer),
                     unit="req",
                     goal=harm.than_gbstats,
                     better="less",
                 )
 
 
-def _stream(harm: Harm, runs: int, chance: np.random.Generator) -> Stream:
+def draw_stream(harm: Harm, runs: int, chance: np.random.Generator) -> Stream:
+    """Outcomes of both arms at the rates of a harm, shape (runs, looks)."""
     return streams.binomial(
         chance,
         runs=runs,
@@ -84,16 +85,18 @@ def _stream(harm: Harm, runs: int, chance: np.random.Generator) -> Stream:
     )
 
 
-def _requests(looks: Array) -> float:
+def count_requests(looks: Array) -> float:
+    """Median of the canary's requests until these looks, infinite where half of the runs find nothing."""
     return float(np.median(looks)) * CANARY
 
 
-def _ours(harm: Harm, stream: Stream) -> Array:
+def find_by_evidence(harm: Harm, stream: Stream) -> Array:
+    """The first look at which the exact e-process has found a harm, shape (runs,)."""
     evidence = proportion.log_e_two_sample(*stream.counts, side="greater" if harm.more else "less")
     return streams.first_look(evidence >= log(1 / ALPHA))
 
 
-def _oracle(harm: Harm, stream: Stream) -> Array:
+def find_by_oracle(harm: Harm, stream: Stream) -> Array:
     """Wald's likelihood ratio on the canary alone, told both rates."""
     hits, misses = stream.canary_successes, stream.canary_trials - stream.canary_successes
     gain = hits * log(harm.canary / harm.control) + misses * log((1 - harm.canary) / (1 - harm.control))

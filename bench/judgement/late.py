@@ -13,7 +13,7 @@ from bench.measuring.peer import Peer
 from bench.measuring.rounds import Effort
 from bench.measuring.streams import Array
 from core.judging.engine.accumulate import GATE_REQUESTS
-from core.judging.engine.e_processes import ONSET_INTERVAL, ONSET_WINDOW
+from core.judging.engine.e_processes import ONSET_HORIZONS, ONSET_INTERVAL, ONSET_WINDOW
 from core.judging.engine.increments import LEVEL_EFFECTS
 from core.judging.model.alpha_shares import ANY_TIME, FROM_THE_START, LATE_LEVEL
 from core.stats.sequential import mean, onset, proportion
@@ -146,7 +146,9 @@ def _onset_evidence(harm: LateHarm, canary: Array, control: Array) -> Array:
                 side="greater" if harm.factor > 1 else "less",
             )
         forget = 1 - exp(-ONSET_INTERVAL / ONSET_WINDOW)
-        mixture = onset.advance_mixture(mixture, gains, forget=forget, log_start=onset.log_start_weight(look + 1))
+        mixture = onset.advance_mixture(
+            mixture, gains, forget=forget, log_start=onset.log_start_weight(look + 1, horizons=ONSET_HORIZONS)
+        )
         found[:, look] = proportion.log_mean(mixture)
     return found
 

@@ -7,6 +7,7 @@ from bench.calibration import binomial, counted, decision, hashed, levels, margi
 from bench.calibration.batches import batches
 from bench.calibration.report import Result, heading
 from bench.calibration.traffic import SCENARIOS
+from bench.evidence import ratio_errors
 from tests.trials.length import pick
 
 pytestmark = pytest.mark.slow
@@ -46,6 +47,14 @@ def test_levels_of_users_who_differ_rarely_condemn_what_does_no_harm(name):
     ]
     for kernel in levels.KERNELS:
         assert sum(part[kernel].sum() for part in parts) <= binomial.most_alarms(ALPHA, runs, chance=0.001)
+
+
+@pytest.mark.parametrize("name", [one.name for one in levels.WORLDS if one.is_ratio])
+def test_ranges_of_ratios_hold_the_truth_however_busy_a_few_users_are(name):
+    world, runs = next(one for one in levels.WORLDS if one.name == name), pick(400, 2000)
+    difference, _, _, widened = ratio_errors.measure_errors(world, runs)
+    outside = (np.abs(difference / widened) > ratio_errors.NORMAL).sum()
+    assert outside <= binomial.most_alarms(ALPHA, runs, chance=0.001)
 
 
 @pytest.mark.parametrize("side", ["greater", "less"])

@@ -8,7 +8,7 @@ import pytest
 from core.judging.model.question import StageDesign
 from core.judging.report.course import build_course
 from core.judging.report.horizon import compare_at_horizon
-from core.stats.fixed_horizon.horizon import fixed_interval
+from core.stats.fixed_horizon.horizon import fixed_interval, widen_for_few_degrees
 
 AB = StageDesign(index=6, name="ab", compared=True, canary_share=0.5, control_left=True)
 DECIDE_ON = ("eval_pass_rate", "cost_per_request")
@@ -162,3 +162,14 @@ def test_a_fixed_interval_is_students():
     assert (low, high) == pytest.approx((10 - 2 * 2.262157, 10 + 2 * 2.262157), abs=1e-4)
     with pytest.raises(ValueError, match="positive standard error"):
         fixed_interval(10.0, 0.0, alpha=0.05, degrees_of_freedom=9)
+
+
+def test_few_degrees_of_freedom_widen_by_students_t():
+    # Tables: t at 97.5 % is 12.706 for 1, 4.303 for 2 and 2.228 for 10 degrees of freedom; the normal's is 1.960.
+    for degrees, table in ((1, 12.706), (2, 4.303), (10, 2.228)):
+        assert widen_for_few_degrees(degrees, alpha=0.05) == pytest.approx(table / 1.95996, rel=1e-3)
+    assert 1 < widen_for_few_degrees(100_000, alpha=0.05) < 1.0001
+    with pytest.raises(ValueError):
+        widen_for_few_degrees(0.5, alpha=0.05)
+    with pytest.raises(ValueError):
+        widen_for_few_degrees(5, alpha=1.0)

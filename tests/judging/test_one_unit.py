@@ -134,6 +134,29 @@ def test_a_few_robots_that_begin_late_on_a_small_surface_decide_nothing(
         assert here.look().verdict.name != "roll_back"
 
 
+def test_how_alike_requests_of_a_unit_are_is_still_known_when_a_stage_has_just_begun(world, traffic):
+    """Robots come at any minute, people do not: they are what is first seen of a stage."""
+    here = world((REFUSALS,), users=3000)
+    robots = [int(one) for one in np.flatnonzero(here.position > 0.05)[:6]]
+
+    def look(people, stage):
+        here.serve(people, traffic(), traffic())
+        for unit in robots:
+            in_canary = here.position[unit] < here.stages[-1].canary_share
+            send(here, unit, "canary" if in_canary else "control", 8, traffic(refusals=0.7), stage=stage)
+        here.look()
+
+    for _ in range(6):
+        look(300, 2)
+    known = here.state.effects["refusal_rate"]
+    assert known > 10
+    here.enter(HALF)
+    look(5, HALF.index)
+    begun = here.looks[-1].find_comparison("refusal_rate", since=HALF.index)
+    assert begun.design_effect < 2  # by itself the new stage says next to nothing
+    assert here.state.effects["refusal_rate"] > 0.9 * known
+
+
 def test_what_comes_in_without_a_control_is_not_held_against_the_control_of_the_last_hour(world, traffic):
     here = world((REFUSALS,), seed=2, users=400)
     here.enter(HALF)

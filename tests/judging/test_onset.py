@@ -102,6 +102,22 @@ def test_where_minutes_hold_too_little_beside_the_loudest_bucket_the_last_hour_t
     assert "in the last hour" in verdict.findings[0].note
 
 
+def test_harm_that_begins_on_the_first_day_pays_little_more_than_harm_of_the_first_hours(world, traffic):
+    here = world((PASSES,), seed=0)
+    here.stages = (replace(CANARY, canary_share=0.5),)
+    for _ in range(40):  # twenty hours
+        here.at += timedelta(minutes=30) - TICK
+        here.serve(300, traffic(), traffic())
+        here.look()
+    assert here.state.starts == 234
+    began = here.at
+    while here.look().verdict.name in HARMLESS:
+        here.at += timedelta(minutes=5) - TICK
+        here.serve(100, traffic(passes=0.82), traffic())
+    # Were all of the weight spent on the first hours, it would take 75 minutes.
+    assert here.at - began <= timedelta(hours=1, minutes=1)
+
+
 def test_readings_wait_until_both_arms_have_enough_and_none_is_lost(world, traffic):
     here = world((TOKENS,), users=3000)
     here.stages = (replace(CANARY, canary_share=0.5),)

@@ -472,6 +472,16 @@ def written_anew(judged):
     return written
 
 
+def test_what_engine_7_found_in_the_last_minutes_is_read_as_what_it_was():
+    kept = json.loads((Path(__file__).parent / "engine_7.json").read_text())
+    looked, judged = record.load_recorded_look(kept["look"]), record.load_judgement(kept["judgement"])
+    assert looked.engine == 7 != record.ENGINE_VERSION
+    assert judged.verdict.name == "roll_back"
+    assert "in the last minutes" in judged.verdict.findings[0].note
+    assert record.recorded_look_to_json(looked) == kept["look"]
+    assert record.to_json(judged) == kept["judgement"]
+
+
 def test_what_engine_6_found_in_the_last_minutes_is_read_as_what_it_was():
     kept = json.loads((Path(__file__).parent / "engine_6.json").read_text())
     looked, judged = record.load_recorded_look(kept["look"]), record.load_judgement(kept["judgement"])

@@ -97,6 +97,39 @@ def test_units_that_send_many_alike_requests_do_not_look_certain():
     assert error == pytest.approx(own.std(ddof=1) / 16)  # of 256 units, not of 12,800 requests
 
 
+def arm(weights, levels):
+    """One stage of buckets with these weights and levels."""
+    return np.stack([weights, np.multiply(weights, levels)], axis=-1)[np.newaxis].astype(float)
+
+
+def test_the_error_has_as_many_degrees_of_freedom_as_busy_buckets_that_differ():
+    differ, same = [1.0, 2.0, 3.0, 4.0] * 4, [2.0] * 16
+    even, busy = [1.0] * 16, [100.0, 100.0] + [1.0] * 14
+
+    def degrees(canary, control):
+        return float(mean.stratify_levels(canary, control).degrees_of_freedom())
+
+    assert degrees(arm(even, differ), arm(even, same)) == pytest.approx(16)  # control's level is certain
+    assert degrees(arm(even, differ), arm(even, differ)) == pytest.approx(32)  # both count, as they are as uncertain
+    # Leverages 10^4, 10^4 and fourteen times 1: (20014)^2 / (2 * 10^8 + 14).
+    assert degrees(arm(busy, differ), arm(even, same)) == pytest.approx(20014**2 / (2e8 + 14))
+    assert degrees(arm([1.0] + [0.0] * 15, differ), arm(even, differ)) >= 1
+    assert degrees(arm(even, same), arm(even, same)) == 1  # nothing differs: nothing is known of the error
+
+
+def test_degrees_of_freedom_count_the_buckets_over_all_stages():
+    # Two stages alike: each bucket's leverage is the sum of its parts, and so is what it weighs.
+    canary, control = arm([3.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0]), arm([1.0] * 4, [2.0] * 4)
+    twice = [np.concatenate([one, one]) for one in (canary, control)]
+    alone, both = (float(mean.stratify_levels(*arms).degrees_of_freedom()) for arms in ((canary, control), twice))
+    assert both == pytest.approx(alone) == pytest.approx(12**2 / (81 + 3))
+    # Only one of two stages is asked for; the other has other buckets.
+    other = arm([1.0, 9.0, 1.0, 1.0], [4.0, 3.0, 2.0, 1.0])
+    arms = np.concatenate([canary, other]), np.concatenate([control, control])
+    found = mean.stratify_levels(*arms, included=[[True, False], [False, False]]).degrees_of_freedom()
+    assert found == pytest.approx([alone, 1.0])
+
+
 @pytest.mark.parametrize(
     ("canary", "control"),
     [

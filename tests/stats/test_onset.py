@@ -7,6 +7,8 @@ import pytest
 
 from core.stats.sequential import onset, proportion
 
+DAY_AND_WEEK = (288, 2016)  # starts every five minutes
+
 
 def test_the_weights_of_all_time_stay_below_one():
     # By hand: the first hundred thousand are summed, the rest is below the integral 1 / (1.07 ln(100002)).
@@ -17,6 +19,28 @@ def test_the_weights_of_all_time_stay_below_one():
 def test_a_late_start_is_still_affordable():
     assert onset.log_start_weight(36) == pytest.approx(-log(1.07 * 38 * log(38) ** 2))
     assert -6.3 < onset.log_start_weight(36) < -6.2
+
+
+def test_horizons_share_half_of_the_weight_evenly_among_their_starts():
+    # By hand: half of the plain weight, and half of the mean of 1/10 for ten starts and 1/40 for forty.
+    plain = {start: exp(onset.log_start_weight(start)) for start in (7, 25, 41)}
+    shared = {7: (1 / 10 + 1 / 40) / 2, 25: 1 / 40 / 2, 41: 0.0}
+    for start, own in plain.items():
+        assert exp(onset.log_start_weight(start, horizons=(10, 40))) == pytest.approx((own + shared[start]) / 2)
+
+
+def test_the_weights_with_horizons_of_a_day_and_a_week_stay_below_one():
+    started = sum(exp(onset.log_start_weight(start, horizons=DAY_AND_WEEK)) for start in range(1, 100_001))
+    assert 0.9 < started < started + 1 / (2 * 1.07 * log(100_002)) < 1
+
+
+def test_starts_late_in_the_first_day_cost_little_more_than_those_of_its_first_hours():
+    plain, spread = (
+        [round(-onset.log_start_weight(start, horizons=horizons), 1) for start in (36, 240, 600, 2016, 4032)]
+        for horizons in ((), DAY_AND_WEEK)
+    )
+    assert plain == [6.3, 9.0, 10.2, 11.7, 12.6]
+    assert spread == [6.3, 6.9, 8.9, 9.0, 13.3]
 
 
 def test_it_is_the_sum_over_every_start_of_what_was_gained_since():
@@ -75,3 +99,5 @@ def test_what_cannot_be_is_refused(wrong):
         onset.advance_mixture(asked.pop("components"), asked.pop("gains"), **asked)
     with pytest.raises(ValueError):
         onset.log_start_weight(0)
+    with pytest.raises(ValueError):
+        onset.log_start_weight(3, horizons=(288, 0))

@@ -51,9 +51,7 @@ def advance_state(question: Question, look: Look, before: JudgingState) -> Judgi
         lately=recent_counts.update_recent(question, look, before.seen, before.lately, recent_counts.LATE_HALF_LIFE),
         outliers=recent_counts.measure_outliers(question, look, before, current),
         variances=_update_variances(question, look, current),
-        effects={
-            one.metric: one.design_effect for one in look.standings if _is_latest(question, one.since, one.segment)
-        },
+        effects=_find_design_effects(look),
         kept=before.kept if same_stage else (),
         stage=question.current,
         stage_seen=before.stage_seen if same_stage else look.at,
@@ -97,10 +95,16 @@ def categories_in_control(state: JudgingState) -> frozenset[str]:
     )
 
 
-def _is_latest(question: Question, since: int, segment: str) -> bool:
-    return segment == EVERYONE and since == max(
-        (x for x in question.exposed_stages if x <= question.current), default=-1
-    )
+def _find_design_effects(look: Look) -> Mapping[str, float]:
+    """The largest design effect of each cell, of those since any stage.
+
+    A stage that has just begun says little of how alike the requests of a unit are; the stages before it have said it.
+    """
+    found: dict[str, float] = {}
+    for one in look.standings:
+        if one.segment == EVERYONE:
+            found[one.metric] = max(found.get(one.metric, 1.0), one.design_effect)
+    return found
 
 
 def _update_totals(question: Question, look: Look, before: JudgingState) -> Mapping[str, CountTotals]:

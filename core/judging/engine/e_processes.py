@@ -15,6 +15,8 @@ from core.stats.sequential import onset
 
 ONSET_INTERVAL = timedelta(minutes=5)
 """Interval between the possible onsets of harm."""
+ONSET_HORIZONS = tuple(span // ONSET_INTERVAL for span in (timedelta(days=1), timedelta(days=7)))
+"""Onsets of the first day, and of the first week: half of the weight is spread evenly over them."""
 ONSET_WINDOW = timedelta(hours=1)
 """Approximate memory of the onset e-processes."""
 MAX_FORGOTTEN_WINDOWS = 30.0
@@ -99,7 +101,7 @@ def _advance_onsets(
         if before.seen is None
         else 1 - exp(-min(max((at - before.seen) / ONSET_WINDOW, 0.0), MAX_FORGOTTEN_WINDOWS))
     )
-    begins = onset.log_start_weight(starts) if starts > before.starts else None
+    begins = onset.log_start_weight(starts, horizons=ONSET_HORIZONS) if starts > before.starts else None
     grown: dict[_Key, Array] = {}
     for key in {**added, **{key: None for key in tracks if key[3] in {"onset", "late_level"}}}:
         known, gains = tracks.get(key), added.get(key)

@@ -11,12 +11,13 @@ from core.judging.limits.hypothesis import build_harm_hypotheses, is_beyond_limi
 from core.judging.limits.limits import Limit
 from core.judging.look import bucket_sums, leave_one_out, unknown_units
 from core.judging.look.leave_one_out import LeaveOneOut, compute_design_effects
-from core.judging.model.confidence_range import Estimate
+from core.judging.model.confidence_range import ALPHA, Estimate
 from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, EvidenceSums, is_exceedance_cell
 from core.judging.model.question import Question
 from core.judging.model.state import Baseline
 from core.metrics.catalogue import Metric, MetricKind
 from core.stats import clustering, quantile
+from core.stats.fixed_horizon.horizon import widen_for_few_degrees
 from core.stats.input_checks import Side
 from core.stats.sequential import mean, proportion
 
@@ -38,7 +39,8 @@ class ArmComparison:
     `level` is the canary's alone, over all stages. None is unknown. Weights count requests. `design_effect` is the
     larger one of both arms. `more` and `less` are the comparison without the bucket that has most evidence for side
     "greater" or "less"; None if there is no evidence for that side. `assumed_units` are the canary's where units are
-    unknown; None where they are counted.
+    unknown; None where they are counted. `degrees_of_freedom` are those of a ratio's error, which may rest on few
+    units; None for other kinds.
     """
 
     metric: str
@@ -56,6 +58,7 @@ class ArmComparison:
     more: LeaveOneOut | None = None
     less: LeaveOneOut | None = None
     assumed_units: float | None = None
+    degrees_of_freedom: float | None = None
 
     def without_loudest_bucket(self, side: Side) -> LeaveOneOut | None:
         """The comparison without the bucket with most evidence for a side; None if there is no evidence for it."""
@@ -63,11 +66,14 @@ class ArmComparison:
 
     @property
     def paired_estimate(self) -> Estimate:
-        """Estimate of both arms over the stages that have both."""
+        """Estimate of both arms over the stages that have both. The error of a ratio is as wide as its few busy units
+        ask for; what is told and shown has that, and evidence, which asks for more, has not."""
+        few = self.degrees_of_freedom
+        wider = 1.0 if few is None else widen_for_few_degrees(few, alpha=ALPHA)
         return Estimate(
             canary=self.canary,
             control=self.control,
-            error=self.error,
+            error=None if self.error is None else self.error * wider,
             n_canary=self.canary_weight,
             n_control=self.control_weight,
             design_effect=self.design_effect,
@@ -147,6 +153,7 @@ def draft_comparisons(
         compute_design_effects(entry.kind, canary, control, included=compared),
         compute_design_effects(entry.kind, canary, included=included),
     ).ravel()
+    freedom = sides.degrees_of_freedom().ravel().tolist() if ratio else []
     has_readings = ((included @ weights[CANARY] > 0) | in_control).ravel()
     here = segments == (EVERYONE,)
     widening = unknown_units.widen_error(question, cell)
@@ -190,6 +197,7 @@ def draft_comparisons(
             level_weight=counts[2][row],
             design_effect=effect,
             assumed_units=unknown_units.count_assumed_units(question, cell, alone),
+            degrees_of_freedom=freedom[row] if ratio and isfinite(left) else None,
         )
         # Only a limit that is a fixed number, and the past where no control is left, ask for the canary's level alone.
         fixed = absolute or since in question.stages_without_control[:1]

@@ -95,7 +95,9 @@ def _narrow_range(row: Measure, entry: Metric, standing: ArmComparison, alpha: f
     canary, control = standing.canary, standing.control
     if canary is None or control is None or not standing.error or not _is_normal(entry, standing):
         return row
-    low, high = fixed_interval(canary - control, standing.error, alpha=alpha, degrees_of_freedom=BUCKETS - 1)
+    low, high = fixed_interval(
+        canary - control, standing.error, alpha=alpha, degrees_of_freedom=standing.degrees_of_freedom or BUCKETS - 1
+    )
     if not row.relative:
         return replace(row, low=low, high=high)
     if control <= 0:

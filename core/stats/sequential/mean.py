@@ -120,6 +120,12 @@ class _StageLevels:
             dtype=np.float64,
         )
 
+    def compute_spread(self) -> tuple[Array, Array]:
+        """Variance of the level up to a factor, and its square per degree of freedom, shape (...)."""
+        leverage = np.einsum("...s,...sb->...b", self._pull, self._sums[..., 0]) ** 2
+        spread = np.asarray((self.compute_residual() ** 2).sum(axis=-1))
+        return spread, spread**2 * (leverage**2).sum(axis=-1) / leverage.sum(axis=-1) ** 2
+
 
 class StratifiedLevels:
     """Both arms' stratified levels, shape (...), nan where no stage has both arms."""
@@ -134,6 +140,18 @@ class StratifiedLevels:
         """Standard error of canary - ratio * control, as in `contrast`; inf where it is unknown."""
         canary, control = (one.compute_residual() for one in self._arms)
         return _bucket_standard_error(canary - ratio * control, self._known)
+
+    def degrees_of_freedom(self) -> Array:
+        """Degrees of freedom of the error of canary - control, shape (...); at least 1.
+
+        Where few busy buckets make up most of an arm, its error is that of a few numbers. As if each bucket had one
+        level of its own, an arm has (sum h^2)^2 / sum h^4 with leverages h; both are joined by their variances. Source:
+        Bell and McCaffrey (2002) for clusters that are alike inside; Satterthwaite (1946).
+        """
+        with np.errstate(all="ignore"):
+            spread, parts = zip(*(one.compute_spread() for one in self._arms), strict=True)
+            found = sum(spread) ** 2 / sum(parts)
+        return np.where(self._known & np.isfinite(found), np.maximum(found, 1.0), 1.0)
 
 
 def stratify_levels(canary: ArrayLike, control: ArrayLike, *, included: ArrayLike | None = None) -> StratifiedLevels:

@@ -1,6 +1,7 @@
 """Evidence of harm with an unknown onset: a mixture over start times whose weights sum to less than 1."""
 
-from math import log
+from collections.abc import Sequence
+from math import exp, log
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,16 +13,22 @@ _WHOLE = 1.07
 """At least the sum of 1 / (n ln^2 n) over n >= 3: 1.00013 up to two million, and 1 / ln(2e6) bounds the rest."""
 
 
-def log_start_weight(start: int) -> float:
+def log_start_weight(start: int, *, horizons: Sequence[int] = ()) -> float:
     """Log weight of the `start`-th start (from 1); the weights of all starts sum to less than 1.
 
     1 / (1.07 (m + 2) ln^2(m + 2)) has nearly the heaviest tail that is summable, so late starts stay affordable: the
-    36th costs 6.3 nats. ValueError below 1. Source: the first step of the universal prior of Rissanen (1983).
+    36th costs 6.3 nats. With `horizons` that has half of the weight, and the other half is shared evenly: each horizon
+    gives its first so many starts the same, so that those before it pay little more than there are of them. ValueError
+    below 1. Source: the first step of the universal prior of Rissanen (1983).
     """
-    if start < 1:
-        raise ValueError(f"starts count from 1, not {start}")
+    if start < 1 or any(one < 1 for one in horizons):
+        raise ValueError(f"starts count from 1, not {start}, and a horizon has at least one")
     reach = start + 2
-    return -log(_WHOLE * reach) - 2 * log(log(reach))
+    universal = -log(_WHOLE * reach) - 2 * log(log(reach))
+    if not horizons:
+        return universal
+    even = sum(1 / one for one in horizons if start <= one) / len(horizons)
+    return log((exp(universal) + even) / 2)
 
 
 def advance_mixture(components: ArrayLike, increments: ArrayLike, *, forget: float, log_start: float | None) -> Array:
