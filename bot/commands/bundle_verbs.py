@@ -4,7 +4,8 @@ from bot.commands import dry_runs
 from bot.commands.parsing import resolve, typed_times
 from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.request import CommandContext, build_clarification
-from bot.commands.verbs import VerbArguments, build_command
+from bot.commands.verb import VerbArguments
+from bot.commands.verbs import build_command
 from bot.rendering import wording
 from bot.rendering.answers import bundle_status
 from bot.rendering.blocks import blocks

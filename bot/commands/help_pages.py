@@ -77,4 +77,4 @@ def render_page(name: str) -> Message:
 
 
 def _list_verbs(group: str) -> str:
-    return " · ".join(verb.brief or name for name, verb in TYPED_VERBS.items() if verb.group == group)
+    return " · ".join(verb.overview_line for verb in TYPED_VERBS.values() if verb.group == group)

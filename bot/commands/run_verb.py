@@ -27,7 +27,8 @@ from bot.commands.answers import rollout_queries as queries
 from bot.commands.parsing import grammar, resolve, rollback_intent, typed_stratum, typed_times, typed_vote
 from bot.commands.parsing.parsed_command import Misunderstood, ParsedCommand, ParseResult
 from bot.commands.request import ClarificationNeeded, CommandContext
-from bot.commands.verbs import REVIEW_FLAGS, VerbArguments, build_command, takes_rest_of_line
+from bot.commands.verb import VerbArguments
+from bot.commands.verbs import REVIEW_FLAGS, build_command, takes_rest_of_line
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message

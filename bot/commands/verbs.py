@@ -1,97 +1,27 @@
-"""The table of verbs: what Slack, HTTP and the command line can ask for, the parts of each verb, and its command."""
+"""The table of verbs: what Slack, HTTP and the command line can ask for."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from enum import Enum
+from collections.abc import Mapping
 
+from bot.commands.verb import FreeTextForm, Verb, VerbArguments
 from core.rollout import commands as c
-from core.rollout.permissions import command_rights
 
-
-class FreeTextForm(Enum):
-    """The free text that a verb takes when it is typed."""
-
-    NONE = "none"
-    QUOTED = "quoted"
-    REST = "the rest of the line, quoted or not"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerbArguments:
-    """The arguments of a verb besides its rollout, whether typed, pressed or sent."""
-
-    reason: str = ""
-    to_percent: float | None = None
-    then: datetime | None = None
-    queue: bool = False
-    request: str = ""  # id of the approval request
-    choice: str = ""  # of a long comparison: `keep` or `back`; of a rollback: its cause
-    notice: str = ""  # key of the notice, as in `support:#support`
-    unit: str = ""  # id of a customer, as applications send it
-    message: str = ""  # a message in Slack, as channel/ts
-    answers: Mapping[str, str] = field(default_factory=dict)  # of a review: field of `SubmitReview` -> text
-    keeps_baseline: bool = True
-    stratum: str = ""  # of a rollback: the only audience that goes back
-    next_step: bool = False  # of a reminder: as soon as it grows, stops or waits
-    stage: int | None = None  # index of the stage that a vote is about
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verb:
-    """One verb. Without `build` it only reads; without `usage` it can be pressed or sent, but not typed."""
-
-    does: str
-    usage: str = ""
-    brief: str = ""  # its line in the overview of the help; empty: its name
-    example: str = ""
-    group: str = ""  # its group in the overview of the help
-    aliases: tuple[str, ...] = ()
-    text: FreeTextForm = FreeTextForm.NONE
-    flags: Mapping[str, bool] = field(default_factory=dict)  # name -> whether a value follows
-    build: Callable[[VerbArguments], c.PersonCommand] | None = None
-    needs_fresh_rights: bool = False  # read the rights of the person from Slack again, not from the cache
-    is_urgent: bool = False  # works without settings that it does not need
-    has_json: bool = False  # the command line can print it for machines
-    role: str = ""  # the role that a verb without `build` requires
-
-    @property
-    def required_role(self) -> str:
-        """The role that the verb requires; empty if every full member may use it."""
-        return command_rights.required_role(self.build(VerbArguments())) if self.build is not None else self.role
+REVIEW_FLAGS: Mapping[str, str] = {
+    name.replace("_", "-"): name
+    for name in ("numbers", "unexpected", "behaviour", "cost", "worked", "failed", "next_time")
+}
+"""The flags that hold an answer of a review, each with its field of `SubmitReview`."""
 
 
 def _build_review(arguments: VerbArguments) -> c.SubmitReview:
-    answers = arguments.answers
-    return c.SubmitReview(
-        numbers=answers.get("numbers", ""),
-        unexpected=answers.get("unexpected", ""),
-        behaviour=answers.get("behaviour", ""),
-        cost=answers.get("cost", ""),
-        worked=answers.get("worked", ""),
-        failed=answers.get("failed", ""),
-        next_time=answers.get("next_time", ""),
-        keeps_baseline=arguments.keeps_baseline,
-    )
+    texts = {field: arguments.answers.get(field, "") for field in REVIEW_FLAGS.values()}
+    return c.SubmitReview(keeps_baseline=arguments.keeps_baseline, baseline=None, **texts)
 
-
-REVIEW_FLAGS: Mapping[str, str] = {
-    "numbers": "numbers",
-    "unexpected": "unexpected",
-    "behaviour": "behaviour",
-    "cost": "cost",
-    "worked": "worked",
-    "failed": "failed",
-    "next-time": "next_time",
-}
-"""The flags that hold an answer of a review, each with its field of `SubmitReview`."""
 
 VERBS: Mapping[str, Verb] = {
     "help": Verb(usage="help [verb]", does="All commands, or one of them with an example.", example="help rollback"),
     "status": Verb(
         group="See",
         usage="status [id]",
-        brief="status [id]",
         does="Where a rollout stands and what comes next.",
         example="status R-118",
         has_json=True,
@@ -129,7 +59,6 @@ VERBS: Mapping[str, Verb] = {
     "create": Verb(
         group="Start",
         usage="create [surface]",
-        brief="create [surface]",
         does="Plan a rollout with a form. Nothing starts before you have seen the plan and said so.",
         example="create support-assistant",
         role="operator",
@@ -214,7 +143,6 @@ VERBS: Mapping[str, Verb] = {
     "extend": Verb(
         group="Steer",
         usage="extend <id>",
-        brief="extend <id>",
         does="Give a stage that is on hold for lack of evidence three more of its longest holds. Nothing is accepted: "
         "it grows before that only if there is enough evidence.",
         example="extend R-118",
@@ -253,7 +181,6 @@ VERBS: Mapping[str, Verb] = {
     "digest": Verb(
         group="Learn",
         usage="digest [week]",
-        brief="digest [week]",
         does="A week in numbers: shipped, rolled back, how fast, shortcuts, surprises, and what is left to do.",
         example="digest 2026-W48",
         has_json=True,
@@ -261,7 +188,6 @@ VERBS: Mapping[str, Verb] = {
     "baseline": Verb(
         group="Learn",
         usage="baseline [surface]",
-        brief="baseline [surface]",
         does="What is normal for an AI feature, as a review kept it, and which limits the next plan could have.",
         example="baseline support-assistant",
         has_json=True,
@@ -269,6 +195,7 @@ VERBS: Mapping[str, Verb] = {
     "request-approval": Verb(
         group="Steer",
         usage="request-approval <id>",
+        brief="request-approval",
         does="Ask for the open approval again: the request stands at the end of the thread, and its groups are "
         "mentioned.",
         example="request-approval R-118",
@@ -306,7 +233,6 @@ VERBS: Mapping[str, Verb] = {
     "unfreeze": Verb(
         group="Start",
         usage="unfreeze [surface]",
-        brief="unfreeze [surface]",
         does="End a freeze that somebody declared, before its time.",
         example="unfreeze support-assistant",
         role="operator",
@@ -323,14 +249,12 @@ VERBS: Mapping[str, Verb] = {
     "samples": Verb(
         group="Why",
         usage="samples <id>",
-        brief="samples <id>",
         does="The answers that the judge rated worst, both versions side by side; for those who may read prompts.",
         example="samples R-118",
     ),
     "segments": Verb(
         group="See",
         usage="segments <id>",
-        brief="segments <id>",
         does="Whether it is worse for some people than for others: every segment, worst first.",
         example="segments R-118",
         has_json=True,
@@ -338,7 +262,6 @@ VERBS: Mapping[str, Verb] = {
     "strata": Verb(
         group="See",
         usage="strata <id>",
-        brief="strata <id>",
         does="Each audience of a rollout in one table, compared within itself, and which was rolled back alone.",
         example="strata R-118",
         has_json=True,
@@ -346,7 +269,6 @@ VERBS: Mapping[str, Verb] = {
     "checks": Verb(
         group="See",
         usage="checks <id>",
-        brief="checks <id>",
         does="What the eval results say: the rate, which cases broke, cost and speed, and what an eval cannot show.",
         example="checks R-118",
         has_json=True,
@@ -363,7 +285,6 @@ VERBS: Mapping[str, Verb] = {
     "versions": Verb(
         group="See",
         usage="versions [surface]",
-        brief="versions [surface]",
         does="Every version of an AI feature: who made it, when it was live, and when it was retired.",
         example="versions support-assistant",
         has_json=True,
@@ -379,7 +300,6 @@ VERBS: Mapping[str, Verb] = {
     "explain": Verb(
         group="Why",
         usage="explain <id> <metric>",
-        brief="explain <id> <metric>",
         does="One metric in words and numbers: what it means, what would make it fire, and its trend.",
         example="explain R-118 refusal_rate",
         has_json=True,

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from bot.commands.request import CommandContext
-from bot.commands.verbs import VerbArguments, build_command
+from bot.commands.verb import VerbArguments
+from bot.commands.verbs import build_command
 from bot.rendering.blocks import buttons
 from core.rollout import commands as c
 from core.rollout.decisions.reviewing import QUESTIONS

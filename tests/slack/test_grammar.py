@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from bot.commands.parsing.grammar import parse
 from bot.commands.parsing.parsed_command import Misunderstood, ParsedCommand
-from bot.commands.verbs import TYPED_VERBS, VerbArguments
+from bot.commands.verb import VerbArguments
+from bot.commands.verbs import TYPED_VERBS
 
 
 @pytest.mark.parametrize(

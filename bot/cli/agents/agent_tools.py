@@ -193,7 +193,8 @@ def _give_command(verb: str, rollout: str, reason: str) -> str:
     """Carry out a verb on exactly this rollout; no word of the reason is taken for anything else."""
     from bot.commands import run_verb
     from bot.commands.request import CommandContext
-    from bot.commands.verbs import VerbArguments, build_command
+    from bot.commands.verb import VerbArguments
+    from bot.commands.verbs import build_command
     from bot.rendering.charts import plain_text
 
     with session.open_service(urgent=True) as service:

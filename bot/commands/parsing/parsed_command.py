@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from bot.commands.verbs import VerbArguments
+from bot.commands.verb import VerbArguments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

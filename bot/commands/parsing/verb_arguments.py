@@ -7,7 +7,8 @@ from difflib import get_close_matches
 
 from bot.commands.parsing import typed_line
 from bot.commands.parsing.parsed_command import Misunderstood, ParsedCommand, ParseResult, format_command
-from bot.commands.verbs import TYPED_VERBS, VERB_ALIASES, FreeTextForm, VerbArguments
+from bot.commands.verb import FreeTextForm, VerbArguments
+from bot.commands.verbs import TYPED_VERBS, VERB_ALIASES
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.state.model import RolloutState
 from core.rollout.workspace.subscriptions import AUDIENCES

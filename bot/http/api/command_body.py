@@ -11,7 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from bot.commands.parsing import free_text, resolve, rollback_intent, typed_stratum
-from bot.commands.verbs import HTTP_VERBS, VERB_ALIASES, VerbArguments, build_command
+from bot.commands.verb import VerbArguments
+from bot.commands.verbs import HTTP_VERBS, VERB_ALIASES, build_command
 from core.flags.evaluation import MAX_UNIT_LENGTH
 from core.rollout import commands as c
 from core.rollout.refusal import Refused

@@ -4,7 +4,8 @@ from slack_bolt import Ack, App, Respond
 from slack_sdk import WebClient
 
 from bot.commands import request, run_verb
-from bot.commands.verbs import VerbArguments, build_command
+from bot.commands.verb import VerbArguments
+from bot.commands.verbs import build_command
 from bot.slack import manifest
 from bot.slack.forms import complaint_form
 from bot.slack.slack_requests import Body, SlackRequests, build_form_key, parse_origin

@@ -4,7 +4,8 @@ from slack_bolt import Ack, App, Respond
 from slack_sdk import WebClient
 
 from bot.commands import run_verb
-from bot.commands.verbs import VerbArguments, build_command
+from bot.commands.verb import VerbArguments
+from bot.commands.verbs import build_command
 from bot.rendering.blocks import buttons
 from bot.slack import clicks, views
 from bot.slack.forms import review_form
