@@ -1,4 +1,4 @@
-"""Placement of observations: the rollout, stage and arm in which the unit was served."""
+"""Placement of observations: the rollout, stage and arm in which the unit was served, unless they come too late."""
 
 import re
 from dataclasses import dataclass

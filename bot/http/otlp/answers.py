@@ -1,4 +1,4 @@
-"""Answers of the OTLP endpoints, in the encoding of the request."""
+"""Answers of the OTLP endpoints, in the encoding of the request: what was taken, errors, and when to send again."""
 
 from collections.abc import Sequence
 from enum import StrEnum
