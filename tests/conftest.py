@@ -20,13 +20,11 @@ import pytest
 import structlog
 import uvicorn.server
 from hypothesis import settings
-from sqlalchemy import text
 
 from core.store.database.connections import Database, connect
 from core.store.database.sqlite import sqlite_file
-from core.store.models import metadata
-from core.store.schema import migrations, triggers
-from core.store.world import rollout_rows
+from core.store.schema import migrations
+from tests.emptying import Emptying
 from tests.logins import Roles, second_login
 
 pytest_plugins = ["tests.payload_types.session_check"]
@@ -112,8 +110,15 @@ def _empty_postgres(postgres_url: Callable[[str], str]) -> list[str]:
     return []
 
 
+@pytest.fixture(scope="session")
+def _emptying(postgres_url: Callable[[str], str], _empty_postgres: list[str]) -> Emptying:
+    return Emptying.read_from(postgres_url("template"))
+
+
 @pytest.fixture
-def new_postgres(postgres_url: Callable[[str], str], _empty_postgres: list[str]) -> Iterator[Callable[[], str]]:
+def new_postgres(
+    postgres_url: Callable[[str], str], _empty_postgres: list[str], _emptying: Emptying
+) -> Iterator[Callable[[], str]]:
     """Gives the address of an empty, migrated database per call."""
     taken: list[str] = []
 
@@ -128,7 +133,7 @@ def new_postgres(postgres_url: Callable[[str], str], _empty_postgres: list[str])
 
     yield new
     for url in taken:
-        _empty(url)
+        _emptying.empty(url)
         _empty_postgres.append(url)
 
 
@@ -153,22 +158,6 @@ def postgres_of_module(postgres_url: Callable[[str], str], _empty_postgres: list
     """The address of a migrated database that the tests of one module share: for those that only read it."""
     with _copy_template(postgres_url) as url:
         yield url
-
-
-def _empty(url: str) -> None:
-    """Make a used database as good as new: far quicker than creating one."""
-    with connect(url) as database, database.writing() as connection:
-        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-        connection.execute(text(f"{others} AND pid <> pg_backend_pid()"))
-        connection.execute(text("ALTER TABLE events DISABLE TRIGGER USER"))
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(table.delete())
-        connection.execute(text("ALTER SEQUENCE outbox_id_seq RESTART"))
-        connection.execute(
-            text("UPDATE alembic_version SET version_num = :revision"), {"revision": migrations.REVISION}
-        )
-        triggers.install(connection)
-        rollout_rows.ensure_current(connection)
 
 
 @pytest.fixture(scope="session")
