@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import httpx
+import orjson
 
 from bot.demo import traffic
 from bot.demo.fast_clock import FastClock
@@ -96,9 +97,9 @@ class TemplateUsers:
             one["segments"] = {**dict(one["segments"]), "route": "search" if number % 3 else "orders"}  # type: ignore[call-overload]
             one["metrics"] = {**dict(one["metrics"]), "tool_error_rate": self._chance.random() < _TOOL_ERRORS}  # type: ignore[call-overload]
         self._batches += 1
-        key = f"template-{self._batches}"
-        batch = {"observations": seen}
-        client.post("/api/v1/observations", json=batch, headers={"idempotency-key": key}, timeout=30).raise_for_status()
+        headers = {"content-type": "application/json", "idempotency-key": f"template-{self._batches}"}
+        body = orjson.dumps({"observations": seen})
+        client.post("/api/v1/observations", content=body, headers=headers, timeout=30).raise_for_status()
 
 
 def _name_exposure(flags: SurfaceFlags | None) -> str:

@@ -1,19 +1,17 @@
 """The users of the demonstration's AI feature: each asks which version to serve, and what happened is reported."""
 
-import json
 import random
 import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
-from http.client import HTTPConnection
-from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
+import orjson
 
 from bot.demo import traffic
+from bot.demo.evaluation_client import EvaluationClient
 from bot.demo.fast_clock import FastClock
 
 SURFACE = "support-assistant"
@@ -54,19 +52,19 @@ class SimulatedUsers:
                 count = min(due, LARGEST_BATCH)
                 if count >= 1:
                     # One connection a batch: the server closes those that say nothing while the clock is paused.
-                    with closing(_open_connection(self._url)) as connection:
-                        self._serve_batch(connection, client, count, asked)
+                    with closing(EvaluationClient(self._url)) as evaluations:
+                        self._serve_batch(evaluations, client, count, asked)
                     asked += count
                 over.wait(0.05)
 
     def _serve_batch(
-        self, connection: HTTPConnection, client: httpx.Client, request_count: int, first_number: int
+        self, evaluations: EvaluationClient, client: httpx.Client, request_count: int, first_number: int
     ) -> None:
         served: list[dict[str, str]] = []  # how each was: at this speed a stage may begin in the middle of a batch
 
         def serve(visitor: traffic.Visitor) -> tuple[str, str]:
             at = self._clock().isoformat()
-            answer = _post_json(connection, f"/ofrep/v1/evaluate/flags/{SURFACE}", {"context": visitor.context})
+            answer = evaluations.evaluate(SURFACE, visitor.context)
             exposure = answer["metadata"].get("exposure")
             served.append({"at": at, **({"exposure": exposure} if exposure else {})})
             return answer["variant"], answer["metadata"]["version"]
@@ -76,16 +74,6 @@ class SimulatedUsers:
             self._chance, told.scenario, self._clock(), request_count, serve, told.old_version
         )
         batch = {"observations": [{**one, "surface": SURFACE, **how} for one, how in zip(seen, served, strict=True)]}
-        key = f"demo-{first_number}"
-        client.post("/api/v1/observations", json=batch, headers={"idempotency-key": key}, timeout=30).raise_for_status()
-
-
-def _open_connection(url: str) -> HTTPConnection:
-    """A bare HTTP connection, since a full client is too slow for hundreds of evaluations a second."""
-    parts = urlsplit(url)
-    return HTTPConnection(parts.hostname or "", parts.port, timeout=30)
-
-
-def _post_json(connection: HTTPConnection, path: str, body: dict[str, Any]) -> Any:
-    connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
-    return json.loads(connection.getresponse().read())
+        headers = {"content-type": "application/json", "idempotency-key": f"demo-{first_number}"}
+        body = orjson.dumps(batch)
+        client.post("/api/v1/observations", content=body, headers=headers, timeout=30).raise_for_status()
