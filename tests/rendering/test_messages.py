@@ -416,7 +416,7 @@ def test_a_stage_says_what_was_and_what_comes(words: Any, story: Any) -> None:
     story.running(3)
     entered = e.StageEntered(index=3, name="ramp 25%", percent=25, skipped="copy fix")
     assert wording.strip_markup(event_lines.format_line(story.now, entered, words.zone)) == snapshot(
-        "Growing: R-118 now 25 % (was 5 %). The wait was skipped: “copy fix”. Next: everyone Wed 25 Nov 00:00 CET at the earliest."
+        "Growing: R-118 now 25 % (was 5 %). Risk accepted: the wait was skipped: “copy fix”. Next: everyone Wed 25 Nov 00:00 CET at the earliest."
     )
 
 

@@ -141,7 +141,7 @@ def finding(words: Any, metric: str, **changes: Any) -> Any:
 
 def test_every_later_message_says_that_a_wait_was_skipped_and_by_whom(words: Any, story: Any) -> None:
     skipped = (
-        "Risk accepted by <@U1ANA>: the wait in the small test (5 %) and the step to 25 % was skipped, “launch day”."
+        "Risk accepted by <@U1ANA>: the wait in the small test (5 %) and the step to 25 % were skipped, “launch day”."
     )
     story.running().happen(
         e.StageEntered(index=4, name="ramp 100%", percent=100, skipped="launch day", skipped_by="slack:T1/U1ANA")

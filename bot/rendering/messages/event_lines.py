@@ -400,9 +400,10 @@ def _format_base_change(rollout: Rollout, event: e.BaseChanged) -> str:
 
 def _format_stage_entry(rollout: Rollout, event: e.StageEntered) -> str:
     stage = rollout.plan.stages[event.index]
-    before = rollout.plan.stages[event.index - 1].percent if event.index else 0.0
+    left = _find_stage_left(rollout, event.index)
+    before = rollout.plan.stages[left].percent if left is not None else 0.0
     was = f" (was {wording.format_percent(before)})" if stage.kind is StageKind.RAMP and before else ""
-    skipped = f" The wait was skipped{_format_reason(event.skipped)}." if event.skipped else ""
+    skipped = _format_skipped_wait(rollout, event, left)
     word = wording.stage_word(stage)
     if not stage.has_exposure:
         return f"{word}: {rollout.id}, {wording.escape(event.name, 40)}. Nobody sees it yet.{skipped}"
@@ -411,6 +412,25 @@ def _format_stage_entry(rollout: Rollout, event: e.StageEntered) -> str:
         return f"{word}: {rollout.id} is with {whom}; the old version stays one switch away.{skipped}"
     name = f" ({wording.escape(event.name, 40)})" if stage.kind is StageKind.COHORT else ""
     return f"{word}: {rollout.id} now {wording.format_percent(event.percent)}{was}{name}.{skipped}"
+
+
+def _find_stage_left(rollout: Rollout, entered: int) -> int | None:
+    """The index of the stage that was left for this one, which need not be the one before it in the plan."""
+    stages = [span.index for span in rollout.spans]
+    if entered in stages[1:]:
+        return stages[stages.index(entered) - 1]
+    return entered - 1 if entered else None
+
+
+def _format_skipped_wait(rollout: Rollout, event: e.StageEntered, left: int | None) -> str:
+    """Who accepted the risk of a step that was not waited for, with the stages in between; empty if it was."""
+    if not event.skipped:
+        return ""
+    by = f" by {wording.format_actor(event.skipped_by)}" if event.skipped_by else ""
+    between = [] if left is None else rollout.plan.stages[left + 1 : event.index]
+    names = wording.join_limited([headline.name_stage_of(rollout.plan, one.name) for one in between], 3)
+    what = f"the wait and {names} were" if names else "the wait was"
+    return f" Risk accepted{by}: {what} skipped{_format_reason(event.skipped)}."
 
 
 def _describe_next_stage(rollout: Rollout, event: e.StageEntered, zone: str) -> str:

@@ -92,10 +92,10 @@ def list_accepted_risks(rollout: Rollout) -> list[str]:
 
 def _describe_skipped_wait(rollout: Rollout, skipped: SkippedWait) -> str:
     names = [headline.name_stage_of(rollout.plan, name) for name in skipped.left_out]
-    left_out = f" and {wording.join_limited(names, 3)}" if names else ""
+    left_out = f" and {wording.join_limited(names, 3)} were" if names else " was"
     by = f" by {wording.format_actor(skipped.by)}" if skipped.by else ""
     stage = headline.name_stage_of(rollout.plan, skipped.stage)
-    return f"Risk accepted{by}: the wait in {stage}{left_out} was skipped, “{wording.escape(skipped.reason, 200)}”."
+    return f"Risk accepted{by}: the wait in {stage}{left_out} skipped, “{wording.escape(skipped.reason, 200)}”."
 
 
 def list_accepted_blind_spots(rollout: Rollout) -> list[str]:
