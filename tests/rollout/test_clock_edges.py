@@ -71,6 +71,45 @@ def test_a_person_is_asked_when_the_longest_hold_is_over_and_not_a_second_before
     assert story.now.hold.key == "undecided:canary"
 
 
+@pytest.mark.parametrize(
+    ("after", "requests", "comes"),
+    [
+        (timedelta(minutes=59), 1_000_000, "stays"),
+        (timedelta(hours=1) - SECOND, 1_000_000, "stays"),
+        (timedelta(hours=1), 1499, "stays"),
+        (timedelta(hours=1), 1500, "grows"),
+        (timedelta(hours=24) - SECOND, 1499, "stays"),
+        (timedelta(hours=24) - SECOND, 1500, "grows"),
+        (timedelta(hours=24), 1499, "asks"),
+        (timedelta(hours=24), 1500, "grows"),
+    ],
+)
+def test_a_stage_of_1_to_24_hours_grows_with_its_hold_and_its_sample_and_asks_at_its_longest(
+    running: Callable[..., Any], words: Any, after: timedelta, requests: int, comes: str
+) -> None:
+    canary = replace(words.stages[0], min_hold=timedelta(hours=1), max_hold=timedelta(hours=24), min_samples=1500)
+    story = running(stages=(canary, *words.stages[1:]))
+    story.at += after
+    story.tick(words.look(requests=requests))
+    expected = {
+        "stays": (RolloutState.RUNNING, 5),
+        "grows": (RolloutState.RUNNING, 25),
+        "asks": (RolloutState.ON_HOLD, 5),
+    }
+    assert (story.now.state, story.now.percent) == expected[comes]
+
+
+def test_what_is_undecided_grows_by_nobody_but_a_person_however_long_it_takes_and_however_much_comes(
+    running: Callable[..., Any], words: Any
+) -> None:
+    story = running().later(hours=24).tick(words.look(requests=1499))
+    for day in range(30):
+        story.later(days=1).tick(words.look(requests=1500 if day > 20 else 1499))
+        assert (story.now.state, story.now.percent) == (RolloutState.ON_HOLD, 5)
+    story.when(c.Resume(reason="enough has come by now")).tick(words.look(requests=1500))
+    assert story.now.percent == 25
+
+
 @pytest.mark.parametrize("changes_at", [SPRING, AUTUMN], ids=["spring", "autumn"])
 def test_quiet_hours_end_at_eight_on_the_wall_after_the_clocks_changed(
     running: Callable[..., Any], words: Any, changes_at: datetime

@@ -265,10 +265,17 @@ def test_a_big_jump_needs_a_reason(running, words):
     assert story.now.percent == 100
 
 
-def test_high_risk_skips_no_stage(running):
-    running(risk=Risk.HIGH, approvals=Approvals(required=2)).refuses(
-        c.Advance(to_percent=100, reason="hurry"), "cannot skip a stage"
-    )
+@pytest.mark.parametrize(
+    ("hours", "saying"), [(0, "cannot skip a stage"), (6, "Approvals cannot be skipped"), (23, "Approvals cannot be")]
+)
+def test_high_risk_skips_no_stage(running, words, cast, hours, saying):
+    """Not with a reason, after any time, with every limit shown to be kept, nor whoever may break the glass."""
+    story = running(words.story(policy=GLASS), risk=Risk.HIGH, approvals=Approvals(required=2))
+    story.later(hours=hours).tick(words.look(Cleared()))
+    why = "the old model is down for all"
+    for by in (cast["ana"], PAT):
+        story.refuses(c.Advance(to_percent=100, reason=why), saying, by=by)
+    assert story.now.percent == 5
 
 
 def test_quiet_hours_keep_growth_waiting(running, words):

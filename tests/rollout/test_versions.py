@@ -17,6 +17,7 @@ from core.rollout.plans.plan import Approvals, NoticePlan, Plan, Risk, Stage, St
 from core.rollout.refusal import Refused
 from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state import events as e
+from core.rollout.state.model import RolloutState
 from core.rollout.state.surface import SurfaceDeclared
 from core.rollout.state.world import World, fold_events
 
@@ -277,6 +278,22 @@ def act(shop: Shop, what: str, on: Any) -> None:
 
 def hashes(shop: Shop) -> dict[str, str]:
     return {name: content_hash(content) for name, content in shop.world.surfaces[SHOP].versions.items()}
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS)
+def test_in_any_history_only_the_end_or_the_rollback_of_a_rollout_makes_another_version_live(steps):
+    shop = Shop()
+    for what, on in steps:
+        before = shop.world.surfaces[SHOP].live
+        act(shop, what, on)
+        now = shop.world.surfaces[SHOP]
+        if now.live == before:
+            continue
+        assert what in ("advance", "finish", "back"), "no plan, approval or start does it"
+        moved = shop.world.rollouts[on]
+        assert moved.state is (RolloutState.ROLLED_BACK if what == "back" else RolloutState.DONE)
+        assert now.live == (moved.plan.from_version if what == "back" else moved.plan.to_version)
 
 
 @settings(max_examples=150, deadline=None)

@@ -37,6 +37,10 @@ def results(failed: int = 0, cases: int = 200, **amounts: float) -> bytes:
     return "\n".join(json.dumps(row) for row in rows).encode()
 
 
+OLD = results(cost=0.010, latency_ms=1000.0)
+"""Of the model that is live."""
+
+
 class Upgrade:
     """The rollout, its clock, the people, and what its applications report."""
 
@@ -239,15 +243,44 @@ def _tell_and_start(upgrade: Upgrade) -> None:
     assert upgrade.now.percent == 0
 
 
-def _pass_the_gates(upgrade: Upgrade) -> None:
-    """Evals, safety, cost and latency from files, then the drill; nobody sees the new model meanwhile."""
+@pytest.mark.parametrize(
+    ("new", "why"),
+    [
+        ({"cost": 0.0125, "latency_ms": 1100.0}, "cost rises by +25.0%, at most +20% is allowed"),
+        ({"cost": 0.0115, "latency_ms": 1300.0}, "p95 latency rises by +30.0%, at most +20% is allowed"),
+        ({"cost": 0.0115}, "p95 latency cannot be compared"),
+    ],
+)
+def test_a_model_that_is_too_dear_or_too_slow_is_held_before_anybody_gets_it(
+    upgrade: Upgrade, new: dict[str, float], why: str
+) -> None:
+    """On the same requests as the old one, in the order of the plan: after quality and safety, before the canary."""
+    _tell_and_start(upgrade)
+    _pass_quality_and_safety(upgrade)
+    upgrade.hand_in("last-5000-requests", results(**new), OLD)
+    for _ in range(3):
+        upgrade.look()
+        assert (upgrade.now.state, upgrade.now.current_stage.name) == (RolloutState.ON_HOLD, "cost_latency")
+        assert upgrade.now.percent == 0
+    assert why in upgrade.now.hold.text
+    with pytest.raises(Refused):
+        upgrade.say(c.Advance(reason="we pay for it"))
+
+
+def _pass_quality_and_safety(upgrade: Upgrade) -> None:
     fine = results()
     upgrade.hand_in("evals/support.yaml", results(failed=4), results(failed=4))
     assert upgrade.now.current_stage.name == "safety"
     upgrade.hand_in("evals/safety.yaml", fine, fine)
     assert upgrade.now.current_stage.name == "cost_latency"
-    old = results(cost=0.010, latency_ms=1000.0)
-    upgrade.hand_in("last-5000-requests", results(cost=0.0115, latency_ms=1100.0), old)
+
+
+def _pass_the_gates(upgrade: Upgrade) -> None:
+    """Evals, safety, cost and latency from files, then the drill; nobody sees the new model meanwhile."""
+    _pass_quality_and_safety(upgrade)
+    with pytest.raises(Refused, match="Gates cannot be skipped"):
+        upgrade.say(c.Advance(reason="it is cheap enough"))
+    upgrade.hand_in("last-5000-requests", results(cost=0.0115, latency_ms=1100.0), OLD)
     assert upgrade.now.current_stage.name == "rollback_drill"
     with pytest.raises(Refused, match="Gates cannot be skipped"):
         upgrade.say(c.Advance(reason="it worked last time"))

@@ -1,5 +1,6 @@
 """A rollout planned with a form: errors under their fields, the plan to look at first, and the same road as a file."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from bot.sandbox.workspace.workspace import View
 from bot.slack.forms import plan_preview
 from core.files.read_file import parse_file
+from core.judging.limits.limits import LimitRole
 from core.rollout import commands as c
+from core.rollout.plans.plan import StageKind
 from core.rollout.state.model import RolloutState
 from tests.slack.conftest import SURFACE
 
@@ -105,6 +108,35 @@ def test_confirming_it_plans_it_as_applying_its_file_would(known: Any) -> None:
     assert "Answers start with the fix" in known.shown(known.message("#support", "What customers may notice"))
     dana.close(done)
     assert known.sandbox.top_modal("dana") is None, "the form under it is closed, too"
+
+
+def test_one_changed_word_of_a_prompt_goes_the_whole_way(office: Any) -> None:
+    """Tried by a few, judged by limits, grown in steps: no change of a prompt is too small for that."""
+    office.apply_as_admin(TOLD.replace("prompt: prompts/system.md@sha256:11aa90c4", "prompt: Answer in short words."))
+    dana = office.person("dana")
+    assert dana.submit(opened(office), {**ANSWERS, "New prompt": "Answer in plain words."}).errors == {}
+    assert dana.submit(office.sandbox.top_modal("dana")).acked
+    plan = office.rollout.plan
+    assert dict(plan.change) == {"prompt": "Answer in plain words."}
+    steps = [(stage.kind.value, stage.percent) for stage in plan.stages if stage.kind is not StageKind.EVAL]
+    assert steps == [
+        ("cohort", 50),
+        ("canary", 5),
+        *(("ramp", percent) for percent in (10, 25, 50, 100)),
+        ("bake", 100),
+    ]
+    assert all(stage.min_hold >= timedelta(hours=2) for stage in plan.stages if stage.kind is not StageKind.EVAL)
+    judged = {limit.metric for limit in plan.limits if limit.role is LimitRole.ROLLBACK}
+    assert judged == {"eval_pass_rate", "cost_per_request", "latency_p95", "new_error_category", "complaint_rate"}
+
+    office.deliver()
+    assert "It needs 1 more approval. #support needs 24 h notice." in office.typed("ana", "start R-1").text
+    office.typed("lee", "approve R-1")
+    office.later(hours=25).typed("ana", "start R-1")
+    for line in ("advance R-1", 'advance R-1 to 5% "one word"', 'advance R-1 to 100% "one word"'):
+        office.typed("ana", line)
+        assert (office.rollout.current_stage.name, office.rollout.percent) == ("eval", 0), line
+    assert office.service.load_world().surfaces["support-assistant"].live == "v42"
 
 
 def test_its_file_arrives_as_a_direct_message_and_applies_to_the_same_plan(known: Any) -> None:

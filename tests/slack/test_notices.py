@@ -2,9 +2,13 @@
 
 from datetime import timedelta
 
+import pytest
+
 from bot.jobs import message_edits
+from core.judging.model.verdict import Cleared
 from core.rollout import commands as c
 from core.rollout.state.model import RolloutState
+from tests.slack.test_journey import HARM, look
 
 SUPPORT = "#support"
 FIRST = "The support assistant will change."
@@ -165,3 +169,63 @@ def test_a_date_is_that_of_the_first_customers_as_in_the_notice(office):
     _pass(office, days=1, hours=4)
     assert _thread(office)[-1].startswith("Soon: the support assistant starts to change on")
     assert "November 26" in _thread(office)[-1]
+
+
+NOTIFIED = ("#support", "#marketing")
+
+
+@pytest.fixture
+def dated(office):
+    """R-1 starts at ten, and both channels have been told six hours before."""
+    office.apply(office.surface_file)
+    office.apply(office.rollout_file.replace("before: 10m", "before: 6h") + "start: 2026-11-24 10:00\n")
+    office.at = office.rollout.start - timedelta(hours=6)
+    office.deliver()
+    return office
+
+
+def _first_lines(office, channel: str) -> list[str]:
+    """How each message that the channel got after the notice begins, oldest first."""
+    office.deliver()
+    return [office.shown(message).splitlines()[0] for message in office.sandbox.list_messages(channel)[1:]]
+
+
+def _begin_on_time(office) -> None:
+    office.typed("lee", "approve R-1")
+    office.at = office.rollout.start
+    office.say(c.Start())
+    assert office.rollout.percent == 5
+
+
+def test_whoever_was_told_is_told_of_the_day_the_start_and_that_everyone_has_it(dated):
+    office = dated
+    _pass(office, hours=4)  # the morning of that day
+    _begin_on_time(office)
+    while office.rollout.state is not RolloutState.DONE:
+        _pass(office, minutes=3)
+        if office.rollout.percent < 100:
+            office.say(c.Advance(reason="seen by all of us"))
+        office.say(c.Tick(look=look(Cleared())))
+    for channel in NOTIFIED:
+        said = [line.partition(":")[0] for line in _first_lines(office, channel)]
+        assert said == [
+            "Today",
+            "Started",
+            "More customers",
+            "Everyone has it, still being watched",
+            "Watching is over",
+        ]
+
+
+def test_whoever_was_told_is_told_that_nothing_changes_for_customers_after_all(dated):
+    office = dated
+    _begin_on_time(office)
+    _pass(office, minutes=1)
+    office.say(c.Tick(look=look(HARM)))
+    for channel in NOTIFIED:
+        said = _first_lines(office, channel)
+        assert [line.partition(":")[0] for line in said] == ["Started", "Switched back"]
+        assert said[-1].startswith("Switched back: the support assistant answers as before again")
+        notice = office.shown(office.sandbox.list_messages(channel)[0])
+        assert notice.startswith("Switched back: the support assistant answers as before again")
+        assert "now get the new version" not in notice
