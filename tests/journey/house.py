@@ -24,6 +24,7 @@ from tests.socket_mode import hang_up
 
 TICK = timedelta(seconds=10)
 PACE = 60.0
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.1  # seconds between two looks at what is waited for
 EXAMPLES = Path(__file__).parents[2] / "examples"
 POLICY = "version: 1\nkind: policy\ncanary_percent: {min: 1, max: 50}\n"
 ROLLOUT = """\
@@ -178,10 +179,14 @@ class House:
 
 
 def waiting_until(true: Callable[[], object], what: Callable[[], str], *, within: float) -> None:
-    """Wait until something holds; TimeoutError says what did not."""
-    pause = threading.Event()
+    """Wait until something holds; TimeoutError says what did not.
+
+    It is asked ever less often, down to ten times a second: who asks takes from what is waited for.
+    """
+    pause, seconds = threading.Event(), SHORTEST_PAUSE
     give_up = time.monotonic() + within
     while not true():
         if time.monotonic() > give_up:
             raise TimeoutError(f"this did not happen within {within:g} s: {what()}")
-        pause.wait(0.02)
+        pause.wait(seconds)
+        seconds = min(1.5 * seconds, LONGEST_PAUSE)
