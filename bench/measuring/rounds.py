@@ -13,10 +13,9 @@ class Effort:
     """How long to measure.
 
     `seconds` is the length of one round of load, and `share` how many of the full number of repetitions there are. So
-    many `rollouts` run side by side for `crowded` seconds, looked at every `tick`. Slack has `told_within` seconds to
-    be told of one round before the next. Commands come over `connections`; over a single one none overtakes another,
-    however slow the machine is. The rest are events of the two long logs, rows of a warehouse, and starts of
-    the demonstration.
+    many `rollouts` run side by side for `crowded` seconds, looked at every `tick`. Commands come over `connections`;
+    over a single one none overtakes another, however slow the machine is. The rest are events of the two long logs,
+    rows of a warehouse, and starts of the demonstration.
     """
 
     rounds: int
@@ -27,7 +26,6 @@ class Effort:
     crowded: float
     rollouts: int = 50
     tick: float = 10.0
-    told_within: float = 60.0
     connections: int = 16
     large_log: int
     startup_log: int
@@ -72,7 +70,6 @@ SMALLEST = Effort(
     crowded=4,
     rollouts=2,
     tick=1.0,
-    told_within=0.0,
     connections=1,
     large_log=5_000,
     startup_log=5_000,

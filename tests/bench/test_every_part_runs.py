@@ -2,6 +2,8 @@
 
 import importlib
 import math
+import re
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
@@ -10,6 +12,8 @@ from bench.__main__ import GROUPS, PARTS
 from bench.measuring import peer
 from bench.measuring.figures import table
 from bench.measuring.rounds import SMALLEST
+
+ROOT = Path(__file__).parents[2]
 
 
 class AnsweringPeer:
@@ -50,3 +54,13 @@ def test_it_gives_figures(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_group_is_of_parts_that_there_are() -> None:
     assert {part for parts in GROUPS.values() for part in parts} <= PARTS.keys()
+
+
+def test_whatever_measures_is_a_part_or_belongs_to_one() -> None:
+    modules = {PARTS[name].module for name in PARTS}
+    measuring = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in (ROOT / "bench").rglob("*.py")
+        if re.search(r"^def measure\(effort", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert {one for one in measuring if one not in modules and one.rpartition(".")[0] not in modules} == set()
