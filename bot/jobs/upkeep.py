@@ -60,4 +60,5 @@ def release_stuck_rows(service: RolloutService, now: datetime, speed: float) -> 
             return
     with service.database.writing_outside_log() as connection:
         freed = outbox.release_stuck_rows(connection, now, lease, longest_delay)
-    log.warning("messages that a clock set back or slowed down would have kept waiting are due now", messages=freed)
+    if freed:  # another worker may have released them meanwhile
+        log.warning("messages that a clock set back or slowed down would have kept waiting are due now", messages=freed)
