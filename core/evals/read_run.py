@@ -10,7 +10,15 @@ import orjson
 from core.evals.eval_run import DEFAULT_CHOICES, EvalCase, EvalRun, ReadingChoices, UnreadableEvals
 from core.evals.formats import csv_table, junit_xml, own_columns, parquet_table
 from core.evals.formats.json_text import load_json
-from core.evals.formats.tools import deepeval, inspect_archive, inspect_log, mlflow, openai_evals, promptfoo
+from core.evals.formats.tools import (
+    deepeval,
+    inspect_archive,
+    inspect_json,
+    inspect_log,
+    mlflow,
+    openai_evals,
+    promptfoo,
+)
 
 _Object = Mapping[str, Any]
 
@@ -137,6 +145,9 @@ def _read_zip(body: bytes, choices: ReadingChoices) -> EvalRun:
 
 
 def _read_json(body: bytes, choices: ReadingChoices) -> EvalRun:
+    log = inspect_json.parse_inspect_json(body)
+    if log is not None:
+        return inspect_log.read_inspect_log(log, choices)
     try:
         document = load_json(body)
     except orjson.JSONDecodeError as whole:

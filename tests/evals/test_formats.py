@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from core.evals.eval_run import EvalRun, ReadingChoices, UnreadableEvals
+from core.evals.formats.tools import inspect_json
 from core.evals.read_run import read_run, read_with_baseline
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -448,3 +449,53 @@ def test_a_baseline_beside_results_that_hold_one_is_one_too_many() -> None:
         read_with_baseline(sample("promptfoo.json"), sample("deepeval.json"))
     with pytest.raises(UnreadableEvals, match="The baseline: The file is empty"):
         read_with_baseline(sample("deepeval.json"), b"")
+
+
+# --- logs of Inspect are read without their messages and events -------------------------------------------------------
+
+
+def _same_whole(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read of a log is what the whole document says."""
+    part = read_run(body)
+    monkeypatch.setattr(inspect_json, "parse_inspect_json", lambda _: None)
+    assert part == read_run(body)
+
+
+def test_the_part_of_an_inspect_log_that_is_read_says_what_the_whole_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = inspect_json.parse_inspect_json(sample("inspect.json"))
+    assert parsed is not None
+    assert "messages" not in parsed["samples"][0]
+    _same_whole(sample("inspect.json"), monkeypatch)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 10**30, -0.0, 1e-300, "\U0001f600 \u202e", [1, {"a": None}], None])
+@pytest.mark.parametrize("field", ["input", "target", "metadata", "working_time", "uuid", "store"])
+def test_a_field_of_an_inspect_log_is_read_alike_whatever_it_holds(field: str, value: Any) -> None:
+    log = json.loads(sample("inspect.json"))
+    log["samples"][0][field] = value
+    body = json.dumps(log).encode()
+    outcomes = []
+    for parse in (inspect_json.parse_inspect_json, lambda _: None):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(inspect_json, "parse_inspect_json", parse)
+            try:
+                outcomes.append(read_run(body))
+            except UnreadableEvals as refused:
+                outcomes.append(str(refused))
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"samples": {}},
+        {"samples": [1]},
+        {"samples": None},
+        {"results": {"results": []}},
+    ],
+)
+def test_what_is_no_log_of_inspect_is_left_to_the_whole_document(change: dict[str, Any]) -> None:
+    log = {**json.loads(sample("inspect.json")), **change}
+    assert inspect_json.parse_inspect_json(json.dumps(log).encode()) is None
+    with pytest.raises(UnreadableEvals):
+        read_run(json.dumps(log).encode())
