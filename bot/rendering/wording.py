@@ -28,6 +28,7 @@ _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _DATE_TOKEN = re.compile(r"<!date\^\d+\^[^|>]*\|([^>]*)>")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)>")
 _UNFINISHED = re.compile(r"(<[^>]*|&[a-z]*)$")
+_LONGEST_WORD = 30  # characters of a word that is left out whole where a text is cut
 _USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
 
 
@@ -49,10 +50,15 @@ def escape(text: str, limit: int = 300) -> str:
 
 
 def shorten(mrkdwn: str, limit: int) -> str:
-    """Cut mrkdwn to `limit` characters with an ellipsis, never inside an entity or a `<…>` token."""
+    """Cut mrkdwn to `limit` characters with an ellipsis, never inside an entity or a `<…>` token, nor inside a word but
+    one that is longer than `_LONGEST_WORD` or half of the limit."""
     if len(mrkdwn) <= limit:
         return mrkdwn
-    return _UNFINISHED.sub("", mrkdwn[: limit - 1]).rstrip() + "…"
+    kept = mrkdwn[: limit - 1]
+    if mrkdwn[limit - 1] != " ":
+        words, _, cut = kept.rpartition(" ")
+        kept = words if len(cut) <= min(_LONGEST_WORD, limit // 2) else kept
+    return _UNFINISHED.sub("", kept).rstrip() + "…"
 
 
 def strip_markup(mrkdwn: str) -> str:
@@ -61,8 +67,8 @@ def strip_markup(mrkdwn: str) -> str:
 
 
 def to_plain_text(mrkdwn: str) -> str:
-    """mrkdwn as it is read, for pages and files: dates and mentions as plain text, and characters unescaped."""
-    return html.unescape(name_mentions(strip_markup(mrkdwn)))
+    """mrkdwn as it is read, for pages and files: no marks, and dates, mentions and characters in plain."""
+    return html.unescape(name_mentions(strip_markup(mrkdwn))).replace("`", "")
 
 
 def name_mentions(text: str) -> str:

@@ -98,9 +98,9 @@ class JobScheduler:
         build_trigger: Callable[[], CronTrigger],
     ) -> None:
         """Call the job at the start and whenever the trigger is due by `now`, until stopped."""
-        due = now()
-        while not self._was_stopped_while_waiting(time.monotonic() + _WALL_CLOCK_CHECK_SECONDS):
-            at = now()
+        due, wait = now(), 0.0  # what is posted at the start is about what was there before, not seconds later
+        while not self._was_stopped_while_waiting(time.monotonic() + wait):
+            at, wait = now(), _WALL_CLOCK_CHECK_SECONDS
             following = build_trigger().get_next_fire_time(None, at + timedelta(microseconds=1))
             if at >= due and self._call_job(job, name):
                 due = following

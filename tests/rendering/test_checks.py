@@ -56,12 +56,12 @@ def test_the_thread_has_everything_with_the_ids_of_the_cases(words: Any, story: 
 Checks failed: R-118 support-300, 284 of 300 passed, 2 errors: 1 new failure in privacy: delete-4 (delete-4).
 284 of 300 cases pass (94.6 %; with 95 % confidence 91.5 to 96.9 %), 92 % needed at the lower end · 600 runs · judged by llm-rubric · answered by acme-ai:large-3-2026-03-01 · promptfoo 0.121.20 · suite 3f2a9c0114bd
 Could not be judged, so counted as failed: 2 (late-1, late-2)
-On the same 298 cases: 283 pass, 286 under the current version (McNemar's exact test: p = 0.38)
+On the same 298 cases: 283 pass, 286 under the old version (McNemar's exact test: p = 0.38)
 Broke, 4: delete-4, refund-2, refund-3, tone-8
 Mended, 1: tone-1
 New failures: privacy 1 (delete-4)
 Flaky, 1: refund-9 passed 1 of 2 runs
-The suite is not the one that the current version ran: 2 added (new-1, new-2), 1 rewritten (tone-3)
+The suite is not the one that the old version ran: 2 added (new-1, new-2), 1 rewritten (tone-3)
 Cost per case: $0.0127, before $0.0121, +5.0 % (+3.0 … +7.0); at most +25 % is allowed · 298 cases of both runs
 Slow responses (p95): 3.20 s (3.00 s … ?), before 3.10 s (2.90 s … 3.50 s), +3.2 % · 298 cases of both runs\
 """)

@@ -243,7 +243,7 @@ def test_the_alert_before_and_after_the_switch_is_confirmed(words: Any, story: A
     assert "telling: #support, #marketing, #integrations-team" in plain_text.render_text(before)
     after = rollback_alert.render(back, back.rollback, story.at, e.FlipConfirmed(seconds=4.1, processes=3), words.zone)
     assert plain_text.render_text(after) == snapshot("""\
-Rolled back: R-118 support-tone. Everyone is on the old version again; it took 4.1 s. No action needed now.
+Rolled back: R-118 support-tone. Everyone is on the old version again; it took 4.1 s. Nothing for you to do.
 Limit broken  Declined to answer: 6.4 % new vs 1.9 % old, +4.5 pp (+2.4 … +6.5). Agreed limit: a rise of 1 pp (locked Tue 24 Nov 12:00 CET)
 When  the small test (5 %) began 12:00:00 CET, decided 13:38:02 CET
 How fast  verdict after 98 min of this stage · switched after 4.1 s, confirmed on 3 processes
@@ -252,6 +252,13 @@ Who was affected  565 requests, about 430 people (5 % of users)
 [ Get the evidence ] [ New rollout from this one ]
 Ask <@U2DANA> (owner) · told: #support, #marketing, #integrations-team · this rollback cannot be overruled: the limits were set before the start\
 """)
+
+
+def test_an_alert_does_not_say_that_nothing_is_to_be_done_while_a_review_is_due(words: Any, story: Any) -> None:
+    back = story.running().rolled_back().happen(e.ReviewRequested(due_at=story.at + timedelta(days=2))).now
+    flip = e.FlipConfirmed(seconds=4.1, processes=3)
+    told = rollback_alert.render(back, back.rollback, story.at, flip, words.zone).text
+    assert told.endswith("it took 4.1 s. Next: write its review, by Thu 26 Nov 12:00 CET.")
 
 
 def test_the_alert_of_a_rollback_by_a_person_names_them_and_their_reason(words: Any, story: Any) -> None:

@@ -200,6 +200,14 @@ def test_a_segment_that_stands_out_is_in_the_first_line(words: Any, story: Any) 
     )
 
 
+def test_a_small_segment_with_a_verdict_was_checked_too(words: Any, story: Any) -> None:
+    worse = replace(words.segments[1], word="Worse", log_e=9.0)
+    told = segments.render_technical(
+        story.running().now, seen(words, story, segments=(worse,), segments_checked=0), "now"
+    )
+    assert told.text.startswith("Segments: 1 checked for R-118 support-tone. Worse for language=de")
+
+
 def test_a_metric_explained_to_engineers(words: Any, story: Any) -> None:
     rollout = story.running().now
     told = explain.render_technical(rollout, seen(words, story), "eval_pass_rate", words.points, words.zone, "now")

@@ -15,6 +15,7 @@ from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.messages.notices import follow_up
 from bot.rendering.numbers.detectability import verdict_times
 from core.judging.model import verdict as v
+from core.rollout.state import events as e
 from tests.rendering.conftest import FIRST_LINE_LIMIT
 
 
@@ -304,3 +305,11 @@ def test_an_approval_is_asked_with_the_worst_segment_in_view(words: Any, story: 
     story.happen(story.evidence(segments=(sure,), segments_checked=14))
     told = approval.render(story.now, story.now.request, (), words.monday, words.zone, lambda group: group)
     assert "Segments: 14 checked. language=de" in plain_text.render_text(told)
+
+
+def test_what_was_rolled_back_is_not_still_being_rolled_back(words: Any, story: Any) -> None:
+    evidence = story.running().evidence(v.RollBack(findings=(words.finding,)))
+    story.happen(evidence).rolled_back()
+    assert summary.render(story.now, evidence, story.at, words.zone).text.endswith("It is being rolled back.")
+    story.happen(e.FlipConfirmed(seconds=4.1, processes=3))
+    assert summary.render(story.now, evidence, story.at, words.zone).text.endswith("It was rolled back.")

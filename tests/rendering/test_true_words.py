@@ -108,7 +108,7 @@ def test_notices_are_edited_when_nothing_comes_of_it(words: Any, story: Any) -> 
     story.running().rolled_back()
     assert notice_to(words, story, "support").splitlines()[:4] == [
         "Switched back: the support assistant answers as before again.",
-        "We told you to expect this; it is no longer so",
+        "What we announced no longer applies",
         " • Answers are about a third shorter and start with the fix.",
         " • The assistant no longer apologises before every step.",
     ]
@@ -504,7 +504,7 @@ def test_the_line_of_a_rollback_by_a_limit_names_the_metric_and_the_limit_in_pla
     hit = replace(words.finding, limit_text="rises by 1 pp")
     back = story.running().rolled_back(findings=(hit,), reason="rises by 1 pp").now.rollback
     said = event_lines.format_line(story.now, back, words.zone)
-    assert "Rolled back by Rampart: R-118, as a limit was broken: declined to answer, a rise of 1 pp." in said
+    assert "Rolled back by Rampart: R-118, because a limit was broken: declined to answer, a rise of 1 pp." in said
 
 
 def test_what_nobody_could_make_use_of_is_not_said_to_be_noticeable(words: Any) -> None:

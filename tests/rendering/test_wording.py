@@ -121,3 +121,17 @@ def test_cutting_leaves_no_half_token() -> None:
     token = wording.format_local_time(TUESDAY, "UTC")
     assert wording.shorten(f"Next {token}", 30) == "Next…"
     assert wording.shorten("a &amp; b", 6) == "a…"
+
+
+def test_nothing_is_cut_inside_a_word_but_a_very_long_one() -> None:
+    assert wording.shorten("complaints rose by half", 16) == "complaints rose…"
+    assert wording.shorten("complaints rose by half", 18) == "complaints rose…"
+    assert wording.shorten("x" * 50, 20) == "x" * 19 + "…"
+    assert wording.shorten("a " + "x" * 50, 40) == "a " + "x" * 37 + "…"
+    assert wording.shorten("see <!date^1^{time}|Tue 24 Nov>, then more", 24) == "see…"
+
+
+def test_plain_text_has_no_marks() -> None:
+    assert wording.to_plain_text("*Now:* type `/rollout status`, <@U0DANA0001> &amp; co") == (
+        "Now: type /rollout status, @U0DANA0001 & co"
+    )

@@ -125,3 +125,13 @@ def test_once_a_day_is_at_the_start_and_when_a_day_begins_also_where_the_clock_i
             assert asked.acquire(timeout=SOON)
     clock.stop(SOON)
     assert called == [NOON, NOON + timedelta(hours=13), NOON - timedelta(hours=35)]
+
+
+def test_what_is_due_at_the_start_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clocks, "_WALL_CLOCK_CHECK_SECONDS", 3600.0)
+    called = threading.Event()
+    clock = JobScheduler(lambda *_: None)
+    clock.run_daily(called.set, "head", lambda: NOON)
+    clock.start()
+    assert called.wait(SOON), "else it is about what happened meanwhile, too"
+    clock.stop(SOON)

@@ -209,7 +209,7 @@ def test_a_mention_in_a_thread_is_about_that_rollout(either: Any) -> None:
 def test_whois_says_which_version_and_why(office: Any) -> None:
     office.start()
     told = office.typed("sam", "whois cust_8841", "#support").text
-    assert told.startswith("cust_8841 gets support-assistant v4")
+    assert told.startswith("cust_8841 has had support-assistant v4")
     assert "(bucket 0." in told
     assert office.typed("sam", "whois cust_8841 nothing").text.startswith("There is no AI feature called nothing.")
 
@@ -220,7 +220,7 @@ def test_support_learns_after_a_rollback_which_version_somebody_saw(office: Any)
     office.later(minutes=90).typed("sam", "rollback R-1 odd answers", "#support")
     office.later(minutes=30)
     told = office.typed("sam", f"whois {reached}", "#support")
-    assert told.text.startswith(f"{reached} gets support-assistant v42 since Mon 23 Nov 10:40 UTC, like everyone")
+    assert told.text.startswith(f"{reached} has had support-assistant v42 since Mon 23 Nov 10:40 UTC, like everyone")
     shown = office.shown(office.whispered("sam"))
     assert "Before: v43 from Nov 23, 2026 at 09:10 to Nov 23, 2026 at 10:40 (random 5 % in R-1)" in shown
     then = office.typed("sam", f"whois {reached} at 2026-11-23T10:00Z", "#support").text
@@ -241,7 +241,7 @@ def test_support_moves_one_customer_back_in_one_click(office: Any) -> None:
     restarted = build_snapshot(RolloutService(office.service.database).load_world())
     assert evaluate(restarted, "support-assistant", reached, {}).version.name == "v42"
     again = office.typed("sam", f"whois {reached}", "#support").text
-    assert "gets support-assistant v42 (old)" in again
+    assert "has had support-assistant v42 (old)" in again
     assert "because: moved back by a person in R-1" in again
     assert "No change needed" in office.typed("sam", f'move-back {reached} R-1 "twice"', "#support").text
 

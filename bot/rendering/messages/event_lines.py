@@ -13,6 +13,7 @@ from bot.rendering.numbers import eval_words, judge_words, measure_rows, tester_
 from bot.rendering.numbers.detectability import blind_spot_words, known_areas
 from bot.rendering.sentences import driven_words, headline
 from core import durations
+from core.rollout.decisions import approval_requests
 from core.rollout.plans.plan import StageKind
 from core.rollout.plans.renewal import PlanRenewal
 from core.rollout.state import events as e
@@ -161,7 +162,10 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.ApprovalRequested():
             skipped = f" The wait was skipped{_format_reason(event.skipped)}." if event.skipped else ""
             needs = wording.pluralize(event.needed, "approval")
-            return f"Approval needed: {rollout.id} needs {needs} for {wording.escape(event.gate, 60)}.{skipped}"
+            purpose = (
+                "to start" if event.gate == approval_requests.START_GATE else f"for {wording.escape(event.gate, 60)}"
+            )
+            return f"Approval needed: {rollout.id} needs {needs} {purpose}.{skipped}"
         case e.ApprovalExpired():
             return f"Approval request expired: {rollout.id}. Nobody decided in time."
         case e.StartScheduled():
@@ -172,7 +176,7 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.RolledBack():
             why = _format_reason(event.reason)
             if event.findings:
-                why = f", as a limit was broken: {wording.escape(holds.name_limit(event.findings[0]), 200)}"
+                why = f", because a limit was broken: {wording.escape(holds.name_limit(event.findings[0]), 200)}"
             warning = rollback_alert.warn_if_retired(rollout, event, rollout.ended_at or rollout.planned_at, zone)
             old, new = _old_version(event), wording.escape(rollout.plan.to_version, 40)
             reach = (

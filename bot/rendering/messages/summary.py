@@ -136,7 +136,8 @@ def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, at: datetime
     subject, where = wording.format_subject(rollout), _describe_stage(rollout)
     match evidence.verdict:
         case v.RollBack():
-            return f"Worse: {subject} broke a limit that was agreed beforehand. It is being rolled back."
+            back = "It was rolled back" if rollout.flip is not None else "It is being rolled back"
+            return f"Worse: {subject} broke a limit that was agreed beforehand. {back}."
         case v.Hold(findings=(first, *_)):
             where = f" ({wording.escape(first.segment, 40)})" if first.segment else ""
             metric = f"{measure_rows.title_in_sentence(first.metric, first.title)}{where}"

@@ -84,7 +84,7 @@ def _describe_pass_rate(report: EvalReport) -> str:
 def _describe_pairs(paired: PairedOutcome) -> Iterator[str]:
     yield (
         f"On the same {wording.pluralize(paired.shared, 'case')}: {paired.passed} pass, {paired.current_passed} under "
-        f"the current version (McNemar's exact test: p = {paired.p_value:.2g})"
+        f"the old version (McNemar's exact test: p = {paired.p_value:.2g})"
     )
     if paired.broke.count:
         yield f"Broke, {paired.broke.count}: {_join_cases(paired.broke, counted=False)}"
@@ -98,7 +98,7 @@ def _describe_suite_change(change: SuiteChange) -> str:
         for word, cases in (("added", change.added), ("removed", change.removed), ("rewritten", change.rewritten))
         if cases.count
     ]
-    return f"The suite is not the one that the current version ran: {', '.join(parts)}"
+    return f"The suite is not the one that the old version ran: {', '.join(parts)}"
 
 
 def _describe_replay(change: ReplayChange) -> str:

@@ -9,6 +9,7 @@ from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block
 from core.judging.limits.limits import phrase_limit
 from core.judging.model.verdict import Finding, Measure
+from core.judging.report.measures import ONE_BUCKET_NOTE
 from core.metrics.catalogue import CATALOGUE
 from core.rollout.state.model import Rollout
 
@@ -112,6 +113,7 @@ def phrase_note(note: str, unit: str) -> str:
     left out: messages say that beside it, with numbers."""
     parts = [part for part in note.split("; ") if not part.startswith("most in ")]
     text = "; ".join(parts).replace("on the current one", "on the old one")
+    text = text.replace(ONE_BUCKET_NOTE, "looks good only because of one group of people")
     text = re.sub(r"^above ([\d.e+-]+):", lambda cap: f"above {wording.format_value(float(cap[1]), unit)}:", text)
     return re.sub(r"(\d)%", r"\1 %", text)
 

@@ -114,7 +114,7 @@ def _render_no_data(rollout: Rollout, latest: LatestNumbers, as_of: str, *, is_p
 
 def _format_first_line(rollout: Rollout, latest: LatestNumbers, judged: list[Measure]) -> str:
     out = [m for m in judged if m.word in measure_rows.BAD_WORDS]
-    begin = f"Segments: {latest.segments_checked} checked for {wording.format_subject(rollout)}."
+    begin = f"Segments: {_count_checked(latest, judged)} checked for {wording.format_subject(rollout)}."
     if not out:
         return f"{begin} Nothing clearly stands out."
     more = f" {wording.format_remainder(len(out) - 1)}" if len(out) > 1 else ""
@@ -122,6 +122,11 @@ def _format_first_line(rollout: Rollout, latest: LatestNumbers, judged: list[Mea
         f"{begin} {out[0].word} for {_escape_segment(out[0])}: "
         f"{measure_rows.title_in_sentence(out[0].metric, out[0].title)}{more}."
     )
+
+
+def _count_checked(latest: LatestNumbers, judged: list[Measure]) -> int:
+    """How many were examined; a small segment with a verdict is one of them, however few its requests are."""
+    return max(latest.segments_checked, len({measure.segment for measure in judged}))
 
 
 def _describe_judged(latest: LatestNumbers, judged: list[Measure]) -> list[str]:

@@ -91,7 +91,7 @@ class _Left:
 
 def _planned(rollout: Rollout, left: _Left, *, yours: bool, lee_approves_at: datetime | None) -> tuple[str, str]:
     version = rollout.plan.to_version
-    turn = "The first rollout is over. Now it is your turn. " if yours else ""
+    turn = "The first rollout is over; this one is yours. " if yours else ""
     if rollout.start is not None and approval_requests.is_approved(rollout):
         percent = wording.format_percent(next((s.percent for s in rollout.plan.stages if s.has_exposure), 0.0))
         return (
@@ -99,14 +99,14 @@ def _planned(rollout: Rollout, left: _Left, *, yours: bool, lee_approves_at: dat
             f"It starts automatically {left.until(rollout.start)}: {percent} of the users get {version}.",
         )
     if rollout.request is not None and not approval_requests.is_approved(rollout):
-        who = "Lee, a lead, approves in its thread"
+        who = "Lee, a lead, approves it in the thread of its card"
         if yours or lee_approves_at is not None:
-            who = "Be Lee and press Approve in the thread of its card, or on the app's home tab"
+            who = "Be Lee and press Approve, in the thread of its card or on the home tab"
         if lee_approves_at is not None:
             who += f"; otherwise Lee does it {left.until(lee_approves_at)}"
         return (
-            f"{turn}{rollout.id} is planned: its card is in #ai-rollouts, with notices in #support and #marketing.",
-            f"{who}. Dana cannot, because she owns it.",
+            f"{turn}{rollout.id} is planned: see its card in #ai-rollouts, and the notices in #support and #marketing.",
+            f"{who}. Dana cannot: she owns it.",
         )
     who = "Be Ana and press Start on its card" if yours else "Ana starts it"
     return f"{turn}{rollout.id} is approved.", f"{who}. Nothing changes for users until then."

@@ -57,7 +57,7 @@ def _render_none(rollout: Rollout, keeps: timedelta | None) -> Message:
         f"No list: Rampart keeps no ids of customers here, so it cannot list who got the new version of {subject}.",
         blocks.lines_section(
             [
-                "• One customer: `/rollout whois <customer id>` always has the answer.",
+                "• One customer: `/rollout whois &lt;customer id&gt;` always has the answer.",
                 f"• A list of your own: `rollout customers {rollout.id} --check FILE` says who of them got it.",
                 '• From now on: add `customers: {keep: 30d, channels: ["#support"]}` to the policy.',
             ]

@@ -45,7 +45,7 @@ def render(unit: str, histories: Sequence[UnitHistory], zone: str, asked_at: dat
 
 
 def _find_movable(history: UnitHistory) -> Rollout | None:
-    """The rollout whose new version the unit gets now, or may get; None if it gets the current one."""
+    """The rollout whose new version the unit gets now, or may get; None if it gets the old one."""
     if not history.assignments:
         return None
     current = history.assignments[-1]
@@ -72,9 +72,9 @@ def _tell_assignment(
     who: str, assigned: Assignment, history: UnitHistory, zone: str, asked_at: datetime | None
 ) -> list[str]:
     name, rollout = _name(history), history.rollouts.get(assigned.rollout)
-    gets = "gets" if asked_at is None else "got"
     when = "" if asked_at is None else f" at {wording.format_local_time(asked_at, zone)}"
     span = _format_span(assigned, history, zone)
+    gets = "got" if asked_at is not None else "has had" if span.startswith(" since") else "gets"
     now = ""
     if asked_at is not None and assigned.until is not None:
         now = f" Now: {_name_version(history.assignments[-1])}."

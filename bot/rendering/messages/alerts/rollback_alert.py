@@ -40,7 +40,7 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
     elif is_code_pending(rollout):
         left = "The code is not reverted yet."
     else:
-        left = "No action needed now." if flip is not None else "" if rollout.flip_doubted else "Nothing for you to do."
+        left = "" if rollout.flip_doubted and flip is None else _describe_next(rollout, zone)
     return blocks.build_message(
         f"Rolled back: {wording.format_subject(rollout)}. {reach} {left}".rstrip(),
         blocks.lines_section(
@@ -56,6 +56,13 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
             f"{LIMITS_LOCKED if event.findings else ''}"
         ),
     )
+
+
+def _describe_next(rollout: Rollout, zone: str) -> str:
+    """What is left to do once Rampart has switched everything back by itself."""
+    if rollout.needs_review and rollout.review_due is not None:
+        return f"Next: write its review, by {wording.format_local_time(rollout.review_due, zone)}."
+    return "Nothing for you to do."
 
 
 def _build_ways_on(rollout: Rollout) -> Block | None:

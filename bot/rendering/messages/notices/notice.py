@@ -84,7 +84,7 @@ def _render_ended(rollout: Rollout, notice: NoticePlan, name: str, others: Seque
         f"Switched back: the {name} answers as before again.",
         blocks.lines_section(
             [
-                *(["*We told you to expect this; it is no longer so*", *announced] if announced else []),
+                *(["*What we announced no longer applies*", *announced] if announced else []),
                 f"*Who is affected now:* {_describe_left(rollout)}.",
                 *(list_withdrawn(rollout) if notice.audience == "marketing" else []),
                 *([_WHICH_VERSION] if notice.audience == "support" and rollout.was_exposed else []),

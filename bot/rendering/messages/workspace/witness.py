@@ -7,15 +7,17 @@ from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 
 EVENT_TYPE = "rampart_anchor"
+SHOWN_DIGITS = 16
+"""How much of the hash people see, as nobody compares 64 digits by eye; the message's metadata has all of it."""
 # Matches the line as posted, as `audit verify` and `backup` print it, or bare; 16 hash digits are enough.
 _SHOWN = re.compile(r"#?(\d{1,18})\W{1,3}([0-9a-f]{16,64})(?![0-9A-Za-z])")
 
 
 def render(position: int, head_hash: bytes) -> Message:
-    """The witness line for the event at `position`; `head_hash` is the hash of the log's head."""
+    """The witness line for the event at `position`, with the beginning of `head_hash`, the hash of the log's head."""
     line = (
-        f"Nothing to do. Log witness: #{position} {head_hash.hex()}. If Rampart's log is ever cut or rewritten, "
-        "`rollout audit verify --anchors` finds that it no longer matches this line."
+        f"Nothing to do. Log witness: #{position} {head_hash.hex()[:SHOWN_DIGITS]}. If Rampart's log is ever cut or "
+        "rewritten, `rollout audit verify --anchors` finds that it no longer matches this line."
     )
     return blocks.build_message(line, blocks.context(line), show_first_line=False)
 

@@ -163,7 +163,7 @@ def _describe_cost(cost: CostChange | None, markup: Markup) -> list[str]:
         traffic = f"at {wording.format_count(cost.daily_requests)} requests a day"
         if cost.least is not None and cost.most is not None and cost.least <= 0 <= cost.most:
             ends = f"{rounded_dollars(cost.least)} and {rounded_dollars(cost.most)}"
-            lines.append(f"No change shown: it lies between {ends} a month {traffic}.")
+            lines.append(f"No change shown; it could be anything between {ends} a month {traffic}.")
         else:
             size = rounded_dollars(abs(cost.per_month)).removeprefix("+")
             told = f"Saves about {size} a month" if cost.per_month < 0 else f"Costs about {size} more a month"
