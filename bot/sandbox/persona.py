@@ -181,10 +181,6 @@ class Persona:
             )
         return message
 
-    def mention(self, text: str, channel: str = "#ai-rollouts", thread: SandboxMessage | None = None) -> SandboxMessage:
-        """Write `@rampart text`."""
-        return self.say(f"@{people.BOT.handle} {text}", channel, thread)
-
     def open_home(self) -> None:
         """Open the app's home tab."""
         inner: Json = {

@@ -93,7 +93,7 @@ def test_a_modal_opens_shows_its_errors_and_closes_when_it_is_right(with_app: Sa
 
 
 def test_a_mention_reaches_the_app_as_an_event(with_app: Sandbox) -> None:
-    said = with_app.act_as("mia").mention("what is <b>new</b>?", channel="#marketing")
+    said = with_app.act_as("mia").say("@rampart what is <b>new</b>?", channel="#marketing")
     heard = with_app.wait_for_message("#marketing", "heard")
     assert heard.thread_ts == said.ts
     assert "&lt;b&gt;new" in heard.text
@@ -142,7 +142,7 @@ def test_requests_are_signed_over_their_raw_body_and_events_are_retried(sandbox:
     thread.start()
     try:
         sandbox.connect(f"http://127.0.0.1:{server.server_port}/slack/events")
-        sandbox.act_as("ana").mention("status")
+        sandbox.act_as("ana").say("@rampart status")
     finally:
         server.shutdown()
         thread.join()

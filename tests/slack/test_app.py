@@ -200,7 +200,7 @@ def test_a_rollback_asks_once_and_declining_changes_nothing(either: Any) -> None
 
 def test_a_mention_in_a_thread_is_about_that_rollout(either: Any) -> None:
     either.start()
-    either.person("ana").mention("status", thread=either.card())
+    either.person("ana").say("@rampart status", thread=either.card())
     told = either.sandbox.wait_for(lambda: either.sandbox.list_ephemerals("ana")[-1:])
     either.sandbox.wait_for(lambda: "Small test" in either.sandbox.list_ephemerals("ana")[-1].text)
     assert told[0].thread_ts is None or told[0].thread_ts == either.card().ts

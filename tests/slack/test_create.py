@@ -192,7 +192,7 @@ def _after_applying(office: Any) -> Any:
 
 
 def test_a_mention_is_answered_with_a_button_that_opens_the_form(known: Any) -> None:
-    known.person("dana").mention("create support-assistant")
+    known.person("dana").say("@rampart create support-assistant")
     offered = known.sandbox.wait_for(lambda: known.sandbox.list_ephemerals("dana"))[0]
     assert known.person("dana").click(offered, "New rollout").acked
     assert known.sandbox.wait_for(lambda: known.sandbox.top_modal("dana")).body["callback_id"] == "create"

@@ -16,12 +16,11 @@ _STATES_KEPT = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedLook:
-    """A look as it was stored; text that is damaged is empty. `state_json` is None for all but the newest looks."""
+    """A look as it was stored; text that is damaged is empty."""
 
     number: int
     at: datetime
     look_json: str
-    state_json: str | None
     sums_hash: str
 
 
@@ -114,7 +113,6 @@ def _parse_row(row: LookRow) -> SavedLook:
         number=row.number,
         at=row.at,
         look_json=_decompress(row.look),
-        state_json=_decompress(row.state) if row.state is not None else None,
         sums_hash=row.sums_hash,
     )
 
