@@ -14,9 +14,10 @@ from bot.rendering.answers.evidence import explain
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import announcement_messages, approval, card, event_lines, summary
 from bot.rendering.messages.alerts import rollback_alert
-from bot.rendering.messages.notices import follow_up, notice, notice_note
+from bot.rendering.messages.notices import change_status, follow_up, notice, notice_note
 from bot.rendering.numbers import measure_rows, technical_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
+from bot.rendering.sentences import schedule
 from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Continue, Hold, NoControl
@@ -28,6 +29,7 @@ from core.rollout.plans.layers import LayerSlots
 from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.state import events as e
 from core.rollout.state import holds
+from core.rollout.state.model import RolloutState
 from core.rollout.state.world import World
 
 TITLE = "Support assistant"
@@ -456,6 +458,34 @@ def test_a_start_with_checks_does_not_say_that_customers_have_it(words: Any, sto
     assert told.startswith("Starting: the new version of the support assistant is being checked; nobody has it yet.")
     assert "The first customers get it on" in told
     assert "customers now get" not in told
+
+
+def test_while_checks_stand_before_customers_no_date_is_named_that_is_over(words: Any, story: Any) -> None:
+    now = story.running(0).now
+    gate = Stage(kind=StageKind.EVAL, name="eval", percent=0)
+    stages = (gate, *(stage for stage in words.stages if stage.kind is not StageKind.COHORT))
+    rollout = replace(now, plan=replace(now.plan, stages=stages))
+    started = e.Started(fingerprint="", by="U2")
+    told = plain_text.render_text(follow_up.render(rollout, started, "support", TITLE, story.at, words.zone))
+    assert "The first customers get it once the checks have passed. If all goes well, everyone has it on" in told
+    dates = schedule.estimate_dates(rollout, story.at, story.at + timedelta(minutes=1))
+    (said,) = change_status.describe_dates(rollout, dates, words.zone)
+    assert said.startswith("*When:* the first customers get it once the checks have passed. If all goes well, everyone")
+    inside = Stage(kind=StageKind.COHORT, name="internal", percent=50, where={"internal": "true"})
+    with_people = replace(rollout, plan=replace(rollout.plan, stages=(inside, *stages[1:])))
+    assert "once enough is known from the people chosen" in change_status.describe_dates(with_people, dates, "UTC")[0]
+    waiting = replace(rollout, state=RolloutState.WAITING)
+    assert "once it is approved" in change_status.describe_dates(waiting, dates, words.zone)[0]
+    planned = replace(rollout, state=RolloutState.PLANNED)
+    assert "the date is not set yet" in change_status.describe_dates(planned, dates, words.zone)[0]
+
+
+def test_checks_without_a_suite_are_told_without_a_gap(words: Any, story: Any) -> None:
+    checked = e.EvalRecorded(
+        stage=0, suite="", passed=196, failed=4, errors=0, ok=True, reasons=(), cases=(), digest="", by="U2"
+    )
+    said = event_lines.format_line(story.running().now, checked, words.zone)
+    assert said == "Checks passed: R-118, 196 of 200 passed."
 
 
 def test_a_start_with_selected_people_says_that_no_customer_has_it(words: Any, story: Any) -> None:

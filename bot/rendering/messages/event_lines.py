@@ -283,7 +283,8 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             )
             cases = f" ({wording.join_limited([wording.escape(c, 60) for c in event.cases])})" if event.cases else ""
             word = "Checks passed" if event.ok else "Checks failed"
-            return f"{word}: {rollout.id} {wording.escape(event.suite, 60)}, {counted}{errors}{reasons}{cases}."
+            suite = f" {wording.escape(event.suite, 60)}" if event.suite else ""
+            return f"{word}: {rollout.id}{suite}, {counted}{errors}{reasons}{cases}."
         case e.ComparisonEnded():
             return f"Comparison over: {rollout.id}. {decision.describe_advice(event)} A person decides."
         case e.ComparisonDecided():

@@ -117,11 +117,21 @@ def describe_dates(rollout: Rollout, dates: RolloutDates, zone: str, at_end: str
         return [f"*When:* everyone has it.{f' {_capitalize(over)}{earliest}: {at_end}.' if at_end else ''}"]
     if dates.phases and all(phase.at is None for phase in dates.phases):
         done = schedule.format_completion(dates, zone)
+        if rollout.is_under_way:
+            return [f"*When:* the first customers get it once {_describe_gate(rollout)}. If all goes well, {done}."]
         return [f"*When:* the date is not set yet. Once it starts, {done}, if all goes well."]
     last = [f" • {over}: {at_end}"] if at_end else []
     if len(dates.phases) < 2 and not last:
         return [f"*When:* {schedule.format_completion(dates, zone)}, if all goes well."]
     return ["*When, at the earliest* (each step only if all goes well)", *schedule.list_phases(dates, zone), *last]
+
+
+def _describe_gate(rollout: Rollout) -> str:
+    """What stands before the first customers of a rollout that has started, to follow `once`."""
+    if rollout.state is RolloutState.WAITING:
+        return "it is approved"
+    has_people = rollout.stage is not None and rollout.stage.has_exposure
+    return "enough is known from the people chosen first" if has_people else "the checks have passed"
 
 
 def format_contact(rollout: Rollout) -> str:

@@ -105,8 +105,12 @@ def _render_start(rollout: Rollout, name: str, at: datetime, zone: str) -> tuple
     else:
         first = f"Starting: the new version of the {name} is being checked; nobody has it yet."
     when = known.first_customers_at
-    others = f"The first customers get it on {wording.format_local_day(when, zone)} at the earliest" if when else ""
-    return first, [f"{others}. {all_of_them}" if others else all_of_them]
+    if when is None:
+        return first, [all_of_them]
+    others = (
+        f"on {wording.format_local_day(when, zone)} at the earliest" if when > at else "once the checks have passed"
+    )
+    return first, [f"The first customers get it {others}. {all_of_them}"]
 
 
 def _render_switch_back(
