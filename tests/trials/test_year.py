@@ -10,6 +10,8 @@ import pytest
 
 from core.digests.week import Week, week_of
 from core.report_sources import digest_sources
+from core.rollout.models.called_model import format_model
+from core.rollout.models.way_back import WITHOUT_WAY_BACK
 from core.rollout.plans.plan import Plan, Risk
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
@@ -85,6 +87,20 @@ def test_nothing_starts_or_grows_in_a_freeze_or_in_quiet_hours(year: WorkingYear
                 if percent > served and one.actor == "system:engine":
                     assert 8 <= local.hour < 20, (name, local, one.event)
                 served = percent if plan.stages[getattr(one.event, "index", 0)].where is None else served
+
+
+def test_nobody_goes_back_to_a_model_that_is_off_and_each_warning_is_given_once(year: WorkingYear) -> None:
+    world = year.service.load_world()
+    for name, plan, history in histories(year):
+        old = format_model(world.surfaces[plan.surface].versions[plan.from_version])
+        for one in (*all_of(history, e.RolledBack), *all_of(history, e.Started)):
+            off = old in year.retires and one.at.astimezone(ZoneInfo(ZONE)).date() >= year.retires[old]
+            assert not off or plan.template == WITHOUT_WAY_BACK, (name, one)
+            assert not off or isinstance(one.event, e.Started), (name, one)
+    for name in year.surfaces:
+        told = [(one.model, one.on, one.days) for one in world.surfaces[name].retirements]
+        assert len(told) == len(set(told)), name
+    assert any(surface.retirements for surface in world.surfaces.values())
 
 
 def is_weekend(local: datetime) -> bool:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -12,16 +12,20 @@ from bot.http.observations import read_batch
 from bot.jobs import workspace_messages
 from bot.process.flip_confirmation import FlipConfirmer
 from core.evals.read_run import read_with_baseline
+from core.files.syntax.problems import UnreadableFile
 from core.files.templates import TEMPLATES
 from core.flags.evaluation import choose_answer
 from core.flags.snapshot import FlagAnswer, Variant
 from core.rollout import commands as c
 from core.rollout.context import ENGINE, Actor
 from core.rollout.decisions.eval_command import build_eval_command
+from core.rollout.models.retirements import ModelRetirement, find_due_warnings
+from core.rollout.models.way_back import WITHOUT_WAY_BACK
 from core.rollout.plans.plan import DEFAULT_EVAL_TERMS
 from core.rollout.refusal import Refused
 from core.rollout.serving import exposure
 from core.rollout.state.model import Rollout, RolloutState
+from core.rollout.state.surface import RetirementTold
 from core.service import apply_file, evaluation
 from core.service.outbox_tasks import MESSAGES, MessageTask
 from core.service.service import CommandRequest, RolloutService
@@ -56,6 +60,8 @@ DANA = Actor(id="slack:T1/U2", handle="@dana")
 LEADS = tuple(Actor(id=f"slack:T1/U{n}", handle=f"@lead{n}") for n in (3, 4))
 SUPPORT = Actor(id="slack:T1/U5", handle="@sam")
 HANDLES = {"@dana": "U2"}
+FIRST_MODEL = "m0-2026-01-01"
+FIRST_MODEL_LASTS = timedelta(days=15)  # from the beginning: many an AI feature calls it until then
 
 
 @dataclass(slots=True)
@@ -91,6 +97,7 @@ class WorkingYear:
         self.tried: dict[str, Tried] = {}
         self.digests: list[str] = []
         self.refusals: list[str] = []
+        self.retires: dict[str, date] = {FIRST_MODEL: (begins + FIRST_MODEL_LASTS).date()}
         self._sent = 0
         self._compared: dict[str, tuple[int, list[tuple[str, FlagAnswer]]]] = {}  # who is, in the current stage
         self._snapshot: exposure.CachedSnapshot | None = None
@@ -103,6 +110,7 @@ class WorkingYear:
         """Hours of work until a moment."""
         while self.at < until:
             self.at += STEP
+            self._tell_retirements()
             self._plan_something()
             for rollout in self.service.load_world().open_rollouts:
                 if (since := self._time_since_attended(rollout)) is not None:
@@ -122,8 +130,23 @@ class WorkingYear:
                 continue
             template = str(self.chance.choice(self._habits.templates))
             is_harmful = bool(self.chance.random() < self._habits.harms)
-            applied = self._apply(self._write_rollout(name, template))
+            try:
+                applied = self._apply(self._write_rollout(name, template))
+            except UnreadableFile:  # nobody could be rolled back, so it says that it would hold instead
+                template = WITHOUT_WAY_BACK
+                applied = self._apply(self._write_rollout(name, template))
             self.tried[applied] = Tried(template, is_harmful)
+
+    def _tell_retirements(self) -> None:
+        """What a provider says of its models, read every hour."""
+        known = [ModelRetirement(model=model, on=on) for model, on in self.retires.items()]
+        today = self.at.astimezone(ZoneInfo(ZONE)).date()
+        for due in find_due_warnings(self.service.load_world(), known, today):
+            one = due.retirement
+            told = RetirementTold(model=one.model, on=one.on, replacement="", days=due.days)
+            command = c.TellRetirement(surface=due.surface, told=told)
+            key = f"retirement:{due.surface}:{one.model}:{one.on}:{due.days}:{due.told}"
+            self.service.handle_as_engine(command, command_id=key, at=self.at)
 
     def _time_since_attended(self, rollout: Rollout) -> timedelta | None:
         """How long ago it was attended to, at most half a day; None if that is not long enough to do it again."""
@@ -239,7 +262,9 @@ class WorkingYear:
         while (row := outbox.claim(self.service.database, self.at, kind=MESSAGES, lease=STEP)) is not None:
             if "announcement" in row.request:
                 told = MessageTask.parse(row.request).announcement
-                if told.key not in self._find(told.rollout).messages:  # what is there already is edited
+                if (
+                    told.rollout and told.key not in self._find(told.rollout).messages
+                ):  # what is there already is edited
                     posted = c.RecordPosted(key=told.key, channel="C1", ts=f"{row.id}.0")
                     self._say(posted, told.rollout, ENGINE)
             else:
