@@ -13,6 +13,9 @@ COMPARED_VARIANTS = (Variant.CANARY, Variant.CONTROL)
 _TOKEN = re.compile(rf"R-\d+\.\d+\.({'|'.join(Variant)})")
 MAX_LATENESS = timedelta(hours=1)
 """How long after the end of a stage its observations are still accepted."""
+REPORTED_WITHIN = timedelta(minutes=15)
+"""How long after an evaluation its observation may arrive: ten minutes in a client's cache, two for a slow model, the
+rest in a batch."""
 
 
 class MisplacedObservation(ValueError):
@@ -38,13 +41,15 @@ class Placement:
     """One arm of one stage of one rollout.
 
     `counts_for_split` says whether the unit's first exposure counts in the sample-ratio test. Right after a step it
-    does not, since units that changed arms are not counted yet.
+    does not, since units that changed arms are not counted yet. `assigned_arm` is the one in which it counts there, if
+    it is not `arm`: that of the unit's own bucket, where the report names the arm of a stage that has just ended.
     """
 
     tracked: TrackedRollout
     stage: int
     arm: Variant
     counts_for_split: bool = True
+    assigned_arm: Variant | None = None
 
     @property
     def earlier_cohorts(self) -> tuple[int, ...]:
@@ -97,8 +102,11 @@ def place_observation(
         _check_version(tracked, span, arm, version)
     if not _is_counted(span, arm, at):
         return UncountedReason.NOT_COMPARED
-    if tracked.is_externally_driven or at >= span.settles_until:
+    if tracked.is_externally_driven:
         return Placement(tracked=tracked, stage=span.index, arm=arm)
+    if at >= span.settles_until:
+        assigned = _find_assigned_arm(tracked, span, unit, arm, at, by_variant=variant is not None)
+        return Placement(tracked=tracked, stage=span.index, arm=arm, assigned_arm=assigned)
     return _place_while_settling(tracked, span, unit, arm, by_variant=variant is not None)
 
 
@@ -121,10 +129,7 @@ def infer_variant(flags: SurfaceFlags, *, unit: str, at: datetime) -> Variant | 
         return UncountedReason.NOT_COMPARED
     if tracked.is_outside(unit):
         return Variant.STABLE
-    bucket = tracked.bucket(unit)
-    if bucket < span.canary_below:
-        return Variant.CANARY
-    return Variant.CONTROL if bucket >= span.control_from else Variant.STABLE
+    return span.find_arm(tracked.bucket(unit))
 
 
 def _check_names(flags: SurfaceFlags, variant: str | None, version: str | None) -> None:
@@ -269,3 +274,45 @@ def _place_while_settling(
     if changed:
         return UncountedReason.SETTLING
     return Placement(tracked=tracked, stage=span.index, arm=arm, counts_for_split=False)
+
+
+def _find_assigned_arm(
+    tracked: TrackedRollout, span: StageWindow, unit: str, arm: Variant, at: datetime, *, by_variant: bool
+) -> Variant | None:
+    """The arm of the unit's own bucket, if a report names another one that was right a moment ago; else None.
+
+    A stage of a few minutes settles before every client has asked again. A report that arrives meanwhile does not tell
+    that units were split otherwise than planned, and its unit is one of those that the plan counts on.
+    """
+    if at >= span.since + REPORTED_WITHIN:
+        return None
+    bucket = tracked.bucket(unit)
+    assigned = span.find_arm(bucket)
+    if assigned in (arm, Variant.STABLE):
+        return None
+    if any(one.find_arm(bucket) is arm for one in list_exposing_before(tracked, span) if at < lasts_until(one)):
+        return assigned
+    # Before the first canary everybody had the old version, though nobody was told an arm.
+    told_nobody = (
+        not by_variant and arm is Variant.CONTROL and at < find_last_unexposed(tracked, span) + REPORTED_WITHIN
+    )
+    return assigned if told_nobody else None
+
+
+def list_exposing_before(tracked: TrackedRollout, span: StageWindow) -> tuple[StageWindow, ...]:
+    """The stages before `span` that served a canary to those who are compared in it: not those of another cohort."""
+    before = (one for one in tracked.spans[: tracked.spans.index(span)] if one.exposes)
+    return tuple(one for one in before if not one.cohort or (span.cohort and one.audience == span.audience))
+
+
+def lasts_until(span: StageWindow) -> datetime:
+    """Until when reports may still name the arms of a stage that has ended. ValueError if it has not."""
+    if span.until is None:
+        raise ValueError(f'stage "{span.name}" has not ended')
+    return span.until + REPORTED_WITHIN
+
+
+def find_last_unexposed(tracked: TrackedRollout, span: StageWindow) -> datetime:
+    """The last time before or at the begin of `span` at which nobody was served the canary."""
+    before = tracked.spans[: tracked.spans.index(span)]
+    return max((one.until for one in before if one.until and not one.exposes), default=tracked.spans[0].since)

@@ -196,6 +196,12 @@ class StageWindow:
     audience: str = ""  # the name of the cohort, which its stages have in common
     is_holdout: bool = False  # after the end: a few units are held back on the previous version
 
+    def find_arm(self, bucket: int) -> Variant:
+        """The arm of the units in this bucket: canary, control, or stable for those in neither."""
+        if bucket < self.canary_below:
+            return Variant.CANARY
+        return Variant.CONTROL if bucket >= self.control_from else Variant.STABLE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrackedRollout:

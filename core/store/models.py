@@ -248,7 +248,8 @@ exposure = Table(
     Column("rollout", Text, primary_key=True),
     Column("stage", Integer, primary_key=True),
     Column("unit_hash", _BIG, primary_key=True, autoincrement=False),
-    Column("arm", Text, nullable=False),
+    Column("arm", Text, nullable=False),  # as last reported
+    Column("counted_arm", Text),  # where the unit counts in the split; NULL in rows of before: in `arm`
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

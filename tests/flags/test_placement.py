@@ -8,6 +8,7 @@ import pytest
 
 from core.flags.bucketing import compute_bucket
 from core.flags.placement import MAX_LATENESS, MisplacedObservation, Placement, UncountedReason, place_observation
+from core.flags.snapshot import Variant
 from core.rollout.plans.plan import DrivenFlag, Stage, StageKind
 from core.rollout.serving.exposure import SETTLES_WITHIN, build_snapshot
 from core.rollout.state.model import RolloutState
@@ -251,6 +252,34 @@ def test_the_first_canary_is_compared_from_its_first_second(world: Make, hour: H
     by_version = place_observation(begun, unit="u", at=hour(1.001), version="v42")
     assert isinstance(by_version, Placement)
     assert not by_version.counts_for_split, "the old version may have been served before the start"
+
+
+@pytest.mark.parametrize("says", [{"variant": "control"}, {"version": "v42"}])
+def test_a_short_stage_that_has_settled_expects_reports_of_the_stage_before(
+    world: Make, hour: Hour, says: dict[str, str]
+) -> None:
+    """Whoever still reports the old side counts in the split on the new one, for a quarter of an hour."""
+    grown = build_snapshot(world(2, stages=STEPS, hold=timedelta(minutes=2))).surfaces["support"]
+    crossed, stayed = unit_at(60_000, 79_000), unit_at(300_000, 400_000)
+    for unit, at, assigned in (
+        (crossed, hour(2) + timedelta(minutes=1), Variant.CANARY),
+        (crossed, hour(2) + timedelta(minutes=15), None),
+        (stayed, hour(2) + timedelta(minutes=1), None),
+    ):
+        where = place_observation(grown, unit=unit, at=at, **says)
+        assert isinstance(where, Placement)
+        assert (where.arm, where.assigned_arm, where.counts_for_split) == (Variant.CONTROL, assigned, True)
+
+
+def test_the_arms_of_a_cohort_say_nothing_of_who_comes_after_it(world: Make, hour: Hour) -> None:
+    """Everybody in it had the canary, whatever the bucket; who reports the canary now has not come from there."""
+    after = build_snapshot(world(CANARY, hold=timedelta(minutes=2))).surfaces["support"]
+    assert after.tracked[0].spans[COHORT].cohort
+    where = place_observation(
+        after, unit=unit_at(51_000, 199_000), at=hour(CANARY) + timedelta(minutes=1), variant="canary"
+    )
+    assert isinstance(where, Placement)
+    assert (where.arm, where.assigned_arm) == (Variant.CANARY, None)
 
 
 def test_a_short_stage_settles_in_a_part_of_its_hold(world: Make, hour: Hour) -> None:

@@ -76,6 +76,20 @@ def test_a_finding_is_over_once_the_same_people_are_served_as_planned() -> None:
     assert check_split(asked(0.25), look((100, 900)), right).found is None, "the past is not held against it"
 
 
+def test_people_who_go_on_with_their_old_side_are_found_though_they_counted_as_planned_at_first() -> None:
+    def seen(moved: int) -> Look:
+        begun = look((250, 750))
+        return replace(begun, exposures=tuple(replace(one, moved=moved) for one in begun.exposures))
+
+    assert check_split(asked(0.25), seen(-10), SplitCheck()).found is None
+    held = check_split(asked(0.25), seen(-150), SplitCheck())
+    assert held.found is not None
+    assert held.found.observed_share == 0.1
+    resumed = check_split(asked(0.25, set_aside=1), seen(-150), held)
+    assert resumed.found is None
+    assert check_split(asked(0.25, set_aside=1), seen(-150), resumed).found is None, "the past is not held against it"
+
+
 def test_an_arm_that_reports_later_is_not_held_for_catching_up() -> None:
     """The canary's answers take half a minute: a few thousand people, first too few of them on it, then too many."""
     held = check_split(asked(0.25), look((60, 700)), SplitCheck())

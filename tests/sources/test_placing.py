@@ -28,6 +28,7 @@ LONG = timedelta(hours=6)  # a hold after which a step settles in a quarter of a
 FLAG = DrivenFlag(
     url="https://flags.example.com", project="p", environment="e", feature="f", strategy="s", system="unleash"
 )
+SHORT = timedelta(minutes=2)
 WHOLE_COHORT = replace(STAGES[COHORT], percent=100)
 STEPS = (STAGES[0], *STAGES[CANARY:])
 SHRINKING = (*STEPS[:2], Stage(kind=StageKind.RAMP, name="ramp 2%", percent=2))
@@ -80,6 +81,10 @@ WORLDS = {
         2, stages=(STAGES[0], WHOLE_COHORT, *STAGES[CANARY:]), hold=LONG
     ),
     "steps without a cohort": world_in(4, stages=STEPS, hold=LONG),
+    "short steps": world_in(4, stages=STEPS, hold=SHORT),
+    "short steps after a cohort": world_in(BAKE, hold=SHORT),
+    "short steps with a matched control": world_in(4, stages=STEPS, hold=SHORT, control="matched"),
+    "a short step back": world_in(2, stages=SHRINKING, hold=SHORT),
     "a matched control": world_in(4, stages=STEPS, hold=LONG, control="matched"),
     "a step back": world_in(2, stages=SHRINKING, hold=LONG, control="matched"),
     "an ended rollout": world_in(CANARY, state=RolloutState.ROLLED_BACK),
@@ -96,7 +101,8 @@ WORLDS = {
     "another flag system, and a stratum that was rolled back": alter(world_in(BAKE, drives=FLAG), strata_back=True),
 }
 
-Place: TypeAlias = tuple[int, str, bool] | None
+Place: TypeAlias = tuple[int, str, bool, str | None] | None
+"""Stage, arm, whether it counts for the split, and the arm in which it does if that is another."""
 
 
 def list_rows() -> Iterator[tuple[str, datetime, str | None, str | None, str | None]]:
@@ -130,7 +136,7 @@ def place_in_process(flags: SurfaceFlags) -> list[Place]:
             found.append(None)
             continue
         is_placed = isinstance(place, Placement)
-        found.append((place.stage, place.arm.value, place.counts_for_split) if is_placed else None)
+        found.append((place.stage, place.arm.value, place.counts_for_split, place.assigned_arm) if is_placed else None)
     return found
 
 
@@ -162,7 +168,9 @@ def place_in_sql(flags: SurfaceFlags, address: str) -> list[Place]:
         number = case((placer.names_unknown_side(), -1), *placed, else_=-1)
         asked = select(column("number"), number).select_from(table("rows")).order_by(column("number"))
         found = [slots[one][1] if one >= 0 else None for _, one in source.fetch(asked, len(ROWS))]
-    return [None if slot is None else (slot.stage, slot.arm, slot.counts_for_split) for slot in found]
+    return [
+        None if slot is None else (slot.stage, slot.arm, slot.counts_for_split, slot.assigned_arm) for slot in found
+    ]
 
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)

@@ -124,6 +124,33 @@ def test_a_unit_that_changes_sides_within_a_stage_is_counted_as_moved(database, 
     assert came(("a", "control")) == (first, {0: 0})
 
 
+def test_a_unit_that_names_the_arm_of_before_counts_in_the_one_of_its_bucket(database, noon):
+    """The split counts it there; whoever asks which version it had is told what it reported."""
+    seen = Observation(surface="support", unit="a", at=noon, readings={"refusal_rate": 0.0})
+    late = PlacedObservation(rollout="R-1", stage=0, arm="control", unit="a", observation=seen, assigned_arm="canary")
+    fresh = replace(late, arm="canary", assigned_arm=None)
+    first = {(0, "canary"): 1}
+
+    def came(*placed):
+        record(database, placed)
+        with database.reading() as connection:
+            arms = observation_sums.load_arms_seen(connection, "R-1", "a")
+        return read(database).first_exposures, read(database).moved, arms[0]
+
+    assert came(late) == (first, {}, "control")
+    assert came(late, late) == (first, {}, "control")
+    assert came(fresh) == (first, {}, "canary")
+    assert came(replace(late, assigned_arm=None)) == (first, {0: -1}, "control")
+    assert came(late, fresh) == (first, {0: 0}, "canary")
+
+
+def test_a_unit_that_changes_arms_in_one_batch_counts_first_and_last(database, noon):
+    seen = Observation(surface="support", unit="a", at=noon, readings={"refusal_rate": 0.0})
+    one = PlacedObservation(rollout="R-1", stage=0, arm="control", unit="a", observation=seen)
+    record(database, [one, replace(one, arm="canary")])
+    assert (read(database).first_exposures, read(database).moved) == ({(0, "control"): 1}, {0: 1})
+
+
 def test_processes_that_count_at_the_same_moment_lose_nothing(database, noon):
     batches = [list(some(40, noon, seed)) for seed in range(12)]
     with ThreadPoolExecutor(4) as threads:

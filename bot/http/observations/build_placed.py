@@ -52,6 +52,7 @@ def build_placed_observation(arm_place: Placement, observation: Observation) -> 
         counters=_count_threshold_passes(tracked, readings),
         metrics=tracked.metrics,
         counts_for_split=arm_place.counts_for_split,
+        assigned_arm=arm_place.assigned_arm.value if arm_place.assigned_arm is not None else None,
         earlier_cohorts=arm_place.earlier_cohorts,
     )
 

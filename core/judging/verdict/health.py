@@ -26,6 +26,7 @@ MISSED_REQUESTS = 12
 """Requests missing from an arm, given the other arm's, that make it silent. By chance that happens once in e^12."""
 MISSED_BY_BOTH = 30
 """The same if both arms are silent; more, as nights are quieter than days."""
+_MOVED = "moved"
 SHORTEST_PACE = timedelta(minutes=1)
 MAX_COHORT_SILENCE = timedelta(days=1)
 """How long a cohort may be silent at its start: it may start at night."""
@@ -41,7 +42,9 @@ def check_split(question: Question, look: Look, before: SplitCheck) -> SplitChec
     people, so the evidence of stages is averaged (with the weights of `infinite_series_share`), not multiplied.
     """
     counts = {
-        f"{one.stage}|{arm}": n for one in look.exposures for arm, n in ((CANARY, one.canary), (CONTROL, one.control))
+        f"{one.stage}|{of}": n
+        for one in look.exposures
+        for of, n in ((CANARY, one.canary), (CONTROL, one.control), (_MOVED, one.moved))
     }
     if before.found is not None:
         over = (
@@ -50,9 +53,11 @@ def check_split(question: Question, look: Look, before: SplitCheck) -> SplitChec
             or _is_whole_split_as_planned(question, look, before.found)
         )
         return replace(before, since=counts, found=None) if over else before
-    total, worst = _evidence_against_design(
-        question, {one.stage: _count_new_units(before, look, one.stage) for one in look.exposures}
-    )
+    new = {one.stage: _count_new_units(before, look, one.stage) for one in look.exposures}
+    # Clients that never ask again count in the arm of their bucket at first, and are found by the arm they go on with.
+    found_by = [_evidence_against_design(question, units) for units in (new, _count_by_last_arm(before, look, new))]
+    total = float(np.logaddexp(found_by[0][0], found_by[1][0])) - log(2)
+    worst = max(found_by, key=lambda found: found[0])[1]
     if worst is None or total < SKEW_LOG_THRESHOLD:
         return before
     found = Skewed(log_bayes_factor=total, expected_share=worst[0], observed_share=worst[1], number=before.findings + 1)
@@ -129,6 +134,19 @@ def _count_new_units(before: SplitCheck, look: Look, stage: int) -> tuple[int, i
         return 0, 0
     canary, control = (before.since.get(f"{stage}|{arm}", 0) for arm in (CANARY, CONTROL))
     return seen.canary - canary, seen.control - control
+
+
+def _count_by_last_arm(
+    before: SplitCheck, look: Look, new: Mapping[int, tuple[int, int]]
+) -> Mapping[int, tuple[int, int]]:
+    """The new units by the arm in which they counted last."""
+    found = dict(new)
+    for one in look.exposures:
+        moved = one.moved - before.since.get(f"{one.stage}|{_MOVED}", 0)
+        canary, control = new[one.stage][0] + moved, new[one.stage][1] - moved
+        if canary >= 0 and control >= 0:  # who moved may have come before the test restarted
+            found[one.stage] = (canary, control)
+    return found
 
 
 def find_silent_arm(question: Question, look: Look, state: JudgingState) -> NoData | None:

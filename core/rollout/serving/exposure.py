@@ -6,6 +6,7 @@ from typing import NamedTuple
 from core.flags import bucketing, targeting
 from core.flags import snapshot as flags
 from core.flags.flows import CriticalFlow
+from core.flags.placement import REPORTED_WITHIN
 from core.flags.targeting import parse_conditions
 from core.judging.model.evidence import exceedance_thresholds
 from core.rollout.judging.judging_question import agree_caps
@@ -19,11 +20,8 @@ from core.rollout.state.world import ENDED_KEPT_PER_SURFACE, World
 
 SETTLES_WITHIN = timedelta(seconds=30)
 """How long applications may take to follow a driven flag system; its SDKs poll every fifteen seconds."""
-REPORTED_WITHIN = timedelta(minutes=15)
-"""How long after an evaluation its observation may arrive: ten minutes in a client's cache, two for a slow model, the
-rest in a batch."""
 SETTLING_SHARE = 4
-"""At most this fraction (1 in N) of a stage's hold passes until every report is sure to belong to the stage."""
+"""At most this fraction (1 in N) of a stage's hold passes until what is reported is believed to belong to the stage."""
 
 
 class CachedSnapshot(NamedTuple):

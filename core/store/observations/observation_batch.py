@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,9 @@ class PlacedObservation:
 
     `metrics` are the surface's own ones that its rollout counts, by name.
 
-    `counts_for_split`: whether the unit's first exposure counts in the sample-ratio check. Units that were
-    exposed in one of `earlier_cohorts` (stages of the same rollout), in either arm, are not counted.
+    `counts_for_split`: whether the unit's first exposure counts in the sample-ratio check; there it counts in
+    `assigned_arm`, if that is not None. Units that were exposed in one of `earlier_cohorts` (stages of the same
+    rollout), in either arm, are not counted.
     """
 
     rollout: str
@@ -47,7 +48,16 @@ class PlacedObservation:
     counters: Mapping[str, float] = field(default_factory=dict)
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     counts_for_split: bool = True
+    assigned_arm: str | None = None
     earlier_cohorts: tuple[int, ...] = ()
+
+
+class UnitExposure(NamedTuple):
+    """A unit in one batch: the arm in which it was last seen, and where it last and first counts in the split."""
+
+    arm: str
+    counted: str
+    first: str
 
 
 def collect_names(observations: Sequence[PlacedObservation]) -> Mapping[str, Counter[str]]:
@@ -85,7 +95,7 @@ class BatchSums:
         self._segments = segments
         self.cell_numbers: dict[StoredCell, int] = {}
         self.histograms: dict[StoredCell, _Histogram] = {}
-        self.exposed: dict[tuple[str, int, int], str] = {}
+        self.exposed: dict[tuple[str, int, int], UnitExposure] = {}
         self._alike: dict[Hashable, _AlikeObservations] = {}
         self._cells: list[int] = []  # by reading and segment, as are the next two
         self._values: list[float] = []
@@ -106,7 +116,9 @@ class BatchSums:
         if alike is None:
             alike = self._alike[key] = self._describe(placed, categories)
         if alike.is_request and placed.counts_for_split:
-            self.exposed.setdefault((placed.rollout, placed.stage, unit_hash), placed.arm)
+            unit = (placed.rollout, placed.stage, unit_hash)
+            counted, before = placed.assigned_arm or placed.arm, self.exposed.get(unit)
+            self.exposed[unit] = UnitExposure(placed.arm, counted, before.first if before else counted)
         values = [*seen.readings.values(), *placed.counters.values(), *alike.constants]
         for segment in (None, *seen.segments.items()):
             found = alike.cells.get(segment)

@@ -22,7 +22,13 @@ from core.store.database.row_source import build_row_source, upsert_rows
 from core.store.models import cell, exposure_count
 from core.store.observations import pulled_sums
 from core.store.observations.cell_bytes import pack_bins, pack_sums, unpack_bins, unpack_sums
-from core.store.observations.observation_batch import BatchSums, PlacedObservation, StoredCell, collect_names
+from core.store.observations.observation_batch import (
+    BatchSums,
+    PlacedObservation,
+    StoredCell,
+    UnitExposure,
+    collect_names,
+)
 from core.store.observations.segment_names import SegmentVocabulary
 from core.store.observations.unit_caps import UnitCaps
 
@@ -32,7 +38,7 @@ _MOVED_ARM = "moved"
 _ASKED_FIRST = "WHERE rollout = in_rollout AND stage = in_stage"
 """After a CROSS JOIN: each row that is asked for is then found by its key. For `(a, b) IN (VALUES …)` SQLite would read
 the whole table."""
-_UNIT_TYPES = ("text", "int", "bigint", "text")
+_UNIT_TYPES = ("text", "int", "bigint", "text", "text")
 _KEY_TYPES = ("text", "int", "text", "text", "text")
 
 _T = TypeVar("_T")
@@ -191,45 +197,58 @@ def _load_cells(connection: Connection, keys: Sequence[StoredCell]) -> dict[Stor
     return {(row[0], row[1], row[2], row[3], row[4]): (row[5], row[6]) for row in rows}
 
 
-def _add_exposures(connection: Connection, exposed: Mapping[tuple[str, int, int], str]) -> None:
-    """Count the units exposed for the first time, and those that have changed arms since: on its first exposure, a
-    client may still have used the cached arm of the stage before."""
-    fresh: Counter[tuple[str, int, str]] = Counter()
+def _add_exposures(connection: Connection, exposed: Mapping[tuple[str, int, int], UnitExposure]) -> None:
+    """Count the units exposed for the first time, and those that have changed arms since."""
+    counts: Counter[tuple[str, int, str]] = Counter()
     for units in _split_chunks(sorted(exposed), _ROWS * 5):
-        rows = upsert_rows(
+        fresh = upsert_rows(
             connection,
-            "exposure (rollout, stage, unit_hash, arm)",
+            "exposure (rollout, stage, unit_hash, arm, counted_arm)",
             _UNIT_TYPES,
-            [(*unit, exposed[unit]) for unit in units],
-            "ON CONFLICT DO NOTHING RETURNING rollout, stage, unit_hash, arm",
+            [(*unit, exposed[unit].arm, exposed[unit].counted) for unit in units],
+            "ON CONFLICT DO NOTHING RETURNING rollout, stage, unit_hash",
         )
-        fresh.update((rollout, stage, arm) for rollout, stage, _, arm in rows)
-        seen_now = {(rollout, stage, unit_hash) for rollout, stage, unit_hash, _ in rows}
-        for rollout, stage, arm in _update_arms(connection, [(*u, exposed[u]) for u in units if u not in seen_now]):
-            fresh[rollout, stage, _MOVED_ARM] += 1 if arm == CANARY else -1
-    if fresh:
+        counted_in = {(rollout, stage, unit): exposed[rollout, stage, unit].first for rollout, stage, unit in fresh}
+        counts.update((rollout, stage, arm) for (rollout, stage, _), arm in counted_in.items())
+        known = [(*unit, exposed[unit].arm, exposed[unit].counted) for unit in units if unit not in counted_in]
+        counted_in.update(_update_exposures(connection, known))
+        for unit, was in counted_in.items():
+            if was != exposed[unit].counted:
+                counts[unit[0], unit[1], _MOVED_ARM] += 1 if exposed[unit].counted == CANARY else -1
+    if counts:
         upsert_rows(
             connection,
             "exposure_count (rollout, stage, arm, units)",
             ("text", "int", "text", "bigint"),
-            [(*key, fresh[key]) for key in sorted(fresh)],
+            [(*key, counts[key]) for key in sorted(counts)],
             "ON CONFLICT (rollout, stage, arm) DO UPDATE SET units = exposure_count.units + excluded.units RETURNING 1",
         )
 
 
-def _update_arms(connection: Connection, units: Sequence[tuple[str, int, int, str]]) -> list[Any]:
-    """Update the arm in which known units were last seen; (rollout, stage, new arm) of those that changed arms."""
+def _update_exposures(
+    connection: Connection, units: Sequence[tuple[str, int, int, str, str]]
+) -> dict[tuple[str, int, int], str]:
+    """Update the arms of known units that have changed; of these, the arm in which each counted before."""
     if not units:
-        return []
+        return {}
     listed, parameters = build_row_source(connection, _UNIT_TYPES, units)
-    return fetch_all(
+    seen = f"WITH seen (of_rollout, of_stage, of_unit, new_arm, new_counted) AS ({listed})"
+    same = "(rollout, stage, unit_hash) = (of_rollout, of_stage, of_unit)"
+    changed = "(arm <> new_arm OR coalesce(counted_arm, arm) <> new_counted)"
+    before = fetch_all(
         connection,
-        f"WITH seen (rollout, stage, unit_hash, arm) AS ({listed})"  # noqa: S608
-        " UPDATE exposure SET arm = seen.arm FROM seen"
-        " WHERE (exposure.rollout, exposure.stage, exposure.unit_hash) = (seen.rollout, seen.stage, seen.unit_hash)"
-        " AND exposure.arm <> seen.arm RETURNING exposure.rollout, exposure.stage, exposure.arm",
+        f"{seen} SELECT rollout, stage, unit_hash, coalesce(counted_arm, arm)"  # noqa: S608
+        f" FROM seen CROSS JOIN exposure WHERE {same} AND {changed}",
         parameters,
     )
+    if before:
+        fetch_all(
+            connection,
+            f"{seen} UPDATE exposure SET arm = new_arm, counted_arm = new_counted FROM seen"  # noqa: S608
+            f" WHERE {same} AND {changed} RETURNING 1",
+            parameters,
+        )
+    return {(rollout, stage, unit): was for rollout, stage, unit, was in before}
 
 
 def _split_chunks(items: Sequence[_T], size: int) -> Iterable[Sequence[_T]]:

@@ -10,7 +10,7 @@ from core.store.errors import SchemaMismatch
 from core.store.schema import triggers
 from core.store.world import rollout_rows
 
-REVISION = "0008"
+REVISION = "0009"
 _MIGRATIONS = Path(__file__).resolve().parents[3] / "migrations"
 
 

@@ -11,7 +11,14 @@ from bot.sources.sql.engines import Expression, SqlEngine
 from bot.sources.stage_range import StageRange
 from core.flags.bucketing import MILLION, SCHEME, Purpose
 from core.flags.layers import LayerShare
-from core.flags.placement import COMPARED_VARIANTS, MAX_LATENESS
+from core.flags.placement import (
+    COMPARED_VARIANTS,
+    MAX_LATENESS,
+    REPORTED_WITHIN,
+    find_last_unexposed,
+    lasts_until,
+    list_exposing_before,
+)
 from core.flags.snapshot import StageWindow, Variant, format_exposure_token
 from core.judging.model.evidence import CANARY
 
@@ -21,11 +28,17 @@ _NUMBERS = 1 << 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """Where rows count: a stage and an arm. `counts_for_split` is as in `Placement`."""
+    """Where rows count: a stage and an arm. `counts_for_split` and `assigned_arm` are as in `Placement`."""
 
     stage: int
     arm: str
     counts_for_split: bool = True
+    assigned_arm: str | None = None
+
+    @property
+    def arm_of_split(self) -> str:
+        """The arm in which its units count in the split."""
+        return self.assigned_arm or self.arm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +122,11 @@ class RowPlacer:
         if tracked.is_externally_driven:
             yield and_(*inside), _slot(span, arm)
             return
-        yield and_(*inside, self._at_least(span.settles_until)), _slot(span, arm)
+        settled = and_(*inside, self._at_least(span.settles_until))
+        other = next(one for one in COMPARED_VARIANTS if one is not arm)
+        if span.settles_until < span.since + REPORTED_WITHIN:
+            yield and_(settled, self._names_arm_before(span, arm, other, by_variant)), _slot(span, arm, assigned=other)
+        yield settled, _slot(span, arm)
         settling = and_(*inside, self._before(span.settles_until))
         order = tracked.spans.index(span)
         before = tracked.spans[order - 1] if order else None
@@ -124,6 +141,24 @@ class RowPlacer:
                 low, high = sorted((before.control_from, span.control_from))
                 moved = and_(self._is_below(high), not_(self._is_below(low)))
         yield and_(settling, not_(moved)), _slot(span, arm, counts_for_split=False)
+
+    def _names_arm_before(self, span: StageWindow, arm: Variant, other: Variant, by_variant: bool) -> Condition:
+        """The row names `arm`, which was its unit's in a stage that has just ended; in this one that is `other`."""
+        tracked = self.window.tracked
+        lately = [
+            and_(self._before(lasts_until(one)), self._is_in_arm(one, arm))
+            for one in list_exposing_before(tracked, span)
+            if lasts_until(one) > span.settles_until
+        ]
+        if not by_variant and arm is Variant.CONTROL:
+            lately.append(self._before(find_last_unexposed(tracked, span) + REPORTED_WITHIN))
+        return and_(self._before(span.since + REPORTED_WITHIN), self._is_in_arm(span, other), or_(false(), *lately))
+
+    def _is_in_arm(self, span: StageWindow, arm: Variant) -> Condition:
+        """As `StageWindow.find_arm`: whether the unit's bucket is in one of the compared arms of a stage."""
+        if arm is Variant.CANARY:
+            return self._is_below(span.canary_below)
+        return and_(not_(self._is_below(span.canary_below)), not_(self._is_below(span.control_from)))
 
     def _arm_from_version(self, span: StageWindow, arm: Variant) -> Condition | None:
         """As `core.flags.placement` finds the arm of a row that only names its version; None if it cannot."""
@@ -208,5 +243,6 @@ def _compares(span: StageWindow, arm: Variant) -> bool:
     return span.exposes and (arm == CANARY or span.control_left)
 
 
-def _slot(span: StageWindow, arm: Variant, *, counts_for_split: bool = True) -> Slot:
-    return Slot(stage=span.index, arm=arm.value, counts_for_split=counts_for_split)
+def _slot(span: StageWindow, arm: Variant, *, counts_for_split: bool = True, assigned: Variant | None = None) -> Slot:
+    assigned_arm = assigned.value if assigned is not None else None
+    return Slot(stage=span.index, arm=arm.value, counts_for_split=counts_for_split, assigned_arm=assigned_arm)

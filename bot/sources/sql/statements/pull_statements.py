@@ -106,10 +106,10 @@ class PullStatements:
         return self._list_values(counted.c.error, limit).where(counted.c.error.is_not(None))
 
     def build_exposures(self) -> Statement:
-        """(stage, arm first seen in: 0 canary, 1 control, 2 not counted, units, last in the canary, most rows of a
+        """(stage, arm first counted in: 0 canary, 1 control, 2 not counted, units, last in the canary, most rows of a
         unit)."""
         counted = self._counted.build({})
-        is_canary = [number for number, slot in enumerate(self.slots) if slot.arm == CANARY]
+        is_canary = [number for number, slot in enumerate(self.slots) if slot.arm_of_split == CANARY]
         splits = [number for number, slot in enumerate(self.slots) if slot.counts_for_split]
         in_canary = and_(counted.c.slot.in_(is_canary), counted.c.slot.in_(splits))
         in_control = and_(counted.c.slot.not_in(is_canary), counted.c.slot.in_(splits))
