@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from tests.actuators.api_server import Answer, ApiCall, serving
-from tests.deploy.test_pull_requests import BLOCK_STYLE, CI, IN_BRACES, PIPELINES, Repository
+from tests.deploy.test_pull_requests import BLOCK_STYLE, CI, IN_BRACES, PIPELINES, Repository, needs_curl
 from tests.http.conftest import ROLLOUT
+
+pytestmark = needs_curl
 
 GH = """\
 #!/bin/sh

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import yaml
 
 from tests.http.conftest import ROLLOUT
 
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here (apt-get install curl)")
+pytestmark = needs_curl
 CI = Path(__file__).parents[2] / "deploy" / "ci"
 SCRIPT = CI / "send-rollouts"
 PIPELINES = {name: yaml.safe_load((CI / f"{name}.yaml").read_text()) for name in ("github", "gitlab")}

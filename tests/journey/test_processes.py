@@ -1,6 +1,7 @@
 """Two web and two worker processes on one Postgres: what one decides the others do, and nothing is done twice."""
 
 import itertools
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -115,15 +116,17 @@ def _everything_is_sent(database: Database) -> None:
 
 def _each_slot_ran_once(database: Database) -> None:
     with database.reading() as connection:
-        slots = connection.execute(
+        claimed = connection.execute(
             select(timer).where(timer.c.name.startswith("tick:R-1:")).order_by(timer.c.slot)
         ).all()
         numbers = connection.execute(select(look.c.number).order_by(look.c.number)).scalars().all()
-    assert {slot.attempt for slot in slots} == {1}
-    assert {slot.state for slot in slots} == {"done"}
+    # A worker on a busy machine that finds looks overdue looks at once, under a name of its own, in a claimed slot.
+    slots = [each for each in claimed if re.fullmatch(r"tick:R-1:\d+", each.name)]
+    assert {slot.attempt for slot in claimed} == {1}
+    assert {slot.state for slot in claimed} == {"done"}
     assert all(later.slot - earlier.slot >= timedelta(seconds=1) for earlier, later in itertools.pairwise(slots))
     assert list(numbers) == list(range(1, len(numbers) + 1))
-    assert len(numbers) <= len(slots), "no slot led to two looks"
+    assert len(numbers) <= len(claimed), "no slot led to two looks"
 
 
 @pytest.mark.parametrize("role", ["web", "worker"])
