@@ -14,7 +14,7 @@ RUNS ?= 4000
 LOOKS ?= 1000
 HISTORIES ?= 400
 
-.PHONY: demo pictures test test-clickhouse test-warehouses test-traces test-instrumentations trial setup check check-static format bench bench-peers bench-warehouse calibrate field mutants lock
+.PHONY: demo pictures coverage-page test test-clickhouse test-warehouses test-traces test-instrumentations trial setup check check-static format bench bench-peers bench-warehouse calibrate field mutants lock
 
 setup: $(STAMP)
 
@@ -32,6 +32,10 @@ demo: setup
 # The picture in the README, taken anew from the demonstration; needs a Chromium.
 pictures: setup
 	@$(BIN)/python docs/images/take_pictures.py
+
+# docs/coverage.md: which tests show what Rampart promises.
+coverage-page: setup
+	@$(BIN)/python -m tests.docs.claims
 
 # WORKERS run side by side, each with a Postgres of its own: one more than two cores, as many tests wait. WORKERS=0 is one
 # after the other, as for a debugger.

@@ -149,6 +149,7 @@ def webhook(systems: Answering) -> str:
     return f"webhook: {{url: {systems.url + '/revert'!r}}}"
 
 
+@pytest.mark.shows("E56")
 def test_the_flag_is_off_before_anybody_is_asked_for_a_revert(shop, systems, github):
     here = shop(github)
     assert here.now.kind == "code"
@@ -162,6 +163,7 @@ def test_the_flag_is_off_before_anybody_is_asked_for_a_revert(shop, systems, git
     )
 
 
+@pytest.mark.shows("E56")
 def test_until_it_is_reverted_the_alert_and_the_card_say_so(shop, github):
     here = shop(github)
     here.say(c.RollBack())
@@ -196,6 +198,7 @@ def test_where_an_answer_was_lost_no_second_pull_request_is_opened(shop, systems
     assert REVERT in here.told
 
 
+@pytest.mark.shows("E56")
 def test_the_webhook_is_signed_as_standard_webhooks_has_it(shop, systems, webhook):
     here = shop(webhook)
     here.say(c.RollBack(reason="Dana said it is odd"))

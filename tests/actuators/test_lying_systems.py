@@ -107,6 +107,7 @@ def test_the_file_reads_back_to_the_same_plan(watched):
     assert watched.service.load_world().rollouts["R-2"].plan.drives == watched.rollout.plan.drives
 
 
+@pytest.mark.shows("E55")
 def test_a_system_that_says_yes_and_does_nothing_is_not_believed(watched, product, api):
     watched.begin().until_quiet()
     assert watched.percent == watched.decided > 0
@@ -137,6 +138,7 @@ def test_one_that_is_down_is_taken_back_when_it_is_there_again(watched, api, sta
     assert watched.reading.percent == 0
 
 
+@pytest.mark.shows("E55")
 def test_one_that_is_down_at_a_step_is_never_ahead_of_it(watched, api):
     api.fail_next("GET", 503, times=3)
     watched.begin().drive()
@@ -146,6 +148,7 @@ def test_one_that_is_down_at_a_step_is_never_ahead_of_it(watched, api):
     assert api.writes == 0, "the step was over before it could be written"
 
 
+@pytest.mark.shows("E73")
 def test_raised_by_hand_after_a_rollback_it_is_set_back_and_said(watched):
     watched.begin().until_quiet()
     watched.back().until_quiet()

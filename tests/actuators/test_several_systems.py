@@ -84,6 +84,7 @@ def two(sqlite_database: Database, unleash: StandIn, second: StandIn) -> TwoSyst
     return TwoSystems(RolloutService(sqlite_database), unleash, second)
 
 
+@pytest.mark.shows("E54")
 def test_both_follow_every_step_and_one_act_takes_both_back(both):
     both.begin().drive()
     assert both.percents == ("5", "5")
@@ -97,6 +98,7 @@ def test_both_follow_every_step_and_one_act_takes_both_back(both):
     assert all(x.seconds >= 0 for x in back)
 
 
+@pytest.mark.shows("E54")
 def test_the_alert_says_of_each_after_how_many_seconds_it_was_back(two):
     two.begin().drive()
     two.back()

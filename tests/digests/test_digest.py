@@ -27,6 +27,7 @@ def week(busy_shop):
     return load
 
 
+@pytest.mark.shows("E84")
 def test_outcomes_are_those_of_the_week_and_no_other(week, numbers):
     """R-3 and R-5 were shipped, R-4 and R-5 taken back, so two of three that ended failed; R-6 is under way."""
     asked = ("shipped", "rolled_back", "rolled_back_automatically", "change_failure_rate", "running")
@@ -35,18 +36,21 @@ def test_outcomes_are_those_of_the_week_and_no_other(week, numbers):
     assert numbers(week(), "shipped_usual") == [2 / 4]
 
 
+@pytest.mark.shows("E45", "E84")
 def test_the_lead_time_runs_from_the_first_plan_until_everyone_has_it(week, numbers):
     """R-1: a day, and 2 h until everyone. R-2: an hour, and 2 h. R-3: 1 h. R-5: 2 h."""
     assert numbers(week("2026-W45"), "lead_time", "lead_time_fastest") == [(26 + 3) / 2 * HOUR, 3 * HOUR]
     assert numbers(week(), "lead_time", "lead_time_fastest", "time_added") == [1.5 * HOUR, HOUR, 1.5 * HOUR]
 
 
+@pytest.mark.shows("E84")
 def test_detection_going_back_and_restoring_are_told_apart(week, numbers):
     """R-4: found after 80 min, back in 4 s. R-5: 8 h after its first people, back in 2 s."""
     detect = (80 * 60 + 8 * HOUR) / 2
     assert numbers(week(), "time_to_detect", "time_to_go_back", "time_to_restore") == [detect, 3.0, detect + 3.0]
 
 
+@pytest.mark.shows("E45")
 def test_people_protected_are_computed_from_the_share_and_say_so(week):
     """R-4 reached 1,000 people at 5 %: the other 95 % are 19,000. R-5 had reached everybody, so it protected nobody."""
     protected = week().find("people_protected")
@@ -57,6 +61,7 @@ def test_people_protected_are_computed_from_the_share_and_say_so(week):
     assert week().find("people_reached").unit is NumberUnit.PEOPLE
 
 
+@pytest.mark.shows("E84")
 def test_shortcuts_are_listed_with_who_took_them_and_why(week, numbers):
     """R-3 left out the step to 50 %. Four rollouts were under way, of four stages each."""
     digest = week()
@@ -125,6 +130,7 @@ def test_the_table_of_a_year_has_the_same_numbers(busy_shop, week, numbers):
     assert found["2026-W40"].lead_time is None
 
 
+@pytest.mark.shows("E84")
 def test_a_low_risk_change_reaches_everyone_within_a_working_day(shop, numbers):
     """The template for daily shipping, from the file to everyone: checks, an hour at 5 %, an hour at 50 %."""
     shop.declare("help")

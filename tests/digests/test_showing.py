@@ -83,6 +83,7 @@ def shell(busy_shop, sqlite_url, monkeypatch):
     return run
 
 
+@pytest.mark.shows("E45")
 def test_audit_why_names_the_events_behind_a_number(shell):
     status, shown = shell("audit", "why", "2026-W46.time_to_go_back")
     assert status == 0

@@ -92,6 +92,7 @@ def test_what_a_suite_gained_and_lost_is_named() -> None:
     assert (change.added.cases, change.removed.cases) == (("new",), ("gone",))
 
 
+@pytest.mark.shows("E7")
 def test_the_hash_of_a_suite_is_that_of_its_cases_and_not_of_its_outcomes() -> None:
     suite = hash_dataset([case("a"), case("b")])
     assert hash_dataset([case("b", False, cost=1.0), case("a", repeat=3)]) == suite
@@ -123,6 +124,7 @@ def test_the_lower_bound_decides_only_where_the_file_says_so() -> None:
 # --- cost and latency -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.shows("E6", "E42", "E65")
 def test_cost_and_latency_are_compared_over_the_cases_that_both_runs_have() -> None:
     new = [case(f"c{n}", cost=0.11, latency_ms=100.0 + n) for n in range(200)]
     current = [case(f"c{n}", cost=0.10, latency_ms=90.0 + n) for n in range(200)]

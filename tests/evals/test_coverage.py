@@ -19,6 +19,7 @@ TRAFFIC = SegmentTraffic(
 )
 
 
+@pytest.mark.shows("E41")
 def test_segments_without_a_case_are_named_with_their_share_largest_first() -> None:
     found = find_coverage(TRAFFIC, ("billing", "tone", "language=de", "language=en"))
     assert found.uncovered == (

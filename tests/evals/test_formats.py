@@ -31,6 +31,7 @@ def categories(run: EvalRun) -> dict[str, str]:
     return {c.case: c.category for c in run.cases}
 
 
+@pytest.mark.shows("E7")
 @pytest.mark.parametrize(
     ("name", "tool", "found"),
     [

@@ -56,6 +56,7 @@ bad.yaml 1 problem\
 """)
 
 
+@pytest.mark.shows("E70")
 def test_a_model_that_can_change_by_itself(small, checked):
     def to(model, risk="standard"):
         return checked(
@@ -97,6 +98,7 @@ bad.yaml 1 warning\
     assert "no limit covers quality" in checked(dry)
 
 
+@pytest.mark.shows("E21")
 def test_a_signal_that_would_roll_back_is_warned_of(small, checked):
     limit = "{metric: retry_rate, rises_by: 1pp}\n"
     rolls_back = checked(small(("rollback_when:\n", f"rollback_when:\n  - {limit}")))
@@ -193,6 +195,7 @@ def test_only_a_range_beyond_a_limit_of_the_same_scale_contradicts_it(small, che
     assert ("stops for" in checked(text)) is said
 
 
+@pytest.mark.shows("E63")
 def test_stages_out_of_order_twice_or_shrinking(small, checked):
     head, _, tail = small().partition("stages:\n")
     stages = """\
@@ -265,6 +268,7 @@ bad.yaml 1 warning\
 """)
 
 
+@pytest.mark.shows("E2", "E10", "E66")
 def test_a_canary_outside_the_policy(small, checked, policy):
     text = small(("percent: 5, min_hold: 6h", "percent: 10, min_hold: 1h"))
     assert checked(text, policy=policy) == snapshot("""\
@@ -355,6 +359,7 @@ def test_nobody_begins_with_a_large_step(small, checked, risk, gate):
     assert '"- canary: {percent: 5, min_hold: 1h}" before the ramp' in checked(text)
 
 
+@pytest.mark.shows("E74")
 @pytest.mark.parametrize(
     "first",
     [
@@ -392,6 +397,7 @@ bad.yaml 2 warnings\
     assert checked(late.replace("2026-11-21", "2026-11-30")) == ""
 
 
+@pytest.mark.shows("E69")
 def test_an_old_version_that_is_switched_off_before_the_start_is_no_way_back(small, checked):
     why = '  to: {prompt: "Fix first."}'
     gone = small((why, f"{why}\n  rollback_to_available_until: 2026-11-19"))
@@ -483,6 +489,7 @@ def test_a_trial_that_holds_for_less_than_a_canary_must_is_none(small, checked, 
     assert "a stage must hold" not in checked(longer, policy=policy)
 
 
+@pytest.mark.shows("E59")
 def test_a_comparison_covers_whole_weeks_and_is_decided_on_what_it_can_test(small, checked):
     with_ab = small(
         (

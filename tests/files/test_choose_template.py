@@ -54,6 +54,7 @@ def chosen(surface):
     return choose
 
 
+@pytest.mark.shows("E62")
 def test_another_model_at_high_risk_is_a_model_upgrade(chosen):
     plan = chosen("{model: large-4-20261130}")
     assert plan.template == "model-upgrade-high-stakes"
@@ -66,6 +67,7 @@ def test_another_model_at_high_risk_is_a_model_upgrade(chosen):
     ]
 
 
+@pytest.mark.shows("E62")
 def test_a_rewritten_prompt_at_high_risk_is_compared_for_weeks(chosen):
     plan = chosen(f"{{prompt: {REWRITE!r}}}")
     assert plan.template == "prompt-rewrite-long-ab"
@@ -92,6 +94,7 @@ def test_a_file_with_stages_of_its_own_keeps_them(chosen):
     assert chosen("{model: large-4-20261130}", extra=stages).template == "prompt-standard"
 
 
+@pytest.mark.shows("E67")
 def test_an_upgrade_judges_every_segment_and_takes_twice_the_canarys_sample(chosen):
     plan = chosen("{model: large-4-20261130}")
     assert plan.segments == ("*",)

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501  (what people see is quoted whole)
 
+import pytest
 from inline_snapshot import snapshot
 
 
@@ -99,6 +100,7 @@ bad.yaml 21 problems\
 """)
 
 
+@pytest.mark.shows("E46")
 def test_without_limits_nothing_is_read(small, refused):
     head, _, tail = small().partition("rollback_when:")
     assert refused(head + "notify:" + tail.partition("notify:")[2]) == snapshot("""\

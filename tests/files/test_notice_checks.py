@@ -9,6 +9,7 @@ import pytest
 from inline_snapshot import snapshot
 
 
+@pytest.mark.shows("E79")
 def test_vague_words_tell_nobody_anything(small, checked):
     assert checked(small(("Answers start with the fix.", "Various improvements"))) == snapshot("""\
 bad.yaml:10:31: behaviour_changes.0.text: ‘Various improvements’ does not tell support what to expect. Name one thing a customer will notice.
@@ -72,6 +73,7 @@ bad.yaml 1 problem\
 """)
 
 
+@pytest.mark.shows("E78")
 def test_a_meaningful_change_needs_a_notice(small, checked, surface):
     told = 'notify:\n  - {channel: "#ai-rollouts", as: engineering}\n'
     head = small().partition("notify:")[0]

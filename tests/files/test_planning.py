@@ -81,6 +81,7 @@ def test_the_prompt_change_as_a_plan(files, built, policy):
     )
 
 
+@pytest.mark.shows("E63", "E64", "E65", "E66", "E68")
 def test_the_model_upgrade_as_a_plan(files, built, surface, policy):
     on = replace(surface, live="v43", versions={**surface.versions, "v43": surface.live_content})
     plan = built(files("model-upgrade.yaml"), on=on, policy=policy)

@@ -85,6 +85,7 @@ def test_a_plan_that_is_known_is_built_with_the_sizes_it_had(templated, known_su
     assert build(templated, later, sample_sizes=sizes).fingerprint() == agreed.fingerprint()
 
 
+@pytest.mark.shows("E82")
 def test_limits_are_suggested_that_the_canary_can_notice_and_never_tighter_than_usual(known_surface):
     suggested = rollout_form.suggest_limits(known_surface, DEFAULT_POLICY)
     assert suggested.baseline == "R-118"

@@ -39,6 +39,7 @@ def test_there_are_eight():
     assert tuple(TEMPLATES) == NAMES
 
 
+@pytest.mark.shows("E35")
 @pytest.mark.parametrize("name", NAMES)
 def test_each_builds_and_is_in_order(name, built, checked):
     text = SHORTEST.format(template=name)
@@ -50,6 +51,7 @@ def test_each_builds_and_is_in_order(name, built, checked):
     assert checked(text) == ""
 
 
+@pytest.mark.shows("E12", "E74")
 @pytest.mark.parametrize(
     ("name", "stages", "least"),
     [

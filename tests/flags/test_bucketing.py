@@ -66,6 +66,7 @@ def test_two_rollouts_choose_independently() -> None:
     assert abs(both - 400) < 4 * isqrt(400)
 
 
+@pytest.mark.shows("E10")
 @given(texts, st.floats(0, 100), st.floats(0, 100))
 def test_who_is_in_stays_in_while_it_grows(unit: str, one: float, other: float) -> None:
     small, large = sorted((percent_to_ppm(one), percent_to_ppm(other)))

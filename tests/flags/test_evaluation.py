@@ -31,6 +31,7 @@ def answered(world: World, place: int, context: dict[str, Any]) -> tuple[str, st
     return found.variant.value, found.version.name, found.reason.value
 
 
+@pytest.mark.shows("E29", "E34", "E38")
 @pytest.mark.parametrize(
     ("stage", "place", "context", "expected"),
     [
@@ -62,6 +63,7 @@ def test_a_concurrent_control_is_everybody_else(
     assert answered(world(stage), place, context) == expected
 
 
+@pytest.mark.shows("E29")
 @pytest.mark.parametrize(
     ("stage", "place", "variant"),
     [
@@ -84,6 +86,7 @@ def test_what_waits_stays_as_it_is(world: Make, state: RolloutState) -> None:
     assert answered(world(CANARY, state=state), 10_000, OUTSIDE) == ("canary", "v43", "SPLIT")
 
 
+@pytest.mark.shows("E55")
 def test_after_a_rollback_everybody_gets_the_old_version(world: Make) -> None:
     ended = world(CANARY, state=RolloutState.ROLLED_BACK)
     for place in (10_000, 400_000, 998_000):
@@ -111,6 +114,7 @@ def test_an_evaluation_tells_how_it_came_about(world: Make) -> None:
     assert found.version.content in ({"prompt": "old"}, {"prompt": "new"})
 
 
+@pytest.mark.shows("E10")
 def test_growth_never_takes_the_new_version_from_anybody(world: Make) -> None:
     shots = [build_snapshot(world(stage)) for stage in (COHORT, CANARY, AB, RAMP, BAKE)]
     for i in range(2000):
@@ -119,6 +123,7 @@ def test_growth_never_takes_the_new_version_from_anybody(world: Make) -> None:
             assert served == sorted(served)  # v42 … v42 v43 … v43
 
 
+@pytest.mark.shows("E10")
 @pytest.mark.parametrize("control", ["concurrent", "matched"])
 def test_the_shares_are_those_of_the_plan(world: Make, control: str) -> None:
     shot = build_snapshot(world(CANARY, control=control))

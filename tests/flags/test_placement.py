@@ -51,6 +51,7 @@ def unit_at(low: int, high: int) -> str:
     return next(u for u in (f"u{i}" for i in range(10_000)) if low <= compute_bucket("expose", "R-1", u) < high)
 
 
+@pytest.mark.shows("E30")
 @pytest.mark.parametrize(
     ("hours", "variant", "expected"),
     [

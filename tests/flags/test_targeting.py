@@ -7,6 +7,7 @@ import pytest
 from core.flags.targeting import parse_conditions
 
 
+@pytest.mark.shows("E35", "E36", "E37")
 @pytest.mark.parametrize(
     ("conditions", "context", "inside"),
     [
@@ -32,6 +33,7 @@ def test_every_condition_must_hold(conditions: Any, context: Any, inside: bool) 
     assert parse_conditions(conditions).matches(context) is inside
 
 
+@pytest.mark.shows("E34")
 @pytest.mark.parametrize(
     ("context", "inside"),
     [

@@ -64,6 +64,7 @@ def _look(running: Any) -> None:
     evaluate_rollout(running.service, "R-1", running.now(), every=timedelta(minutes=2))
 
 
+@pytest.mark.shows("E3")
 def test_a_flow_that_gets_worse_is_found_and_named_while_the_total_hides_it(judged: Any, serve: Any) -> None:
     """Six points of a tenth of the traffic are 0.6 points of the total, whose limit is two points."""
     http, chance = serve(judged), random.Random(3)
@@ -79,6 +80,7 @@ def test_a_flow_that_gets_worse_is_found_and_named_while_the_total_hides_it(judg
     assert finding == "flow=refunds"
 
 
+@pytest.mark.shows("E3")
 def test_a_flow_without_harm_is_left_alone_and_every_flow_is_named_in_the_summary(judged: Any, serve: Any) -> None:
     http, chance = serve(judged), random.Random(3)
     for _ in range(8):

@@ -328,6 +328,7 @@ def test_ten_megabytes_are_refused_with_a_hint(running: Any, serve: Any) -> None
     assert client.get("/healthz").status_code == 200
 
 
+@pytest.mark.shows("E30")
 def test_an_observation_belongs_to_the_stage_that_ran_at_its_time(running: Any, serve: Any, canary: Any) -> None:
     client = serve(running)
     canary(running)

@@ -19,6 +19,7 @@ def client(running, serve):
     return serve(running)
 
 
+@pytest.mark.shows("E73")
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "POST", "DELETE"])
 @pytest.mark.parametrize(
     "path", [f"/api/v1/surfaces/{SURFACE}", f"/api/v1/surfaces/{SURFACE}/live", "/api/v1/surfaces", "/api/v1/flags"]
@@ -30,6 +31,7 @@ def test_there_is_nothing_to_write_a_live_version_to(running, client, method, pa
     assert (running.service.load_world().position, served(running)) == (before, "v42")
 
 
+@pytest.mark.shows("E73")
 def test_the_file_of_a_surface_that_names_another_live_version_is_refused_with_the_way_there_is(
     running, client, surface_file
 ):

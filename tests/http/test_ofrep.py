@@ -71,6 +71,7 @@ def test_a_canary_divides_units_and_a_rollback_takes_it_back(running: Any, serve
     assert asked(client, inside)["variant"] == "stable"
 
 
+@pytest.mark.shows("E34")
 def test_a_cohort_is_let_in_and_keeps_the_new_version_later(running: Any, serve: Any, rollout_file: str) -> None:
     client = serve(running)
     running.apply(rollout_file)

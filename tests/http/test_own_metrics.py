@@ -107,6 +107,7 @@ def own(running: Any, surface_file: str) -> Any:
     return running
 
 
+@pytest.mark.shows("E18")
 @pytest.mark.parametrize(
     ("limit", "harm"),
     [
@@ -128,6 +129,7 @@ def test_harm_in_an_own_metric_rolls_back_and_names_it(
     assert rollout.rollback.findings[0].metric == limit.split(",")[0].removeprefix("{metric: ")
 
 
+@pytest.mark.shows("E18")
 def test_without_harm_nothing_is_done_and_every_own_metric_is_shown(own: Any, serve: Any, rollout_file: str) -> None:
     http = serve(own)
     _begin(own, _file(rollout_file, "{metric: resolution_rate, drops_by: 2pp}"))

@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Continue, Finding, Measure
@@ -219,6 +221,7 @@ def test_a_browser_may_give_the_token_as_a_password(running: Any, serve: Any) ->
     assert client.get("/", auth=("anybody", "wrong")).status_code == 401
 
 
+@pytest.mark.shows("E71")
 def test_a_version_has_a_page_with_its_content_and_what_differs(running: Any, serve: Any, rollout_file: str) -> None:
     client = serve(running)
     change = "{prompt: new.md, params: {temperature: 0.1}, tools: [<b>refund</b>]}"

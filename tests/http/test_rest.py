@@ -227,6 +227,7 @@ def test_results_that_meet_the_terms_open_the_gate(at_the_gate: Any, serve: Any)
     assert answer.json()["state"] == "running"
 
 
+@pytest.mark.shows("E9")
 def test_a_failure_in_a_named_category_holds_the_rollout(at_the_gate: Any, serve: Any) -> None:
     answer = handed_in(serve(at_the_gate), CSV.format(c="false", d="true"))
     assert (answer.json()["ok"], answer.json()["state"]) == (False, "on_hold")

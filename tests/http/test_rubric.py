@@ -47,6 +47,7 @@ def rubric(everywhere: Any, surface_file: str, rollout_file: str) -> Any:
     return everywhere
 
 
+@pytest.mark.shows("E5")
 def test_tasks_carry_the_criteria_of_the_rubric_and_scores_count_by_criterion(rubric: Any, serve: Any) -> None:
     http = serve(rubric)
     sampled = _hand_in(http, _answers("canary", 10))["sampled"]
@@ -172,6 +173,7 @@ def _let_judges_score(running: Any, http: Any, scores: Callable[[str, int], dict
     return rollout
 
 
+@pytest.mark.shows("E5")
 def test_a_tone_that_drops_holds_the_rollout_and_is_named_with_both_scores(rubric: Any, serve: Any) -> None:
     """Every answer passes, and people do nothing else: only the tone differs, by half a point."""
 

@@ -81,6 +81,7 @@ def _judge_all(http: Any, verdict: Callable[[dict[str, Any]], dict[str, Any]]) -
     return counted
 
 
+@pytest.mark.shows("E16")
 def test_both_arms_are_sampled_alike_and_what_a_judge_says_counts_where_it_was_given(judged: Any, serve: Any) -> None:
     http = serve(judged)
     new = _hand_in(http, _answers("canary", 400, BAD))
@@ -95,6 +96,7 @@ def test_both_arms_are_sampled_alike_and_what_a_judge_says_counts_where_it_was_g
     assert _cells(judged, "requests") == {}, "an answer is no request: those are reported as observations"
 
 
+@pytest.mark.shows("E16")
 def test_a_judge_is_not_told_which_version_gave_an_answer(judged: Any, serve: Any) -> None:
     http = serve(judged)
     _hand_in(http, _answers("canary", 60) + _answers("control", 400))
@@ -203,6 +205,7 @@ def test_texts_are_sealed_and_gone_when_their_time_is_over(judged: Any, serve: A
         assert connection.exec_driver_sql(keys).scalar_one() == 0
 
 
+@pytest.mark.shows("E16")
 def test_a_rollout_has_one_judge_throughout(judged: Any, surface_file: str) -> None:
     with pytest.raises(Refused, match="R-1 is under way on support-assistant, and its answers are judged by one judge"):
         judged.apply(surface_file + JUDGING.replace("v3", "v4"))
@@ -292,6 +295,7 @@ def test_a_judge_that_raves_costs_one_answer_and_no_other(
     assert _cells(judged, "eval_pass_rate") == _cells(judged, "eval_score") == {}
 
 
+@pytest.mark.shows("E5", "E44", "E53")
 def test_the_worst_answers_are_shown_side_by_side_without_what_identifies_people(judged: Any, serve: Any) -> None:
     http = serve(judged)
     _hand_in(http, _answers("canary", 60, BAD) + _answers("control", 400))
@@ -306,6 +310,7 @@ def test_the_worst_answers_are_shown_side_by_side_without_what_identifies_people
     assert said.index("New version, rated worst") < said.index("Old version, rated worst")
 
 
+@pytest.mark.shows("E16")
 def test_harm_that_only_a_judge_sees_rolls_back(judged: Any, serve: Any) -> None:
     """Nothing but the judge's verdicts differs; the file's limit is a drop of two points."""
     http = serve(judged)

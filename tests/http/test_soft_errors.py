@@ -77,6 +77,7 @@ def _counts(http: Any) -> dict[str, tuple[int, int, bool]]:
     return {one["category"]: (one["canary"]["count"], one["control"]["count"], one["is_new"]) for one in found}
 
 
+@pytest.mark.shows("E24")
 def test_a_kind_that_only_the_new_version_shows_is_rolled_back_and_told(watched: Any, serve: Any) -> None:
     http, chance = serve(watched), random.Random(5)
     for _ in range(6):
@@ -258,6 +259,7 @@ soft_errors:
 """
 
 
+@pytest.mark.shows("E24")
 def test_rules_measure_own_metrics_which_roll_back_without_a_model(
     running: Any, serve: Any, surface_file: str, rollout_file: str
 ) -> None:

@@ -76,6 +76,7 @@ def grow_to_everybody(house: House) -> None:
         house.until(lambda: house.rollout.percent == 100, "it reaches everybody")
 
 
+@pytest.mark.shows("E58")
 def test_with_finish_it_stays_through_growth_and_an_ordinary_rollback(house: House, application: Application) -> None:
     house.apply(BY_TIME)
     assert "They finish on the version they began with" in house.schedule(FINISHING)
@@ -116,6 +117,7 @@ def test_with_finish_what_is_left_changes_when_the_time_is_over(house: House, ap
     assert application.turn("new", LATE) == "v42"
 
 
+@pytest.mark.shows("E58")
 def test_with_finish_a_harmful_rollback_changes_it_at_once(house: House, application: Application) -> None:
     house.schedule(FINISHING)
     house.clock.go()
@@ -127,6 +129,7 @@ def test_with_finish_a_harmful_rollback_changes_it_at_once(house: House, applica
     house.said("#ai-rollouts", "Rolled back: R-1 fix-first. Everyone is on the old version again; it took")
 
 
+@pytest.mark.shows("E58")
 def test_without_it_a_conversation_changes_at_its_next_turn(house: House, application: Application) -> None:
     house.apply(BY_TIME)
     assert "They change at their next turn." in house.schedule(CHANGING)

@@ -51,6 +51,7 @@ def grow_into_canary(house: House) -> None:
         house.until(lambda: house.rollout.stage is not None and house.rollout.stage.name == "canary", "the canary")
 
 
+@pytest.mark.shows("E36")
 def test_one_stratum_goes_back_alone_within_seconds_and_everybody_hears_of_it(house: House) -> None:
     grow_into_canary(house)
     with RampartClient(house.url) as client:

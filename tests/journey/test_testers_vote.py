@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from bot.sandbox.workspace.workspace import SandboxMessage
 from core.flags.bucketing import compute_bucket
 from core.rollout.state.events import VoteCast
@@ -26,6 +28,7 @@ def asked(house: House, handle: str) -> SandboxMessage:
     return house.sandbox.wait_for(found, 90)[0]
 
 
+@pytest.mark.shows("E39")
 def test_power_users_are_asked_and_their_votes_count_by_version(
     database_url: str, open_house: Callable[..., House]
 ) -> None:

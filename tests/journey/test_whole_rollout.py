@@ -17,6 +17,7 @@ def house(request: pytest.FixtureRequest, database_url: str, open_house: Callabl
     return open_house(database_url, transport=request.param)
 
 
+@pytest.mark.shows("E54", "E55", "E72")
 def test_harm_is_told_approved_started_and_taken_back(house: House) -> None:
     approval = house.plan()
     assert house.text(house.card).startswith("Planned: R-1 fix-first, v42 -> v43. Needs 1 more approval.")

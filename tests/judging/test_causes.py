@@ -50,6 +50,7 @@ def explain(canary: Readings, control: Readings) -> DifferenceCauses:
     return found
 
 
+@pytest.mark.shows("E22")
 @pytest.mark.parametrize(
     ("change", "factor"),
     [
@@ -79,6 +80,7 @@ def test_two_factors_share_what_they_do_together() -> None:
     assert min(shares["calls"], shares["input_tokens"]) > 0.3
 
 
+@pytest.mark.shows("E22")
 def test_the_range_holds_what_is_true_in_most_samples() -> None:
     true = 0.9 * (1000 * PER_INPUT + 200 * PER_OUTPUT)  # 0.9 more calls, each as dear as in control
     held = 0

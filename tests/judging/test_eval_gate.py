@@ -11,6 +11,7 @@ def run(passed, failed=0, errors=0, category="tone"):
     return [EvalCase(case=f"{category}-{i}", category=category, passed=p, error=e) for i, (p, e) in enumerate(outcomes)]
 
 
+@pytest.mark.shows("E8")
 def test_91_9_percent_is_not_92():
     outcome = evaluate_gate(run(919, 81), min_pass_rate=0.92)
     assert isinstance(outcome, GateFailed)
@@ -32,6 +33,7 @@ def test_errors_count_as_failures_and_are_named():
     assert isinstance(evaluate_gate(claimed, min_pass_rate=0.5), GateFailed)
 
 
+@pytest.mark.shows("E9")
 def test_one_new_failure_in_a_named_category_blocks():
     now = [*run(99, category="tone"), EvalCase(case="privacy-7", category="privacy", passed=False)]
     before = [*run(99, category="tone"), EvalCase(case="privacy-7", category="privacy", passed=True)]

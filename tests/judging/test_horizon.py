@@ -45,6 +45,7 @@ def test_too_little_traffic_cannot_tell(compared, traffic):
     assert found.measures[0].word == "Not enough data"
 
 
+@pytest.mark.shows("E61")
 def test_a_gain_is_better_and_harm_goes_back(compared, traffic):
     better = compared(lambda _: traffic(passes=0.95), per_day=4000)
     assert (better.advice, better.measures[0].word) == ("keep", "Better")
@@ -109,6 +110,7 @@ def test_where_nothing_differs_a_winner_or_a_loser_is_rarely_named(compared, tra
     assert named <= 6, "5 % over both metrics: one chance in some 200 to be above"
 
 
+@pytest.mark.shows("E60")
 def test_a_gain_of_the_first_days_that_vanishes_is_called_a_novelty(compared, traffic):
     found = compared(lambda day: traffic(passes=0.97 if day < 3 else 0.92), per_day=4000)
     course = found.courses[0]
@@ -128,6 +130,7 @@ def test_a_difference_that_falls_day_by_day_has_a_trend(compared, traffic):
     assert course.trend == "falling"
 
 
+@pytest.mark.shows("E60")
 def test_the_days_add_up_to_the_whole(compared, traffic):
     found = compared(lambda _: traffic(), per_day=2000)
     course, row = found.courses[0], found.measures[0]

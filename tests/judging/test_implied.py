@@ -60,6 +60,7 @@ def test_what_is_expected_is_open_up_to_its_far_end_and_the_other_side_is_not():
     assert open_ended["latency_p50", LimitKind.RISES_BY][0] is LimitRole.HOLD
 
 
+@pytest.mark.shows("E26")
 def test_fewer_refusals_hold_too_and_ask_about_a_filter(world, traffic):
     _, verdict = world((REFUSALS,)).run(200, traffic(refusals=0.001), traffic(refusals=0.04))
     assert isinstance(verdict, Hold)
@@ -67,6 +68,7 @@ def test_fewer_refusals_hold_too_and_ask_about_a_filter(world, traffic):
     assert "is a filter off?" in verdict.findings[0].note
 
 
+@pytest.mark.shows("E20")
 @pytest.mark.parametrize(("turns", "kind"), [(4.6, "rises_by"), (3.4, "drops_by")])
 def test_longer_and_shorter_conversations_hold_where_nothing_else_changes(world, traffic, turns, kind):
     _, verdict = world((REFUSALS,)).run(200, traffic(turns=turns), traffic(turns=4.0))
@@ -82,6 +84,7 @@ def test_longer_answers_are_only_told(world, traffic):
     assert "output_tokens" in {note.metric for note in here.look().notes}
 
 
+@pytest.mark.shows("E17")
 def test_what_is_better_than_expected_is_told_and_holds_nothing(world, traffic):
     here = world((PASSES,))
     looks, verdict = here.run(150, traffic(passes=0.99), traffic(passes=0.90))
@@ -91,6 +94,7 @@ def test_what_is_better_than_expected_is_told_and_holds_nothing(world, traffic):
     assert note.difference == pytest.approx(0.09, abs=0.03)
 
 
+@pytest.mark.shows("E32")
 def test_a_change_in_the_expected_direction_is_as_expected(world, traffic):
     here = world((REFUSALS,))
     here.expectations = (ExpectedChange(metric="output_tokens", direction="down", low=-0.5, high=-0.2),)
@@ -102,6 +106,7 @@ def test_a_change_in_the_expected_direction_is_as_expected(world, traffic):
     assert not [note for note in found.notes if note.metric == "output_tokens"]
 
 
+@pytest.mark.shows("E32", "E67")
 @pytest.mark.parametrize(("tokens", "kind"), [(1.3, "rises_by"), (0.3, "drops_by")])
 def test_a_change_against_or_far_beyond_the_expectation_is_told(world, traffic, tokens, kind):
     here = world((REFUSALS,))

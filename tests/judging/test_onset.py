@@ -32,6 +32,7 @@ PASSES = Limit(
 HARMLESS = {"continue", "cleared"}
 
 
+@pytest.mark.shows("E25")
 @pytest.mark.parametrize(
     ("limit", "harm"),
     [

@@ -57,6 +57,7 @@ def seen(measure: Measure, **changes: object) -> Power:
     return estimate_power(measure, CATALOGUE.get(measure.metric), **given)  # type: ignore[arg-type]
 
 
+@pytest.mark.shows("E33")
 def test_a_rate_is_planned_with_what_its_requests_are_worth_and_with_its_own_bar() -> None:
     found = seen(RATE)
     expected = planning.smallest_noticeable(0.924, 1000, canary_share=0.05, side="less", alpha=1 / 160)

@@ -28,6 +28,7 @@ def test_refusals_from_2_to_8_percent_are_rolled_back_within_minutes(world, traf
     assert max(taken) <= 60
 
 
+@pytest.mark.shows("E31")
 def test_a_harmless_canary_is_left_alone(world, traffic):
     for seed in range(pick(2, 4)):
         looks, verdict = world(seed=100 + seed).run(150, traffic(), traffic())
@@ -44,6 +45,7 @@ def test_a_ramp_while_quality_drifts_is_left_alone(world, traffic):
             assert here.look().verdict.name in HARMLESS
 
 
+@pytest.mark.shows("E24")
 @pytest.mark.parametrize(
     ("harm", "metric", "within"),
     [
@@ -60,6 +62,7 @@ def test_each_kind_of_harm_is_rolled_back_for_what_it_is(world, traffic, harm, m
     assert verdict.findings[0].metric == metric
 
 
+@pytest.mark.shows("E13")
 def test_harm_that_comes_only_with_growth_is_not_drowned_by_what_went_well_before(world, traffic):
     here = world(seed=3)
     for _ in range(150):
@@ -70,6 +73,7 @@ def test_harm_that_comes_only_with_growth_is_not_drowned_by_what_went_well_befor
     assert isinstance(verdict, RollBack), looks
 
 
+@pytest.mark.shows("E23", "E49")
 def test_slow_answers_roll_back_only_once_they_have_lasted(world, traffic):
     slow = Limit(
         metric="latency_p95",
@@ -88,6 +92,7 @@ def test_slow_answers_roll_back_only_once_they_have_lasted(world, traffic):
     assert verdict.findings[0].canary > 4000
 
 
+@pytest.mark.shows("E23")
 def test_a_relative_rise_of_slow_answers_holds(world, traffic):
     rise = Limit(
         metric="latency_p95", kind=LimitKind.RISES_BY, amount=0.15, scale=LimitScale.RELATIVE, role=LimitRole.HOLD
@@ -120,6 +125,7 @@ def test_one_batch_alone_is_enough(world, traffic):
     assert harmless.look().verdict.name in HARMLESS
 
 
+@pytest.mark.shows("E6", "E48")
 def test_costs_that_never_vary_are_compared_too(world, traffic):
     here = world()
     for arm, cost, who in (("canary", 0.02, range(400)), ("control", 0.01, range(400, 2000))):
@@ -132,6 +138,7 @@ def test_costs_that_never_vary_are_compared_too(world, traffic):
     assert verdict.findings[0].difference == pytest.approx(1.0)
 
 
+@pytest.mark.shows("E28")
 def test_without_a_control_harm_is_held_against_the_past_and_says_so(world, traffic):
     here = world(seed=4)
     for _ in range(60):

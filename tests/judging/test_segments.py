@@ -36,6 +36,7 @@ def divided(world, limits, **kw):
     return here
 
 
+@pytest.mark.shows("E4")
 @pytest.mark.parametrize(
     ("limit", "harm"),
     [
@@ -78,6 +79,7 @@ def test_where_everybody_is_harmed_a_segment_is_named_only_if_it_is_harmed_more(
     assert verdict.findings[0].segment == "language=tr" or "most in language=tr" in verdict.findings[0].note
 
 
+@pytest.mark.shows("E4")
 def test_segments_of_a_harmless_canary_are_left_alone(world, traffic):
     here = divided(world, (PASSES, REFUSALS, LATENCY, COST, COMPLAINTS), seed=11)
     looks, verdict = here.run(200, traffic(), traffic(), per_look=600)
@@ -146,6 +148,7 @@ def test_a_row_says_what_a_segment_would_need_alone(world, traffic):
     assert worst.needed > everybody.needed
 
 
+@pytest.mark.shows("E67")
 def test_where_all_segments_are_judged_harm_in_any_dimension_is_found(world, traffic):
     here = divided(world, (PASSES,))
     here.cuts = ("*",)

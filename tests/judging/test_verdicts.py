@@ -26,6 +26,7 @@ HARMLESS = {"continue", "cleared", "no_control"}
 OFFLINE = StageDesign(index=3, name="eval", compared=False, canary_share=None, control_left=True)
 
 
+@pytest.mark.shows("E19", "E27")
 def test_a_hold_limit_holds(world, traffic):
     _, verdict = world((REFUSALS, RETRIES)).run(60, traffic(retries=0.2), traffic())
     assert isinstance(verdict, Hold)
@@ -129,6 +130,7 @@ def test_an_error_that_control_has_too_is_not_new(world, traffic):
     assert world((CATEGORY,)).run(60, traffic(**both), traffic(**both))[1].name in HARMLESS
 
 
+@pytest.mark.shows("E50")
 def test_a_new_error_needs_its_events_and_is_named(world, traffic):
     here = world((CATEGORY,))
     _, verdict = here.run(120, traffic(categories={"ToolTimeout": 0.05, "Json": 0.0005}), traffic())
@@ -301,6 +303,7 @@ def test_a_skewed_split_voids_the_comparison(world, traffic):
     assert verdict.observed_share == pytest.approx(0.05, abs=0.01)
 
 
+@pytest.mark.shows("E13", "E38")
 def test_counts_are_those_of_the_stage_under_way(world, traffic):
     here = world((REFUSALS,))
     here.serve(4000, traffic(), traffic())
@@ -339,6 +342,7 @@ def test_what_is_remembered_does_not_grow_with_traffic(world, traffic):
     assert len(record.to_json(here.state)) < before * 1.3
 
 
+@pytest.mark.shows("E30")
 def test_rows_that_came_in_late_count_in_their_own_stage(world, traffic):
     here = world((REFUSALS,))
     here.serve(3000, traffic(), traffic())

@@ -37,6 +37,7 @@ def test_nine_of_them_roll_back_by_default():
     }
 
 
+@pytest.mark.shows("E18")
 @pytest.mark.parametrize(
     ("key", "kind", "good", "margin", "scale"),
     [

@@ -80,6 +80,7 @@ def test_a_good_answer_is_left_alone(answer: str, checks: AnswerChecks) -> None:
     assert detect_soft_errors(answer, checks, ("stop",)) == ()
 
 
+@pytest.mark.shows("E24")
 @pytest.mark.parametrize(
     "plea",
     [

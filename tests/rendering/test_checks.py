@@ -4,6 +4,7 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from inline_snapshot import snapshot
 
 from bot.rendering import wording
@@ -36,6 +37,7 @@ def passed(count: int, of: int, **more: Any) -> e.EvalRecorded:
     return e.EvalRecorded(**{**usual, **more})
 
 
+@pytest.mark.shows("E7")
 def test_status_has_the_rate_and_what_is_needed(words: Any, story: Any) -> None:
     story.planned().happen(passed(188, 200))
     said = plain_text.render_text(card.render(story.now, words.zone))
@@ -49,6 +51,7 @@ def test_status_says_why_a_gate_is_not_met_and_never_rounds_up(words: Any, story
     assert line == f"Checks: 9196/10000 (91.9 %), need 92 %. Not met: {reason}"
 
 
+@pytest.mark.shows("E7")
 def test_the_thread_has_everything_with_the_ids_of_the_cases(words: Any, story: Any) -> None:
     event = EXAMPLES["rollout.eval_recorded.1.report"]
     story.running()

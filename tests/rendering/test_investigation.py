@@ -127,6 +127,7 @@ def _find_handles(users: Collection[str]) -> Mapping[str, str]:
     return {"U2DANA": "@dana"}
 
 
+@pytest.mark.shows("E53")
 def test_the_bundle_holds_the_evidence_and_no_text_of_prompts(words: Any, story: Any):
     found = _found(words, story)
     secret = replace(found.rollout, to_content={**found.rollout.to_content, "prompt": "SECRET WORDS of the prompt"})

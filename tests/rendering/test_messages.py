@@ -32,6 +32,7 @@ def _notice(words: Any, story: Any, audience: str) -> str:
     return plain_text.render_text(told)
 
 
+@pytest.mark.shows("E1")
 def test_the_card_of_a_plan(words: Any, story: Any) -> None:
     assert plain_text.render_text(card.render(story.planned().now, words.zone)) == snapshot("""\
 Planned: R-118 support-tone, v42 -> v43. Needs 1 more approval from @ai-leads, then starts Tue 24 Nov 11:00 CET.
@@ -63,6 +64,7 @@ prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · pla
 """)
 
 
+@pytest.mark.shows("E43", "E75", "E79")
 def test_the_notice_to_support(words: Any, story: Any) -> None:
     assert _notice(words, story.planned(), "support") == snapshot("""\
 The support assistant will change. It starts on Tue 24 Nov 13:00 CET, for 5 in 100 customers first.
@@ -86,6 +88,7 @@ Please press Got it when you have read this · R-118 · Owner: @dana · Question
 """)
 
 
+@pytest.mark.shows("E76")
 def test_the_notice_to_marketing(words: Any, story: Any) -> None:
     assert _notice(words, story.planned(), "marketing") == snapshot("""\
 The support assistant will change. It starts on Tue 24 Nov 13:00 CET, for 5 in 100 customers first.
@@ -105,6 +108,7 @@ We will post here when watching is over, or if we switch back (that takes second
 """)
 
 
+@pytest.mark.shows("E77")
 def test_the_notice_to_a_downstream_team(words: Any, story: Any) -> None:
     story.after = {
         **words.before,
@@ -345,6 +349,7 @@ R-118 · Owner: @dana · Questions? Ask in the thread\
     assert "Customers affected" not in plain_text.render_text(not_kept), "where no ids are kept, none can be listed"
 
 
+@pytest.mark.shows("E76")
 def test_marketing_may_speak_once_everyone_has_it(words: Any, story: Any) -> None:
     done = story.running(4).happen(story.evidence(), e.Completed(version="v43", retired="v42"))
     told = follow_up.render(

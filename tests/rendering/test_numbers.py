@@ -46,6 +46,7 @@ as of now · ranges stay valid however often you look · R-118\
 """)
 
 
+@pytest.mark.shows("E33")
 def test_one_metric_in_numbers(words: Any, story: Any) -> None:
     rollout = story.running().now
     assert plain_text.render_text(
@@ -61,6 +62,7 @@ as of now · ranges stay valid however often you look · R-118\
 """)
 
 
+@pytest.mark.shows("E21")
 def test_a_signal_is_called_one(words: Any, story: Any) -> None:
     rows = (words.measure("retry_rate", "People asking again"), words.measure("refusal_rate", "Declined to answer"))
     latest = seen(words, story.running(), measures=rows)

@@ -19,6 +19,7 @@ from core.rollout.state import events as e
 from tests.rendering.conftest import FIRST_LINE_LIMIT
 
 
+@pytest.mark.shows("E28", "E33")
 def test_a_summary(words: Any, story: Any) -> None:
     evidence = story.running().evidence()
     told = summary.render(story.happen(evidence).now, evidence, story.at, words.zone)

@@ -141,6 +141,7 @@ def finding(words: Any, metric: str, **changes: Any) -> Any:
     return replace(words.finding, metric=metric, title="", **changes)
 
 
+@pytest.mark.shows("E15")
 def test_every_later_message_says_that_a_wait_was_skipped_and_by_whom(words: Any, story: Any) -> None:
     skipped = (
         "Risk accepted by <@U1ANA>: the wait in the small test (5 %) and the step to 25 % were skipped, “launch day”."

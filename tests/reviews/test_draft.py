@@ -59,6 +59,7 @@ def drafted(*events, plan=None, surface=None):
     return draft_review(rollout, entries, surface or surface_of())
 
 
+@pytest.mark.shows("E81")
 @pytest.mark.parametrize(
     ("judged", "outcome"),
     [
@@ -91,6 +92,7 @@ def test_the_last_row_with_both_versions_counts_not_a_later_one_against_the_past
     assert (row.final.evidence, row.final.measure.canary) == (1, 0.010)
 
 
+@pytest.mark.shows("E81")
 def test_the_cost_of_a_month_is_at_the_traffic_of_the_surface():
     draft = drafted(evidence(1, measured("cost_per_request")), surface=surface_of(daily_requests=100_000))
     assert draft.cost.per_month == pytest.approx((0.0121 - 0.0139) * 100_000 * 30)
@@ -131,6 +133,7 @@ def test_without_a_stated_traffic_it_is_the_pace_of_the_rollout():
     assert draft.cost.pace_from == "the pace of R-1"
 
 
+@pytest.mark.shows("E81")
 def test_what_got_worse_what_stands_out_and_every_hold_is_unexpected():
     worse = measured("retry_rate", word="Worse")
     cut = measured("retry_rate", segment="language=de", difference=0.03, low=0.01, high=0.05)

@@ -34,6 +34,7 @@ def test_each_hour_is_held_against_the_same_hour() -> None:
     assert not found.is_beyond_normal
 
 
+@pytest.mark.shows("E51")
 def test_what_is_normal_on_monday_morning_is_beyond_normal_on_sunday_night() -> None:
     busy = hours(*((hour, 10_000, 40) for hour in range(8, 12)))
     quiet = hours(*((hour, 10_000, 4) for hour in range(8, 12)))

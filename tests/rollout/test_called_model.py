@@ -84,6 +84,7 @@ def days_told(surface, start=120, end=-3):
     return found
 
 
+@pytest.mark.shows("E70")
 def test_warnings_come_90_60_30_14_and_7_days_ahead(calling):
     assert days_told(calling) == [*WARN_DAYS] == [90, 60, 30, 14, 7]
 

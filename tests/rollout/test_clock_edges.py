@@ -25,6 +25,7 @@ def noticed(hours: int) -> tuple[NoticePlan, ...]:
     return (NoticePlan(channel="#support", audience="support", before=timedelta(hours=hours)),)
 
 
+@pytest.mark.shows("E78")
 @pytest.mark.parametrize(
     "begins",
     [
@@ -71,6 +72,7 @@ def test_a_person_is_asked_when_the_longest_hold_is_over_and_not_a_second_before
     assert story.now.hold.key == "undecided:canary"
 
 
+@pytest.mark.shows("E11")
 @pytest.mark.parametrize(
     ("after", "requests", "comes"),
     [
@@ -99,6 +101,7 @@ def test_a_stage_of_1_to_24_hours_grows_with_its_hold_and_its_sample_and_asks_at
     assert (story.now.state, story.now.percent) == expected[comes]
 
 
+@pytest.mark.shows("E11")
 def test_what_is_undecided_grows_by_nobody_but_a_person_however_long_it_takes_and_however_much_comes(
     running: Callable[..., Any], words: Any
 ) -> None:

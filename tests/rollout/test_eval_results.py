@@ -67,6 +67,7 @@ def run(passed: int, failed: int) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.shows("E8")
 @pytest.mark.parametrize(("passed", "ok"), [(919, False), (920, True)])
 def test_the_pass_rate_is_compared_exactly(passed: int, ok: bool) -> None:
     recorded = outcome(run(passed, 1000 - passed), min_pass_rate=0.92)
@@ -84,6 +85,7 @@ def test_a_known_failure_is_not_new() -> None:
     assert alone.cases == ("a",)
 
 
+@pytest.mark.shows("E64")
 def test_every_category_may_be_meant() -> None:
     assert not outcome("a,anything,false\nb,b,true", no_new_failures_in=("*",)).ok
     assert outcome("a,anything,false\nb,b,true", no_new_failures_in=("b",)).ok
@@ -105,6 +107,7 @@ def test_cost_may_rise_up_to_the_limit() -> None:
     assert of_versions([1.2, 1.4], [1, 1]).reasons == ("cost rises by +30.0%, at most +25% is allowed",)
 
 
+@pytest.mark.shows("E65")
 def test_cost_that_is_missing_is_not_fine() -> None:
     assert not outcome("a,b,true", max_cost_rise=0.25).ok
 
@@ -205,6 +208,7 @@ def test_a_cost_gate_that_asks_nothing_needs_both() -> None:
     assert [reason.partition(" cannot")[0] for reason in recorded.reasons] == ["cost", "p95 latency"]
 
 
+@pytest.mark.shows("E42")
 def test_slowness_of_a_replay_closes_its_gate() -> None:
     lines = [f"{i},c,true,v43,1300" for i in range(20)] + [f"{i},c,true,v42,1000" for i in range(20)]
     rows = read_text("case,category,pass,version,latency_ms\n" + "\n".join(lines))

@@ -64,6 +64,7 @@ def test_a_canary_moves_on_into_it_and_whoever_had_the_new_version_keeps_it(comp
     assert comparing().now.percent == 50
 
 
+@pytest.mark.shows("E59")
 def test_nobody_wins_before_the_horizon(comparing, words):
     story = comparing().later(days=13, hours=23, minutes=59)
     assert not growth_conditions.is_comparison_due(story.now, 2000, story.at)
@@ -76,6 +77,7 @@ def test_nobody_wins_before_the_horizon(comparing, words):
     assert growth_conditions.is_comparison_due(story.now, 2000, story.at + timedelta(minutes=1))
 
 
+@pytest.mark.shows("E61")
 def test_harm_ends_it_on_any_day(comparing, words):
     story = comparing().later(days=2).tick(words.look(words.harm))
     assert story.now.state is RolloutState.ROLLED_BACK
@@ -86,6 +88,7 @@ def test_so_does_a_person(comparing):
     assert story.now.state is RolloutState.ROLLED_BACK
 
 
+@pytest.mark.shows("E61", "E83")
 def test_at_the_horizon_the_result_is_recorded_and_a_person_is_asked(over, words):
     story = over().then(e.EvidenceRecorded, e.ComparisonEnded, e.Held)
     assert story.now.state is RolloutState.ON_HOLD
@@ -96,6 +99,7 @@ def test_at_the_horizon_the_result_is_recorded_and_a_person_is_asked(over, words
     assert story.now.percent == 50, "nothing grows until somebody has decided"
 
 
+@pytest.mark.shows("E59")
 @pytest.mark.parametrize(
     ("requests", "days", "due"),
     [

@@ -29,6 +29,7 @@ def read_back(seconds=0.3):
     return c.RecordFlag(flag=FLAG.title, percent=0.0, before=0.0, seconds=seconds, rolled_back=False)
 
 
+@pytest.mark.shows("E69")
 def test_without_a_passed_drill_nobody_gets_the_new_version(running, words):
     story = running(stages=(DRILL, *words.stages)).later(days=3).tick().then()
     assert story.now.percent == 0
@@ -55,6 +56,7 @@ def test_a_drill_may_take_as_long_as_agreed(running, words, seconds, passed):
     assert (story.now.state is RolloutState.RUNNING) is passed
 
 
+@pytest.mark.shows("E69")
 def test_a_driven_flag_takes_part_in_the_drill(running, words):
     story = running(stages=(DRILL, *words.stages), drives=FLAG)
     story.when(c.RecordDrill(seconds=0.4)).then()
@@ -108,6 +110,7 @@ def test_until_the_last_day_is_over_one_can_go_back(running, words):
     assert story.now.state is RolloutState.ROLLED_BACK
 
 
+@pytest.mark.shows("E69")
 def test_afterwards_nobody_is_moved_back_and_it_says_what_the_way_back_is(running, words):
     story = upgrade(running, words)
     story.at = LAST_MOMENT + timedelta(seconds=1)

@@ -14,6 +14,7 @@ from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
 
 
+@pytest.mark.shows("E12")
 def test_a_stage_is_left_after_its_hold_with_its_sample(running, words):
     story = running().later(hours=5).tick(words.look()).then(e.EvidenceRecorded)
     story.later(hours=1).tick(words.look(requests=1499))
@@ -67,6 +68,7 @@ def test_a_healthy_rollout_is_done_without_anybody(running, words):
     assert story.surface.running == ()
 
 
+@pytest.mark.shows("E52")
 @pytest.mark.parametrize("before", ["running", "paused", "on hold", "waiting", "baking"])
 def test_harm_rolls_back_in_every_state(running, words, before):
     story = running(stages=tuple(replace(s, advance=AdvanceMode.APPROVE) for s in words.stages[:3]) + words.stages[3:])
@@ -130,6 +132,7 @@ def test_a_changed_verdict_voids_the_approval(running, words, cast):
     assert story.now.approvals == ()
 
 
+@pytest.mark.shows("E68")
 def test_high_risk_asks_two_people_at_every_step(running, words, cast):
     story = running(risk=Risk.HIGH, approvals=Approvals(required=2)).later(hours=6).tick(words.look(Cleared()))
     assert story.now.request.gate == "ramp 25%"
@@ -208,6 +211,7 @@ def test_a_gate_rejected_while_paused_lets_the_clock_go_on_after_the_hold(runnin
     assert story.now.held_for(story.at) - before == timedelta(hours=2)
 
 
+@pytest.mark.shows("E18", "E27")
 def test_a_hold_limit_stops_growth_until_somebody_says_why(running, words):
     story = running().tick(words.look(Hold(findings=(words.finding("retry_rate"),)))).then(e.EvidenceRecorded, e.Held)
     story.later(hours=12).tick(words.look()).tick(words.look())
@@ -234,6 +238,7 @@ def test_a_skewed_split_holds(running, words):
     assert "2.0%" in story.now.hold.text
 
 
+@pytest.mark.shows("E11")
 def test_undecided_at_max_hold_asks_instead_of_shipping(running, words):
     story = running().later(hours=24).tick(words.look(requests=10))
     assert story.now.hold.key == "undecided:canary"
@@ -265,6 +270,7 @@ def test_a_big_jump_needs_a_reason(running, words):
     assert story.now.percent == 100
 
 
+@pytest.mark.shows("E15")
 @pytest.mark.parametrize(
     ("hours", "saying"), [(0, "cannot skip a stage"), (6, "Approvals cannot be skipped"), (23, "Approvals cannot be")]
 )
@@ -328,6 +334,7 @@ def results(*, ok: bool) -> c.RecordEval:
     )
 
 
+@pytest.mark.shows("E2")
 def test_an_eval_gate_waits_for_results_and_opens(gated):
     story = gated.later(hours=30).tick().then()
     assert story.now.percent == 0
@@ -416,6 +423,7 @@ def test_the_hold_that_the_policy_asks_of_a_canary_is_not_got_round_in_two_steps
     )
 
 
+@pytest.mark.shows("E74")
 def test_a_person_takes_nobody_from_a_canary_that_has_just_begun_to_everybody(running, words):
     story = running(stages=(words.stages[0], *words.stages[2:]))
     refused = story.later(minutes=1).refuses(c.Advance(reason="ship it"), "no reason allows a step to everybody")

@@ -47,6 +47,7 @@ def test_a_plan_that_changes_nothing_is_refused(words):
     words.story().refuses(c.PlanRollout(plan=words.plan(change={"prompt": "old.md"})), "nothing would change")
 
 
+@pytest.mark.shows("E1")
 def test_the_kind_of_change_is_computed(planned):
     assert planned(change={"prompt": "new.md", "tools": ["search"]}).now.kind == "prompt + tools"
 
@@ -63,6 +64,7 @@ def test_without_approval_it_does_not_start(planned):
     planned().later(hours=2).refuses(c.Start(), "1 more approval")
 
 
+@pytest.mark.shows("E78")
 def test_the_lead_time_blocks_and_names_the_earliest_start(planned, cast, words):
     story = planned().when(c.Approve(), by=cast["lee"])
     refused = story.refuses(c.Start(), "#support needs 60 min notice|#support needs 1 h notice")
@@ -170,6 +172,7 @@ def test_an_approval_that_was_given_does_not_expire(planned, cast):
     planned().when(c.Approve(), by=cast["lee"]).later(hours=48).when(c.Start()).then(e.Started, e.StageEntered)
 
 
+@pytest.mark.shows("E78")
 def test_at_high_risk_support_has_to_confirm(planned, cast):
     notices = (
         NoticePlan(channel="#ai-rollouts", audience="engineering"),

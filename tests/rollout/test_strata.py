@@ -222,6 +222,7 @@ def test_the_switch_is_confirmed_by_itself(staged: Callable[..., Any]) -> None:
     story.when(c.DoubtFlip(seconds=61, missing=("web-2",), stratum="free"), by=ENGINE).then()
 
 
+@pytest.mark.shows("E38")
 def test_each_stratum_has_its_own_verdict_in_one_table(staged: Callable[..., Any], words: Any) -> None:
     story = staged(INTERNAL)
     history: list[e.RolloutEvent] = [e.StageEntered(index=0, name="internal", percent=100)]
@@ -248,6 +249,7 @@ def test_strata_are_listed_in_the_order_in_which_they_are_tried(words: Any) -> N
     assert [one.name for one in strata.list_strata(plan)] == ["internal", "free", "paid", "trial"]
 
 
+@pytest.mark.shows("E36")
 def test_who_changes_plan_keeps_what_they_had(staged: Callable[..., Any]) -> None:
     story = staged(FREE)
     first = answer(story, IN, plan="free")

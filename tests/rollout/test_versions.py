@@ -280,6 +280,7 @@ def hashes(shop: Shop) -> dict[str, str]:
     return {name: content_hash(content) for name, content in shop.world.surfaces[SHOP].versions.items()}
 
 
+@pytest.mark.shows("E73")
 @settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_in_any_history_only_the_end_or_the_rollback_of_a_rollout_makes_another_version_live(steps):
@@ -296,6 +297,7 @@ def test_in_any_history_only_the_end_or_the_rollback_of_a_rollout_makes_another_
         assert now.live == (moved.plan.from_version if what == "back" else moved.plan.to_version)
 
 
+@pytest.mark.shows("E73")
 @settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_in_any_history_a_name_keeps_its_content_and_only_the_agreed_is_served(steps):

@@ -125,6 +125,7 @@ def vote(story: Any, *said: tuple[str, str]) -> Any:
     return story
 
 
+@pytest.mark.shows("E39")
 def test_worse_beyond_chance_stops_growth_and_never_rolls_back(running: Callable[..., Any]) -> None:
     story = vote(running(testers=crowd(8)), *[("good", "control")] * 4, *[("worse", "canary")] * 4)
     story.then(e.VoteCast, e.Held)

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from bot.jobs import complaint_checks
 from core.rollout.plans.baseline import HourlyComplaints, SurfaceBaseline
 from core.rollout.state import holds
@@ -31,6 +33,7 @@ def record_baseline(told, *, complaints):
         log.append([entry], origin)
 
 
+@pytest.mark.shows("E51")
 def test_more_complaints_than_ever_at_these_hours_hold_a_rollout_that_everybody_has(rehearse):
     plan = (EXAMPLES / "first-rollout.yaml").read_text()
     told = rehearse("healthy", rollout_file=plan.replace("bake:   {hold: 2m}", "bake:   {hold: 4h}"))

@@ -48,6 +48,7 @@ def submit(told, **changes):
     return told.service.handle(request)
 
 
+@pytest.mark.shows("E82")
 def test_a_healthy_rollout_leaves_the_levels_of_its_new_version_as_the_baseline(story):
     told = story("healthy", 40)
     submit(told)
@@ -110,6 +111,7 @@ def apply_next(told, key="next"):
     return apply_file.apply_text(told.service, NEXT, "next.yaml", by=DANA, at=told.at, command_id=key)
 
 
+@pytest.mark.shows("E82")
 def test_the_next_plan_takes_its_sample_sizes_from_the_baseline_and_says_so(story, tmp_path, monkeypatch):
     """From traffic to a review, from the review to the baseline, from the baseline to the next plan: claim E82."""
     told = story("healthy", 40)

@@ -19,6 +19,7 @@ HARMS = {
 }
 
 
+@pytest.mark.shows("E23", "E47", "E48", "E49", "E50")
 @pytest.mark.parametrize(("scenario", "metric"), HARMS.items())
 def test_harm_is_rolled_back_and_names_what_fired(story, scenario, metric):
     told = story(scenario, 20)
@@ -29,6 +30,7 @@ def test_harm_is_rolled_back_and_names_what_fired(story, scenario, metric):
     assert told.service.load_world().surfaces["support-assistant"].live == "v42"
 
 
+@pytest.mark.shows("E6", "E22")
 def test_a_cost_that_doubles_is_told_with_what_it_comes_from(story):
     told = story("cost-doubles", 20)
     (found,) = told.rollout.evidence.causes
@@ -38,12 +40,14 @@ def test_a_cost_that_doubles_is_told_with_what_it_comes_from(story):
     assert " of it because calls per request went from 1.3 to 2.5" in str(alert)
 
 
+@pytest.mark.shows("E51")
 def test_complaints_alone_hold_a_plan_that_sets_no_limit_on_them(story):
     told = story("complaints", 10)
     assert told.rollout.state is RolloutState.ON_HOLD
     assert told.rollout.hold.key.startswith("limit:complaint_rate:")
 
 
+@pytest.mark.shows("E4")
 def test_harm_in_one_language_that_the_total_hides_is_rolled_back_and_named(story):
     finding = story("one-language", 20).rollout.rollback.findings[0]
     assert finding.segment == "language=ja"
@@ -57,6 +61,7 @@ def test_large_costs_are_cut_at_a_value_that_the_log_holds(rehearse):
     assert 0.02 < story.rollout.caps["cost_per_request"] < 0.1
 
 
+@pytest.mark.shows("E24")
 def test_refusals_are_found_within_minutes_of_five_percent(story):
     rollback = story("refusals", 20).rollout.rollback
     taken = rollback.verdict_seconds
@@ -70,6 +75,7 @@ def test_a_healthy_change_reaches_everyone_without_a_human(story):
     assert told.service.load_world().surfaces["support-assistant"].live == "v43"
 
 
+@pytest.mark.shows("E12")
 def test_every_evidence_event_follows_from_the_one_before(story):
     evidence = [
         r.event for r in story("healthy", 40).service.load_history("R-1") if isinstance(r.event, EvidenceRecorded)

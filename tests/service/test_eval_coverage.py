@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from bot.commands.answers import plan_queries
 from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.request import CommandContext
@@ -46,6 +48,7 @@ RESULTS = b"case,category,pass,language\n" + b"".join(
 )
 
 
+@pytest.mark.shows("E40", "E41", "E42")
 def test_traffic_without_an_eval_case_is_named_before_the_start(desk, files, database):
     desk.apply(files["surface"])
     desk.apply(PLAN.format(name="first"))

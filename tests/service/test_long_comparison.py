@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import numpy as np
+import pytest
 
 from core.metrics.observation import Observation
 from core.rollout import commands as c
@@ -37,6 +38,7 @@ notify:
 EVERY = timedelta(seconds=10)
 
 
+@pytest.mark.shows("E60")
 def test_two_weeks_end_in_a_table_of_days_and_a_decision(desk, files, database):
     random = np.random.default_rng(7)
     desk.apply(files["surface"])

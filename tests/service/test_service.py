@@ -90,6 +90,7 @@ def test_two_threads_with_one_command_make_one_set_of_events(desk):
     assert sum(not o.repeated for o in outcomes) == 1
 
 
+@pytest.mark.shows("E54")
 def test_what_one_process_decides_another_one_knows(desk, second):
     desk.start()
     other = second()

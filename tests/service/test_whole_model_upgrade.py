@@ -243,6 +243,7 @@ def _tell_and_start(upgrade: Upgrade) -> None:
     assert upgrade.now.percent == 0
 
 
+@pytest.mark.shows("E65")
 @pytest.mark.parametrize(
     ("new", "why"),
     [

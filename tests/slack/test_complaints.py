@@ -25,6 +25,7 @@ def counted(office: Any, arm: str, metric: str = "complaint_rate") -> float:
     return float(cell.value.sum()) if cell else 0.0
 
 
+@pytest.mark.shows("E51")
 def test_a_complaint_counts_for_the_version_that_the_customer_got(office: Any) -> None:
     office.start()
     told = office.typed("sam", f'complaint "answered in English" --user {NEW}', "#support").text

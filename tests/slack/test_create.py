@@ -110,6 +110,7 @@ def test_confirming_it_plans_it_as_applying_its_file_would(known: Any) -> None:
     assert known.sandbox.top_modal("dana") is None, "the form under it is closed, too"
 
 
+@pytest.mark.shows("E74")
 def test_one_changed_word_of_a_prompt_goes_the_whole_way(office: Any) -> None:
     """Tried by a few, judged by limits, grown in steps: no change of a prompt is too small for that."""
     office.apply_as_admin(TOLD.replace("prompt: prompts/system.md@sha256:11aa90c4", "prompt: Answer in short words."))

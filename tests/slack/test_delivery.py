@@ -3,6 +3,7 @@
 import socket
 import threading
 
+import pytest
 from slack_sdk import WebClient
 
 from bot.delivery.messages import deliver_due
@@ -84,6 +85,7 @@ def test_a_notice_of_an_abandoned_plan_is_not_sent(office):
     assert office.sandbox.list_messages("#marketing") == []
 
 
+@pytest.mark.shows("E52")
 def test_a_rollback_needs_no_slack_and_is_told_when_it_is_back(office):
     office.start()
     office.sandbox.fail_next("chat.postMessage", "cut_before", times=3)

@@ -39,6 +39,7 @@ def busy(office: Any) -> Any:
     return office
 
 
+@pytest.mark.shows("E84")
 def test_it_is_posted_on_monday_at_nine_in_the_zone_of_the_policy(busy: Any) -> None:
     ask(busy, NINE.replace(hour=7, minute=59))
     assert posted(busy, "#ai-rollouts") == []

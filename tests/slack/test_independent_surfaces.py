@@ -1,5 +1,7 @@
 """Two AI features change at the same time: one goes back in two clicks, and the other goes on growing."""
 
+import pytest
+
 from core.rollout import commands as c
 from core.rollout.state.model import RolloutState
 
@@ -24,6 +26,7 @@ def _rollouts(office):
     return office.service.load_world().rollouts
 
 
+@pytest.mark.shows("E57")
 def test_going_back_takes_one_click_and_one_confirmation_and_no_words(office):
     office.start()
     modals = office.sandbox.top_modal("sam")
@@ -40,6 +43,7 @@ def test_a_confirmation_that_is_declined_changes_nothing(office):
     assert office.rollout.state is RolloutState.RUNNING
 
 
+@pytest.mark.shows("E83")
 def test_one_feature_goes_back_while_the_other_grows(office):
     _plan_and_start_both(office)
     assert {r.id: (r.plan.surface, r.percent) for r in _rollouts(office).values()} == {

@@ -29,6 +29,7 @@ def _sent_file(office: Any) -> tuple[str, bytes]:
     return files[-1].name, files[-1].content
 
 
+@pytest.mark.shows("E53")
 def test_everyone_is_back_before_anybody_is_asked_to_investigate(office: Any):
     entries = office.service.load_entries("R-1")
     back = next(x.position for x in entries if isinstance(x.event, RolledBack))
@@ -41,6 +42,7 @@ def test_everyone_is_back_before_anybody_is_asked_to_investigate(office: Any):
     )
 
 
+@pytest.mark.shows("E53")
 def test_the_alert_and_the_checklist_hand_out_the_evidence(office: Any):
     assert "Sent: evidence-R-1.zip" in office.click("mia", _checklist(office), "Get the evidence")
     name, content = _sent_file(office)

@@ -47,6 +47,7 @@ def report(office: Any, *items: dict[str, Any]) -> None:
     answered.submit_new(office.at)
 
 
+@pytest.mark.shows("E70")
 def test_a_response_of_another_model_is_told_once_even_without_a_rollout(office: Any) -> None:
     office.apply(office.surface_file)
     report(
@@ -98,6 +99,7 @@ def provider() -> Iterator[tuple[str, list[Any]]]:
     server.server_close()
 
 
+@pytest.mark.shows("E70")
 @pytest.mark.parametrize("by", ["file", "address"])
 def test_a_retirement_is_told_once_a_step_and_proposes_only(office: Any, provider: Any, tmp_path: Any, by: str) -> None:
     file = tmp_path / "retirements.json"

@@ -43,6 +43,7 @@ def test_who_advances_too_early_is_reminded_once_of_the_next_step(office: Any) -
     assert len(told(office, "ana")) == 1
 
 
+@pytest.mark.shows("E11")
 def test_a_stop_is_a_next_step_too(office: Any) -> None:
     office.start()
     office.typed("mia", "remind-me R-1 --next")

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from core.judging.model.verdict import Continue, Measure, MeasureLabel
 from core.rollout import commands as c
 from core.rollout.state.model import RolloutState
@@ -61,6 +63,7 @@ def begin(office: Any) -> Any:
     return office
 
 
+@pytest.mark.shows("E5", "E43")
 def test_before_the_next_step_the_approver_reads_what_people_noticed(office: Any) -> None:
     begin(office)
     office.click("mia", direct(office, "mia")[0], "Worse")
@@ -80,6 +83,7 @@ def test_before_the_next_step_the_approver_reads_what_people_noticed(office: Any
     assert "declined to answer" not in block.partition("Against")[0], "that is no usage signal"
 
 
+@pytest.mark.shows("E43")
 def test_a_summary_shows_it_too(office: Any) -> None:
     begin(office)
     office.later(minutes=1).say(c.Tick(look=seen()))
@@ -90,6 +94,7 @@ def test_a_summary_shows_it_too(office: Any) -> None:
     assert "Usage that moved: people asking again" in summary
 
 
+@pytest.mark.shows("E5")
 def test_two_people_who_say_it_feels_off_hold_it_and_stand_in_the_review(office: Any) -> None:
     office.start()
     office.typed("sam", "feels-off R-1 curt with upset customers")

@@ -65,6 +65,7 @@ def test_a_date_that_has_passed_is_no_longer_shown(office):
     assert "after that: everyone" in _says(office)
 
 
+@pytest.mark.shows("E80")
 def test_a_fixed_start_is_reminded_of_and_its_passing_is_told(office):
     office.apply(office.surface_file)
     office.apply(office.rollout_file.replace("before: 10m", "before: 6h") + "start: 2026-11-24 10:00\n")
@@ -76,6 +77,7 @@ def test_a_fixed_start_is_reminded_of_and_its_passing_is_told(office):
     assert _says(office).startswith("Delayed: the change to the support assistant has not started at the time")
 
 
+@pytest.mark.shows("E80")
 def test_a_start_that_moves_is_told_with_both_dates(office):
     office.plan()
     office.typed("lee", "approve R-1")
@@ -197,6 +199,7 @@ def _begin_on_time(office) -> None:
     assert office.rollout.percent == 5
 
 
+@pytest.mark.shows("E80")
 def test_whoever_was_told_is_told_of_the_day_the_start_and_that_everyone_has_it(dated):
     office = dated
     _pass(office, hours=4)  # the morning of that day
@@ -217,6 +220,7 @@ def test_whoever_was_told_is_told_of_the_day_the_start_and_that_everyone_has_it(
         ]
 
 
+@pytest.mark.shows("E80")
 def test_whoever_was_told_is_told_that_nothing_changes_for_customers_after_all(dated):
     office = dated
     _begin_on_time(office)

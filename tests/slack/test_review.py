@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from core.rollout import commands as c
 from tests.slack.test_journey import HARM, look
 
@@ -39,6 +41,7 @@ def test_the_end_drafts_the_review_in_the_thread(office: Any) -> None:
     assert "Needs review by" in office.shown(office.card())
 
 
+@pytest.mark.shows("E81", "E82")
 def test_the_form_writes_the_review_and_the_draft_becomes_it(office: Any) -> None:
     office = rolled_back(office)
     ana = office.person("ana")
@@ -61,6 +64,7 @@ def test_nobody_opens_the_form_who_may_not_write_it(office: Any) -> None:
     assert "you need to be one of" in office.click("mia", review_message(office), "Write the review…")
 
 
+@pytest.mark.shows("E81")
 def test_the_owner_is_reminded_until_the_review_is_written(office: Any) -> None:
     office = rolled_back(office)
     for days, count in ((1, 0), (1, 1), (2, 1), (1, 2)):

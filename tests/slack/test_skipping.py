@@ -31,6 +31,7 @@ def skipped(office: Any) -> Any:
     return office
 
 
+@pytest.mark.shows("E15")
 def test_low_risk_skips_no_step_without_a_reason(office: Any) -> None:
     begin(office, "low")
     before = office.service.load_world().position
@@ -38,12 +39,14 @@ def test_low_risk_skips_no_step_without_a_reason(office: Any) -> None:
     assert (office.rollout.percent, office.service.load_world().position) == (5, before)
 
 
+@pytest.mark.shows("E15")
 def test_the_step_names_who_accepted_what_and_why(skipped: Any) -> None:
     step = skipped.shown(skipped.sandbox.list_replies(skipped.card())[-1])
     said = "Risk accepted by @ana: the wait and the step to 50 % were skipped: “launch day”."
     assert step.startswith(f"Everyone: R-1 now 100 % (was 5 %). {said}")
 
 
+@pytest.mark.shows("E15")
 def test_so_do_the_card_the_summary_and_the_status_until_the_end(skipped: Any) -> None:
     assert ACCEPTED in skipped.shown(skipped.card())
     skipped.later(minutes=1).say(c.Tick(look=look(Cleared())))
@@ -57,6 +60,7 @@ def test_so_do_the_card_the_summary_and_the_status_until_the_end(skipped: Any) -
     assert ACCEPTED in skipped.shown(skipped.card())
 
 
+@pytest.mark.shows("E15")
 def test_so_do_the_alert_of_its_rollback_and_the_review(skipped: Any) -> None:
     skipped.later(minutes=1).say(c.Tick(look=look(HARM)))
     skipped.deliver()

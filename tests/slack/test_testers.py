@@ -42,6 +42,7 @@ def unit_in(arm: str) -> str:
     return next(n for n in names if (compute_bucket("expose", "R-1", n) < 50_000) == (arm == "canary"))
 
 
+@pytest.mark.shows("E39")
 def test_a_tester_is_asked_in_person_once_the_stage_begins_and_not_before(office: Any) -> None:
     plan(office, '  - {person: "@mia"}\n')
     assert questions(office, "mia") == []
@@ -57,6 +58,7 @@ def test_a_tester_is_asked_in_person_once_the_stage_begins_and_not_before(office
     assert questions(office, "sam") == []
 
 
+@pytest.mark.shows("E39")
 @pytest.mark.parametrize("arm", ["canary", "control"])
 def test_a_click_is_a_vote_with_the_arm_that_the_named_unit_gets(either: Any, arm: str) -> None:
     start(either, f'  - {{person: "@mia", unit: {unit_in(arm)}}}\n')
@@ -107,6 +109,7 @@ def test_a_typed_vote_and_one_in_the_thread_count_alike(office: Any) -> None:
     office.sandbox.wait_for(lambda: next(iter(office.rollout.votes[0].values())).choice == "good")
 
 
+@pytest.mark.shows("E39")
 def test_without_a_unit_the_arm_is_unknown_and_never_guessed(office: Any) -> None:
     start(office, '  - {person: "@mia"}\n')
     answer = office.click("mia", direct(office, "mia")[0], "Good")

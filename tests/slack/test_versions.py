@@ -44,6 +44,7 @@ def test_versions_says_what_is_live_and_what_is_only_planned(office: Any):
     assert "v42  live since Nov 23, 2026 at 09:00 · applied with the surface file by @dana" in said
 
 
+@pytest.mark.shows("E14")
 def test_a_done_rollout_retires_the_old_version_with_its_date_and_a_rollback_warns(office: Any):
     office.typed("lee", "approve R-1")
     office.later(minutes=10).typed("ana", "start R-1")

@@ -39,6 +39,7 @@ def database(new_postgres: Callable[[], str]) -> Iterator[Database]:
         yield found
 
 
+@pytest.mark.shows("E47")
 def test_harm_that_only_the_warehouse_knows_of_is_rolled_back(
     database: Database, build_warehouse: Callable[[str], Warehouse], tmp_path: Path
 ) -> None:

@@ -219,6 +219,7 @@ def false_alarms(s_T, n_T, s_C, n_C, **asked):
     return int((log_e_two_sample(s_T, n_T, s_C, n_C, **asked).max(axis=-1) >= log(20)).sum())
 
 
+@pytest.mark.shows("E31")
 @pytest.mark.parametrize(("rate", "side"), [(0.9, "less"), (0.005, "greater")])
 def test_looking_a_hundred_times_rarely_raises_a_false_alarm(rate, side):
     rng = np.random.default_rng(20261123)
@@ -227,6 +228,7 @@ def test_looking_a_hundred_times_rarely_raises_a_false_alarm(rate, side):
     assert false_alarms(rng.binomial(n_T, rate), n_T, rng.binomial(n_C, rate), n_C, side=side) <= 31
 
 
+@pytest.mark.shows("E31")
 def test_a_ramp_while_everything_drifts_raises_none_either():
     rng = np.random.default_rng(20261124)
     share = np.repeat([0.01, 0.05, 0.25, 0.5], LOOKS // 4)

@@ -31,6 +31,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
         )
 
 
+@pytest.mark.shows("E12", "E35", "E84")
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_it_is_played_to_its_end_in_the_order_that_it_says(
     template: str, company: Callable[[str], WorkingYear]

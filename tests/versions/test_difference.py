@@ -44,6 +44,7 @@ def test_a_passage_with_too_many_equal_words_counts_as_replaced_as_a_whole():
     assert [p.kind for p in pieces] == [PieceKind.KEPT, PieceKind.REMOVED, PieceKind.ADDED, PieceKind.KEPT]
 
 
+@pytest.mark.shows("E71")
 def test_fields_are_compared_by_their_path():
     before = {"model": {"name": "large-3", "snapshot": "2026-03-01"}, "params": {"temperature": 0.2, "stop": ["END"]}}
     after = {"model": {"name": "large-4", "snapshot": "2026-03-01"}, "params": {"temperature": 0.2, "top_p": None}}

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from core.rollout.state.surface import LiveMoved, SurfaceDeclared, SurfaceEvent, VersionNamed
 from core.versions.version_history import LivePeriod, VersionRecord, fold_versions
 
@@ -47,6 +49,7 @@ def test_a_version_that_is_only_planned_was_never_live():
     assert not record.live
 
 
+@pytest.mark.shows("E14")
 def test_a_rollout_that_is_done_retires_the_version_before_with_the_date():
     records = folded(DECLARED, named("v43", "R-1"), moved("v43", "R-1", 2))
     assert records["v43"].is_live
