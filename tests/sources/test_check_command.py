@@ -191,6 +191,20 @@ def test_what_cannot_be_counted_is_told_and_fails(
     assert next(one for one in found["columns"] if one["metric"] == "cost_per_request")["bad"] == 1
 
 
+def test_a_source_whose_rows_tell_only_a_version_is_tried_without_knowing_the_versions(
+    rollout: Callable[..., tuple[int, str]], warehouse: Warehouse, file: Path
+) -> None:
+    versions = [*["v42"] * 12, *["v43"] * 7, None]
+    warehouse.insert([{**row, "version": version} for row, version in zip(rows(20), versions, strict=True)])
+    written = file.read_text(encoding="utf-8")
+    file.write_text(written.replace("exposure: exposure", "version: version"), encoding="utf-8")
+    environ = {"SOURCE_WAREHOUSE_URL": warehouse.address, "ALLOW_PRIVATE_HOSTS": "localhost"}
+    status, said = rollout("sources", "check", str(file), "--json", **environ)
+    (found,) = json.loads(said)
+    assert (status, found["rows"], found["no_side"], found["unknown_side"]) == (1, 20, 1, 0), said
+    assert found["sides"] == {"v42": 12, "v43": 7, "": 1}
+
+
 def test_a_column_with_messages_in_place_of_kinds_of_errors_is_told(
     rollout: Callable[..., tuple[int, str]], warehouse: Warehouse, file: Path
 ) -> None:

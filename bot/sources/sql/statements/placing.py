@@ -87,7 +87,7 @@ class RowPlacer:
     def names_no_side(self) -> Condition:
         """The row names neither an exposure nor a variant nor a version."""
         named = [one for one in (self.row.exposure, self.row.variant, self.row.version) if one is not None]
-        return and_(*(or_(one.is_(None), one == "") for one in named))
+        return and_(true(), *(or_(one.is_(None), one == "") for one in named))
 
     def names_unknown_side(self) -> Condition:
         """What the row names was never served: another variant, another version than both of the rollout, if they are
@@ -100,7 +100,7 @@ class RowPlacer:
             unknown.append(and_(row.version != "", row.version.not_in([tracked.from_version, tracked.to_version])))
         if row.exposure is not None:
             unknown.append(and_(row.exposure != "", not_(row.exposure.like("R-%.%.%"))))
-        return or_(*unknown)
+        return or_(false(), *unknown)
 
     def _is_counted_by_token(self, span: StageWindow, arm: Variant) -> Condition | None:
         if span.counted_from is None or not _compares(span, arm):
