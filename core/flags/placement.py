@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import takewhile
 from typing import assert_never
 
 from core.flags.snapshot import StageWindow, SurfaceFlags, TrackedRollout, Variant
@@ -53,12 +54,19 @@ class Placement:
 
     @property
     def earlier_cohorts(self) -> tuple[int, ...]:
-        """Indices of the stages of other cohorts; their members, in either arm, are not compared again."""
-        others = [s for s in self.tracked.spans if s.cohort and s.index != self.stage]
-        if not others:
-            return ()
-        own = next((s.audience for s in self.tracked.spans if s.index == self.stage), "")
-        return tuple(dict.fromkeys(s.index for s in others if not own or s.audience != own))
+        """As `list_earlier_cohorts`, for this stage."""
+        return list_earlier_cohorts(self.tracked, self.stage)
+
+
+def list_earlier_cohorts(tracked: TrackedRollout, stage: int) -> tuple[int, ...]:
+    """Indices of the stages of other cohorts that began before `stage`.
+
+    Their members, in either arm, are not compared again. What is late for a stage that began before counts all the
+    same.
+    """
+    own = next((one.audience for one in tracked.spans if one.index == stage and one.cohort), None)
+    before = takewhile(lambda one: one.index != stage, tracked.spans)
+    return tuple(dict.fromkeys(one.index for one in before if one.cohort and one.audience != own))
 
 
 def place_observation(

@@ -283,6 +283,26 @@ def test_the_arms_of_a_cohort_say_nothing_of_who_comes_after_it(world: Make, hou
     assert (where.arm, where.assigned_arm) == (Variant.CANARY, None)
 
 
+COHORTS = (
+    STEPS[0],
+    Stage(kind=StageKind.COHORT, name="internal", percent=50, where={"plan": "internal"}),
+    Stage(kind=StageKind.COHORT, name="free 5%", percent=5, where={"plan": "free"}, stratum="free"),
+    Stage(kind=StageKind.COHORT, name="free 50%", percent=50, where={"plan": "free"}, stratum="free"),
+    STEPS[1],
+)
+
+
+@pytest.mark.parametrize(("stage", "expected"), [(1, ()), (2, (1,)), (3, (1,)), (4, (1, 2, 3))])
+def test_only_who_was_compared_in_another_cohort_before_is_not_compared_again(
+    world: Make, hour: Hour, stage: int, expected: tuple[int, ...]
+) -> None:
+    """A report that comes late counts, though its unit may have been compared in a later stage meanwhile."""
+    flags = build_snapshot(world(4, stages=COHORTS)).surfaces["support"]
+    late = place_observation(flags, unit="u", at=hour(stage + 0.5), exposure=f"R-1.{stage}.canary")
+    assert isinstance(late, Placement)
+    assert (late.stage, late.earlier_cohorts) == (stage, expected)
+
+
 def test_a_short_stage_settles_in_a_part_of_its_hold(world: Make, hour: Hour) -> None:
     seconds = timedelta(seconds=40)
     grown = world(2, stages=STEPS, hold=seconds)

@@ -10,6 +10,7 @@ from bot.sources.sql.engines import Expression
 from bot.sources.sql.statements.flagged_rows import MAX_TEXT, FlaggedRows, is_live
 from bot.sources.sql.statements.placing import Condition
 from core.flags.flows import FLOW
+from core.flags.placement import list_earlier_cohorts
 from core.flags.targeting import EMAIL_DOMAIN
 from core.judging.model.evidence import CANARY, OTHER_NAME, build_bucket_prefix
 from core.judging.model.question import ALL_SEGMENTS
@@ -81,16 +82,10 @@ class CountedRows:
 
     def _is_first_cohort(self, rows: FromClause, stage: Expression) -> Condition:
         """The unit was not compared in another cohort's stage that began before."""
-        tracked = self._read.window.tracked
-        began = {span.index: span.since for span in reversed(self._read.window.spans)}
-        cohorts = {span.index: span.audience for span in tracked.spans if span.cohort and span.index in began}
+        window = self._read.window
         terms: list[Condition] = []
-        for index in sorted(began):
-            earlier = {
-                one
-                for one, audience in cohorts.items()
-                if one != index and began[one] < began[index] and audience != cohorts.get(index)
-            }
+        for index in sorted(window.stages):
+            earlier = list_earlier_cohorts(window.tracked, index)
             slots = [n for n, slot in enumerate(self._read.slots) if slot.stage in earlier and slot.counts_for_split]
             if slots:
                 other = self._read.flagged.alias(f"earlier_{index}")
