@@ -330,6 +330,13 @@ def test_a_point_that_can_be_read_counts_however_it_is_written(application: Any,
     assert counted(application.running, "thumbs_down_rate") == (1, 1)
 
 
+def test_points_of_a_metric_without_a_kind_are_not_read(application: Any) -> None:
+    unnamed = {"": {"dataPoints": [point(asDouble=1)]}}
+    said = post(application, "/v1/metrics", wrap_points(gauge=None, **unnamed))
+    assert said["rejectedDataPoints"] == "0"
+    assert said["errorMessage"] == "rampart.metric.thumbs_down_rate is not read: it has neither a gauge nor a sum"
+
+
 @pytest.mark.parametrize("value", [{"asDouble": "NaN"}, {"asInt": "a"}, {"asInt": 1.5}, {"asInt": True}, {"value": 1}])
 def test_a_point_without_a_number_is_rejected(application: Any, value: Any) -> None:
     said = post(application, "/v1/metrics", wrap_points(point(**value)))

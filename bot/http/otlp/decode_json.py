@@ -156,6 +156,7 @@ def decode_metrics(body: bytes) -> RawPoints:
                 kind = next((one for one in _METRIC_KINDS if get_field(metric, one) is not None), "")
                 if not kind:
                     found.warn_of_kind(name)
+                    continue
                 data = get_field(metric, kind)
                 is_delta = isinstance(data, dict) and get_field(data, "aggregationTemporality") in _DELTA
                 found.points += [

@@ -105,11 +105,11 @@ def decode_metrics(body: bytes) -> RawPoints:
             for metric in of_scope.metrics:
                 seen += 1
                 name = metric.name.decode("utf-8", "replace")
-                kind = metric.WhichOneof("data") or ""
-                if not kind:
+                kind = metric.WhichOneof("data")
+                if kind is None:
                     found.warn_of_kind(name)
-                data = getattr(metric, kind) if kind else None
-                for point in data.data_points if data is not None else ():
+                    continue
+                for point in getattr(metric, kind).data_points:
                     number = point.WhichOneof("value") if kind in ("gauge", "sum") else None
                     found.points.append(
                         RawPoint(
