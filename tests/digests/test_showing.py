@@ -66,7 +66,7 @@ def test_leaders_get_one_line_without_jargon(busy_shop):
     message = messages.render_line(digest)
     assert message.text == (
         "AI changes in the week of 9 to 15 November: 2 changes shipped, 2 rolled back, 1 under way, 4 reviews owed. "
-        "About 19,000 people were protected (computed)."
+        "About 19,000 people used a feature and did not get a version that was rolled back (an estimate)."
     )
     assert len(message.blocks) == 1
 

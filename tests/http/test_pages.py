@@ -251,7 +251,7 @@ def test_a_plan_shows_what_somebody_has_to_know_who_decides(running: Any, serve:
     running.apply(rollout_file)
     page = client.get("/r/R-1").text
     assert "<h2>What changes</h2>" in page
-    assert "prompt: 1 of 2 words removed, 1 added. Nothing else; v43 has the content" in page
+    assert "prompt: 1 of 2 words removed, 1 added. Nothing else changes; the content of v43 is" in page
     assert "<li>Declined to answer, a rise of 1 pp: rolls back; " in page
     assert "<h2>When, if no limit breaks</h2>" in page
     running.do(c.Start())

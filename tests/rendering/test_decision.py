@@ -70,7 +70,7 @@ def test_the_card_and_the_line_ask_for_a_decision_and_not_for_a_resume(
     assert "/rollout decide R-118 keep" in shown
     assert "[ Keep the new version… ] [ Roll back ]" in shown
     assert plain_text.render_text(event_lines.render(told, held, words.zone)) == snapshot(
-        "On hold: R-118, the comparison is over after 7 days: keep the new version, or go back. Nothing grows until @dana decides."
+        "On hold: R-118, the comparison is over after 7 days: keep the new version, or go back. It does not grow until @dana decides."
     )
 
 

@@ -72,7 +72,7 @@ History: R-118 support-tone, newest first.
 Tue 24 Nov 18:00 CET  Not delivered: a message to #support could not be posted (is_archived).
 Tue 24 Nov 18:00 CET  Resumed by <@U2DANA>: “seen”.
 Tue 24 Nov 17:00 CET  Paused by <@U2DANA>: “odd”. It stays at 5 %.
-Tue 24 Nov 14:00 CET to Tue 24 Nov 16:00 CET  Checked 3 times: R-118, watching, errors not known yet (evidence #5 is the last).
+Tue 24 Nov 14:00 CET to Tue 24 Nov 16:00 CET  Checked 3 times: R-118, not fully judged, errors not known yet (evidence #5 is the last).
 Tue 24 Nov 13:00 CET  Small test: R-118 now 5 %. Risk accepted: the wait and internal were skipped: “copy fix”. By <@U5LEE>.
 Tue 24 Nov 12:00 CET  Checking: R-118, eval. Nobody sees it yet.
 Tue 24 Nov 12:00 CET  Started by <@U2DANA>: R-118. Plan and limits are locked (7f3a19). Nobody in #support has confirmed the notice.

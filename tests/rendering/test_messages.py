@@ -48,7 +48,7 @@ def test_the_card_of_a_small_test(words: Any, story: Any) -> None:
     assert plain_text.render_text(card.render(running.now, words.zone)) == snapshot("""\
 Small test (5 %): R-118 support-tone. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
 ●●◐○○○  checks ✓ · internal ✓ · small test 5 % (now) · 25 % · everyone · watching
-Watching: errors not known yet · 8,312 requests on the new version, 158,040 on the old one · evidence #412, Tue 24 Nov 12:00 CET
+Not fully judged: errors not known yet · 8,312 requests on the new version, 158,040 on the old one · evidence #412, Tue 24 Nov 12:00 CET
 [ Pause ] [ Roll back ] [ Feels off ] [ Details ]
 prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · plan 7f3a19\
 """)
@@ -122,7 +122,7 @@ The support assistant will change. It starts on Tue 24 Nov 13:00 CET, for 5 in 1
 What your code may see
  • model: name large-3 -> large-4
  • prompt: changed
- • tools: with refund, without search_help
+ • tools: refund added, search_help removed
  • Answer length: expected 20 to 40 % lower
 When, at the earliest (each step only if all goes well)
  • Tue 24 Nov 13:00 CET: 5 in 100 customers
@@ -163,18 +163,18 @@ def test_the_request_for_approval(words: Any, story: Any) -> None:
 Approval needed (0 of 1): start R-118 support-tone (prompt change, v42 -> v43).
 Asked by @dana, Mon 23 Nov 16:00 CET · expires Tue 24 Nov 16:00 CET (then a new request goes out) · risk standard · plan 7f3a19
 Why  Shorter answers; users say replies bury the fix.
-What changes  prompt: 1 of 2 words removed, 1 added. Nothing else; v43 has the content 3867c019140f.
+What changes  prompt: 1 of 2 words removed, 1 added. Nothing else changes; the content of v43 is 3867c019140f.
 What people will notice
  • Answers are about a third shorter and start with the fix. (for support and marketing)
  • The assistant no longer apologises before every step. (for support)
  • Not changing: Refunds still go to a person.
 Limits
  • Declined to answer, a rise of 1 pp: rolls back
-If it goes wrong  If the agreed limit is broken, Rampart acts by itself. Any member can also switch back to v42 with one click.
+If it goes wrong  If the agreed limit is broken, Rampart rolls back or stops growth by itself, as listed. Any full member can also switch back to v42 in seconds.
 Who was told
- • #support (support, 24 h before the start): posted Mon 23 Nov 16:00 CET, nobody has confirmed yet
- • #marketing (marketing, 24 h before the start): posted Mon 23 Nov 16:00 CET, nobody has confirmed yet
- • #integrations-team (downstream, 24 h before the start): posted Mon 23 Nov 16:00 CET, nobody has confirmed yet
+ • #support (support, 24 h before the start): posted Mon 23 Nov 16:00 CET, it has to be confirmed, and nobody has yet
+ • #marketing (marketing, 24 h before the start): posted Mon 23 Nov 16:00 CET, it need not be confirmed
+ • #integrations-team (downstream, 24 h before the start): posted Mon 23 Nov 16:00 CET, it need not be confirmed
 [ Approve ] [ Reject… ] [ View difference ]
 Waiting for: one of <!subteam^S1|@ai-leads>. @dana cannot approve their own change.\
 """)
@@ -202,7 +202,7 @@ def test_the_request_shows_what_an_approver_has_to_know(words: Any, story: Any) 
 Approval needed (0 of 1): start R-118 support-tone (model + prompt change, v42 -> v43).
 Asked by @dana, Mon 23 Nov 16:00 CET · expires Tue 24 Nov 16:00 CET (then a new request goes out) · risk standard · plan 7f3a19
 Why  Shorter answers; users say replies bury the fix.
-What changes  prompt: 2 of 2 words removed, 4 added · model.name large-3 -> large-4. Nothing else; v43 has the content da61fc76d018.
+What changes  prompt: 2 of 2 words removed, 4 added · model.name large-3 -> large-4. Nothing else changes; the content of v43 is da61fc76d018.
 What people will notice
  • Answers are about a third shorter and start with the fix. (for support and marketing)
  • The assistant no longer apologises before every step. (for support)
@@ -211,13 +211,13 @@ Limits
  • Declined to answer, a rise of 1 pp: rolls back; noticed after about 5.7 h in the small test (5 %)
  • _At 200,000 requests a day; estimates from usual levels, nothing measured yet._
 When, if no limit breaks  internal Tue 24 Nov 11:00 CET · small test 5 % Tue 24 Nov 13:00 CET · 25 % Tue 24 Nov 19:00 CET · everyone Wed 25 Nov 07:00 CET · done Fri 27 Nov 19:00 CET
-In favour  every rollback limit would notice a change of its size within the small test (5 %)
+In favour  every rollback limit would notice a change as large as the limit within the small test (5 %)
 Against  @sam has a concern: “Too short for refunds?”
-If it goes wrong  If the agreed limit is broken, Rampart acts by itself. Any member can also switch back to v42 with one click.
+If it goes wrong  If the agreed limit is broken, Rampart rolls back or stops growth by itself, as listed. Any full member can also switch back to v42 in seconds.
 Who was told
- • #support (support, 24 h before the start): posted Mon 23 Nov 16:00 CET, nobody has confirmed yet
- • #marketing (marketing, 24 h before the start): posted Mon 23 Nov 16:00 CET, nobody has confirmed yet
- • #integrations-team (downstream, 24 h before the start): posted Mon 23 Nov 16:00 CET, nobody has confirmed yet
+ • #support (support, 24 h before the start): posted Mon 23 Nov 16:00 CET, it has to be confirmed, and nobody has yet
+ • #marketing (marketing, 24 h before the start): posted Mon 23 Nov 16:00 CET, it need not be confirmed
+ • #integrations-team (downstream, 24 h before the start): posted Mon 23 Nov 16:00 CET, it need not be confirmed
 Who can approve  @ai-leads: @lee, @ana
 [ Approve ] [ Reject… ] [ View difference ]
 Waiting for: one of @ai-leads. @dana cannot approve their own change.\
@@ -407,7 +407,7 @@ def test_every_event_has_a_line(words: Any, story: Any) -> None:
     ) == snapshot("""\
 Paused by <@U4SAM>: “odd greetings”. It stays at 5 %. Resume: /rollout resume R-118
 Resumed by ana (command line): “unrelated”.
-On hold: R-118, retry_rate rises by 1 pp. Nothing grows until @dana decides.
+On hold: R-118, retry_rate rises by 1 pp. It does not grow until @dana decides.
 Running again: R-118. The hold cleared by itself.
 Feels off: @sam about R-118: “too short”. If a second person says so, no more customers get it until @dana decides.
 Complaint: @sam about R-118: “in English”. The customer got v43: it counts against the new version (at most once an hour per customer).
@@ -415,7 +415,7 @@ Moved back by <@U4SAM>: one customer gets v42 again until R-118 ends. Reason: �
 Concern: @sam in #support about R-118: “too soon”.
 @dana answered the concerns about R-118: “we start after the sale”.
 Checks failed: R-118 evals/support.yaml, 182 of 200 passed, 1 error: 91.0 % passed, 92 % were agreed (refund-7).
-Not delivered: a message to #support could not be posted (channel_not_found). Invite the app to the channel, then pass the message on yourself.
+Not delivered: a message to #support could not be posted (channel_not_found). Fix that, then pass the message on yourself.
 Flag set: R-118, new-prompt in Unleash (production) is at 25 % (was 5 %), read back 0.42 s after the decision.
 Flag set: R-118, new-prompt in Unleash (production) is at 0 %, read back 0.20 s after the decision.
 FLAG NOT SET: R-118, new-prompt in Unleash (production) should be at 0 %: Unleash answers 503. Rampart keeps trying.

@@ -32,7 +32,7 @@ def test_metrics_in_numbers(words: Any, story: Any) -> None:
     assert plain_text.render_text(
         metrics.render_technical(rollout, seen(words, story), "", "", "now", words.zone)
     ) == snapshot("""\
-Watching: R-118 support-tone, nothing looks wrong in 4 measures; errors not known yet.
+Not fully judged: R-118 support-tone, nothing looks wrong in 4 measures; errors not known yet.
 What                          Verdict                         New      Old      Difference (95 % range)  Would notice
 Answers that pass our checks  Better (limit: a drop of 2 pp)  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)    a drop of 2.5 pp
 Cost per request              Fine (limit: a rise of 15 %)    $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)  a rise of 2.9 %
@@ -95,7 +95,7 @@ def test_metrics_in_words(words: Any, story: Any) -> None:
     rollout = story.running().now
     told = plain_text.render_text(metrics.render_plain(rollout, seen(words, story), "", "", "now"))
     assert told == snapshot("""\
-Watching: R-118 support-tone, nothing looks wrong in 4 measures; errors not known yet.
+Not fully judged: R-118 support-tone, nothing looks wrong in 4 measures; errors not known yet.
 Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the old one. Better.
 Cost per request: $0.0121 on the new version, $0.0139 on the old one. Fine.
 Slow responses (slowest 5 %): 2.31 s on the new version, 2.62 s on the old one. Fine.

@@ -24,7 +24,7 @@ def test_a_summary(words: Any, story: Any) -> None:
     evidence = story.running().evidence()
     told = summary.render(story.happen(evidence).now, evidence, story.at, words.zone)
     assert plain_text.render_text(told) == snapshot("""\
-Watching: R-118 support-tone (small test, 5 %), errors not known yet. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
+Not fully judged: R-118 support-tone (small test, 5 %), errors not known yet. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
 8,312 requests on the new version · 158,040 requests on the old one · 4,100 and 77,900 people · same time · split as planned
 What                          Verdict                         New      Old      Difference (95 % range)
 Answers that pass our checks  Better (limit: a drop of 2 pp)  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)
@@ -44,7 +44,7 @@ risk standard · limits locked Tue 24 Nov 12:00 CET · evidence #412 · as of Tu
     [
         (
             v.NoData(since=None, arm="canary"),
-            "Cannot judge: R-118 support-tone, no requests on the new version at all. Growth is stopped; check ingestion.",
+            "Cannot judge: R-118 support-tone, no requests on the new version at all. Growth is stopped; check that requests are reported.",
         ),
         (
             v.BrokenSource(
@@ -96,12 +96,12 @@ def test_fine_needs_quality_cost_speed_and_errors(words: Any, story: Any, missin
     for verdict in (v.Continue(), v.NoControl(), v.Cleared()):
         evidence = story.running().evidence(verdict, measures=measures)
         told = summary.render(story.now, evidence, story.at, words.zone)
-        assert told.text.startswith(f"Watching: R-118 support-tone (small test, 5 %), {said}. Next: 25 %")
+        assert told.text.startswith(f"Not fully judged: R-118 support-tone (small test, 5 %), {said}. Next: 25 %")
         assert told.text.endswith("at the earliest.")
         assert len(told.text) <= FIRST_LINE_LIMIT
         assert "Not known yet:" in plain_text.render_text(told)
         story.happen(evidence)
-        assert f"Watching: {said}" in plain_text.render_text(card.render(story.now, words.zone))
+        assert f"Not fully judged: {said}" in plain_text.render_text(card.render(story.now, words.zone))
 
 
 def test_it_is_said_when_more_is_known(words: Any, story: Any) -> None:
@@ -223,7 +223,7 @@ def test_a_summary_with_everything_there_is_to_tell(words: Any, story: Any) -> N
         story.happen(evidence).now, evidence, story.later(hours=6).at, words.zone, lambda _: words.points
     )
     assert plain_text.render_text(told) == snapshot("""\
-Watching: R-118 support-tone (small test, 5 %), speed and errors not known yet. Next: 25 %, as soon as enough is known.
+Not fully judged: R-118 support-tone (small test, 5 %), speed and errors not known yet. Next: 25 %, as soon as enough is known.
 8,312 requests on the new version · 158,040 requests on the old one · 4,100 and 77,900 people · same time · split as planned
 What                          Verdict                              New      Old      Difference (95 % range)
 Answers that pass our checks  Better (limit: a drop of 2 pp)       93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)
@@ -245,7 +245,7 @@ def test_a_segment_is_named_only_beyond_chance(words: Any, story: Any) -> None:
     sure = replace(words.segments[1], log_e=8.0, word="Worse")
     for rows, said in (
         ((), "Segments: 14 checked. Nothing stands out."),
-        ((sure,), "Not chance, even after 14 checks."),
+        ((sure,), "Beyond chance, even among 14 segments."),
         (words.segments[1:2], "Segments: 14 checked. Nothing stands out."),
     ):
         evidence = story.running().evidence(segments=rows, segments_checked=14)

@@ -169,7 +169,10 @@ def test_nobody_apologises_for_what_customers_could_not_notice(words: Any, story
     story.running().rolled_back(findings=(cost,))
     said = told_after(words, story, story.now.rollback)
     assert "mistake on our side" not in said
-    assert "They will not have noticed anything wrong: we switched back because of its cost per request." in said
+    assert (
+        "We know of nothing that they could have noticed: we switched back because of the new version's cost"
+        " per request." in said
+    )
 
 
 def test_what_hit_one_segment_is_not_said_of_everybody(words: Any, story: Any) -> None:
@@ -188,7 +191,8 @@ def test_what_hit_one_segment_is_not_said_of_everybody(words: Any, story: Any) -
 def test_that_nobody_saw_it_is_said_only_where_nobody_could(words: Any, story: Any) -> None:
     story.running().rolled_back(by="slack:T1/U2DANA", findings=(), exposed_units=0, exposed_requests=0)
     said = told_after(words, story, story.now.rollback)
-    assert "Customers could have seen the new version at 12:00 CET; no sighting has been reported so far." in said
+    could = "Customers could have seen the new version at 12:00 CET"
+    assert f"{could}; nobody has been reported to have had it so far." in said
     assert "No customer saw" not in said
 
 
@@ -279,10 +283,10 @@ def test_the_first_word_is_that_of_the_weakest_limit(words: Any, story: Any) -> 
     seen = story.evidence(Continue(), measures=(words.measures[0], quality))
     story.running().happen(seen)
     first = summary.format_first_line(story.now, seen, story.at, words.zone)
-    assert first.startswith("Watching: R-118 support-tone (small test, 5 %), too little known yet.")
+    assert first.startswith("Not fully judged: R-118 support-tone (small test, 5 %), too little known yet.")
     assert "automatically" not in first
     shown = plain_text.render_text(card.render(story.now, words.zone))
-    assert "Watching: too little known yet · 8,312 requests" in shown
+    assert "Not fully judged: too little known yet · 8,312 requests" in shown
 
 
 def test_what_is_open_at_the_end_is_said_once_and_not_denied(words: Any, story: Any) -> None:

@@ -102,6 +102,6 @@ def test_whoever_does_not_say_which_history_gets_the_file_of_the_one_they_choose
 
 
 def test_a_mention_that_asks_for_the_file_gets_it(office: Any) -> None:
-    office.person("mia").mention("history R-1 --csv")
+    office.person("mia").say("@rampart history R-1 --csv")
     answer = office.sandbox.wait_for(lambda: office.sandbox.list_ephemerals("mia"))[-1]
     assert "history-R-1.csv is in your direct messages" in office.shown(answer)

@@ -35,7 +35,7 @@ def reminders(office: Any) -> list[str]:
 
 def test_the_end_drafts_the_review_in_the_thread(office: Any) -> None:
     shown = office.shown(review_message(rolled_back(office)))
-    assert shown.startswith("Needs review: R-1 support-tone. Four questions, 3 minutes, please by")
+    assert shown.startswith("Needs review: R-1 support-tone. Please answer four questions (about 3 minutes) by")
     assert "The plan stated no expectations" in shown
     assert "The cost was not measured." in shown
     assert "Needs review by" in office.shown(office.card())

@@ -93,7 +93,7 @@ def test_more_can_be_said_in_words_which_engineers_read_without_the_version(offi
     assert office.person("mia").submit(modal, {"reason": "It no longer says which plan I am on."}).acked
     office.deliver()
     line = next(line for line in office.thread() if line.startswith("Vote:"))
-    assert "says worse to R-1 in canary: “It no longer says which plan I am on.”" in line
+    assert " on R-1 in canary: worse: “It no longer says which plan I am on.”" in line
     assert "v43" not in line
 
 
@@ -105,7 +105,7 @@ def test_a_typed_vote_and_one_in_the_thread_count_alike(office: Any) -> None:
         or count_votes(office.rollout, 0).total
     )
     assert next(iter(office.rollout.votes[0].values())).choice == "cant_tell"
-    office.person("mia").mention("vote good", "#ai-rollouts", thread=office.card())
+    office.person("mia").say("@rampart vote good", thread=office.card())
     office.sandbox.wait_for(lambda: next(iter(office.rollout.votes[0].values())).choice == "good")
 
 

@@ -18,7 +18,7 @@ from core.rollout.plans.plan import StageKind
 from core.rollout.plans.renewal import PlanRenewal
 from core.rollout.state import events as e
 from core.rollout.state import holds
-from core.rollout.state.model import Rollout
+from core.rollout.state.model import Rollout, RolloutState
 
 UNANSWERED = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded, e.ReviewRequested)
 """What an answer to a command does not mention: it has a message of its own."""
@@ -78,9 +78,9 @@ def _suggest_next(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return f"Resume: /rollout resume {rollout.id}"
         case e.Held():
             until = (
-                "Nothing grows until this clears; then it continues by itself."
+                "It does not grow until this clears; then it continues by itself."
                 if holds.clears_itself(event.key)
-                else f"Nothing grows until {wording.format_owner(rollout)} decides."
+                else f"It does not grow until {wording.format_owner(rollout)} decides."
             )
             helps = f" {blind_spot_words.format_remedies(rollout)}" if _is_detectability_hold(event) else ""
             return f"{until}{helps}"
@@ -89,24 +89,30 @@ def _suggest_next(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.RolledBack() if conversation_words.has_conversations_on_new(rollout):
             return f"To change those too: /rollout rollback {rollout.id}"
         case e.FeltOff():
-            return (
-                f"If a second person says so, no more customers get it until {wording.format_owner(rollout)} decides."
-                if len(rollout.felt_off) < 2
-                else ""
-            )
+            return _describe_second_doubt(rollout) if len(rollout.felt_off) < 2 else ""
         case e.BaseChanged() if event.live != rollout.plan.from_version:
             if rollout.start is not None:
                 return f"Its plan will be renewed on {wording.escape(event.live, 40)} when its turn comes."
             live = wording.escape(event.live, 40)
             return f"Set `change.from` to {live} and apply the file again, or /rollout abandon {rollout.id}."
         case e.MessageFailed():
-            return "Invite the app to the channel, then pass the message on yourself."
+            return "Fix that, then pass the message on yourself."
         case e.RevertNotRequested():
             return "Rampart keeps trying." if event.trying else "Revert it by hand."
         case e.FlagNotSet():
             return "Rampart keeps trying." if event.trying else "Fix that and Rampart sets it, or set it there by hand."
         case _:
             return ""
+
+
+def _describe_second_doubt(rollout: Rollout) -> str:
+    """What comes of it if a second person says that answers feel off."""
+    owner = wording.format_owner(rollout)
+    if rollout.state is not RolloutState.RUNNING:
+        return "It does not grow at present; who lets it go on sees this."
+    if rollout.percent >= 100:
+        return f"If a second person says so, {owner} has to decide how it goes on."
+    return f"If a second person says so, no more customers get it until {owner} decides."
 
 
 def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
@@ -225,7 +231,9 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             accepted = "".join(f" {text}" for text in blind_spot_words.list_accepted_risks(rollout))
             left = holdout_words.describe_plan(rollout.plan)
             if rollout.plan.holdout is not None:
-                return f"Done: {rollout.id}. Everyone else gets {new}. {holdout_words.TITLE}: {left}{accepted}"
+                held = wording.format_percent(rollout.plan.holdout.percent)
+                done = f"Done: {rollout.id}. Everyone but {held} gets {new}."
+                return f"{done} {holdout_words.TITLE}: {left}{accepted}"
             return f"Done: {rollout.id}. Everyone gets {new}; {old} is retired.{accepted}"
         case e.Abandoned():
             return (
@@ -253,9 +261,7 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return f"Feels off: {who} about {rollout.id}{_format_reason(event.text)}."
         case e.VoteCast():
             who, word = wording.escape(event.handle, 80), tester_words.answer_word(event.choice)
-            return (
-                f"Vote: {who} says {word} to {rollout.id} in {_vote_stage(rollout, event)}{_format_reason(event.text)}."
-            )
+            return f"Vote: {who} on {rollout.id} in {_vote_stage(rollout, event)}: {word}{_format_reason(event.text)}."
         case e.AnchorsJudged():
             return judge_words.describe_round(rollout, event)
         case e.JudgeMoved():

@@ -127,8 +127,10 @@ def _list_testers(plan: Plan) -> list[str]:
 def describe_change(rollout: Rollout) -> str:
     """The difference in one line, and the content that the new version stands for."""
     difference = compare_contents(rollout.from_content, rollout.to_content)
-    new = f"{wording.escape(rollout.plan.to_version, 40)} has the content {content_hash(rollout.to_content)}"
-    return f"{difference_words.format_in_line(difference)}. Nothing else; {new}."
+    content = f"content of {wording.escape(rollout.plan.to_version, 40)} is {content_hash(rollout.to_content)}"
+    is_whole = difference.change_count <= difference_words.MAX_IN_LINE
+    rest = f"Nothing else changes; the {content}" if is_whole else f"The {content}"
+    return f"{difference_words.format_in_line(difference)}. {rest}."
 
 
 def list_noticed(plan: Plan) -> list[str]:
@@ -254,7 +256,7 @@ def _list_reasons_for(rollout: Rollout, outlook: PlanOutlook | None) -> list[str
         if acting and all(one.is_noticed_in_time for one in acting):
             stage = headline.name_stage_of(rollout.plan, acting[0].stage)
             reasons.append(
-                f"every rollback limit would notice a change of its size within {stage}"
+                f"every rollback limit would notice a change as large as the limit within {stage}"
                 f"{_describe_slowest(acting, rollout)}"
             )
     if rollout.drilled:
@@ -318,10 +320,11 @@ def _format_measure(measure: Measure) -> str:
 def _describe_way_back(rollout: Rollout, end: WayBackEnd | None) -> str:
     acting = len([x for x in rollout.plan.limits if x.can_act])
     limits_named = "the agreed limit is broken" if acting == 1 else f"one of {acting} agreed limits is broken"
-    by_itself = f"If {limits_named}, Rampart acts by itself. " if acting else "No limit acts by itself. "
+    acts = "Rampart rolls back or stops growth by itself, as listed"
+    by_itself = f"If {limits_named}, {acts}. " if acting else "No limit acts by itself. "
     old = wording.escape(rollout.plan.from_version, 40)
     last = way_back_words.describe_end(rollout.plan, end or foresee_end(rollout.plan, None))
-    return f"{by_itself}Any member can also switch back to {old} with one click.{f' {last}' if last else ''}"
+    return f"{by_itself}Any full member can also switch back to {old} in seconds.{f' {last}' if last else ''}"
 
 
 def _list_told(rollout: Rollout, zone: str) -> list[str]:
@@ -342,9 +345,9 @@ def describe_notice(rollout: Rollout, planned: NoticePlan, zone: str) -> str:
         )
         return f"{channel} ({planned.audience}{lead}): {due}"
     read = rollout.acknowledged.get(planned.key, ())
-    who = (
-        f"read by {wording.join_limited([wording.escape(r, 40) for r in read])}" if read else "nobody has confirmed yet"
-    )
+    who = "it has to be confirmed, and nobody has yet" if planned.acknowledge else "it need not be confirmed"
+    if read:
+        who = f"read by {wording.join_limited([wording.escape(r, 40) for r in read])}"
     return f"{channel} ({planned.audience}{lead}): posted {wording.format_local_time(posted, zone)}, {who}"
 
 

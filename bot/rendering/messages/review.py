@@ -39,7 +39,7 @@ def format_first_line(draft: ReviewDraft, zone: str) -> str:
     if not rollout.needs_review:
         return f"Review: {wording.format_subject(rollout)}, {_format_outcome(draft)}."
     due = f" by {wording.format_local_time(rollout.review_due, zone)}" if rollout.review_due else ""
-    return f"Needs review: {wording.format_subject(rollout)}. Four questions, 3 minutes, please{due}."
+    return f"Needs review: {wording.format_subject(rollout)}. Please answer four questions (about 3 minutes){due}."
 
 
 def render_reminder(rollout: Rollout, at: datetime, zone: str) -> Message | None:

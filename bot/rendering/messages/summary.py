@@ -148,10 +148,10 @@ def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, at: datetime
             ago = f"since {wording.format_local_time(since, zone)}" if since else "at all"
             version = "new" if arm == "canary" else "old"
             silent = f"no requests on the {version} version {ago}"
-            return f"Cannot judge: {subject}, {silent}. Growth is stopped; check ingestion."
+            return f"Cannot judge: {subject}, {silent}. Growth is stopped; check that requests are reported."
         case v.BrokenSource(source=source, why=why, since=since) if source:
             return (
-                f"Cannot judge: {subject}, the source {wording.escape(source, 40)} cannot be read since "
+                f"Cannot judge: {subject}, the source {wording.escape(source, 40)} has not been readable since "
                 f"{wording.format_local_time(since, zone)}: {wording.escape(why or '', 200)}. Growth is stopped."
             )
         case v.BrokenSource(metric=metric, title=title, arm=arm, since=since):
@@ -222,7 +222,7 @@ def _is_undecided(verdict: v.Verdict) -> bool:
 def _describe_certainty(evidence: EvidenceRecorded) -> tuple[str, str]:
     match evidence.verdict:
         case v.Cleared() | v.NoControl() | v.Continue() if open_ := known_areas.summarize_open(evidence.measures):
-            return "Watching", f", {open_}"
+            return "Not fully judged", f", {open_}"
         case v.Cleared():
             return "Fine", ", limits shown to hold"
         case v.NoControl():

@@ -69,7 +69,7 @@ def format_summary(segments: tuple[Measure, ...], segments_checked: int) -> str:
     what = measure_rows.title_in_sentence(worst.metric, worst.title)
     return (
         f"Segments: {segments_checked} checked. {_escape_segment(worst)}, {what}: {numbers} ({moved}). "
-        f"Not chance, even after {segments_checked} checks."
+        f"Beyond chance, even among {segments_checked} segments."
     )
 
 

@@ -50,12 +50,12 @@ def build_form(candidates: Sequence[Rollout], world: World, channel: str, ts: st
         CALLBACK,
         "Report AI answer",
         [
-            blocks.section("Thank you. The people who are changing this AI feature see it at once."),
+            blocks.section("The people who are changing this AI feature will see it as soon as you send it."),
             inputs.menu(_FEATURE, "AI feature", choices, initial=candidates[0].id),
             inputs.text_input(
                 _CUSTOMER,
                 "Customer",
-                hint="The id that your application uses. With it, the report counts for the version that they got.",
+                hint="The id that your application uses. Without it, the complaint is noted but counts for no version.",
                 placeholder="cust_8841",
                 optional=True,
                 max_length=MAX_UNIT_LENGTH,

@@ -127,5 +127,5 @@ def _format_first_line(rollout: Rollout, measures: tuple[Measure, ...], segment:
     checked = wording.pluralize(len(known), "measure")
     open_ = "" if is_part else known_areas.summarize_open(measures)
     if open_:
-        return f"Watching: {wording.format_subject(rollout)}, nothing looks wrong in {checked}; {open_}."
+        return f"Not fully judged: {wording.format_subject(rollout)}, nothing looks wrong in {checked}; {open_}."
     return f"Fine so far: {wording.format_subject(rollout)}{where}, {checked} checked."

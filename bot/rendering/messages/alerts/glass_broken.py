@@ -25,7 +25,8 @@ def render(rollout: Rollout, event: GlassBroken, zone: str, mention: Callable[[s
             buttons.run_command("Details", f"status {rollout.id}"),
         ),
         blocks.context(
-            f"{asked} Limits are still watched and still switch it back. {owner} owes its review by {due}.".strip()
+            f"{f'{asked}: for your information. ' if asked else ''}Limits are still watched and still act. "
+            f"{owner} owes its review by {due}."
         ),
     )
 

@@ -6,11 +6,12 @@ from bot.rendering.blocks.blocks import Message
 from core.rollout.state.model import Rollout
 
 _REMEDIES = {
-    "is_archived": "Unarchive the channel, or apply the rollout's file with another one.",
+    "is_archived": "Unarchive the channel.",
     "not_in_channel": "Invite the app to the channel.",
-    "channel_not_found": "Create the channel or invite the app to it, or apply the rollout's file with another one.",
+    "channel_not_found": "Create the channel, or invite the app to it.",
     "msg_too_long": "Read it on Rampart's page or with rollout history.",
 }
+_CHANNEL_IS_AWAY = ("is_archived", "channel_not_found")
 
 
 def notification_key(channel: str) -> str:
@@ -23,6 +24,8 @@ def render(rollout: Rollout, channel: str, error: str, undelivered: Message | No
     where, why = wording.escape(channel, 60), wording.escape(error, 100)
     first = f"Not delivered: {wording.format_subject(rollout)}. I can't post to {where} ({why})."
     remedy = _REMEDIES.get(error, "Run rollout doctor to see what Slack needs.")
+    if error in _CHANNEL_IS_AWAY and rollout.started_at is None:
+        remedy = f"{remedy} Or apply the rollout's file with another channel."
     return blocks.build_message(
         first,
         blocks.section(f"{remedy} Until then, follow it with /rollout status {rollout.id}."),

@@ -26,8 +26,8 @@ def describe_plan(plan: Plan) -> str:
     share, lasts = wording.format_percent(plan.holdout.percent), wording.format_duration(plan.holdout.lasts)
     old = wording.escape(plan.from_version, 40)
     return (
-        f"{share} of the units never get {wording.escape(plan.to_version, 40)} by this rollout and keep {old} for "
-        f"{lasts} after it is done; then they are compared with the others. Another rollout of "
+        f"{share} of the units keep {old} during this rollout and for {lasts} after it is done; then they get "
+        f"{wording.escape(plan.to_version, 40)} and are compared with the others. Another rollout of "
         f"{wording.escape(plan.surface, 60)} ends that when it starts."
     )
 
@@ -71,8 +71,8 @@ def describe_comparison(rollout: Rollout, found: HoldoutComparison) -> str:
     if not bad:
         return f"{first}."
     return (
-        f"{first} ({wording.join_limited(bad)}). Nobody was moved: {wording.format_owner(rollout)} decides whether a "
-        "new rollout or a rollback follows."
+        f"{first} ({wording.join_limited(bad)}). Nothing was rolled back: {wording.format_owner(rollout)} decides "
+        "whether a new rollout or a rollback follows."
     )
 
 

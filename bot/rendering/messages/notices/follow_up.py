@@ -159,13 +159,15 @@ def _describe_exposure(event: e.RolledBack, rollout: Rollout, at: datetime, zone
     people, began = f"About {wording.pluralize(event.exposed_units, 'customer')} saw", rollout.started_at
     span = _format_span(began, at, zone) if began else ""
     if not event.exposed_units:
-        return f"Customers could have seen the new version{span}; no sighting has been reported so far."
+        return f"Customers could have seen the new version{span}; nobody has been reported to have had it so far."
     if not event.findings:
         return f"{people} the new version{span}."
     finding, fault = event.findings[0], _describe_fault(rollout, event.findings[:1])
     if not fault:
         what = measure_rows.title_in_sentence(finding.metric, finding.title)
-        explanation = f"They will not have noticed anything wrong: we switched back because of its {what}"
+        explanation = (
+            f"We know of nothing that they could have noticed: we switched back because of the new version's {what}"
+        )
         if finding.metric not in CATALOGUE:  # it is not known what a metric of the surface's own shows
             explanation = f"We switched back because of its {what}"
         return f"{people} the new version{span}. {explanation}."

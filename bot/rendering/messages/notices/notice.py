@@ -250,8 +250,8 @@ def _format_part_change(part: str, before: object, after: object) -> str:
             ]
             return f"{name}: {', '.join(moved)}"
         case ((list() | tuple()), (list() | tuple())):
-            gone = [f"without {_format_part_value(x)}" for x in before if x not in after]
-            new = [f"with {_format_part_value(x)}" for x in after if x not in before]
+            gone = [f"{_format_part_value(x)} removed" for x in before if x not in after]
+            new = [f"{_format_part_value(x)} added" for x in after if x not in before]
             return f"{name}: {', '.join([*new, *gone]) or 'different order'}"
     return f"{name}: changed"  # prompt text is never posted to channels
 

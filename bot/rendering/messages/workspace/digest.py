@@ -39,7 +39,8 @@ def render_line(digest: Digest) -> Message:
     parts = [f"AI changes in the week of {digest_words.format_days(digest.week)}: {digest_words.summarize(digest)}"]
     protected = digest.find("people_protected")
     if protected.value:
-        parts.append(f"{digest_words.format_number(protected).capitalize()} people were protected (computed).")
+        people = digest_words.format_number(protected).capitalize()
+        parts.append(f"{people} people used a feature and did not get a version that was rolled back (an estimate).")
     line = " ".join(parts)
     return blocks.build_message(line, blocks.section(line), show_first_line=False)
 

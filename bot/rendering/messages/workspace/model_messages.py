@@ -21,7 +21,7 @@ def render_other_model(surface: Surface, event: OtherModelAnswered) -> Message:
         f"Another model answers: {name} {version} should call {configured}, but a response came from {answered}.",
         blocks.section(
             "Numbers of this version may belong to either model. Find out whether the provider or your gateway changed "
-            "it, and set it back to the dated one. If it is meant to answer now and then, name it in `routing`."
+            f"it, and set it back to {configured}. If it is meant to answer now and then, name it in `routing`."
         ),
     )
 

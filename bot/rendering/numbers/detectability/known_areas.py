@@ -36,7 +36,7 @@ def describe_outcome(verdict: Verdict, measures: tuple[Measure, ...]) -> str:
     """The verdict so far in words: what is not known yet comes before any "fine"."""
     open_ = summarize_open(measures)
     if isinstance(verdict, Cleared | Continue | NoControl) and open_:
-        return f"Watching: {open_}"
+        return f"Not fully judged: {open_}"
     return "Fine so far" if isinstance(verdict, Continue | NoControl) else wording.verdict_word(verdict)
 
 
