@@ -67,7 +67,7 @@ prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · pla
 @pytest.mark.shows("E43", "E75", "E79")
 def test_the_notice_to_support(words: Any, story: Any) -> None:
     assert _notice(words, story.planned(), "support") == snapshot("""\
-The support assistant will change. It starts on Tue 24 Nov 13:00 CET, for 5 in 100 customers first.
+The support assistant will change. The change starts on Tue 24 Nov 13:00 CET at the earliest, for 5 in 100 customers first.
 What customers may notice
  • Answers are about a third shorter and start with the fix.
      before: “Thanks for reaching out! There are several reasons why a sync...”
@@ -91,7 +91,7 @@ Please press Got it when you have read this · R-118 · Owner: @dana · Question
 @pytest.mark.shows("E76")
 def test_the_notice_to_marketing(words: Any, story: Any) -> None:
     assert _notice(words, story.planned(), "marketing") == snapshot("""\
-The support assistant will change. It starts on Tue 24 Nov 13:00 CET, for 5 in 100 customers first.
+The support assistant will change. The change starts on Tue 24 Nov 13:00 CET at the earliest, for 5 in 100 customers first.
 What people may notice
  • Answers are about a third shorter and start with the fix.
 You may say publicly (only after we post “Watching is over”): “Answers are about a third shorter and start with the fix.”
@@ -118,7 +118,7 @@ def test_the_notice_to_a_downstream_team(words: Any, story: Any) -> None:
     }
     told = _notice(words, story.planned(), "downstream")
     assert told == snapshot("""\
-The support assistant will change. It starts on Tue 24 Nov 13:00 CET, for 5 in 100 customers first.
+The support assistant will change. The change starts on Tue 24 Nov 13:00 CET at the earliest, for 5 in 100 customers first.
 What your code may see
  • model: name large-3 -> large-4
  • prompt: changed
@@ -455,6 +455,7 @@ def _states(words: Any) -> list[Any]:
         *(fresh().running(i) for i in range(len(words.stages))),
         words.story(plan=long).running(),
         words.story(plan=long).running().happen(held),
+        words.story(plan=long).running(1).happen(held),
         waiting,
         fresh().running().happen(e.Paused(by="slack:T1/U4SAM", reason="x")),
         fresh().running().rolled_back(),

@@ -97,7 +97,7 @@ def test_support_reads_what_changes_before_anything_else(office: Any) -> None:
     assert "Answers are about a third shorter and start with the fix." in shown(view)
     assert office.typed("lee", "approve R-1").acked
     assert office.later(minutes=10).typed("ana", "start R-1").acked
-    wait_for_home(office, "sam", "5 in 100 people have it now")
+    wait_for_home(office, "sam", "5 in 100 customers have it now")
 
 
 def test_a_notice_to_confirm_waits_for_those_of_its_audience(office: Any) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block
-from bot.rendering.messages.notices import notice, subscription_messages
+from bot.rendering.messages.notices import change_status, notice, subscription_messages
 from bot.rendering.sentences import headline, schedule
 from core.rollout.decisions import approval_requests
 from core.rollout.plans.plan import NoticePlan
@@ -166,16 +166,18 @@ def _describe_progress(rollout: Rollout, zone: str) -> str:
         case RolloutState.ROLLED_BACK:
             return "switched back; everyone gets the old version again. It was announced as:"
         case RolloutState.DONE:
-            return "everyone has it."
+            return f"{change_status.describe_final_reach(rollout)}."
         case RolloutState.ABANDONED:
             return "cancelled."
-    percent = rollout.percent * rollout.reach
+    percent = schedule.customer_percent(rollout)
     if percent >= 100:
         return "everyone has it, and we still watch it."
-    if not rollout.percent:
-        return "being checked; nobody has it yet."
     stopped = "" if rollout.state is RolloutState.RUNNING else " It does not grow at the moment."
-    return f"{wording.format_per_hundred(percent)} people have it now.{stopped}"
+    if schedule.is_with_selected_people(rollout):
+        return f"a few selected people have it now; no customer has it yet.{stopped}"
+    if not percent:
+        return "being checked; nobody has it yet."
+    return f"{wording.format_per_hundred(percent)} customers have it now.{stopped}"
 
 
 def _build_features(tab: HomeTab) -> list[Block]:

@@ -5,6 +5,7 @@ from typing import assert_never
 
 from bot.rendering import wording
 from bot.rendering.neighbours import queue_words
+from bot.rendering.sentences import schedule
 from core.rollout.concurrency.start_queue import QueuePlace
 from core.rollout.decisions import approval_requests
 from core.rollout.plans import stage_words
@@ -16,6 +17,7 @@ from core.rollout.state.model import Rollout, RolloutState
 
 AS_SOON_AS_KNOWN = "as soon as enough is known"
 """When a step comes whose time has passed."""
+_NAME_LIMIT = 40  # characters of a rollout's name that `format_subject` shows
 
 
 def render(rollout: Rollout, zone: str, place: QueuePlace | None = None, at: datetime | None = None) -> str:
@@ -37,10 +39,11 @@ def _describe_consequence(rollout: Rollout, zone: str, place: QueuePlace | None,
             missing = wording.escape(approval_requests.describe_missing_approvals(rollout), 80)
             return f" needs {missing}. {_describe_exposure(rollout)}"
         case RolloutState.ON_HOLD:
-            text = wording.escape(rollout.hold.text if rollout.hold else "", 46)
+            exposure = _describe_exposure(rollout)
+            text = _describe_hold(rollout, len(exposure))
             if rollout.hold is not None and holds.clears_itself(rollout.hold.key):
-                return f": {text}. {_describe_exposure(rollout)}; it continues once this clears."
-            return f": {text}. {_describe_exposure(rollout)} until {wording.format_owner(rollout)} decides."
+                return f": {text}. {exposure}; it continues once this clears."
+            return f": {text}. {exposure} until {wording.format_owner(rollout)} decides."
         case RolloutState.PAUSED:
             return f". {_describe_exposure(rollout)} until somebody resumes it."
         case RolloutState.ROLLED_BACK:
@@ -71,7 +74,21 @@ def _describe_switch_back(rollout: Rollout) -> str:
 
 
 def _describe_exposure(rollout: Rollout) -> str:
-    return f"It stays at {wording.format_percent(rollout.percent)}" if rollout.percent else "Nobody sees it"
+    """Who has it while it does not grow, as a sentence without its end."""
+    stage = rollout.stage
+    if not rollout.percent or stage is None:
+        return "Nobody sees it"
+    share = wording.format_percent(rollout.percent)
+    if schedule.is_with_selected_people(rollout):
+        return f"It stays with {share} of {wording.escape(stage.audience, 20)}"
+    return f"It stays at {share}"
+
+
+def _describe_hold(rollout: Rollout, exposure: int) -> str:
+    """Why it holds, shortened so that the line keeps its limit beside an `exposure` of so many characters."""
+    longer = exposure - len("It stays at 5 %")
+    spare = _NAME_LIMIT - min(len(rollout.plan.name), _NAME_LIMIT)
+    return wording.escape(rollout.hold.text if rollout.hold else "", 45 - max(longer - spare, 0))
 
 
 def describe_start_condition(rollout: Rollout, zone: str, place: QueuePlace | None = None) -> str:
@@ -127,7 +144,8 @@ def _describe_running(rollout: Rollout, zone: str, at: datetime | None) -> str:
         return f". Nobody sees it yet. Next: {next_stage_label(rollout)}, after {waits}."
     if rollout.frozen_until is not None and stage.percent < 100:
         frozen = wording.format_local_time(rollout.frozen_until, zone)
-        return f". Frozen until {frozen}: {_describe_exposure(rollout).lower()}."
+        exposure = _describe_exposure(rollout)
+        return f". Frozen until {frozen}: {exposure[:1].lower()}{exposure[1:]}."
     if stage.kind is StageKind.BAKE and rollout.layer is not None:
         share = wording.format_percent(100 * rollout.layer.share)
         return f" is with its {share} of the users. Done {_format_hold_end(rollout, zone, at)} if all goes well."

@@ -23,7 +23,7 @@ class CustomerPhase:
 class RolloutDates:
     """When the first customers and when all customers get the new version; None while it cannot be known."""
 
-    has_fixed_start: bool  # the start has a set date, as opposed to "not before"
+    has_fixed_start: bool  # customers get it first at a set time, as opposed to "not before"
     phases: tuple[CustomerPhase, ...]
     time_to_everyone: timedelta  # from the first customers to all of them, with every hold at its minimum
     ends_at: datetime | None  # when the last stage, in which everyone has it and it is watched, is over
@@ -72,8 +72,9 @@ def estimate_dates(rollout: Rollout, posted_at: datetime, now: datetime | None =
     if rollout.reach < 1:  # in a layer everyone gets it only once it is done
         phases.append(CustomerPhase(percent=100, at=begins, is_entered=False))
     steps = [s for s in rollout.plan.stages if is_customer_stage(s)]
+    begins_with_customers = bool(rollout.plan.stages) and is_customer_stage(rollout.plan.stages[0])
     return RolloutDates(
-        has_fixed_start=start is not None,
+        has_fixed_start=start is not None and begins_with_customers,
         phases=tuple(phases),
         time_to_everyone=sum((s.min_hold for s in steps if s.percent < 100), timedelta(0)),
         ends_at=begins,
@@ -93,16 +94,19 @@ def is_customer_stage(stage: Stage) -> bool:
 
 def customer_percent(rollout: Rollout) -> float:
     """The share of all customers who get the new version now, 0 to 100; selected people do not count."""
+    return 0.0 if is_with_selected_people(rollout) else rollout.percent * rollout.reach
+
+
+def is_with_selected_people(rollout: Rollout) -> bool:
+    """Whether it is in a stage for selected people, of which no share of the customers is a part."""
     stage = rollout.stage
-    if rollout.is_under_way and stage is not None and stage.kind is StageKind.COHORT:
-        return 0.0
-    return rollout.percent * rollout.reach
+    return rollout.is_under_way and stage is not None and stage.kind is StageKind.COHORT
 
 
 def format_start(dates: RolloutDates, zone: str) -> str:
     """When it starts, for the end of a clause: `on …`, `on … at the earliest`, or that no date is set yet."""
     if dates.first_customers_at is None:
-        return "soon (the date is not set yet)"
+        return "on a date that is not set yet"
     earliest = "" if dates.has_fixed_start else " at the earliest"
     return f"on {wording.format_local_day(dates.first_customers_at, zone)}{earliest}"
 

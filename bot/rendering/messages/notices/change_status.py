@@ -6,7 +6,6 @@ from typing import assert_never
 from bot.rendering import wording
 from bot.rendering.sentences import schedule
 from bot.rendering.sentences.schedule import RolloutDates
-from core.rollout.plans.plan import StageKind
 from core.rollout.serving import holdout
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
@@ -26,8 +25,7 @@ def describe(rollout: Rollout, name: str, dates: RolloutDates, now: datetime, zo
         case RolloutState.DONE:
             return describe_end(rollout, name, zone)
         case RolloutState.ON_HOLD | RolloutState.PAUSED:
-            word, kept = wording.state_word(rollout), _capitalize(describe_reach(rollout, "keep", "keeps"))
-            return f"{word}: no more customers get the new version of the {name} for now. {kept} it."
+            return f"{wording.state_word(rollout)}: {describe_stop(rollout, f'the new version of the {name}')}"
         case RolloutState.RUNNING | RolloutState.WAITING:
             if percent >= 100:
                 return f"{STILL_WATCHED}: all customers get the new version of the {name}. {NOT_FINAL}"
@@ -56,12 +54,15 @@ def describe_end(rollout: Rollout, name: str, zone: str) -> str:
 
 def _describe_plan(rollout: Rollout, name: str, dates: RolloutDates, now: datetime, zone: str) -> str:
     if rollout.live_instead:
-        return f"Delayed: another change to the {name} came first, so this one needs a new plan before it can start."
+        came_first = f"Delayed: another change to the {name} came first"
+        if rollout.start is not None:  # its plan is renewed by itself when its turn comes
+            return f"{came_first}. This one follows it; the date is not set yet."
+        return f"{came_first}, so this one needs a new plan before it can start."
     if is_overdue(rollout, now):
         return f"Delayed: the change to the {name} has not started at the time announced. Nothing has changed yet."
     first = dates.first_percent
     whom = "for everyone at once" if first >= 100 else f"for {wording.format_per_hundred(first)} customers first"
-    return f"The {name} will change. It starts {schedule.format_start(dates, zone)}, {whom}."
+    return f"The {name} will change. The change starts {schedule.format_start(dates, zone)}, {whom}."
 
 
 def is_overdue(rollout: Rollout, now: datetime) -> bool:
@@ -77,26 +78,46 @@ def describe_reach(rollout: Rollout, many: str, one: str) -> str:
         return f"everyone {one}"
     if percent:
         return f"about {wording.format_per_hundred(percent)} customers {many}"
-    if _is_with_selected_people(rollout):
+    if schedule.is_with_selected_people(rollout):
         return f"nobody but a few selected people {one}"
     return f"nobody {one}"
 
 
-def _is_with_selected_people(rollout: Rollout) -> bool:
-    stage = rollout.stage
-    return rollout.is_under_way and stage is not None and stage.kind is StageKind.COHORT
+def describe_stop(rollout: Rollout, version: str) -> str:
+    """What it means that the rollout does not grow for now, to follow `On hold:`; `version` names the new version."""
+    percent = schedule.customer_percent(rollout)
+    if percent >= 100:
+        return f"everyone has {version}; it is not final."
+    if percent:
+        return f"no more customers get {version} for now; {describe_reach(rollout, 'keep', 'keeps')} it."
+    if schedule.is_with_selected_people(rollout):
+        return f"only a few selected people have {version}; customers do not get it for now."
+    return f"nobody has {version} yet, and nobody gets it for now."
+
+
+def describe_final_reach(rollout: Rollout) -> str:
+    """Who has the new version of a rollout that is done: `everyone has it`, or all but those who are held back."""
+    kept = _describe_all_but_held(rollout)
+    return f"{kept} have it" if kept else "everyone has it"
+
+
+def _describe_all_but_held(rollout: Rollout) -> str:
+    """`all but 5 in 100 customers` while these are held back; otherwise empty."""
+    if not holdout.is_holding(rollout) or rollout.plan.holdout is None:
+        return ""
+    return f"all but {wording.format_per_hundred(rollout.plan.holdout.percent)} customers"
 
 
 def describe_affected(rollout: Rollout, dates: RolloutDates) -> str:
     """Who is affected now, to follow a label."""
     percent = schedule.customer_percent(rollout)
     if rollout.state is RolloutState.DONE or percent >= 100:
-        return "everyone"
+        return _describe_all_but_held(rollout) or "everyone"
     if percent:
         return f"about {wording.format_per_hundred(percent)} customers"
     if rollout.state in {RolloutState.ROLLED_BACK, RolloutState.ABANDONED}:
         return "nobody"
-    if not _is_with_selected_people(rollout):
+    if not schedule.is_with_selected_people(rollout):
         return "nobody yet"
     first = wording.format_per_hundred(dates.first_percent)
     return f"a few selected people; customers come later, at first {first} customers"
@@ -105,12 +126,11 @@ def describe_affected(rollout: Rollout, dates: RolloutDates) -> str:
 def describe_dates(rollout: Rollout, dates: RolloutDates, zone: str, at_end: str = "") -> list[str]:
     """The label `When` and a line per step; `at_end` is what holds once watching is over, empty to leave that out."""
     if rollout.state is RolloutState.DONE:
-        return ["*When:* everyone has it."]
+        due = holdout.find_due(rollout)
+        later = f"; those get it on {wording.format_local_day(due, zone)}, or earlier" if due is not None else ""
+        return [f"*When:* {describe_final_reach(rollout)}{later}."]
     if rollout.state in {RolloutState.ON_HOLD, RolloutState.PAUSED}:
-        until = f"{wording.format_owner(rollout)} decides"
-        if rollout.hold is not None and holds.clears_itself(rollout.hold.key):
-            until = "this clears; then it goes on by itself"
-        return [f"*When:* no more customers get it until {until}. You will be told here."]
+        return [f"*When:* {_describe_wait(rollout)}. You will be told here."]
     over = schedule.format_end(dates, zone)
     if schedule.customer_percent(rollout) >= 100:
         earliest = " at the earliest" if dates.ends_at is not None else ""
@@ -124,6 +144,18 @@ def describe_dates(rollout: Rollout, dates: RolloutDates, zone: str, at_end: str
     if len(dates.phases) < 2 and not last:
         return [f"*When:* {schedule.format_completion(dates, zone)}, if all goes well."]
     return ["*When, at the earliest* (each step only if all goes well)", *schedule.list_phases(dates, zone), *last]
+
+
+def _describe_wait(rollout: Rollout) -> str:
+    """What a rollout that does not grow waits for, to follow the label `When`."""
+    percent, owner = schedule.customer_percent(rollout), wording.format_owner(rollout)
+    clears_itself = rollout.hold is not None and holds.clears_itself(rollout.hold.key)
+    if percent >= 100 and clears_itself:
+        return "everyone has it; once this clears, watching goes on by itself"
+    if percent >= 100:
+        return f"everyone has it; whether it stays is open until {owner} decides"
+    until = "this clears; then it goes on by itself" if clears_itself else f"{owner} decides"
+    return f"{'no more customers get' if percent else 'no customer gets'} it until {until}"
 
 
 def _describe_gate(rollout: Rollout) -> str:

@@ -40,7 +40,10 @@ def render(before: Rollout, after: Rollout, event: NotedEvent, name: str, at: da
         case e.StartScheduled():
             text = _describe_move(before, after, zone)
         case e.BaseChanged() if after.live_instead and after.start is not None:
-            text = "Delayed: another change came first, and this one follows it. The notice above stays true."
+            text = (
+                "Delayed: another change came first. This one follows it; what people may notice stays the same, and "
+                "the dates above will be updated."
+            )
         case e.BaseChanged() if after.live_instead:
             text = (
                 "Delayed: it will not start as announced, because another change came first. "
@@ -50,13 +53,15 @@ def render(before: Rollout, after: Rollout, event: NotedEvent, name: str, at: da
             text = "No longer delayed: it can start as announced."
         case e.Held():
             owner = wording.format_owner(after)
-            text = f"On hold: {_describe_stop(after)} {_explain_hold(event)} {owner} decides what happens next."
+            stopped = change_status.describe_stop(after, "the new version")
+            text = f"On hold: {stopped} {_explain_hold(event)} {owner} decides what happens next."
         case e.Paused():
             why = f": “{wording.escape(event.reason)}”" if event.reason else "."
-            text = f"Paused: {_describe_stop(after)} {wording.format_actor(event.by)} paused it{why}"
+            stopped = change_status.describe_stop(after, "the new version")
+            text = f"Paused: {stopped} {wording.format_actor(event.by)} paused it{why}"
         case e.Resumed():
             told = before.hold is None or not holds.clears_itself(before.hold.key)
-            text = "Continuing: more customers will get it, step by step." if told else ""
+            text = f"Continuing: {_describe_way_on(after)}" if told else ""
         case e.StageExtended():
             text = "Continuing: it stays with the same customers until enough is known."
         case e.StratumRolledBack():
@@ -124,9 +129,12 @@ def _explain_hold(event: e.Held) -> str:
     return "Rampart stopped it."
 
 
-def _describe_stop(rollout: Rollout) -> str:
-    kept = change_status.describe_reach(rollout, "keep", "keeps")
-    return f"no more customers get the new version for now; {kept} it."
+def _describe_way_on(rollout: Rollout) -> str:
+    """What comes now that it goes on, to follow `Continuing:`."""
+    percent = schedule.customer_percent(rollout)
+    if percent >= 100:
+        return "everyone has it, and we keep watching."
+    return f"{'more customers' if percent else 'customers'} will get it, step by step."
 
 
 def _at(at: datetime, zone: str) -> str:
