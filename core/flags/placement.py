@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import takewhile
-from typing import assert_never
 
 from core.flags.snapshot import StageWindow, SurfaceFlags, TrackedRollout, Variant
 
@@ -150,7 +149,7 @@ def _check_names(flags: SurfaceFlags, variant: str | None, version: str | None) 
         raise MisplacedObservation("unknown_version", f'{flags.name} has never had a version "{version}"')
 
 
-def claimed_placement(
+def find_claimed_placement(
     flags: SurfaceFlags, *, now: datetime, variant: str | None, version: str | None, exposure: str | None
 ) -> Placement | None:
     """The current arm that an otherwise invalid observation claims to belong to; None if it claims none."""
@@ -267,19 +266,9 @@ def _place_while_settling(
     if before is None or not before.exposes:
         # Before the first canary nobody was assigned an arm, so a reported one was assigned in this stage.
         return Placement(tracked=tracked, stage=span.index, arm=arm, counts_for_split=by_variant)
-    bucket = tracked.bucket(unit)
-    match arm:
-        case Variant.CANARY:
-            stayed = bucket < min(before.canary_below, span.canary_below)
-            changed = not stayed and bucket < max(before.canary_below, span.canary_below)
-        case Variant.CONTROL:
-            stayed = bucket >= max(before.control_from, span.control_from)
-            changed = not stayed and bucket >= min(before.control_from, span.control_from)
-        case Variant.STABLE:
-            return UncountedReason.NOT_COMPARED
-        case _:
-            assert_never(arm)
-    if changed:
+    is_canary = arm is Variant.CANARY
+    edges = [one.canary_below if is_canary else one.control_from for one in (before, span)]
+    if min(edges) <= tracked.bucket(unit) < max(edges):
         return UncountedReason.SETTLING
     return Placement(tracked=tracked, stage=span.index, arm=arm, counts_for_split=False)
 
@@ -298,9 +287,11 @@ def _find_assigned_arm(
     assigned = span.find_arm(bucket)
     if assigned in (arm, Variant.STABLE):
         return None
-    if any(one.find_arm(bucket) is arm for one in list_exposing_before(tracked, span) if at < lasts_until(one)):
+    if any(
+        one.find_arm(bucket) is arm for one in list_exposing_before(tracked, span) if at < find_report_deadline(one)
+    ):
         return assigned
-    # Before the first canary everybody had the old version, though nobody was told an arm.
+    # While no canary was served everybody had the old version, though nobody was told an arm.
     told_nobody = (
         not by_variant and arm is Variant.CONTROL and at < find_last_unexposed(tracked, span) + REPORTED_WITHIN
     )
@@ -313,7 +304,7 @@ def list_exposing_before(tracked: TrackedRollout, span: StageWindow) -> tuple[St
     return tuple(one for one in before if not one.cohort or (span.cohort and one.audience == span.audience))
 
 
-def lasts_until(span: StageWindow) -> datetime:
+def find_report_deadline(span: StageWindow) -> datetime:
     """Until when reports may still name the arms of a stage that has ended. ValueError if it has not."""
     if span.until is None:
         raise ValueError(f'stage "{span.name}" has not ended')

@@ -27,7 +27,7 @@ from core.flags.placement import (
     MisplacedObservation,
     Placement,
     UncountedReason,
-    claimed_placement,
+    find_claimed_placement,
     place_observation,
 )
 from core.flags.snapshot import Snapshot, SurfaceFlags, Variant
@@ -126,7 +126,7 @@ def build_flaw_events(item: Any, snapshot: Snapshot, now: datetime, metric: str)
     flags = snapshot.surfaces.get(named.get("surface", ""))
     if flags is None or "unit" not in named:
         return ()
-    arm = claimed_placement(
+    arm = find_claimed_placement(
         flags,
         now=now,
         variant=named.get("variant"),

@@ -16,7 +16,7 @@ from core.flags.placement import (
     MAX_LATENESS,
     REPORTED_WITHIN,
     find_last_unexposed,
-    lasts_until,
+    find_report_deadline,
     list_exposing_before,
 )
 from core.flags.snapshot import StageWindow, Variant, format_exposure_token
@@ -133,22 +133,18 @@ class RowPlacer:
         if before is None or not before.exposes:
             yield settling, _slot(span, arm, counts_for_split=by_variant)
             return
-        match arm:
-            case Variant.CANARY:
-                low, high = sorted((before.canary_below, span.canary_below))
-                moved = and_(not_(self._is_below(low)), self._is_below(high))
-            case _:
-                low, high = sorted((before.control_from, span.control_from))
-                moved = and_(self._is_below(high), not_(self._is_below(low)))
+        is_canary = arm is Variant.CANARY
+        low, high = sorted(one.canary_below if is_canary else one.control_from for one in (before, span))
+        moved = and_(not_(self._is_below(low)), self._is_below(high))
         yield and_(settling, not_(moved)), _slot(span, arm, counts_for_split=False)
 
     def _names_arm_before(self, span: StageWindow, arm: Variant, other: Variant, by_variant: bool) -> Condition:
         """The row names `arm`, which was its unit's in a stage that has just ended; in this one that is `other`."""
         tracked = self.window.tracked
         lately = [
-            and_(self._before(lasts_until(one)), self._is_in_arm(one, arm))
+            and_(self._before(find_report_deadline(one)), self._is_in_arm(one, arm))
             for one in list_exposing_before(tracked, span)
-            if lasts_until(one) > span.settles_until
+            if find_report_deadline(one) > span.settles_until
         ]
         if not by_variant and arm is Variant.CONTROL:
             lately.append(self._before(find_last_unexposed(tracked, span) + REPORTED_WITHIN))
