@@ -46,14 +46,14 @@ def check_split(question: Question, look: Look, before: SplitCheck) -> SplitChec
         for one in look.exposures
         for of, n in ((CANARY, one.canary), (CONTROL, one.control), (_MOVED, one.moved))
     }
+    new = _count_new_units(before, look)
     if before.found is not None:
         over = (
             before.findings <= question.splits_set_aside
-            or _is_new_split_as_planned(question, look, before, before.found)
+            or _log_likelihood_ratio_of_plan(question, new, before.found) >= SKEW_LOG_THRESHOLD
             or _is_whole_split_as_planned(question, look, before.found)
         )
         return replace(before, since=counts, found=None) if over else before
-    new = {one.stage: _count_new_units(before, look, one.stage) for one in look.exposures}
     # Clients that never ask again count in the arm of their bucket at first, and are found by the arm they go on with.
     found_by = [_evidence_against_design(question, units) for units in (new, _count_by_last_arm(before, look, new))]
     total = float(np.logaddexp(found_by[0][0], found_by[1][0])) - log(2)
@@ -96,16 +96,10 @@ def _is_whole_split_as_planned(question: Question, look: Look, found: Skewed) ->
     """
     now = {one.stage: (one.canary + one.moved, one.control - one.moved) for one in look.exposures}
     total, _ = _evidence_against_design(question, now)
-    return total < SKEW_LOG_THRESHOLD and _log_likelihood_as_planned(question, now, found) >= SKEW_LOG_THRESHOLD
+    return total < SKEW_LOG_THRESHOLD and _log_likelihood_ratio_of_plan(question, now, found) >= SKEW_LOG_THRESHOLD
 
 
-def _is_new_split_as_planned(question: Question, look: Look, before: SplitCheck, found: Skewed) -> bool:
-    """Whether the units that came since the finding are split as designed."""
-    since = {one.stage: _count_new_units(before, look, one.stage) for one in look.exposures}
-    return _log_likelihood_as_planned(question, since, found) >= SKEW_LOG_THRESHOLD
-
-
-def _log_likelihood_as_planned(question: Question, units: Mapping[int, tuple[int, int]], found: Skewed) -> float:
+def _log_likelihood_ratio_of_plan(question: Question, units: Mapping[int, tuple[int, int]], found: Skewed) -> float:
     """Log likelihood ratio of the designed split to the split that was found, comparable with `SKEW_LOG_THRESHOLD`.
 
     In other stages the wrong odds are assumed to be off by the same factor.
@@ -127,13 +121,15 @@ def _to_odds(share: float) -> float:
     return inside / (1 - inside)
 
 
-def _count_new_units(before: SplitCheck, look: Look, stage: int) -> tuple[int, int]:
-    """(canary, control) units of a stage since the test last restarted."""
-    seen = next((one for one in look.exposures if one.stage == stage), None)
-    if seen is None:
-        return 0, 0
-    canary, control = (before.since.get(f"{stage}|{arm}", 0) for arm in (CANARY, CONTROL))
-    return seen.canary - canary, seen.control - control
+def _count_new_units(before: SplitCheck, look: Look) -> Mapping[int, tuple[int, int]]:
+    """(canary, control) units by stage since the test last restarted."""
+    return {
+        one.stage: (
+            one.canary - before.since.get(f"{one.stage}|{CANARY}", 0),
+            one.control - before.since.get(f"{one.stage}|{CONTROL}", 0),
+        )
+        for one in look.exposures
+    }
 
 
 def _count_by_last_arm(
