@@ -56,8 +56,8 @@ class UnitExposure(NamedTuple):
     """A unit in one batch: the arm in which it was last seen, and where it last and first counts in the split."""
 
     arm: str
-    counted: str
-    first: str
+    counted_arm: str
+    first_counted_arm: str
 
 
 def collect_names(observations: Sequence[PlacedObservation]) -> Mapping[str, Counter[str]]:
@@ -118,7 +118,7 @@ class BatchSums:
         if alike.is_request and placed.counts_for_split:
             unit = (placed.rollout, placed.stage, unit_hash)
             counted, before = placed.assigned_arm or placed.arm, self.exposed.get(unit)
-            self.exposed[unit] = UnitExposure(placed.arm, counted, before.first if before else counted)
+            self.exposed[unit] = UnitExposure(placed.arm, counted, before.first_counted_arm if before else counted)
         values = [*seen.readings.values(), *placed.counters.values(), *alike.constants]
         for segment in (None, *seen.segments.items()):
             found = alike.cells.get(segment)

@@ -205,16 +205,18 @@ def _add_exposures(connection: Connection, exposed: Mapping[tuple[str, int, int]
             connection,
             "exposure (rollout, stage, unit_hash, arm, counted_arm)",
             _UNIT_TYPES,
-            [(*unit, exposed[unit].arm, exposed[unit].counted) for unit in units],
+            [(*unit, exposed[unit].arm, exposed[unit].counted_arm) for unit in units],
             "ON CONFLICT DO NOTHING RETURNING rollout, stage, unit_hash",
         )
-        counted_in = {(rollout, stage, unit): exposed[rollout, stage, unit].first for rollout, stage, unit in fresh}
-        counts.update((rollout, stage, arm) for (rollout, stage, _), arm in counted_in.items())
-        known = [(*unit, exposed[unit].arm, exposed[unit].counted) for unit in units if unit not in counted_in]
-        counted_in.update(_update_exposures(connection, known))
-        for unit, was in counted_in.items():
-            if was != exposed[unit].counted:
-                counts[unit[0], unit[1], _MOVED_ARM] += 1 if exposed[unit].counted == CANARY else -1
+        counted_before = {
+            (rollout, stage, unit): exposed[rollout, stage, unit].first_counted_arm for rollout, stage, unit in fresh
+        }
+        counts.update((rollout, stage, arm) for (rollout, stage, _), arm in counted_before.items())
+        known = [(*unit, exposed[unit].arm, exposed[unit].counted_arm) for unit in units if unit not in counted_before]
+        counted_before.update(_update_exposures(connection, known))
+        for unit, before in counted_before.items():
+            if before != exposed[unit].counted_arm:
+                counts[unit[0], unit[1], _MOVED_ARM] += 1 if exposed[unit].counted_arm == CANARY else -1
     if counts:
         upsert_rows(
             connection,
@@ -248,7 +250,7 @@ def _update_exposures(
             f" WHERE {same} AND {changed} RETURNING 1",
             parameters,
         )
-    return {(rollout, stage, unit): was for rollout, stage, unit, was in before}
+    return {(rollout, stage, unit): counted_arm for rollout, stage, unit, counted_arm in before}
 
 
 def _split_chunks(items: Sequence[_T], size: int) -> Iterable[Sequence[_T]]:
