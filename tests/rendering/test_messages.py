@@ -252,7 +252,7 @@ Limit broken  Declined to answer: 6.4 % new vs 1.9 % old, +4.5 pp (+2.4 … +6.5
 When  the small test (5 %) began 12:00:00 CET, decided 13:38:02 CET
 How fast  verdict after 98 min of this stage · switched after 4.1 s, confirmed on 3 processes
 Switched back  support-assistant: v43 -> v42 (prompt only). Not touched: model, tools
-Who was affected  565 requests, about 430 people (5 % of users)
+Who was affected  565 requests, about 430 people; the stage was at 5 %
 [ Get the evidence ] [ New rollout from this one ]
 Ask <@U2DANA> (owner) · told: #support, #marketing, #integrations-team · this rollback cannot be overruled: the limits were set before the start\
 """)
@@ -496,7 +496,17 @@ def test_a_hold_that_clears_itself_waits_for_nobody(words: Any, story: Any) -> N
     running = story.running().happen(held)
     assert "it continues once this clears" in headline.render(running.now, words.zone)
     assert "then it continues by itself" in event_lines.format_line(running.now, held, words.zone)
-    assert "decides" not in plain_text.render_text(card.render(running.now, words.zone))
+    said = plain_text.render_text(card.render(running.now, words.zone))
+    assert "decides" not in said
+    assert (
+        'Next: it continues by itself once this clears. To go on without waiting: `/rollout resume R-118 "why"`. '
+        "You can also roll back."
+    ) in said
+
+
+def test_a_hold_that_a_person_decides_names_what_they_can_do(words: Any, story: Any) -> None:
+    held = story.running().happen(e.Held(key="felt_off:1", text="it feels off"))
+    assert 'Next: `/rollout resume R-118 "why"`, or roll back.' in words.text(card.render(held.now, words.zone))
 
 
 def test_an_old_version_that_may_be_gone_is_named_when_everybody_goes_back(words: Any, story: Any) -> None:
@@ -504,6 +514,10 @@ def test_an_old_version_that_may_be_gone_is_named_when_everybody_goes_back(words
     dated = replace(back, plan=replace(back.plan, rollback_until="2026-11-23"))
     said = plain_text.render_text(rollback_alert.render(dated, dated.rollback, story.at, None, words.zone))
     assert "v42 can be called until 2026-11-23, which has passed: check that it still answers" in said
+    assert said.splitlines()[0].endswith("Next: check now that v42 still answers.")
+    reviewed = replace(dated, review_due=story.at + timedelta(days=2))
+    first = rollback_alert.render(reviewed, dated.rollback, story.at, None, words.zone).text
+    assert first.endswith("Next: check now that v42 still answers."), "the review is asked for in a message of its own"
     later = replace(back, plan=replace(back.plan, rollback_until="2026-12-31"))
     assert "Old version" not in plain_text.render_text(
         rollback_alert.render(later, later.rollback, story.at, None, words.zone)

@@ -81,7 +81,7 @@ def test_from_a_plan_to_a_rollback(either: Any) -> None:
     told = either.shown(either.message("#ai-rollouts", "Rolled back: R-1 support-tone. Everyone"))
     assert "it took 0.41 s" in told
     assert "6.4 % new vs 1.9 % old, +4.5 pp (+2.4 … +6.5)" in told
-    assert "565 requests, about 430 people (5 % of users)" in told
+    assert "565 requests, about 430 people; the stage was at 5 %" in told
     assert "v43 -> v42 (prompt only). Not touched: model" in told
     assert "Switched back" in either.shown(either.message("#support", "Switched back"))
     assert "refused to answer too often" in either.shown(either.message("#support", "About 430 customers"))

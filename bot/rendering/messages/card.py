@@ -121,7 +121,7 @@ def _format_state_lines(
     lines += blind_spot_words.list_accepted_risks(rollout)
     lines += driven_words.list_troubles(rollout)
     if rollout.state is RolloutState.ON_HOLD:
-        lines.append(f"Next: {_suggest_next(rollout)}, or roll back.")
+        lines.append(f"Next: {_suggest_next(rollout)}")
     if rollout.request is not None and not approval_requests.is_approved(rollout) and rollout.approvals:
         lines.append(f"Approved so far: {', '.join(wording.escape(a.handle, 40) for a in rollout.approvals)}.")
     if rollout.needs_review and rollout.review_due is not None:
@@ -147,10 +147,15 @@ def _describe_pending(found: Sequence[Finding]) -> str:
 
 
 def _suggest_next(rollout: Rollout) -> str:
+    """What comes after a hold, or what a person can do about it, to follow `Next:`."""
     if _is_decision_open(rollout):
-        return f'`/rollout decide {rollout.id} keep "why"`'
-    cause = holds.find_bundle_cause(rollout.hold.key) if rollout.hold is not None else ""
-    return f'`/rollout resume {cause or rollout.id} "why"`'
+        return f'`/rollout decide {rollout.id} keep "why"`, or roll back.'
+    key = rollout.hold.key if rollout.hold is not None else ""
+    cause = holds.find_bundle_cause(key)
+    resume = f'`/rollout resume {cause or rollout.id} "why"`'
+    if holds.clears_itself(key) and not cause:
+        return f"it continues by itself once this clears. To go on without waiting: {resume}. You can also roll back."
+    return f"{resume}, or roll back."
 
 
 def _is_decision_open(rollout: Rollout) -> bool:

@@ -40,7 +40,7 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
     elif is_code_pending(rollout):
         left = "The code is not reverted yet."
     else:
-        left = "" if rollout.flip_doubted and flip is None else _describe_next(rollout, zone)
+        left = "" if rollout.flip_doubted and flip is None else _describe_next(rollout, event, at, zone)
     return blocks.build_message(
         f"Rolled back: {wording.format_subject(rollout)}. {reach} {left}".rstrip(),
         blocks.lines_section(
@@ -58,8 +58,10 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
     )
 
 
-def _describe_next(rollout: Rollout, zone: str) -> str:
-    """What is left to do once Rampart has switched everything back by itself."""
+def _describe_next(rollout: Rollout, event: RolledBack, at: datetime, zone: str) -> str:
+    """What is left to do once Rampart has switched everything back by itself, the most urgent alone."""
+    if warn_if_retired(rollout, event, at, zone):
+        return f"Next: check now that {wording.escape(event.version, 40)} still answers."
     if rollout.needs_review and rollout.review_due is not None:
         return f"Next: write its review, by {wording.format_local_time(rollout.review_due, zone)}."
     return "Nothing for you to do."
@@ -247,9 +249,9 @@ def describe_code(rollout: Rollout) -> str:
 
 def _describe_affected(rollout: Rollout, event: RolledBack) -> str:
     stage = rollout.stage
-    share = (
-        f" ({wording.format_percent(stage.percent)} of users)" if stage is not None and 0 < stage.percent < 100 else ""
-    )
+    share = ""
+    if stage is not None and 0 < stage.percent < 100:
+        share = f"; the stage was at {wording.format_percent(stage.percent)}"
     if not event.exposed_requests:
         return "no requests that we know of"
     people = f"about {wording.pluralize(event.exposed_units, 'person', 'people')}"
