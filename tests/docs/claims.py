@@ -4,6 +4,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias, TypeGuard
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "coverage.md"
@@ -123,6 +124,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     },
 }
 MARKER = "shows"
+_Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def list_promises() -> Sequence[str]:
@@ -134,17 +136,37 @@ def find_shown() -> Mapping[str, Sequence[str]]:
     """The tests that show each promise, as `path::test`, by path and place in the file."""
     shown: dict[str, list[str]] = defaultdict(list)
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef):
-                for number in _list_shown_by(node):
-                    shown[number].append(f"{path.relative_to(ROOT).as_posix()}::{node.name}")
+        for number, test in list_shown_in(path.read_text(encoding="utf-8")):
+            shown[number].append(f"{path.relative_to(ROOT).as_posix()}::{test}")
     return shown
 
 
-def _list_shown_by(node: ast.FunctionDef) -> Iterator[str]:
-    for each in node.decorator_list:
-        if isinstance(each, ast.Call) and ast.unparse(each.func) == f"pytest.mark.{MARKER}":
-            yield from (ast.literal_eval(one) for one in each.args)
+def list_shown_in(source: str) -> Sequence[tuple[str, str]]:
+    """(promise, `test` or `Class::test`) for each promise that a test in this source shows, in order.
+
+    ValueError if a marker stands on anything but a test, where it would show nothing.
+    """
+    if MARKER not in source:
+        return []
+    tree = ast.parse(source)
+    found = [
+        (marker, test) for test, node in _list_tests(tree, "") for marker in filter(_is_marker, node.decorator_list)
+    ]
+    if len(found) != sum(_is_marker(node) for node in ast.walk(tree)):
+        raise ValueError(f"a marker `{MARKER}` stands on something that is no test: mark the test itself")
+    return [(ast.literal_eval(one), test) for marker, test in found for one in marker.args]
+
+
+def _list_tests(parent: ast.Module | ast.ClassDef, prefix: str) -> Iterator[tuple[str, _Function]]:
+    for node in parent.body:
+        if isinstance(node, ast.ClassDef):
+            yield from _list_tests(node, f"{prefix}{node.name}::")
+        elif isinstance(node, _Function) and node.name.startswith("test_"):
+            yield f"{prefix}{node.name}", node
+
+
+def _is_marker(node: ast.AST) -> TypeGuard[ast.Call]:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == f"pytest.mark.{MARKER}"
 
 
 def build_page() -> str:

@@ -193,6 +193,38 @@ def test_every_promise_is_shown_and_the_page_of_them_is_current():
     assert claims.PAGE.read_text(encoding="utf-8") == claims.build_page(), "run `make coverage-page`"
 
 
+def test_a_promise_is_shown_by_a_function_a_method_or_a_coroutine():
+    source = """
+@pytest.mark.shows("E1", "E2")
+def test_a(): ...
+@pytest.mark.shows("E3")
+async def test_b(): ...
+class TestC:
+    @pytest.mark.slow
+    @pytest.mark.shows("E4")
+    def test_d(self): ...
+"""
+    assert claims.list_shown_in(source) == [
+        ("E1", "test_a"),
+        ("E2", "test_a"),
+        ("E3", "test_b"),
+        ("E4", "TestC::test_d"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '@pytest.mark.shows("E1")\nclass TestA: ...',
+        '@pytest.mark.shows("E1")\ndef build(): ...',
+        'pytestmark = pytest.mark.shows("E1")',
+    ],
+)
+def test_a_promise_is_shown_by_nothing_but_a_test(source):
+    with pytest.raises(ValueError, match="no test"):
+        claims.list_shown_in(source)
+
+
 def _anchor(heading: str) -> str:
     kept = re.sub(r"[^\w\- ]", "", heading.lower())
     return kept.replace(" ", "-")
