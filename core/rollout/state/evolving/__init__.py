@@ -1,1 +1,1 @@
-"""What each subject of events changes of a rollout: pure functions that never refuse."""
+"""How the events of each subject change a rollout: pure functions that never refuse."""

@@ -1,4 +1,4 @@
-"""What requests for approval and their answers change of a rollout."""
+"""What requests for approval and their answers change in a rollout."""
 
 from datetime import datetime
 from typing import assert_never

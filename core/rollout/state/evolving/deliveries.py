@@ -1,4 +1,4 @@
-"""What posted messages and flags of other systems change of a rollout."""
+"""What posted messages and flags of other systems change in a rollout."""
 
 from datetime import datetime
 from typing import assert_never

@@ -1,4 +1,4 @@
-"""What looks, comparisons and the judge's checks change of a rollout."""
+"""What looks, comparisons and the judge's checks change in a rollout."""
 
 from datetime import datetime
 from typing import assert_never

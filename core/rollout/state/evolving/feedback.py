@@ -1,4 +1,4 @@
-"""What answers to notices, votes, complaints and reviews change of a rollout."""
+"""What answers to notices, votes, complaints and reviews change in a rollout."""
 
 from datetime import datetime
 from typing import assert_never

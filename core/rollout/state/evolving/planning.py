@@ -1,4 +1,4 @@
-"""What plans, starts that are planned, and bundles change of a rollout."""
+"""What plans, starts that are planned, and bundles change in a rollout."""
 
 from datetime import datetime
 from typing import assert_never

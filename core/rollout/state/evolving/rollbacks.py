@@ -1,4 +1,4 @@
-"""What ways back change of a rollout, and what is confirmed of them."""
+"""What ways back change in a rollout, and what is confirmed of them."""
 
 from datetime import datetime
 from typing import assert_never

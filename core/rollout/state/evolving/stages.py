@@ -1,4 +1,4 @@
-"""What starts, steps, holds and pauses change of a rollout."""
+"""What starts, steps, holds and pauses change in a rollout."""
 
 from datetime import datetime, timedelta
 from typing import assert_never
