@@ -89,7 +89,7 @@ class CountedRows:
             slots = [n for n, slot in enumerate(self._read.slots) if slot.stage in earlier and slot.counts_for_split]
             if slots:
                 other = self._read.flagged.alias(f"earlier_{index}")
-                met = select(other.c.unit).where(other.c.slot.in_(slots), other.c.copy == 1, other.c.rejected == 0)
+                met = select(other.c.unit).where(other.c.slot.in_(slots), is_live(other))
                 terms.append(or_(stage != index, rows.c.unit.not_in(met)))
         return and_(true(), *terms)
 

@@ -154,11 +154,10 @@ class PullStatements:
         """(slot, dimension, value, bucket, rows, set aside, refused, repeated, then weight and sum of each column and
         counter). `caps` are rows of a unit that count, by stage; `names` the values of a dimension that have a name."""
         counted = self._counted.build(caps, whole=True)
-        live, overall = is_live(counted), counted.c.dimension == 0
-        counts = and_(live, counted.c.rank_ok == 1)
+        counts, overall = is_counted(counted), counted.c.dimension == 0
         summed: list[Any] = [
             _count(counts).label("rows"),
-            _count(and_(live, counted.c.rank_ok == 0, overall)).label("aside"),
+            _count(and_(is_live(counted), counted.c.rank_ok == 0, overall)).label("aside"),
             _count(and_(counted.c.copy == 1, counted.c.bad == 1, overall)).label("refused"),
             _count(and_(counted.c.copy > 1, overall)).label("repeated"),
         ]
@@ -181,7 +180,7 @@ class PullStatements:
         keys = [counted.c.slot, counted.c.dimension, label.label("value"), counted.c.bucket]
         return (
             select(*keys, *summed)
-            .where(or_(overall, counted.c.value.is_not(None)))
+            .where(has_value(counted))
             .group_by(counted.c.slot, counted.c.dimension, label, counted.c.bucket)
         )
 
