@@ -12,6 +12,8 @@ from tests.rehearsal import EXAMPLES
 
 ROOT = EXAMPLES.parent
 MINUTES = 12
+COMPUTE_OTHERWISE = {"X86_V4", "AVX512_SKX", "AVX512_ICL", "AVX512_SPR"}
+"""Instruction sets with which numpy is known to compute other last digits than without."""
 
 
 def features():
@@ -50,8 +52,8 @@ def test_what_another_processor_recorded_is_verified_here(recorded_elsewhere):
 
 
 def test_the_other_processor_does_compute_other_digits(recorded_elsewhere, new_sqlite):
-    if not features():
-        pytest.skip("numpy has only one way to compute on this processor")
+    if not COMPUTE_OTHERWISE & set(features()):
+        pytest.skip("on this processor numpy computes the same digits in every way that it has")
     url = new_sqlite()
     assert run("tests.scenarios.play", url, str(MINUTES), without=()).returncode == 0
     assert states(url) != states(recorded_elsewhere)
