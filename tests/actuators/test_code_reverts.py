@@ -175,7 +175,9 @@ def test_until_it_is_reverted_the_alert_and_the_card_say_so(shop, github):
     assert "still needs your pipeline" in str(card.render(here.now, "UTC").blocks)
     here.say(c.ConfirmReverted(note="deployed as build-78"))
     assert here.told == "reverted, as U3 confirmed"
-    assert "Nothing for you to do." in rollback_alert.render(here.now, event, here.at, None, "UTC").text
+    reverted = rollback_alert.render(here.now, event, here.at, None, "UTC").text
+    assert "Next: write its review, by Wed 25 Nov" in reverted
+    assert "not reverted" not in reverted
 
 
 def test_a_revert_that_is_there_already_is_found_and_none_is_opened(shop, systems, github):

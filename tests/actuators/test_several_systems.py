@@ -106,7 +106,7 @@ def test_the_alert_says_of_each_after_how_many_seconds_it_was_back(two):
     two.drive()
     assert f"{PROMPT} read back at 0 % after" in two.alert()
     assert f"{TOOLS} read back at 0 % after" in two.alert()
-    assert "Nothing for you to do." in two.alert()
+    assert "Next: write its review" in two.alert()
 
 
 def test_one_that_is_down_neither_delays_nor_hides_the_other(two):
@@ -122,7 +122,7 @@ def test_one_that_is_down_neither_delays_nor_hides_the_other(two):
     said = two.alert()
     assert f"{PROMPT} read back at 0 % after" in said
     assert f"NOT BACK: {TOOLS}" in said
-    assert "No action needed" not in said
+    assert "Nothing for you to do" not in said
     assert "Everyone is on the old version" not in said
     assert f"NOT SET*: {TOOLS} should be at 0 %: Unleash answers 503" in two.card()
     assert [(x["flag"], x["percent"], x["trouble"]) for x in rollout_to_json(two.rollout)["drives"]] == [
