@@ -42,5 +42,6 @@ def stop_server(process: "subprocess.Popen[bytes]") -> None:
 def find_program(system: str, name: str) -> str:
     path = ROOT / f".venv-{system}" / "bin" / name
     if not path.exists():
-        pytest.skip(f"no {system} here (make test-traces installs it)")
+        command = "test-instrumentations" if system == "instrumentations" else "test-traces"
+        pytest.skip(f"no {system} here (make {command} installs it)")
     return str(path)
