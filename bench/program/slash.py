@@ -19,9 +19,7 @@ from core.store.database.connections import Database, connect
 
 RATE = 50
 GOAL = 1.5
-# But one. Commands overlap: a pause that overtakes a resume finds that it is paused already. The busier the machine,
-# the more do; half of them would if they came in no order at all.
-MOST = 0.6
+MOST = 0.9  # but one; commands overlap: a pause that overtakes a resume finds that it is paused already
 DONE_WITHIN = 30  # seconds
 SENT_WITHIN = 30  # seconds
 PEOPLE = 20
