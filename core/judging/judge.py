@@ -16,7 +16,7 @@ from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Cleared, Continue, Hold, NoControl, RollBack, Verdict
 from core.judging.report import measures
 from core.judging.verdict import findings as limit_findings
-from core.judging.verdict import health, noninferiority
+from core.judging.verdict import missing_data, noninferiority, sample_ratio
 
 MAX_SEGMENT_ROWS = 5
 """Rows of segments that a judgement includes at most."""
@@ -30,7 +30,7 @@ def judge(question: Question, look: Look, before: JudgingState) -> Judgement:
     """
     began, before = before, set_untrusted_aside(question, look.judge, before)
     state = expect_silence(look.judge, advance_state(question, look, before))
-    state = replace(state, split=health.check_split(question, look, before.split))
+    state = replace(state, split=sample_ratio.check_split(question, look, before.split))
     state = replace(state, segments=score_segments(question, look, state))
     scored = score_criteria(question, look, state)
     state = replace(state, beyond_since=_update_beyond_since(look, before, scored))
@@ -79,10 +79,10 @@ def _decide_verdict(
     if findings := limit_findings.find_discoveries(question, scored, LimitRole.HOLD):
         return Hold(findings=findings)
     unknown = (
-        health.find_unread_source(question, look)
-        or health.find_silent_arm(question, look, state)
-        or health.find_broken_source(question, look, state)
-        or health.check_too_early(question, state)
+        missing_data.find_unread_source(question, look)
+        or missing_data.find_silent_arm(question, look, state)
+        or missing_data.find_broken_source(question, look, state)
+        or missing_data.check_too_early(question, state)
     )
     if unknown is not None:
         return unknown

@@ -10,7 +10,7 @@ from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.look.look import ExposureCounts, Look
 from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import SplitCheck
-from core.judging.verdict.health import MIN_SPLIT_UNITS, check_split
+from core.judging.verdict.sample_ratio import MIN_SPLIT_UNITS, check_split
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 LIMIT = Limit(

@@ -15,7 +15,7 @@ from core.judging.look.look import ExposureCounts, Look
 from core.judging.model.evidence import EvidenceSums
 from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import SplitCheck
-from core.judging.verdict.health import check_split
+from core.judging.verdict.sample_ratio import check_split
 from core.metrics.observation import Observation
 from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.serving.exposure import build_snapshot

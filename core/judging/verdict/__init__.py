@@ -1,1 +1,1 @@
-"""Conclusions from a look: findings, non-inferiority, health of the evidence, and what could have been detected."""
+"""Conclusions from a look: findings, non-inferiority, split, missing data, and what could have been detected."""
