@@ -217,7 +217,7 @@ def _is_counted(span: StageWindow, arm: Variant, at: datetime) -> bool:
     """Whether the stage compares this arm at this time."""
     if span.counted_from is None or at < span.counted_from:
         return False
-    return span.exposes and arm in COMPARED_VARIANTS and (arm is Variant.CANARY or span.control_left)
+    return span.compares(arm)
 
 
 def _check_version(tracked: TrackedRollout, span: StageWindow, arm: Variant, version: str | None) -> None:

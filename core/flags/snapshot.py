@@ -202,6 +202,12 @@ class StageWindow:
             return Variant.CANARY
         return Variant.CONTROL if bucket >= self.control_from else Variant.STABLE
 
+    def compares(self, arm: Variant) -> bool:
+        """Whether units of this arm are compared in the stage; without a control, the canary with control's past."""
+        if arm is Variant.CONTROL:
+            return self.exposes and self.control_left
+        return self.exposes and arm is Variant.CANARY
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrackedRollout:

@@ -86,7 +86,7 @@ def _decide_verdict(
     )
     if unknown is not None:
         return unknown
-    if question.current_stage.exposes and not question.current_stage.control_left:
+    if question.current_stage.lacks_control:
         return NoControl()
     if (watched := noninferiority.watched_if_cleared(question, look, kept)) is not None:
         return Cleared(watched=watched)

@@ -36,6 +36,16 @@ class StageDesign:
         """Whether anybody is served the new version."""
         return self.compared or bool(self.canary_share)
 
+    @property
+    def has_both_arms(self) -> bool:
+        """Whether it has a canary and a control that are compared."""
+        return self.compared and self.control_left
+
+    @property
+    def lacks_control(self) -> bool:
+        """Whether the new version is served and nobody is left in control."""
+        return self.exposes and not self.control_left
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
@@ -106,7 +116,7 @@ class Question:
     @property
     def compared_stages(self) -> tuple[int, ...]:
         """Indices of the stages that have both a canary and a control, in order."""
-        return tuple(stage.index for stage in self.stages if stage.compared and stage.control_left)
+        return tuple(stage.index for stage in self.stages if stage.has_both_arms)
 
     @property
     def stages_without_control(self) -> tuple[int, ...]:
@@ -114,9 +124,7 @@ class Question:
 
         Cohort stages are excluded: other people's past says nothing about a cohort.
         """
-        return tuple(
-            stage.index for stage in self.stages if stage.exposes and not stage.control_left and not stage.chosen
-        )
+        return tuple(stage.index for stage in self.stages if stage.lacks_control and not stage.chosen)
 
     @property
     def exposed_stages(self) -> tuple[int, ...]:

@@ -103,7 +103,7 @@ def _choose_side(scored: tuple[CriterionScore, ...], sides: list[int], otherwise
 def _build_row(question: Question, look: Look, state: JudgingState, position: int, score: CriterionScore) -> Measure:
     limit = question.criteria[position]
     standing = look.find_comparison(question.comparison_cell(limit.metric), question.current)
-    weaker = question.current_stage.exposes and not question.current_stage.control_left
+    weaker = question.current_stage.lacks_control
     seen = Estimate(canary=None, control=None, error=None, n_canary=0.0, n_control=0.0)
     if standing is not None:
         seen = standing.paired_estimate

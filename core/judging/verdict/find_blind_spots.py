@@ -57,7 +57,7 @@ def _find_blind_spot(
             return replace(spot, unread=True, arm="canary")
         if not limit.is_absolute and question.current_stage.compared and since.control_weight == 0:
             return replace(spot, unread=True, arm="control", readings=round(since.level_weight))
-    if not (question.current_stage.compared and question.current_stage.control_left):
+    if not question.current_stage.has_both_arms:
         return None
     if position in state.kept:  # harm as large as the limit is ruled out, so twice as much was not missed
         return None

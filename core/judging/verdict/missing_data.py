@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from core.judging.look.look import Look
 from core.judging.model.evidence import CANARY, CONTROL, REQUESTS, Arm
-from core.judging.model.question import Question
+from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import BrokenSource, NoData, TooEarly
 from core.judging.verdict.sample_ratio import compute_odds
@@ -30,14 +30,17 @@ def find_silent_arm(question: Question, look: Look, state: JudgingState) -> NoDa
     """
     if not question.current_stage.exposes or state.stage_seen is None:
         return None
-    arms = [CONTROL, CANARY] if question.current_stage.control_left and question.current_stage.compared else [CANARY]
-    for arm in arms:
+    for arm in _list_reporting_arms(question.current_stage):
         last = state.last_request.get(arm)
         if look.at - (last or state.stage_seen) >= question.no_data_after and _are_requests_missing(
             question, look, state, arm
         ):
             return NoData(since=last, arm=arm)
     return None
+
+
+def _list_reporting_arms(stage: StageDesign) -> tuple[Arm, ...]:
+    return (CONTROL, CANARY) if stage.has_both_arms else (CANARY,)
 
 
 def _are_requests_missing(question: Question, look: Look, state: JudgingState, arm: Arm) -> bool:
@@ -73,10 +76,7 @@ def find_unread_source(question: Question, look: Look) -> BrokenSource | None:
 
 def find_broken_source(question: Question, look: Look, state: JudgingState) -> BrokenSource | None:
     """A limit's metric whose readings have stopped in an arm while requests continue."""
-    if question.current_stage.compared and question.current_stage.control_left:
-        arms: tuple[Arm, ...] = (CONTROL, CANARY)
-    else:
-        arms = (CANARY,)
+    arms = _list_reporting_arms(question.current_stage)
     for one in look.readings:
         if one.metric == REQUESTS:
             continue
@@ -104,6 +104,6 @@ def check_too_early(question: Question, state: JudgingState) -> TooEarly | None:
     if not stage.exposes:
         return None
     seen = state.get_total(stage.index, REQUESTS)
-    if seen.canary_trials > 0 and (seen.control_trials > 0 or not (stage.compared and stage.control_left)):
+    if seen.canary_trials > 0 and (seen.control_trials > 0 or not stage.has_both_arms):
         return None
     return TooEarly(canary_requests=int(seen.canary_trials), control_requests=int(seen.control_trials))

@@ -20,7 +20,6 @@ from core.flags.placement import (
     list_exposing_before,
 )
 from core.flags.snapshot import StageWindow, Variant, format_exposure_token
-from core.judging.model.evidence import CANARY
 
 Condition = ColumnElement[bool]
 _NUMBERS = 1 << 64
@@ -103,7 +102,7 @@ class RowPlacer:
         return or_(false(), *unknown)
 
     def _is_counted_by_token(self, span: StageWindow, arm: Variant) -> Condition | None:
-        if span.counted_from is None or not _compares(span, arm):
+        if span.counted_from is None or not span.compares(arm):
             return None
         terms: list[Condition] = [true()]
         if span.since < span.counted_from:
@@ -114,7 +113,7 @@ class RowPlacer:
 
     def _list_timed(self, span: StageWindow, arm: Variant, *, by_variant: bool) -> Iterator[tuple[Condition, Slot]]:
         """Rows of an arm by their time: in the stage and, right after its step, only of units that stayed."""
-        if span.counted_from is None or not _compares(span, arm):
+        if span.counted_from is None or not span.compares(arm):
             return
         begins = max(span.counted_from, span.since)
         inside = [self._at_least(begins), *([] if span.until is None else [self._before(span.until)])]
@@ -233,10 +232,6 @@ def _is_number_below(digits: Expression, ppm: int) -> Condition:
     """Whether the 64-bit number of these 16 hex digits lies below `ppm` parts per million."""
     first_not_below = -(-ppm * _NUMBERS // MILLION)
     return true() if first_not_below >= _NUMBERS else digits < f"{first_not_below:016x}"
-
-
-def _compares(span: StageWindow, arm: Variant) -> bool:
-    return span.exposes and (arm == CANARY or span.control_left)
 
 
 def _slot(span: StageWindow, arm: Variant, *, counts_for_split: bool = True, assigned: Variant | None = None) -> Slot:
