@@ -114,8 +114,10 @@ def test_a_robot_that_begins_hours_into_a_good_stage_decides_nothing(world, traf
         (REFUSALS, {"refusals": 0.8}, 3, 4, 2, None),
         (REFUSALS, {"refusals": 0.8}, 2, 5, 3, 8),
         (COST, {"cost": 0.2}, 2, 6, 0, 8),
+        (SLOWER, {"latency": 4800.0}, 3, 12, 0, None),
+        (SLOWER, {"latency": 4800.0}, 2, 12, 3, 8),
     ],
-    ids=["refused", "refused, and a step", "dear, and a step"],
+    ids=["refused", "refused, and a step", "dear, and a step", "slow", "slow, and a step"],
 )
 def test_a_few_robots_that_begin_late_on_a_small_surface_decide_nothing(
     world, traffic, limit, like, robots, each, seed, step_at

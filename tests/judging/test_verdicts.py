@@ -476,10 +476,11 @@ def written_anew(judged):
     return written
 
 
-def test_what_engine_7_found_in_the_last_minutes_is_read_as_what_it_was():
-    kept = json.loads((Path(__file__).parent / "engine_7.json").read_text())
+@pytest.mark.parametrize("engine", [7, 8])
+def test_what_an_engine_that_knew_outliers_found_in_the_last_minutes_is_read_as_what_it_was(engine):
+    kept = json.loads((Path(__file__).parent / f"engine_{engine}.json").read_text())
     looked, judged = record.load_recorded_look(kept["look"]), record.load_judgement(kept["judgement"])
-    assert looked.engine == 7 != record.ENGINE_VERSION
+    assert looked.engine == engine != record.ENGINE_VERSION
     assert judged.verdict.name == "roll_back"
     assert "in the last minutes" in judged.verdict.findings[0].note
     assert record.recorded_look_to_json(looked) == kept["look"]

@@ -230,14 +230,19 @@ class EvidenceIndex:
         components = self._components.get((position, hypothesis.side, part, -1, EVERYONE))
         if components is None:
             return
-        key = recent_key(self._question.criteria[position], name)
-        outliers = self._state.outliers.get(key, OutlierExcess())
+        limit = self._question.criteria[position]
+        key = recent_key(limit, name)
+        # Histograms have no buckets, so the mean of the values stands for a quantile.
+        summed = limit.metric if quantile_crossing.compares_quantiles(limit) else key
+        outliers = self._state.outliers.get(summed, OutlierExcess())
         windows = (
             (self._state.recent, outliers.recent, _MINUTES),
             (self._state.lately, outliers.lately, _HOUR),
         )
         found = [
-            self._onset_term_in_window(position, hypothesis, components, name, share, counts, excess, words)
+            self._onset_term_in_window(
+                position, hypothesis, components, name, share, counts, of.get(summed), excess, words
+            )
             for of, excess, words in windows
             if (counts := of.get(key)) is not None and counts.canary_trials >= MIN_RECENT_TRIALS
         ]
@@ -253,6 +258,7 @@ class EvidenceIndex:
         name: str,
         share: float,
         recent: CountTotals,
+        values: CountTotals | None,
         excess: float,
         words: str,
     ) -> MixtureTerm | None:
@@ -265,32 +271,59 @@ class EvidenceIndex:
             return None
         log_e = float(proportion.log_mean(components))
         beyond = self._is_recently_beyond(position, hypothesis, canary, control, is_level=is_level)
-        if beyond and log_e > 0 and not quantile_crossing.compares_quantiles(limit):
-            loudest = self._excess_of_loudest_bucket(limit, name, hypothesis)
-            few = max(hypothesis.sign * excess, hypothesis.sign * loudest, 0.0)
-            rest = canary - hypothesis.sign * few / recent.canary_trials
-            reference = control or 0.0
-            if limit.is_absolute:
-                reference = limit.amount if limit.entry.quantile is None else 1 - limit.entry.require_quantile()
-            part = (rest - reference) / (canary - reference) if canary != reference else 0.0
+        if beyond and log_e > 0 and values is not None:
+            rest, part = self._leave_loudest_few_out(limit, name, hypothesis, values, excess)
             log_e = robust_log_e(components, 1.0, LeaveOneOut(), part)
-            beyond = self._is_recently_beyond(position, hypothesis, rest, control, is_level=is_level)
+            beyond = (
+                part > 0
+                if quantile_crossing.compares_quantiles(
+                    limit
+                )  # the rest is a mean, which no limit of a quantile is about
+                else self._is_recently_beyond(position, hypothesis, rest, control, is_level=is_level)
+            )
         return MixtureTerm(log_weight=log(share), log_e=log_e, is_beyond_limit=beyond, estimate=sight)
+
+    def _leave_loudest_few_out(
+        self, limit: Limit, name: str, hypothesis: Hypothesis, recent: CountTotals, excess: float
+    ) -> tuple[float, float]:
+        """(recent level of the canary without what its loudest few buckets added, share of its distance that is left).
+
+        The distance is that from control, or from the fixed number that a limit names.
+        """
+        if recent.canary_trials <= 0:
+            return 0.0, 0.0
+        canary = recent.canary_events / recent.canary_trials
+        reference = recent.control_events / recent.control_trials if recent.control_trials else 0.0
+        if limit.is_absolute:
+            reference = limit.amount if limit.entry.quantile is None else 1 - limit.entry.require_quantile()
+        elif limit.entry.quantile is not None and hypothesis.sign * (canary - reference) <= 0:
+            return canary, 1.0  # more values are beyond, but not by what they add to the mean
+        loudest = self._excess_of_loudest_bucket(limit, name, hypothesis)
+        few = max(hypothesis.sign * excess, hypothesis.sign * loudest, 0.0)
+        rest = canary - hypothesis.sign * few / recent.canary_trials
+        return rest, (rest - reference) / (canary - reference) if canary != reference else 0.0
 
     def _excess_of_loudest_bucket(self, limit: Limit, name: str, hypothesis: Hypothesis) -> float:
         """By how many events the loudest bucket of the current stage exceeds the others, in the direction of harm.
 
         A look does not say when a bucket's events came, so all of them are taken to be recent.
         """
-        standing = self._comparisons.get((name, self._question.current, EVERYONE))
+        compares_quantiles = quantile_crossing.compares_quantiles(limit)
+        standing = self._comparisons.get(
+            (limit.metric if compares_quantiles else name, self._question.current, EVERYONE)
+        )
         left = standing.without_loudest_bucket(hypothesis.side) if standing is not None else None
         if standing is None or left is None:
             return 0.0
         rate, weight, others = standing.level, standing.level_weight, left.level
+        total = self._state.get_total(self._question.current, standing.metric)
         if not limit.is_absolute:
             rate, weight, others = standing.canary, standing.canary_weight, left.canary
         if limit.entry.kind is MetricKind.RATIO:
-            weight = self._state.get_total(self._question.current, name).canary_trials  # of denominators, not readings
+            weight = total.canary_trials  # of denominators, not readings
+        if compares_quantiles:  # the others' level is the mean of their values
+            weight = total.canary_trials
+            rate = total.canary_events / weight if weight else None
         if rate is None:
             return 0.0
         beyond = (rate - (others or 0.0)) * weight

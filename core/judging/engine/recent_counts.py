@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from core.judging.limits.limits import Limit
+from core.judging.look import quantile_crossing
 from core.judging.look.count_new import exact_kernel_cell, level_cell
 from core.judging.look.look import Look
 from core.judging.model.evidence import CATEGORY_PREFIX, EVERYONE
@@ -94,14 +95,20 @@ def _measure_excesses(question: Question, look: Look, current: JudgingState) -> 
     """(`recent_key`, events by which the canary's loudest few buckets of the current stage exceed the next ones)."""
     alone = _list_cells_judged_alone(question)
     levels = {level_cell(question, limit) for limit in question.limits}
+    quantiles = {limit.metric for limit in question.criteria if quantile_crossing.compares_quantiles(limit)}
     for one in look.standings:
         left = one.more
         if one.since != question.current or one.segment != EVERYONE or left is None:
             continue
-        if left.drawn_in is not None and one.canary is not None:
+        values = current.get_total(question.current, one.metric)
+        if one.metric in quantiles:
+            # A comparison of quantiles has no mean of its own; the sums of the stage have.
+            if left.drawn_in is not None:
+                yield one.metric, values.canary_events - left.drawn_in * values.canary_trials
+        elif left.drawn_in is not None and one.canary is not None:
             # Of a ratio the weight of a comparison is its readings, not the sum of its denominators.
-            weight = current.get_total(question.current, one.metric).canary_trials if one.metric in levels else None
-            yield one.metric, (one.canary - left.drawn_in) * (one.canary_weight if weight is None else weight)
+            weight = values.canary_trials if one.metric in levels else one.canary_weight
+            yield one.metric, (one.canary - left.drawn_in) * weight
         if left.level_drawn_in is not None and one.level is not None:
             for key in alone.get(one.metric, ()):
                 yield key, (one.level - left.level_drawn_in) * one.level_weight

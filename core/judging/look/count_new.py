@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from core.judging.limits.limits import Limit
-from core.judging.look import bucket_sums
+from core.judging.look import bucket_sums, quantile_crossing
 from core.judging.model.evidence import (
     BUCKETS,
     CANARY,
@@ -59,13 +59,19 @@ def level_cell(question: Question, limit: Limit) -> str | None:
     return question.comparison_cell(limit.metric) if limit.metric in question.caps else None
 
 
+def cell_of_new_sums(question: Question, limit: Limit) -> str | None:
+    """Name of the cell whose new weights and values each look counts: that of a level, or a quantile's own values."""
+    return limit.metric if quantile_crossing.compares_quantiles(limit) else level_cell(question, limit)
+
+
 def collect_new_sums(question: Question, sums: EvidenceSums, before: JudgingState) -> Iterator[NewCounts]:
-    """Yield the sums of means and ratios since the last batch, in stages with both arms, as weights and values.
+    """Yield the sums of means, ratios and a quantile's values since the last batch, in stages with both arms, as
+    weights and values.
 
     A batch is left for a later look until each arm has `MIN_BATCH` readings: how many there are says nothing of what
     they say, and no reading is lost where an arm has few.
     """
-    cells = {name: limit for limit in question.limits if (name := level_cell(question, limit)) is not None}
+    cells = {name: limit for limit in question.criteria if (name := cell_of_new_sums(question, limit)) is not None}
     for name, limit in cells.items():
         for stage in question.compared_stages:
             done = before.get_total(stage, name)

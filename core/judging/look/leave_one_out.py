@@ -21,7 +21,7 @@ UNITS_PER_OUTLIER = 50
 MIN_OUTLIER_BUCKETS = 3
 """Outlier buckets to allow for at least."""
 # counted events are too rare to winsorise
-_WINSORISED_KINDS = frozenset(MetricKind) - {MetricKind.QUANTILE, MetricKind.COUNT}
+_WINSORISED_KINDS = frozenset(MetricKind) - {MetricKind.COUNT}
 REQUIRED_SHARE = 0.5
 """Share of its evidence that a finding must keep without its loudest bucket; below it only the rest counts."""
 
@@ -82,7 +82,7 @@ def compare_without_loudest_bucket(
             canary, heaviest_bucket.reference_level(control, canary), _count_outlier_buckets(units)
         )
         drawn_in = mean.stratify_levels(drawn, control).canary
-        if kind not in AVERAGES:
+        if kind not in AVERAGES and kind is not MetricKind.QUANTILE:
             shares = np.minimum(
                 shares,
                 _bounded_ratio(heaviest_bucket.signed_log_likelihood_ratio(drawn, control), evidence),
@@ -123,7 +123,7 @@ def add_level_without_loudest_bucket(
     effects = compute_design_effects(kind, left)
     shares: list[float | None] = [None] * len(comparisons)
     drawn_in: list[float | None] = [None] * len(comparisons)
-    if (kind in _WINSORISED_KINDS or kind is MetricKind.QUANTILE) and kind not in AVERAGES:
+    if kind in _WINSORISED_KINDS and kind not in AVERAGES:
         many = _count_outlier_buckets(units)
         drawn = heaviest_bucket.winsorise_buckets(arm, reference_levels[..., np.newaxis], many)
         if kind is not MetricKind.QUANTILE:
