@@ -21,7 +21,7 @@ from core.judging.model.verdict import (
     Verdict,
 )
 from core.metrics.money import dollars
-from core.rollout.plans.plan import GATE_KINDS, Stage, StageKind
+from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.state.model import Rollout, RolloutState
 
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -105,6 +105,11 @@ def pluralize(number: int, one: str, many: str = "") -> str:
 def format_percent(percentage: float) -> str:
     """A percentage, given as 0 to 100: `5 %`, `0.5 %`."""
     return f"{percentage:g} %"
+
+
+def format_share_of(percentage: float, audience: str) -> str:
+    """A share of a cohort, escaped: `50 % of internal`; of everyone if it has no name: `5 %`."""
+    return f"{format_percent(percentage)}{f' of {escape(audience, 40)}' if audience else ''}"
 
 
 def format_per_thousand(share: float) -> str:
@@ -266,15 +271,18 @@ def title_in_sentence(title: str) -> str:
     return escape(title[:1].lower() + title[1:] if title[1:2].islower() else title, 80)
 
 
-def stage_word(stage: Stage) -> str:
-    """The standard word for a stage, without its percentage: `Checking`, `Small test`, `Growing`, `Watching`."""
+def stage_word(stage: Stage, *, partial: bool = False) -> str:
+    """The standard word for a stage, without its percentage: `Checking`, `Small test`, `Growing`, `Watching`.
+
+    `partial`: some keep the old version even in a stage of 100 %.
+    """
     match stage.kind:
         case StageKind.EVAL | StageKind.SAFETY | StageKind.COST_LATENCY | StageKind.ROLLBACK_DRILL:
             return "Checking"
         case StageKind.BAKE:
             return "Watching"
         case StageKind.RAMP:
-            return "Everyone" if stage.percent >= 100 else "Growing"
+            return "Everyone" if stage.percent >= 100 and not partial else "Growing"
         case StageKind.COHORT | StageKind.CANARY | StageKind.AB:
             return "Small test"
         case _:
@@ -302,17 +310,7 @@ def state_word(rollout: Rollout) -> str:
     word = _STATE_WORDS.get(rollout.state)
     if word is not None:
         return word
-    return stage_word(rollout.stage) if rollout.stage else "Planned"
-
-
-def technical_state(rollout: Rollout) -> str:
-    """`state_word` with where the stage stands in brackets: `Small test (5 %)`, `Small test (internal 1 %)`."""
-    stage = rollout.stage
-    if rollout.state is not RolloutState.RUNNING or stage is None:
-        return state_word(rollout)
-    name = escape(stage.audience or (stage.name if stage.kind in GATE_KINDS else ""), 40)
-    exposed = format_percent(stage.percent) if stage.has_exposure else ""
-    return f"{stage_word(stage)} ({f'{name} {exposed}'.strip()})"
+    return stage_word(rollout.stage, partial=rollout.leaves_some_out) if rollout.stage else "Planned"
 
 
 def verdict_word(verdict: Verdict) -> str:

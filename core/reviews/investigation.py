@@ -18,6 +18,7 @@ class OtherChange:
     rollout: Rollout
     stage: str
     percent: float
+    audience: str  # the cohort of which that is a share; empty: everyone
     at: datetime
 
 
@@ -71,6 +72,7 @@ def _list_changes(others: Iterable[Rollout], this: str, since: datetime, until: 
             rollout=other,
             stage=other.plan.stages[span.index].name,
             percent=other.plan.stages[span.index].percent,
+            audience=other.plan.stages[span.index].audience,
             at=span.since,
         )
         for other in others

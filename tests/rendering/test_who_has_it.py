@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from bot.rendering import wording
+from bot.rendering import reach_words, wording
 from bot.rendering.answers import home_tab
+from bot.rendering.messages import event_lines, summary
 from bot.rendering.messages.notices import notice, notice_note
 from bot.rendering.sentences import headline, schedule
+from core.rollout.plans.layers import LayerSlots
 from core.rollout.plans.plan import Holdout
 from core.rollout.state import events as e
 from core.rollout.workspace.subscriptions import Subscriber
@@ -167,3 +169,63 @@ def test_only_customers_who_come_first_have_a_date_that_is_set(words: Any, story
     dates = schedule.estimate_dates(undated.now, undated.at)
     assert schedule.format_start(dates, words.zone) == "on a date that is not set yet"
     assert progress_of(words, undated) == "starts on a date that is not set yet."
+
+
+def test_every_line_says_of_whom_a_cohorts_share_is(words: Any) -> None:
+    story = words.story().running(INTERNAL)
+    paused = e.Paused(by="U4SAM", reason="odd")
+    entered = e.StageEntered(index=INTERNAL, name="internal", percent=50)
+    assert "Small test: R-118 now 50 % of internal." in event_lines.describe_event(story.now, entered, words.zone)
+    stopped = story.happen(paused).now
+    assert event_lines.describe_event(stopped, paused, words.zone).endswith("It stays with 50 % of internal.")
+    story = words.story().running(INTERNAL).happen(HELD)
+    line = summary.format_first_line(story.now, story.evidence(), words.tuesday, words.zone)
+    assert line == "On hold: R-118 support-tone, it feels off. It stays with 50 % of internal."
+
+
+def test_a_whole_cohort_is_not_everybody(words: Any) -> None:
+    stages = tuple(replace(s, percent=100) if i == INTERNAL else s for i, s in enumerate(words.stages))
+    story = words.story(plan=replace(words.plan, stages=stages)).running(INTERNAL)
+    assert "so, no more customers get it until @dana decides." in notice_of(words, story)
+    doubt = e.FeltOff(by="slack:T1/U4SAM", handle="@sam", text="odd")
+    assert "no more customers get it until" in event_lines.format_line(story.happen(doubt).now, doubt, words.zone)
+
+
+def with_layer(words: Any, stage: int) -> Any:
+    """A rollout at that stage of which a layer leaves it 60 % of the users."""
+    return replace(words.story().running(stage).now, layer=LayerSlots(layer="assistants", ranges=((0, 600_000),)))
+
+
+def test_a_share_in_a_layer_is_one_of_the_layers_users(words: Any) -> None:
+    small, all_of_them = with_layer(words, CANARY), with_layer(words, EVERYONE)
+    assert reach_words.format_share(small) == "5 % of its 60 % of the users"
+    first = wording.strip_markup(headline.render(small, words.zone))
+    assert first.startswith("Small test (5 % of its 60 %): R-118 support-tone. Next: 25 % of its 60 %")
+    assert headline.render(all_of_them, words.zone).startswith("Growing (100 % of its 60 %): R-118")
+    assert headline.format_stage_progress(all_of_them).endswith("its 60 % of the users (now) · watching")
+
+
+def test_nobody_says_everyone_where_some_are_left_out(words: Any) -> None:
+    plan = replace(words.plan, holdout=Holdout(percent=5, lasts=timedelta(days=14)))
+    story = words.story(plan=plan).running(EVERYONE)
+    assert reach_words.format_share(story.now) == "95 % (5 % held back)"
+    assert headline.render(story.now, words.zone).startswith("Growing (95 %): R-118")
+    told = notice_of(words, story)
+    assert told.startswith(
+        "All steps taken, still being watched: all but 5 in 100 customers get the new version of the support assistant."
+    )
+    assert "Who is affected now: all but 5 in 100 customers." in told
+    assert "everyone" not in told.lower()
+    assert progress_of(words, story) == "all but 5 in 100 customers have it, and we still watch it."
+    stopped = note_of(words, story, HELD)
+    assert stopped.startswith("On hold: all but 5 in 100 customers have the new version; it is not final.")
+
+
+def test_a_group_that_went_back_alone_is_not_among_those_who_have_it(words: Any) -> None:
+    back = e.StratumRolledBack(by="U4SAM", reason="odd", stratum="internal", version="v42")
+    small = words.story().running(CANARY).happen(back)
+    assert reach_words.format_share(small.now) == "5 %, without internal"
+    story = words.story().running(EVERYONE).happen(back)
+    assert "all but the group internal get the new version" in notice_of(words, story)
+    inside = words.story().running(INTERNAL).happen(back)
+    assert reach_words.format_share(inside.now) == "0 % of internal (rolled back)"

@@ -22,7 +22,7 @@ from bot.http.pages.plan_sections import build_plan_sections
 from bot.http.pages.version_page import build_version_page
 from bot.process.page_links import PARAMETER
 from bot.process.process_state import ProcessStatus
-from bot.rendering import markup, wording
+from bot.rendering import markup, reach_words, wording
 from bot.rendering.answers import history
 from bot.rendering.answers.evidence import strata
 from bot.rendering.documents import history_file
@@ -250,7 +250,9 @@ def _render_page(name: str, now: datetime, *, status: int = 200, **values: Any) 
 @cache
 def _load_templates() -> Environment:
     templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    templates.filters.update(when=_format_time, percent=_format_percent, count=wording.format_count, span=_format_age)
+    templates.filters.update(
+        when=_format_time, share=reach_words.format_share, count=wording.format_count, span=_format_age
+    )
     templates.filters.update(local=wording.format_plain_time, state_word=wording.state_word)
     templates.filters.update(stage_name=stage_words.name_stage)
     return templates
@@ -282,7 +284,3 @@ def _format_time(page: JinjaContext, at: datetime | None) -> str:
 
 def _format_age(age: timedelta) -> str:
     return wording.format_duration(age.total_seconds())
-
-
-def _format_percent(value: float) -> str:
-    return f"{value:g} %"

@@ -171,7 +171,7 @@ def _describe_progress(rollout: Rollout, zone: str) -> str:
             return "cancelled."
     percent = schedule.customer_percent(rollout)
     if percent >= 100:
-        return "everyone has it, and we still watch it."
+        return f"{change_status.describe_reach(rollout, 'have', 'has')} it, and we still watch it."
     stopped = "" if rollout.state is RolloutState.RUNNING else " It does not grow at the moment."
     if schedule.is_with_selected_people(rollout):
         return f"a few selected people have it now; no customer has it yet.{stopped}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from bot.rendering import wording
+from bot.rendering import reach_words, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import plan_facts
@@ -66,8 +66,7 @@ def _describe_request(rollout: Rollout, request: ApprovalRequested) -> str:
     if request.gate == approval_requests.START_GATE:
         return f"start {subject} ({kind} change, {wording.format_version_change(rollout)})"
     return (
-        f"move {subject} ({kind} change) from {wording.format_percent(rollout.percent)} to "
-        f"{_format_gate(rollout, request)}"
+        f"move {subject} ({kind} change) from {reach_words.format_share(rollout)} to {_format_gate(rollout, request)}"
     )
 
 
@@ -83,7 +82,9 @@ def _format_gate(rollout: Rollout, request: ApprovalRequested) -> str:
     if request.gate == approval_requests.START_GATE:
         return "the start"
     stage = next((s for s in rollout.plan.stages if s.name == request.gate), None)
-    return headline.stage_label(stage) if stage else wording.escape(request.gate, 60)
+    return (
+        headline.stage_label(stage, reach_words.name_everyone(rollout)) if stage else wording.escape(request.gate, 60)
+    )
 
 
 def _describe_expiry(request: ApprovalRequested) -> str:

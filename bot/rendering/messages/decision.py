@@ -1,6 +1,6 @@
 """The result of a long comparison with its two buttons, and the same message once a person has decided."""
 
-from bot.rendering import wording
+from bot.rendering import reach_words, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.numbers import measure_rows, segments
@@ -32,7 +32,7 @@ def render(rollout: Rollout, ended: ComparisonEnded) -> Message:
             buttons.run_command("All measures", f"metrics {rollout.id}"),
         ),
         blocks.context(
-            f"{wording.format_owner(rollout)} to decide; it stays at {wording.format_percent(rollout.percent)} until "
+            f"{wording.format_owner(rollout)} to decide; it stays {reach_words.format_position(rollout)} until "
             "then. These ranges hold together, for one look at a time that was fixed before the start."
         ),
     )

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from bot.rendering import wording
+from bot.rendering import reach_words, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import decision
@@ -110,7 +110,7 @@ def _describe_second_doubt(rollout: Rollout) -> str:
     owner = wording.format_owner(rollout)
     if rollout.state is not RolloutState.RUNNING:
         return "It does not grow at present; who lets it go on sees this."
-    if rollout.percent >= 100:
+    if rollout.is_with_everyone:
         return f"If a second person says so, {owner} has to decide how it goes on."
     return f"If a second person says so, no more customers get it until {owner} decides."
 
@@ -142,7 +142,7 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return _format_stage_entry(rollout, event)
         case e.Paused():
             stays = (
-                f"It stays at {wording.format_percent(rollout.percent)}"
+                f"It stays {reach_words.format_position(rollout)}"
                 if rollout.is_under_way
                 else "Limits were still being watched"
             )
@@ -412,17 +412,18 @@ def _format_base_change(rollout: Rollout, event: e.BaseChanged) -> str:
 def _format_stage_entry(rollout: Rollout, event: e.StageEntered) -> str:
     stage = rollout.plan.stages[event.index]
     left = _find_stage_left(rollout, event.index)
-    before = rollout.plan.stages[left].percent if left is not None else 0.0
-    was = f" (was {wording.format_percent(before)})" if stage.kind is StageKind.RAMP and before else ""
+    before = rollout.plan.stages[left] if left is not None else None
+    was = ""
+    if stage.kind is StageKind.RAMP and before is not None and before.has_exposure:
+        was = f" (was {reach_words.format_stage_share(rollout, before)})"
     skipped = _format_skipped_wait(rollout, event, left)
-    word = wording.stage_word(stage)
+    word = wording.stage_word(stage, partial=rollout.leaves_some_out)
     if not stage.has_exposure:
         return f"{word}: {rollout.id}, {wording.escape(event.name, 40)}. Nobody sees it yet.{skipped}"
     if stage.kind is StageKind.BAKE:
-        whom = "everyone" if rollout.reach == 1 else f"its {wording.format_percent(100 * rollout.reach)} of the users"
+        whom = reach_words.name_everyone(rollout)
         return f"{word}: {rollout.id} is with {whom}; the old version stays one switch away.{skipped}"
-    name = f" ({wording.escape(event.name, 40)})" if stage.kind is StageKind.COHORT else ""
-    return f"{word}: {rollout.id} now {wording.format_percent(event.percent)}{was}{name}.{skipped}"
+    return f"{word}: {rollout.id} now {reach_words.format_stage_share(rollout, stage)}{was}.{skipped}"
 
 
 def _find_stage_left(rollout: Rollout, entered: int) -> int | None:

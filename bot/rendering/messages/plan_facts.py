@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from bot.rendering import wording
+from bot.rendering import reach_words, wording
 from bot.rendering.messages.audience import conversation_words, holdout_words, layer_words, stratum_words
 from bot.rendering.neighbours import neighbour_words
 from bot.rendering.numbers import eval_words, measure_rows, noticed_words, segments, technical_words
@@ -192,8 +192,9 @@ def _list_dates(outlook: PlanOutlook | None, zone: str) -> list[str]:
     if outlook is None:
         return []
     stages = outlook.rows[-len(outlook.plan.stages) - 1 : -1]
+    everyone = reach_words.name_planned_everyone(outlook.plan, outlook.reach[1] if outlook.reach is not None else 1)
     dates = [
-        f"{headline.stage_label(stage)} {wording.format_local_time(row.when_earliest, zone)}"
+        f"{headline.stage_label(stage, everyone)} {wording.format_local_time(row.when_earliest, zone)}"
         for stage, row in zip(outlook.plan.stages, stages, strict=True)
         if stage.has_exposure and stage.kind is not StageKind.BAKE
     ]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from bot.rendering import wording
+from bot.rendering import reach_words, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import charts, svg
@@ -142,7 +142,7 @@ def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, at: datetime
             where = f" ({wording.escape(first.segment, 40)})" if first.segment else ""
             metric = f"{measure_rows.title_in_sentence(first.metric, first.title)}{where}"
             text = f"{metric}, {measure_rows.escaped_limit(first.limit_text)}"
-            stays = f"we stay at {wording.format_percent(rollout.percent)} until then"
+            stays = f"we stay {reach_words.format_position(rollout)} until then"
             return f"On hold: {subject}, {text}. {wording.format_owner(rollout)} to decide; {stays}."
         case v.NoData(since=since, arm=arm):
             ago = f"since {wording.format_local_time(since, zone)}" if since else "at all"
@@ -162,7 +162,7 @@ def format_first_line(rollout: Rollout, evidence: EvidenceRecorded, at: datetime
                 "check its source."
             )
         case v.Skewed():
-            stays = f"it stays at {wording.format_percent(rollout.percent)}"
+            stays = f"it stays {reach_words.format_position(rollout)}"
             return f"Cannot judge: {subject}, the traffic is not split as planned. Growth is stopped; {stays}."
         case v.TooEarly():
             return f"Waiting: {subject} ({where}) has nothing to compare yet. It does not grow until it has."
@@ -182,7 +182,7 @@ def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, at: datet
     if rollout.state is RolloutState.ON_HOLD and rollout.hold is not None:
         return (
             f"On hold: {subject}, {wording.escape(rollout.hold.text, 60)}. "
-            f"It stays at {wording.format_percent(rollout.percent)}."
+            f"It stays {reach_words.format_position(rollout)}."
         )
     if stage is not None and evidence.reason == "summary" and evidence.canary_requests < stage.min_samples:
         have = f"{wording.format_count(evidence.canary_requests)} of {wording.format_count(stage.min_samples)} requests"
@@ -237,8 +237,8 @@ def _describe_stage(rollout: Rollout) -> str:
     stage = rollout.stage
     if stage is None:
         return wording.state_word(rollout).lower()
-    exposed = f", {wording.format_percent(stage.percent)}" if stage.has_exposure else ""
-    return f"{wording.stage_word(stage).lower()}{exposed}"
+    exposed = f", {reach_words.format_stage_share(rollout, stage)}" if stage.has_exposure else ""
+    return f"{wording.stage_word(stage, partial=rollout.leaves_some_out).lower()}{exposed}"
 
 
 def _explain_verdict(rollout: Rollout, evidence: EvidenceRecorded, at: datetime) -> str:
@@ -286,7 +286,8 @@ def _build_chart(
     for measure in urgent or sorted(limited, key=lambda m: m.metric != MAIN_METRIC):
         until = tuple(p for p in trend(measure.metric) if p.at <= at)
         if (drawn := charts.build_chart(until, measure, zone)) is not None:
-            names = tuple(headline.stage_label(stage) for stage in rollout.plan.stages)
+            everyone = reach_words.name_everyone(rollout)
+            names = tuple(headline.stage_label(stage, everyone) for stage in rollout.plan.stages)
             drawing = svg.draw_chart(until, measure, names, zone, "chart")
             return drawn, blocks.ChartPicture(title=drawn["title"], svg=drawing, alt=charts.describe_chart(drawn))
     return None, None

@@ -1,6 +1,6 @@
 """A bundle in words: which others a rollout moves with, how, and where they stand."""
 
-from bot.rendering import wording
+from bot.rendering import reach_words, wording
 from core.rollout.concurrency.bundles import Bundle
 from core.rollout.plans.bundle_order import BundleOrder
 from core.rollout.state import events as e
@@ -35,7 +35,7 @@ def describe_order(bundle: Bundle) -> str:
 def describe_member(rollout: Rollout) -> str:
     """One rollout of a bundle in a few words: `R-2 sales-tone (sales-assistant, planned, needs 1 approval)`."""
     state = rollout.state.replace("_", " ")
-    share = f" at {wording.format_percent(rollout.percent)}" if rollout.is_under_way and rollout.percent else ""
+    share = f" at {reach_words.format_share(rollout)}" if rollout.is_under_way and rollout.percent else ""
     waits = f", needs {rollout.waiting_for}" if rollout.request is not None and rollout.waiting_for else ""
     name, surface = wording.escape(rollout.plan.name, 60), wording.escape(rollout.plan.surface, 60)
     return f"{rollout.id} {name} ({surface}, {state}{share}{waits})"

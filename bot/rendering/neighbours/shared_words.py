@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bot.rendering import wording
+from bot.rendering import reach_words, wording
 from core.rollout.concurrency.shared_parts import OtherMove, SharedPart
 
 
@@ -12,7 +12,7 @@ def describe(shared: SharedPart) -> str:
     name, surface = wording.escape(other.plan.name, 60), wording.escape(other.plan.surface, 60)
     named = f", {wording.escape(shared.name, 80)}" if shared.name else ""
     part = f"the same model{named}" if shared.part == "model" else f"the same piece of a prompt{named}"
-    where = f"{surface}, at {wording.format_percent(other.percent)}" if other.is_under_way else f"{surface}, ended"
+    where = f"{surface}, at {reach_words.format_share(other)}" if other.is_under_way else f"{surface}, ended"
     return f"Shared: {other.id} {name} ({where}) changes {part}: a shift in one may come from the other."
 
 
@@ -24,7 +24,8 @@ def describe_move(move: OtherMove, zone: str) -> str:
 
 def format_mark(move: OtherMove) -> str:
     """The label of the mark in a chart: `R-7 25 %`."""
-    return f"{move.rollout} back" if move.is_rollback else f"{move.rollout} {wording.format_percent(move.percent)}"
+    reached = "back" if move.is_rollback else wording.format_share_of(move.percent, move.audience)
+    return f"{move.rollout} {reached}"
 
 
 def to_json(shared: SharedPart) -> dict[str, Any]:
@@ -34,4 +35,4 @@ def to_json(shared: SharedPart) -> dict[str, Any]:
 
 
 def _format_step(move: OtherMove) -> str:
-    return "rolled back" if move.is_rollback else f"to {wording.format_percent(move.percent)}"
+    return "rolled back" if move.is_rollback else f"to {wording.format_share_of(move.percent, move.audience)}"

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from bot.rendering import wording
+from bot.rendering import reach_words, wording
 from bot.rendering.sentences import headline
 from core.rollout.decisions import approval_requests
 from core.rollout.plans.plan import GATE_KINDS
@@ -123,10 +123,11 @@ def _running(rollout: Rollout, left: _Left) -> tuple[str, str]:
             f"{rollout.id} is at the gate {rollout.current_stage.name}: no user gets {new} yet.",
             "Results of an offline run, or a timed drill, open it; nothing grows before.",
         )
-    if rollout.percent >= 100:
+    if rollout.is_with_everyone and not rollout.leaves_some_out:
         now = f"Everyone gets {new}{seen}; {old} is one click away."
     else:
-        now = f"{wording.format_percent(rollout.percent)} of the users get {new}, compared with everyone else{seen}."
+        whom = "" if rollout.current_stage.audience or rollout.reach < 1 else " of the users"
+        now = f"{reach_words.format_share(rollout)}{whom} get {new}, compared with everyone else{seen}."
     at = headline.min_hold_ends_at(rollout)
     soon = left.until(at)
     if soon != PAUSED:

@@ -3,9 +3,8 @@
 from datetime import datetime
 from typing import assert_never
 
-from bot.rendering import wording
+from bot.rendering import reach_words, wording
 from bot.rendering.neighbours import queue_words
-from bot.rendering.sentences import schedule
 from core.rollout.concurrency.start_queue import QueuePlace
 from core.rollout.decisions import approval_requests
 from core.rollout.plans import stage_words
@@ -24,7 +23,7 @@ def render(rollout: Rollout, zone: str, place: QueuePlace | None = None, at: dat
     """One line of at most 140 visible characters; times appear in each reader's own time zone. `place` is that in the
     queue, if it waits there, and `at` the time at which it is read: what could have come before then has no date."""
     consequence = _describe_consequence(rollout, zone, place, at)
-    return f"{wording.technical_state(rollout)}: {wording.format_subject(rollout)}{consequence}"
+    return f"{reach_words.format_state(rollout)}: {wording.format_subject(rollout)}{consequence}"
 
 
 def _describe_consequence(rollout: Rollout, zone: str, place: QueuePlace | None, at: datetime | None) -> str:
@@ -78,10 +77,7 @@ def _describe_exposure(rollout: Rollout) -> str:
     stage = rollout.stage
     if not rollout.percent or stage is None:
         return "Nobody sees it"
-    share = wording.format_percent(rollout.percent)
-    if schedule.is_with_selected_people(rollout):
-        return f"It stays with {share} of {wording.escape(stage.audience, 20)}"
-    return f"It stays at {share}"
+    return f"It stays {reach_words.format_position(rollout)}"
 
 
 def _describe_hold(rollout: Rollout, exposure: int) -> str:
@@ -146,11 +142,9 @@ def _describe_running(rollout: Rollout, zone: str, at: datetime | None) -> str:
         frozen = wording.format_local_time(rollout.frozen_until, zone)
         exposure = _describe_exposure(rollout)
         return f". Frozen until {frozen}: {exposure[:1].lower()}{exposure[1:]}."
-    if stage.kind is StageKind.BAKE and rollout.layer is not None:
-        share = wording.format_percent(100 * rollout.layer.share)
-        return f" is with its {share} of the users. Done {_format_hold_end(rollout, zone, at)} if all goes well."
     if stage.kind is StageKind.BAKE:
-        return f" is with everyone. Done {_format_hold_end(rollout, zone, at)} if all goes well."
+        whom = reach_words.name_everyone(rollout)
+        return f" is with {whom}. Done {_format_hold_end(rollout, zone, at)} if all goes well."
     if is_hold_over(rollout, at):
         return f". Next: {next_stage_label(rollout)}, {AS_SOON_AS_KNOWN}."
     return f". Next: {next_stage_label(rollout)} {_format_hold_end(rollout, zone)} at the earliest."
@@ -158,11 +152,15 @@ def _describe_running(rollout: Rollout, zone: str, at: datetime | None) -> str:
 
 def next_stage_label(rollout: Rollout) -> str:
     """The label of the stage after the current one: `10 %`, `watching`, `done`."""
-    return stage_label(rollout.next_stage) if rollout.next_stage is not None else "done"
+    following = rollout.next_stage
+    if following is None:
+        return "done"
+    return reach_words.format_step(rollout, following) if following.kind is StageKind.RAMP else stage_label(following)
 
 
-def stage_label(stage: Stage) -> str:
-    """A short label for a stage: `checks`, `internal`, `small test 5 %`, `10 %`, `watching`."""
+def stage_label(stage: Stage, everyone: str = "everyone") -> str:
+    """A short label for a stage: `checks`, `internal`, `small test 5 %`, `10 %`, `watching`. `everyone` is whom a step
+    to 100 % reaches."""
     match stage.kind:
         case StageKind.EVAL:
             return "checks"
@@ -181,7 +179,7 @@ def stage_label(stage: Stage) -> str:
         case StageKind.BAKE:
             return "watching"
         case StageKind.RAMP:
-            return "everyone" if stage.percent >= 100 else wording.format_percent(stage.percent)
+            return everyone if stage.percent >= 100 else wording.format_percent(stage.percent)
         case _:
             assert_never(stage.kind)
 
@@ -221,6 +219,7 @@ def format_stage_progress(rollout: Rollout) -> str:
     index = rollout.stage_index if rollout.started_at else -1
     finished = rollout.state is RolloutState.DONE
     rolled_back = rollout.state is RolloutState.ROLLED_BACK
+    everyone = reach_words.name_everyone(rollout)
     marks, words = [], []
     for i, stage in enumerate(rollout.plan.stages):
         passed = finished or i < index
@@ -228,6 +227,7 @@ def format_stage_progress(rollout: Rollout) -> str:
         marks.append("●" if passed else "◐" if here else "○")
         ended = rolled_back and i == index
         words.append(
-            stage_label(stage) + (" ✓" if passed else " (now)" if here else " (rolled back here)" if ended else "")
+            stage_label(stage, everyone)
+            + (" ✓" if passed else " (now)" if here else " (rolled back here)" if ended else "")
         )
     return f"{''.join(marks)}  {' · '.join(words)}"

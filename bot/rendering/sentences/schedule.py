@@ -25,6 +25,7 @@ class RolloutDates:
 
     has_fixed_start: bool  # customers get it first at a set time, as opposed to "not before"
     phases: tuple[CustomerPhase, ...]
+    left_out: str  # those who keep the old version even when everyone else has it, as in `5 in 100 customers`
     time_to_everyone: timedelta  # from the first customers to all of them, with every hold at its minimum
     ends_at: datetime | None  # when the last stage, in which everyone has it and it is watched, is over
 
@@ -62,7 +63,8 @@ def estimate_dates(rollout: Rollout, posted_at: datetime, now: datetime | None =
         elif begins is not None and _is_undated(rollout, begins, now):
             begins = None
         if is_customer_stage(stage):
-            phases.append(CustomerPhase(percent=stage.percent * rollout.reach, at=begins, is_entered=is_entered))
+            served = stage.percent if rollout.reach == 1 else min(stage.percent, 100 - rollout.held_percent)
+            phases.append(CustomerPhase(percent=served * rollout.reach, at=begins, is_entered=is_entered))
         if begins is not None:
             begins += stage.min_hold
             if index == rollout.stage_index:
@@ -76,6 +78,7 @@ def estimate_dates(rollout: Rollout, posted_at: datetime, now: datetime | None =
     return RolloutDates(
         has_fixed_start=start is not None and begins_with_customers,
         phases=tuple(phases),
+        left_out=name_left_out(rollout),
         time_to_everyone=sum((s.min_hold for s in steps if s.percent < 100), timedelta(0)),
         ends_at=begins,
     )
@@ -93,8 +96,13 @@ def is_customer_stage(stage: Stage) -> bool:
 
 
 def customer_percent(rollout: Rollout) -> float:
-    """The share of all customers who get the new version now, 0 to 100; selected people do not count."""
-    return 0.0 if is_with_selected_people(rollout) else rollout.percent * rollout.reach
+    """The share of all customers who get the new version now, 0 to 100; selected people do not count. 100 is everyone
+    but those whom `name_left_out` names."""
+    if is_with_selected_people(rollout):
+        return 0.0
+    if rollout.reach == 1:
+        return rollout.percent
+    return min(rollout.percent, 100 - rollout.held_percent) * rollout.reach
 
 
 def is_with_selected_people(rollout: Rollout) -> bool:
@@ -116,9 +124,9 @@ def format_completion(dates: RolloutDates, zone: str) -> str:
     if dates.everyone_at is None:
         ahead = sum(not phase.is_entered for phase in dates.phases)
         if any(phase.is_entered for phase in dates.phases) and ahead:
-            return f"everyone has it after {wording.pluralize(ahead, 'more step')}"
-        return f"everyone has it {wording.format_duration(dates.time_to_everyone)} later at the earliest"
-    return f"everyone has it on {wording.format_local_day(dates.everyone_at, zone)} at the earliest"
+            return f"{_everyone_has(dates)} it after {wording.pluralize(ahead, 'more step')}"
+        return f"{_everyone_has(dates)} it {wording.format_duration(dates.time_to_everyone)} later at the earliest"
+    return f"{_everyone_has(dates)} it on {wording.format_local_day(dates.everyone_at, zone)} at the earliest"
 
 
 def format_end(dates: RolloutDates, zone: str) -> str:
@@ -131,7 +139,9 @@ def format_end(dates: RolloutDates, zone: str) -> str:
 def list_phases(dates: RolloutDates, zone: str) -> list[str]:
     """A line per step, as in `Tue 24 Nov 10:00: 5 in 100 customers`; steps that were taken have a tick, and the one
     that was taken last says `now`."""
-    return [f" • {_format_phase_time(p, dates, zone)}: {_format_audience(p.percent)}" for p in dates.phases]
+    return [
+        f" • {_format_phase_time(p, dates, zone)}: {_format_audience(p.percent, dates.left_out)}" for p in dates.phases
+    ]
 
 
 def _format_phase_time(phase: CustomerPhase, dates: RolloutDates, zone: str) -> str:
@@ -145,5 +155,20 @@ def _format_phase_time(phase: CustomerPhase, dates: RolloutDates, zone: str) -> 
     return f"now, since {when}" if is_last else f"✓ {when}"
 
 
-def _format_audience(percent: float) -> str:
-    return "everyone" if percent >= 100 else f"{wording.format_per_hundred(percent)} customers"
+def _format_audience(percent: float, left_out: str) -> str:
+    if percent < 100:
+        return f"{wording.format_per_hundred(percent)} customers"
+    return f"all but {left_out}" if left_out else "everyone"
+
+
+def _everyone_has(dates: RolloutDates) -> str:
+    return f"all but {dates.left_out} have" if dates.left_out else "everyone has"
+
+
+def name_left_out(rollout: Rollout) -> str:
+    """Those who keep the old version even when everyone else has the new one: held back, or of a group that was
+    switched back alone; empty if nobody does."""
+    found = [f"{wording.format_per_hundred(rollout.held_percent)} customers"] if rollout.held_percent else []
+    if rollout.is_under_way:
+        found += [f"the group {wording.escape(name, 100)}" for name in rollout.strata_back]
+    return " and ".join(found)

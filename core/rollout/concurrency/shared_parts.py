@@ -37,6 +37,7 @@ class OtherMove:
     rollout: str
     surface: str
     percent: float
+    audience: str = ""  # the cohort of which that is a share; empty: everyone
     is_rollback: bool = False
 
 
@@ -132,7 +133,13 @@ def _list_moves(rollout: Rollout) -> Iterator[OtherMove]:
     for span in rollout.spans:
         stage = rollout.plan.stages[span.index]
         if stage.has_exposure:
-            yield OtherMove(at=span.since, rollout=rollout.id, surface=rollout.plan.surface, percent=stage.percent)
+            yield OtherMove(
+                at=span.since,
+                rollout=rollout.id,
+                surface=rollout.plan.surface,
+                percent=stage.percent,
+                audience=stage.audience,
+            )
     if rollout.ended_at is not None and rollout.state is RolloutState.ROLLED_BACK:
         yield OtherMove(
             at=rollout.ended_at, rollout=rollout.id, surface=rollout.plan.surface, percent=0.0, is_rollback=True

@@ -215,6 +215,26 @@ class Rollout:
         return self.layer.share if self.layer is not None and self.state is not RolloutState.DONE else 1.0
 
     @property
+    def held_percent(self) -> float:
+        """The share of all users that is held back by its plan, 0 to 100."""
+        return self.plan.holdout.percent if self.plan.holdout is not None else 0.0
+
+    @property
+    def leaves_some_out(self) -> bool:
+        """Whether some keep the old version even in a stage of 100 %: outside of its layer, held back, or of a stratum
+        that went back alone."""
+        is_partial = self.reach < 1 or bool(self.held_percent)
+        return is_partial or (self.is_under_way and bool(self.strata_back))
+
+    @property
+    def is_with_everyone(self) -> bool:
+        """Whether it is in a stage of 100 % that is open to everybody, whom a few may be left out of."""
+        stage = self.stage
+        return (
+            self.is_under_way and stage is not None and stage.percent >= 100 and not stage.audience and self.reach == 1
+        )
+
+    @property
     def is_looked_at(self) -> bool:
         """Whether looks are made: from the first exposure until the rollout ends."""
         return self.is_under_way and any(self.plan.stages[span.index].has_exposure for span in self.spans)

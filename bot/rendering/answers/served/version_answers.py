@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.rendering import wording
+from bot.rendering import reach_words, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.sentences import difference_words
@@ -80,7 +80,7 @@ def describe_version_state(record: VersionRecord, rollout: Rollout | None, zone:
         return "never live"
     word = wording.state_word(rollout).lower()
     if rollout.is_under_way:
-        return f"{word}, {wording.format_percent(rollout.percent)} in {rollout.id}"
+        return f"{word}, {reach_words.format_share(rollout)} in {rollout.id}"
     ended = f" {wording.format_local_time(rollout.ended_at, zone)}" if rollout.ended_at else ""
     return f"{word}{ended} in {rollout.id}" if rollout.state is not RolloutState.DONE else "never live"
 

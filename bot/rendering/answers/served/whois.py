@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
-from bot.rendering import wording
+from bot.rendering import reach_words, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from core.flags.possible_answers import PossibleAnswer
@@ -84,7 +84,7 @@ def _tell_assignment(
         versions = " or ".join(dict.fromkeys(wording.escape(a.answer.version.name, 40) for a in assigned.answers))
         return [
             f"{who} {gets} {name} {versions}{when}{span}: that depends on attributes that are not known here.{now}",
-            *(f"• {_format_possible(one, assigned)}" for one in assigned.answers),
+            *(f"• {_format_possible(one, assigned, rollout)}" for one in assigned.answers),
             *_tell_reported(assigned, history),
         ]
     version = wording.escape(assigned.version, 40)
@@ -92,18 +92,16 @@ def _tell_assignment(
         like = "like everyone: no rollout is under way there" if asked_at is None else "like everyone"
         return [f"{who} {gets} {name} {version}{when}{span}, {like}.{now}"]
     new = assigned.version == rollout.plan.to_version
+    why = _explain_outside(assigned, rollout) or _explain(assigned.answers[0].answer, assigned, rollout)
     bucket = f" (bucket {assigned.bucket / 1_000_000:.4f})" if assigned.bucket is not None else ""
-    return [
-        f"{who} {gets} {name} {version} ({'new' if new else 'old'}){when}{span}, because: "
-        f"{_explain_outside(assigned, rollout) or _explain(assigned.answers[0].answer, assigned)}{bucket}.{now}"
-    ]
+    return [f"{who} {gets} {name} {version} ({'new' if new else 'old'}){when}{span}, because: {why}{bucket}.{now}"]
 
 
 def _tell_before(current: Assignment, history: UnitHistory, zone: str) -> list[str]:
     """One line per version that came before the current one, newest first."""
     earlier = [one for one in reversed(history.assignments) if one is not current]
     shown = [
-        f"• Before: {_name_version(one)}{_format_span(one, history, zone)}{_format_why_before(one)}"
+        f"• Before: {_name_version(one)}{_format_span(one, history, zone)}{_format_why_before(one, history)}"
         for one in earlier[:SHOWN_BEFORE]
     ]
     return [*shown, wording.format_remainder(len(earlier) - SHOWN_BEFORE)] if len(earlier) > SHOWN_BEFORE else shown
@@ -133,17 +131,17 @@ def _format_span(assigned: Assignment, history: UnitHistory, zone: str) -> str:
     return f" since {begins}" if begins else f" until {ends}" if ends else ""
 
 
-def _format_why_before(assigned: Assignment) -> str:
+def _format_why_before(assigned: Assignment, history: UnitHistory) -> str:
     if not assigned.rollout or not assigned.version:
         return ""
-    return f" ({_explain(assigned.answers[0].answer, assigned)})"
+    return f" ({_explain(assigned.answers[0].answer, assigned, history.rollouts.get(assigned.rollout))})"
 
 
-def _format_possible(one: PossibleAnswer, assigned: Assignment) -> str:
+def _format_possible(one: PossibleAnswer, assigned: Assignment, rollout: Rollout | None) -> str:
     version = wording.escape(one.answer.version.name, 40)
     if one.cohort is None:
         return f"{version} otherwise"
-    return f"{version} if {_format_conditions(one.cohort)} ({_explain(one.answer, assigned)})"
+    return f"{version} if {_format_conditions(one.cohort)} ({_explain(one.answer, assigned, rollout)})"
 
 
 def _format_conditions(cohort: Cohort) -> str:
@@ -184,15 +182,19 @@ def _explain_outside(assigned: Assignment, rollout: Rollout) -> str:
     return f"the layer {layer} keeps them for another AI feature until {rollout.id} is done"
 
 
-def _explain(answer: FlagAnswer, assigned: Assignment) -> str:
+def _explain(answer: FlagAnswer, assigned: Assignment, known: Rollout | None) -> str:
     share, rollout = wording.format_percent(assigned.percent), assigned.rollout
+    if known is not None and not answer.cohort:
+        share += reach_words.format_layer_part(known)
     if answer.reason is Reason.TARGETING_MATCH and not answer.cohort:
         return f"moved back by a person in {rollout}"
     if answer.cohort:
         return f"member of {wording.escape(answer.cohort, 40)}, {share} of them, in {rollout}"
     match answer.variant:
         case Variant.CANARY:
-            return f"random {share} in {rollout}" if assigned.percent < 100 else f"everyone gets it in {rollout}"
+            if assigned.percent < 100:
+                return f"random {share} in {rollout}"
+            return f"{reach_words.name_everyone(known) if known is not None else 'everyone'} gets it in {rollout}"
         case Variant.CONTROL:
             return f"not among the random {share} who get the new version in {rollout}"
         case Variant.STABLE:

@@ -172,7 +172,7 @@ def _describe_others(found: Investigation, zone: str) -> str:
 def _describe_other(other: OtherChange, zone: str) -> str:
     return (
         f"{wording.format_subject(other.rollout)} on {wording.escape(other.rollout.plan.surface, 60)} went to "
-        f"{wording.format_percent(other.percent)} ({wording.format_local_time(other.at, zone)})"
+        f"{wording.format_share_of(other.percent, other.audience)} ({wording.format_local_time(other.at, zone)})"
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from bot.rendering import wording
+from bot.rendering import reach_words, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages.audience import conversation_words
@@ -251,7 +251,7 @@ def _describe_affected(rollout: Rollout, event: RolledBack) -> str:
     stage = rollout.stage
     share = ""
     if stage is not None and 0 < stage.percent < 100:
-        share = f"; the stage was at {wording.format_percent(stage.percent)}"
+        share = f"; the stage was at {reach_words.format_stage_share(rollout, stage)}"
     if not event.exposed_requests:
         return "no requests that we know of"
     people = f"about {wording.pluralize(event.exposed_units, 'person', 'people')}"

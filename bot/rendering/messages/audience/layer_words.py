@@ -1,6 +1,6 @@
 """What a layer leaves of a rollout's reach, in plain words."""
 
-from bot.rendering import wording
+from bot.rendering import reach_words, wording
 from core.rollout.plans.plan import Plan
 from core.rollout.serving import layering
 from core.rollout.state.model import Rollout
@@ -33,8 +33,15 @@ def describe_now(rollout: Rollout) -> str:
     if reach is None or not rollout.is_under_way or not rollout.percent:
         return ""
     layer, share = reach
+    if rollout.current_stage.audience:
+        return (
+            f"{reach_words.format_share(rollout)}, of those whom {wording.escape(layer, 40)} leaves to it: "
+            f"{wording.format_percent(100 * share)} of the users. The others get "
+            f"{wording.escape(rollout.plan.from_version, 40)} until it is done."
+        )
+    served = min(rollout.percent, 100 - rollout.held_percent)
     return (
-        f"{wording.format_percent(rollout.percent)} of its {wording.format_percent(100 * share)} of the users in "
-        f"{wording.escape(layer, 40)}, {wording.format_percent(rollout.percent * share)} of everyone. The others get "
+        f"{wording.format_percent(served)} of its {wording.format_percent(100 * share)} of the users in "
+        f"{wording.escape(layer, 40)}, {wording.format_percent(served * share)} of everyone. The others get "
         f"{wording.escape(rollout.plan.from_version, 40)} until it is done."
     )

@@ -28,7 +28,7 @@ def describe(rollout: Rollout, name: str, dates: RolloutDates, now: datetime, zo
             return f"{wording.state_word(rollout)}: {describe_stop(rollout, f'the new version of the {name}')}"
         case RolloutState.RUNNING | RolloutState.WAITING:
             if percent >= 100:
-                return f"{STILL_WATCHED}: all customers get the new version of the {name}. {NOT_FINAL}"
+                return f"{describe_watched_reach(rollout, 'get')} the new version of the {name}. {NOT_FINAL}"
             if percent:
                 return f"Started: {describe_reach(rollout, 'now get', 'now gets')} the new version of the {name}."
             has = describe_reach(rollout, "have", "has")
@@ -37,6 +37,14 @@ def describe(rollout: Rollout, name: str, dates: RolloutDates, now: datetime, zo
             raise ValueError(f"the notice of a change that is {rollout.state} says so instead")
         case _:
             assert_never(rollout.state)
+
+
+def describe_watched_reach(rollout: Rollout, verb: str) -> str:
+    """That nobody else gets it for now, as it is still watched, and who gets it, with a verb in the plural."""
+    left = schedule.name_left_out(rollout)
+    if left:
+        return f"All steps taken, still being watched: all but {left} {verb}"
+    return f"{STILL_WATCHED}: all customers {verb}"
 
 
 def describe_end(rollout: Rollout, name: str, zone: str) -> str:
@@ -61,7 +69,9 @@ def _describe_plan(rollout: Rollout, name: str, dates: RolloutDates, now: dateti
     if is_overdue(rollout, now):
         return f"Delayed: the change to the {name} has not started at the time announced. Nothing has changed yet."
     first = dates.first_percent
-    whom = "for everyone at once" if first >= 100 else f"for {wording.format_per_hundred(first)} customers first"
+    whom = f"for {wording.format_per_hundred(first)} customers first"
+    if first >= 100:
+        whom = f"for all but {dates.left_out} at once" if dates.left_out else "for everyone at once"
     return f"The {name} will change. The change starts {schedule.format_start(dates, zone)}, {whom}."
 
 
@@ -75,7 +85,8 @@ def describe_reach(rollout: Rollout, many: str, one: str) -> str:
     `everyone keeps`."""
     percent = schedule.customer_percent(rollout)
     if percent >= 100:
-        return f"everyone {one}"
+        left = schedule.name_left_out(rollout)
+        return f"all but {left} {many}" if left else f"everyone {one}"
     if percent:
         return f"about {wording.format_per_hundred(percent)} customers {many}"
     if schedule.is_with_selected_people(rollout):
@@ -87,7 +98,7 @@ def describe_stop(rollout: Rollout, version: str) -> str:
     """What it means that the rollout does not grow for now, to follow `On hold:`; `version` names the new version."""
     percent = schedule.customer_percent(rollout)
     if percent >= 100:
-        return f"everyone has {version}; it is not final."
+        return f"{describe_reach(rollout, 'have', 'has')} {version}; it is not final."
     if percent:
         return f"no more customers get {version} for now; {describe_reach(rollout, 'keep', 'keeps')} it."
     if schedule.is_with_selected_people(rollout):
@@ -111,8 +122,11 @@ def _describe_all_but_held(rollout: Rollout) -> str:
 def describe_affected(rollout: Rollout, dates: RolloutDates) -> str:
     """Who is affected now, to follow a label."""
     percent = schedule.customer_percent(rollout)
-    if rollout.state is RolloutState.DONE or percent >= 100:
+    if rollout.state is RolloutState.DONE:
         return _describe_all_but_held(rollout) or "everyone"
+    if percent >= 100:
+        left = schedule.name_left_out(rollout)
+        return f"all but {left}" if left else "everyone"
     if percent:
         return f"about {wording.format_per_hundred(percent)} customers"
     if rollout.state in {RolloutState.ROLLED_BACK, RolloutState.ABANDONED}:
@@ -134,7 +148,8 @@ def describe_dates(rollout: Rollout, dates: RolloutDates, zone: str, at_end: str
     over = schedule.format_end(dates, zone)
     if schedule.customer_percent(rollout) >= 100:
         earliest = " at the earliest" if dates.ends_at is not None else ""
-        return [f"*When:* everyone has it.{f' {_capitalize(over)}{earliest}: {at_end}.' if at_end else ''}"]
+        has = describe_reach(rollout, "have", "has")
+        return [f"*When:* {has} it.{f' {_capitalize(over)}{earliest}: {at_end}.' if at_end else ''}"]
     if dates.phases and all(phase.at is None for phase in dates.phases):
         done = schedule.format_completion(dates, zone)
         if rollout.is_under_way:
@@ -149,11 +164,12 @@ def describe_dates(rollout: Rollout, dates: RolloutDates, zone: str, at_end: str
 def _describe_wait(rollout: Rollout) -> str:
     """What a rollout that does not grow waits for, to follow the label `When`."""
     percent, owner = schedule.customer_percent(rollout), wording.format_owner(rollout)
+    has = describe_reach(rollout, "have", "has")
     clears_itself = rollout.hold is not None and holds.clears_itself(rollout.hold.key)
     if percent >= 100 and clears_itself:
-        return "everyone has it; once this clears, watching goes on by itself"
+        return f"{has} it; once this clears, watching goes on by itself"
     if percent >= 100:
-        return f"everyone has it; whether it stays is open until {owner} decides"
+        return f"{has} it; whether it stays is open until {owner} decides"
     until = "this clears; then it goes on by itself" if clears_itself else f"{owner} decides"
     return f"{'no more customers get' if percent else 'no customer gets'} it until {until}"
 

@@ -174,7 +174,7 @@ def _build_support_text(rollout: Rollout, known: RolloutDates, zone: str) -> lis
         wrong = f"*If answers look wrong to you, or a customer complains:* tell {owner} in this thread."
         return [*body, [wrong, _WHICH_VERSION]]
     follows = f"no more customers get it until {owner} decides"
-    if rollout.percent >= 100:
+    if rollout.is_with_everyone:
         follows = f"{owner} has to decide how it goes on"
     to_do = [
         f"*If a customer complains:* {'once it has started, ' if rollout.started_at is None else ''}choose *Report AI "

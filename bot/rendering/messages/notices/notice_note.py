@@ -91,8 +91,8 @@ def _describe_growth(before: Rollout, after: Rollout, name: str) -> str:
     if percent == schedule.customer_percent(before):
         return ""
     if percent >= 100:
-        still = change_status.STILL_WATCHED
-        return f"{still}: all customers now get the new version of the {name}. {change_status.NOT_FINAL}"
+        reach = change_status.describe_watched_reach(after, "now get")
+        return f"{reach} the new version of the {name}. {change_status.NOT_FINAL}"
     word = "More customers" if schedule.customer_percent(before) else "Started"
     return f"{word}: {change_status.describe_reach(after, 'now get', 'now gets')} the new version of the {name}."
 
@@ -133,7 +133,7 @@ def _describe_way_on(rollout: Rollout) -> str:
     """What comes now that it goes on, to follow `Continuing:`."""
     percent = schedule.customer_percent(rollout)
     if percent >= 100:
-        return "everyone has it, and we keep watching."
+        return f"{change_status.describe_reach(rollout, 'have', 'has')} it, and we keep watching."
     return f"{'more customers' if percent else 'customers'} will get it, step by step."
 
 

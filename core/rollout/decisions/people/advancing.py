@@ -112,8 +112,9 @@ def _jump_to_percent(rollout: Rollout, percent: float, reason: str, context: Con
     if big or percent == 100:
         reason = _require_trial(rollout, context, reason)
     if big and not reason.strip():
+        whom = f" of {rollout.current_stage.audience}" if few else ""
         raise Refused(
-            f"{rollout.percent:g} % -> {percent:g} % is too big a jump (policy: at most x{factor:g}). "
+            f"{rollout.percent:g} %{whom} -> {percent:g} % is too big a jump (policy: at most x{factor:g}). "
             f"The next step is {(between[0] if between else stage).percent:g} %.",
             hint='To jump anyway: --skip-wait "why" (it will be shown in every message).',
         )

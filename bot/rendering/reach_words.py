@@ -1,0 +1,97 @@
+"""Who gets the new version, said of whom: of everyone, of a cohort, or of the users that a layer leaves to it."""
+
+from bot.rendering import wording
+from core.rollout.plans.plan import Plan, Stage
+from core.rollout.state.model import Rollout, RolloutState
+
+
+def format_state(rollout: Rollout) -> str:
+    """The state word with where the stage stands in brackets: `Small test (5 %)`, `Small test (internal 1 %)`."""
+    stage = rollout.stage
+    if rollout.state is not RolloutState.RUNNING or stage is None:
+        return wording.state_word(rollout)
+    where = _format_short_share(rollout, stage) if stage.has_exposure else wording.escape(stage.name, 40)
+    return f"{wording.state_word(rollout)} ({where})"
+
+
+def format_share(rollout: Rollout) -> str:
+    """The share that gets the new version now: `5 %`, `50 % of internal`, `25 % of its 30 % of the users`,
+    `95 % (5 % held back)`."""
+    stage = rollout.stage
+    if stage is None or not rollout.is_under_way:
+        return wording.format_percent(rollout.percent)
+    if stage.audience in rollout.strata_back:
+        return f"0 % of {wording.escape(stage.audience, 20)} (rolled back)"
+    left = ", ".join(wording.escape(name, 20) for name in rollout.strata_back)
+    without = f", without {left}" if left and not stage.audience else ""
+    return f"{format_stage_share(rollout, stage)}{without}"
+
+
+def format_position(rollout: Rollout) -> str:
+    """Where it stands, to follow `stays`: `at 5 %`, `with 50 % of internal`."""
+    is_cohort = rollout.is_under_way and rollout.stage is not None and bool(rollout.stage.audience)
+    return f"{'with' if is_cohort else 'at'} {format_share(rollout)}"
+
+
+def format_stage_share(rollout: Rollout, stage: Stage) -> str:
+    """The same of any stage of its plan, whoever has been rolled back alone since."""
+    served = _find_served(rollout, stage)
+    held = f" ({wording.format_percent(rollout.held_percent)} held back)" if served < stage.percent else ""
+    return f"{wording.format_percent(served)}{_format_whole(rollout, stage)}{held}"
+
+
+def name_everyone(rollout: Rollout) -> str:
+    """Whom a stage of 100 % reaches: `everyone`, `its 60 % of the users`, `everyone but 5 % held back`."""
+    share = rollout.layer.share if rollout.layer is not None else 1.0
+    back = [wording.escape(name, 40) for name in rollout.strata_back] if rollout.is_under_way else []
+    return _name_everyone_but(rollout.plan, share, back)
+
+
+def name_planned_everyone(plan: Plan, share: float) -> str:
+    """The same before the start; `share` is what its layer leaves it of the users, 0 to 1."""
+    return _name_everyone_but(plan, share, [])
+
+
+def _name_everyone_but(plan: Plan, share: float, back: list[str]) -> str:
+    whole = f"its {wording.format_percent(100 * share)} of the users" if share < 1 else "everyone"
+    held = [f"{wording.format_percent(plan.holdout.percent)} held back"] if plan.holdout is not None else []
+    left = [*held, *back]
+    return f"{whole} but {' and '.join(left)}" if left else whole
+
+
+def format_step(rollout: Rollout, stage: Stage) -> str:
+    """A step ahead, in a few words: `25 %`, `25 % of its 30 %`, `everyone`."""
+    return name_everyone(rollout) if stage.percent >= 100 else _format_short_share(rollout, stage)
+
+
+def _format_short_share(rollout: Rollout, stage: Stage) -> str:
+    """The share in brackets, without who is held back: `internal 50 %`, `25 % of its 30 %`."""
+    share = wording.format_percent(_find_served(rollout, stage))
+    if stage.audience:
+        return f"{wording.escape(stage.audience, 40)} {share}"
+    return f"{share} of its {_format_layer(rollout)}" if _is_in_layer(rollout) else share
+
+
+def _find_served(rollout: Rollout, stage: Stage) -> float:
+    return min(stage.percent, 100 - rollout.held_percent)
+
+
+def _format_whole(rollout: Rollout, stage: Stage) -> str:
+    if stage.audience:
+        return f" of {wording.escape(stage.audience, 20)}"
+    return format_layer_part(rollout)
+
+
+def format_layer_part(rollout: Rollout) -> str:
+    """Of whom its shares are, if a layer leaves it some of the users only: ` of its 30 % of the users`."""
+    return f" of its {_format_layer(rollout)} of the users" if _is_in_layer(rollout) else ""
+
+
+def _is_in_layer(rollout: Rollout) -> bool:
+    """Whether a layer left it some of the users only, until it is or was done."""
+    return rollout.layer is not None and rollout.layer.share < 1
+
+
+def _format_layer(rollout: Rollout) -> str:
+    assert rollout.layer is not None, "it is in a layer"
+    return wording.format_percent(100 * rollout.layer.share)
