@@ -40,6 +40,7 @@ from core.rollout import commands as c
 from core.rollout.concurrency import start_queue
 from core.rollout.refusal import Refused
 from core.rollout.serving import strata
+from core.rollout.serving.after_done import find_after_done
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
 from core.rollout.votes.testers import find_voter
@@ -211,7 +212,7 @@ def _render_outcome(outcome: CommandOutcome, context: CommandContext) -> Message
     if not lines:
         return blocks.build_message(
             f"No change needed: nothing to do for {rollout.id}.",
-            blocks.section(headline.render(rollout, zone)),
+            blocks.section(headline.render(rollout, zone, after=find_after_done(outcome.world, rollout, context.at))),
         )
     offered = blocks.actions(buttons.resume(rollout)) if rollout.paused_at is not None else None
     if any(isinstance(r.event, e.RolledBack) for r in outcome.recorded):

@@ -1,12 +1,14 @@
 """Edits of what was posted: cards that have news, and notices whose date has passed."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from bot.jobs.look_slots import find_slot_start
 from core.rollout.notifications import direct_messages
 from core.rollout.notifications.announcement import CARD_KEY, Announcement
-from core.rollout.notifications.announcement_kinds import AnnouncementKind
-from core.rollout.notifications.rollout_announcements import build_overdue_edits
+from core.rollout.notifications.rollout_announcements import build_card, build_overdue_edits
+from core.rollout.serving.after_done import find_after_done
+from core.rollout.state.model import Rollout
 from core.service.outbox_tasks import MessageTask
 from core.service.service import RolloutService
 from core.store.coordination import outbox
@@ -30,30 +32,39 @@ def refresh_cards(service: RolloutService, now: datetime) -> None:
                 continue
         if rollout.evidence_at is not None and news <= rollout.evidence_at:
             continue  # it was told with that evidence
-        channel = rollout.plan.engineering_channel
-        told = Announcement(kind=AnnouncementKind.CARD, rollout=rollout.id, channel=channel, key=CARD_KEY)
-        task = MessageTask(announcement=told, position=service.cached_world().position)
+        task = MessageTask(announcement=build_card(rollout), position=service.cached_world().position)
         row = task.build_row(now, idempotency_key=key)  # of several workers that get here at once, one adds the row
         with service.database.writing_outside_log() as connection:
             outbox.insert_row(connection, row)
 
 
 def queue_overdue_edits(service: RolloutService, now: datetime) -> None:
-    """Queue an edit of the card and of each notice that gives a date which has passed, once for each date."""
+    """Queue an edit of the card and of each notice that gives a date which has passed, once for each date; and of the
+    card of whatever is done, once there is no way back any more."""
     world = service.cached_world()
     for rollout in world.open_rollouts:
         key, edits = build_overdue_edits(rollout, now)
-        if not key:
-            continue
-        edits = [*edits, *direct_messages.build_overdue_edits(rollout)]
-        if CARD_KEY in rollout.messages:
-            channel = rollout.plan.engineering_channel
-            edits.append(Announcement(kind=AnnouncementKind.CARD, rollout=rollout.id, channel=channel, key=CARD_KEY))
-        for edit in edits:
-            row_key = f"{key}:{edit.key}"
-            with service.database.reading() as connection:
-                if outbox.find_by_key(connection, row_key) is not None:
-                    continue
-            row = MessageTask(announcement=edit, position=world.position).build_row(now, idempotency_key=row_key)
-            with service.database.writing_outside_log() as connection:
-                outbox.insert_row(connection, row)
+        if key:
+            shown = [*edits, *direct_messages.build_overdue_edits(rollout), *_build_card_edit(rollout)]
+            _queue_once(service, key, shown, now)
+    for rollout in world.rollouts.values():
+        after = find_after_done(world, rollout, now)
+        if after is not None and after.is_last and after.is_closed:
+            _queue_once(service, f"{rollout.id}:way_back:{after.last_day}", _build_card_edit(rollout), now)
+
+
+def _build_card_edit(rollout: Rollout) -> list[Announcement]:
+    return [build_card(rollout)] if CARD_KEY in rollout.messages else []
+
+
+def _queue_once(service: RolloutService, key: str, edits: Sequence[Announcement], now: datetime) -> None:
+    """Queue these edits unless they were queued under this key before."""
+    for edit in edits:
+        row_key = f"{key}:{edit.key}"
+        with service.database.reading() as connection:
+            if outbox.find_by_key(connection, row_key) is not None:
+                continue
+        task = MessageTask(announcement=edit, position=service.cached_world().position)
+        row = task.build_row(now, idempotency_key=row_key)
+        with service.database.writing_outside_log() as connection:
+            outbox.insert_row(connection, row)

@@ -158,10 +158,10 @@ def test_in_a_layer_a_version_is_not_with_everyone_before_it_is_done(words: Any,
     entered = e.StageEntered(index=bake, name="bake", percent=100.0)
     story.running().happen(entered)
     everyone = event_lines.render(story.now, entered, words.zone).text
-    assert "is with everyone; the old version stays one switch away" in everyone
+    assert "is with everyone; rolling back still takes seconds" in everyone
     slots = LayerSlots(layer="chat", ranges=((0, 600_000),))
     layered = event_lines.render(replace(story.now, layer=slots), entered, words.zone).text
-    assert "is with its 60 % of the users; the old version stays one switch away" in layered
+    assert "is with its 60 % of the users; rolling back still takes seconds" in layered
 
 
 def test_nobody_apologises_for_what_customers_could_not_notice(words: Any, story: Any) -> None:

@@ -8,9 +8,11 @@ from sqlalchemy import select
 
 from bot.rendering.messages import card
 from bot.rendering.sentences import headline
+from core.rollout.concurrency.neighbours import Neighbours
 from core.rollout.notifications import rollout_announcements
 from core.rollout.notifications.announcement import CARD_KEY
 from core.rollout.serving import exposure
+from core.rollout.serving.after_done import find_after_done
 from core.rollout.state import events
 from core.rollout.state.model import UNDER_WAY_STATES, Rollout, RolloutState
 from core.rollout.state.world import World, fold_events
@@ -103,7 +105,8 @@ def the_card_is_true(database: Database, world: World, slack: Slack) -> None:
         if posted is not None and newest[f"card:{rollout.id}:{CARD_KEY}"] == "done":
             shown = slack.shown(posted.channel, posted.ts)
             zone, over = world.policy.timezone, headline.min_hold_ends_at(rollout)  # it may have been sent after that
-            true = {card.render(rollout, zone).text, card.render(rollout, zone, at=over).text}
+            others = Neighbours(after=find_after_done(world, rollout, posted.at))
+            true = {card.render(rollout, zone, neighbours=others, at=at).text for at in (None, over)}
             assert shown.text in true, f"the card of {rollout.id} is old"
 
 

@@ -14,9 +14,7 @@ from bot.rendering.documents import history_file
 from bot.rendering.json.rollouts import event_to_json, rollout_to_json
 from bot.rendering.messages import card
 from core.report_sources import eval_coverage, look_reports
-from core.rollout.concurrency import start_queue
-from core.rollout.concurrency.neighbours import find_neighbours
-from core.rollout.concurrency.start_queue import QueuePlace
+from core.rollout.concurrency.neighbours import Neighbours, find_neighbours
 from core.rollout.context import is_same_person
 from core.rollout.permissions import reading_rights
 from core.rollout.refusal import Refused
@@ -32,7 +30,7 @@ def _answer_status(parsed: ParsedCommand, context: CommandContext) -> Message:
         if not world.open_rollouts:
             return status.render_live_versions(world)
         if len(world.open_rollouts) > 1:
-            return status.render_list(world.open_rollouts, zone, "Open now", _place_finder(world, context))
+            return status.render_list(world.open_rollouts, zone, "Open now", _neighbour_finder(world, context))
     rollout = request.require_rollout(parsed.rollout, context, world, "status {id}")
     spend = look_reports.load_judging_spend(context.service, rollout) if rollout.is_under_way else None
     newest = look_reports.load_unrecorded_judgement(context.service, rollout)
@@ -40,14 +38,14 @@ def _answer_status(parsed: ParsedCommand, context: CommandContext) -> Message:
     return card.render(rollout, zone, newest, neighbours, spend, context.at)
 
 
-def _place_finder(world: World, context: CommandContext) -> Callable[[Rollout], QueuePlace | None]:
-    return lambda rollout: start_queue.find_place(world, rollout, context.at)
+def _neighbour_finder(world: World, context: CommandContext) -> Callable[[Rollout], Neighbours]:
+    return lambda rollout: find_neighbours(world, rollout, context.at)
 
 
 def _answer_list(parsed: ParsedCommand, context: CommandContext) -> Message:
     world = context.service.load_world()
     title = "Rollouts" if parsed.flags else "Open now"
-    finder = _place_finder(world, context)
+    finder = _neighbour_finder(world, context)
     return status.render_list(select_rollouts(parsed, context), world.policy.timezone, title, finder)
 
 

@@ -8,8 +8,9 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.neighbours import bundle_words
 from bot.rendering.sentences import headline
-from core.rollout.concurrency import readiness, start_queue
+from core.rollout.concurrency import readiness
 from core.rollout.concurrency.bundles import Bundle
+from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.plans.bundle_order import BundleOrder
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.world import World
@@ -23,7 +24,8 @@ _MOVES = {
 def render(bundle: Bundle, world: World, at: datetime) -> Message:
     """The bundle as of `at`."""
     zone = world.policy.timezone
-    lines = [headline.render(one, zone, start_queue.find_place(world, one, at), at) for one in bundle.members]
+    around = [(one, find_neighbours(world, one, at)) for one in bundle.members]
+    lines = [headline.render(one, zone, others.place, at, others.after) for one, others in around]
     waits = dict.fromkeys(wording.escape(said, 300) for one in bundle.members for said in _list_waits(world, one, at))
     running = any(one.is_under_way for one in bundle.members)
     planned = any(one.state is RolloutState.PLANNED for one in bundle.members)

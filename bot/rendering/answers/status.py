@@ -6,7 +6,7 @@ from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.sentences import headline
-from core.rollout.concurrency.start_queue import QueuePlace
+from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours
 from core.rollout.plans.plan import content_hash
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
@@ -18,14 +18,16 @@ def render_list(
     rollouts: tuple[Rollout, ...],
     zone: str,
     title: str,
-    find_place: Callable[[Rollout], QueuePlace | None] = lambda _: None,
+    find_neighbours: Callable[[Rollout], Neighbours] = lambda _: NO_NEIGHBOURS,
 ) -> Message:
-    """One line per rollout, newest first; `title` names the list, `find_place` finds places in queues."""
+    """One line per rollout, newest first; `title` names the list, `find_neighbours` what others mean for each."""
     if not rollouts:
         return blocks.build_message(
             f"{title}: none.", blocks.context("Plan one with rollout apply FILE. See all with /rollout list --all")
         )
-    shown = [headline.render(r, zone, find_place(r)) for r in reversed(rollouts)][:MAX_LISTED]
+    newest = list(reversed(rollouts))[:MAX_LISTED]
+    around = [find_neighbours(one) for one in newest]
+    shown = [headline.render(r, zone, o.place, after=o.after) for r, o in zip(newest, around, strict=True)]
     left = [wording.format_remainder(len(rollouts) - MAX_LISTED)] if len(rollouts) > MAX_LISTED else []
     return blocks.build_message(f"{title}: {len(rollouts)}.", blocks.lines_section([*shown, *left]))
 

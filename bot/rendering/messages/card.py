@@ -41,12 +41,12 @@ def render(
     evidence.
     """
     return blocks.build_message(
-        headline.render(rollout, zone, neighbours.place, at),
+        headline.render(rollout, zone, neighbours.place, at, neighbours.after),
         blocks.section(headline.format_stage_progress(rollout)),
         blocks.lines_section(
             [*neighbour_words.list_lines(rollout, neighbours), *_format_state_lines(rollout, zone, newer, spend)]
         ),
-        _build_buttons(rollout),
+        _build_buttons(rollout, neighbours),
         blocks.context(_format_footer(rollout)),
     )
 
@@ -177,7 +177,7 @@ def _explain_rollback(event: RolledBack) -> list[str]:
     return [f"Why: {wording.escape(event.reason)}"] if event.reason else []
 
 
-def _build_buttons(rollout: Rollout) -> Block | None:
+def _build_buttons(rollout: Rollout, neighbours: Neighbours) -> Block | None:
     """The buttons for the actions that are possible in this state; None if there are none."""
     details = buttons.run_command("Details", f"metrics {rollout.id}")
     match rollout.state:
@@ -205,7 +205,8 @@ def _build_buttons(rollout: Rollout) -> Block | None:
                 details,
             )
         case RolloutState.DONE:
-            return blocks.actions(buttons.roll_back(rollout))
+            is_open = neighbours.after is None or neighbours.after.can_go_back
+            return blocks.actions(buttons.roll_back(rollout)) if is_open else None
         case RolloutState.ROLLED_BACK | RolloutState.ABANDONED:
             return None
         case _:

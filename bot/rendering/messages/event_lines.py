@@ -85,7 +85,10 @@ def _suggest_next(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             helps = f" {blind_spot_words.format_remedies(rollout)}" if _is_detectability_hold(event) else ""
             return f"{until}{helps}"
         case e.Completed():
-            return "You can still roll back."
+            old = wording.escape(rollout.plan.from_version, 40)
+            return (
+                f"To go back, as long as {old} can be called and nothing newer is live: /rollout rollback {rollout.id}"
+            )
         case e.RolledBack() if conversation_words.has_conversations_on_new(rollout):
             return f"To change those too: /rollout rollback {rollout.id}"
         case e.FeltOff():
@@ -422,7 +425,7 @@ def _format_stage_entry(rollout: Rollout, event: e.StageEntered) -> str:
         return f"{word}: {rollout.id}, {wording.escape(event.name, 40)}. Nobody sees it yet.{skipped}"
     if stage.kind is StageKind.BAKE:
         whom = reach_words.name_everyone(rollout)
-        return f"{word}: {rollout.id} is with {whom}; the old version stays one switch away.{skipped}"
+        return f"{word}: {rollout.id} is with {whom}; rolling back still takes seconds.{skipped}"
     return f"{word}: {rollout.id} now {reach_words.format_stage_share(rollout, stage)}{was}.{skipped}"
 
 

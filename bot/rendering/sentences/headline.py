@@ -11,6 +11,7 @@ from core.rollout.plans import stage_words
 from core.rollout.plans.bundle_order import BundleOrder
 from core.rollout.plans.plan import GATE_KINDS, Plan, Stage, StageKind
 from core.rollout.serving import conversations, holdout
+from core.rollout.serving.after_done import AfterDone
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
 
@@ -19,14 +20,25 @@ AS_SOON_AS_KNOWN = "as soon as enough is known"
 _NAME_LIMIT = 40  # characters of a rollout's name that `format_subject` shows
 
 
-def render(rollout: Rollout, zone: str, place: QueuePlace | None = None, at: datetime | None = None) -> str:
-    """One line of at most 140 visible characters; times appear in each reader's own time zone. `place` is that in the
-    queue, if it waits there, and `at` the time at which it is read: what could have come before then has no date."""
-    consequence = _describe_consequence(rollout, zone, place, at)
+def render(
+    rollout: Rollout,
+    zone: str,
+    place: QueuePlace | None = None,
+    at: datetime | None = None,
+    after: AfterDone | None = None,
+) -> str:
+    """One line of at most 140 visible characters; times appear in each reader's own time zone.
+
+    `place` is that in the queue, if it waits there, and `at` the time at which it is read: what could have come before
+    then has no date. `after` is how things stand with one that is done: without it nothing is said of what is live.
+    """
+    consequence = _describe_consequence(rollout, zone, place, at, after)
     return f"{reach_words.format_state(rollout)}: {wording.format_subject(rollout)}{consequence}"
 
 
-def _describe_consequence(rollout: Rollout, zone: str, place: QueuePlace | None, at: datetime | None) -> str:
+def _describe_consequence(
+    rollout: Rollout, zone: str, place: QueuePlace | None, at: datetime | None, after: AfterDone | None
+) -> str:
     match rollout.state:
         case RolloutState.PLANNED:
             return f", {wording.format_version_change(rollout)}. {describe_start_condition(rollout, zone, place)}"
@@ -59,11 +71,25 @@ def _describe_consequence(rollout: Rollout, zone: str, place: QueuePlace | None,
             if due is not None and rollout.plan.holdout is not None:
                 share = wording.format_percent(rollout.plan.holdout.percent)
                 return f". Everyone gets {new} but {share}, held back until {wording.format_local_day(due, zone)}."
-            return f". Everyone gets {new}. You can still roll back."
+            return _describe_done(rollout, new, after)
         case RolloutState.ABANDONED:
             return ". Nothing changed."
         case _:
             assert_never(rollout.state)
+
+
+def _describe_done(rollout: Rollout, new: str, after: AfterDone | None) -> str:
+    """What everyone gets by now, and whether there is a way back, as far as that is known."""
+    if after is None:
+        return f". It made {new} live."
+    if after.live != rollout.plan.to_version:
+        return f". {new} was live; now {wording.escape(after.live, 40)} is."
+    if not after.is_last:
+        return f". Everyone gets {new}."
+    if after.is_closed:
+        return f". Everyone gets {new}; {wording.escape(rollout.plan.from_version, 40)} can no longer be called."
+    until = f" until {after.last_day.isoformat()}" if after.last_day is not None else ""
+    return f". Everyone gets {new}. You can still roll back{until}."
 
 
 def _describe_switch_back(rollout: Rollout) -> str:

@@ -1,4 +1,4 @@
-"""What other rollouts mean for one: its bundle, shared parts, its place in the queue; in one value."""
+"""What others mean for a rollout: its bundle, shared parts, its place in the queue, what went live since."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,18 +7,20 @@ from core.rollout.concurrency import bundles, readiness, shared_parts, start_que
 from core.rollout.concurrency.bundles import Bundle
 from core.rollout.concurrency.shared_parts import SharedPart
 from core.rollout.concurrency.start_queue import QueuePlace
+from core.rollout.serving.after_done import AfterDone, find_after_done
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbours:
-    """What other rollouts mean for one."""
+    """What other rollouts, and those who provide its models, mean for one."""
 
     place: QueuePlace | None = None
     bundle: Bundle | None = None
     shared: tuple[SharedPart, ...] = ()  # what rollouts under way elsewhere change as well
     waits: tuple[str, ...] = ()  # what its start waits for in its bundle, one sentence each
+    after: AfterDone | None = None  # of one that is done: what is live by now, and whether there is a way back
 
 
 NO_NEIGHBOURS = Neighbours()
@@ -31,4 +33,5 @@ def find_neighbours(world: World, rollout: Rollout, at: datetime) -> Neighbours:
         bundle=bundles.find_bundle_of(world, rollout),
         shared=shared_parts.find_shared_with(world, rollout),
         waits=readiness.list_bundle_waits(world, rollout, at, by_itself=True),
+        after=find_after_done(world, rollout, at),
     )

@@ -11,9 +11,10 @@ from core.rollout.notifications import (
     surface_announcements,
 )
 from core.rollout.notifications.announcement import CARD_KEY, Announcement
+from core.rollout.serving.after_done import find_after_done
 from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
-from core.rollout.state.surface import SurfaceEvent
+from core.rollout.state.surface import LiveMoved, SurfaceEvent
 from core.rollout.state.world import World
 
 _BUNDLE_EVENTS = (
@@ -40,6 +41,8 @@ def announce_event(event: e.Event, name: str, before: World, after: World, now: 
     """
     if isinstance(event, SurfaceEvent):
         yield from surface_announcements.announce_for_surface(event, after.position, after.surfaces[name])
+    if isinstance(event, LiveMoved):
+        yield from _edit_done_before(event, name, before, after, now)
     if not isinstance(event, e.RolloutEvent):
         return
     earlier, changed = before.find_rollout(name), after.rollouts[name]
@@ -48,6 +51,17 @@ def announce_event(event: e.Event, name: str, before: World, after: World, now: 
     yield from direct_messages.announce_directly(event, after.position, changed, followers, now)
     yield from feedback_requests.ask_testers(event, earlier, after, name, now)
     yield from _edit_neighbours(event, changed, after, now)
+
+
+def _edit_done_before(
+    event: LiveMoved, surface: str, before: World, after: World, now: datetime
+) -> Iterator[Announcement]:
+    """Edits of the cards of those that were done before and say what is live, or that one can go back."""
+    for one in after.rollouts.values():
+        if one.plan.surface != surface or one.id == event.rollout or CARD_KEY not in one.messages:
+            continue
+        if find_after_done(before, one, now) != find_after_done(after, one, now):
+            yield rollout_announcements.build_card(one)
 
 
 def _edit_neighbours(event: e.RolloutEvent, changed: Rollout, world: World, now: datetime) -> Iterator[Announcement]:
