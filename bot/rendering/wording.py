@@ -272,7 +272,7 @@ def title_in_sentence(title: str) -> str:
 
 
 def stage_word(stage: Stage, *, partial: bool = False) -> str:
-    """The standard word for a stage, without its percentage: `Checking`, `Small test`, `Growing`, `Watching`.
+    """The standard word for a stage, without its percentage: `Checking`, `Small test`, `Long comparison`, `Growing`.
 
     `partial`: some keep the old version even in a stage of 100 %.
     """
@@ -283,8 +283,10 @@ def stage_word(stage: Stage, *, partial: bool = False) -> str:
             return "Watching"
         case StageKind.RAMP:
             return "Everyone" if stage.percent >= 100 and not partial else "Growing"
-        case StageKind.COHORT | StageKind.CANARY | StageKind.AB:
+        case StageKind.COHORT | StageKind.CANARY:
             return "Small test"
+        case StageKind.AB:
+            return "Long comparison"
         case _:
             assert_never(stage.kind)
 

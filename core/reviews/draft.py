@@ -11,6 +11,7 @@ from core.reviews.final_measures import FinalMeasure, select_final_measures
 from core.reviews.shortcuts import Shortcut, find_shortcuts
 from core.rollout.plans.plan import Expectation, Plan
 from core.rollout.state import events as e
+from core.rollout.state import holds
 from core.rollout.state.history import HistoryEntry
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.surface import Surface
@@ -189,7 +190,7 @@ def _find_unexpected(entries: Sequence[HistoryEntry], finals: Sequence[FinalMeas
             if finding.segment or finding.metric not in told:
                 yield UnexpectedChange(position=entry.position, at=entry.at, finding=finding)
     for entry in entries:
-        if isinstance(entry.event, e.Held):
+        if isinstance(entry.event, e.Held) and not entry.event.key.startswith(holds.DECISION):  # that end was planned
             yield UnexpectedChange(position=entry.position, at=entry.at, text=entry.event.text)
 
 

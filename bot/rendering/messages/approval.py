@@ -35,13 +35,13 @@ def render(
     return blocks.build_message(
         first,
         blocks.section(
-            f"Asked by {_describe_requester(rollout)}, {wording.format_local_time(at, zone)} · expires "
+            f"Asked by {_describe_requester(rollout, request)}, {wording.format_local_time(at, zone)} · expires "
             f"{wording.format_local_time(request.expires_at, zone)} (then {_describe_expiry(request)}) · "
             f"risk {rollout.plan.risk} · plan {rollout.fingerprint[:6]}{_format_evidence(rollout)}"
         ),
         *(_build_section(section) for section in plan_facts.list_sections(rollout, facts, zone)),
         blocks.actions(
-            buttons.approve(rollout, request.request, _format_gate(rollout, request)),
+            buttons.approve(rollout, request.request, headline.name_gate(rollout, request.gate)),
             buttons.reject(rollout, request.request),
             buttons.view_difference(rollout.plan.surface, rollout.plan.from_version, rollout.plan.to_version),
             buttons.run_command("See evidence", f"metrics {rollout.id}") if rollout.evidence else None,
@@ -65,26 +65,20 @@ def _describe_request(rollout: Rollout, request: ApprovalRequested) -> str:
     subject, kind = wording.format_subject(rollout), wording.escape(rollout.kind, 60)
     if request.gate == approval_requests.START_GATE:
         return f"start {subject} ({kind} change, {wording.format_version_change(rollout)})"
-    return (
-        f"move {subject} ({kind} change) from {reach_words.format_share(rollout)} to {_format_gate(rollout, request)}"
-    )
+    share, step = reach_words.format_share(rollout), headline.name_gate(rollout, request.gate)
+    return f"move {subject} ({kind} change) from {share} to {step}"
 
 
-def _describe_requester(rollout: Rollout) -> str:
-    """Who applied the rollout file and, if somebody else owns it, for whom."""
+def _describe_requester(rollout: Rollout, request: ApprovalRequested) -> str:
+    """Who applied the rollout file and, if somebody else owns it, for whom; of a later step, who skipped the wait
+    before it, or that the plan asks."""
+    if request.gate != approval_requests.START_GATE:
+        by_whom = wording.format_actor(request.skipped_by) if request.skipped_by else "Rampart"
+        return f"{by_whom} for {wording.format_owner(rollout)}"
     by, owner = rollout.planned_by, rollout.plan.owner
     if (wording.slack_user_id(by) or by) == (wording.slack_user_id(owner) or owner):
         return wording.format_owner(rollout)
     return f"{wording.format_actor(by)} for {wording.format_owner(rollout)}"
-
-
-def _format_gate(rollout: Rollout, request: ApprovalRequested) -> str:
-    if request.gate == approval_requests.START_GATE:
-        return "the start"
-    stage = next((s for s in rollout.plan.stages if s.name == request.gate), None)
-    return (
-        headline.stage_label(stage, reach_words.name_everyone(rollout)) if stage else wording.escape(request.gate, 60)
-    )
 
 
 def _describe_expiry(request: ApprovalRequested) -> str:

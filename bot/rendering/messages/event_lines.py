@@ -172,7 +172,9 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             skipped = f" The wait was skipped{_format_reason(event.skipped)}." if event.skipped else ""
             needs = wording.pluralize(event.needed, "approval")
             purpose = (
-                "to start" if event.gate == approval_requests.START_GATE else f"for {wording.escape(event.gate, 60)}"
+                "to start"
+                if event.gate == approval_requests.START_GATE
+                else f"for {headline.name_stage_of(rollout.plan, event.gate)}"
             )
             return f"Approval needed: {rollout.id} needs {needs} {purpose}.{skipped}"
         case e.ApprovalExpired():
@@ -291,7 +293,7 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
                 f": {wording.join_limited([wording.escape(r, 200) for r in event.reasons], 3)}" if event.reasons else ""
             )
             cases = f" ({wording.join_limited([wording.escape(c, 60) for c in event.cases])})" if event.cases else ""
-            word = "Checks passed" if event.ok else "Checks failed"
+            word = f"{eval_words.name_gate(rollout, event)} {'passed' if event.ok else 'failed'}"
             suite = f" {wording.escape(event.suite, 60)}" if event.suite else ""
             return f"{word}: {rollout.id}{suite}, {counted}{errors}{reasons}{cases}."
         case e.ComparisonEnded():

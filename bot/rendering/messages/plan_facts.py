@@ -20,7 +20,7 @@ from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours
 from core.rollout.models.way_back import WayBackEnd, foresee_end
 from core.rollout.permissions.approvers import ApproverRule
 from core.rollout.plans.plan import NoticePlan, Plan, StageKind, content_hash
-from core.rollout.state.events import ConcernRaised
+from core.rollout.state.events import ConcernRaised, EvalRecorded
 from core.rollout.state.model import Rollout
 from core.versions.content_difference import compare_contents
 
@@ -215,10 +215,8 @@ def _list_unseen(rollout: Rollout, outlook: PlanOutlook | None) -> list[str]:
 
 def _list_checks(rollout: Rollout) -> list[str]:
     """Everything that the results of offline evals say, gate by gate, with the ids of cases."""
-    lines = eval_words.format_checks(rollout)
-    for index in sorted(rollout.evals):
-        lines += eval_words.list_report_lines(rollout.evals[index])
-    return lines
+    by_gate = zip(sorted(rollout.evals), eval_words.format_checks(rollout), strict=True)
+    return [line for index, first in by_gate for line in (first, *eval_words.list_report_lines(rollout.evals[index]))]
 
 
 def _list_measured_limits(rollout: Rollout) -> list[str]:
@@ -242,7 +240,7 @@ def _describe_measured(rollout: Rollout, measure: Measure) -> str:
 
 def _list_reasons_for(rollout: Rollout, outlook: PlanOutlook | None) -> list[str]:
     reasons = [
-        f"{wording.escape(run.suite, 60) or 'checks'} passed: {run.passed} of {run.passed + run.failed + run.errors}"
+        f"{_name_run(rollout, run)} passed: {run.passed} of {run.passed + run.failed + run.errors}"
         for run in rollout.evals.values()
         if run.ok
     ]
@@ -252,6 +250,9 @@ def _list_reasons_for(rollout: Rollout, outlook: PlanOutlook | None) -> list[str
         better = [_format_measure(m) for m in rollout.measures if m.word == "Better"]
         gains = f"; {', '.join(better[:3])}" if better else ""
         reasons.append(f"{fine} of {known} measures fine or better{gains}")
+    checked = rollout.evidence.segments_checked if rollout.evidence is not None else 0
+    if checked and not _describe_worst_segment(rollout):
+        reasons.append(f"nothing stands out in {wording.pluralize(checked, 'segment')}")
     if rollout.started_at is None and outlook is not None and outlook.foreseen and outlook.foreseen[0]:
         acting = [one for one in outlook.foreseen[0] if one.limit.role is LimitRole.ROLLBACK]
         if acting and all(one.is_noticed_in_time for one in acting):
@@ -264,6 +265,11 @@ def _list_reasons_for(rollout: Rollout, outlook: PlanOutlook | None) -> list[str
         took = wording.format_duration(max(rollout.drilled.values()))
         reasons.append(f"the switch back took {took} in the drill")
     return [wording.join_phrases(reasons, 6)] if reasons else []
+
+
+def _name_run(rollout: Rollout, run: EvalRecorded) -> str:
+    """The suite of an offline run or, where it names none, its gate: `safety checks`."""
+    return wording.escape(run.suite, 60) or eval_words.name_gate(rollout, run).lower()
 
 
 def _describe_slowest(acting: Sequence[LimitForesight], rollout: Rollout) -> str:
@@ -281,7 +287,7 @@ def _describe_slowest(acting: Sequence[LimitForesight], rollout: Rollout) -> str
 def _list_reasons_against(rollout: Rollout, facts: DecisionFacts) -> list[str]:
     """What speaks against it, one line each; that nothing does is said only where something was measured."""
     reasons = [
-        f"{wording.escape(run.suite, 60) or 'checks'} failed: {wording.escape(' '.join(run.reasons[:1]), 200)}"
+        f"{_name_run(rollout, run)} failed: {wording.escape(' '.join(run.reasons[:1]), 200)}"
         for run in rollout.evals.values()
         if not run.ok
     ]
@@ -293,8 +299,8 @@ def _list_reasons_against(rollout: Rollout, facts: DecisionFacts) -> list[str]:
             reasons.append(blind_spots)
         if unknown := unknown_unit_words.format_unknown_units(rollout.measures):
             reasons.append(unknown)
-        if rollout.evidence is not None and rollout.evidence.segments:
-            reasons.append(segments.format_summary(rollout.evidence.segments, rollout.evidence.segments_checked))
+        if worse_segment := _describe_worst_segment(rollout):
+            reasons.append(worse_segment)
     elif facts.outlook is not None and facts.outlook.foreseen:
         late = [one for one in facts.outlook.foreseen[0] if not one.is_noticed_in_time]
         if late:
@@ -311,6 +317,14 @@ def _list_reasons_against(rollout: Rollout, facts: DecisionFacts) -> list[str]:
         reasons.append(f"Wait skipped: “{wording.escape(rollout.skipped, 300)}”")
     reasons += blind_spot_words.list_accepted_risks(rollout)
     return reasons or (["nothing so far"] if rollout.measures else [])
+
+
+def _describe_worst_segment(rollout: Rollout) -> str:
+    """The segment that differs beyond chance; empty where none does."""
+    evidence = rollout.evidence
+    if evidence is None or segments.find_worst(evidence.segments) is None:
+        return ""
+    return segments.format_summary(evidence.segments, evidence.segments_checked)
 
 
 def _format_measure(measure: Measure) -> str:

@@ -24,6 +24,8 @@ from bot.rendering.numbers.latest_numbers import detection_power
 from bot.rendering.sentences import headline
 from core.judging.model import verdict as v
 from core.judging.report.series import SeriesPoint
+from core.rollout.decisions import approval_requests
+from core.rollout.plans.plan import Stage
 from core.rollout.state.events import EvidenceRecorded
 from core.rollout.state.model import Rollout, RolloutState
 
@@ -177,7 +179,7 @@ def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, at: datet
     begin, how = _describe_certainty(evidence)
     stage = rollout.stage
     if rollout.state is RolloutState.WAITING and rollout.request is not None:
-        gate = wording.escape(rollout.request.gate, 40)
+        gate = headline.name_gate(rollout, rollout.request.gate)
         return f"{begin}: {subject} ({where}){how}. Waiting for approval: {gate}."
     if rollout.state is RolloutState.ON_HOLD and rollout.hold is not None:
         return (
@@ -189,7 +191,7 @@ def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, at: datet
         return f"Waiting: {subject} has {have}. Nothing looks wrong."
     if not rollout.is_under_way or stage is None:
         return f"{begin}: {subject} ({where}){how}."
-    following = headline.next_stage_label(rollout)
+    following = "a decision" if stage.is_decided_at_end else headline.next_stage_label(rollout)
     if evidence.reason == "step":
         if rollout.next_stage is None and (left := _list_unjudged(evidence)):
             points, names = wording.pluralize(len(left), "open point"), wording.join_limited(left, 2)
@@ -200,8 +202,19 @@ def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, at: datet
     if ends is not None and ends <= at:  # its time is over, and something is not known yet
         return f"{begin}: {subject} ({where}){how}. Next: {following}, {headline.AS_SOON_AS_KNOWN}."
     when = f" {wording.format_local_time(ends, zone)}" if ends else ""
-    how_soon = " at the earliest" if waits else ", automatically"
-    return f"{begin}: {subject} ({where}){how}. Next: {following}{when}{how_soon}."
+    awaited = _describe_what_is_awaited(rollout, stage, bool(waits))
+    return f"{begin}: {subject} ({where}){how}. Next: {following}{when}{awaited}."
+
+
+def _describe_what_is_awaited(rollout: Rollout, stage: Stage, waits: bool) -> str:
+    """What the next step needs besides its time, to follow that time."""
+    if waits:
+        return " at the earliest"
+    if stage.is_decided_at_end:
+        return ""
+    following = rollout.next_stage
+    needed = approval_requests.count_approvals_needed(rollout, following) if following is not None else 0
+    return f", with {wording.pluralize(needed, 'approval')}" if needed else ", automatically"
 
 
 def _list_unjudged(evidence: EvidenceRecorded) -> list[str]:

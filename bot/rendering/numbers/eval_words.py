@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from bot.rendering import wording
+from bot.rendering.sentences import headline
 from core.evals.eval_report import CaseList, EvalReport, PairedOutcome, ReplayChange, ReplayLevel, SuiteChange
-from core.rollout.plans.plan import DEFAULT_EVAL_TERMS, StageKind
+from core.rollout.plans.plan import DEFAULT_EVAL_TERMS, GATE_KINDS, StageKind
 from core.rollout.state.events import EvalRecorded
 from core.rollout.state.model import Rollout
 
@@ -16,6 +17,13 @@ _MEASURES = {"cost": "Cost per case", "latency_p50": "Typical response time", "l
 def format_checks(rollout: Rollout) -> list[str]:
     """`Checks: 188/200 (94.0 %), need 92 %` for each offline gate with results, in the plan's order."""
     return [_format_brief(rollout, rollout.evals[index]) for index in sorted(rollout.evals)]
+
+
+def name_gate(rollout: Rollout, event: EvalRecorded) -> str:
+    """What the gate of these results checks: `Checks`, `Safety checks`, `Cost and speed checks`."""
+    stage = rollout.plan.stages[event.stage] if event.stage < len(rollout.plan.stages) else None
+    label = headline.stage_label(stage) if stage is not None and stage.kind in GATE_KINDS else "checks"
+    return f"{label[:1].upper()}{label[1:]}"
 
 
 def list_report_lines(event: EvalRecorded) -> list[str]:
@@ -32,7 +40,8 @@ def _format_brief(rollout: Rollout, event: EvalRecorded) -> str:
     need = f", need {_format_exact(needed)}" if needed is not None else ""
     named = f" {wording.escape(event.suite, 60)}" if len(rollout.evals) > 1 and event.suite else ""
     failed = "" if event.ok else f". Not met: {wording.escape(event.reasons[0], 200)}" if event.reasons else ". Not met"
-    return f"Checks{named}: {event.passed}/{total} ({_format_rate(event.passed, total)}){need}{failed}"
+    share = f"{event.passed}/{total} ({_format_rate(event.passed, total)})"
+    return f"{name_gate(rollout, event)}{named}: {share}{need}{failed}"
 
 
 def _find_threshold(rollout: Rollout, stage: int) -> float | None:

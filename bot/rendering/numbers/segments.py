@@ -54,6 +54,12 @@ def evidence_share(measure: Measure) -> float:
     return measure.log_e / measure.needed if measure.needed > 0 else measure.log_e / 100
 
 
+def find_worst(segments: tuple[Measure, ...]) -> Measure | None:
+    """The segment that is worst of those worse beyond chance; None if there is none."""
+    worst = next((m for m in sort_worst_first(segments) if m.word not in measure_rows.UNJUDGED_WORDS), None)
+    return worst if worst is not None and evidence_share(worst) >= 1 else None
+
+
 def format_summary(segments: tuple[Measure, ...], segments_checked: int) -> str:
     """One line for a summary: `Segments: 14 checked. language=de, people asking again: …`; empty if none was.
 
@@ -61,8 +67,8 @@ def format_summary(segments: tuple[Measure, ...], segments_checked: int) -> str:
     """
     if not segments_checked:
         return ""
-    worst = next((m for m in sort_worst_first(segments) if m.word not in measure_rows.UNJUDGED_WORDS), None)
-    if worst is None or evidence_share(worst) < 1:
+    worst = find_worst(segments)
+    if worst is None:
         return f"Segments: {segments_checked} checked. Nothing stands out."
     numbers = f"{wording.format_value(worst.canary, worst.unit)} vs {wording.format_value(worst.control, worst.unit)}"
     moved = wording.format_difference(worst.difference, worst.unit, relative=worst.relative)

@@ -106,6 +106,14 @@ def _describe_exposure(rollout: Rollout) -> str:
     return f"It stays {reach_words.format_position(rollout)}"
 
 
+def name_gate(rollout: Rollout, gate: str) -> str:
+    """What an approval request is for, as the card names it: `the start`, `long comparison 50 %`; escaped."""
+    if gate == approval_requests.START_GATE:
+        return "the start"
+    stage = next((stage for stage in rollout.plan.stages if stage.name == gate), None)
+    return stage_label(stage, reach_words.name_everyone(rollout)) if stage is not None else wording.escape(gate, 60)
+
+
 def _describe_hold(rollout: Rollout, exposure: int) -> str:
     """Why it holds, shortened so that the line keeps its limit beside an `exposure` of so many characters."""
     longer = exposure - len("It stays at 5 %")

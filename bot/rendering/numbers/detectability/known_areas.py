@@ -56,6 +56,9 @@ def _describe_wait(rollout: Rollout, measures: tuple[Measure, ...], area: str, a
     arriving = [m for m in measures if m.metric in AREAS[area] and m.word != "No data"]
     if not arriving:
         return "not measured"
+    unjudged = [m for m in measures if m.metric in AREAS[area] and m.word in measure_rows.UNJUDGED_WORDS]
+    if rollout.percent >= 100 and {m.metric for m in unjudged} == {"new_error_category"}:
+        return "new kinds of them are told only beside the old version"
     waits = [
         power.decided_in
         for measure in arriving

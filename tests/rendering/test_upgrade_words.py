@@ -1,0 +1,136 @@
+"""What is said of a model upgrade is true: what a step waits for, which stage it is, which gate."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.rendering.charts import plain_text
+from bot.rendering.messages import approval, card, event_lines, summary
+from bot.rendering.numbers.detectability import known_areas
+from core.judging.model import verdict as v
+from core.reviews import draft
+from core.rollout.plans.plan import Risk, Stage, StageKind
+from core.rollout.state import events as e
+from core.rollout.state import holds
+
+DAY = timedelta(days=1)
+STAGES = (
+    Stage(kind=StageKind.EVAL, name="eval"),
+    Stage(kind=StageKind.SAFETY, name="safety"),
+    Stage(kind=StageKind.COST_LATENCY, name="cost_latency"),
+    Stage(kind=StageKind.COHORT, name="internal", percent=50, where={"email_domain": "example.com"}, min_hold=DAY),
+    Stage(kind=StageKind.CANARY, name="canary", percent=1, min_hold=DAY),
+    Stage(kind=StageKind.AB, name="ab", percent=50, min_hold=14 * DAY, decide_on=("eval_pass_rate",)),
+    Stage(kind=StageKind.RAMP, name="ramp 75%", percent=75, min_hold=DAY),
+    Stage(kind=StageKind.RAMP, name="ramp 100%", percent=100, min_hold=DAY),
+    Stage(kind=StageKind.BAKE, name="bake", percent=100, min_hold=7 * DAY),
+)
+COHORT, CANARY, AB, SEVENTY_FIVE = 3, 4, 5, 6
+
+
+@pytest.fixture
+def upgrade(words: Any) -> Any:
+    """A story of a high-risk rollout with every kind of stage."""
+    return words.story(plan=replace(words.plan, risk=Risk.HIGH, stages=STAGES))
+
+
+def passed(stage: int) -> e.EvalRecorded:
+    return e.EvalRecorded(
+        stage=stage, suite="", ok=True, passed=196, failed=4, errors=0, reasons=(), cases=(), digest="d", by="cli:ana"
+    )
+
+
+def summed_up(words: Any, story: Any) -> str:
+    kept = (words.measure("hard_error_rate", "Failed requests"), *words.measures[:4])
+    evidence = story.evidence(v.Cleared(), measures=kept, canary_requests=90_000)
+    return summary.render(story.now, evidence, story.at, words.zone).text
+
+
+def requested(words: Any, story: Any, gate: str) -> str:
+    request = story.request(gate=gate, needed=2)
+    story.happen(request)
+    return plain_text.render_text(approval.render(story.now, request, (), story.at, words.zone))
+
+
+def test_a_step_that_people_approve_is_not_called_automatic(words: Any, upgrade: Any) -> None:
+    told = summed_up(words, upgrade.running(CANARY))
+    assert "automatically" not in told
+    assert told.endswith("Next: long comparison 50 % Wed 25 Nov 12:00 CET, with 2 approvals.")
+
+
+def test_the_step_after_a_long_comparison_waits_for_the_decision(words: Any, upgrade: Any) -> None:
+    told = summed_up(words, upgrade.running(AB))
+    assert told.endswith("Next: a decision Tue 8 Dec 12:00 CET.")
+    nobody_approves = replace(words.plan, stages=STAGES)
+    told = summed_up(words, words.story(plan=nobody_approves).running(AB))
+    assert told.endswith("Next: a decision Tue 8 Dec 12:00 CET.")
+
+
+def test_watching_begins_without_an_approval_at_high_risk_too(words: Any, upgrade: Any) -> None:
+    assert summed_up(words, upgrade.running(7)).endswith("Next: watching Wed 25 Nov 12:00 CET, automatically.")
+
+
+def test_two_weeks_of_half_the_traffic_are_no_small_test(words: Any, upgrade: Any) -> None:
+    story = upgrade.running(AB)
+    entered = e.StageEntered(index=AB, name="ab", percent=50)
+    assert event_lines.render(story.now, entered, words.zone).text.startswith("Long comparison: R-118 now 50 %.")
+    assert "(long comparison, 50 %)" in summed_up(words, story)
+    assert card.render(story.now, words.zone).text.startswith("Long comparison (50 %): R-118")
+
+
+def test_a_share_of_a_cohort_is_not_told_as_one_of_everybody(words: Any, upgrade: Any) -> None:
+    story = upgrade.running(COHORT)
+    assert "(small test, 50 % of internal)" in summed_up(words, story)
+    assert "from 50 % of internal to small test 1 %." in requested(words, story, "canary")
+
+
+def test_the_stage_that_waits_for_approval_has_the_name_that_the_card_gives_it(words: Any, upgrade: Any) -> None:
+    story = upgrade.running(CANARY)
+    request = story.request(gate="ab", needed=2)
+    assert summed_up(words, story.happen(request)).endswith("Waiting for approval: long comparison 50 %.")
+    asked = event_lines.describe_event(story.now, request, words.zone)
+    assert asked == "Approval needed: R-118 needs 2 approvals for the long comparison (50 %)."
+
+
+def test_each_gate_is_named_where_no_suite_tells_them_apart(words: Any, upgrade: Any) -> None:
+    story = upgrade.running(COHORT).happen(passed(0), passed(1), passed(2))
+    told = plain_text.render_text(card.render(story.now, words.zone))
+    assert "\nChecks: 196/200 (98.0 %)\nSafety checks: 196/200" in told
+    assert "\nCost and speed checks: 196/200" in told
+    asked = requested(words, story, "canary")
+    assert "checks passed: 196 of 200 · safety checks passed: 196 of 200 · cost and speed checks passed" in asked
+    line = event_lines.describe_event(story.now, passed(1), words.zone)
+    assert line == "Safety checks passed: R-118, 196 of 200 passed."
+
+
+def test_new_kinds_of_errors_need_the_old_version_beside_them(words: Any, upgrade: Any) -> None:
+    story = upgrade.running(8)
+    kinds = words.measure("new_error_category", "New kinds of errors", word="No data", n_control=0, role="rollback")
+    failed = words.measure("hard_error_rate", "Failed requests")
+    measures = (*words.measures[:4], failed, replace(kinds, limit_text="rate above 3 %"))
+    told = known_areas.describe_open(story.now, measures, story.at)
+    assert told == "Not known yet: errors (new kinds of them are told only beside the old version)."
+
+
+def test_segments_in_which_nothing_stands_out_do_not_speak_against_it(words: Any, upgrade: Any) -> None:
+    story = upgrade.running(CANARY)
+    measures = tuple(words.measure(m.metric, m.title) for m in words.measures[:2])
+    story.happen(story.evidence(measures=measures, segments=words.segments, segments_checked=14))
+    asked = requested(words, story, "ab")
+    assert "Against  nothing so far" in asked
+    assert "nothing stands out in 14 segments" in asked.partition("Against")[0]
+
+
+def test_what_the_engine_asks_later_was_not_asked_by_whoever_applied_the_file(words: Any, upgrade: Any) -> None:
+    assert "Asked by Rampart for @dana, " in requested(words, upgrade.running(CANARY), "ab")
+
+
+def test_the_end_of_a_comparison_that_was_planned_is_no_surprise(words: Any, upgrade: Any) -> None:
+    story = upgrade.running(AB)
+    story.happen(e.Held(key=f"{holds.DECISION}{AB}", text="the comparison is over after 14 days", findings=()))
+    story.happen(e.Held(key=holds.COMPLAINTS, text="complaints are above normal", findings=()))
+    story.rolled_back(findings=(), reason="complaints")
+    unexpected = draft.draft_review(story.now, story.entries, None).unexpected
+    assert [one.text for one in unexpected] == ["complaints are above normal"]
