@@ -23,6 +23,7 @@ from bot.process.machine_clock import utc_now
 from bot.process.outage import format_reason
 from bot.settings import DEFAULT_DATABASE_URL, MISSED_LOOKS, Settings
 from bot.slack import setup
+from bot.slack.directory import SlackDirectory, SlackUnreachable
 from bot.startup.connections import build_outbound_client, build_web_client, open_flag_system
 from core.files.checks import check_files
 from core.files.read_file import parse_file
@@ -332,8 +333,8 @@ def _check_channels(world: World, settings: Settings) -> Iterator[CheckResult]:
     if client is None or not notices:
         return
     try:
-        known_channels = _list_public_channels(client)
-    except (SlackClientError, OSError):
+        known_channels = SlackDirectory(client, utc_now).list_public_channels()
+    except SlackUnreachable:
         return
     absent: dict[str, list[str]] = {}
     for channel, rollout in notices:
@@ -352,18 +353,6 @@ def _list_unposted_notices(rollout: Rollout) -> list[NoticePlan]:
     """The rollout's notices whose channel has no message from us yet."""
     engineering = rollout.plan.engineering_channel if "card" in rollout.messages else ""
     return [n for n in rollout.plan.notices if n.channel != engineering and not rollout.notice_posted_at(n.key)]
-
-
-def _list_public_channels(client: WebClient) -> frozenset[str]:
-    """The names and the ids of all public channels."""
-    found: set[str] = set()
-    cursor = ""
-    while True:
-        page = client.conversations_list(types="public_channel", exclude_archived=True, limit=1000, cursor=cursor)
-        found.update(x for channel in page["channels"] for x in (channel["name"], channel["id"]))
-        cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
-        if not cursor:
-            return frozenset(found)
 
 
 def _format_error(error: Exception) -> str:

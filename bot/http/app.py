@@ -46,6 +46,7 @@ from bot.process.outage import DATABASE_ERRORS
 from bot.process.page_links import PageLinks
 from bot.process.process_state import ProcessStatus, StandaloneStatus
 from bot.rendering.markup import FindHandles
+from core.files.checks.channel_checks import ExplainChannel
 from core.flags.document import DocumentEncoder
 from core.flags.snapshot import Snapshot
 from core.rollout.refusal import Refused
@@ -73,6 +74,7 @@ def build_asgi_app(
     bolt: "Bolt | None" = None,
     resolve_handle: Callable[[str], str] = lambda handle: handle,
     explain_undrivable: Callable[[str], str] = lambda url: "",
+    explain_channel: ExplainChannel = lambda channel: "",
     process_status: ProcessStatus | None = None,
     report_outage: Callable[[Exception], object] = lambda _: None,
     tick: Callable[[], timedelta] = lambda: timedelta(seconds=10),
@@ -92,11 +94,12 @@ def build_asgi_app(
     `tokens` are (role, token) pairs; without any, every caller may do everything, so bind to loopback. `now` is the
     rollouts' clock and `tick` the interval of looks in real time. `process_status` says whether this process is
     informed, and `report_outage` gets every database error. `explain_undrivable` returns why a flag system's URL may
-    not be called, or an empty text. `encoder`, `clients` and `streams` are for clients that evaluate by themselves or
-    listen for changes. `report_other_model` gets each model that answered for a version which calls another one.
-    `prices` are those of the built-in table if there are none. `help_desks` are secrets of signatures by help desk,
-    and `real_time` is what signed times are compared with. `page_links` open a page to the person whom
-    `find_person` asks Slack about; `find_handles` gives the handles of the Slack user ids that pages name. When the
+    not be called, or an empty text, and `explain_channel` why nothing could be posted in a channel. `encoder`,
+    `clients` and `streams` are for clients that evaluate by themselves or listen for changes. `report_other_model` gets
+    each model that answered for a version which calls another one. `prices` are those of the built-in table if there
+    are none. `help_desks` are secrets of signatures by help desk, and `real_time` is what signed times are compared
+    with. `page_links` open a page to the person whom `find_person` asks Slack about; `find_handles` gives the handles
+    of the Slack user ids that pages name. When the
     lifespan ends, waiting observations are written.
     """
     encoder, clients = encoder or DocumentEncoder(), clients or ClientPositions()
@@ -139,7 +142,9 @@ def build_asgi_app(
     )
     serving = ServingCollector(service, endpoint, snapshots, streams, clients)
     api.include_router(probes.build_router(service, auth, (collector, serving), process_status, report_outage))
-    api.include_router(rollouts.build_router(service, auth, RateLimiter(), now, resolve_handle, explain_undrivable))
+    api.include_router(
+        rollouts.build_router(service, auth, RateLimiter(), now, resolve_handle, explain_undrivable, explain_channel)
+    )
     api.include_router(digests.build_router(service, auth, now))
     api.add_api_route(
         "/api/v1/observations",

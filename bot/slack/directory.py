@@ -72,6 +72,7 @@ class SlackDirectory:
         self._users: dict[str, tuple[datetime, SlackUser]] = {}
         self._channels: dict[str, tuple[datetime, str]] = {}
         self._groups: tuple[datetime, tuple[SlackUserGroup, ...]] | None = None
+        self._public: tuple[datetime, frozenset[str]] | None = None
         self._handles: tuple[datetime, Mapping[str, frozenset[str]]] | None = None
         self._workspace: SlackWorkspace | None = None
 
@@ -185,6 +186,41 @@ class SlackDirectory:
             log.warning("group not resolved", group=group, why=str(unreachable))
             return {}
         return {person.id: person.handle for person in people if person.full_member}
+
+    def explain_channel(self, channel: str) -> str:
+        """Why nothing could be posted in a channel, by name or id; empty if it is public, or if Slack does not
+        answer."""
+        try:
+            known = self.list_public_channels()
+        except SlackUnreachable as unreachable:
+            log.warning("channel not looked up", channel=channel, why=str(unreachable))
+            return ""
+        if channel.removeprefix("#") in known:
+            return ""
+        return f"Slack has no public channel {channel} (create it; into a private one, invite the app)"
+
+    def list_public_channels(self) -> frozenset[str]:
+        """The names and the ids of all public channels. Raises `SlackUnreachable`."""
+        if self._public is not None and self._now() - self._public[0] < CACHE_FOR:
+            return self._public[1]
+        found: set[str] = set()
+        cursor = ""
+        try:
+            while True:
+                page = self._client.conversations_list(
+                    types="public_channel", exclude_archived=True, limit=1000, cursor=cursor
+                )
+                found.update(x for channel in page["channels"] for x in (channel["name"], channel["id"]))
+                cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
+                if not cursor:
+                    break
+        except SlackApiError as error:
+            raise SlackUnreachable(str(error.response["error"])) from error
+        except (SlackClientError, OSError) as error:
+            raise SlackUnreachable(str(error)) from error
+        with self._lock:
+            self._public = (self._now(), frozenset(found))
+        return self._public[1]
 
     def _get_workspace(self) -> SlackWorkspace:
         """The token's workspace, which is looked up once."""

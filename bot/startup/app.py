@@ -117,6 +117,7 @@ def build_program(
             now=now,
             resolve_handle=directory.resolve_handle if directory is not None else connections.return_handle,
             explain_undrivable=connections.build_outbound_client(settings).explain_refusal,
+            explain_channel=directory.explain_channel if directory is not None else connections.find_no_fault,
             process_status=serving,
             report_outage=outage.record_failure,
             tick=lambda: settings.tick / speed(),

@@ -34,6 +34,12 @@ def build_handle_resolver(settings: Settings) -> Callable[[str], str]:
     return SlackDirectory(slack, utc_now).resolve_handle if slack is not None else return_handle
 
 
+def build_channel_check(settings: Settings) -> Callable[[str], str]:
+    """A function that says why nothing could be posted in a channel; it says nothing without a Slack."""
+    slack = build_web_client(settings)
+    return SlackDirectory(slack, utc_now).explain_channel if slack is not None else find_no_fault
+
+
 def open_flag_system(settings: Settings, outbound: OutboundClient, driven: DrivenFlag) -> FlagSystem:
     """The flag system that a plan drives; raises `PermanentFailure` if this installation may not talk to it."""
     return open_system(outbound, driven, settings.access_to(driven.system))
@@ -54,6 +60,11 @@ def build_outbound_client(settings: Settings) -> OutboundClient:
 def find_no_handles(users: Collection[str]) -> Mapping[str, str]:
     """What is known of people without a Slack: nothing."""
     return {}
+
+
+def find_no_fault(channel: str) -> str:
+    """What is known of a channel without a Slack: nothing."""
+    return ""
 
 
 def return_handle(handle: str) -> str:

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import assert_never
 
 from core.files import build_plan
-from core.files.checks import bundle_checks, check_files, drives_checks, layer_checks
+from core.files.checks import bundle_checks, channel_checks, check_files, drives_checks, layer_checks
+from core.files.checks.channel_checks import ExplainChannel
 from core.files.checks.metric_checks import check_metrics_in_force
 from core.files.kinds.bundle_file import BundleFile
 from core.files.kinds.policy_file import PolicyFile, policy_from_file
@@ -27,15 +28,18 @@ def build_command(
     at: datetime,
     resolve_handle: ResolveHandle,
     explain_undrivable: Callable[[str], str],
+    explain_channel: ExplainChannel,
 ) -> tuple[c.Command, tuple[FileProblem, ...]]:
     """The command that applies a file of any kind in this world, and what is unwise about it.
 
-    `explain_undrivable` says why a flag provider's address would never be called; empty if it would. Raises
-    `UnreadableFile` with every problem and its line, `NotFound` for an unknown surface.
+    `explain_undrivable` says why a flag provider's address would never be called; empty if it would.
+    `explain_channel` says why nothing could be posted in a channel. Raises `UnreadableFile` with every problem and its
+    line, `NotFound` for an unknown surface.
     """
     match file:
         case SurfaceFile():
             found = check_files.check(file, None, world.policy, at)
+            found = (*found, *channel_checks.check_surface(file, world, explain_channel))
             warnings = raise_on_errors((*found, *check_metrics_in_force(file, world)))
             return c.ApplySurface(declared=surface_from_file(file)), warnings
         case PolicyFile():
@@ -45,9 +49,9 @@ def build_command(
             policy = policy_from_file(file)
             return c.ApplyPolicy(policy=policy, fingerprint=policy.fingerprint()), warnings
         case RolloutFile():
-            return _build_rollout_command(file, world, at, resolve_handle, explain_undrivable)
+            return _build_rollout_command(file, world, at, resolve_handle, explain_undrivable, explain_channel)
         case BundleFile():
-            return _build_bundle_command(file, world, at, resolve_handle, explain_undrivable)
+            return _build_bundle_command(file, world, at, resolve_handle, explain_undrivable, explain_channel)
         case _:
             assert_never(file)
 
@@ -63,6 +67,7 @@ def _build_rollout_command(
     at: datetime,
     resolve_handle: ResolveHandle,
     explain_undrivable: Callable[[str], str],
+    explain_channel: ExplainChannel,
 ) -> tuple[c.PlanRollout, tuple[FileProblem, ...]]:
     """The command that plans what a rollout file describes, and what is unwise about it."""
     plan, warnings = plan_from_file(file, world, at, resolve_handle)
@@ -71,6 +76,7 @@ def _build_rollout_command(
         why = f"{plan.owner_handle} cannot be looked up without Slack, but the approvals need to know who that is"
         warnings = (*warnings, build_owner_warning(file, why))
     warnings = (*warnings, *_warn_of_unasked_testers(file, plan, warnings))
+    warnings = (*warnings, *channel_checks.check_plan(file, plan, world, explain_channel))
     return build_plan_command(file, plan, world), warnings
 
 
@@ -80,6 +86,7 @@ def _build_bundle_command(
     at: datetime,
     resolve_handle: ResolveHandle,
     explain_undrivable: Callable[[str], str],
+    explain_channel: ExplainChannel,
 ) -> tuple[c.PlanBundle, tuple[FileProblem, ...]]:
     """The command that plans all rollouts of a bundle, and what is unwise about them.
 
@@ -88,7 +95,9 @@ def _build_bundle_command(
     problems, plans = list(bundle_checks.check(file)), []
     for one in file.rollouts:
         try:
-            command, warnings = _build_rollout_command(one, world, at, resolve_handle, explain_undrivable)
+            command, warnings = _build_rollout_command(
+                one, world, at, resolve_handle, explain_undrivable, explain_channel
+            )
         except UnreadableFile as unreadable:
             problems += unreadable.problems
             continue

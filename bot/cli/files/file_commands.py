@@ -230,7 +230,7 @@ def apply(
     files: Annotated[list[Path], typer.Argument(help="Surface, policy or rollout files.")], as_json: Json = False
 ) -> None:
     """Apply files in order. Applying the same content again changes nothing."""
-    from bot.startup.connections import build_handle_resolver, build_outbound_client
+    from bot.startup.connections import build_channel_check, build_handle_resolver, build_outbound_client
     from core.files.syntax import problems
     from core.service import apply_file
 
@@ -239,6 +239,7 @@ def apply(
     answers = []
     with session.open_service() as service:
         refusal = build_outbound_client(session.load_settings()).explain_refusal
+        explain_channel = build_channel_check(session.load_settings())
         for path, text in zip(files, texts, strict=True):
             try:
                 applied = apply_file.apply_text(
@@ -251,6 +252,7 @@ def apply(
                     resolve_handle=build_handle_resolver(session.load_settings()),
                     read_prompt=prompt_files.read_beside(path),
                     explain_undrivable=refusal,
+                    explain_channel=explain_channel,
                 )
             except problems.UnreadableFile as unreadable:
                 _exit_unreadable(unreadable)

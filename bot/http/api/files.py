@@ -14,6 +14,7 @@ from bot.http.middleware.auth import Caller, TokenAuth, TokenRole
 from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.middleware.problems import build_problem
 from bot.http.openapi import file_responses
+from core.files.checks.channel_checks import ExplainChannel
 from core.files.kinds.policy_file import PolicyFile
 from core.files.kinds.surface_file import SurfaceFile
 from core.files.read_file import parse_file
@@ -30,6 +31,7 @@ def add_route(
     now: Callable[[], datetime],
     resolve_handle: Callable[[str], str],
     explain_undrivable: Callable[[str], str],
+    explain_channel: ExplainChannel,
 ) -> None:
     """Add `POST /files` to the routes under `/api/v1`."""
 
@@ -53,6 +55,7 @@ def add_route(
             now(),
             resolve_handle,
             explain_undrivable,
+            explain_channel,
         )
 
 
@@ -64,6 +67,7 @@ def _apply_sent_file(
     at: datetime,
     resolve_handle: Callable[[str], str],
     explain_undrivable: Callable[[str], str],
+    explain_channel: ExplainChannel,
 ) -> JSONResponse:
     try:
         file = parse_file(sent.text, sent.name, sent.read_prompt, service.load_world().own_metrics)
@@ -79,6 +83,7 @@ def _apply_sent_file(
             command_id=command_id,
             resolve_handle=resolve_handle,
             explain_undrivable=explain_undrivable,
+            explain_channel=explain_channel,
             source="http",
         )
     except UnreadableFile as unreadable:

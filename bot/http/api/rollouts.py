@@ -22,6 +22,7 @@ from bot.rendering.json.reviews import review_to_json
 from bot.rendering.json.rollouts import bundle_to_json, event_to_json, rollout_to_json
 from bot.rendering.json.strata import strata_to_json
 from bot.rendering.numbers.latest_numbers import select_latest
+from core.files.checks.channel_checks import ExplainChannel
 from core.files.rollout_form import suggest_limits
 from core.report_sources import review_sources
 from core.report_sources.look_reports import load_judging_spend, load_newest_judgement, load_soft_errors
@@ -41,6 +42,7 @@ def build_router(
     now: Callable[[], datetime],
     resolve_handle: Callable[[str], str],
     explain_undrivable: Callable[[str], str],
+    explain_channel: ExplainChannel,
 ) -> APIRouter:
     """The routes under `/api/v1`, except observations."""
     api = APIRouter(prefix="/api/v1", responses=PROBLEMS)
@@ -172,7 +174,7 @@ def build_router(
         ignored = (*sent.ignored, *command_handling.list_unknown_strata(sent.command, outcome.rollout))
         return JSONResponse({**shown, "ignored": list(ignored)} if ignored else shown)
 
-    files.add_route(api, service, auth, rate_limiter, now, resolve_handle, explain_undrivable)
+    files.add_route(api, service, auth, rate_limiter, now, resolve_handle, explain_undrivable, explain_channel)
     plans.add_route(api, service, auth, rate_limiter, now)
     eval_results.add_route(api, service, auth, rate_limiter, now)
     return api

@@ -19,6 +19,7 @@ from bot.slack.forms.plan_preview import FileTooLong, PlanPreview
 from bot.slack.slack_requests import Body, SlackOrigin, SlackRequests, parse_origin
 from bot.slack.slack_responder import SlackResponder
 from core.files import rollout_form
+from core.files.checks import channel_checks
 from core.files.command_from_file import build_plan_command
 from core.files.kinds.rollout_file import RolloutFile
 from core.files.plan_from_file import plan_from_file
@@ -148,6 +149,7 @@ class PlanningListeners:
         if world.find_named(form.name.strip()) is not None:
             raise UnusableForm({rollout_form.NAME: f"There is a rollout called {form.name.strip()}. Use another name."})
         plan, warnings = plan_from_file(file, world, asked.at, self._directory.resolve_handle)
+        warnings = (*warnings, *channel_checks.check_plan(file, plan, world, self._directory.explain_channel))
         asked.preview(build_plan_command(file, plan, world))
         outlook = load_outlook(self._service, plan, asked.at, warnings)
         return plan_preview.render_preview(outlook, text, world.policy.timezone)
