@@ -10,6 +10,7 @@ from bot.rendering import wording
 FindHandles = Callable[[Collection[str]], Mapping[str, str]]
 """Slack user ids -> `@handle` of each that is known."""
 _NAMED_PERSON = re.compile(r"@([UW][A-Z0-9]{5,})\b")
+_BEFORE_SIGN = re.compile(r"(?<=\d) (?=(?:%|pp|ms|s)(?!\w))")
 _MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]<>()#+!|~])")
 
 
@@ -36,6 +37,11 @@ def name_people(text: str, find_handles: FindHandles, escape: Callable[[str], st
     users = frozenset(_NAMED_PERSON.findall(text))
     handles = find_handles(users) if users else {}
     return _NAMED_PERSON.sub(lambda found: escape(handles[found[1]]) if found[1] in handles else found[0], text)
+
+
+def join_numbers(page: str) -> str:
+    """A page on which no line ends between a number and its sign: `5 %`, `-2.0 pp`, `1.20 s`."""
+    return _BEFORE_SIGN.sub("\N{NO-BREAK SPACE}", page)
 
 
 def escape_markdown(text: str) -> str:

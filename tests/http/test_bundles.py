@@ -118,12 +118,12 @@ def test_the_page_of_each_marks_when_the_other_moved(client: Any, running: Any, 
     looked_at(running)
     running.do(c.Advance(reason="the cohort is happy"), "R-2")
     looked_at(running)
-    page = client.get("/r/R-1").text
+    page = client.get("/r/R-1").text.replace("\N{NO-BREAK SPACE}", " ")
     assert "Shared: R-2 sales-tone (sales-assistant, at 5 %) changes the same piece of a prompt, new.md" in page
     assert "R-2 (sales-assistant) to 5 %, " in page
     assert '<line class="other"' in page
     assert "Meanwhile: R-2 5 % at " in page
-    assert "R-1 (support-assistant) to 5 %, " in client.get("/r/R-2").text
+    assert "R-1 (support-assistant) to 5\N{NO-BREAK SPACE}%, " in client.get("/r/R-2").text
     assert client.get("/api/v1/rollouts/R-2").json()["shared"] == [
         {"part": "prompt", "name": "new.md", "rollout": "R-1", "surface": "support-assistant"}
     ]

@@ -36,7 +36,7 @@ class Shown:
     def page(self, address: str) -> str:
         answer = self.client.get(address, headers={"accept": "text/html"})
         assert answer.status_code == 200, address
-        return answer.text
+        return answer.text.replace("\N{NO-BREAK SPACE}", " ")
 
     def recorded(self) -> Iterator[EvidenceRecorded]:
         for entry in self.story.service.load_history("R-1"):

@@ -90,7 +90,8 @@ def build_router(
 
     def render_page(name: str, **values: Any) -> HTMLResponse:
         page = bytes(render_exactly(name, **values).body).decode()
-        return HTMLResponse(markup.name_people(page, find_handles, html.escape), headers=HEADERS)
+        named = markup.name_people(page, find_handles, html.escape)
+        return HTMLResponse(markup.join_numbers(named), headers=HEADERS)
 
     @pages.get("/")
     def show_overview(
