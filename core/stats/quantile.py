@@ -69,6 +69,17 @@ def count_above(counts: Mapping[int, int], threshold: float) -> int:
     return sum(count for position, count in counts.items() if position >= first)
 
 
+def histogram_variance(counts: Mapping[int, int]) -> float:
+    """Sample variance of the values, taken at their bins; 0 for fewer than two values."""
+    total = sum(counts.values())
+    if total < 2:
+        return 0.0
+    values = np.array([bin_value(position) for position in counts])
+    weights = np.array(list(counts.values()), dtype=np.float64)
+    centre = float((weights * values).sum()) / total
+    return float((weights * (values - centre) ** 2).sum() / (total - 1))
+
+
 def _count_values(counts: Mapping[int, int]) -> int:
     if min(counts.values(), default=0) < 0:
         raise ValueError("a histogram holds a negative count")

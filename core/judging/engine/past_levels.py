@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from core.judging.look.arm_comparison import ArmComparison, bound_past_rate
+from core.judging.look.arm_comparison import ArmComparison
+from core.judging.look.control_baselines import bound_past_rate
 from core.judging.look.look import Look
 from core.judging.model.question import Question
 from core.judging.model.state import Baseline

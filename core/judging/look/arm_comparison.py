@@ -2,33 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
-from math import isfinite, sqrt
+from itertools import compress, product
+from math import isfinite
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.judging.limits.hypothesis import build_harm_hypotheses, is_beyond_limit
 from core.judging.limits.limits import Limit
 from core.judging.look import bucket_sums, leave_one_out, unknown_units
+from core.judging.look.control_baselines import build_baselines as build_baselines
+from core.judging.look.control_baselines import measure_past_means as measure_past_means
+from core.judging.look.error_floor import floor_error
 from core.judging.look.leave_one_out import LeaveOneOut, compute_design_effects
 from core.judging.model.confidence_range import ALPHA, Estimate
 from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, EvidenceSums, is_exceedance_cell
 from core.judging.model.question import Question
-from core.judging.model.state import Baseline
 from core.metrics.catalogue import Metric, MetricKind
 from core.stats import clustering, quantile
 from core.stats.fixed_horizon.horizon import widen_for_few_degrees
 from core.stats.input_checks import Side
-from core.stats.sequential import mean, proportion
+from core.stats.sequential import mean
 
-MIN_RELATIVE_SPREAD = 0.01
-"""A mean's values are assumed to vary by at least 1 % of their level, so that constant values give no infinite
-certainty."""
-
-NEGLIGIBLE_ERROR = 1e-100
 _SIDES: tuple[Side, ...] = ("greater", "less")
-BASELINE_ALPHA = 0.01
-"""Error probability alpha of the confidence sequence that bounds a past level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +101,26 @@ class ComparisonDraft:
     widening: float = 1.0  # of the standard error of a mean, where units are unknown
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Levels:
+    """Levels of many comparisons, one a row: those of all segments since the first start, since the second, and so on.
+
+    Names are as in `ArmComparison`; `degrees_of_freedom` is empty unless the metric is a ratio.
+    """
+
+    canary: list[float]
+    control: list[float]
+    error: list[float]
+    canary_weight: list[float]
+    control_weight: list[float]
+    level: list[float]
+    level_error: list[float]
+    level_weight: list[float]
+    design_effect: list[float]
+    degrees_of_freedom: list[float]
+    has_readings: list[bool]
+
+
 def draft_comparisons(
     question: Question,
     sums: EvidenceSums,
@@ -120,112 +136,144 @@ def draft_comparisons(
     entry = question.entry_of(key)
     if is_exceedance_cell(cell):
         entry = replace(entry, kind=MetricKind.PROPORTION)
-    everywhere = question.exposed_stages
-    of_arm = {
-        arm: bucket_sums.read_metric_sums(sums, everywhere, arm, entry, cell, segments) for arm in (CANARY, CONTROL)
-    }
-    if not starts or not (of_arm[CANARY][..., 0].any() or of_arm[CONTROL][..., 0].any()):
-        return []
-    ratio = entry.kind is MetricKind.RATIO
-    readings = {
-        arm: np.array([_count_readings(sums, (stage,), arm, cell, segments) for stage in everywhere]).T
-        if ratio
-        else of_arm[arm][..., 0].sum(axis=-1)
-        for arm in (CANARY, CONTROL)
-    }
-    # One row for each start and segment, start by start.
-    included = np.array([[stage >= since for stage in everywhere] for since in starts])
-    compared = included & np.array([stage in question.compared_stages for stage in everywhere])
-    canary, control = of_arm[CANARY], of_arm[CONTROL]
-    counts = [
-        (readings[arm][np.newaxis] * which[:, np.newaxis]).sum(axis=-1).ravel().tolist()
-        for arm, which in ((CANARY, compared), (CONTROL, compared), (CANARY, included))
-    ]
-    levels, level_errors = (
-        each.ravel().tolist() for each in mean.pooled_level(canary, included=included[:, np.newaxis])
+    stages = question.exposed_stages
+    canary, control = (
+        bucket_sums.read_metric_sums(sums, stages, arm, entry, cell, segments) for arm in (CANARY, CONTROL)
     )
-    sides = mean.stratify_levels(canary, control, included=compared[:, np.newaxis])
-    lefts, rights, errors = (each.ravel().tolist() for each in (sides.canary, sides.control, sides.standard_error()))
-    weights = {arm: of_arm[arm][..., 0].sum(axis=-1).T for arm in (CANARY, CONTROL)}
-    in_control = compared @ weights[CONTROL] > 0
-    effects = np.where(
-        in_control,
-        compute_design_effects(entry.kind, canary, control, included=compared),
-        compute_design_effects(entry.kind, canary, included=included),
-    ).ravel()
-    freedom = sides.degrees_of_freedom().ravel().tolist() if ratio else []
-    has_readings = ((included @ weights[CANARY] > 0) | in_control).ravel()
-    here = segments == (EVERYONE,)
+    if not starts or not (canary[..., 0].any() or control[..., 0].any()):
+        return []
+    # Which stages count since each start: for the canary alone, and for the comparison of both arms.
+    exposed = np.array([[stage >= since for stage in stages] for since in starts])
+    paired = exposed & np.array([stage in question.compared_stages for stage in stages])
+    readings = [arm[..., 0].sum(axis=-1) for arm in (canary, control)]
+    if entry.kind is MetricKind.RATIO:
+        readings = [
+            np.array([bucket_sums.count_readings(sums, (stage,), arm, cell, segments) for stage in stages]).T
+            for arm in (CANARY, CONTROL)
+        ]
+    rows = _compute_levels(entry.kind, canary, control, readings, exposed, paired)
+    is_overall = segments == (EVERYONE,)
     widening = unknown_units.widen_error(question, cell)
-    absolute = any(one.is_absolute and one.metric == entry.key for one in question.criteria)
-    asked = [(one, of.side) for one in question.criteria if one.metric == key for of in build_harm_hypotheses(one)]
-    if entry.kind is MetricKind.QUANTILE or is_exceedance_cell(cell) or here:
-        asked = []
-    found = []
-    for row, (number, place) in enumerate(product(range(len(starts)), range(len(segments)))):
-        if not has_readings[row]:
+    has_absolute_limit = any(one.is_absolute and one.metric == entry.key for one in question.criteria)
+    hypotheses = [(one, of.side) for one in question.criteria if one.metric == key for of in build_harm_hypotheses(one)]
+    if entry.kind is MetricKind.QUANTILE or is_exceedance_cell(cell) or is_overall:
+        hypotheses = []
+    drafts = []
+    for row, (start, place) in enumerate(product(range(len(starts)), range(len(segments)))):
+        if not rows.has_readings[row]:
             continue
-        since, left, right, own, effect = starts[number], lefts[row], rights[row], levels[row], float(effects[row])
-        exposed, paired, segment = included[number], compared[number], segments[place]
-        both_arms, alone = (canary[place, paired], control[place, paired]), canary[place, exposed]
+        since, segment = starts[start], segments[place]
+        of_canary, of_control, canary_alone = (
+            canary[place, paired[start]],
+            control[place, paired[start]],
+            canary[place, exposed[start]],
+        )
+        new, old, level = rows.canary[row], rows.control[row], rows.level[row]
+        error: float | None
+        level_error: float | None
         if entry.quantile is not None:
-            in_both, in_all = (
-                [stage for stage, yes in zip(everywhere, which, strict=True) if yes] for which in (paired, exposed)
+            in_both, in_all = list(compress(stages, paired[start])), list(compress(stages, exposed[start]))
+            new_counts, old_counts = (
+                bucket_sums.merge_histograms(sums, in_both, arm, key, segment) for arm in (CANARY, CONTROL)
             )
-            new, old = (bucket_sums.merge_histograms(sums, in_both, arm, key, segment) for arm in (CANARY, CONTROL))
-            everything = bucket_sums.merge_histograms(sums, in_all, CANARY, key, segment) if in_all != in_both else new
-            left, right, own = (_read_quantile(counted, entry) for counted in (new, old, everything))
-            effect = max(
-                _design_effect_of_values(old, both_arms[1]),
-                _design_effect_of_values(everything, alone),
+            all_counts = (
+                new_counts if in_all == in_both else bucket_sums.merge_histograms(sums, in_all, CANARY, key, segment)
             )
-        standing = ArmComparison(
+            new, old, level = (_read_quantile(counts, entry) for counts in (new_counts, old_counts, all_counts))
+            error = level_error = None
+            design_effect = max(
+                clustering.design_effect_of_mean(of_control, quantile.histogram_variance(old_counts)),
+                clustering.design_effect_of_mean(canary_alone, quantile.histogram_variance(all_counts)),
+            )
+        else:
+            error = floor_error(entry, widening * rows.error[row], max(abs(new), abs(old)), rows.canary_weight[row])
+            level_error = floor_error(entry, widening * rows.level_error[row], abs(level), rows.level_weight[row])
+            design_effect = rows.design_effect[row]
+        comparison = ArmComparison(
             metric=cell,
             since=since,
             segment=segment,
-            canary=_finite_or_none(left),
-            control=_finite_or_none(right),
-            error=None
-            if entry.quantile is not None
-            else floor_error(entry, widening * errors[row], max(abs(left), abs(right)), counts[0][row]),
-            canary_weight=counts[0][row],
-            control_weight=counts[1][row],
-            level=_finite_or_none(own),
-            level_error=None
-            if entry.quantile is not None
-            else floor_error(entry, widening * level_errors[row], abs(levels[row]), counts[2][row]),
-            level_weight=counts[2][row],
-            design_effect=effect,
-            assumed_units=unknown_units.count_assumed_units(question, cell, alone),
-            degrees_of_freedom=freedom[row] if ratio and isfinite(left) else None,
+            canary=_finite_or_none(new),
+            control=_finite_or_none(old),
+            error=error,
+            canary_weight=rows.canary_weight[row],
+            control_weight=rows.control_weight[row],
+            level=_finite_or_none(level),
+            level_error=level_error,
+            level_weight=rows.level_weight[row],
+            design_effect=design_effect,
+            assumed_units=unknown_units.count_assumed_units(question, cell, canary_alone),
+            degrees_of_freedom=rows.degrees_of_freedom[row] if rows.degrees_of_freedom and isfinite(new) else None,
         )
         # Only a limit that is a fixed number, and the past where no control is left, ask for the canary's level alone.
-        fixed = absolute or since in question.stages_without_control[:1]
-        both = fixed or (segment == EVERYONE and since == question.current)
+        has_fixed_reference = has_absolute_limit or since in question.stages_without_control[:1]
+        checks_both_sides = has_fixed_reference or (segment == EVERYONE and since == question.current)
         units = max(
-            (sums.first_exposures.get((stage, CANARY), 0) for stage in everywhere if here and stage >= since), default=0
+            (sums.first_exposures.get((stage, CANARY), 0) for stage in stages if is_overall and stage >= since),
+            default=0,
         )
-        found.append(
+        drafts.append(
             ComparisonDraft(
-                comparison=standing,
+                comparison=comparison,
                 entry=entry,
-                canary=both_arms[0],
-                control=both_arms[1],
-                canary_alone=alone,
-                sides=_SIDES if both else _sides_to_check(asked, left, right),
-                units=units if standing.assumed_units is None else round(standing.assumed_units),
-                has_fixed_reference=fixed,
+                canary=of_canary,
+                control=of_control,
+                canary_alone=canary_alone,
+                sides=_SIDES if checks_both_sides else _list_sides_to_check(hypotheses, new, old),
+                units=units if comparison.assumed_units is None else round(comparison.assumed_units),
+                has_fixed_reference=has_fixed_reference,
                 widening=widening,
             )
         )
-    return found
+    return drafts
 
 
-def _sides_to_check(hypotheses: Sequence[tuple[Limit, Side]], left: float, right: float) -> tuple[Side, ...]:
+def _compute_levels(
+    kind: MetricKind,
+    canary: bucket_sums.Array,
+    control: bucket_sums.Array,
+    readings: Sequence[bucket_sums.Array],
+    exposed: NDArray[np.bool_],
+    paired: NDArray[np.bool_],
+) -> _Levels:
+    """Levels of all segments since all starts at once.
+
+    The sums have shape (segments, stages, 256, 2), both arms' `readings` (segments, stages), and the masks of stages
+    (starts, stages).
+    """
+    stratified = mean.stratify_levels(canary, control, included=paired[:, np.newaxis])
+    level, level_error = mean.pooled_level(canary, included=exposed[:, np.newaxis])
+    canary_weight, control_weight, level_weight = (
+        (of_arm[np.newaxis] * counted[:, np.newaxis]).sum(axis=-1).ravel().tolist()
+        for of_arm, counted in ((readings[0], paired), (readings[1], paired), (readings[0], exposed))
+    )
+    has_canary = exposed @ canary[..., 0].sum(axis=-1).T > 0
+    has_control = paired @ control[..., 0].sum(axis=-1).T > 0
+    design_effect = np.where(
+        has_control,
+        compute_design_effects(kind, canary, control, included=paired),
+        compute_design_effects(kind, canary, included=exposed),
+    )
+    return _Levels(
+        canary=stratified.canary.ravel().tolist(),
+        control=stratified.control.ravel().tolist(),
+        error=stratified.standard_error().ravel().tolist(),
+        canary_weight=canary_weight,
+        control_weight=control_weight,
+        level=level.ravel().tolist(),
+        level_error=level_error.ravel().tolist(),
+        level_weight=level_weight,
+        design_effect=design_effect.ravel().tolist(),
+        degrees_of_freedom=stratified.degrees_of_freedom().ravel().tolist() if kind is MetricKind.RATIO else [],
+        has_readings=(has_canary | has_control).ravel().tolist(),
+    )
+
+
+def _list_sides_to_check(hypotheses: Sequence[tuple[Limit, Side]], canary: float, control: float) -> tuple[Side, ...]:
     """The side that the difference points to. In segments, of which there are many, only if it is beyond a limit."""
-    side: Side = "greater" if left > right else "less"
-    if left == right or (
-        hypotheses and not any(of == side and is_beyond_limit(one, side, left, right) for one, of in hypotheses)
+    side: Side = "greater" if canary > control else "less"
+    if canary == control or (
+        hypotheses and not any(of == side and is_beyond_limit(one, side, canary, control) for one, of in hypotheses)
     ):
         return ()
     return (side,)
@@ -240,30 +288,35 @@ def complete_comparisons(
     """
     found: dict[tuple[int, Side], LeaveOneOut] = {}
     for side in _SIDES:
-        alike: dict[tuple[MetricKind, bool], list[int]] = {}
+        numbers_by_kind: dict[tuple[MetricKind, bool], list[int]] = {}
         for number, draft in enumerate(drafts):
             if side in draft.sides:
-                alike.setdefault((draft.entry.kind, draft.has_fixed_reference), []).append(number)
-        for (kind, alone), numbers in alike.items():
-            of = [drafts[number] for number in numbers]
-            canary, control = _stack_cells([one.canary for one in of]), _stack_cells([one.control for one in of])
-            units = np.array([one.units for one in of])
-            left = leave_one_out.compare_without_loudest_bucket(kind, canary, control, side, units)
-            if alone:
-                usual = np.array(
-                    [reference_levels.get(one.comparison.metric, one.comparison.level or 0.0) for one in of]
-                )
-                left = leave_one_out.add_level_without_loudest_bucket(
-                    kind, _stack_cells([one.canary_alone for one in of]), side, units, usual, left
-                )
+                numbers_by_kind.setdefault((draft.entry.kind, draft.has_fixed_reference), []).append(number)
+        for numbers in numbers_by_kind.values():
+            results = _leave_loudest_out([drafts[number] for number in numbers], side, reference_levels)
             found |= {
                 (number, side): _apply_error_floor(drafts[number], one)
-                for number, one in zip(numbers, left, strict=True)
+                for number, one in zip(numbers, results, strict=True)
             }
     return [
         replace(draft.comparison, more=found.get((number, "greater")), less=found.get((number, "less")))
         for number, draft in enumerate(drafts)
     ]
+
+
+def _leave_loudest_out(
+    drafts: Sequence[ComparisonDraft], side: Side, reference_levels: Mapping[str, float]
+) -> list[LeaveOneOut]:
+    """Comparisons without their loudest buckets. All drafts are of one kind, and all or none have a fixed reference."""
+    kind = drafts[0].entry.kind
+    canary, control = _stack_cells([one.canary for one in drafts]), _stack_cells([one.control for one in drafts])
+    units = np.array([one.units for one in drafts])
+    results = leave_one_out.compare_without_loudest_bucket(kind, canary, control, side, units)
+    if not drafts[0].has_fixed_reference:
+        return results
+    references = np.array([reference_levels.get(one.comparison.metric, one.comparison.level or 0.0) for one in drafts])
+    alone = _stack_cells([one.canary_alone for one in drafts])
+    return leave_one_out.add_level_without_loudest_bucket(kind, alone, side, units, references, results)
 
 
 def _stack_cells(arms: Sequence[bucket_sums.Array]) -> bucket_sums.Array:
@@ -304,68 +357,6 @@ def _floor_error_at_levels(
     return floor_error(draft.entry, draft.widening * error, max(known), readings)
 
 
-def _design_effect_of_values(counted: Mapping[int, int], source: bucket_sums.Array) -> float:
-    if not source[..., 0].any():
-        return 1.0
-    return float(clustering.design_effect_of_mean(source, _histogram_variance(counted)))
-
-
-def build_baselines(question: Question, sums: EvidenceSums, metrics: Sequence[str]) -> Mapping[str, Baseline]:
-    """Control's level over all stages that had one, by metric."""
-    found = (
-        (metric, _build_baseline(question, sums, question.entry_of(metric)))
-        for metric in metrics
-        if question.compared_stages
-    )
-    return {metric: baseline for metric, baseline in found if baseline is not None}
-
-
-def _build_baseline(question: Question, sums: EvidenceSums, entry: Metric) -> Baseline | None:
-    if entry.quantile is not None:
-        counted = bucket_sums.merge_histograms(sums, question.compared_stages, CONTROL, entry.key)
-        value = quantile.estimate_quantile(counted, entry.quantile)
-        if value is None:
-            return None
-        source = bucket_sums.read_metric_sums(sums, question.compared_stages, CONTROL, entry, entry.key)[0]
-        effect = _design_effect_of_values(counted, source)
-        low, high = (
-            quantile.estimate_quantile(counted, q)
-            for q in bound_past_rate(entry.quantile, sum(counted.values()), effect)
-        )
-        return Baseline(value=value, error=None, low=low, high=high)
-    cell = question.comparison_cell(entry.key)
-    arm = bucket_sums.read_metric_sums(sums, question.compared_stages, CONTROL, entry, cell)
-    readings = float(_count_readings(sums, question.compared_stages, CONTROL, cell, (EVERYONE,))[0])
-    levels, errors = mean.pooled_level(arm)
-    level = float(levels[0])
-    if not isfinite(level):
-        return None
-    error = floor_error(entry, unknown_units.widen_error(question, cell) * float(errors[0]), level, readings)
-    if entry.is_average:
-        return Baseline(value=level, error=error)
-    trials, effect = float(arm[..., 0].sum()), float(compute_design_effects(entry.kind, arm)[0])
-    low, high = bound_past_rate(level, trials, effect)
-    return Baseline(value=level, error=error, low=low, high=high, readings=trials, design_effect=effect)
-
-
-def bound_past_rate(rate: float, trials: float, design_effect: float) -> tuple[float, float]:
-    """Confidence sequence of a past rate, so that its own error is not mistaken for harm."""
-    counted = trials / design_effect
-    return proportion.confidence_sequence(min(rate, 1.0) * counted, counted, alpha=BASELINE_ALPHA)
-
-
-def measure_past_means(question: Question, sums: EvidenceSums, metrics: Sequence[str]) -> Mapping[str, float]:
-    """Control's mean of the values whose quantile is judged, over all stages that had one, by metric."""
-    found: dict[str, float] = {}
-    for metric in metrics:
-        entry = question.entry_of(metric)
-        if entry.kind is MetricKind.QUANTILE:
-            arm = bucket_sums.read_metric_sums(sums, question.compared_stages, CONTROL, entry, metric)
-            level = float(mean.pooled_level(arm)[0][0])
-            found |= {metric: level} if isfinite(level) else {}
-    return found
-
-
 def compute_margin_error(question: Question, sums: EvidenceSums, metric: str, since: int, ratio: float) -> float | None:
     """Standard error of canary - ratio * control of a mean since a stage; None when it is unknown."""
     paired = [stage for stage in question.compared_stages if stage >= since]
@@ -373,45 +364,16 @@ def compute_margin_error(question: Question, sums: EvidenceSums, metric: str, si
         return None
     entry, cell = question.entry_of(metric), question.comparison_cell(metric)
     canary, control = (bucket_sums.read_metric_sums(sums, paired, arm, entry, cell) for arm in (CANARY, CONTROL))
-    readings = float(_count_readings(sums, paired, CANARY, cell, (EVERYONE,))[0])
+    readings = float(bucket_sums.count_readings(sums, paired, CANARY, cell)[0])
     levels = mean.stratify_levels(canary, control)
     larger = float(np.maximum(np.abs(levels.canary), np.abs(levels.control))[0])
     error = unknown_units.widen_error(question, cell) * float(levels.standard_error(ratio)[0])
     return floor_error(entry, error, larger, readings)
 
 
-def floor_error(entry: Metric, error: float, level: float, readings: float) -> float | None:
-    """The error, raised for a mean or ratio to that of `readings` values that vary by `MIN_RELATIVE_SPREAD`.
-
-    None when it is unknown; 0 when it is too small to be squared.
-    """
-    if not isfinite(error):
-        return None
-    if entry.is_average and isfinite(level):
-        error = max(error, MIN_RELATIVE_SPREAD * level / sqrt(readings))
-    return error if error > NEGLIGIBLE_ERROR else 0.0
-
-
-def _count_readings(
-    sums: EvidenceSums, stages: Sequence[int], arm: str, cell: str, segments: Sequence[str]
-) -> bucket_sums.Array:
-    """Readings of one arm over these stages, by segment."""
-    return np.asarray(bucket_sums.read_bucket_sums(sums, stages, arm, cell, segments)[..., 0].sum((1, 2)))
-
-
 def _read_quantile(counted: Mapping[int, int], entry: Metric) -> float:
     value = quantile.estimate_quantile(counted, entry.require_quantile())
     return float("nan") if value is None else value
-
-
-def _histogram_variance(counts: Mapping[int, int]) -> float:
-    total = sum(counts.values())
-    if total < 2:
-        return 0.0
-    values = np.array([quantile.bin_value(position) for position in counts])
-    weights = np.array(list(counts.values()), dtype=np.float64)
-    centre = float((weights * values).sum()) / total
-    return float((weights * (values - centre) ** 2).sum()) / (total - 1)
 
 
 def _finite_or_none(value: float) -> float | None:

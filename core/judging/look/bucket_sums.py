@@ -46,6 +46,13 @@ def read_metric_sums(
     return found
 
 
+def count_readings(
+    sums: EvidenceSums, indices: Sequence[int], arm: str, cell: str, segments: Sequence[str] = (EVERYONE,)
+) -> Array:
+    """Readings of one arm over several stages, shape (segments,)."""
+    return np.asarray(read_bucket_sums(sums, indices, arm, cell, segments)[..., 0].sum((1, 2)))
+
+
 def is_counted_over_requests(metric: str) -> bool:
     """Whether a metric counts events over all requests instead of having readings of its own."""
     return metric.startswith(CATEGORY_PREFIX) or (metric in CATALOGUE and CATALOGUE[metric].kind is MetricKind.COUNT)
