@@ -110,7 +110,7 @@ def test_what_duckdb_gives_is_of_every_kind(requests: Path) -> None:
         errors = source.fetch(list_statements(DUCKDB)["errors"], 100_000)
     assert set(census) == {0, -1, -2, -3, -4}
     assert census[0].repeated > 0
-    assert census[0].bad > 0
+    assert census[0].refused > 0
     assert {row.slot for row in sums} >= {0, 1, 2, 3}
     assert {row.value for row in sums} == {"", "de", "it's", "(other)"}
     assert sum(row.aside for row in sums) > 0

@@ -26,7 +26,7 @@ def describe(terms: SourceTerms, report: SourceReport, now: datetime, reach: tim
     if report.cost:
         lines.append(f"  cost: {report.cost.strip()}")
     said = {
-        "have no unit that can be used (empty, or over 512 characters)": seen.bad_unit,
+        "have no unit that can be used (empty, or over 512 characters)": seen.refused_unit,
         "name no exposure, variant or version": seen.no_side,
         "name an exposure or a variant that no evaluation returns": seen.unknown_side,
         "hold a value that its metric cannot have": seen.refused,
@@ -38,11 +38,11 @@ def describe(terms: SourceTerms, report: SourceReport, now: datetime, reach: tim
             lines.append(f"  {one.metric}: each row, once an hour for each unit")
             continue
         share = one.nulls / seen.rows
-        bad = f", {one.bad:,} not valid" if one.bad else ""
+        bad = f", {one.refused:,} not valid" if one.refused else ""
         mark = "! " if one.nulls == seen.rows else ""
         lines.append(f"  {mark}{one.metric}: {one.column}, {share:.0%} NULL{bad}")
     if (told := report.errors) is not None:
-        bad = f", {told.bad:,} not valid" if told.bad else ""
+        bad = f", {told.refused:,} not valid" if told.refused else ""
         lines.append(f"  errors: {told.column}, {told.none / seen.rows:.0%} none{bad}")
         if told.kinds:
             lines.append(f"  kinds of errors: {', '.join(f'{name} {number:,}' for name, number in told.kinds)}")
@@ -62,13 +62,14 @@ def to_json(report: SourceReport, now: datetime, *, query: bool) -> dict[str, An
         "failure": report.failure,
         "rows": seen.rows,
         **report_parts.newest_to_json(seen.newest, now),
-        "bad_unit": seen.bad_unit,
+        "bad_unit": seen.refused_unit,
         "no_side": seen.no_side,
         "unknown_side": seen.unknown_side,
         "refused": seen.refused,
         "repeated": seen.repeated,
         "columns": [
-            {"column": one.column, "metric": one.metric, "nulls": one.nulls, "bad": one.bad} for one in report.columns
+            {"column": one.column, "metric": one.metric, "nulls": one.nulls, "bad": one.refused}
+            for one in report.columns
         ],
         **({"errors": asdict(report.errors) | {"kinds": dict(report.errors.kinds)}} if report.errors else {}),
         "sides": dict(report.versions),

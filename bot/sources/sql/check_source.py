@@ -39,19 +39,19 @@ class ColumnReport:
     column: str
     metric: str
     nulls: int
-    bad: int
+    refused: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorReport:
-    """The column of the kind of error: rows without one, texts that cannot count, and the kinds that come most.
+    """The column of the kind of error: rows without one, texts that are refused, and the kinds that come most.
 
     `has_others`: there are more different texts than are counted by name.
     """
 
     column: str
     none: int
-    bad: int
+    refused: int
     kinds: tuple[tuple[str, int], ...]
     has_others: bool
 
@@ -77,7 +77,7 @@ class SourceReport:
     def has_problem(self) -> bool:
         """Whether something cannot be read or counted."""
         seen = self.census
-        lost = seen.bad_unit + seen.no_side + seen.unknown_side + seen.refused
+        lost = seen.refused_unit + seen.no_side + seen.unknown_side + seen.refused
         return bool(self.failure) or seen.rows == 0 or lost > 0 or any(one.nulls == seen.rows for one in self.columns)
 
 
@@ -118,7 +118,7 @@ def _try_source(
                 column=one.name,
                 metric=one.key,
                 nulls=int(getattr(gaps, f"null{number}") or 0),
-                bad=int(getattr(gaps, f"bad{number}") or 0),
+                refused=int(getattr(gaps, f"refused{number}") or 0),
             )
             for number, one in enumerate(statements.columns)
         ),
@@ -162,7 +162,7 @@ def _try_errors(source: SourceConnection, statements: PullStatements, terms: Sou
     return ErrorReport(
         column=terms.require_sql().error_category or "",
         none=int(gaps.no_error or 0),
-        bad=int(gaps.bad_error or 0),
+        refused=int(gaps.refused_error or 0),
         kinds=tuple(kinds.most_common(MAX_LISTED)),
         has_others=len(known) < len(met),
     )

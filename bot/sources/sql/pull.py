@@ -16,7 +16,7 @@ from bot.sources.sql.engines import SQLITE, is_day
 from bot.sources.sql.error_kinds import ASKED_TEXTS, find_name, list_named, name_texts
 from bot.sources.sql.named_texts import NamedErrorTexts
 from bot.sources.sql.statements import source_rows
-from bot.sources.sql.statements.flagged_rows import BAD_UNIT, NO_SIDE, UNKNOWN_SIDE
+from bot.sources.sql.statements.flagged_rows import NO_SIDE, REFUSED_UNIT, UNKNOWN_SIDE
 from bot.sources.sql.statements.pull_statements import DerivedSum, PullStatements
 from bot.sources.sql.statements.read_columns import ReadColumn, list_read_columns
 from bot.sources.stage_range import StageRange
@@ -52,7 +52,7 @@ class RowCensus:
     placed: int = 0
     no_side: int = 0
     unknown_side: int = 0
-    bad_unit: int = 0
+    refused_unit: int = 0
     refused: int = 0  # in part or in whole
     repeated: int = 0
     newest: datetime | None = None
@@ -151,8 +151,8 @@ def read_census(rows: Sequence[Any]) -> RowCensus:
         placed=by_why.get(0, 0),
         no_side=by_why.get(NO_SIDE, 0),
         unknown_side=by_why.get(UNKNOWN_SIDE, 0),
-        bad_unit=by_why.get(BAD_UNIT, 0),
-        refused=int(sum(row.bad for row in rows)),
+        refused_unit=by_why.get(REFUSED_UNIT, 0),
+        refused=int(sum(row.refused for row in rows)),
         repeated=int(sum(row.repeated for row in rows)),
         newest=max(newest, default=None),
     )

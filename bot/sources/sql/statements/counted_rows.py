@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import CTE, Integer, and_, case, func, literal, or_, select, true, union_all
+from sqlalchemy import CTE, Integer, Select, and_, case, func, literal, or_, select, true, union_all
 from sqlalchemy.sql.expression import FromClause
 
 from bot.sources.sql.engines import Expression
@@ -28,39 +28,46 @@ class CountedRows:
         if tracked.flows:
             self.dimensions = (*(name for name in self.dimensions if name != FLOW), FLOW)
 
-    def build(self, caps: Mapping[int, int], *, whole: bool = False) -> CTE:
-        """The rows of the slots with stage and bucket; `whole` also with a turn for each segment.
+    def build_live_rows(self) -> CTE:
+        """The rows of the slots with stage and bucket, without those that are refused or copies."""
+        rows = self._choose_rows()
+        return self._select_placed(rows).where(is_live(rows)).cte("counted_rows")
 
-        Without `whole`, rows that are refused or copies are left out.
-        """
-        rows = self._read.flagged if self._read.source.rows != "complaints" else self._keep_first_of_hour()
+    def build_rows_by_dimension(self, caps: Mapping[int, int]) -> CTE:
+        """All rows of the slots with stage and bucket, once for everybody and once for each dimension, with the value
+        there. `is_within_cap` is 0 beyond the `caps`: how many rows of a unit count, by stage."""
+        rows = self._choose_rows()
         stage = self._find_stage(rows)
-        prefix = build_bucket_prefix(self._read.window.tracked.rollout)
-        rank_ok: Any = literal(1, Integer)
+        is_within_cap: Any = literal(1, Integer)
         if caps:
             rank = func.sum(case((is_live(rows), 1), else_=0)).over(
                 partition_by=(stage, rows.c.unit), order_by=rows.c.at, rows=(None, 0)
             )
             cap = case(*((stage == index, most) for index, most in sorted(caps.items())), else_=_NO_CAP)
-            rank_ok = case((rank <= cap, 1), else_=0)
-        found = select(
+            is_within_cap = case((rank <= cap, 1), else_=0)
+        counted = self._select_placed(rows).add_columns(is_within_cap.label("is_within_cap")).cte("counted_rows")
+        numbers = range(len(self.dimensions) + 1)
+        dimensions = union_all(*(select(literal(n, Integer).label("n")) for n in numbers)).cte("dimensions")
+        values = [(dimensions.c.n == n + 1, self.read_dimension(counted, n)) for n in range(len(self.dimensions))]
+        value = case(*values, else_=literal("")) if values else literal("")
+        return (
+            select(*counted.c, dimensions.c.n.label("dimension"), value.label("value"))
+            .select_from(counted.join(dimensions, true()))
+            .cte("rows_by_dimension")
+        )
+
+    def _choose_rows(self) -> CTE:
+        return self._read.flagged if self._read.source.rows != "complaints" else self._keep_first_of_hour()
+
+    def _select_placed(self, rows: CTE) -> Select[Any]:
+        """The rows of the slots, each with its stage and its bucket."""
+        stage = self._find_stage(rows)
+        prefix = build_bucket_prefix(self._read.window.tracked.rollout)
+        return select(
             *rows.c,
             stage.label("stage"),
             func.substr(self._read.engine.hash_text(literal(prefix).concat(rows.c.unit)), 1, 2).label("bucket"),
-            rank_ok.label("rank_ok"),
         ).where(rows.c.slot >= 0, self._is_first_cohort(rows, stage))
-        if not whole:
-            return found.where(is_live(rows)).cte("counted_rows")
-        counted = found.cte("counted_rows")
-        numbers = range(len(self.dimensions) + 1)
-        turns = union_all(*(select(literal(n, Integer).label("n")) for n in numbers)).cte("turns")
-        values = [(turns.c.n == n + 1, self.read_dimension(counted, n)) for n in range(len(self.dimensions))]
-        value = case(*values, else_=literal("")) if values else literal("")
-        return (
-            select(*counted.c, turns.c.n.label("dimension"), value.label("value"))
-            .select_from(counted.join(turns, true()))
-            .cte("turned_rows")
-        )
 
     def _find_stage(self, rows: FromClause) -> Expression:
         return case(*((rows.c.slot == number, slot.stage) for number, slot in enumerate(self._read.slots)), else_=-1)
@@ -133,7 +140,7 @@ class CountedRows:
 
 def is_counted(rows: FromClause) -> Condition:
     """The row counts in its stage: it is neither refused nor a copy, nor beyond the cap of its unit."""
-    return and_(is_live(rows), rows.c.rank_ok == 1)
+    return and_(is_live(rows), rows.c.is_within_cap == 1)
 
 
 def has_value(rows: FromClause) -> Condition:

@@ -16,7 +16,7 @@ from core.metrics.soft_errors import SOFT_ERROR_PREFIX
 from core.rollout.state.sources import SqlRows
 
 MAX_TEXT = 512  # characters of a unit or a segment, as for observations
-NOT_COUNTED, NO_SIDE, UNKNOWN_SIDE, BAD_UNIT = -1, -2, -3, -4
+NOT_COUNTED, NO_SIDE, UNKNOWN_SIDE, REFUSED_UNIT = -1, -2, -3, -4
 """Instead of the number of a slot: why a row counts nowhere."""
 
 
@@ -74,19 +74,19 @@ class FlaggedRows:
         unusable = or_(raw.c.unit.is_(None), engine.count_characters(raw.c.unit) == 0, self._is_unstorable(raw.c.unit))
         placed = [(condition, number) for number, condition in enumerate(conditions)]
         slot = case(
-            (unusable, BAD_UNIT),
+            (unusable, REFUSED_UNIT),
             (placer.names_no_side(), NO_SIDE),
             (placer.names_unknown_side(), UNKNOWN_SIDE),
             *placed,
             else_=NOT_COUNTED,
         )
-        bad: Condition = or_(false(), *(self.is_bad(number, one) for number, one in enumerate(self.columns)))
+        refused: Condition = or_(false(), *(self.is_refused(number, one) for number, one in enumerate(self.columns)))
         valid: Condition = or_(false(), *(self._is_valid(number, one) for number, one in enumerate(self.columns)))
         errors: list[Any] = []
         if self.source.error_category is not None:
-            error, bad_error = raw.c.error_text, self.is_bad_error()
-            is_error = and_(error.is_not(None), error != "", not_(bad_error))
-            bad, valid = or_(bad, bad_error), or_(valid, is_error)
+            error, is_refused_error = raw.c.error_text, self.is_error_refused()
+            is_error = and_(error.is_not(None), error != "", not_(is_refused_error))
+            refused, valid = or_(refused, is_refused_error), or_(valid, is_error)
             errors = [case((is_error, error)).label("error")]
         copy: Any = literal(1, Integer)
         if "id" in raw.c:
@@ -102,8 +102,8 @@ class FlaggedRows:
                 for number, one in enumerate(self.columns)
             ),
             slot.label("slot"),
-            case((bad, 1), else_=0).label("bad"),
-            case((valid, 0), (bad, 1), else_=0).label("rejected"),
+            case((refused, 1), else_=0).label("refused"),
+            case((valid, 0), (refused, 1), else_=0).label("refused_whole"),
             copy.label("copy"),
         ).cte("flagged_rows")
 
@@ -121,7 +121,7 @@ class FlaggedRows:
             case _:
                 return _is_amount(value)
 
-    def is_bad(self, number: int, one: ReadColumn) -> Condition:
+    def is_refused(self, number: int, one: ReadColumn) -> Condition:
         """The row holds a value in this column, and it is none that a metric of its kind can have."""
         value = self.raw.c[f"m{number}"]
         untold: Condition = value.is_(None)
@@ -130,7 +130,7 @@ class FlaggedRows:
             untold = or_(untold, other.is_(None), and_(value == 0, other == 0))
         return case((self._is_valid(number, one), 0), (untold, 0), else_=1) == 1
 
-    def is_bad_error(self) -> Condition:
+    def is_error_refused(self) -> Condition:
         """The text of an error is none that counts: too long, or one of those that soft errors are counted under."""
         text = self.raw.c.error_text
         of_soft_error = func.substr(text, 1, len(SOFT_ERROR_PREFIX)) == SOFT_ERROR_PREFIX
@@ -143,7 +143,7 @@ class FlaggedRows:
 
 def is_live(rows: FromClause) -> Condition:
     """The row is not refused as a whole, and no copy of another one."""
-    return and_(rows.c.copy == 1, rows.c.rejected == 0)
+    return and_(rows.c.copy == 1, rows.c.refused_whole == 0)
 
 
 def _is_amount(value: Expression) -> Condition:

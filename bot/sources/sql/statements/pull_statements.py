@@ -49,7 +49,7 @@ class PullStatements:
         return select(
             group.label("why"),
             func.count().label("rows"),
-            func.sum(rows.c.bad).label("bad"),
+            func.sum(rows.c.refused).label("refused"),
             func.sum(case((rows.c.copy > 1, 1), else_=0)).label("repeated"),
             func.min(rows.c.at).label("first"),
             func.max(rows.c.at).label("last"),
@@ -63,11 +63,11 @@ class PullStatements:
         for number, one in enumerate(self.columns):
             value = raw.c[f"m{number}"]
             counted.append(func.sum(case((value.is_(None), 1), else_=0)).label(f"null{number}"))
-            counted.append(func.sum(case((self._read.is_bad(number, one), 1), else_=0)).label(f"bad{number}"))
+            counted.append(func.sum(case((self._read.is_refused(number, one), 1), else_=0)).label(f"refused{number}"))
         if self._read.source.error_category is not None:
             text = raw.c.error_text
             counted.append(_count(or_(text.is_(None), text == "")).label("no_error"))
-            counted.append(_count(self._read.is_bad_error()).label("bad_error"))
+            counted.append(_count(self._read.is_error_refused()).label("refused_error"))
         return select(*counted)
 
     def build_versions(self, limit: int) -> Statement:
@@ -96,19 +96,19 @@ class PullStatements:
 
     def build_names(self, dimension: int, limit: int) -> Statement:
         """(value, rows) of the most frequent values of a dimension."""
-        counted = self._counted.build({})
+        counted = self._counted.build_live_rows()
         value = self._counted.read_dimension(counted, dimension)
         return self._list_values(value, limit).where(value.is_not(None))
 
     def build_error_texts(self, limit: int) -> Statement:
         """(value, rows): the most frequent texts of errors in the rows that count."""
-        counted = self._counted.build({})
+        counted = self._counted.build_live_rows()
         return self._list_values(counted.c.error, limit).where(counted.c.error.is_not(None))
 
     def build_exposures(self) -> Statement:
         """(stage, arm first counted in: 0 canary, 1 control, 2 not counted, units, last in the canary, most rows of a
         unit)."""
-        counted = self._counted.build({})
+        counted = self._counted.build_live_rows()
         is_canary = [number for number, slot in enumerate(self.slots) if slot.arm_of_split == CANARY]
         splits = [number for number, slot in enumerate(self.slots) if slot.counts_for_split]
         in_canary = and_(counted.c.slot.in_(is_canary), counted.c.slot.in_(splits))
@@ -142,7 +142,7 @@ class PullStatements:
 
     def build_rates(self) -> Statement:
         """(stage, rows, units): how many units have so many rows."""
-        counted = self._counted.build({})
+        counted = self._counted.build_live_rows()
         by_unit = counted.c.stage, counted.c.unit
         units = select(*by_unit, func.count().label("rows")).group_by(*by_unit).cte("units")
         by_rows = units.c.stage, units.c.rows
@@ -153,12 +153,12 @@ class PullStatements:
     ) -> Statement:
         """(slot, dimension, value, bucket, rows, set aside, refused, repeated, then weight and sum of each column and
         counter). `caps` are rows of a unit that count, by stage; `names` the values of a dimension that have a name."""
-        counted = self._counted.build(caps, whole=True)
+        counted = self._counted.build_rows_by_dimension(caps)
         counts, overall = is_counted(counted), counted.c.dimension == 0
         summed: list[Any] = [
             _count(counts).label("rows"),
-            _count(and_(is_live(counted), counted.c.rank_ok == 0, overall)).label("aside"),
-            _count(and_(counted.c.copy == 1, counted.c.bad == 1, overall)).label("refused"),
+            _count(and_(is_live(counted), counted.c.is_within_cap == 0, overall)).label("aside"),
+            _count(and_(counted.c.copy == 1, counted.c.refused == 1, overall)).label("refused"),
             _count(and_(counted.c.copy > 1, overall)).label("repeated"),
         ]
         for number in range(len(self.columns)):
@@ -189,7 +189,7 @@ class PullStatements:
     ) -> Statement:
         """(slot, dimension, value, bucket, kind, rows) of the rows with an error. `kind` is a number in `named`; -1 for
         the others."""
-        counted = self._counted.build(caps, whole=True)
+        counted = self._counted.build_rows_by_dimension(caps)
         digits = func.substr(self._engine.hash_text(counted.c.error), 1, HASH_DIGITS)
         branches = []
         for number, one in enumerate(named):
@@ -210,7 +210,7 @@ class PullStatements:
         self, number: int, caps: Mapping[int, int], names: Mapping[int, Sequence[str]], before: datetime | None
     ) -> Statement:
         """(slot, dimension, value, bin, readings) of a column; with `before` only of everybody, and of rows before."""
-        counted = self._counted.build(caps, whole=True)
+        counted = self._counted.build_rows_by_dimension(caps)
         value = counted.c[f"v{number}"]
         counts = [is_counted(counted), value.is_not(None), has_value(counted)]
         if self.columns[number].kind is MetricKind.MEAN:
