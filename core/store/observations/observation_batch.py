@@ -75,11 +75,12 @@ def collect_names(observations: Sequence[PlacedObservation]) -> Mapping[str, Cou
 
 
 @dataclass(frozen=True, slots=True)
-class _AlikeObservations:
-    """What observations of one arm with readings of the same metrics have in common.
+class _ObservationShape:
+    """Where observations of one rollout, stage and arm that report the same metrics and errors count.
 
-    Their readings are followed by `constants`: 1 for a request, and for each category of an error. `cells` are, by
-    segment (None for everyone), the number of the cell of each of these, and whether it has a histogram.
+    It is worked out for the first of them and serves for the rest of the batch. `metrics` are those of their readings,
+    then those that count 1 each (`constants`): the request, and every category of an error. `cells` are, by segment
+    (None for everyone), the number of the cell of each metric, and whether it has a histogram.
     """
 
     is_request: bool
@@ -88,15 +89,24 @@ class _AlikeObservations:
     cells: dict[tuple[str, str] | None, tuple[list[int], list[bool]]] = field(default_factory=dict)
 
 
-class BatchSums:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummedCells:
+    """What a batch adds to its cells. `sums` has shape (cells, 2, BUCKETS): the middle axis is (weight, value), and
+    `numbers` say which cell is where."""
+
+    numbers: Mapping[StoredCell, int]
+    sums: NDArray[np.float64]
+    histograms: Mapping[StoredCell, _Histogram]
+
+
+class BatchCollector:
     """The observations of one call, collected in flat lists that numpy sums at the end."""
 
     def __init__(self, segments: SegmentVocabulary) -> None:
         self._segments = segments
-        self.cell_numbers: dict[StoredCell, int] = {}
-        self.histograms: dict[StoredCell, _Histogram] = {}
+        self._cell_numbers: dict[StoredCell, int] = {}
         self.exposed: dict[tuple[str, int, int], UnitExposure] = {}
-        self._alike: dict[Hashable, _AlikeObservations] = {}
+        self._shapes: dict[Hashable, _ObservationShape] = {}
         self._cells: list[int] = []  # by reading and segment, as are the next two
         self._values: list[float] = []
         self._binned: list[bool] = []
@@ -112,18 +122,18 @@ class BatchSums:
             *(placed.rollout, placed.stage, placed.arm, seen.is_request, seen.error_category is None),
             *(tuple(seen.readings), tuple(placed.counters), categories),
         )
-        alike = self._alike.get(key)
-        if alike is None:
-            alike = self._alike[key] = self._describe(placed, categories)
-        if alike.is_request and placed.counts_for_split:
+        shape = self._shapes.get(key)
+        if shape is None:
+            shape = self._shapes[key] = self._describe_shape(placed, categories)
+        if shape.is_request and placed.counts_for_split:
             unit = (placed.rollout, placed.stage, unit_hash)
             counted, before = placed.assigned_arm or placed.arm, self.exposed.get(unit)
             self.exposed[unit] = UnitExposure(placed.arm, counted, before.first_counted_arm if before else counted)
-        values = [*seen.readings.values(), *placed.counters.values(), *alike.constants]
+        values = [*seen.readings.values(), *placed.counters.values(), *shape.constants]
         for segment in (None, *seen.segments.items()):
-            found = alike.cells.get(segment)
+            found = shape.cells.get(segment)
             if found is None:
-                found = alike.cells[segment] = self._number_cells(placed, alike.metrics, segment)
+                found = shape.cells[segment] = self._number_cells(placed, shape.metrics, segment)
             self._cells += found[0]
             self._binned += found[1]
             self._values += values
@@ -138,22 +148,22 @@ class BatchSums:
         self._buckets.append(hash_into_bucket(placed.rollout, placed.unit)[0])
         self._sizes.append(1)
 
-    def build_sums(self) -> NDArray[np.float64]:
-        """An array of shape (cells, 2, BUCKETS): the middle axis is (weight, value), cells as in `cell_numbers`.
-
-        Fills `histograms`.
-        """
-        size = len(self.cell_numbers) * BUCKETS
+    def sum_cells(self) -> SummedCells:
+        """The sums and histograms of all that was collected, by cell."""
+        size = len(self._cell_numbers) * BUCKETS
         cells, values = np.array(self._cells, np.int64), np.array(self._values, np.float64)
         buckets = np.repeat(np.array(self._buckets, np.int64), np.array(self._sizes, np.int64))
         slots = cells * BUCKETS + buckets
         weights = np.bincount(slots, minlength=size).astype(np.float64)
         summed = np.bincount(slots, values, size)
         binned = np.array(self._binned, bool)
-        self._fill_histograms(cells[binned], values[binned])
-        return np.stack([weights.reshape(-1, BUCKETS), summed.reshape(-1, BUCKETS)], axis=1)
+        return SummedCells(
+            numbers=self._cell_numbers,
+            sums=np.stack([weights.reshape(-1, BUCKETS), summed.reshape(-1, BUCKETS)], axis=1),
+            histograms=self._count_bins(cells[binned], values[binned]),
+        )
 
-    def _describe(self, placed: PlacedObservation, categories: Sequence[str]) -> _AlikeObservations:
+    def _describe_shape(self, placed: PlacedObservation, categories: Sequence[str]) -> _ObservationShape:
         seen = placed.observation
         is_request = seen.is_request and (counts_as_request(seen.readings) or seen.error_category is not None)
         constant = [
@@ -161,7 +171,7 @@ class BatchSums:
             *(CATEGORY_PREFIX + self._segments.category_label(placed.rollout, one) for one in categories),
         ]
         metrics = [*seen.readings, *placed.counters, *constant]
-        return _AlikeObservations(is_request, metrics, [1.0] * len(constant))
+        return _ObservationShape(is_request, metrics, [1.0] * len(constant))
 
     def _number_cells(
         self, placed: PlacedObservation, metrics: Sequence[str], segment: tuple[str, str] | None
@@ -172,19 +182,21 @@ class BatchSums:
         return numbers, [metric in read and _has_histogram(placed, metric, segment is None) for metric in metrics]
 
     def _number_cell(self, key: StoredCell) -> int:
-        return self.cell_numbers.setdefault(key, len(self.cell_numbers))
+        return self._cell_numbers.setdefault(key, len(self._cell_numbers))
 
-    def _fill_histograms(self, cells: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+    def _count_bins(self, cells: NDArray[np.int64], values: NDArray[np.float64]) -> Mapping[StoredCell, _Histogram]:
         if not len(cells):
-            return
+            return {}
         bins = bin_indices(values)
         # One number for a cell and a bin, as numpy sorts numbers several times faster than pairs.
         lowest, width = int(bins.min()), int(bins.max() - bins.min()) + 1
         found, counts = np.unique(cells * width + (bins - lowest), return_counts=True)
-        keys = list(self.cell_numbers)
+        keys = list(self._cell_numbers)
+        histograms: dict[StoredCell, _Histogram] = {}
         for number, count in zip(found.tolist(), counts.tolist(), strict=True):
             cell_number, position = divmod(number, width)
-            self.histograms.setdefault(keys[cell_number], {})[position + lowest] = count
+            histograms.setdefault(keys[cell_number], {})[position + lowest] = count
+        return histograms
 
 
 def _has_histogram(placed: PlacedObservation, metric: str, overall: bool) -> bool:

@@ -23,9 +23,10 @@ from core.store.models import cell, exposure_count
 from core.store.observations import pulled_sums
 from core.store.observations.cell_bytes import pack_bins, pack_sums, unpack_bins, unpack_sums
 from core.store.observations.observation_batch import (
-    BatchSums,
+    BatchCollector,
     PlacedObservation,
     StoredCell,
+    SummedCells,
     UnitExposure,
     collect_names,
 )
@@ -60,14 +61,14 @@ def add_observations(
     lock_rollouts(connection, {each.rollout for each in observations})
     segments = vocabulary or SegmentVocabulary()
     segments.register_names(connection, collect_names(observations))
-    batch = BatchSums(segments)
+    batch = BatchCollector(segments)
     counted = unit_caps.admit(observations) if unit_caps is not None else [True] * len(observations)
     for each, counts in zip(observations, counted, strict=True):
         if counts:
             batch.add(each)
         else:
             batch.set_aside(each)
-    _add_cells(connection, batch)
+    _add_cells(connection, batch.sum_cells())
     _add_exposures(connection, batch.exposed)
 
 
@@ -161,14 +162,13 @@ def load_arms_seen(connection: Connection, rollout: str, unit: str) -> Mapping[i
     return {row[0]: row[1] for row in found}
 
 
-def _add_cells(connection: Connection, batch: BatchSums) -> None:
-    """Add the batch to the stored sums and histograms of its cells."""
-    sums = batch.build_sums()
-    for keys in _split_chunks(sorted(batch.cell_numbers), _ROWS):
+def _add_cells(connection: Connection, summed: SummedCells) -> None:
+    """Add what was summed to the stored sums and histograms of its cells."""
+    for keys in _split_chunks(sorted(summed.numbers), _ROWS):
         stored = _load_cells(connection, keys)
         rows: list[tuple[Any, ...]] = []
         for key in keys:
-            added, histogram = sums[batch.cell_numbers[key]], batch.histograms.get(key)
+            added, histogram = summed.sums[summed.numbers[key]], summed.histograms.get(key)
             if key in stored:
                 buckets, counted = stored[key]
                 added = added + unpack_sums(buckets)
