@@ -118,23 +118,21 @@ def place_observation(
 
 
 def infer_variant(flags: SurfaceFlags, *, unit: str, at: datetime) -> Variant | UncountedReason:
-    """The arm that a unit was assigned to at a time, where neither the evaluation nor a version is known.
+    """The variant that a unit was served at a time where nothing says which, or the reason why that is unknown.
 
-    It cannot be told who was in a cohort, what another flag system assigned, nor whether a conversation went on with
-    the version that it began with.
+    Unknown is who was in a cohort, what another flag system assigned, and whether a conversation went on with the
+    version that it began with.
     """
     running = _find_running(flags, at)
     if running is None or not running[1].exposes:
-        return UncountedReason.NOT_COMPARED
+        return Variant.STABLE
     tracked, span = running
     has_cohort = tracked.has_cohort_back(at) or any(one.cohort and one.index <= span.index for one in tracked.spans)
     if tracked.is_externally_driven or has_cohort:
         return UncountedReason.UNKNOWN_COHORT
     if tracked.conversations_finish:
         return UncountedReason.UNKNOWN_CONVERSATION
-    if tracked.was_moved_back(unit, at):
-        return UncountedReason.NOT_COMPARED
-    if tracked.is_outside(unit):
+    if tracked.was_moved_back(unit, at) or tracked.is_outside(unit):
         return Variant.STABLE
     return span.find_arm(tracked.bucket(unit))
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from core.flags.placement import UncountedReason, infer_variant
-from core.flags.snapshot import SurfaceFlags, Variant
+from core.flags.snapshot import SurfaceFlags
 from core.metrics.catalogue import Metric
 from core.telemetry.attribution import list_mentions
 from core.telemetry.join_request import JoinedRequest, collect_trace, join_trace
@@ -162,12 +162,9 @@ def _build_item(request: JoinedRequest, flags: SurfaceFlags) -> dict[str, Any] |
     variant = request.variant
     if not variant and not request.version and not request.exposure:
         inferred = infer_variant(flags, unit=request.unit, at=at)
-        if isinstance(inferred, Variant):
-            variant = inferred.value
-        elif inferred is UncountedReason.NOT_COMPARED:
-            variant = Variant.STABLE.value
-        else:
+        if isinstance(inferred, UncountedReason):
             return inferred
+        variant = inferred.value
     item: dict[str, Any] = {
         "surface": request.surface,
         "unit": request.unit,
