@@ -27,6 +27,7 @@ from core.rollout.state.events.evidence import (
     BlindSpotsAccepted,
     ComparisonDecided,
     ComparisonEnded,
+    EvalRecorded,
     EvidenceEvent,
     EvidenceRecorded,
     HoldoutCompared,
@@ -75,7 +76,6 @@ from core.rollout.state.events.rollbacks import (
 from core.rollout.state.events.stages import (
     Completed,
     DrillFinished,
-    EvalRecorded,
     GrowthFrozen,
     GrowthUnfrozen,
     Held,

@@ -1,15 +1,35 @@
-"""What the engine concluded, what a comparison came to, and whether its judge can be trusted."""
+"""What offline runs, looks and comparisons came to, and whether the judge can be trusted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, TypeAlias
 
+from core.evals.eval_report import EvalReport
 from core.judging.model.causes import DifferenceCauses
 from core.judging.model.comparison import Advice, HoldoutComparison, MetricCourse
 from core.judging.model.soft_errors import SoftErrorCounts
 from core.judging.model.verdict import BlindSpot, Finding, Measure, Verdict
 from core.shadow_eval.spending import JudgingSpend
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalRecorded:
+    """The result of an offline eval run, judged against the gate's terms."""
+
+    TYPE: ClassVar[str] = "rollout.eval_recorded"
+    LATER: ClassVar[tuple[str, ...]] = ("report",)
+    stage: int
+    suite: str
+    ok: bool
+    passed: int
+    failed: int
+    errors: int
+    reasons: tuple[str, ...]
+    cases: tuple[str, ...]  # ids of the cases that the reasons are about
+    digest: str  # hash of the rows; detects a run that is submitted twice
+    by: str
+    report: EvalReport | None = None  # what the run says besides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +211,8 @@ class JudgingCapReached:
 
 
 EvidenceEvent: TypeAlias = (
-    EvidenceRecorded
+    EvalRecorded
+    | EvidenceRecorded
     | BlindSpotsAccepted
     | TailsFrozen
     | ComparisonEnded

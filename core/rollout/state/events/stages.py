@@ -1,10 +1,9 @@
-"""How a rollout goes forward: stages, their gates, and what stops it from growing."""
+"""How a rollout goes forward: its stages, and what stops it from growing."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar, TypeAlias
 
-from core.evals.eval_report import EvalReport
 from core.judging.model.verdict import Finding
 from core.rollout.plans.layers import LayerSlots
 
@@ -32,25 +31,6 @@ class StageEntered:
     percent: float
     skipped: str = ""  # why a person skipped the wait, or skipped stages
     skipped_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvalRecorded:
-    """The result of an offline eval run, judged against the gate's terms."""
-
-    TYPE: ClassVar[str] = "rollout.eval_recorded"
-    LATER: ClassVar[tuple[str, ...]] = ("report",)
-    stage: int
-    suite: str
-    ok: bool
-    passed: int
-    failed: int
-    errors: int
-    reasons: tuple[str, ...]
-    cases: tuple[str, ...]  # ids of the cases that the reasons are about
-    digest: str  # hash of the rows; detects a run that is submitted twice
-    by: str
-    report: EvalReport | None = None  # what the run says besides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +124,6 @@ class Completed:
 StageEvent: TypeAlias = (
     Started
     | StageEntered
-    | EvalRecorded
     | DrillFinished
     | Held
     | HoldCleared

@@ -1,4 +1,4 @@
-"""What looks, comparisons and the judge's checks change in a rollout."""
+"""What eval results, looks, comparisons and the judge's checks change in a rollout."""
 
 from datetime import datetime
 from typing import assert_never
@@ -13,6 +13,8 @@ from core.rollout.state.model import Rollout
 def evolve_evidence(rollout: Rollout, event: e.EvidenceEvent, at: datetime) -> Rollout:
     """The rollout after `event`, which happened at `at`."""
     match event:
+        case e.EvalRecorded():
+            return replace(rollout, evals={**rollout.evals, event.stage: event})
         case e.EvidenceRecorded():
             return replace(
                 rollout,

@@ -19,8 +19,6 @@ def evolve_stages(rollout: Rollout, event: e.StageEvent, at: datetime) -> Rollou
             return replace(running, request=None, approvals=())
         case e.StageEntered():
             return _enter_stage(rollout, event, at)
-        case e.EvalRecorded():
-            return replace(rollout, evals={**rollout.evals, event.stage: event})
         case e.DrillFinished():
             return replace(rollout, drilled={**rollout.drilled, event.stage: event.seconds})
         case e.Held():
