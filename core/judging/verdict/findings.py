@@ -17,7 +17,7 @@ from core.judging.model.confidence_range import Estimate
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState, SegmentScore
 from core.judging.model.verdict import Finding
-from core.judging.verdict.segment_contrast import is_larger_in_segment
+from core.judging.verdict.segment_that_stands_out import does_segment_stand_out
 from core.metrics.catalogue import DesiredDirection
 from core.stats import multiplicity
 
@@ -156,7 +156,7 @@ def _build_violation_finding(question: Question, violation: _Violation, threshol
     limit, share = question.criteria[violation.score.limit], overall_share(question)
     heaviest = sorted(violation.segments, key=lambda one: -(one.counted or 0.0))
     if violation.overall is not None:
-        larger = [one.segment for one in heaviest if is_larger_in_segment(limit, one.sight, violation.overall)]
+        larger = [one.segment for one in heaviest if does_segment_stand_out(limit, one.sight, violation.overall)]
         mostly = f"most in {larger[0]}" if larger else ""
         return _build_finding(limit, violation.overall, violation.score.log_e, threshold - log(share), "", mostly)
     worst = heaviest[0]

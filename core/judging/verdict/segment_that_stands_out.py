@@ -1,4 +1,4 @@
-"""Whether harm in one segment is larger than in the others beyond chance, so that it may be named as where it is."""
+"""Which segment stands out: whether its harm is larger than the others' beyond chance, so that it may be named."""
 
 from math import sqrt
 from statistics import NormalDist
@@ -23,13 +23,13 @@ class _Effect(NamedTuple):
     error: float
 
 
-def is_larger_in_segment(limit: Limit, segment: Estimate, overall: Estimate) -> bool:
+def does_segment_stand_out(limit: Limit, segment: Estimate, overall: Estimate) -> bool:
     """Whether the effect in a segment exceeds that of everybody, which it is part of; False where that is unknown."""
     relative = limit.scale is LimitScale.RELATIVE
     return _exceeds_whole(_measure(limit, segment, relative), _measure(limit, overall, relative))
 
 
-def is_row_larger_in_segment(segment: Measure, overall: Measure) -> bool:
+def does_row_stand_out(segment: Measure, overall: Measure) -> bool:
     """The same of two rows of a summary."""
     return _exceeds_whole(_measure_row(segment), _measure_row(overall))
 

@@ -11,7 +11,7 @@ from bot.rendering.numbers import cause_words, measure_rows
 from bot.rendering.numbers.detectability import blind_spot_words
 from bot.rendering.sentences import driven_words, headline
 from core.judging.model.verdict import Finding, Measure
-from core.judging.verdict import segment_contrast
+from core.judging.verdict import segment_that_stands_out
 from core.rollout.plans.plan import DrivenFlag, changed_parts
 from core.rollout.serving.code_reverts import is_code_pending
 from core.rollout.state.events import FlipConfirmed, FlipUnconfirmed, RollbackExplained, RolledBack
@@ -169,7 +169,7 @@ def _describe_segment(rollout: Rollout, finding: Finding) -> str:
     there = [m for m in same if m.segment and m.word in measure_rows.BAD_WORDS]
     worst = max(there, key=lambda m: m.log_e, default=None)
     everybody = next((m for m in same if not m.segment), None)
-    if worst is None or everybody is None or not segment_contrast.is_row_larger_in_segment(worst, everybody):
+    if worst is None or everybody is None or not segment_that_stands_out.does_row_stand_out(worst, everybody):
         return ""
     numbers = f"{wording.format_value(worst.canary, worst.unit)} vs {wording.format_value(worst.control, worst.unit)}"
     return f"{wording.escape(worst.segment, 80)} most: {numbers}{_format_counts(worst)}"
