@@ -35,7 +35,7 @@ pictures: setup
 
 # docs/coverage.md: which tests show what Rampart promises.
 coverage-page: setup
-	@$(BIN)/python -m tests.docs.claims
+	@$(BIN)/python -m tests.docs.promises
 
 # WORKERS run side by side, each with a Postgres of its own: one more than two cores, as many tests wait. WORKERS=0 is one
 # after the other, as for a debugger.

@@ -1,4 +1,4 @@
-"""The behaviours that Rampart promises, and `docs/coverage.md`: which tests, marked `shows`, show each."""
+"""What Rampart promises, and `docs/coverage.md`: which tests, marked `shows`, show each promise."""
 
 import ast
 from collections import defaultdict
@@ -175,7 +175,7 @@ def build_page() -> str:
     lines = [
         "# What is shown, and what is not yet",
         "",
-        "The behaviours that Rampart promises, each with the tests that show it. `make coverage-page` writes this page",
+        "What Rampart promises, each promise with the tests that show it. `make coverage-page` writes this page",
         f"from the tests that are marked `{MARKER}`; a promise that none shows in full says so.",
         f"Of {len(list_promises())}, {sum(number in shown for number in list_promises())} are shown.",
     ]

@@ -24,12 +24,12 @@ from core.metrics.catalogue import CATALOGUE, FEEDS
 from core.rollout.plans.plan import StageKind
 from core.rollout.state.model import RolloutState
 from core.store.formats.codec import EVENT_CODEC
-from tests.docs import claims
+from tests.docs import promises
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
-PROMISES = 84
+HOW_MANY_PROMISES = 84
 
 
 def page(name: str) -> str:
@@ -187,10 +187,10 @@ def test_the_worked_vectors_are_right():
 
 
 def test_every_promise_is_shown_and_the_page_of_them_is_current():
-    shown = claims.find_shown()
-    assert claims.list_promises() == [f"E{number}" for number in range(1, PROMISES + 1)]
-    assert shown.keys() == set(claims.list_promises()), "a marker names a promise that is not there, or none shows one"
-    assert claims.PAGE.read_text(encoding="utf-8") == claims.build_page(), "run `make coverage-page`"
+    shown = promises.find_shown()
+    assert promises.list_promises() == [f"E{number}" for number in range(1, HOW_MANY_PROMISES + 1)]
+    assert shown.keys() == set(promises.list_promises()), "a marker names an unknown promise, or none shows one"
+    assert promises.PAGE.read_text(encoding="utf-8") == promises.build_page(), "run `make coverage-page`"
 
 
 def test_a_promise_is_shown_by_a_function_a_method_or_a_coroutine():
@@ -204,7 +204,7 @@ class TestC:
     @pytest.mark.shows("E4")
     def test_d(self): ...
 """
-    assert claims.list_shown_in(source) == [
+    assert promises.list_shown_in(source) == [
         ("E1", "test_a"),
         ("E2", "test_a"),
         ("E3", "test_b"),
@@ -222,7 +222,7 @@ class TestC:
 )
 def test_a_promise_is_shown_by_nothing_but_a_test(source):
     with pytest.raises(ValueError, match="no test"):
-        claims.list_shown_in(source)
+        promises.list_shown_in(source)
 
 
 def _anchor(heading: str) -> str:
