@@ -8,8 +8,9 @@ from math import comb, exp, log
 import numpy as np
 import pytest
 
-from core.judging.engine.mixture import EvidenceIndex
 from core.judging.engine.score import CriterionScore, score_criteria
+from core.judging.engine.terms.evidence_index import EvidenceIndex
+from core.judging.engine.terms.list_terms import list_overall_terms
 from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.look.look import Look
 from core.judging.model.alpha_shares import ANY_TIME, OVERALL_SHARE, SEGMENT_SLOTS, stage_share
@@ -203,7 +204,9 @@ def test_a_limit_is_judged_since_each_stage_and_since_an_unknown_time(world, tra
         here.serve(1000, traffic(), traffic())
         here.at += timedelta(seconds=10)
         here.look()
-    shares = [exp(one.log_weight) for one in EvidenceIndex(here.question, here.looks[-1], here.state).overall_terms(0)]
+    shares = [
+        exp(one.log_weight) for one in list_overall_terms(EvidenceIndex(here.question, here.looks[-1], here.state), 0)
+    ]
     assert shares == pytest.approx([stage_share(1, absolute=False), stage_share(2, absolute=False), ANY_TIME])
 
 

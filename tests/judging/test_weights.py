@@ -5,7 +5,8 @@ from math import exp
 
 import pytest
 
-from core.judging.engine.mixture import EvidenceIndex
+from core.judging.engine.terms.evidence_index import EvidenceIndex
+from core.judging.engine.terms.list_terms import list_overall_terms, list_segment_terms
 from core.judging.model.question import StageDesign
 
 
@@ -36,7 +37,9 @@ def test_a_segment_has_no_more_weight_however_often_it_begins_anew(seen):
     here, sights = seen
     segment = here.state.slots[0]
     for position in filter(here.question.is_judged_in_segments, range(len(here.question.criteria))):
-        spent = [sum(exp(term.log_weight) for term in sight.segment_terms(position, segment)) for _, sight in sights]
+        spent = [
+            sum(exp(term.log_weight) for term in list_segment_terms(sight, position, segment)) for _, sight in sights
+        ]
         assert total(spent) <= 1 + 1e-9
         assert not any(spent) or total(spent) > 0.9
 
@@ -45,7 +48,11 @@ def test_what_only_the_catalogue_watches_has_no_more_weight_either(seen):
     here, sights = seen
     for position in filter(here.question.is_default_limit, range(len(here.question.criteria))):
         spent = [
-            sum(exp(one.log_weight) for one in sight.overall_terms(position) if "in the last " not in one.estimate.note)
+            sum(
+                exp(one.log_weight)
+                for one in list_overall_terms(sight, position)
+                if "in the last " not in one.estimate.note
+            )
             for _, sight in sights
         ]
         assert total(spent) <= 1 + 1e-9

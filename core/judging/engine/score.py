@@ -7,8 +7,9 @@ from math import exp, inf, log
 
 import numpy as np
 
-from core.judging.engine import mixture
-from core.judging.engine.mixture import MixtureTerm
+from core.judging.engine.terms.evidence_index import EvidenceIndex
+from core.judging.engine.terms.list_terms import list_overall_terms
+from core.judging.engine.terms.mixture_term import MixtureTerm
 from core.judging.limits.limits import Limit
 from core.judging.look.look import Look
 from core.judging.model.alpha_shares import overall_share, segment_slot_share
@@ -42,9 +43,9 @@ def score_criteria(question: Question, look: Look, state: JudgingState) -> tuple
     found: dict[int, list[SegmentScore]] = {}
     for one in state.segments:
         found.setdefault(one.limit, []).append(one)
-    sighted = mixture.EvidenceIndex(question, look, state)
+    evidence = EvidenceIndex(question, look, state)
     return tuple(
-        _build_score(position, list(sighted.overall_terms(position)), tuple(found.get(position, ())))
+        _build_score(position, list(list_overall_terms(evidence, position)), tuple(found.get(position, ())))
         for position in range(len(question.criteria))
     )
 

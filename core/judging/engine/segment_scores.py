@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from core.judging.engine import mixture
 from core.judging.engine.score import mix_terms, sum_terms, weighted_log_e
+from core.judging.engine.terms.evidence_index import EvidenceIndex
+from core.judging.engine.terms.list_terms import list_segment_terms
 from core.judging.look.look import Look
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState, SegmentScore
@@ -13,11 +14,11 @@ def score_segments(question: Question, look: Look, state: JudgingState) -> tuple
     """Scores of every criterion in every segment; those of the state if this look did not look at segments."""
     if look.slots is None:
         return state.segments
-    evidence = mixture.EvidenceIndex(question, look, state)
+    evidence = EvidenceIndex(question, look, state)
     found = []
     for position in filter(question.is_judged_in_segments, range(len(question.criteria))):
         for segment in state.slots:
-            terms = list(evidence.segment_terms(position, segment))
+            terms = list(list_segment_terms(evidence, position, segment))
             if terms:
                 beyond = [term for term in terms if term.is_beyond_limit]
                 found.append(
