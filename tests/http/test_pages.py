@@ -322,3 +322,9 @@ def test_no_line_of_a_page_ends_between_a_number_and_its_sign(running: Any, serv
     assert "5\N{NO-BREAK SPACE}%" in client.get("/").text
     for path in ("/", "/r/R-1"):
         assert re.findall(r".{0,20}\d (?:%|pp|ms|s)(?!\w)", client.get(path).text) == []
+
+
+def test_the_overview_says_since_when_a_version_is_live_that_came_with_its_file(running: Any, serve: Any) -> None:
+    page = serve(running).get("/").text
+    assert '<td data-label="Since">Tue 24 Nov 2026 12:00:00 UTC</td>' in page
+    assert '<td data-label="Made live by">its file</td>' in page

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bot.rendering import wording
 from bot.sandbox.workspace.workspace import View
 from bot.slack.forms import plan_preview
 from core.files.read_file import parse_file
@@ -45,7 +46,8 @@ def shown(view: View) -> str:
 
 def test_the_form_begins_with_what_is_live(known: Any) -> None:
     form = opened(known)
-    assert "Live now: v42 · owner @dana · told: #ai-rollouts (engineering), #support (support)" in shown(form)
+    said = wording.strip_markup(shown(form))
+    assert "Live now: v42 since Mon 23 Nov 09:00 UTC · owner @dana · told: #ai-rollouts (engineering), #support" in said
     assert "1 approval · checks → internal (2 h) → small test 5 % (6 h to 24 h)" in shown(form)
     prompt = next(b for b in form.body["blocks"] if b["block_id"].startswith("part.prompt"))
     assert prompt["element"]["initial_value"] == "prompts/system.md@sha256:11aa90c4"

@@ -196,11 +196,16 @@ class Surface:
         return self.versions[self.live]
 
 
-def evolve(surface: Surface | None, event: SurfaceEvent) -> Surface:
-    """The surface after `event`. Never refuses: the event has already happened."""
+def evolve(surface: Surface | None, event: SurfaceEvent, at: datetime | None = None) -> Surface:
+    """The surface after `event`, which happened `at`. Never refuses: the event has already happened.
+
+    The version of its first file counts as live from then on; `at` is None for a file that is only checked.
+    """
     if isinstance(event, SurfaceDeclared):
         first = {event.version: event.content}
-        declared = surface or Surface(name=event.surface, title="", owner="", live=event.version, versions=first)
+        declared = surface or Surface(
+            name=event.surface, title="", owner="", live=event.version, versions=first, live_since=at
+        )
         return replace(
             declared,
             title=event.title,

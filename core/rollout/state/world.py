@@ -177,7 +177,7 @@ def fold_events(world: World, steps: Iterable[tuple[str, Event, datetime, int]])
         elif isinstance(event, WordsErased | WorldCheckpointed):
             continue
         elif isinstance(event, SurfaceEvent):
-            changed_surfaces[name] = surfaces.evolve(changed_surfaces.get(name), event)
+            changed_surfaces[name] = surfaces.evolve(changed_surfaces.get(name), event, at)
         else:
             assert kind == "rollout"
             before = rollouts.get(name)
