@@ -174,7 +174,7 @@ def _describe_progress(rollout: Rollout, zone: str) -> str:
         return f"{change_status.describe_reach(rollout, 'have', 'has')} it, and we still watch it."
     stopped = "" if rollout.state is RolloutState.RUNNING else " It does not grow at the moment."
     if schedule.is_with_selected_people(rollout):
-        return f"a few selected people have it now; no customer has it yet.{stopped}"
+        return f"{change_status.describe_selected(rollout)}.{stopped}"
     if not percent:
         return "being checked; nobody has it yet."
     return f"{wording.format_per_hundred(percent)} customers have it now.{stopped}"

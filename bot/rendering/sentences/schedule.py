@@ -8,6 +8,8 @@ from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.state.model import Rollout, RolloutState
 
 PLAN_DATES_TITLE = "When, if no limit breaks"
+_OF_COLLEAGUES = frozenset({"internal", "email", "email_domain", "employee", "staff"})
+"""Attributes by which a cohort is chosen among those who work here; by any other, it is of customers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,15 @@ class CustomerPhase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenPhase:
+    """A step at which customers of a cohort get the new version, before a share of all of them does."""
+
+    name: str
+    at: datetime | None
+    is_entered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutDates:
     """When the first customers and when all customers get the new version; None while it cannot be known."""
 
@@ -27,6 +38,7 @@ class RolloutDates:
     phases: tuple[CustomerPhase, ...]
     left_out: str  # those who keep the old version even when everyone else has it, as in `5 in 100 customers`
     time_to_everyone: timedelta  # from the first customers to all of them, with every hold at its minimum
+    chosen: tuple[ChosenPhase, ...] = ()
     ends_at: datetime | None  # when the last stage, in which everyone has it and it is watched, is over
 
     @property
@@ -56,6 +68,7 @@ def estimate_dates(rollout: Rollout, posted_at: datetime, now: datetime | None =
     begins = start or (posted_at + max(leads) if leads else None)
     entered = {span.index: span.since for span in rollout.spans}
     phases: list[CustomerPhase] = []
+    chosen: list[ChosenPhase] = []
     for index, stage in enumerate(rollout.plan.stages):
         is_entered = index in entered
         if is_entered:
@@ -65,6 +78,8 @@ def estimate_dates(rollout: Rollout, posted_at: datetime, now: datetime | None =
         if is_customer_stage(stage):
             served = stage.percent if rollout.reach == 1 else min(stage.percent, 100 - rollout.held_percent)
             phases.append(CustomerPhase(percent=served * rollout.reach, at=begins, is_entered=is_entered))
+        if is_of_chosen_customers(stage) and all(one.name != stage.audience for one in chosen):
+            chosen.append(ChosenPhase(name=stage.audience, at=begins, is_entered=is_entered))
         if begins is not None:
             begins += stage.min_hold
             if index == rollout.stage_index:
@@ -78,6 +93,7 @@ def estimate_dates(rollout: Rollout, posted_at: datetime, now: datetime | None =
     return RolloutDates(
         has_fixed_start=start is not None and begins_with_customers,
         phases=tuple(phases),
+        chosen=tuple(chosen),
         left_out=name_left_out(rollout),
         time_to_everyone=sum((s.min_hold for s in steps if s.percent < 100), timedelta(0)),
         ends_at=begins,
@@ -93,6 +109,32 @@ def _is_undated(rollout: Rollout, begins: datetime, now: datetime | None) -> boo
 def is_customer_stage(stage: Stage) -> bool:
     """Whether the stage gives the new version to a share of all customers, as opposed to selected people."""
     return stage.has_exposure and stage.kind not in {StageKind.COHORT, StageKind.BAKE}
+
+
+def is_of_chosen_customers(stage: Stage | None) -> bool:
+    """Whether the stage is for a cohort of customers, such as those who opted in, as opposed to colleagues."""
+    return stage is not None and stage.kind is StageKind.COHORT and not _OF_COLLEAGUES.issuperset(stage.where or {})
+
+
+def name_chosen(name: str) -> str:
+    """A cohort of customers in a sentence: `chosen customers (power-users)`."""
+    return f"chosen customers ({wording.escape(name, 40)})"
+
+
+def describe_chosen(dates: RolloutDates, zone: str) -> str:
+    """That some customers get it before the others and when, as sentences that follow; empty if none do or all have
+    it."""
+    told = [
+        f" {_capitalize(name_chosen(one.name))} get it before that"
+        f"{f', on {wording.format_local_day(one.at, zone)} at the earliest' if one.at is not None else ''}."
+        for one in dates.chosen
+        if not one.is_entered
+    ]
+    return "".join(told)
+
+
+def _capitalize(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def customer_percent(rollout: Rollout) -> float:
@@ -140,8 +182,22 @@ def list_phases(dates: RolloutDates, zone: str) -> list[str]:
     """A line per step, as in `Tue 24 Nov 10:00: 5 in 100 customers`; steps that were taken have a tick, and the one
     that was taken last says `now`."""
     return [
-        f" • {_format_phase_time(p, dates, zone)}: {_format_audience(p.percent, dates.left_out)}" for p in dates.phases
+        *(f" • {_format_chosen_time(one, dates, zone)}: {name_chosen(one.name)}" for one in dates.chosen),
+        *(
+            f" • {_format_phase_time(p, dates, zone)}: {_format_audience(p.percent, dates.left_out)}"
+            for p in dates.phases
+        ),
     ]
+
+
+def _format_chosen_time(phase: ChosenPhase, dates: RolloutDates, zone: str) -> str:
+    if phase.at is None:
+        return "before that"
+    when = wording.format_local_time(phase.at, zone)
+    if not phase.is_entered:
+        return when
+    later = [*(p.at for p in dates.phases if p.is_entered), *(one.at for one in dates.chosen if one.is_entered)]
+    return f"now, since {when}" if all(at is None or at <= phase.at for at in later) else f"✓ {when}"
 
 
 def _format_phase_time(phase: CustomerPhase, dates: RolloutDates, zone: str) -> str:

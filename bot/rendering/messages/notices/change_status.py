@@ -72,7 +72,8 @@ def _describe_plan(rollout: Rollout, name: str, dates: RolloutDates, now: dateti
     whom = f"for {wording.format_per_hundred(first)} customers first"
     if first >= 100:
         whom = f"for all but {dates.left_out} at once" if dates.left_out else "for everyone at once"
-    return f"The {name} will change. The change starts {schedule.format_start(dates, zone)}, {whom}."
+    earlier = schedule.describe_chosen(dates, zone)
+    return f"The {name} will change. The change starts {schedule.format_start(dates, zone)}, {whom}.{earlier}"
 
 
 def is_overdue(rollout: Rollout, now: datetime) -> bool:
@@ -90,7 +91,7 @@ def describe_reach(rollout: Rollout, many: str, one: str) -> str:
     if percent:
         return f"about {wording.format_per_hundred(percent)} customers {many}"
     if schedule.is_with_selected_people(rollout):
-        return f"nobody but a few selected people {one}"
+        return f"nobody but {_name_selected(rollout)} {one}"
     return f"nobody {one}"
 
 
@@ -102,7 +103,7 @@ def describe_stop(rollout: Rollout, version: str) -> str:
     if percent:
         return f"no more customers get {version} for now; {describe_reach(rollout, 'keep', 'keeps')} it."
     if schedule.is_with_selected_people(rollout):
-        return f"only a few selected people have {version}; customers do not get it for now."
+        return f"only {_name_selected(rollout)} have {version}; {_name_customers(rollout)} do not get it for now."
     return f"nobody has {version} yet, and nobody gets it for now."
 
 
@@ -134,7 +135,25 @@ def describe_affected(rollout: Rollout, dates: RolloutDates) -> str:
     if not schedule.is_with_selected_people(rollout):
         return "nobody yet"
     first = wording.format_per_hundred(dates.first_percent)
-    return f"a few selected people; customers come later, at first {first} customers"
+    return f"{_name_selected(rollout)}; {_name_customers(rollout)} come later, at first {first} customers"
+
+
+def _name_selected(rollout: Rollout) -> str:
+    """Whom the stage of a cohort is for, in plain words."""
+    stage = rollout.stage
+    if stage is None or not schedule.is_of_chosen_customers(stage):
+        return "a few selected people"
+    return schedule.name_chosen(stage.audience)
+
+
+def _name_customers(rollout: Rollout) -> str:
+    return "other customers" if schedule.is_of_chosen_customers(rollout.stage) else "customers"
+
+
+def describe_selected(rollout: Rollout, *, now: str = "have it now") -> str:
+    """Who has it in the stage of a cohort, and that nobody else does, as one clause."""
+    others = "no other customer has" if schedule.is_of_chosen_customers(rollout.stage) else "no customer has"
+    return f"{_name_selected(rollout)} {now}; {others} it yet"
 
 
 def describe_dates(rollout: Rollout, dates: RolloutDates, zone: str, at_end: str = "") -> list[str]:

@@ -101,7 +101,7 @@ def _render_start(rollout: Rollout, name: str, at: datetime, zone: str) -> tuple
         first = f"Started: the first customers now get the new version of the {name}. {all_of_them}"
         return first, ["More get it step by step. The notice above says what they may notice."]
     if begins.has_exposure:
-        first = f"Started: a few selected people now get the new version of the {name}; no customer has it yet."
+        first = f"Started: {change_status.describe_selected(rollout, now=f'now get the new version of the {name}')}."
     else:
         first = f"Starting: the new version of the {name} is being checked; nobody has it yet."
     when = known.first_customers_at
@@ -110,7 +110,7 @@ def _render_start(rollout: Rollout, name: str, at: datetime, zone: str) -> tuple
     others = (
         f"on {wording.format_local_day(when, zone)} at the earliest" if when > at else "once the checks have passed"
     )
-    return first, [f"The first customers get it {others}. {all_of_them}"]
+    return first, [f"The first customers get it {others}.{schedule.describe_chosen(known, zone)} {all_of_them}"]
 
 
 def _render_switch_back(

@@ -78,16 +78,21 @@ def render_start_reminder(rollout: Rollout, name: str, zone: str) -> Message | N
         return None
     first = _find_first(rollout, rollout.start)
     days = {one.astimezone(ZoneInfo(zone)).date() for one in (first, rollout.start)}
+    earlier = schedule.describe_chosen(schedule.estimate_dates(rollout, rollout.start), zone)
     is_today = len(days) == 1  # else it begins with checks, or with selected people
     return blocks.build_message(
-        f"{'Today' if is_today else 'Soon'}: the {name} starts to change {_at(first, zone)}. The notice above says "
-        "what people may notice.",
+        f"{'Today' if is_today else 'Soon'}: the {name} starts to change {_at(first, zone)}.{earlier} The notice above "
+        "says what people may notice.",
         blocks.context(change_status.format_contact(rollout)),
     )
 
 
 def _describe_growth(before: Rollout, after: Rollout, name: str) -> str:
     percent = schedule.customer_percent(after)
+    if after.stage is not before.stage and schedule.is_of_chosen_customers(after.stage):
+        had = before.stage is not None and after.stage is not None and before.stage.audience == after.stage.audience
+        selected = change_status.describe_selected(after, now=f"now get the new version of the {name}")
+        return "" if had else f"Started for some: {selected}."
     if percent == schedule.customer_percent(before):
         return ""
     if percent >= 100:
