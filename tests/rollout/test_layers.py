@@ -16,12 +16,13 @@ from core.rollout.command_events import decide_events
 from core.rollout.context import ENGINE, Context
 from core.rollout.decisions import stage_changes
 from core.rollout.plans.layers import Ranges, allocate_slots, divide_equally
-from core.rollout.plans.plan import Approvals, DrivenFlag, NoticePlan, Stage, StageKind
+from core.rollout.plans.plan import Approvals, DrivenFlag, Holdout, NoticePlan, Stage, StageKind
 from core.rollout.plans.policy import DEFAULT_POLICY, BreakGlass, Policy
 from core.rollout.refusal import Refused
 from core.rollout.serving import layering
 from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state import events as e
+from core.rollout.state.surface import LiveMoved, SurfaceFreed
 from core.rollout.state.world import World, fold_events
 from tests.rollout.conftest import ANA, MONDAY, plan_of, surface_of
 from tests.served import evaluate
@@ -34,6 +35,7 @@ STAGES = (
 )
 NOTICES = (NoticePlan(channel="#ai", audience="engineering"),)
 UNITS = tuple(f"user-{number}" for number in range(400))
+MANY = tuple(f"user-{number}" for number in range(8000))
 
 
 def layered(**shares: int | None) -> Policy:
@@ -167,6 +169,30 @@ def test_before_a_last_step_that_is_too_large_a_person_is_asked(share: int, fact
         for event in (ends[0], resumed):
             world = fold_events(world, (("rollout:R-1", event, MONDAY, world.position + 1),))
         assert [type(one) for one in stage_changes.leave_stage(world.rollouts["R-1"], context)] == [e.Completed]
+
+
+def test_a_holdout_takes_no_slots_and_the_next_rollout_of_the_layer_meets_both_of_its_sides_alike() -> None:
+    held = Holdout(percent=20, lasts=timedelta(days=90))
+    world = start(world_with(layered(answers=50, search=50)), "answers", holdout=held)
+    for stream, event in (
+        ("rollout:R-1", e.StageEntered(index=2, name="bake", percent=100)),
+        ("rollout:R-1", e.Completed(version="v43", retired="v42")),
+        ("surface:answers", LiveMoved(version="v43", rollout="R-1", at=MONDAY)),
+        ("surface:answers", SurfaceFreed(rollout="R-1")),
+    ):
+        world = fold_events(world, ((stream, event, MONDAY, world.position + 1),))
+    snapshot = build_snapshot(world)
+    kept = {u for u in MANY if evaluate(snapshot, "answers", u, {}).version.name == "v42"}
+    assert len(kept) == pytest.approx(len(MANY) / 5, rel=0.1)
+
+    world = start(world, "search")
+
+    assert layering.list_taken("answers", world.rollouts.values(), world.policy).keys() == {"R-2"}
+    snapshot = build_snapshot(world)
+    arms = {u: evaluate(snapshot, "search", u, {}).variant for u in MANY}
+    for variant in (Variant.CANARY, Variant.CONTROL):
+        served = {u for u, arm in arms.items() if arm is variant}
+        assert len(kept & served) / len(served) == pytest.approx(0.2, abs=0.03)
 
 
 def test_a_driven_flag_cannot_keep_to_a_share() -> None:
