@@ -97,6 +97,8 @@ class SystemApi:
     def _build_failure(self, answer: OutboundResponse) -> RetryLater | PermanentFailure:
         # 412: somebody changed it at the same time
         if (answer.is_temporary_failure or answer.status == 412) and answer.status not in self._refusals:
-            return RetryLater(f"{self._title} answers {answer.status}", seconds=answer.retry_after)
+            from_gateway = answer.status in {502, 504}  # what is behind it may still carry it out
+            why = f"{self._title} answers {answer.status}"
+            return RetryLater(why, seconds=answer.retry_after, may_arrive=from_gateway)
         what = self._refusals.get(answer.status, "rejects the change")
         return PermanentFailure(f"{self._title} {what} ({answer.status})")

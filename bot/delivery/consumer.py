@@ -49,6 +49,10 @@ class OutboxConsumer:
         """Real seconds until a moment of the rollouts' clock."""
         return (moment - self.now()).total_seconds() / self._speed
 
+    def compute_due(self, seconds: float) -> datetime:
+        """The moment of the rollouts' clock that comes in so many seconds of real time."""
+        return self.now() + timedelta(seconds=seconds * self._speed)
+
     def claim(self) -> OutboxRow | None:
         """Claim the next due row under a lease for one call; None if nothing is due."""
         return outbox.claim(self._database, self.now(), kind=self._kind, lease=LEASE * self._speed)
@@ -66,7 +70,7 @@ class OutboxConsumer:
         backoff = min(self._max_backoff, 2.0 ** min(row.attempt, 10)) * (0.5 + self._random_fraction() / 2)
         seconds = failure.seconds if failure.seconds is not None else backoff
         log.warning("not delivered yet", outbox=row.id, attempt=row.attempt, why=str(failure), again_in=seconds)
-        until = self.now() + timedelta(seconds=seconds * self._speed)
+        until = self.compute_due(seconds)
         with self._database.writing_outside_log() as connection:
             return outbox.reschedule(connection, row, until, str(failure), failure.counts_as_attempt)
 

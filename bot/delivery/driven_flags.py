@@ -32,6 +32,7 @@ MAX_AT_ONCE = 8  # rows under way in one process
 CLAIM_AGAIN_AFTER = 0.5  # seconds, while rows are under way
 MAX_BACKOFF = 30.0  # seconds; short, as a rollback may be waiting for the system to come back
 REREAD_AFTER = 10.0  # seconds until a flag that is lower than before counts as lowered by a person
+LATE_WRITE_CHECKS = (30.0, 120.0)  # seconds after a write without an answer, which may be carried out only later
 REPORT_TROUBLE_AFTER = 4  # failed attempts, some twenty seconds
 _DECISIONS = (StageEntered, RolledBack, Completed)
 
@@ -159,7 +160,12 @@ class _FlagReconciler:
                 return {"percent": percent, "before": first_percent}
             self._consumer.renew_lease(self._row)
             self._has_written = True
-            system.write(wanted)
+            try:
+                system.write(wanted)
+            except RetryLater as failure:
+                if failure.may_arrive:
+                    self._queue_late_checks()
+                raise
         raise RetryLater("it keeps changing back: something else sets it too")
 
     def _would_come_back(self, rollout: Rollout, driven: DrivenFlag, system: FlagSystem) -> bool:
@@ -228,6 +234,16 @@ class _FlagReconciler:
         )
         with self._service.database.writing_outside_log() as connection:
             outbox.insert_row(connection, row)
+
+    def _queue_late_checks(self) -> None:
+        """Queue checks for a write that got no answer: the system may carry it out after a newer one was read back."""
+        task = FlagTask(rollout=self._task.rollout, number=self._task.number, is_recheck=True)
+        for seconds in LATE_WRITE_CHECKS:
+            due = self._consumer.compute_due(seconds)
+            slot = int(due.timestamp() // min(LATE_WRITE_CHECKS))  # one for all that are due then
+            row = task.build_late_row(due, self._row.position, f"{task.destination}:late:{seconds:g}:{slot}")
+            with self._service.database.writing_outside_log() as connection:
+                outbox.insert_row(connection, row)
 
 
 def _first_share(rollout: Rollout, driven: DrivenFlag) -> float:

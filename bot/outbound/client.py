@@ -56,13 +56,16 @@ class OutboundClient:
         except ResponseTooLarge as large:
             raise PermanentFailure(f"{host} answers with {large}: that cannot be the right system") from None
         except httpx.TimeoutException:
-            raise RetryLater(f"{host} did not answer within {self._timeout:g} s") from None
+            raise RetryLater(f"{host} did not answer within {self._timeout:g} s", may_arrive=True) from None
         except httpx.LocalProtocolError:
             raise PermanentFailure("the request cannot be built: is the token one line of plain characters?") from None
         except httpx.RemoteProtocolError:
-            raise RetryLater(f"{host} cannot be reached: it closes the connection, or does not speak HTTP") from None
-        except httpx.NetworkError as error:
+            why = f"{host} cannot be reached: it closes the connection, or does not speak HTTP"
+            raise RetryLater(why, may_arrive=True) from None
+        except httpx.ConnectError as error:
             raise RetryLater(f"{host} cannot be reached: {error}") from error
+        except httpx.NetworkError as error:
+            raise RetryLater(f"{host} cannot be reached: {error}", may_arrive=True) from error
         if response.is_redirect or 300 <= response.status_code < 400:
             raise PermanentFailure(
                 f"{host} answers with a redirect ({response.status_code}), and redirects are not followed: write the "

@@ -3,12 +3,15 @@
 
 class RetryLater(Exception):
     """Try again later: after `seconds` of real time, or after a backoff. `counts_as_attempt` is False for rate
-    limits."""
+    limits. `may_arrive`: nobody knows whether the call is carried out, now or when the other side comes to it."""
 
-    def __init__(self, why: str, *, seconds: float | None = None, counts_as_attempt: bool = True) -> None:
+    def __init__(
+        self, why: str, *, seconds: float | None = None, counts_as_attempt: bool = True, may_arrive: bool = False
+    ) -> None:
         super().__init__(why)
         self.seconds = seconds
         self.counts_as_attempt = counts_as_attempt
+        self.may_arrive = may_arrive
 
 
 class PermanentFailure(Exception):

@@ -142,6 +142,17 @@ class FlagTask:
             supersede_key=None if marks else queue,
         )
 
+    def build_late_row(self, due_at: datetime, position: int, idempotency_key: str) -> tuple[Any, ...]:
+        """The row of a check that is due only later, and delays nothing meanwhile."""
+        return outbox.build_row(
+            kind=FLAGS,
+            ordering_key=f"{self.destination}:late:{due_at.isoformat()}{URGENT_SUFFIX}",
+            idempotency_key=idempotency_key,
+            request={"rollout": self.rollout, **({"number": self.number} if self.number else {}), "again": True},
+            due_at=due_at,
+            position=position,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevertTask:

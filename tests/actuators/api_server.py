@@ -21,7 +21,8 @@ class ApiCall:
     body: Any
 
 
-Answer = tuple[int, Any]
+Answer = tuple[int, Any] | None
+"""None: the connection is closed without one."""
 
 
 @dataclass(slots=True)
@@ -74,7 +75,11 @@ def serving(answer: Callable[[ApiCall], Answer]) -> Iterator[ApiServer]:
                     api.fails.remove(failing)
                     status, said, headers = failing[1], {"message": "You sent a secret"}, failing[2]
                 else:
-                    (status, said), headers = api.answer(call), {}
+                    answered, headers = api.answer(call), {}
+                    if answered is None:
+                        self.close_connection = True
+                        return
+                    status, said = answered
             text = json.dumps(said).encode()
             self.send_response(status)
             for name, value in {"Content-Length": str(len(text)), **headers}.items():

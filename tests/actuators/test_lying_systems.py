@@ -37,10 +37,11 @@ class Watched(House):
     def __init__(self, service: RolloutService, unleash: StandIn, product: Any, api: ApiServer) -> None:
         super().__init__(service, unleash)
         self.product, self.api = product, api
+        self.label_moves = "first_stage"
 
     @property
     def files(self) -> str:
-        entry = FILES[type(self.product)].replace("URL", repr(self.api.url))
+        entry = FILES[type(self.product)].replace("URL", repr(self.api.url)).replace("first_stage", self.label_moves)
         return f"{super().files.partition('drives: ')[0]}drives: {entry}\n"
 
     def open_system(self, door: Any, driven: Any) -> FlagSystem:
@@ -126,6 +127,61 @@ def test_a_system_that_says_yes_and_does_nothing_is_not_believed(watched, produc
     watched.until_quiet()
     assert watched.percent == 0
     assert watched.reading.percent == 0
+
+
+def test_one_that_carries_out_a_step_only_after_the_rollback_was_read_back_is_taken_back_again(watched, product, api):
+    """Slow for half a minute: by then we have given up on the call, and the rollback is confirmed."""
+    slow: list[ApiCall] = []
+
+    def delay(call: ApiCall) -> Answer:
+        if call.method == "GET" or slow:
+            return product.answer(call)
+        slow.append(call)
+        return None
+
+    api.answer = delay
+    watched.begin().drive()
+    watched.back().drive()
+    watched.later(seconds=5).drive()
+    assert (watched.percent, watched.reading.percent) == (0, 0)
+
+    product.answer(slow[0])
+    assert watched.percent > 0
+    watched.later(seconds=31).drive()
+
+    assert watched.percent == 0
+    assert watched.happened(e.FlagSet)[-1].before > 0, "the thread says what it was"
+    product.answer(slow[0])
+    watched.later(minutes=2).drive()
+    assert watched.percent == 0
+
+
+def test_one_that_is_slow_at_a_rollback_is_not_said_to_be_back_until_it_is(watched, product, api):
+    watched.begin().until_quiet()
+    api.answer = lambda call: product.answer(call) if call.method == "GET" else None
+    watched.back()
+    for _ in range(4):
+        watched.drive()
+        watched.later(seconds=31)
+    assert [x for x in watched.happened(e.FlagSet) if x.percent == 0] == []
+    assert "it closes the connection" in watched.happened(e.FlagNotSet)[-1].error
+    api.answer = product.answer
+    watched.until_quiet()
+    assert (watched.percent, watched.reading.percent) == (0, 0)
+
+
+@pytest.mark.shows("E73")
+def test_raised_by_hand_in_mid_stage_it_is_set_back_and_said(watched):
+    watched.label_moves = "everyone"  # before the last stage a label is where it was
+    watched.begin().until_quiet()
+    decided = watched.decided
+    assert watched.percent == decided < 100
+    watched.set_by_hand(100)
+    watched.later(minutes=6)
+    flag_checks.queue_flag_checks(watched.service, watched.at)
+    watched.until_quiet()
+    assert watched.percent == decided
+    assert watched.found[-1] == (100, decided)
 
 
 @pytest.mark.parametrize("status", [409, 429, 503])
