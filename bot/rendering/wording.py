@@ -223,11 +223,6 @@ def format_clock_time(at: datetime, zone: str) -> str:
     return f"<!date^{int(at.timestamp())}^{{time_secs}}|{at.astimezone(ZoneInfo(zone)):%H:%M:%S %Z}>"
 
 
-def format_time_of_day(at: datetime, zone: str) -> str:
-    """A Slack date token with hours and minutes only: `13:40` in local time."""
-    return f"<!date^{int(at.timestamp())}^{{time}}|{at.astimezone(ZoneInfo(zone)):%H:%M %Z}>"
-
-
 def format_actor(actor: str, handle: str = "") -> str:
     """An actor as people see it: a Slack mention, a handle, or the kind of caller.
 

@@ -18,7 +18,7 @@ from bot.rendering.sentences import headline
 from core.files.foresight.known_traffic import assume_traffic
 from core.files.foresight.outlook import build_outlook
 from core.rollout.permissions.approvers import find_approver_rule
-from core.rollout.plans.plan import DrivenFlag
+from core.rollout.plans.plan import DrivenFlag, Holdout
 from core.rollout.plans.policy import DEFAULT_POLICY
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
@@ -339,7 +339,7 @@ def test_support_is_told_what_customers_saw_and_what_to_say(words: Any, story: A
     )
     assert plain_text.render_text(told) == snapshot("""\
 Switched back: the support assistant answers as before again (since Tue 24 Nov 13:38 CET).
-About 430 customers saw the new version between 12:00 CET and 13:38 CET. It refused to answer too often.
+About 430 customers saw the new version between Tue 24 Nov 12:00 CET and Tue 24 Nov 13:38 CET. It refused to answer too often.
 If they write in, you can say: “Sorry, that was a mistake on our side. Please ask again.”
 Nothing else changes until you get a new notice.
 [ Customers affected ]
@@ -529,6 +529,35 @@ def test_a_rollback_after_the_end_says_what_its_count_leaves_out(words: Any, sto
     back = replace(story.rolled_back().now.rollback, after_done=True)
     said = plain_text.render_text(rollback_alert.render(story.now, back, story.at, None, words.zone))
     assert "counted until the rollout was done, after which everyone had it" in said
+
+
+def test_after_the_end_support_is_told_that_more_people_had_it_than_were_counted(words: Any, story: Any) -> None:
+    story.running(4).happen(e.Completed(version="v43", retired="v42"))
+    story.later(days=1, hours=11).rolled_back(after_done=True)
+    done = replace(story.now, completed_at=story.at - timedelta(days=1))
+
+    def told(rollout: Any, **changes: Any) -> str:
+        event = replace(story.now.rollback, **changes)
+        rendered = follow_up.render(rollout, event, "support", "Support assistant", story.at, words.zone)
+        return plain_text.render_text(rendered)
+
+    counted = "About 430 customers saw the new version between Tue 24 Nov 12:00 CET and Tue 24 Nov 23:00 CET."
+    assert f"{counted} After that, everyone had it. It refused to answer too often." in told(done)
+    assert f"{counted} After that, everyone had it." in told(done, findings=())
+    assert "reported to have had it so far. After that, everyone had it." in told(done, exposed_units=0)
+    held = replace(done, plan=replace(done.plan, holdout=Holdout(percent=5, lasts=timedelta(days=90))))
+    assert "After that, everyone but 5 % held back had it." in told(held)
+    alert = rollback_alert.render(held, replace(story.now.rollback, after_done=True), story.at, None, words.zone)
+    assert "after which everyone but 5 % held back had it" in plain_text.render_text(alert)
+
+
+@pytest.mark.parametrize(("hours", "until"), [(1, "Tue 24 Nov 13:00 CET"), (13, "Wed 25 Nov 01:00 CET")])
+def test_a_time_span_has_its_dates_for_readers_in_every_zone(words: Any, story: Any, hours: int, until: str) -> None:
+    """What is one day in the zone of the policy may be two where somebody reads it."""
+    back = story.running().later(hours=hours).rolled_back().now
+    told = follow_up.render(back, back.rollback, "support", "Support assistant", story.at, words.zone)
+    assert f"between Tue 24 Nov 12:00 CET and {until}" in plain_text.render_text(told)
+    assert "^{time}|" not in str(told.blocks)
 
 
 def test_a_plan_that_cannot_start_any_more_says_so(words: Any, story: Any) -> None:

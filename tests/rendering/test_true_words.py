@@ -182,7 +182,7 @@ def test_what_hit_one_segment_is_not_said_of_everybody(words: Any, story: Any) -
     hit = finding(words, "refusal_rate", segment="language=ja")
     story.running().happen(story.evidence(segments=(row,))).rolled_back(findings=(hit,), exposed_units=319)
     said = told_after(words, story, story.now.rollback)
-    assert "About 319 customers saw the new version at 12:00 CET." in said
+    assert "About 319 customers saw the new version (Tue 24 Nov 12:00 CET)." in said
     fault = "For customers with language ja, it refused to answer too often (11 of 23 requests; usually almost none)"
     assert f"{fault}; we saw no fault elsewhere." in said
     assert "If they write in (customers with language ja), you can say:" in said
@@ -191,7 +191,7 @@ def test_what_hit_one_segment_is_not_said_of_everybody(words: Any, story: Any) -
 def test_that_nobody_saw_it_is_said_only_where_nobody_could(words: Any, story: Any) -> None:
     story.running().rolled_back(by="slack:T1/U2DANA", findings=(), exposed_units=0, exposed_requests=0)
     said = told_after(words, story, story.now.rollback)
-    could = "Customers could have seen the new version at 12:00 CET"
+    could = "Customers could have seen the new version (Tue 24 Nov 12:00 CET)"
     assert f"{could}; nobody has been reported to have had it so far." in said
     assert "No customer saw" not in said
 

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeAlias, assert_never
-from zoneinfo import ZoneInfo
 
-from bot.rendering import wording
+from bot.rendering import reach_words, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages.notices import change_status, notice
@@ -156,12 +155,15 @@ def _describe_fault(rollout: Rollout, findings: Sequence[Finding]) -> str:
 def _describe_exposure(event: e.RolledBack, rollout: Rollout, at: datetime, zone: str) -> str:
     if not rollout.was_exposed:
         return "No customer saw the new version."
-    people, began = f"About {wording.pluralize(event.exposed_units, 'customer')} saw", rollout.started_at
-    span = _format_span(began, at, zone) if began else ""
+    done = rollout.completed_at if event.after_done else None  # people are counted until then
+    span = _format_span(rollout.started_at, done or at, zone) if rollout.started_at else ""
+    everyone = f" After that, {reach_words.name_planned_everyone(rollout.plan, 1)} had it." if done else ""
     if not event.exposed_units:
-        return f"Customers could have seen the new version{span}; nobody has been reported to have had it so far."
+        unseen = "nobody has been reported to have had it so far"
+        return f"Customers could have seen the new version{span}; {unseen}.{everyone}"
+    saw = f"About {wording.pluralize(event.exposed_units, 'customer')} saw the new version{span}.{everyone}"
     if not event.findings:
-        return f"{people} the new version{span}."
+        return saw
     finding, fault = event.findings[0], _describe_fault(rollout, event.findings[:1])
     if not fault:
         what = measure_rows.title_in_sentence(finding.metric, finding.title)
@@ -170,25 +172,20 @@ def _describe_exposure(event: e.RolledBack, rollout: Rollout, at: datetime, zone
         )
         if finding.metric not in CATALOGUE:  # it is not known what a metric of the surface's own shows
             explanation = f"We switched back because of its {what}"
-        return f"{people} the new version{span}. {explanation}."
+        return f"{saw} {explanation}."
     counts = _format_counts(rollout, finding)
     if finding.segment:
         where = f"For {wording.format_segment_customers(finding.segment)}, it {fault}{counts}"
-        return f"{people} the new version{span}. {where}; we saw no fault elsewhere."
-    return f"{people} the new version{span}. It {fault}{counts}."
+        return f"{saw} {where}; we saw no fault elsewhere."
+    return f"{saw} It {fault}{counts}."
 
 
 def _format_span(began: datetime, ended: datetime, zone: str) -> str:
-    """` between 19:21 and 19:43`, with dates if they differ; ` at 19:21` within one minute."""
-    first, last = _format_moment(began, ended, zone), _format_moment(ended, began, zone)
+    """` between Tue 24 Nov 19:21 CET and Tue 24 Nov 19:43 CET`, with both dates, as readers are in other zones and read
+    it on other days; ` (Tue 24 Nov 19:21 CET)` within one minute."""
+    first, last = wording.format_local_time(began, zone), wording.format_local_time(ended, zone)
     is_short = began.replace(second=0, microsecond=0) == ended.replace(second=0, microsecond=0)
-    return f" at {first}" if is_short else f" between {first} and {last}"
-
-
-def _format_moment(at: datetime, reference: datetime, zone: str) -> str:
-    """The time of day, with the date if `reference` lies on a different day."""
-    same = at.astimezone(ZoneInfo(zone)).date() == reference.astimezone(ZoneInfo(zone)).date()
-    return wording.format_time_of_day(at, zone) if same else wording.format_local_time(at, zone)
+    return f" ({first})" if is_short else f" between {first} and {last}"
 
 
 def _format_counts(rollout: Rollout, finding: Finding) -> str:
