@@ -21,7 +21,8 @@ from bot.outbound.errors import PermanentFailure, RetryLater, SettingMissing
 from bot.process.flip_confirmation import SERVING_ROLES
 from bot.process.machine_clock import utc_now
 from bot.process.outage import format_reason
-from bot.settings import DEFAULT_DATABASE_URL, MISSED_LOOKS, Settings
+from bot.setting_values import MISSED_LOOKS
+from bot.settings import DEFAULT_DATABASE_URL, Settings
 from bot.slack import setup
 from bot.slack.directory import SlackDirectory, SlackUnreachable
 from bot.startup.connections import build_outbound_client, build_web_client, open_flag_system

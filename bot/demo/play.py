@@ -18,7 +18,8 @@ from bot.demo.template_plays import ORDINARY_SPEED, TemplatePlay
 from bot.rendering.sentences import demo_narration
 from bot.sandbox.control import Sandbox
 from bot.sandbox.page_banner import Narration
-from bot.settings import DEFAULT_BLIND_AFTER, Settings
+from bot.setting_values import DEFAULT_BLIND_AFTER
+from bot.settings import Settings
 from bot.startup import app
 from core import durations
 

@@ -9,7 +9,7 @@ import pytest
 import typer
 from fastapi import FastAPI
 
-from bot import settings
+from bot import setting_values, settings
 from bot.cli.root import app
 from bot.commands.verbs import HTTP_VERBS, TYPED_VERBS, VERBS
 from bot.demo.traffic import SCENARIOS
@@ -119,7 +119,7 @@ def test_every_command_is_told():
 def test_every_setting_is_told_and_no_other():
     told = {row[0].strip("`") for row in rows("operating.md") if re.fullmatch(r"`[A-Z_]+`", row[0])}
     assert told == set(settings.VARIABLES)
-    assert missing([*settings.TOKEN_ROLES], "http.md") == []
+    assert missing([*setting_values.TOKEN_ROLES], "http.md") == []
 
 
 def test_every_stored_event_is_told_and_no_other():

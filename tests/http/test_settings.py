@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot import settings
+from bot import setting_values, settings
 from bot.actuators.system_api import SystemAccess
 from bot.settings import Settings, SettingsError
 from core.rollout.state.world import ENDED_KEPT_FOR
@@ -189,4 +189,4 @@ def test_without_looks_for_three_ticks_nobody_is_dead_yet() -> None:
 def test_what_is_not_the_log_is_kept_for_thirty_days_or_for_ever() -> None:
     assert settings.read_settings({}).keep == timedelta(days=30)
     assert settings.read_settings({"ROLLOUT_KEEP_DAYS": "0"}).keep is None
-    assert settings.MIN_KEEP >= ENDED_KEPT_FOR, "what is in memory keeps its sums"
+    assert setting_values.MIN_KEEP >= ENDED_KEPT_FOR, "what is in memory keeps its sums"

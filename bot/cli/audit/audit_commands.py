@@ -79,7 +79,7 @@ def _replay_verdicts(connection: "Connection") -> "ReplayReport":
 
 def _find_without_looks(connection: "Connection") -> "tuple[list[Rollout], list[Rollout]]":
     """Rollouts whose looks are gone: those that ended long enough ago for that, and the others."""
-    from bot.settings import MIN_KEEP
+    from bot.setting_values import MIN_KEEP
     from core.service import replay
     from core.store.world import ended_rollouts
 
