@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import isfinite
 from types import MappingProxyType
+from typing import Literal, TypeAlias, assert_never
 
 
 class MetricKind(StrEnum):
@@ -48,20 +49,21 @@ class DefaultRole(StrEnum):
     WATCH = "watch"
 
 
-SIGNALS = frozenset(
-    {
-        "suggestion_ctr",
-        "accept_rate",
-        "retry_rate",
-        "edit_distance",
-        "conversation_turns",
-        "abandonment_rate",
-        "escalation_rate",
-        "thumbs_down_rate",
-        "thumbs_up_rate",
-    }
+SIGNALS = (
+    "suggestion_ctr",
+    "accept_rate",
+    "retry_rate",
+    "edit_distance",
+    "conversation_turns",
+    "abandonment_rate",
+    "escalation_rate",
+    "thumbs_down_rate",
+    "thumbs_up_rate",
 )
-"""Metrics of what people do with an answer."""
+"""Metrics of what people do with an answer, in the order in which a review shows them."""
+
+HarmDirection: TypeAlias = Literal["more", "less", "either"]
+"""The direction in which a metric's change is harm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,19 @@ class Metric:
     def is_average(self) -> bool:
         """Whether it is judged by the normal approximation of an average over units: a mean, or a ratio of sums."""
         return self.kind in AVERAGES
+
+    @property
+    def harm_direction(self) -> HarmDirection:
+        """The direction against the desired one; either where no change is wanted."""
+        match self.good:
+            case DesiredDirection.UP:
+                return "less"
+            case DesiredDirection.DOWN:
+                return "more"
+            case DesiredDirection.UNCHANGED | DesiredDirection.UNKNOWN:
+                return "either"
+            case _:
+                assert_never(self.good)
 
     @property
     def has_amounts(self) -> bool:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from core.judging.model.verdict import Finding, Measure, is_beyond_chance
+from core.metrics.catalogue import SIGNALS
 from core.reviews.final_measures import FinalMeasure, select_final_measures
 from core.reviews.shortcuts import Shortcut, find_shortcuts
 from core.rollout.plans.plan import Expectation, Plan
@@ -16,18 +17,6 @@ from core.rollout.state.history import HistoryEntry
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.surface import Surface
 
-BEHAVIOUR_METRICS = (
-    "suggestion_ctr",
-    "accept_rate",
-    "retry_rate",
-    "edit_distance",
-    "conversation_turns",
-    "abandonment_rate",
-    "escalation_rate",
-    "thumbs_down_rate",
-    "thumbs_up_rate",
-)
-"""Metrics of what people do with the answers."""
 COST_METRIC, COMPLAINT_METRIC = "cost_per_request", "complaint_rate"
 DAYS_PER_MONTH = 30
 _DAY = timedelta(days=1)
@@ -123,7 +112,7 @@ def draft_review(rollout: Rollout, entries: Sequence[HistoryEntry], surface: Sur
         ended_at=rollout.ended_at,
         rows=tuple(_build_rows(rollout, finals)),
         unexpected=tuple(_find_unexpected(entries, finals)),
-        behaviour=tuple(by_metric[metric] for metric in BEHAVIOUR_METRICS if metric in by_metric),
+        behaviour=tuple(by_metric[metric] for metric in SIGNALS if metric in by_metric),
         cost=_compute_cost(rollout, entries, by_metric.get(COST_METRIC), surface),
         complaints=ComplaintCount(
             final=by_metric.get(COMPLAINT_METRIC),

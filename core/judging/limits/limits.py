@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import assert_never
 
 from core.durations import split_exact
-from core.metrics.catalogue import CATALOGUE, Metric, MetricKind
+from core.metrics.catalogue import CATALOGUE, HarmDirection, Metric, MetricKind
 from core.metrics.money import dollars
 
 NEW_CATEGORY_METRIC = "new_error_category"
@@ -75,6 +76,19 @@ class Limit:
     def is_per_category(self) -> bool:
         """Whether the limit applies to every new error category separately."""
         return self.metric == NEW_CATEGORY_METRIC
+
+    @property
+    def harm_direction(self) -> HarmDirection:
+        """The direction of the changes that it limits."""
+        match self.kind:
+            case LimitKind.DROPS_BY:
+                return "less"
+            case LimitKind.CHANGES_BY:
+                return "either"
+            case LimitKind.RISES_BY | LimitKind.EXCEEDS | LimitKind.RATE_ABOVE | LimitKind.EXCEEDS_NORMAL_BY:
+                return "more"
+            case _:
+                assert_never(self.kind)
 
     @property
     def can_act(self) -> bool:

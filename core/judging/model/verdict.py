@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
+from core.metrics.catalogue import HarmDirection
+
 MeasureLabel: TypeAlias = Literal[
     "Fine",
     "Better",
@@ -130,9 +132,6 @@ class RollBack:
 
 
 Verdict: TypeAlias = Continue | TooEarly | NoData | BrokenSource | NoControl | Skewed | Cleared | Hold | RollBack
-
-HarmDirection: TypeAlias = Literal["more", "less", "either"]
-"""The direction in which a metric's change is harm."""
 
 AsExpected: TypeAlias = Literal["", "as expected", "not as expected", "not shown yet"]
 """Whether a metric changed as its owner expected; empty without an expectation."""

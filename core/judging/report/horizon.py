@@ -11,9 +11,9 @@ from core.judging.model.comparison import Advice, HorizonComparison, MetricCours
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.evidence import BUCKETS
 from core.judging.model.question import Question
-from core.judging.model.verdict import HarmDirection, Measure, MeasureLabel
+from core.judging.model.verdict import Measure, MeasureLabel
 from core.judging.report.measures import ONE_BUCKET_NOTE
-from core.metrics.catalogue import DesiredDirection, MarginScale, Metric, MetricKind
+from core.metrics.catalogue import HarmDirection, MarginScale, Metric, MetricKind
 from core.stats.fixed_horizon.horizon import fixed_interval
 
 ALPHA = 0.05
@@ -124,7 +124,8 @@ def _is_normal(entry: Metric, standing: ArmComparison) -> bool:
 def _choose_label(question: Question, row: Measure) -> MeasureLabel:
     """The label by the range: within the margin for certain, beyond zero for certain, or neither."""
     entry = question.entry_of(row.metric)
-    direction = _find_harm_direction(row, entry)
+    # That of the file's limit, else the one against what is desired of the metric.
+    direction = entry.harm_direction if row.implied else row.harm
     low, high, margin = row.low, row.high, _find_margin(question, row, direction)
     if low is None or high is None:
         return "Not enough data"
@@ -138,19 +139,6 @@ def _choose_label(question: Question, row: Measure) -> MeasureLabel:
     if worst < margin:
         return "Slightly worse, within limit" if best > 0 else "Fine"
     return "Worse" if best > 0 else "Not enough data"
-
-
-def _find_harm_direction(row: Measure, entry: Metric) -> HarmDirection:
-    """The harmful direction: that of the file's limit, else the one against the metric's desired direction."""
-    if not row.implied:
-        return row.harm
-    match entry.good:
-        case DesiredDirection.UP:
-            return "less"
-        case DesiredDirection.DOWN:
-            return "more"
-        case DesiredDirection.UNCHANGED | DesiredDirection.UNKNOWN:
-            return "either"
 
 
 def _find_margin(question: Question, row: Measure, direction: HarmDirection) -> float:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from math import log
-from typing import assert_never
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from core.judging.engine.accumulate import GATE_REQUESTS, categories_in_control
 from core.judging.engine.score import CriterionScore
 from core.judging.limits.default_limits import FALSE_DISCOVERY_RATE
 from core.judging.limits.hypothesis import build_harm_hypotheses, is_beyond_limit
-from core.judging.limits.limits import CATEGORY_UNIT, NEW_CATEGORY_METRIC, Limit, LimitKind, format_limit
+from core.judging.limits.limits import CATEGORY_UNIT, NEW_CATEGORY_METRIC, Limit, format_limit
 from core.judging.look.arm_comparison import ArmComparison
 from core.judging.look.log_spread import WIDEST, estimate_log_spread
 from core.judging.look.look import Look
@@ -21,7 +20,7 @@ from core.judging.model.confidence_range import Estimate
 from core.judging.model.evidence import CATEGORY_PREFIX, EVERYONE, OTHER_NAME, REQUESTS
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
-from core.judging.model.verdict import HarmDirection, Measure, MeasureLabel
+from core.judging.model.verdict import Measure, MeasureLabel
 from core.judging.report import expectations, labels
 from core.judging.verdict.noninferiority import NoninferiorityByLimit
 from core.metrics.catalogue import CATALOGUE
@@ -192,7 +191,7 @@ def _build_measure(
         segment=segment,
         role=str(limit.role),
         implied=implied,
-        harm=_harm_direction(limit),
+        harm=limit.harm_direction,
         amount=limit.amount,
         absolute=limit.is_absolute,
         error=estimate.error,
@@ -213,18 +212,6 @@ def _needed_log_e(question: Question, limit: Limit, position: int, share: float)
     if question.is_default_limit(position):
         return log(len(question.implied) / FALSE_DISCOVERY_RATE)
     return log(1 / question.alpha) + log(max(len(question.acting_positions(limit.role)), 1)) - log(share)
-
-
-def _harm_direction(limit: Limit) -> HarmDirection:
-    match limit.kind:
-        case LimitKind.DROPS_BY:
-            return "less"
-        case LimitKind.CHANGES_BY:
-            return "either"
-        case LimitKind.RISES_BY | LimitKind.EXCEEDS | LimitKind.RATE_ABOVE | LimitKind.EXCEEDS_NORMAL_BY:
-            return "more"
-        case _:
-            assert_never(limit.kind)
 
 
 def _build_category_row(question: Question, state: JudgingState, limit: Limit, score: CriterionScore) -> Measure:

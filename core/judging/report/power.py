@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from math import exp, isfinite, log
 from statistics import NormalDist
-from typing import assert_never
 
 from core.judging.limits.limits import NEW_CATEGORY_METRIC
 from core.judging.model.confidence_range import MIN_REQUESTS_FOR_RANGE
-from core.judging.model.verdict import HarmDirection, Measure
-from core.metrics.catalogue import CATALOGUE, DesiredDirection, Metric, MetricKind
+from core.judging.model.verdict import Measure
+from core.metrics.catalogue import CATALOGUE, HarmDirection, Metric, MetricKind
 from core.stats import planning
 from core.stats.input_checks import Side
 
@@ -53,17 +52,7 @@ def estimate_power(
 def harm_direction(measure: Measure) -> HarmDirection:
     """The harmful direction. Rows recorded before rows had a role take it from the catalogue."""
     entry = CATALOGUE.get(measure.metric)
-    if measure.role or entry is None:
-        return measure.harm
-    match entry.good:
-        case DesiredDirection.UP:
-            return "less"
-        case DesiredDirection.DOWN:
-            return "more"
-        case DesiredDirection.UNCHANGED | DesiredDirection.UNKNOWN:
-            return "either"
-        case _:
-            assert_never(entry.good)
+    return measure.harm if measure.role or entry is None else entry.harm_direction
 
 
 def _smallest_noticeable(measure: Measure, entry: Metric | None, share: float, alpha: float) -> float | None:

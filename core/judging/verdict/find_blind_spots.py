@@ -7,14 +7,14 @@ from math import ceil, log
 import numpy as np
 
 from core.judging.limits.hypothesis import Hypothesis, build_harm_hypotheses
-from core.judging.limits.limits import CATEGORY_UNIT, Limit, LimitKind, LimitRole, LimitScale, format_limit
+from core.judging.limits.limits import CATEGORY_UNIT, Limit, LimitRole, LimitScale, format_limit
 from core.judging.look.count_new import rests_on_readings
 from core.judging.look.look import Look
 from core.judging.model.alpha_shares import CAPPED, TAIL, infinite_series_share, overall_share, stage_share
 from core.judging.model.evidence import REQUESTS
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
-from core.judging.model.verdict import BlindSpot, HarmDirection
+from core.judging.model.verdict import BlindSpot
 from core.judging.verdict.forecast_evidence import HARM_MULTIPLE, EvidenceForecast, forecast_evidence
 from core.metrics.catalogue import MetricKind
 
@@ -85,9 +85,6 @@ def _find_blind_spot(
 
 def _build_blind_spot(limit: Limit) -> BlindSpot:
     entry = limit.entry
-    harm: HarmDirection = (
-        "either" if limit.kind is LimitKind.CHANGES_BY else "less" if limit.kind is LimitKind.DROPS_BY else "more"
-    )
     return BlindSpot(
         metric=limit.metric,
         kind=limit.kind.value,
@@ -96,7 +93,7 @@ def _build_blind_spot(limit: Limit) -> BlindSpot:
         missed=HARM_MULTIPLE * limit.amount,
         unit=CATEGORY_UNIT if limit.is_per_category else entry.unit,
         relative=limit.scale is LimitScale.RELATIVE,
-        harm=harm,
+        harm=limit.harm_direction,
         absolute=limit.is_absolute or limit.is_per_category,
     )
 

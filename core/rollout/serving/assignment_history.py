@@ -28,15 +28,11 @@ DECIDING_EVENTS: tuple[type[e.RolloutEvent], ...] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FlagsInterval:
-    """What a surface served from `since` until `until` (None: still). `is_driven`: another flag system assigned the
-    versions, so the bucketing says nothing about a unit."""
+class _Interval:
+    """From `since` until `until` (None: still)."""
 
     since: datetime
     until: datetime | None
-    flags: SurfaceFlags
-    percent: float  # of the stage's audience
-    is_driven: bool = False
 
     def covers(self, at: datetime) -> bool:
         """Whether `at` lies in the interval."""
@@ -44,15 +40,23 @@ class FlagsInterval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
-    """What one unit got from `since` until `until` (None: still), in these stages of `rollout`.
+class FlagsInterval(_Interval):
+    """What a surface served in an interval. `is_driven`: another flag system assigned the versions, so the bucketing
+    says nothing about a unit."""
+
+    flags: SurfaceFlags
+    percent: float  # of the stage's audience
+    is_driven: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment(_Interval):
+    """What one unit got in an interval, in these stages of `rollout`.
 
     Several `answers` are possible if they depend on attributes that are not known; none if another flag system
     assigned the versions. The answers and `percent` are those of the end of the interval.
     """
 
-    since: datetime
-    until: datetime | None
     answers: tuple[PossibleAnswer, ...]
     bucket: int | None
     rollout: str
@@ -63,10 +67,6 @@ class Assignment:
     def version(self) -> str:
         """The name of the version; empty if it is not known."""
         return self.answers[0].answer.version.name if len(self.answers) == 1 else ""
-
-    def covers(self, at: datetime) -> bool:
-        """Whether `at` lies in the interval."""
-        return self.since <= at and (self.until is None or at < self.until)
 
 
 def fold_flags(surface: str, steps: Iterable[tuple[str, e.Event, datetime, int]]) -> tuple[FlagsInterval, ...]:

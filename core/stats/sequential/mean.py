@@ -85,21 +85,6 @@ def confidence_sequence(
     return estimate - half, estimate + half
 
 
-def contrast(canary: ArrayLike, control: ArrayLike, *, ratio: float = 1.0, shift: float = 0.0) -> tuple[Array, Array]:
-    """(estimate, standard error), shape (...), of canary - ratio * control - shift, compared within stages only.
-
-    Arrays of shape (..., stages, buckets, 2), last axis (weight X, value Y), cumulative within each stage. The
-    estimate is sum_s w_s (R_T - ratio R_C) / sum_s w_s - shift with R = sum Y / sum X and w = X_T X_C / (X_T + X_C).
-    A stage that lacks an arm drops out; none left gives (nan, inf). The variance is that of bucket sums, so units that
-    move between arms and correlated requests are accounted for. ValueError on NaN, negative weights, other shapes.
-    Source: stratified ratio estimator with a cluster jackknife linearisation (Cochran 1977, chapter 6).
-    """
-    levels = stratify_levels(canary, control)
-    if not (np.isfinite(ratio) and np.isfinite(shift)) or ratio <= 0:
-        raise ValueError(f"ratio must be above 0 and shift finite, not {ratio} and {shift}")
-    return levels.canary - ratio * levels.control - shift, levels.standard_error(ratio)
-
-
 class _StageLevels:
     """One arm's level of each stage, put together by the stages' shares; the residuals only when they are asked for."""
 
@@ -137,7 +122,11 @@ class StratifiedLevels:
         self._arms, self._known = (canary, control), known
 
     def standard_error(self, ratio: float = 1.0) -> Array:
-        """Standard error of canary - ratio * control, as in `contrast`; inf where it is unknown."""
+        """Standard error of canary - ratio * control; inf where it is unknown.
+
+        The variance is that of bucket sums, so units that move between arms and correlated requests are accounted for.
+        Source: stratified ratio estimator with a cluster jackknife linearisation (Cochran 1977, chapter 6).
+        """
         canary, control = (one.compute_residual() for one in self._arms)
         return _bucket_standard_error(canary - ratio * control, self._known)
 
@@ -155,7 +144,11 @@ class StratifiedLevels:
 
 
 def stratify_levels(canary: ArrayLike, control: ArrayLike, *, included: ArrayLike | None = None) -> StratifiedLevels:
-    """Level of each arm over the stages in which both have weight, with the stage weights of `contrast`.
+    """Level of each arm over the stages in which both have weight: sum_s w_s R / sum_s w_s, with R = sum Y / sum X.
+
+    Arrays of shape (..., stages, buckets, 2), last axis (weight X, value Y), cumulative within each stage; w is
+    X_T X_C / (X_T + X_C). A stage that lacks an arm drops out; none left gives nan, and an error of inf. ValueError on
+    NaN, negative weights, other shapes.
 
     Only stages that are `included` count, all without it; it broadcasts with (..., stages), so that one call answers
     for several sets of stages.
