@@ -162,10 +162,10 @@ class _DigestDraft:
 
     def _measure_speed(self, shipped: Sequence[RolloutFacts]) -> None:
         begun = [*_refer(shipped, lambda f: f.planned), *_refer(shipped, lambda f: f.everyone or f.completed)]
-        times = [f.lead_time for f in shipped]
+        times = [f.lead_time for f in shipped if f.lead_time is not None]
         self._add(
             "lead_time",
-            "Lead time, from the first plan to everyone (median)",
+            _name_median("Lead time, from the first plan to everyone", times),
             _median_seconds(times),
             NumberUnit.SECONDS,
             "The median, over what was shipped, of the time from the first plan until everyone had the new version.",
@@ -185,7 +185,7 @@ class _DigestDraft:
         careful = [f.careful_time for f in shipped if f.careful_time is not None]
         self._add(
             "time_added",
-            "Time that growing step by step added (median)",
+            _name_median("Time that growing step by step added", careful),
             _median_seconds(careful),
             NumberUnit.SECONDS,
             "The median, over what was shipped, of the time from the start until everyone had the new version.",
@@ -197,7 +197,7 @@ class _DigestDraft:
         exposed = [f for f in back if f.exposed is not None]
         self._add(
             "time_to_detect",
-            "Time to detect, from the first people to the decision (median)",
+            _name_median("Time to detect, from the first people to the decision", exposed),
             _median_seconds(f.time_to_detect for f in exposed),
             NumberUnit.SECONDS,
             "The median, over rollbacks, of the time from the first people on the new version to the decision.",
@@ -207,16 +207,17 @@ class _DigestDraft:
         flips = [f.rollback.flip_seconds for f in confirmed if f.rollback is not None]
         self._add(
             "time_to_go_back",
-            "Time to go back, as observed (median)",
+            _name_median("Time to go back, as observed", confirmed),
             median(x for x in flips if x is not None) if flips else None,
             NumberUnit.SECONDS,
             "The median, over confirmed rollbacks, of the seconds until every process served the previous version.",
             _refer(confirmed, _rollback_flip),
         )
+        restored = [f.time_to_restore for f in confirmed if f.time_to_restore is not None]
         self._add(
             "time_to_restore",
-            "Time to restore (median)",
-            _median_seconds(f.time_to_restore for f in confirmed),
+            _name_median("Time to restore", restored),
+            _median_seconds(restored),
             NumberUnit.SECONDS,
             "The median, over confirmed rollbacks, of time to detect plus time to go back.",
             [
@@ -432,3 +433,9 @@ def _median_seconds(times: Iterable[timedelta | None]) -> float | None:
     """The median in seconds of the known times; None if none is known."""
     known = [time.total_seconds() for time in times if time is not None]
     return median(known) if known else None
+
+
+def _name_median(title: str, cases: Sequence[object]) -> str:
+    """The title with how many its value is the median of: of one it is the value itself."""
+    counted = {0: "no case", 1: "one case"}.get(len(cases), f"median of {len(cases)}")
+    return f"{title} ({counted})"

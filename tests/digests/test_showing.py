@@ -13,6 +13,7 @@ from bot.commands.request import CommandContext
 from bot.rendering.charts import plain_text, weekly_svg
 from bot.rendering.charts.weekly_svg import WeeklySeries
 from bot.rendering.messages.workspace import digest as messages
+from bot.rendering.numbers.reports import digest_words
 from core.digests.week import parse_week
 from core.report_sources import digest_sources
 from core.store.database.connections import connect
@@ -45,9 +46,11 @@ def test_a_week_reads_as_people_would_tell_it(asked):
     )
     shown = asked("digest 2026-W46")
     for told in (
-        "2 shipped (in a usual week 0.5) · from plan to everyone 90 min · fastest 60 min",
-        "2 rolled back, 1 automatically and 1 by a person · noticed after 4.7 h · back in 3.0 s · restored after 4.7 h",
-        "change failure rate 66.7 % · about 2,000 people had it · about 19,000 people protected (computed)",
+        "2 shipped (in a usual week 0.5) · from plan to everyone 60 min and 2 h · of that, growing step by step took "
+        "60 min and 2 h (computed)",
+        "2 rolled back, 1 automatically and 1 by a person · noticed after 80 min and 8 h · back in 2.0 s and 4.0 s",
+        "restored after 80 min and 8 h · change failure rate 66.7 % (2 of 3 ended) · about 2,000 people had "
+        "it · about 19,000 people protected (computed)",
         "R-3 (low risk): Skipped ramp 50% at canary, by U5: “copy fix”",
         "1 of 3 expectations missed",
         "R-5: Cost per request: -14.0 % (expected lower): missed",
@@ -55,6 +58,21 @@ def test_a_week_reads_as_people_would_tell_it(asked):
         "R-6 has to be done by 1 Dec 2026, in 15 days: v44 of mail",
     ):
         assert told in shown
+
+
+def test_a_few_times_are_told_one_by_one_and_many_by_their_median(shop):
+    shop.declare("mail")
+    for day, name, told in (
+        (9, "one", "from plan to everyone 2 h · of"),
+        (10, "two", "from plan to everyone 2 h and 2 h · of"),
+        (11, "three", "from plan to everyone 2 h (median of 3) · fastest 2 h · of"),
+    ):
+        shop.on(day).ship(shop.plan(name, "mail"))
+        digest = digest_sources.load_digest(shop.service, parse_week("2026-W46", NOW, "UTC"), NOW)
+        assert told in digest_words.describe_speed(digest)
+    titles = [number.title for number in digest.numbers]
+    assert "Lead time, from the first plan to everyone (median of 3)" in titles
+    assert "Time to restore (no case)" in titles
 
 
 def test_a_week_that_does_not_exist_is_refused_with_what_to_write(asked):

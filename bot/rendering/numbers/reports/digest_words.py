@@ -1,14 +1,19 @@
 """A week's digest in words: each number in its unit, and what is behind it by name."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from statistics import median
 
 from bot.rendering import wording
 from bot.rendering.markup import Markup
 from bot.rendering.numbers.reports import review_words
 from core.digests.digest import Digest, DigestNumber, ModelShutdown, NumberUnit, OwedReview, Retirement
+from core.digests.rollout_facts import RolloutFacts
 from core.digests.week import Week
 
 _DAY = timedelta(days=1)
+FEW_CASES = 2
+"""Up to so many, times are told one by one; of more, their median."""
 
 
 def format_number(number: DigestNumber) -> str:
@@ -38,10 +43,23 @@ def describe_speed(digest: Digest) -> str:
     shipped, usual = digest.find("shipped"), digest.find("shipped_usual")
     parts = [f"{format_number(shipped)} shipped (in a usual week {format_number(usual)})"]
     if digest.shipped:
-        parts.append(f"from plan to everyone {format_number(digest.find('lead_time'))}")
-        parts.append(f"fastest {format_number(digest.find('lead_time_fastest'))}")
-        parts.append(f"growing step by step added {format_number(digest.find('time_added'))} (computed)")
+        lead = [f.lead_time for f in digest.shipped if f.lead_time is not None]
+        parts.append(f"from plan to everyone {_format_times(lead)}")
+        if len(lead) > FEW_CASES:
+            parts.append(f"fastest {format_number(digest.find('lead_time_fastest'))}")
+        added = [f.careful_time for f in digest.shipped if f.careful_time is not None]
+        parts.append(f"of that, growing step by step took {_format_times(added)} (computed)")
     return " · ".join(parts)
+
+
+def _format_times(times: Sequence[timedelta]) -> str:
+    """One or two times as they are, more of them by their median: `2.1 days (median of 5)`; a dash without any."""
+    if not times:
+        return "–"
+    if len(times) > FEW_CASES:
+        middle = median(time.total_seconds() for time in times)
+        return f"{wording.format_duration(middle)} (median of {len(times)})"
+    return " and ".join(wording.format_duration(time) for time in sorted(times))
 
 
 def format_days(week: Week) -> str:
@@ -49,6 +67,11 @@ def format_days(week: Week) -> str:
     first, last = week.monday, week.monday + timedelta(days=6)
     month = "" if first.month == last.month else f" {first:%B}"
     return f"{first.day}{month} to {last.day} {last:%B}"
+
+
+def _find_flip_time(facts: RolloutFacts) -> timedelta | None:
+    seconds = facts.rollback.flip_seconds if facts.rollback is not None else None
+    return timedelta(seconds=seconds) if seconds is not None else None
 
 
 def _describe_who(digest: Digest) -> str:
@@ -65,12 +88,13 @@ def describe_safety(digest: Digest) -> str:
     """Rollbacks: how many by the engine, how soon noticed, how soon back, who had it, and who was spared it."""
     if not digest.rolled_back:
         return "nothing was rolled back"
+    back, ended = digest.rolled_back, {f.rollout for f in (*digest.shipped, *digest.rolled_back)}
     parts = [
-        f"{len(digest.rolled_back)} rolled back, {_describe_who(digest)}",
-        f"noticed after {format_number(digest.find('time_to_detect'))}",
-        f"back in {format_number(digest.find('time_to_go_back'))}",
-        f"restored after {format_number(digest.find('time_to_restore'))}",
-        f"change failure rate {format_number(digest.find('change_failure_rate'))}",
+        f"{len(back)} rolled back, {_describe_who(digest)}",
+        f"noticed after {_format_times([t for f in back if (t := f.time_to_detect) is not None])}",
+        f"back in {_format_times([taken for f in back if (taken := _find_flip_time(f)) is not None])}",
+        f"restored after {_format_times([t for f in back if (t := f.time_to_restore) is not None])}",
+        f"change failure rate {format_number(digest.find('change_failure_rate'))} ({len(back)} of {len(ended)} ended)",
         f"{format_number(digest.find('people_reached'))} people had it",
     ]
     if digest.find("people_protected").value:
