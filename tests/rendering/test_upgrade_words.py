@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.rendering.charts import plain_text
-from bot.rendering.messages import approval, card, event_lines, summary
+from bot.rendering.messages import approval, card, event_lines, event_words, summary
 from bot.rendering.numbers.detectability import known_areas
 from core.judging.model import verdict as v
 from core.reviews import draft
@@ -90,7 +90,7 @@ def test_the_stage_that_waits_for_approval_has_the_name_that_the_card_gives_it(w
     story = upgrade.running(CANARY)
     request = story.request(gate="ab", needed=2)
     assert summed_up(words, story.happen(request)).endswith("Waiting for approval: long comparison 50 %.")
-    asked = event_lines.describe_event(story.now, request, words.zone)
+    asked = event_words.describe_event(story.now, request, words.zone)
     assert asked == "Approval needed: R-118 needs 2 approvals for the long comparison (50 %)."
 
 
@@ -101,7 +101,7 @@ def test_each_gate_is_named_where_no_suite_tells_them_apart(words: Any, upgrade:
     assert "\nCost and speed checks: 196/200" in told
     asked = requested(words, story, "canary")
     assert "checks passed: 196 of 200 · safety checks passed: 196 of 200 · cost and speed checks passed" in asked
-    line = event_lines.describe_event(story.now, passed(1), words.zone)
+    line = event_words.describe_event(story.now, passed(1), words.zone)
     assert line == "Safety checks passed: R-118, 196 of 200 passed."
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bot.rendering import reach_words, wording
 from bot.rendering.answers import home_tab
-from bot.rendering.messages import event_lines, summary
+from bot.rendering.messages import event_lines, event_words, summary
 from bot.rendering.messages.notices import notice, notice_note
 from bot.rendering.sentences import headline, schedule
 from core.rollout.plans.layers import LayerSlots
@@ -175,9 +175,9 @@ def test_every_line_says_of_whom_a_cohorts_share_is(words: Any) -> None:
     story = words.story().running(INTERNAL)
     paused = e.Paused(by="U4SAM", reason="odd")
     entered = e.StageEntered(index=INTERNAL, name="internal", percent=50)
-    assert "Small test: R-118 now 50 % of internal." in event_lines.describe_event(story.now, entered, words.zone)
+    assert "Small test: R-118 now 50 % of internal." in event_words.describe_event(story.now, entered, words.zone)
     stopped = story.happen(paused).now
-    assert event_lines.describe_event(stopped, paused, words.zone).endswith("It stays with 50 % of internal.")
+    assert event_words.describe_event(stopped, paused, words.zone).endswith("It stays with 50 % of internal.")
     story = words.story().running(INTERNAL).happen(HELD)
     line = summary.format_first_line(story.now, story.evidence(), words.tuesday, words.zone)
     assert line == "On hold: R-118 support-tone, it feels off. It stays with 50 % of internal."

@@ -7,7 +7,7 @@ from datetime import datetime
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
-from bot.rendering.messages import event_lines
+from bot.rendering.messages import event_words
 from core.rollout.state.events import EvidenceRecorded, MessagePosted, RolloutEvent
 from core.rollout.state.evolve import evolve
 from core.rollout.state.history import HistoryEntry
@@ -75,10 +75,10 @@ def _build_line(rollout: Rollout, group: Sequence[HistoryEntry], zone: str) -> H
     if isinstance(event, MessagePosted):
         text = f"Told: {_list_told([x.event for x in group if isinstance(x.event, MessagePosted)])}."
     elif len(group) > 1 and isinstance(event, EvidenceRecorded):
-        outcome = event_lines.format_outcome(event)
+        outcome = event_words.format_outcome(event)
         text = f"Checked {len(group)} times: {rollout.id}, {outcome} (evidence #{event.number} is the last)."
     else:
-        text = f"{event_lines.describe_event(rollout, event, zone)}{_name_actor(last)}"
+        text = f"{event_words.describe_event(rollout, event, zone)}{_name_actor(last)}"
     return HistoryLine(
         position=first.position,
         at=first.at,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from bot.rendering import csv_text, wording
-from bot.rendering.messages import event_lines
+from bot.rendering.messages import event_words
 from core.rollout.state.evolve import evolve
 from core.rollout.state.history import HistoryEntry
 from core.rollout.state.model import Rollout
@@ -25,7 +25,7 @@ def format_csv(entries: Sequence[HistoryEntry], zone: str) -> str:
             str(entry.position),
             entry.at.astimezone(ZoneInfo(zone)).isoformat(timespec="seconds"),
             wording.to_plain_text(wording.format_actor(entry.actor)),
-            wording.to_plain_text(event_lines.describe_event(rollout, entry.event, zone)),
+            wording.to_plain_text(event_words.describe_event(rollout, entry.event, zone)),
             type(entry.event).TYPE,
         )
         rows.append(row)

@@ -7,7 +7,7 @@ from typing import TypeAlias, assert_never
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
-from bot.rendering.messages import event_lines
+from bot.rendering.messages import event_words
 from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.messages.audience import conversation_words, holdout_words, layer_words, stratum_words
 from bot.rendering.neighbours import neighbour_words
@@ -117,7 +117,7 @@ def _format_state_lines(
         lines.append(f"{layer_words.TITLE}: {reach}")
     lines += stratum_words.list_lines(rollout)
     if rollout.moved_back and rollout.is_under_way:
-        lines.append(event_lines.format_moved_back(rollout))
+        lines.append(event_words.format_moved_back(rollout))
     lines += blind_spot_words.list_accepted_risks(rollout)
     lines += driven_words.list_troubles(rollout)
     if rollout.state is RolloutState.ON_HOLD:
