@@ -17,6 +17,8 @@ RUN uv pip install --no-cache --no-deps --no-build-isolation . \
  && python -m compileall -q /opt/rampart/lib
 
 FROM python:3.12-slim
+# Without a font no chart is drawn for a workspace that refuses Slack's own.
+RUN apt-get update && apt-get install --yes --no-install-recommends fonts-dejavu-core && rm -rf /var/lib/apt/lists/*
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin rampart
 COPY --from=build /opt/rampart /opt/rampart
 ENV PATH=/opt/rampart/bin:$PATH \

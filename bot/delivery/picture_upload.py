@@ -17,7 +17,7 @@ def upload_pictures(client: WebClient, message: Message) -> dict[str, tuple[str,
     for drawn in message.pictures:
         content = picture.draw_png(drawn)
         if content is None:
-            log.warning("no chart is drawn, as this machine has no fonts")
+            log.warning("no chart is drawn, as this machine has no fonts: install fonts-dejavu-core")
             continue
         try:
             answer = client.files_upload_v2(

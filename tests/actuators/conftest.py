@@ -111,7 +111,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     def certificate(subject: x509.Name, public, *extensions) -> x509.Certificate:
         draft = x509.CertificateBuilder(root, subject, public, x509.random_serial_number(), begin, until)
         for extension in extensions:
-            draft = draft.add_extension(extension, critical=False)
+            # Python 3.13 and newer ask for it.
+            draft = draft.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
         return draft.add_extension(authority, critical=False).sign(key, hashes.SHA256())
 

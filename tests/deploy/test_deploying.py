@@ -104,6 +104,12 @@ def test_nothing_runs_with_rights_or_writes_to_its_own_disk() -> None:
     assert re.findall(r"^USER (.+)$", dockerfile, re.MULTILINE) == ["10001:10001"]
 
 
+def test_the_image_can_draw_charts() -> None:
+    final = (ROOT / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+    assert "fonts-dejavu-core" in final
+    assert "DejaVu Sans" in (ROOT / "bot/rendering/charts/picture.py").read_text()
+
+
 def test_what_is_started_and_set_exists() -> None:
     variables = set(settings.VARIABLES) | {f"{name}_FILE" for name in settings.VARIABLES}
     for name, service in COMPOSE["services"].items():

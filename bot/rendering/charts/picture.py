@@ -26,12 +26,12 @@ _LETTER = '<svg class="chart" viewBox="0 0 20 20"><text x="2" y="16">M</text></s
 
 def draw_png(picture: ChartPicture) -> bytes | None:
     """The picture as PNG; None on a machine without fonts, where its words would be missing."""
-    return _render(picture.svg) if _has_fonts() else None
+    return _render(picture.svg) if has_fonts() else None
 
 
 @cache
-def _has_fonts() -> bool:
-    """Whether text is drawn at all: a letter gives other pixels than a space."""
+def has_fonts() -> bool:
+    """Whether this machine can draw text at all: a letter gives other pixels than a space."""
     return _render(_LETTER) != _render(_LETTER.replace(">M<", "> <"))
 
 
