@@ -377,10 +377,10 @@ class _DigestDraft:
     def _list_shutdowns(self) -> tuple[ModelShutdown, ...]:
         today = self.until.astimezone(self.week.begins.tzinfo).date()
         newest = {(one.surface, one.model): one for one in self.told if one.told.at < self.until}
-        ahead = [one for one in newest.values() if one.on >= today]
+        ahead = list(newest.values())
         self._add(
             "models_retiring",
-            "Models in use that are switched off soon",
+            "Models in use that are switched off soon, or are already",
             len(ahead),
             NumberUnit.COUNT,
             "Models that live versions call at the end of the week and whose last day the log was told.",

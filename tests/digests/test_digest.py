@@ -4,6 +4,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from bot.rendering.markup import PLAIN
+from bot.rendering.numbers.reports import digest_words
 from core.digests.digest import NumberUnit
 from core.digests.week import parse_week
 from core.report_sources import digest_sources
@@ -166,6 +168,31 @@ def test_models_in_use_that_are_switched_off_are_told_with_whether_an_upgrade_is
         ("help", 88, False),
         ("mail", 88, True),
     ]
+
+
+@pytest.mark.parametrize(
+    ("on", "said"),
+    [
+        (
+            date(2026, 11, 20),
+            "is switched off on 20 Nov 2026, in 18 days; no upgrade is planned, and the usual four weeks for one are "
+            "no longer left: plan it now, with shorter stages",
+        ),
+        (date(2027, 1, 29), "is switched off on 29 Jan 2027, in 88 days; no upgrade is planned"),
+        (date(2026, 10, 30), "has been switched off since 30 Oct 2026; no upgrade is planned, and the usual"),
+    ],
+)
+def test_a_model_that_is_told_of_late_is_in_the_digest_with_what_that_means(shop, on, said):
+    shop.declare("help")
+    told = RetirementTold(model="large-3", on=on, replacement="", days=30)
+    request = CommandRequest(
+        command=c.TellRetirement(surface="help", told=told), command_id="told", by=ENGINE, at=shop.at
+    )
+    shop.service.handle(request)
+    week = parse_week("this", shop.at, "UTC")
+    digest = digest_sources.load_digest(shop.service, week, shop.at + timedelta(hours=1))
+    (line,) = digest_words.list_to_do(digest, PLAIN)
+    assert line.startswith(f"large-3, which help uses, {said}")
 
 
 def test_a_model_that_only_the_way_back_calls_is_not_in_use(shop, numbers):

@@ -193,6 +193,49 @@ def test_a_day_that_moves_is_told_at_once_and_back_again(office: Any, told: Any)
     assert len(told("2026-11-30")) == 1
 
 
+@pytest.mark.parametrize(
+    ("day", "said_first", "proposed"),
+    [
+        (
+            "2026-12-13",
+            "is switched off in 20 days, on Sun 13 Dec 2026.",
+            "Do now: plan a rollout with shorter stages of its own. The usual `template: model-upgrade-high-stakes` "
+            "takes about four weeks, and only 20 days are left.",
+        ),
+        (
+            "2026-11-24",
+            "is switched off in 1 day, on Tue 24 Nov 2026.",
+            "Do now: plan a rollout with `template: emergency-fix`, which takes hours. The usual `template: "
+            "model-upgrade-high-stakes` takes about four weeks, and only 1 day is left.",
+        ),
+        (
+            "2026-11-20",
+            "has been switched off since Fri 20 Nov 2026.",
+            "Do now: plan a rollout with `template: emergency-fix`, which reaches everyone within about an hour. Until "
+            "then people may get no answers;",
+        ),
+    ],
+)
+def test_who_is_told_late_is_told_at_once_what_the_days_left_allow(
+    office: Any, told: Any, day: str, said_first: str, proposed: str
+) -> None:
+    office.apply(office.surface_file)
+    (warned,) = told(day)
+    assert warned.splitlines()[0] == f"Model retirement: large-3-2026-03-01 {said_first}"
+    assert proposed in warned
+
+
+def test_a_plan_that_reaches_everyone_too_late_says_so(office: Any, told: Any) -> None:
+    office.apply(office.surface_file)
+    told("2026-11-25")
+    office.apply(upgrade(office).replace("hold: 1m}", "hold: 2d}"))
+    office.deliver()
+    assert office.typed("ana", "plan R-1").acked
+    shown = office.shown(office.whispered("ana"))
+    assert "everyone has v43 on Nov 25, 2026 at 09:40 at the earliest" in shown
+    assert "those who have v42 until then get no answers after 2026-11-24" in shown
+
+
 def test_a_model_that_only_a_plan_leads_to_is_told_too(office: Any, told: Any) -> None:
     office.apply(office.surface_file)
     office.apply(upgrade(office))

@@ -57,7 +57,7 @@ class DecisionFacts:
 def list_sections(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[FactSection]:
     """Every section that says something, in reading order; times in each reader's own time zone."""
     started = rollout.started_at is not None
-    against = tuple(_list_reasons_against(rollout, facts))
+    against = tuple(_list_reasons_against(rollout, facts, zone))
     found = [
         FactSection(title="Why", lines=_list_sentence(wording.escape(rollout.plan.why, 300))),
         FactSection(title="What changes", lines=(describe_change(rollout),)),
@@ -284,7 +284,7 @@ def _describe_slowest(acting: Sequence[LimitForesight], rollout: Rollout) -> str
     )
 
 
-def _list_reasons_against(rollout: Rollout, facts: DecisionFacts) -> list[str]:
+def _list_reasons_against(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[str]:
     """What speaks against it, one line each; that nothing does is said only where something was measured."""
     reasons = [
         f"{_name_run(rollout, run)} failed: {wording.escape(' '.join(run.reasons[:1]), 200)}"
@@ -302,14 +302,15 @@ def _list_reasons_against(rollout: Rollout, facts: DecisionFacts) -> list[str]:
         if worse_segment := _describe_worst_segment(rollout):
             reasons.append(worse_segment)
     elif facts.outlook is not None and facts.outlook.foreseen:
-        late = [one for one in facts.outlook.foreseen[0] if not one.is_noticed_in_time]
-        if late:
-            names = wording.join_limited([wording.title_in_sentence(one.limit.entry.title) for one in late], 4)
-            stage = headline.name_stage_of(rollout.plan, late[0].stage)
+        unnoticed = [one for one in facts.outlook.foreseen[0] if not one.is_noticed_in_time]
+        if unnoticed:
+            names = wording.join_limited([wording.title_in_sentence(one.limit.entry.title) for one in unnoticed], 4)
+            stage = headline.name_stage_of(rollout.plan, unnoticed[0].stage)
             reasons.append(f"{stage} may be too short to notice a change as large as the limit: {names}")
     if facts.outlook is not None:
         reasons += stratum_words.list_empty(facts.outlook.strata)
         reasons += power_words.list_warnings(facts.outlook.comparisons)
+        reasons += [late] if (late := way_back_words.describe_late_end(facts.outlook, zone)) else []
     reasons += [
         f"{wording.escape(one.handle, 80)} has a concern: “{wording.escape(one.text, 300)}”" for one in facts.concerns
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from itertools import takewhile
 
 from core import durations
 from core.files.build_plan import build_notices, build_stages, find_start_problem
@@ -21,19 +22,25 @@ def check(file: RolloutFile, surface: Surface | None, policy: Policy, now: datet
     begins = _find_earliest_start(file, surface, policy, now)
     if begins is None:
         return
-    end = begins + sum((stage.min_hold for stage in build_stages(file)), timedelta(0))
+    stages = build_stages(file)
+    end = begins + sum((stage.min_hold for stage in stages), timedelta(0))
+    before_all = takewhile(lambda stage: stage.percent < 100 or bool(stage.audience), stages)
+    everyone = begins + sum((stage.min_hold for stage in before_all), timedelta(0))
     local, change = policy.to_local_time(end), file.change
     if change.deadline and local.date() > date.fromisoformat(change.deadline):
         message = f"with these holds it ends on {format_moment(local)} at the earliest, which is after this deadline"
         yield file.source.problem_at(("change", "deadline"), message, severity="warning")
     yield from _check_new_model(file, surface, policy.to_local_time(begins).date())
-    yield from _check_way_back(file, surface, policy.to_local_time(begins), local)
+    yield from _check_way_back(
+        file, surface, policy.to_local_time(begins), policy.to_local_time(everyone), policy.to_local_time(end)
+    )
 
 
 def _check_way_back(
-    file: RolloutFile, surface: Surface | None, start: datetime, end: datetime
+    file: RolloutFile, surface: Surface | None, start: datetime, everyone: datetime, end: datetime
 ) -> Iterator[FileProblem]:
-    """An error where nobody can be rolled back from the start, a warning where nobody can before the end."""
+    """An error where nobody can be rolled back from the start, a warning where nobody can before the end, or where some
+    would still have the old version."""
     found = _find_last_day(file, surface)
     if found is None:
         return
@@ -45,6 +52,13 @@ def _check_way_back(
             f"be called already, write template: {WITHOUT_WAY_BACK}, and harm holds it instead of going back"
         )
         yield file.source.problem_at(path, message)
+    elif everyone.date() > last:
+        message = (
+            f"{known}everyone has the new version on {format_moment(everyone)} at the earliest; those who have the old "
+            f"one until then get no answers after {'this day' if not known else last.isoformat()}, and nobody can be "
+            "rolled back: shorten the holds, or start earlier"
+        )
+        yield file.source.problem_at(path, message, severity="warning")
     elif end.date() > last:
         message = (
             f"{known}it is watched until {format_moment(end)} at the earliest, but nobody could roll back after "

@@ -17,6 +17,9 @@ from core.rollout.state.world import World
 WARN_DAYS = (90, 60, 30, 14, 7)
 """How many days before a model is switched off those who use it are warned."""
 
+UPGRADE_DAYS = 28
+"""How long a rollout with the template for another model takes, with its notice."""
+
 
 class UnreadableRetirements(ValueError):
     """The list cannot be read; the message says what is wrong with it."""

@@ -6,11 +6,12 @@ from datetime import date, timedelta
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
-from core.rollout.models.retirements import ModelUse, ModelUser, list_users
+from core.rollout.models.retirements import UPGRADE_DAYS, ModelUse, ModelUser, list_users
 from core.rollout.state.surface import OtherModelAnswered, RetirementTold, Surface
 from core.rollout.state.world import World
 
 MAX_USERS = 10
+_SHORT_OF_STAGES = 4  # days in which no rollout but the shortest ends
 
 
 def render_other_model(surface: Surface, event: OtherModelAnswered) -> Message:
@@ -41,7 +42,7 @@ def render_retirement(world: World, event: RetirementTold, today: date) -> Messa
                 *_list_live(users),
                 *_list_ways_back(users, on - timedelta(days=1)),
                 *_list_planned(users),
-                *_propose(users, event.replacement),
+                *_propose(users, event.replacement, left),
             ]
         ),
     )
@@ -64,13 +65,26 @@ def _list_planned(users: Sequence[ModelUser]) -> list[str]:
     return [f"These lead to it, so name another model in their files: {named}."] if to else []
 
 
-def _propose(users: Sequence[ModelUser], replacement: str) -> list[str]:
+def _propose(users: Sequence[ModelUser], replacement: str, left: int) -> list[str]:
+    """What to do in the days that are left until nobody can call it any more."""
     if not any(one.use is ModelUse.LIVE for one in users):
         return ["Nothing changes by itself."]
     to = f" to {wording.escape(replacement, 100)}" if replacement else ""
+    if left <= 0:
+        return [
+            f"Do now: plan a rollout{to} with `template: emergency-fix`, which reaches everyone within about an hour. "
+            "Until then people may get no answers; nothing changes by itself, and nobody is moved back to it."
+        ]
+    later = "Nothing changes by itself, and nobody is moved back to it once it is off."
+    if left >= UPGRADE_DAYS:
+        return [
+            f"Proposal: plan a rollout{to} with `template: model-upgrade-high-stakes`, which takes about four weeks. "
+            f"{later}"
+        ]
+    short = "`template: emergency-fix`, which takes hours" if left < _SHORT_OF_STAGES else "shorter stages of its own"
     return [
-        f"Proposal: plan a rollout{to} with `template: model-upgrade-high-stakes`, which takes about four weeks. "
-        "Nothing changes by itself, and nobody is moved back to it once it is off."
+        f"Do now: plan a rollout{to} with {short}. The usual `template: model-upgrade-high-stakes` takes about four "
+        f"weeks, and only {wording.pluralize(left, 'day')} {'is' if left == 1 else 'are'} left. {later}"
     ]
 
 

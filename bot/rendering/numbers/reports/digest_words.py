@@ -10,6 +10,7 @@ from bot.rendering.numbers.reports import review_words
 from core.digests.digest import Digest, DigestNumber, ModelShutdown, NumberUnit, OwedReview, Retirement
 from core.digests.rollout_facts import RolloutFacts
 from core.digests.week import Week
+from core.rollout.models.retirements import UPGRADE_DAYS
 
 _DAY = timedelta(days=1)
 FEW_CASES = 2
@@ -172,7 +173,11 @@ def _describe_retirement(one: Retirement, markup: Markup) -> str:
 
 def _describe_shutdown(one: ModelShutdown, markup: Markup) -> str:
     planned = "an upgrade is planned" if one.is_upgrade_planned else "no upgrade is planned"
-    in_days = f"{one.on.day} {one.on:%b %Y}, in {wording.pluralize(one.days_left, 'day')}"
-    return (
-        f"{markup.escape(one.model)}, which {markup.escape(one.surface)} uses, is switched off on {in_days}; {planned}"
-    )
+    if not one.is_upgrade_planned and one.days_left < UPGRADE_DAYS:
+        planned += ", and the usual four weeks for one are no longer left: plan it now, with shorter stages"
+    day = f"{one.on.day} {one.on:%b %Y}"
+    if one.days_left <= 0:
+        when = "is switched off today" if one.days_left == 0 else f"has been switched off since {day}"
+    else:
+        when = f"is switched off on {day}, in {wording.pluralize(one.days_left, 'day')}"
+    return f"{markup.escape(one.model)}, which {markup.escape(one.surface)} uses, {when}; {planned}"
