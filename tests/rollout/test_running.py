@@ -308,6 +308,24 @@ def test_two_people_who_feel_it_is_off_hold_it(running, cast):
     story.when(c.FeelsOff(text="rude"), by=cast["mira"]).then(e.FeltOff, e.Held)
 
 
+def test_two_people_who_feel_it_is_off_while_it_waits_for_approval_hold_it(running, cast, words):
+    stages = (words.stages[0], replace(words.stages[1], advance=AdvanceMode.APPROVE), *words.stages[2:])
+    story = running(stages=stages).later(hours=6).tick(words.look())
+    assert story.now.state is RolloutState.WAITING
+    story.when(c.FeelsOff(text="too curt"), by=cast["lee"]).then(e.FeltOff)
+    story.when(c.FeelsOff(text="rude"), by=cast["mira"]).then(e.FeltOff, e.Held)
+
+
+def test_two_people_who_feel_it_is_off_during_a_pause_hold_it_when_it_goes_on(running, cast, words):
+    story = running().when(c.Pause(reason="lunch"))
+    story.when(c.FeelsOff(text="too curt"), by=cast["lee"]).then(e.FeltOff)
+    story.when(c.FeelsOff(text="rude"), by=cast["mira"]).then(e.FeltOff)
+    story.when(c.Resume(reason="lunch is over")).then(e.Resumed)
+    story.tick(words.look()).then(e.Held)
+    story.when(c.Resume(reason="we looked at it")).then(e.Resumed)
+    assert e.Held not in {type(event) for event in story.later(minutes=1).tick(words.look()).last}
+
+
 def test_one_person_in_two_workspaces_of_an_organisation_feels_it_once(running, cast):
     elsewhere = replace(cast["lee"], id=cast["lee"].id.replace("slack:T1/", "slack:T2/"))
     assert elsewhere != cast["lee"]

@@ -11,6 +11,7 @@ from bot.rendering.sentences import headline
 from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
+from core.rollout.votes import doubts
 
 UNANSWERED = (e.MessagePosted, e.ApprovalRequested, e.EvidenceRecorded, e.ReviewRequested)
 """What an answer to a command does not mention: it has a message of its own."""
@@ -69,7 +70,7 @@ def _suggest_next(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.RolledBack() if conversation_words.has_conversations_on_new(rollout):
             return f"To change those too: /rollout rollback {rollout.id}"
         case e.FeltOff():
-            return _describe_second_doubt(rollout) if len(rollout.felt_off) < 2 else ""
+            return _describe_second_doubt(rollout) if len(rollout.felt_off) < doubts.PEOPLE_TO_HOLD else ""
         case e.BaseChanged() if event.live != rollout.plan.from_version:
             if rollout.start is not None:
                 return f"Its plan will be renewed on {wording.escape(event.live, 40)} when its turn comes."
@@ -88,8 +89,8 @@ def _suggest_next(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
 def _describe_second_doubt(rollout: Rollout) -> str:
     """What comes of it if a second person says that answers feel off."""
     owner = wording.format_owner(rollout)
-    if rollout.state is not RolloutState.RUNNING:
-        return "It does not grow at present; who lets it go on sees this."
+    if rollout.state not in {RolloutState.RUNNING, RolloutState.WAITING}:
+        return f"It does not grow at present; if a second person says so, {owner} has to decide before it does again."
     if rollout.is_with_everyone:
         return f"If a second person says so, {owner} has to decide how it goes on."
     return f"If a second person says so, no more customers get it until {owner} decides."

@@ -24,7 +24,7 @@ from core.rollout.serving import strata
 from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
-from core.rollout.votes import voting
+from core.rollout.votes import doubts, voting
 
 REQUESTS_BEFORE_UNREAD_HOLD = 50
 """After this many canary requests, a metric without any reading holds the rollout. The hold clears automatically."""
@@ -56,8 +56,9 @@ def _decide_on_look(rollout: Rollout, look: c.LookResult | None, context: Contex
             return [evidence, back]
         if holding := _decide_holds(rollout, look, context):
             return holding
-    if (doubted := voting.find_hold(rollout)) is not None:
-        return [doubted]
+    for doubted in (voting.find_hold(rollout), doubts.find_hold(rollout)):
+        if doubted is not None:
+            return [doubted]
     if (checked := judge_checks.find_consequences(rollout)) is not None:
         return [checked]
     if (empty := strata.hold_for_empty_stage(rollout)) is not None:

@@ -196,7 +196,8 @@ def _find_missing_notices(rollout: Rollout, context: Context) -> Iterator[Obstac
 def _find_open_concerns(rollout: Rollout) -> Iterator[Obstacle]:
     if rollout.plan.risk is Risk.HIGH and rollout.open_concerns:
         channels = dict.fromkeys(notice.partition(":")[2] for notice in rollout.open_concerns)
-        said = f"A concern from {', '.join(channels)} has no answer yet (high risk)."
+        named = ", ".join(channel for channel in channels if channel)
+        said = f"A concern{f' from {named}' if named else ''} has no answer yet (high risk)."
         yield Obstacle(
             text=said, standalone_text=said, hint=f"Answer it in the thread: /rollout answer {rollout.id} your answer."
         )

@@ -6,9 +6,8 @@ from core.rollout.decisions.people import command_conditions
 from core.rollout.refusal import Refused
 from core.rollout.serving.logged_unit import build_logged_alias
 from core.rollout.state import events as e
-from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
-
-FELT_OFF_PEOPLE_TO_HOLD = 2  # different people who report that it feels off
+from core.rollout.state.model import TERMINAL_STATES, Rollout
+from core.rollout.votes import doubts
 
 
 def acknowledge_notice(rollout: Rollout, command: c.AcknowledgeNotice, context: Context) -> list[e.RolloutEvent]:
@@ -61,13 +60,8 @@ def record_felt_off(rollout: Rollout, command: c.FeelsOff, context: Context) -> 
     if any(is_same_person(who, context.by.id) for who in rollout.felt_off):
         return []
     felt = e.FeltOff(by=context.by.id, handle=context.by.name, text=command.text.strip())
-    if (
-        len(rollout.felt_off) + 1 < FELT_OFF_PEOPLE_TO_HOLD
-        or rollout.state is not RolloutState.RUNNING
-        or "felt_off" in rollout.overridden
-    ):
-        return [felt]
-    return [felt, e.Held(key="felt_off", text=f"{len(rollout.felt_off) + 1} people say the new version feels off")]
+    held = doubts.find_hold(rollout, said_now=1)
+    return [felt] if held is None else [felt, held]
 
 
 def report_complaint(rollout: Rollout, command: c.ReportComplaint, context: Context) -> list[e.RolloutEvent]:
