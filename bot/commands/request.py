@@ -67,6 +67,13 @@ def require_rollout(reference: str, context: CommandContext, world: World, retry
     raise build_clarification(found, retry_command)
 
 
+def require_rollout_for_member(reference: str, context: CommandContext, retry_command: str) -> tuple[World, Rollout]:
+    """The world, and of it the rollout as in `require_rollout`. Raises `Refused` for guests."""
+    require_member(context)
+    world = context.service.load_world()
+    return world, require_rollout(reference, context, world, retry_command)
+
+
 def build_clarification(found: resolve.Unclear, retry_command: str) -> ClarificationNeeded:
     """The question to ask, with a choice for each rollout that may be meant."""
     hint = "" if found.candidates else "See /rollout list --all."

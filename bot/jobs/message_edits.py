@@ -1,6 +1,5 @@
 """Edits of what was posted: cards that have news, and notices whose date has passed."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from bot.jobs.look_slots import find_slot_start
@@ -28,14 +27,11 @@ def refresh_cards(service: RolloutService, now: datetime) -> None:
         key = f"refresh:{rollout.id}:{slot.isoformat()}"
         with service.database.reading() as connection:
             news = looks.newest_news(connection, rollout.id)
-            if news is None or news < slot - every or outbox.find_by_key(connection, key) is not None:
-                continue
+        if news is None or news < slot - every:
+            continue
         if rollout.evidence_at is not None and news <= rollout.evidence_at:
             continue  # it was told with that evidence
-        task = MessageTask(announcement=build_card(rollout), position=service.cached_world().position)
-        row = task.build_row(now, idempotency_key=key)  # of several workers that get here at once, one adds the row
-        with service.database.writing_outside_log() as connection:
-            outbox.insert_row(connection, row)
+        _queue_once(service, key, build_card(rollout), now)
 
 
 def queue_overdue_edits(service: RolloutService, now: datetime) -> None:
@@ -46,25 +42,25 @@ def queue_overdue_edits(service: RolloutService, now: datetime) -> None:
         key, edits = build_overdue_edits(rollout, now)
         if key:
             shown = [*edits, *direct_messages.build_overdue_edits(rollout), *_build_card_edit(rollout)]
-            _queue_once(service, key, shown, now)
+            for edit in shown:
+                _queue_once(service, f"{key}:{edit.key}", edit, now)
     for rollout in world.rollouts.values():
         after = find_after_done(world, rollout, now)
         if after is not None and after.is_last and after.is_closed:
-            _queue_once(service, f"{rollout.id}:way_back:{after.last_day}", _build_card_edit(rollout), now)
+            for edit in _build_card_edit(rollout):
+                _queue_once(service, f"{rollout.id}:way_back:{after.last_day}:{edit.key}", edit, now)
 
 
 def _build_card_edit(rollout: Rollout) -> list[Announcement]:
     return [build_card(rollout)] if CARD_KEY in rollout.messages else []
 
 
-def _queue_once(service: RolloutService, key: str, edits: Sequence[Announcement], now: datetime) -> None:
-    """Queue these edits unless they were queued under this key before."""
-    for edit in edits:
-        row_key = f"{key}:{edit.key}"
-        with service.database.reading() as connection:
-            if outbox.find_by_key(connection, row_key) is not None:
-                continue
-        task = MessageTask(announcement=edit, position=service.cached_world().position)
-        row = task.build_row(now, idempotency_key=row_key)
-        with service.database.writing_outside_log() as connection:
-            outbox.insert_row(connection, row)
+def _queue_once(service: RolloutService, key: str, edit: Announcement, now: datetime) -> None:
+    """Queue an edit unless one was queued under this key before; of several workers at once, one adds the row."""
+    with service.database.reading() as connection:
+        if outbox.find_by_key(connection, key) is not None:
+            return
+    task = MessageTask(announcement=edit, position=service.cached_world().position)
+    row = task.build_row(now, idempotency_key=key)
+    with service.database.writing_outside_log() as connection:
+        outbox.insert_row(connection, row)

@@ -105,7 +105,7 @@ class FlipConfirmer:
             else:
                 self._confirm_drill(rollout, self._pending[rollout.id], now, before)
         for rollout, name in strata:
-            self._confirm_stratum(rollout, name, self._pending[_stratum_key(rollout, name)], now, before)
+            self._confirm_flip(rollout, self._pending[_stratum_key(rollout, name)], now, before, stratum=name)
 
     def _read_reports(self) -> None:
         """Read the serving processes' reports from the primary database; forget long silent ones."""
@@ -172,40 +172,26 @@ class FlipConfirmer:
                 unheard.append(name)
         return reached, missing, unheard
 
-    def _confirm_flip(self, rollout: Rollout, switch: _PendingSwitch, now: datetime, at: float) -> None:
-        """Confirm a rollback once all processes and the driven flag have switched; doubt it after `DOUBT_AFTER`."""
+    def _confirm_flip(
+        self, rollout: Rollout, switch: _PendingSwitch, now: datetime, at: float, stratum: str = ""
+    ) -> None:
+        """Confirm that everyone, or a stratum alone, was switched back once all processes have switched, and for
+        everyone the driven flags; doubt it after `DOUBT_AFTER`."""
         reached, missing, unheard = self._classify_processes(switch.position, switch.started_at, at)
         living = [p for p in reached if self._is_alive(p, at)]
-        flags = driving.list_unconfirmed(rollout)
+        flags = () if stratum else driving.list_unconfirmed(rollout)
         waited = at - switch.started_at
         command: c.Command
         if living and not missing and not flags:
             seconds = waited if unheard else self._measure_seconds(reached, switch, waited)
-            seconds = max(seconds, driving.slowest_seconds(rollout))
-            command = c.ConfirmFlip(seconds=seconds, processes=len(living), unheard=tuple(unheard) or None)
-        elif waited > DOUBT_AFTER and not rollout.flip_doubted:
-            names = (*(missing if living or missing else ("no process that serves versions is alive",)), *flags)
-            command = c.DoubtFlip(seconds=waited, missing=tuple(names))
-        else:
-            return
-        self._submit_command(rollout, command, f"flip:{switch.position}:{type(command).__name__}", now)
-
-    def _confirm_stratum(
-        self, rollout: Rollout, stratum: str, switch: _PendingSwitch, now: datetime, at: float
-    ) -> None:
-        """Confirm that a stratum was switched back alone once all processes have; doubt it after `DOUBT_AFTER`."""
-        reached, missing, unheard = self._classify_processes(switch.position, switch.started_at, at)
-        living = [p for p in reached if self._is_alive(p, at)]
-        waited = at - switch.started_at
-        command: c.Command
-        if living and not missing:
-            seconds = waited if unheard else self._measure_seconds(reached, switch, waited)
+            if not stratum:
+                seconds = max(seconds, driving.slowest_seconds(rollout))
             command = c.ConfirmFlip(
                 seconds=seconds, processes=len(living), unheard=tuple(unheard) or None, stratum=stratum
             )
-        elif waited > DOUBT_AFTER and not rollout.strata_back[stratum].flip_doubted:
-            names = missing if living or missing else ("no process that serves versions is alive",)
-            command = c.DoubtFlip(seconds=waited, missing=tuple(names), stratum=stratum)
+        elif waited > DOUBT_AFTER and not (rollout.strata_back[stratum] if stratum else rollout).flip_doubted:
+            names = (*(missing if living or missing else ("no process that serves versions is alive",)), *flags)
+            command = c.DoubtFlip(seconds=waited, missing=names, stratum=stratum)
         else:
             return
         self._submit_command(rollout, command, f"flip:{switch.position}:{type(command).__name__}", now)

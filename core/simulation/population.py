@@ -50,10 +50,8 @@ class Population:
 
     def expected_shares(self, stage: Stage, control: str, *, after_cohort: bool = False) -> tuple[float, float]:
         """Expected shares of all people in the (canary, control) of a stage."""
-        share = stage.percent / 100
-        rest = share if control == "matched" and share <= 1 / 2 else 1 - share
         of = COHORT_SHARE if stage.where is not None else 1.0 - COHORT_SHARE if after_cohort else 1.0
-        return share * of, rest * of
+        return stage.percent / 100 * of, stage.control_share(control) * of
 
     def assign_arms(self, stage: Stage, control: str, *, after_cohort: bool = False) -> tuple[Bools, Bools]:
         """Masks of the users in the (canary, control) of a stage, assigned as `core.flags.placement` does.

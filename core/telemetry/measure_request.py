@@ -265,17 +265,9 @@ def _collect_segments(
 ) -> dict[str, str]:
     """Segments by name: the application's own, and the model that answered, its provider, country and environment."""
     segments: dict[str, str] = {}
-    if calls:
-        answer = calls[-1].facts
-        if "model" in answer:
-            segments["model"] = answer["model"]
-        if "provider" in answer:
-            segments["provider"] = answer["provider"]
+    for call in calls[-1:]:
+        segments |= {name: call.facts[name] for name in ("model", "provider") if name in call.facts}
     for facts in (*resources, *told):
-        if "country" in facts:
-            segments["country"] = facts["country"]
-        if "environment" in facts:
-            segments["environment"] = facts["environment"]
-        if "segments" in facts:
-            segments |= facts["segments"]
+        segments |= {name: facts[name] for name in ("country", "environment") if name in facts}
+        segments |= facts.get("segments", {})
     return segments

@@ -25,9 +25,7 @@ def _answer_evidence(parsed: ParsedCommand, context: CommandContext) -> Message:
 
 def _show(parsed: ParsedCommand, context: CommandContext, number: int) -> Message:
     """The summary of the evidence with this number, or of the newest if it is 0, with the rollout as it was then."""
-    request.require_member(context)
-    world = context.service.load_world()
-    rollout = request.require_rollout(parsed.rollout, context, world, parsed.again)
+    world, rollout = request.require_rollout_for_member(parsed.rollout, context, parsed.again)
     then: Rollout | None = None
     found: tuple[Rollout, EvidenceRecorded] | None = None
     newest = 0

@@ -58,9 +58,7 @@ def _answer_explain(parsed: ParsedCommand, context: CommandContext) -> Message:
 
 
 def _gather_numbers(parsed: ParsedCommand, context: CommandContext) -> _Numbers:
-    request.require_member(context)
-    world = context.service.load_world()
-    rollout = request.require_rollout(parsed.rollout, context, world, parsed.again)
+    world, rollout = request.require_rollout_for_member(parsed.rollout, context, parsed.again)
     judged = look_reports.load_newest_judgement(context.service, rollout) if rollout.is_under_way else None
     seen = select_latest(rollout, judged, context.at)
     return _Numbers(

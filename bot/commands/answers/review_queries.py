@@ -19,9 +19,7 @@ from core.rollout.refusal import Refused
 
 def _answer_review(parsed: ParsedCommand, context: CommandContext) -> Message:
     """The draft of a review, or the review if it is written."""
-    request.require_member(context)
-    world = context.service.load_world()
-    rollout = request.require_rollout(parsed.rollout, context, world, "review {id}")
+    world, rollout = request.require_rollout_for_member(parsed.rollout, context, "review {id}")
     return review.render(review_sources.load_draft(context.service, rollout), world.policy.timezone)
 
 

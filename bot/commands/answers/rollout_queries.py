@@ -71,9 +71,7 @@ def _is_mine(rollout: Rollout, context: CommandContext) -> bool:
 
 
 def _answer_history(parsed: ParsedCommand, context: CommandContext) -> Message:
-    request.require_member(context)
-    world = context.service.load_world()
-    rollout = request.require_rollout(parsed.rollout, context, world, "history {id}")
+    world, rollout = request.require_rollout_for_member(parsed.rollout, context, "history {id}")
     return history.render(rollout, context.service.load_entries(rollout.id), world.policy.timezone)
 
 
@@ -82,9 +80,7 @@ def load_history_file(context: CommandContext, reference: str, form: str) -> tup
 
     `Refused` for guests and, as the data hold prompts, for `json` to those who may not read them.
     """
-    request.require_member(context)
-    world = context.service.load_world()
-    rollout = request.require_rollout(reference, context, world, f"history {{id}} --{form}")
+    world, rollout = request.require_rollout_for_member(reference, context, f"history {{id}} --{form}")
     if form == "csv":
         text = history_file.format_csv(context.service.load_entries(rollout.id), world.policy.timezone)
     else:
@@ -95,16 +91,12 @@ def load_history_file(context: CommandContext, reference: str, form: str) -> tup
 
 
 def _answer_checks(parsed: ParsedCommand, context: CommandContext) -> Message:
-    request.require_member(context)
-    world = context.service.load_world()
-    rollout = request.require_rollout(parsed.rollout, context, world, "checks {id}")
+    world, rollout = request.require_rollout_for_member(parsed.rollout, context, "checks {id}")
     return checks.render(rollout, eval_coverage.load_coverage(context.service, rollout.plan, world, rollout.evals))
 
 
 def _answer_samples(parsed: ParsedCommand, context: CommandContext) -> Message:
-    request.require_member(context)
-    world = context.service.load_world()
-    rollout = request.require_rollout(parsed.rollout, context, world, "samples {id}")
+    world, rollout = request.require_rollout_for_member(parsed.rollout, context, "samples {id}")
     reading_rights.check_may_read_prompts(world.policy, context.by, [rollout])
     judging = world.surfaces[rollout.plan.surface].judging
     with context.service.database.reading() as connection:

@@ -11,8 +11,7 @@ from core.report_sources.strata_sources import load_strata
 
 
 def _answer_strata(parsed: ParsedCommand, context: CommandContext) -> Message:
-    request.require_member(context)
-    rollout = request.require_rollout(parsed.rollout, context, context.service.load_world(), "strata {id}")
+    _, rollout = request.require_rollout_for_member(parsed.rollout, context, "strata {id}")
     return strata.render(rollout, load_strata(context.service, rollout))
 
 

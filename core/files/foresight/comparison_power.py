@@ -102,9 +102,8 @@ def foresee_stage(
     stage: Stage, limits: Sequence[Limit], metrics: Sequence[Metric | None], control: str, known: KnownTraffic
 ) -> ComparisonPower | None:
     """What an `ab` stage can show on these metrics; None where the traffic is unknown or nothing is compared."""
-    share = stage.percent / 100
-    rest = share if control == "matched" and share <= 1 / 2 else 1 - share
-    judged = _judge_all(limits, metrics, known, share, rest, stage.min_hold)
+    shares = stage.percent / 100, stage.control_share(control)
+    judged = _judge_all(limits, metrics, known, *shares, stage.min_hold)
     if not judged:
         return None
     return ComparisonPower(name=stage.name, percent=stage.percent, lasts=stage.min_hold, metrics=judged)

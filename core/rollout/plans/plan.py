@@ -105,6 +105,11 @@ class Stage:
         """Whether this is a long comparison: nothing but harm ends it before its horizon, and then a person decides."""
         return self.kind is StageKind.AB and bool(self.decide_on)
 
+    def control_share(self, control: str) -> float:
+        """The share (0 to 1) of the audience that is control: where `matched`, the canary's, if so many are left."""
+        share = self.percent / 100
+        return share if control == "matched" and share <= 1 / 2 else 1 - share
+
     @property
     def has_exposure(self) -> bool:
         """Whether anyone gets the new version in this stage."""
