@@ -179,3 +179,27 @@ def test_a_request_is_open_for_its_24_hours(running: Callable[..., Any], words: 
     story.at += timedelta(hours=24) + late
     story.tick(words.look())
     assert story.now.state is (RolloutState.ON_HOLD if late else RolloutState.WAITING)
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends"), [((6, time(2, 30)), (0, time(8))), ((5, time(16)), (6, time(2, 30)))], ids=["begins", "ends"]
+)
+def test_a_freeze_whose_edge_the_clocks_skip_has_it_when_they_are_moved(
+    begins: tuple[int, time], ends: tuple[int, time]
+) -> None:
+    """02:30 does not come on that Sunday: the clocks go from 02:00 to 03:00."""
+    weekly = Freeze(name="edge", from_weekday=begins[0], from_time=begins[1], to_weekday=ends[0], to_time=ends[1])
+    policy = replace(DEFAULT_POLICY, timezone=BERLIN, freezes=(weekly,))
+    is_frozen_before, is_frozen_after = (policy.find_freeze(SPRING + one) is not None for one in (-SECOND, 0 * SECOND))
+    assert (is_frozen_before, is_frozen_after) == ((False, True) if begins[0] == 6 else (True, False))
+    told = policy.find_freeze(SPRING - SECOND) or policy.find_freeze(SPRING)
+    assert told is not None
+    last = SPRING if begins[0] == 5 else SPRING + timedelta(hours=29)
+    assert told[1].astimezone(UTC) == last
+
+
+def test_a_freeze_within_the_hour_that_the_clocks_skip_freezes_nothing_that_day() -> None:
+    weekly = Freeze(name="brief", from_weekday=6, from_time=time(2, 10), to_weekday=6, to_time=time(2, 50))
+    policy = replace(DEFAULT_POLICY, timezone=BERLIN, freezes=(weekly,))
+    assert [m for m in range(-180, 180) if policy.find_freeze(SPRING + timedelta(minutes=m))] == []
+    assert policy.find_freeze(SPRING + timedelta(days=7, minutes=-30)) is not None

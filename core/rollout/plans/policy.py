@@ -80,9 +80,20 @@ class Freeze:
             if ends <= begins:
                 ends += timedelta(weeks=1)
             # Within one zone Python compares wall times, and in autumn one hour of those occurs twice.
-            if begins.astimezone(UTC) <= local.astimezone(UTC) < ends.astimezone(UTC):
-                return ends.astimezone(UTC).astimezone(local.tzinfo)
+            if _find_moment(begins) <= local.astimezone(UTC) < (until := _find_moment(ends)):
+                return until.astimezone(local.tzinfo)
         return None
+
+
+def _find_moment(wall: datetime) -> datetime:
+    """When the clocks show this time for the first time or, where they skip it, when they are moved past it; in UTC."""
+    at = wall.astimezone(UTC)
+    if at.astimezone(wall.tzinfo) == wall:
+        return at
+    before = wall.replace(fold=1).astimezone(UTC)
+    minutes = range((at - before) // timedelta(minutes=1) + 1)
+    moments = (before + timedelta(minutes=minute) for minute in minutes)
+    return next(one for one in moments if one.astimezone(wall.tzinfo) >= wall)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
