@@ -83,7 +83,9 @@ class ReadingListeners:
     def _upload(self, name: str, content: bytes, first_line: str, user: str) -> Message:
         """Send a file to a person in a direct message; returns the answer that says so."""
         said = blocks.build_message(first_line)
-        posted = self._client.chat_postMessage(channel=user, text=said.text, blocks=list(said.blocks))
+        posted = self._client.chat_postMessage(
+            channel=user, text=said.text, blocks=list(said.blocks), unfurl_links=False, unfurl_media=False
+        )
         self._client.files_upload_v2(
             channel=posted["channel"], thread_ts=posted["ts"], content=content, filename=name, title=name
         )

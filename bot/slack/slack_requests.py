@@ -157,7 +157,9 @@ class SlackRequests:
         except SlackApiError as error:
             log.warning("an answer comes too late for a modal", why=str(error.response.get("error")))
             shown = [b for b in message.blocks if b["type"] != "data_visualization"]
-            self._client.chat_postMessage(channel=body["user"]["id"], text=message.text, blocks=shown)
+            self._client.chat_postMessage(
+                channel=body["user"]["id"], text=message.text, blocks=shown, unfurl_links=False, unfurl_media=False
+            )
 
 
 def build_form_key(view: Body) -> str:

@@ -196,7 +196,9 @@ class PlanningListeners:
         name = str(parse_file(file, _FILENAME, own_metrics=own).source.data["rollout"])
         first = f"The file of {wording.escape(name, 100)}. `rollout apply` takes it."
         said = blocks.build_message(first)
-        posted = self._client.chat_postMessage(channel=body["user"]["id"], text=said.text, blocks=list(said.blocks))
+        posted = self._client.chat_postMessage(
+            channel=body["user"]["id"], text=said.text, blocks=list(said.blocks), unfurl_links=False, unfurl_media=False
+        )
         self._client.files_upload_v2(
             channel=posted["channel"], thread_ts=posted["ts"], content=file, filename=f"{name}.yaml", title=name
         )
