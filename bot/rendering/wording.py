@@ -97,6 +97,11 @@ def format_count(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def capitalize(text: str) -> str:
+    """The text with its first letter in upper case, and the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def pluralize(number: int, one: str, many: str = "") -> str:
     """A count with its noun: `1 request`, `1,204 requests`; `many` is for irregular plurals."""
     return f"{format_count(number)} {one if number == 1 else many or one + 's'}"

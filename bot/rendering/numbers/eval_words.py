@@ -23,7 +23,7 @@ def name_gate(rollout: Rollout, event: EvalRecorded) -> str:
     """What the gate of these results checks: `Checks`, `Safety checks`, `Cost and speed checks`."""
     stage = rollout.plan.stages[event.stage] if event.stage < len(rollout.plan.stages) else None
     label = headline.stage_label(stage) if stage is not None and stage.kind in GATE_KINDS else "checks"
-    return f"{label[:1].upper()}{label[1:]}"
+    return wording.capitalize(label)
 
 
 def list_report_lines(event: EvalRecorded) -> list[str]:

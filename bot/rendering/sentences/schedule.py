@@ -125,16 +125,12 @@ def describe_chosen(dates: RolloutDates, zone: str) -> str:
     """That some customers get it before the others and when, as sentences that follow; empty if none do or all have
     it."""
     told = [
-        f" {_capitalize(name_chosen(one.name))} get it before that"
+        f" {wording.capitalize(name_chosen(one.name))} get it before that"
         f"{f', on {wording.format_local_day(one.at, zone)} at the earliest' if one.at is not None else ''}."
         for one in dates.chosen
         if not one.is_entered
     ]
     return "".join(told)
-
-
-def _capitalize(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def customer_percent(rollout: Rollout) -> float:

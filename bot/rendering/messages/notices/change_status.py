@@ -168,7 +168,7 @@ def describe_dates(rollout: Rollout, dates: RolloutDates, zone: str, at_end: str
     if schedule.customer_percent(rollout) >= 100:
         earliest = " at the earliest" if dates.ends_at is not None else ""
         has = describe_reach(rollout, "have", "has")
-        return [f"*When:* {has} it.{f' {_capitalize(over)}{earliest}: {at_end}.' if at_end else ''}"]
+        return [f"*When:* {has} it.{f' {wording.capitalize(over)}{earliest}: {at_end}.' if at_end else ''}"]
     if dates.phases and all(phase.at is None for phase in dates.phases):
         done = schedule.format_completion(dates, zone)
         if rollout.is_under_way:
@@ -204,7 +204,3 @@ def _describe_gate(rollout: Rollout) -> str:
 def format_contact(rollout: Rollout) -> str:
     """Which change a message is about, whose it is, and where to ask."""
     return f"{rollout.id} · Owner: {wording.format_owner(rollout)} · Questions? Ask in the thread"
-
-
-def _capitalize(text: str) -> str:
-    return text[:1].upper() + text[1:]
