@@ -181,6 +181,27 @@ def test_a_request_is_open_for_its_24_hours(running: Callable[..., Any], words: 
     assert story.now.state is (RolloutState.ON_HOLD if late else RolloutState.WAITING)
 
 
+def test_a_request_that_would_expire_in_a_freeze_stays_open_for_a_day_after_it(
+    running: Callable[..., Any], words: Any, cast: Any
+) -> None:
+    weekend = Freeze(name="weekend", from_weekday=4, from_time=time(16), to_weekday=0, to_time=time(8))
+    friday = datetime(2026, 11, 27, 7, 50, tzinfo=UTC)  # its stage is over at 15:50 in Berlin
+    story = running(
+        words.story(at=friday, policy=replace(DEFAULT_POLICY, timezone=BERLIN, freezes=(weekend,))),
+        stages=(*words.stages[:1], replace(words.stages[1], advance=AdvanceMode.APPROVE), *words.stages[2:]),
+    )
+    story.later(hours=6).tick(words.look())
+    assert story.now.state is RolloutState.WAITING
+    tuesday = datetime(2026, 12, 1, 7, 0, tzinfo=UTC)
+    assert story.now.request.expires_at == tuesday
+    for at in (datetime(2026, 11, 28, 15, 0, tzinfo=UTC), datetime(2026, 11, 30, 7, 0, tzinfo=UTC), tuesday):
+        story.at = at
+        story.tick(words.look())
+        assert story.now.state is RolloutState.WAITING
+    story.later(seconds=1).tick(words.look())
+    assert story.now.state is RolloutState.ON_HOLD
+
+
 @pytest.mark.parametrize(
     ("begins", "ends"), [((6, time(2, 30)), (0, time(8))), ((5, time(16)), (6, time(2, 30)))], ids=["begins", "ends"]
 )

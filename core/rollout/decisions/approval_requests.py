@@ -1,5 +1,7 @@
 """Which approvals a step needs, what they are bound to, and whether they are there."""
 
+from datetime import UTC, datetime
+
 from core.judging.model.verdict import Cleared, Continue, NoControl, Verdict
 from core.rollout.context import Context
 from core.rollout.plans.plan import GATE_KINDS, AdvanceMode, Risk, Stage, StageKind
@@ -34,10 +36,18 @@ def build_approval_request(
         gate=gate,
         needed=needed,
         verdict=approval_basis(rollout.evidence.verdict if rollout.evidence else None),
-        expires_at=context.at + context.policy.approval_expires,
+        expires_at=find_expiry(context),
         skipped=skipped or None,
         skipped_by=context.by.id if skipped else None,
     )
+
+
+def find_expiry(context: Context) -> datetime:
+    """When a request that is made now expires. One that would expire in a freeze, when nothing could come of it, is
+    open for as long after its end."""
+    expires = context.at + context.policy.approval_expires
+    frozen = context.policy.find_freeze(expires)
+    return frozen[1].astimezone(UTC) + context.policy.approval_expires if frozen is not None else expires
 
 
 def approval_basis(verdict: Verdict | None) -> str:

@@ -57,7 +57,7 @@ def plan_rollout(rollout: Rollout | None, command: c.PlanRollout, context: Conte
             gate=approval_requests.START_GATE,
             needed=plan.approvals.needed,
             verdict="none",
-            expires_at=context.at + context.policy.approval_expires,
+            expires_at=approval_requests.find_expiry(context),
         )
         events.append(request)
     return events
