@@ -18,14 +18,20 @@ _NO_RESULTS: Mapping[int, EvalRecorded] = {}
 def load_coverage(
     service: RolloutService, plan: Plan, world: World, evals: Mapping[int, EvalRecorded] = _NO_RESULTS
 ) -> EvalCoverage:
-    """What the suites of `plan` leave out of the traffic that the newest rollout with segments saw.
+    """`find_plan_coverage` of the traffic that the database knows."""
+    return find_plan_coverage(load_segment_traffic(service, plan, world), plan, world, evals)
+
+
+def find_plan_coverage(
+    traffic: SegmentTraffic | None, plan: Plan, world: World, evals: Mapping[int, EvalRecorded] = _NO_RESULTS
+) -> EvalCoverage:
+    """What the suites of `plan` leave out of the traffic of its surface, as `load_segment_traffic` gives it.
 
     `evals` are the results for this plan. Without any, the newest results of the same suites on the surface tell what
     they hold: that does not depend on the version.
     """
-    on_surface = _list_on_surface(plan, world)
-    covers, suite_from = _find_covered(plan, evals, on_surface)
-    return find_coverage(_load_traffic(service, on_surface), covers, suite_from)
+    covers, suite_from = _find_covered(plan, evals, _list_on_surface(plan, world))
+    return find_coverage(traffic, covers, suite_from)
 
 
 def load_segment_traffic(service: RolloutService, plan: Plan, world: World) -> SegmentTraffic | None:

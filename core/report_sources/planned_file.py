@@ -92,6 +92,7 @@ def load_outlook(
     """The outlook of a plan on a known surface; `warnings` are those of its file, `evals` its results so far."""
     world = service.cached_world()
     surface = world.surfaces[plan.surface]
+    traffic = eval_coverage.load_segment_traffic(service, plan, world)
     return build_outlook(
         plan,
         surface,
@@ -99,6 +100,6 @@ def load_outlook(
         traffic_history.load_known_traffic(service, surface, world, now),
         now,
         warnings=[w.message for w in warnings if not w.is_forecast],
-        coverage=eval_coverage.load_coverage(service, plan, world, evals),
-        traffic=eval_coverage.load_segment_traffic(service, plan, world),
+        coverage=eval_coverage.find_plan_coverage(traffic, plan, world, evals),
+        traffic=traffic,
     )

@@ -93,6 +93,15 @@ def test_where_nothing_is_known_nothing_is_said(seen):
     assert plan_foresight.render_warnings(nothing, Risk.STANDARD) == []
 
 
+def test_a_stage_is_foreseen_once_for_the_same_numbers_and_anew_for_others(seen):
+    assert seen() is seen(known=replace(KNOWN, measured="R-4")), "where numbers come from changes nothing"
+    busier = seen(known=KNOWN.with_pace(120_000, "daily_requests"))
+    assert [one.noticed for one in busier] != [one.noticed for one in seen()]
+    steadier = {**TYPICAL, "cost_per_request": replace(TYPICAL["cost_per_request"], spread=0.1)}
+    assert seen(known=replace(KNOWN, levels=steadier)) != seen()
+    assert seen(risk=Risk.HIGH) != seen()
+
+
 @pytest.fixture
 def study():
     plan = Plan(

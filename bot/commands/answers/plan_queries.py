@@ -41,7 +41,7 @@ def load_rollout_outlook(service: RolloutService, rollout: Rollout, now: datetim
     waits = start_conditions.find_earliest_start(rollout, now)
     begin = max(now, rollout.start or now, waits[0] if waits else now)
     known = traffic_history.load_known_traffic(service, surface, world, now)
-    coverage = eval_coverage.load_coverage(service, rollout.plan, world, rollout.evals)
+    traffic = eval_coverage.load_segment_traffic(service, rollout.plan, world)
     return build_outlook(
         rollout.plan,
         surface,
@@ -49,8 +49,8 @@ def load_rollout_outlook(service: RolloutService, rollout: Rollout, now: datetim
         known,
         now,
         begin=begin,
-        coverage=coverage,
-        traffic=eval_coverage.load_segment_traffic(service, rollout.plan, world),
+        coverage=eval_coverage.find_plan_coverage(traffic, rollout.plan, world, rollout.evals),
+        traffic=traffic,
     )
 
 
@@ -116,11 +116,8 @@ def _answer_plan(parsed: ParsedCommand, context: CommandContext) -> Message:
     if rollout.started_at is None:
         return build_plan_details(context, rollout.id, lambda _: {})
     # Its calendar is in its thread; dates from now on would be wrong.
-    outlook = replace(load_outlook(context.service, rollout.plan, context.at), rows=())
-    coverage = eval_coverage.load_coverage(context.service, rollout.plan, world, rollout.evals)
-    return plan_outlook.render(
-        replace(outlook, coverage=coverage), world.policy.timezone, wording.format_subject(rollout), rollout.evals
-    )
+    outlook = replace(load_outlook(context.service, rollout.plan, context.at, evals=rollout.evals), rows=())
+    return plan_outlook.render(outlook, world.policy.timezone, wording.format_subject(rollout), rollout.evals)
 
 
 def _answer_pasted_file(text: str, context: CommandContext, world: World) -> Message:

@@ -4,8 +4,9 @@ These are expected figures from the evidence that a limit needs; `simulate` play
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import lru_cache
 from math import exp, inf
 from typing import assert_never
 
@@ -23,7 +24,7 @@ POWER_FACTOR = 2.0
 """Factor on the expected readings until a change is found with 80 % power, as the engine requires more of a finding
 than evidence. Measured between 1.4 and 2.7."""
 SIGHT_FACTOR = 2.0
-_HALVINGS = 50
+_PRECISION = 1e-9  # of what is found, as a fraction; people are shown two digits of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +127,31 @@ def foresee_limits(design: DetectionDesign, stage: Stage, known: KnownTraffic) -
     """What each acting limit can detect in a stage, in the order of the limits; empty if the traffic is unknown."""
     if not known.daily_requests:
         return ()
+    levels = tuple(known.level_of(limit.entry) for limit in design.limits if limit.can_act)
+    asked = _Foreseen(
+        design=replace(design, stages=()),
+        stage=replace(stage, where=None),
+        daily_requests=known.daily_requests,
+        levels=levels,
+        known=known,
+    )
+    return _foresee_limits(asked)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Foreseen:
+    """All that the forecast of a stage depends on. `known` follows from the rest, as far as it matters."""
+
+    design: DetectionDesign  # without its stages, of which only `stage` matters
+    stage: Stage
+    daily_requests: float
+    levels: tuple[MetricLevel, ...]
+    known: KnownTraffic = field(compare=False)
+
+
+@lru_cache(maxsize=256)  # people ask about the same plan again and again, and each answer takes hundreds of searches
+def _foresee_limits(asked: _Foreseen) -> tuple[LimitForesight, ...]:
+    design, stage, known = asked.design, asked.stage, asked.known
     within, limits = design.longest_time_in(stage), [limit for limit in design.limits if limit.can_act]
     seen = [
         _time_until_seen(design, stage, known, limit) if limit.role is LimitRole.ROLLBACK else None for limit in limits
@@ -292,7 +318,7 @@ def _find_least(enough: Callable[[float], bool], low: float, high: float) -> flo
         return None
     if enough(low):
         return low
-    for _ in range(_HALVINGS):
+    while high - low > _PRECISION * high:
         middle = (low + high) / 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
