@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import product
@@ -144,7 +145,7 @@ def place_in_process(flags: SurfaceFlags) -> list[Place]:
 def rows_address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A database with the rows."""
     path: Path = tmp_path_factory.mktemp("placing") / "rows.db"
-    with sqlite3.connect(path) as writer:
+    with closing(sqlite3.connect(path)) as writer, writer:
         writer.execute("CREATE TABLE rows (number INTEGER PRIMARY KEY, unit, at, exposure, variant, version)")
         numbered = [(n, unit, at.isoformat(), *said) for n, (unit, at, *said) in enumerate(ROWS)]
         writer.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)", numbered)
