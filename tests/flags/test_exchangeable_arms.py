@@ -3,17 +3,27 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
+from fractions import Fraction
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.flags.bucketing import MILLION, make_bucketer
 from core.flags.placement import Placement, place_observation
 from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.serving.exposure import build_snapshot
 from tests.flags.conftest import NOON, world_in
 from tests.served import evaluate
 
-UNITS = [f"u{i}" for i in range(300)]
+CELLS = 200
+"""Units are spread evenly over the buckets, one in each half percent, so that shares of an arm are exact."""
+UNITS = [
+    unit
+    for _, unit in sorted(
+        {make_bucketer("expose", "R-1")(f"u{i}") * CELLS // MILLION: f"u{i}" for i in range(20 * CELLS)}.items()
+    )
+]
 ATTRIBUTES = ("opt_in", "internal")
 
 
@@ -34,24 +44,45 @@ def plans(draw: st.DrawFn) -> tuple[Stage, ...]:
     return (*draw(cohorts()), Stage(kind=StageKind.CANARY, name="canary", percent=draw(st.integers(1, 5))), *ramp)
 
 
-def histories(stages: int) -> st.SearchStrategy[list[tuple[dict[str, bool], ...]]]:
-    """Some kinds of people: what is known of them in each stage. Attributes come and go."""
+def histories(stages: int, control: str) -> st.SearchStrategy[list[tuple[dict[str, bool], ...]]]:
+    """Some kinds of people: what is known of them in each stage. Attributes come and go, but not beside a matched
+    control: who is between the arms of a cohort is compared nowhere, so nothing tells later that they were in it."""
     known = st.fixed_dictionaries({name: st.booleans() for name in ATTRIBUTES})
+    if control == "matched":
+        return st.lists(known.map(lambda same: (same,) * stages), min_size=1, max_size=6)
     return st.lists(st.tuples(*[known] * stages), min_size=1, max_size=6)
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.data(), plans())
-def test_those_compared_are_drawn_alike_for_both_arms(data: st.DataObject, stages: tuple[Stage, ...]) -> None:
-    kinds = data.draw(histories(len(stages)))
+@given(st.data(), plans(), st.sampled_from(["concurrent", "matched"]))
+def test_those_compared_are_drawn_alike_for_both_arms(
+    data: st.DataObject, stages: tuple[Stage, ...], control: str
+) -> None:
+    check_arms(stages, data.draw(histories(len(stages), control)), control)
+
+
+@pytest.mark.parametrize("cohort", [5, 20, 50, 80])
+@pytest.mark.parametrize("ramp", [10, 50, 75])
+def test_a_cohort_beside_a_matched_control_makes_no_arm_lopsided(cohort: int, ramp: int) -> None:
+    stages = (
+        Stage(kind=StageKind.COHORT, name="opt_in", percent=cohort, where={"opt_in": "true"}),
+        Stage(kind=StageKind.RAMP, name="ramp", percent=ramp),
+    )
+    kinds = [({"opt_in": chosen, "internal": False},) * 2 for chosen in (True, False)]
+    check_arms(stages, kinds, "matched")
+
+
+def check_arms(stages: tuple[Stage, ...], kinds: Sequence[tuple[dict[str, bool], ...]], control: str) -> None:
+    """Of each kind of people as large a part of either arm is compared; without a matched control all or nobody."""
+    assert len(UNITS) == CELLS
     compared_in_a_cohort: set[tuple[int, str]] = set()
     for number, stage in enumerate(stages):
-        world = world_in(number, stages=stages, hold=timedelta(0))
+        world = world_in(number, stages=stages, hold=timedelta(0), control=control)
         snapshot = build_snapshot(world)
         flags = snapshot.surfaces["support"]
         exposure = flags.exposure
         assert exposure is not None
-        met: dict[int, set[bool]] = defaultdict(set)
+        met: dict[int, dict[bool, list[bool]]] = defaultdict(lambda: defaultdict(list))  # by kind and arm
         seen_here: set[tuple[int, str]] = set()
         for kind, history in enumerate(kinds):
             for unit in UNITS:
@@ -67,11 +98,13 @@ def test_those_compared_are_drawn_alike_for_both_arms(data: st.DataObject, stage
                     assert (found.arm == "canary") is (exposure.bucket(unit) < exposure.canary_below)
                     assert found.stage == number
                     seen_here.add((kind, unit))
-                on_a_side = exposure.bucket(unit) < exposure.canary_below or stage.percent < 100
-                if on_a_side:
-                    met[kind].add(compared)
-        for kind, found_here in met.items():
-            assert len(found_here) == 1, f"of people like {kinds[kind]} some are compared in {stage.name}, and some not"
+                is_canary = exposure.bucket(unit) < exposure.canary_below
+                if is_canary or exposure.bucket(unit) >= exposure.control_from:
+                    met[kind][is_canary].append(compared)
+        for kind, by_arm in met.items():
+            shares = {Fraction(sum(one), len(one)) for one in by_arm.values()}
+            assert len(shares) == 1, f"of people like {kinds[kind]} {shares} of the arms are compared in {stage.name}"
+            assert control == "matched" or shares <= {0, 1}
         if stage.kind is StageKind.COHORT:
             compared_in_a_cohort |= seen_here
 
