@@ -120,9 +120,10 @@ def test_what_listens_still_says_what_is_wrong_with_where(running: str) -> None:
     ],
 )
 def test_a_terminal_that_knows_only_ascii_is_no_obstacle(running: str, terminal: dict[str, str]) -> None:
-    shown = run("status", "R-1", DATABASE_URL=running, **terminal)
-    assert (shown.returncode, shown.stderr) == (0, "")
-    assert "R-1" in shown.stdout
+    for line in ("status R-1", "explain R-1 refusal_rate", "export R-1", "history R-1"):
+        shown = run(*line.split(), DATABASE_URL=running, **terminal)
+        assert (shown.returncode, shown.stderr) == (0, ""), line
+        assert "long-canary" in shown.stdout, line
     went_back(
         running, run("rollback", "R-1", "wrong answers", DATABASE_URL=running, **terminal), reason="wrong answers"
     )

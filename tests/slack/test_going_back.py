@@ -13,7 +13,7 @@ from bot.commands.parsing import grammar
 from bot.commands.request import CommandContext
 from bot.rendering.blocks.blocks import Message
 from core.rollout.context import Actor
-from core.rollout.state.events import RolledBack
+from core.rollout.state.events import ComplaintReported, Rejected, RolledBack
 from core.rollout.state.model import RolloutState
 from core.service.apply_file import apply_text
 from core.service.service import RolloutService
@@ -47,6 +47,7 @@ notify: [{{channel: "#ai-rollouts", as: engineering}}]
 SUPPORT = ("support-assistant", "Support assistant", "support-tone")
 SEARCH = ("search-help", "Search help", "model-upgrade")
 SAM = Actor(id="slack:T1/U0SAM", handle="@sam", channel="#support")
+LEE = Actor(id="slack:T1/U0LEE", handle="@lee", channel="#ai-rollouts")
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
@@ -420,7 +421,24 @@ def _doubted(desk: Desk) -> None:
     assert "“too short for refunds”" in shown(answer)
 
 
-@pytest.mark.parametrize("told", [_resumed, _doubted])
+def _rejected(desk: Desk) -> None:
+    approved = ROLLOUT.replace("risk: low", "risk: low\napprovals: {{required: 1}}").replace("@dana", "U0DANA0001")
+    ana = Actor(id="cli:ana", handle="ana")
+    for text in (SURFACE, approved):
+        named = text.format(surface="search-help", title="Search help", name="model-upgrade")
+        apply_text(desk.service, named, "file.yaml", by=ana, at=NOON, command_id=f"apply-{next(desk.ids)}")
+    desk.say("reject R-2 not before the sale", LEE)
+    (said,) = [r.event for r in desk.service.load_history("R-2") if isinstance(r.event, Rejected)]
+    assert said.reason == "not before the sale"
+
+
+def _complained(desk: Desk) -> None:
+    desk.say("complaint R-1 it's answered in English")
+    (said,) = [r.event for r in desk.service.load_history("R-1") if isinstance(r.event, ComplaintReported)]
+    assert said.text == "it's answered in English"
+
+
+@pytest.mark.parametrize("told", [_resumed, _doubted, _rejected, _complained])
 def test_every_verb_with_one_free_text_takes_the_rest_of_the_line(desk: Desk, told: Callable[[Desk], None]) -> None:
     told(desk)
 
