@@ -68,6 +68,22 @@ def test_the_step_after_a_long_comparison_waits_for_the_decision(words: Any, upg
     assert told.endswith("Next: a decision Tue 8 Dec 12:00 CET.")
 
 
+def test_once_it_is_decided_the_next_step_is_the_one_that_it_takes(words: Any, upgrade: Any) -> None:
+    story = upgrade.running(AB)
+    kept = (words.measure("hard_error_rate", "Failed requests"), *words.measures[:4])
+    step = story.evidence(v.Cleared(), measures=kept, canary_requests=90_000, reason="step")
+    told = summary.render(story.now, step, story.later(days=15).at, words.zone).text
+    assert told.endswith("Next: 75 %, now.")
+
+
+def test_the_card_and_the_thread_say_that_a_decision_comes(words: Any, upgrade: Any) -> None:
+    story = upgrade.running(AB)
+    entered = e.StageEntered(index=AB, name="ab", percent=50)
+    due = "Next: a decision Tue 8 Dec 12:00 CET at the earliest."
+    assert event_lines.render(story.now, entered, words.zone).text == f"Long comparison: R-118 now 50 %. {due}"
+    assert card.render(story.now, words.zone).text.endswith(due)
+
+
 def test_watching_begins_without_an_approval_at_high_risk_too(words: Any, upgrade: Any) -> None:
     assert summed_up(words, upgrade.running(7)).endswith("Next: watching Wed 25 Nov 12:00 CET, automatically.")
 

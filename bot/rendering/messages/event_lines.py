@@ -101,7 +101,7 @@ def _describe_next_stage(rollout: Rollout, event: e.StageEntered, zone: str) -> 
     if not rollout.plan.stages[event.index].has_exposure or rollout.stage_index != event.index:
         return ""
     at = headline.min_hold_ends_at(rollout) if rollout.is_under_way else None
-    label = headline.next_stage_label(rollout)
+    label = headline.next_step_label(rollout)
     return f"Next: {label} {wording.format_local_time(at, zone)} at the earliest." if at else ""
 
 

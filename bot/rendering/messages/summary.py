@@ -25,7 +25,6 @@ from bot.rendering.sentences import headline
 from core.judging.model import verdict as v
 from core.judging.report.series import SeriesPoint
 from core.rollout.decisions import approval_requests
-from core.rollout.plans.plan import Stage
 from core.rollout.state.events import EvidenceRecorded
 from core.rollout.state.model import Rollout, RolloutState
 
@@ -191,26 +190,26 @@ def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, at: datet
         return f"Waiting: {subject} has {have}. Nothing looks wrong."
     if not rollout.is_under_way or stage is None:
         return f"{begin}: {subject} ({where}){how}."
-    following = "a decision" if stage.is_decided_at_end else headline.next_stage_label(rollout)
     if evidence.reason == "step":
         if rollout.next_stage is None and (left := _list_unjudged(evidence)):
             points, names = wording.pluralize(len(left), "open point"), wording.join_limited(left, 2)
             return f"{begin}: {subject} ({where}). Done now, with {points}: too little data to judge {names}."
-        return f"{begin}: {subject} ({where}){how}. Next: {following}, now."
+        return f"{begin}: {subject} ({where}){how}. Next: {headline.next_stage_label(rollout)}, now."
+    following = headline.next_step_label(rollout)
     ends = headline.min_hold_ends_at(rollout)
     waits = known_areas.summarize_open(evidence.measures) or blind_spot_words.select_open(rollout, evidence)
     if ends is not None and ends <= at:  # its time is over, and something is not known yet
         return f"{begin}: {subject} ({where}){how}. Next: {following}, {headline.AS_SOON_AS_KNOWN}."
     when = f" {wording.format_local_time(ends, zone)}" if ends else ""
-    awaited = _describe_what_is_awaited(rollout, stage, bool(waits))
+    awaited = _describe_what_is_awaited(rollout, bool(waits))
     return f"{begin}: {subject} ({where}){how}. Next: {following}{when}{awaited}."
 
 
-def _describe_what_is_awaited(rollout: Rollout, stage: Stage, waits: bool) -> str:
+def _describe_what_is_awaited(rollout: Rollout, waits: bool) -> str:
     """What the next step needs besides its time, to follow that time."""
     if waits:
         return " at the earliest"
-    if stage.is_decided_at_end:
+    if headline.awaits_decision(rollout):
         return ""
     following = rollout.next_stage
     needed = approval_requests.count_approvals_needed(rollout, following) if following is not None else 0

@@ -134,7 +134,7 @@ def _running(rollout: Rollout, left: _Left) -> tuple[str, str]:
         soon = "as soon as there is enough data" if soon == "now" else f"{soon} at the earliest"
     return (
         now,
-        f"{headline.next_stage_label(rollout)}, {soon}; if it breaks an agreed limit, everyone goes back to {old}.",
+        f"{headline.next_step_label(rollout)}, {soon}; if it breaks an agreed limit, everyone goes back to {old}.",
     )
 
 

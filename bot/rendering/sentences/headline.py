@@ -180,8 +180,19 @@ def _describe_running(rollout: Rollout, zone: str, at: datetime | None) -> str:
         whom = reach_words.name_everyone(rollout)
         return f" is with {whom}. Done {_format_hold_end(rollout, zone, at)} if all goes well."
     if is_hold_over(rollout, at):
-        return f". Next: {next_stage_label(rollout)}, {AS_SOON_AS_KNOWN}."
-    return f". Next: {next_stage_label(rollout)} {_format_hold_end(rollout, zone)} at the earliest."
+        return f". Next: {next_step_label(rollout)}, {AS_SOON_AS_KNOWN}."
+    return f". Next: {next_step_label(rollout)} {_format_hold_end(rollout, zone)} at the earliest."
+
+
+def next_step_label(rollout: Rollout) -> str:
+    """What comes when the current stage is over: the next stage or, of a long comparison, `a decision` on it."""
+    return "a decision" if awaits_decision(rollout) else next_stage_label(rollout)
+
+
+def awaits_decision(rollout: Rollout) -> bool:
+    """Whether it is in a long comparison on which nobody has decided yet."""
+    stage = rollout.stage
+    return stage is not None and stage.is_decided_at_end and rollout.stage_index not in rollout.decisions
 
 
 def next_stage_label(rollout: Rollout) -> str:
