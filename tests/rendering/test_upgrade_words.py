@@ -8,7 +8,9 @@ import pytest
 
 from bot.rendering.charts import plain_text
 from bot.rendering.messages import approval, card, event_lines, event_words, summary
+from bot.rendering.messages.notices import change_status, notice
 from bot.rendering.numbers.detectability import known_areas
+from bot.rendering.sentences import schedule
 from core.judging.model import verdict as v
 from core.reviews import draft
 from core.rollout.plans.plan import Risk, Stage, StageKind
@@ -150,3 +152,32 @@ def test_the_end_of_a_comparison_that_was_planned_is_no_surprise(words: Any, upg
     story.rolled_back(findings=(), reason="complaints")
     unexpected = draft.draft_review(story.now, story.entries, None).unexpected
     assert [one.text for one in unexpected] == ["complaints are above normal"]
+
+
+def test_once_the_old_model_is_switched_off_nobody_is_told_that_one_can_go_back(words: Any) -> None:
+    plan = replace(words.plan, risk=Risk.HIGH, stages=STAGES, rollback_until="2026-12-14")
+    story = words.story(plan=plan).running(SEVENTY_FIVE)
+    for days, is_open in ((19, True), (22, False)):  # 13 and 16 December
+        at = words.tuesday + days * DAY
+        request = story.request(gate="ramp 100%", needed=2)
+        asked = plain_text.render_text(approval.render(story.now, request, (), at, words.zone))
+        assert ("can also switch back to v42 in seconds" in asked) == is_open
+        assert ("v42 can no longer be called, so nobody is moved back to it" in asked) != is_open
+        for planned in story.now.plan.stakeholder_notices:
+            told = plain_text.render_text(notice.render(story.now, planned, "Support", words.monday, at, words.zone))
+            assert ("switch back" in told) == is_open, planned.audience
+
+
+def test_the_watch_after_that_day_promises_no_way_back(words: Any) -> None:
+    plan = replace(words.plan, risk=Risk.HIGH, stages=STAGES, rollback_until="2026-12-14")
+    bake = e.StageEntered(index=8, name="bake", percent=100)
+    early = words.story(plan=plan).running(8)
+    assert "; rolling back still takes seconds." in event_words.describe_event(early.now, bake, words.zone)
+    late = words.story(plan=plan).running(7).later(days=22).happen(bake)
+    assert "; v42 can no longer be called, so nobody goes back to it." in event_words.describe_event(
+        late.now, bake, words.zone
+    )
+    status = change_status.describe(
+        late.now, "assistant", schedule.estimate_dates(late.now, late.at), late.at, words.zone
+    )
+    assert status.endswith("The old version can no longer be used; we post “Watching is over” when watching is over.")

@@ -39,7 +39,7 @@ def render(
             f"{wording.format_local_time(request.expires_at, zone)} (then {_describe_expiry(request)}) · "
             f"risk {rollout.plan.risk} · plan {rollout.fingerprint[:6]}{_format_evidence(rollout)}"
         ),
-        *(_build_section(section) for section in plan_facts.list_sections(rollout, facts, zone)),
+        *(_build_section(section) for section in plan_facts.list_sections(rollout, facts, zone, at)),
         blocks.actions(
             buttons.approve(rollout, request.request, headline.name_gate(rollout, request.gate)),
             buttons.reject(rollout, request.request),

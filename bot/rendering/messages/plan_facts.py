@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
+from zoneinfo import ZoneInfo
 
 from bot.rendering import reach_words, wording
 from bot.rendering.messages.audience import conversation_words, holdout_words, layer_words, stratum_words
@@ -54,8 +56,9 @@ class DecisionFacts:
     way_back: WayBackEnd | None = None
 
 
-def list_sections(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[FactSection]:
-    """Every section that says something, in reading order; times in each reader's own time zone."""
+def list_sections(rollout: Rollout, facts: DecisionFacts, zone: str, at: datetime | None = None) -> list[FactSection]:
+    """Every section that says something, in reading order; times in each reader's own time zone. `at` is when it is
+    asked or read, where that is known."""
     started = rollout.started_at is not None
     against = tuple(_list_reasons_against(rollout, facts, zone))
     found = [
@@ -73,7 +76,7 @@ def list_sections(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[Fac
         ),
         FactSection(title="In favour", lines=tuple(_list_reasons_for(rollout, facts.outlook))),
         FactSection(title="Against", lines=against, is_list=len(against) > 1),
-        FactSection(title="If it goes wrong", lines=(_describe_way_back(rollout, facts.way_back),)),
+        FactSection(title="If it goes wrong", lines=(_describe_way_back(rollout, facts.way_back, at, zone),)),
         FactSection(title="Who was told", lines=tuple(_list_told(rollout, zone)), is_list=True),
         FactSection(title="Who can approve", lines=tuple(_list_approvers(facts))),
     ]
@@ -333,13 +336,17 @@ def _format_measure(measure: Measure) -> str:
     return f"{measure_rows.title_in_sentence(measure.metric, measure.title)} {moved}"
 
 
-def _describe_way_back(rollout: Rollout, end: WayBackEnd | None) -> str:
+def _describe_way_back(rollout: Rollout, end: WayBackEnd | None, at: datetime | None, zone: str) -> str:
     acting = len([x for x in rollout.plan.limits if x.can_act])
     limits_named = "the agreed limit is broken" if acting == 1 else f"one of {acting} agreed limits is broken"
     acts = "Rampart rolls back or stops growth by itself, as listed"
     by_itself = f"If {limits_named}, {acts}. " if acting else "No limit acts by itself. "
     old = wording.escape(rollout.plan.from_version, 40)
-    last = way_back_words.describe_end(rollout.plan, end or foresee_end(rollout.plan, None))
+    end = end or foresee_end(rollout.plan, None)
+    if end is not None and at is not None and at.astimezone(ZoneInfo(zone)).date() > end.last.day:
+        holds = f"If {limits_named}, Rampart stops growth. " if acting else ""
+        return f"{holds}{old} can no longer be called, so nobody is moved back to it: {wording.escape(end.later, 300)}"
+    last = way_back_words.describe_end(rollout.plan, end)
     return f"{by_itself}Any full member can also switch back to {old} in seconds.{f' {last}' if last else ''}"
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import assert_never
 
 from bot.rendering import wording
-from bot.rendering.sentences import schedule
+from bot.rendering.sentences import schedule, way_back_words
 from bot.rendering.sentences.schedule import RolloutDates
 from core.rollout.serving import holdout
 from core.rollout.state import holds
@@ -13,7 +13,13 @@ from core.rollout.state.model import Rollout, RolloutState
 WATCHING_OVER = "Watching is over"
 """How a channel is told that a change is final, and may be announced."""
 STILL_WATCHED = "Everyone has it, still being watched"
-NOT_FINAL = f"We may still switch back; we post “{WATCHING_OVER}” when that is final."
+
+
+def describe_not_final(rollout: Rollout, at: datetime, zone: str) -> str:
+    """That it is still watched; and that it may be switched back, as long as it can be."""
+    if way_back_words.is_over(rollout.plan, at, zone):
+        return f"The old version can no longer be used; we post “{WATCHING_OVER}” when watching is over."
+    return f"We may still switch back; we post “{WATCHING_OVER}” when that is final."
 
 
 def describe(rollout: Rollout, name: str, dates: RolloutDates, now: datetime, zone: str) -> str:
@@ -28,7 +34,8 @@ def describe(rollout: Rollout, name: str, dates: RolloutDates, now: datetime, zo
             return f"{wording.state_word(rollout)}: {describe_stop(rollout, f'the new version of the {name}')}"
         case RolloutState.RUNNING | RolloutState.WAITING:
             if percent >= 100:
-                return f"{describe_watched_reach(rollout, 'get')} the new version of the {name}. {NOT_FINAL}"
+                reach = describe_watched_reach(rollout, "get")
+                return f"{reach} the new version of the {name}. {describe_not_final(rollout, now, zone)}"
             if percent:
                 return f"Started: {describe_reach(rollout, 'now get', 'now gets')} the new version of the {name}."
             has = describe_reach(rollout, "have", "has")

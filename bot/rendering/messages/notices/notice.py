@@ -8,12 +8,13 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages.audience import conversation_words
 from bot.rendering.messages.notices import change_status
-from bot.rendering.sentences import schedule
+from bot.rendering.sentences import schedule, way_back_words
 from bot.rendering.sentences.schedule import RolloutDates
 from core.rollout.plans.plan import BehaviourChange, Expectation, NoticePlan, Plan, changed_parts
 from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
 
 _IF_IT_GOES_WRONG = "*If it goes wrong* we switch back within seconds and tell you here."
+_WITHOUT_WAY_BACK = "*If it goes wrong* we tell you here; the old version can no longer be used."
 _WHICH_VERSION = "*Which version did a customer see?* Type /rollout whois &lt;customer id&gt;"
 _CLAIMS = {"latency_p50": "faster", "latency_p95": "faster", "ttft_p95": "faster", "eval_pass_rate": "more accurate"}
 
@@ -36,13 +37,14 @@ def render(
     if rollout.state in {RolloutState.ABANDONED, RolloutState.ROLLED_BACK}:
         return _render_ended(rollout, notice, name, others)
     known = schedule.estimate_dates(rollout, posted_at, now)
+    is_closed = way_back_words.is_over(rollout.plan, now, zone)
     match notice.audience:
         case "marketing":
-            body = _build_marketing_text(rollout, known, zone)
+            body = _build_marketing_text(rollout, known, zone, is_closed=is_closed)
         case "downstream":
-            body = _build_downstream_text(rollout, known, zone)
+            body = _build_downstream_text(rollout, known, zone, is_closed=is_closed)
         case _:
-            body = _build_support_text(rollout, known, zone)
+            body = _build_support_text(rollout, known, zone, is_closed=is_closed)
     pressed = [buttons.raise_concern(rollout, notice.key)]
     if rollout.state is not RolloutState.DONE:
         pressed = [buttons.got_it(rollout, notice.key), *pressed, buttons.remind_me(rollout, notice.key)]
@@ -158,7 +160,7 @@ def _format_bullets(changes: list[BehaviourChange], *, examples: bool) -> list[s
     return bullets
 
 
-def _build_support_text(rollout: Rollout, known: RolloutDates, zone: str) -> list[list[str]]:
+def _build_support_text(rollout: Rollout, known: RolloutDates, zone: str, *, is_closed: bool) -> list[list[str]]:
     """What is noticed, when, and what to do, each for a paragraph of its own."""
     described = changes_for_audiences(rollout, "support")
     changes = [b for b in described if not b.unchanged]
@@ -183,7 +185,7 @@ def _build_support_text(rollout: Rollout, known: RolloutDates, zone: str) -> lis
         f'*If answers look wrong to you:* /rollout feels-off {rollout.id} "what you saw". Once two people have said '
         f"so, {follows}.",
         _WHICH_VERSION,
-        _IF_IT_GOES_WRONG,
+        _WITHOUT_WAY_BACK if is_closed else _IF_IT_GOES_WRONG,
     ]
     return [*body, to_do]
 
@@ -198,7 +200,7 @@ def _build_dates(rollout: Rollout, known: RolloutDates, zone: str, at_end: str =
     ]
 
 
-def _build_marketing_text(rollout: Rollout, known: RolloutDates, zone: str) -> list[list[str]]:
+def _build_marketing_text(rollout: Rollout, known: RolloutDates, zone: str, *, is_closed: bool) -> list[list[str]]:
     """What is noticed and what may be said, then when."""
     changes = [b for b in changes_for_audiences(rollout, "marketing") if not b.unchanged]
     noticed = _format_bullets(changes, examples=False) or [" • Nobody should notice a difference."]
@@ -215,7 +217,8 @@ def _build_marketing_text(rollout: Rollout, known: RolloutDates, zone: str) -> l
     at_end = f"watching is over{'; you may announce it' if changes else ''}"
     dates = _build_dates(rollout, known, zone, at_end)
     if not is_over:
-        dates.append("We will post here when watching is over, or if we switch back (that takes seconds).")
+        back = "" if is_closed else ", or if we switch back (that takes seconds)"
+        dates.append(f"We will post here when watching is over{back}.")
     return [body, dates]
 
 
@@ -223,7 +226,7 @@ def _expected_claims(rollout: Rollout) -> list[str]:
     return [_CLAIMS[e.metric] for e in rollout.plan.expectations if e.metric in _CLAIMS] or ["faster", "more accurate"]
 
 
-def _build_downstream_text(rollout: Rollout, known: RolloutDates, zone: str) -> list[list[str]]:
+def _build_downstream_text(rollout: Rollout, known: RolloutDates, zone: str, *, is_closed: bool) -> list[list[str]]:
     """What changes, then when."""
     before, after = rollout.from_content, rollout.to_content
     changed = changed_parts(before, after)
@@ -234,7 +237,7 @@ def _build_downstream_text(rollout: Rollout, known: RolloutDates, zone: str) -> 
     noticeable = [b for b in changes_for_audiences(rollout, "downstream") if not b.unchanged]
     if noticeable:
         body += ["*What people may notice*", *_format_bullets(noticeable, examples=True)]
-    left = [_IF_IT_GOES_WRONG] if rollout.state is not RolloutState.DONE else []
+    left = [_WITHOUT_WAY_BACK if is_closed else _IF_IT_GOES_WRONG] if rollout.state is not RolloutState.DONE else []
     return [body, [*_build_dates(rollout, known, zone), *left]]
 
 

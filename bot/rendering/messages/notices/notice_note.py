@@ -36,7 +36,7 @@ def render(before: Rollout, after: Rollout, event: NotedEvent, name: str, at: da
     """
     match event:
         case e.StageEntered():
-            text = _describe_growth(before, after, name)
+            text = _describe_growth(before, after, name, at, zone)
         case e.StartScheduled():
             text = _describe_move(before, after, zone)
         case e.BaseChanged() if after.live_instead and after.start is not None:
@@ -87,7 +87,7 @@ def render_start_reminder(rollout: Rollout, name: str, zone: str) -> Message | N
     )
 
 
-def _describe_growth(before: Rollout, after: Rollout, name: str) -> str:
+def _describe_growth(before: Rollout, after: Rollout, name: str, at: datetime, zone: str) -> str:
     percent = schedule.customer_percent(after)
     if after.stage is not before.stage and schedule.is_of_chosen_customers(after.stage):
         had = before.stage is not None and after.stage is not None and before.stage.audience == after.stage.audience
@@ -97,7 +97,7 @@ def _describe_growth(before: Rollout, after: Rollout, name: str) -> str:
         return ""
     if percent >= 100:
         reach = change_status.describe_watched_reach(after, "now get")
-        return f"{reach} the new version of the {name}. {change_status.NOT_FINAL}"
+        return f"{reach} the new version of the {name}. {change_status.describe_not_final(after, at, zone)}"
     word = "More customers" if schedule.customer_percent(before) else "Started"
     return f"{word}: {change_status.describe_reach(after, 'now get', 'now gets')} the new version of the {name}."
 
