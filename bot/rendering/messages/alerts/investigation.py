@@ -8,7 +8,7 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.charts import chart_data
 from bot.rendering.messages.alerts import rollback_alert
-from bot.rendering.numbers import measure_rows
+from bot.rendering.numbers import measure_rows, segments
 from bot.rendering.sentences import difference_words
 from core.judging.limits import limits
 from core.judging.model.verdict import Measure
@@ -138,9 +138,13 @@ def _describe_difference(measure: Measure) -> str:
     return f"{new} instead of {old}"
 
 
+def _list_worse_segments(found: Investigation) -> list[Measure]:
+    """Those that are worse beyond chance: among many, some always look bad."""
+    return [m for m in found.segments if m.word in measure_rows.BAD_WORDS and segments.evidence_share(m) >= 1]
+
+
 def _describe_segments(found: Investigation) -> str:
-    bad = [m for m in found.segments if m.word in measure_rows.BAD_WORDS]
-    worst = sorted(bad, key=lambda m: -m.log_e)[:3]
+    worst = sorted(_list_worse_segments(found), key=lambda m: -m.log_e)[:3]
     checked = f"{wording.pluralize(found.segments_checked, 'segment')} checked"
     if not worst:
         return (
@@ -149,7 +153,7 @@ def _describe_segments(found: Investigation) -> str:
             else "Too little data to compare groups of customers."
         )
     named = [
-        f"{wording.escape(m.segment, 60)}: {measure_rows.title_in_sentence(m.metric, m.title)} "
+        f"{wording.format_segment(m.segment)}: {measure_rows.title_in_sentence(m.metric, m.title)} "
         f"{measure_rows.format_difference_with_range(m)}"
         for m in worst
     ]
@@ -211,7 +215,7 @@ def _describe_where_to_look(found: Investigation, zone: str) -> str:
     plan = found.rollout.plan
     since, until = wording.format_local_time(found.since, zone), wording.format_local_time(found.decided_at, zone)
     fired = next((f.segment for f in found.event.findings if f.segment), "")
-    worst = fired or next((m.segment for m in found.segments if m.word in measure_rows.BAD_WORDS), "")
+    worst = fired or next((m.segment for m in _list_worse_segments(found)), "")
     where = f", {wording.escape(worst, 60)}" if worst else ""
     return (
         f"Those that a judge rated worst: `/rollout samples {found.rollout.id}`. All of them, in your traces: "
