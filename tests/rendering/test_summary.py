@@ -314,3 +314,16 @@ def test_what_was_rolled_back_is_not_still_being_rolled_back(words: Any, story: 
     assert summary.render(story.now, evidence, story.at, words.zone).text.endswith("It is being rolled back.")
     story.happen(e.FlipConfirmed(seconds=4.1, processes=3))
     assert summary.render(story.now, evidence, story.at, words.zone).text.endswith("It was rolled back.")
+
+
+def test_nothing_is_called_fine_beside_a_measure_that_is_worse(words: Any, story: Any) -> None:
+    """Complaints have a check of their own, which holds later than the comparison lets it grow."""
+    worse = replace(
+        words.measures[0], metric="complaint_rate", title="Complaints (support)", word="Worse", limit_text=None
+    )
+    for verdict in (v.Cleared(), v.Continue(), v.NoControl()):
+        evidence = story.running().evidence(verdict=verdict, measures=(*words.measures, worse), reason="step")
+        line = summary.format_first_line(story.now, evidence, story.at, words.zone)
+        assert line.startswith("Not all fine: R-118 support-tone (small test, 5 %), complaints (support) worse.")
+        shown = plain_text.render_text(card.render(story.happen(evidence).now, words.zone))
+        assert "Not all fine: complaints (support) worse" in shown

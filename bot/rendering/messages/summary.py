@@ -233,6 +233,8 @@ def _is_undecided(verdict: v.Verdict) -> bool:
 
 def _describe_certainty(evidence: EvidenceRecorded) -> tuple[str, str]:
     match evidence.verdict:
+        case v.Cleared() | v.NoControl() | v.Continue() if bad := known_areas.summarize_bad(evidence.measures):
+            return known_areas.NOT_ALL_FINE, f", {bad}"
         case v.Cleared() | v.NoControl() | v.Continue() if open_ := known_areas.summarize_open(evidence.measures):
             return "Not fully judged", f", {open_}"
         case v.Cleared():

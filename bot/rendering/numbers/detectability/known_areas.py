@@ -32,9 +32,24 @@ def summarize_open(measures: tuple[Measure, ...]) -> str:
     return f"{', '.join(first)}{' and ' if first else ''}{last} not known yet" if last else ""
 
 
+NOT_ALL_FINE = "Not all fine"
+
+
+def summarize_bad(measures: Sequence[Measure]) -> str:
+    """`complaints (support) worse`: what is worse or changed although nothing follows from it yet; empty if nothing
+    is."""
+    told = []
+    for word, how in (("Worse", "worse"), ("Changed unexpectedly", "changed")):
+        found = [measure_rows.title_in_sentence(m.metric, m.title) for m in measures if m.word == word]
+        told += [f"{wording.join_limited(found, 2)} {how}"] if found else []
+    return ", ".join(told)
+
+
 def describe_outcome(verdict: Verdict, measures: tuple[Measure, ...]) -> str:
     """The verdict so far in words: what is not known yet comes before any "fine"."""
-    open_ = summarize_open(measures)
+    open_, bad = summarize_open(measures), summarize_bad(measures)
+    if isinstance(verdict, Cleared | Continue | NoControl) and bad:
+        return f"{NOT_ALL_FINE}: {bad}{f'; {open_}' if open_ else ''}"
     if isinstance(verdict, Cleared | Continue | NoControl) and open_:
         return f"Not fully judged: {open_}"
     return "Fine so far" if isinstance(verdict, Continue | NoControl) else wording.verdict_word(verdict)
