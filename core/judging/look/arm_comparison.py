@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from core.judging.limits.hypothesis import build_harm_hypotheses, is_beyond_limit
 from core.judging.limits.limits import Limit
 from core.judging.look import bucket_sums, leave_one_out, unknown_units
-from core.judging.look.control_baselines import build_baselines as build_baselines
-from core.judging.look.control_baselines import measure_past_means as measure_past_means
 from core.judging.look.error_floor import floor_error
 from core.judging.look.leave_one_out import LeaveOneOut, compute_design_effects
 from core.judging.model.confidence_range import ALPHA, Estimate

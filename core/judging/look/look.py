@@ -9,12 +9,11 @@ from core.judging.look import bucket_sums, quantile_crossing, segment_slots
 from core.judging.look.arm_comparison import (
     ArmComparison,
     ComparisonDraft,
-    build_baselines,
     complete_comparisons,
     compute_margin_error,
     draft_comparisons,
-    measure_past_means,
 )
+from core.judging.look.control_baselines import build_baselines, measure_past_means
 from core.judging.look.count_new import collect_new_counts, collect_new_sums, rests_on_readings
 from core.judging.look.leave_one_out import compute_design_effects
 from core.judging.look.unknown_units import weaken_unknown_units
