@@ -144,6 +144,21 @@ def test_what_got_worse_what_stands_out_and_every_hold_is_unexpected():
     assert found == [("retry_rate", ""), ("accept_rate", ""), ("retry_rate", "language=de"), "people ask again"]
 
 
+def test_what_got_worse_beside_none_at_all_is_told_in_cases():
+    worse = replace(
+        measured("complaint_rate", word="Worse", difference=None, low=None, high=None),
+        title="Complaints (support)",
+        unit="per 1,000 requests",
+        canary=4 / 494,
+        control=0.0,
+        n_canary=494,
+        n_control=1528,
+    )
+    questions = review_words.list_questions(drafted(evidence(1, worse)), PLAIN, "UTC")
+    (said,) = [asked.lines for asked in questions if asked.name == "unexpected"]
+    assert said == ("Complaints (support): 4 in 494 requests, before 0 in 1,528",)
+
+
 def test_colleagues_who_doubted_it_are_counted():
     felt = [e.FeltOff(by=f"slack:T1/U{n}", handle="@x", text="curt") for n in (7, 8)]
     worried = e.ConcernRaised(notice="support:#support", by="slack:T1/U9", handle="@kim", text="too short")

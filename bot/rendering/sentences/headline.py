@@ -178,7 +178,7 @@ def _describe_running(rollout: Rollout, zone: str, at: datetime | None) -> str:
         return f". Frozen until {frozen}: {exposure[:1].lower()}{exposure[1:]}."
     if stage.kind is StageKind.BAKE:
         whom = reach_words.name_everyone(rollout)
-        return f" is with {whom}. Done {_format_hold_end(rollout, zone, at)} if all goes well."
+        return f" is with {whom}. Done {_format_hold_end(rollout, zone, at)}, if all goes well."
     if is_hold_over(rollout, at):
         return f". Next: {next_step_label(rollout)}, {AS_SOON_AS_KNOWN}."
     return f". Next: {next_step_label(rollout)} {_format_hold_end(rollout, zone)} at the earliest."

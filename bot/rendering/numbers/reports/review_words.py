@@ -132,7 +132,7 @@ def _describe_change(change: UnexpectedChange, markup: Markup, zone: str) -> str
     found = change.finding
     where = f", where {markup.escape(found.segment.replace('=', ' is ', 1))}" if found.segment else ""
     title = markup.escape(measure_rows.metric_title(found.metric, found.title))
-    return f"{title}: {_format_move(found)}{where}"
+    return f"{title}: {_format_found(found)}{where}"
 
 
 def _describe_behaviour(draft: ReviewDraft, markup: Markup) -> list[str]:
@@ -207,6 +207,15 @@ def _count_few(measure: Measure) -> str | None:
         f"{wording.format_count(new)} in {requests}, before {wording.format_count(old)} in "
         f"{wording.format_count(measure.n_control)}"
     )
+
+
+def _format_found(found: Measure | Finding) -> str:
+    """The difference with its range; both levels where none can be told, as beside none at all."""
+    if found.difference is not None:
+        return _format_move(found)
+    if isinstance(found, Measure) and (counted := _count_few(found)) is not None:
+        return counted
+    return f"{wording.format_value(found.canary, found.unit)}, before {wording.format_value(found.control, found.unit)}"
 
 
 def _format_move(measure: Measure | Finding) -> str:
