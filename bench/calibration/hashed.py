@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bench.calibration import visits
 from bench.calibration.traffic import Scenario
 from bench.calibration.visits import BUCKETS, Visits
+from bench.measuring.contrasts import contrast
 from bench.measuring.streams import Array
 from core.stats import clustering
 from core.stats.sequential import mean, proportion
@@ -82,7 +83,7 @@ class Sums:
 
 
 def _mean_evidence(canary: Array, control: Array, scenario: Scenario) -> Array:
-    estimate, error = mean.contrast(canary, control)
+    estimate, error = contrast(canary, control)
     harmful = estimate if scenario.harm == "greater" else -estimate
     known = np.isfinite(estimate) & (error > 0)
     z = np.where(known, harmful / np.where(known, error, 1.0), 0.0)

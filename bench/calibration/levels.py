@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.calibration.hashed import Sums
+from bench.measuring.contrasts import contrast
 from bench.measuring.streams import Array
 from core.judging.engine.accumulate import GATE_REQUESTS
 from core.judging.engine.e_processes import ONSET_HORIZONS, ONSET_INTERVAL, ONSET_WINDOW
@@ -85,7 +86,7 @@ def condemned(world: LevelWorld, *, runs: int, looks: int, chance: np.random.Gen
             found[kernel] |= proportion.log_mean(mixtures[kernel]) >= log(1 / ALPHA)
         if seen < GATE_REQUESTS:
             continue
-        estimate, error = mean.contrast(sums.canary, sums.control)
+        estimate, error = contrast(sums.canary, sums.control)
         if not tau.any():
             tau = 2 * world.limit * sums.control[:, 0, :, 1].sum(axis=1) / sums.control[:, 0, :, 0].sum(axis=1)
         evidence = mean.log_e_half_normal(estimate / error, (tau / error) ** 2)

@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.calibration.hashed import Sums
 from bench.calibration.levels import BUCKETS, WORLDS, LevelWorld, serve_requests
+from bench.measuring.contrasts import contrast
 from bench.measuring.streams import Array
 from core.stats.fixed_horizon.horizon import widen_for_few_degrees
 from core.stats.sequential import mean
@@ -28,7 +29,7 @@ def measure_errors(world: LevelWorld, runs: int) -> tuple[Array, Array, Array, A
             place = (bucket[:, of] + BUCKETS * np.arange(runs)[:, np.newaxis]).ravel()
             for column, numbers in enumerate((weight[:, of], value[:, of])):
                 arm[:, 0, :, column] += np.bincount(place, numbers.ravel(), runs * BUCKETS).reshape(runs, BUCKETS)
-    difference, linear = mean.contrast(sums.canary, sums.control)
+    difference, linear = contrast(sums.canary, sums.control)
     left = [arm.sum(axis=2) - arm[:, 0] for arm in (sums.canary, sums.control)]
     without = left[0][..., 1] / left[0][..., 0] - left[1][..., 1] / left[1][..., 0]
     spread = ((without - without.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)

@@ -7,6 +7,7 @@ import numpy as np
 
 from bench.judgement import gbstats_current
 from bench.measuring import streams
+from bench.measuring.contrasts import contrast
 from bench.measuring.figures import Figure
 from bench.measuring.peer import Peer
 from bench.measuring.rounds import Effort
@@ -61,7 +62,7 @@ def _ours(canary: Array, control: Array, tau: float, chance: np.random.Generator
                 arm[:, 0, :, column] += np.bincount(bucket.ravel(), weights, runs * BUCKETS).reshape(runs, BUCKETS)
         if (look + 1) * CANARY < GATE:
             continue
-        estimate, error = mean.contrast(*sums)
+        estimate, error = contrast(*sums)
         evidence = mean.log_e_half_normal(estimate / error, (tau / error) ** 2)
         found = np.where(np.isinf(found) & (evidence >= log(1 / ALPHA)), look + 1, found)
     return found

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from bench.measuring.contrasts import contrast
 from core.stats import clustering
 from core.stats.sequential import mean, onset, proportion, rate
-from tests.stats.contrasts import contrast
 
 CHANCE = np.random.default_rng(7)
 TRIALS = CHANCE.integers(5, 40, size=(3, 1, 5)).astype(float)

@@ -5,8 +5,8 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
+from bench.measuring.contrasts import contrast
 from core.stats.sequential import mean
-from tests.stats.contrasts import contrast
 
 
 @pytest.mark.parametrize(("estimate", "error", "tau"), [(0.05, 0.02, 0.04), (-0.03, 0.01, 0.05), (0.0, 2.0, 0.7)])
