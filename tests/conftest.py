@@ -256,7 +256,9 @@ _LONG_ONES = {"journey", "trials", "scenarios", "judging"}  # their folders
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Slow tests first, dealt to all workers: none of them is begun when there is nothing left to do beside it.
 
-    A worker gets one part of the list, and whoever is done with theirs takes from the end of another's.
+    A worker gets one part of the list, and whoever is done with theirs takes from the end of another's. So what is
+    marked as slow begins each part: a file that shares what takes long to set up is not torn apart at the end, to be
+    set up by every worker.
     """
     workers = int(getattr(config, "workerinput", {}).get("workercount", 1))
     files: dict[Path, list[pytest.Item]] = {}
@@ -266,8 +268,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     slow = {item for of_file in files.values() for item in of_file}
     rest = [item for item in items if item not in slow]
     ordered: list[pytest.Item] = []
+    longest_first = sorted(files.values(), key=lambda of_file: of_file[0].get_closest_marker("slow") is None)
     for worker in range(workers):
-        mine = [item for of_file in list(files.values())[worker::workers] for item in of_file]
+        mine = [item for of_file in longest_first[worker::workers] for item in of_file]
         size = (len(items) - len(ordered)) // (workers - worker)
         ordered += mine + rest[: max(size - len(mine), 0)]
         del rest[: max(size - len(mine), 0)]

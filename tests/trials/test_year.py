@@ -28,6 +28,8 @@ SURFACES, LENGTH = pick((2, timedelta(weeks=3)), (200, timedelta(weeks=52)))
 HABITS = pick(Habits(), Habits(busy=0.002, sparse=True))  # all the time, or each feature some four times a year
 SEED = pick(17, 16)  # in which much happens even where it is short
 
+pytestmark = pytest.mark.slow  # all share one year
+
 
 @pytest.fixture(scope="module")
 def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkingYear]:
