@@ -197,9 +197,14 @@ def format_interval(low: float | None, high: float | None, unit: str, *, relativ
     """A 95 % range in the unit of its difference, with the unit left out: `(-0.4 … +2.1)`; empty if unknown."""
     if low is None or high is None:
         return ""
-    if relative or unit.startswith("%"):
-        return f"({_format_signed(low)} … {_format_signed(high)})"
-    return f"({format_difference(low, unit, relative=False)} … {format_difference(high, unit, relative=False)})"
+    ends = [format_bound(end, unit, relative=relative) for end in (low, high)]
+    return f"({ends[0]} … {ends[1]})"
+
+
+def format_bound(number: float, unit: str, *, relative: bool) -> str:
+    """One end of a range in the unit of its difference, as `format_interval` writes it."""
+    is_share = relative or unit.startswith("%")
+    return _format_signed(number) if is_share else format_difference(number, unit, relative=False)
 
 
 def format_duration(span: timedelta | float) -> str:

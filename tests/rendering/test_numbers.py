@@ -10,7 +10,7 @@ from inline_snapshot import snapshot
 
 from bot.rendering.answers.evidence import explain, metrics
 from bot.rendering.charts import plain_text
-from bot.rendering.numbers import segments
+from bot.rendering.numbers import measure_rows, segments
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 
 JARGON = ("canary", " pp", "p-value", "guardrail", "_rate", "control", "design effect", "log e")
@@ -277,3 +277,46 @@ def test_what_has_ended_is_told_from_its_last_evidence(words: Any, story: Any) -
         14,
         story.at,
     )
+
+
+@pytest.mark.parametrize(
+    ("harm", "low", "high", "cleared", "shown"),
+    [
+        ("less", -0.02, 0.037, True, "+0.4 pp (above -1.5)"),
+        ("less", -0.02, 0.037, False, "+0.4 pp (-2.0 … +3.7)"),
+        ("less", -0.01, 0.037, True, "+0.4 pp (-1.0 … +3.7)"),
+        ("more", -0.02, 0.037, True, "+0.4 pp (below +1.5)"),
+        ("either", -0.02, 0.037, True, "+0.4 pp (-2.0 … +3.7)"),
+    ],
+)
+def test_beside_a_limit_that_is_shown_to_hold_stands_the_range_that_shows_it(
+    words: Any, harm: str, low: float, high: float, cleared: bool, shown: str
+) -> None:
+    row = words.measure(
+        "eval_pass_rate",
+        "Answers that pass our checks",
+        limit_text="drops by 1.5 pp",
+        amount=0.015,
+        difference=0.004,
+        low=low,
+        high=high,
+        harm=harm,
+        cleared=cleared,
+        role="rollback",
+    )
+    assert measure_rows.build_row(row).difference == shown
+
+
+def test_a_limit_was_shown_to_hold_before_the_difference_went_beyond_it(words: Any) -> None:
+    row = words.measure(
+        "eval_pass_rate",
+        "Answers that pass our checks",
+        limit_text="drops by 1.5 pp",
+        amount=0.015,
+        difference=-0.018,
+        low=-0.03,
+        high=0.001,
+        harm="less",
+        cleared=True,
+    )
+    assert measure_rows.build_row(row).difference == "-1.8 pp (-3.0 … +0.1)"

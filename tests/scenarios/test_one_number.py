@@ -131,6 +131,11 @@ def written_difference(measure: Measure) -> str:
     moved = f"{written_sign(measure.difference)} {unit}"
     if measure.low is None or measure.high is None:
         return moved
+    if measure.cleared and measure.amount is not None and not measure.absolute:  # the side that is shown
+        if measure.harm == "more" and measure.difference < measure.amount < measure.high:
+            return f"{moved} (below {written_sign(measure.amount)})"
+        if measure.harm == "less" and measure.low < -measure.amount < measure.difference:
+            return f"{moved} (above {written_sign(-measure.amount)})"
     return f"{moved} ({written_sign(measure.low)} … {written_sign(measure.high)})"
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
@@ -87,10 +87,36 @@ def _rank_urgency(measure: Measure) -> int:
 
 
 def format_difference_with_range(measure: Measure | Finding) -> str:
-    """The difference with its 95 % range: `+0.8 pp (-0.4 … +2.1)`."""
+    """The difference with its 95 % range: `+0.8 pp (-0.4 … +2.1)`, or `+0.8 pp (above -1.5)`: see `_find_kept_side`."""
     found = wording.format_difference(measure.difference, measure.unit, relative=measure.relative)
     span = wording.format_interval(measure.low, measure.high, measure.unit, relative=measure.relative)
+    if isinstance(measure, Measure) and (kept := _find_kept_side(measure)) is not None:
+        word, bound = kept
+        span = f"({word} {wording.format_bound(bound, measure.unit, relative=measure.relative)})"
     return f"{found} {span}".strip()
+
+
+def _find_kept_side(measure: Measure) -> tuple[str, float] | None:
+    """The side on which a limit ends that is shown to hold, where the range of both sides reaches beyond it.
+
+    That the limit holds is shown at 5 % on its side alone, which takes less than a range of both sides that ends within
+    it. So this is the range that belongs to what was shown.
+    """
+    if not measure.cleared or measure.absolute or measure.amount is None or measure.difference is None:
+        return None
+    if measure.low is None or measure.high is None:
+        return None
+    match measure.harm:
+        case "less":
+            beyond = measure.low < -measure.amount < measure.difference
+            return ("above", -measure.amount) if beyond else None
+        case "more":
+            beyond = measure.difference < measure.amount < measure.high
+            return ("below", measure.amount) if beyond else None
+        case "either":
+            return None
+        case _:
+            assert_never(measure.harm)
 
 
 class MeasureCells(NamedTuple):
