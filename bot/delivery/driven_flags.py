@@ -236,8 +236,11 @@ class _FlagReconciler:
             outbox.insert_row(connection, row)
 
     def _queue_late_checks(self) -> None:
-        """Queue checks for a write that got no answer: the system may carry it out after a newer one was read back."""
-        task = FlagTask(rollout=self._task.rollout, number=self._task.number, is_recheck=True)
+        """Queue checks for a write that got no answer: the system may carry it out after a newer one was read back.
+
+        A person may lower the flag before they are due, which they leave alone, as every check does.
+        """
+        task = FlagTask(rollout=self._task.rollout, number=self._task.number, is_check=True)
         for seconds in LATE_WRITE_CHECKS:
             due = self._consumer.compute_due(seconds)
             slot = int(due.timestamp() // min(LATE_WRITE_CHECKS))  # one for all that are due then

@@ -131,15 +131,14 @@ class FlagTask:
     ) -> tuple[Any, ...]:
         """The outbox row for the event at `position`. An urgent one never waits for the retry of an earlier step."""
         queue = f"{self.destination}{URGENT_SUFFIX if is_urgent else ''}"
-        marks = {**({"look": True} if self.is_check else {}), **({"again": True} if self.is_recheck else {})}
         return outbox.build_row(
             kind=FLAGS,
             ordering_key=queue,
             idempotency_key=idempotency_key or f"{self.destination}:{position}",
-            request={"rollout": self.rollout, **({"number": self.number} if self.number else {}), **marks},
+            request=self._build_request(),
             due_at=now,
             position=position,
-            supersede_key=None if marks else queue,
+            supersede_key=None if self.is_check or self.is_recheck else queue,
         )
 
     def build_late_row(self, due_at: datetime, position: int, idempotency_key: str) -> tuple[Any, ...]:
@@ -148,10 +147,15 @@ class FlagTask:
             kind=FLAGS,
             ordering_key=f"{self.destination}:late:{due_at.isoformat()}{URGENT_SUFFIX}",
             idempotency_key=idempotency_key,
-            request={"rollout": self.rollout, **({"number": self.number} if self.number else {}), "again": True},
+            request=self._build_request(),
             due_at=due_at,
             position=position,
         )
+
+    def _build_request(self) -> dict[str, Any]:
+        """The JSON that `parse` reads."""
+        marks = {**({"look": True} if self.is_check else {}), **({"again": True} if self.is_recheck else {})}
+        return {"rollout": self.rollout, **({"number": self.number} if self.number else {}), **marks}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

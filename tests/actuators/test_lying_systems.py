@@ -156,6 +156,29 @@ def test_one_that_carries_out_a_step_only_after_the_rollback_was_read_back_is_ta
     assert watched.percent == 0
 
 
+def test_lowered_by_hand_soon_after_a_step_without_an_answer_it_stays_and_holds(watched, product, api):
+    """The checks for late writes do not take what a person does for one."""
+    lost: list[ApiCall] = []
+
+    def lose_first_answer(call: ApiCall) -> Answer:
+        answer = product.answer(call)
+        if call.method == "GET" or lost:
+            return answer
+        lost.append(call)
+        return None
+
+    api.answer = lose_first_answer
+    watched.begin().drive()
+    watched.later(seconds=5).drive()
+    assert watched.percent == watched.reading.percent == watched.decided > 0
+
+    watched.set_by_hand(0)
+    for seconds in (31, 11, 120, 11):
+        watched.later(seconds=seconds).drive()
+    assert watched.percent == 0
+    assert watched.rollout.hold is not None
+
+
 def test_one_that_is_slow_at_a_rollback_is_not_said_to_be_back_until_it_is(watched, product, api):
     watched.begin().until_quiet()
     api.answer = lambda call: product.answer(call) if call.method == "GET" else None
