@@ -164,6 +164,19 @@ def test_a_source_that_works_is_told_with_its_rows_lag_gaps_sides_and_query(
     assert ("cost: " in said) == (warehouse.engine == "postgres")
 
 
+def test_in_json_what_an_errors_column_holds_that_is_not_valid_is_called_as_in_the_other_columns(
+    rollout: Callable[..., tuple[int, str]], warehouse: Warehouse, file: Path
+) -> None:
+    first, *others = rows(20)
+    warehouse.insert([{**first, "error_kind": "x" * 600}, *others])
+    file.write_text(file.read_text(encoding="utf-8") + "      error_category: error_kind\n", encoding="utf-8")
+    environ = {"SOURCE_WAREHOUSE_URL": warehouse.address, "ALLOW_PRIVATE_HOSTS": "localhost"}
+    _, said = rollout("sources", "check", str(file), "--json", **environ)
+    (found,) = json.loads(said)
+    assert found["errors"].keys() == {"column", "none", "bad", "kinds", "has_others"}
+    assert (found["errors"]["column"], found["errors"]["bad"]) == ("error_kind", 1)
+
+
 def test_what_cannot_be_counted_is_told_and_fails(
     rollout: Callable[..., tuple[int, str]], warehouse: Warehouse, file: Path
 ) -> None:

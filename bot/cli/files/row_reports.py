@@ -1,11 +1,10 @@
 """What a try of a database found, as lines and as JSON."""
 
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
 from bot.cli.files import report_parts
-from bot.sources.sql.check_source import SourceReport
+from bot.sources.sql.check_source import ErrorReport, SourceReport
 from core.durations import format_exact
 from core.rollout.state.sources import SourceTerms
 
@@ -71,11 +70,21 @@ def to_json(report: SourceReport, now: datetime, *, query: bool) -> dict[str, An
             {"column": one.column, "metric": one.metric, "nulls": one.nulls, "bad": one.refused}
             for one in report.columns
         ],
-        **({"errors": asdict(report.errors) | {"kinds": dict(report.errors.kinds)}} if report.errors else {}),
+        **({"errors": _errors_to_json(report.errors)} if report.errors else {}),
         "sides": dict(report.versions),
         "segments": {name: dict(values) for name, values in report.segments.items()},
         "cells": report.sums,
         "seconds": round(report.seconds, 3),
         "cost": report.cost,
         **({"query": report.query} if query else {}),
+    }
+
+
+def _errors_to_json(told: ErrorReport) -> dict[str, Any]:
+    return {
+        "column": told.column,
+        "none": told.none,
+        "bad": told.refused,
+        "kinds": dict(told.kinds),
+        "has_others": told.has_others,
     }
