@@ -1,7 +1,8 @@
 """Looks up people, user groups and channels in Slack, and caches them for five minutes."""
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import structlog
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.web import SlackResponse
 
 from core.files.plan_from_file import UnknownPerson
 from core.rollout.context import Actor, is_slack_user_id
@@ -203,34 +205,22 @@ class SlackDirectory:
         """The names and the ids of all public channels. Raises `SlackUnreachable`."""
         if self._public is not None and self._now() - self._public[0] < CACHE_FOR:
             return self._public[1]
-        found: set[str] = set()
-        cursor = ""
-        try:
-            while True:
-                page = self._client.conversations_list(
-                    types="public_channel", exclude_archived=True, limit=1000, cursor=cursor
-                )
-                found.update(x for channel in page["channels"] for x in (channel["name"], channel["id"]))
-                cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
-                if not cursor:
-                    break
-        except SlackApiError as error:
-            raise SlackUnreachable(str(error.response["error"])) from error
-        except (SlackClientError, OSError) as error:
-            raise SlackUnreachable(str(error)) from error
+        with _raise_unreachable():
+            pages = _read_pages(
+                self._client.conversations_list, types="public_channel", exclude_archived=True, limit=1000
+            )
+            found = frozenset(
+                x for page in pages for channel in page["channels"] for x in (channel["name"], channel["id"])
+            )
         with self._lock:
-            self._public = (self._now(), frozenset(found))
+            self._public = (self._now(), found)
         return self._public[1]
 
     def _get_workspace(self) -> SlackWorkspace:
         """The token's workspace, which is looked up once."""
         if self._workspace is None:
-            try:
+            with _raise_unreachable():
                 own = self._client.auth_test()
-            except SlackApiError as error:
-                raise SlackUnreachable(str(error.response["error"])) from error
-            except (SlackClientError, OSError) as error:
-                raise SlackUnreachable(str(error)) from error
             self._workspace = SlackWorkspace(
                 team=str(own.get("team_id") or ""),
                 enterprise=str(own.get("enterprise_id") or ""),
@@ -285,16 +275,12 @@ class SlackDirectory:
         known = self._groups
         if known is not None and not fresh and self._now() - known[0] < CACHE_FOR:
             return known[1]
-        try:
+        with _raise_unreachable():
             listed = self._client.usergroups_list(include_users=True)["usergroups"]
             groups = tuple(
                 SlackUserGroup(id=g["id"], handle=f"@{g['handle']}", members=frozenset(self._list_members(g)))
                 for g in listed
             )
-        except SlackApiError as error:
-            raise SlackUnreachable(str(error.response["error"])) from error
-        except (SlackClientError, OSError) as error:
-            raise SlackUnreachable(str(error)) from error
         with self._lock:
             self._groups = (self._now(), groups)
         return groups
@@ -309,23 +295,36 @@ class SlackDirectory:
         if known is not None and self._now() - known[0] < CACHE_FOR:
             return known[1]
         handles: dict[str, set[str]] = {}
-        cursor = ""
-        try:
-            while True:
-                page = self._client.users_list(limit=200, cursor=cursor)
+        with _raise_unreachable():
+            for page in _read_pages(self._client.users_list, limit=200):
                 for user in page["members"]:
                     for name in _list_names(user):
                         handles.setdefault(name, set()).add(user["id"])
-                cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
-                if not cursor:
-                    break
-        except SlackApiError as error:
-            raise SlackUnreachable(str(error.response["error"])) from error
-        except (SlackClientError, OSError) as error:
-            raise SlackUnreachable(str(error)) from error
         with self._lock:
             self._handles = (self._now(), {name: frozenset(ids) for name, ids in handles.items()})
         return self._handles[1]
+
+
+@contextmanager
+def _raise_unreachable() -> Iterator[None]:
+    """Raise `SlackUnreachable` in place of what Slack's client raises."""
+    try:
+        yield
+    except SlackApiError as error:
+        raise SlackUnreachable(str(error.response["error"])) from error
+    except (SlackClientError, OSError) as error:
+        raise SlackUnreachable(str(error)) from error
+
+
+def _read_pages(call: Callable[..., SlackResponse], **arguments: Any) -> Iterator[SlackResponse]:
+    """The answers of a call to Slack, page by page."""
+    cursor = ""
+    while True:
+        page = call(**arguments, cursor=cursor)
+        yield page
+        cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
+        if not cursor:
+            return
 
 
 def _list_names(user: Mapping[str, Any]) -> frozenset[str]:
