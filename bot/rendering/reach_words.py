@@ -34,10 +34,17 @@ def format_position(rollout: Rollout) -> str:
 
 
 def format_stage_share(rollout: Rollout, stage: Stage) -> str:
-    """The same of any stage of its plan, whoever has been rolled back alone since."""
-    served = _find_served(rollout, stage)
+    """`format_share` of any stage of its plan, whoever has been rolled back alone since."""
+    served = rollout.cap_by_holdout(stage.percent)
     held = f" ({wording.format_percent(rollout.held_percent)} held back)" if served < stage.percent else ""
-    return f"{wording.format_percent(served)}{_format_whole(rollout, stage)}{held}"
+    whole = f" of {wording.escape(stage.audience, 20)}" if stage.audience else format_layer_part(rollout)
+    return f"{wording.format_percent(served)}{whole}{held}"
+
+
+def format_layer_part(rollout: Rollout) -> str:
+    """Of whom its shares are, if a layer leaves it some of the users only: ` of its 30 % of the users`."""
+    share = _format_layer_share(rollout)
+    return f" of its {share} of the users" if share else ""
 
 
 def name_everyone(rollout: Rollout) -> str:
@@ -48,7 +55,7 @@ def name_everyone(rollout: Rollout) -> str:
 
 
 def name_planned_everyone(plan: Plan, share: float) -> str:
-    """The same before the start; `share` is what its layer leaves it of the users, 0 to 1."""
+    """`name_everyone` before the start; `share` is what its layer leaves it of the users, 0 to 1."""
     return _name_everyone_but(plan, share, [])
 
 
@@ -66,32 +73,15 @@ def format_step(rollout: Rollout, stage: Stage) -> str:
 
 def _format_short_share(rollout: Rollout, stage: Stage) -> str:
     """The share in brackets, without who is held back: `internal 50 %`, `25 % of its 30 %`."""
-    share = wording.format_percent(_find_served(rollout, stage))
+    share = wording.format_percent(rollout.cap_by_holdout(stage.percent))
     if stage.audience:
         return f"{wording.escape(stage.audience, 40)} {share}"
-    return f"{share} of its {_format_layer(rollout)}" if _is_in_layer(rollout) else share
+    layer_share = _format_layer_share(rollout)
+    return f"{share} of its {layer_share}" if layer_share else share
 
 
-def _find_served(rollout: Rollout, stage: Stage) -> float:
-    return min(stage.percent, 100 - rollout.held_percent)
-
-
-def _format_whole(rollout: Rollout, stage: Stage) -> str:
-    if stage.audience:
-        return f" of {wording.escape(stage.audience, 20)}"
-    return format_layer_part(rollout)
-
-
-def format_layer_part(rollout: Rollout) -> str:
-    """Of whom its shares are, if a layer leaves it some of the users only: ` of its 30 % of the users`."""
-    return f" of its {_format_layer(rollout)} of the users" if _is_in_layer(rollout) else ""
-
-
-def _is_in_layer(rollout: Rollout) -> bool:
-    """Whether a layer left it some of the users only, until it is or was done."""
-    return rollout.layer is not None and rollout.layer.share < 1
-
-
-def _format_layer(rollout: Rollout) -> str:
-    assert rollout.layer is not None, "it is in a layer"
+def _format_layer_share(rollout: Rollout) -> str:
+    """What a layer leaves it of the users, `30 %`, also once it is done; empty if that is all of them."""
+    if rollout.layer is None or rollout.layer.share >= 1:
+        return ""
     return wording.format_percent(100 * rollout.layer.share)

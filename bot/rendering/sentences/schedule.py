@@ -76,7 +76,7 @@ def estimate_dates(rollout: Rollout, posted_at: datetime, now: datetime | None =
         elif begins is not None and _is_undated(rollout, begins, now):
             begins = None
         if is_customer_stage(stage):
-            served = stage.percent if rollout.reach == 1 else min(stage.percent, 100 - rollout.held_percent)
+            served = stage.percent if rollout.reach == 1 else rollout.cap_by_holdout(stage.percent)
             phases.append(CustomerPhase(percent=served * rollout.reach, at=begins, is_entered=is_entered))
         if is_of_chosen_customers(stage) and all(one.name != stage.audience for one in chosen):
             chosen.append(ChosenPhase(name=stage.audience, at=begins, is_entered=is_entered))
@@ -140,7 +140,7 @@ def customer_percent(rollout: Rollout) -> float:
         return 0.0
     if rollout.reach == 1:
         return rollout.percent
-    return min(rollout.percent, 100 - rollout.held_percent) * rollout.reach
+    return rollout.cap_by_holdout(rollout.percent) * rollout.reach
 
 
 def is_with_selected_people(rollout: Rollout) -> bool:

@@ -219,6 +219,10 @@ class Rollout:
         """The share of all users that is held back by its plan, 0 to 100."""
         return self.plan.holdout.percent if self.plan.holdout is not None else 0.0
 
+    def cap_by_holdout(self, percent: float) -> float:
+        """A share of its users, 0 to 100, without those who are held back: they are the last ones to get it."""
+        return min(percent, 100 - self.held_percent)
+
     @property
     def leaves_some_out(self) -> bool:
         """Whether some keep the old version even in a stage of 100 %: outside of its layer, held back, or of a stratum
@@ -228,7 +232,7 @@ class Rollout:
 
     @property
     def is_with_everyone(self) -> bool:
-        """Whether it is in a stage of 100 % that is open to everybody, whom a few may be left out of."""
+        """Whether it is in a stage of 100 % that is open to everybody; `leaves_some_out` says if a few are left out."""
         stage = self.stage
         return (
             self.is_under_way and stage is not None and stage.percent >= 100 and not stage.audience and self.reach == 1

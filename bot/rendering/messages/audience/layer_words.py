@@ -39,7 +39,7 @@ def describe_now(rollout: Rollout) -> str:
             f"{wording.format_percent(100 * share)} of the users. The others get "
             f"{wording.escape(rollout.plan.from_version, 40)} until it is done."
         )
-    served = min(rollout.percent, 100 - rollout.held_percent)
+    served = rollout.cap_by_holdout(rollout.percent)
     return (
         f"{wording.format_percent(served)} of its {wording.format_percent(100 * share)} of the users in "
         f"{wording.escape(layer, 40)}, {wording.format_percent(served * share)} of everyone. The others get "
