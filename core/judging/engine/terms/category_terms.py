@@ -5,14 +5,9 @@ from math import log
 
 from core.judging.engine.accumulate import categories_in_control
 from core.judging.engine.terms.mixture_term import MixtureTerm
-from core.judging.look.leave_one_out import (
-    LeaveOneOut,
-    robust_log_e,
-)
+from core.judging.look.leave_one_out import LeaveOneOut, robust_log_e
 from core.judging.look.look import CategorySpread, Look
-from core.judging.model.alpha_shares import (
-    infinite_series_share,
-)
+from core.judging.model.alpha_shares import infinite_series_share
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.evidence import CATEGORY_PREFIX, REQUESTS
 from core.judging.model.question import Question
@@ -21,6 +16,8 @@ from core.stats.heaviest_bucket import kl_divergence
 
 
 def build_category_terms(question: Question, look: Look, state: JudgingState, position: int) -> Iterator[MixtureTerm]:
+    """A term for each category that only the canary has shown, and is followed since; it is beyond the limit only if
+    it is so without its loudest bucket."""
     limit, old = question.limits[position], categories_in_control(state)
     shown = {one.name: one for one in look.categories}
     for track in state.categories:
@@ -36,10 +33,7 @@ def build_category_terms(question: Question, look: Look, state: JudgingState, po
         yield MixtureTerm(
             log_weight=log(infinite_series_share(track.order)),
             log_e=robust_log_e(
-                track.components,
-                spread.design_effect,
-                LeaveOneOut(level_design_effect=spread.left_design_effect),
-                part,
+                track.components, spread.design_effect, LeaveOneOut(level_design_effect=spread.left_design_effect), part
             ),
             is_beyond_limit=others / track.trials > limit.amount and track.events >= (limit.min_events or 0),
             estimate=Estimate(

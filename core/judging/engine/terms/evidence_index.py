@@ -34,8 +34,6 @@ class EvidenceIndex:
     ) -> float:
         """The log e-value of an exact e-process, as far as it does not rest on one bucket; 0 before it has begun."""
         components = self.components.get((position, side, part, since, segment))
-        return (
-            0.0
-            if components is None
-            else robust_log_e(components, standing.design_effect, standing.without_loudest_bucket(side))
-        )
+        if components is None:
+            return 0.0
+        return robust_log_e(components, standing.design_effect, standing.without_loudest_bucket(side))

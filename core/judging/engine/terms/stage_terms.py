@@ -66,7 +66,8 @@ def _weigh_fixed_limit(
 def _build_mean_terms(
     evidence: EvidenceIndex, position: int, hypothesis: Hypothesis, since: int, segment: str, share: float
 ) -> Iterator[MixtureTerm]:
-    limit, metric = evidence.question.criteria[position], evidence.question.criteria[position].metric
+    limit = evidence.question.criteria[position]
+    metric = limit.metric
     plain = evidence.comparisons.get((metric, since, segment))
     cap, cell = evidence.question.caps.get(metric), evidence.question.comparison_cell(metric)
     if plain is not None:
@@ -81,10 +82,8 @@ def _build_mean_terms(
     capped = evidence.comparisons.get((cell, since, segment))
     if capped is not None:
         part = CAPPED + (TAIL if hypothesis.side == "less" or limit.is_absolute else 0.0)
-        log_e, beyond = (
-            _weigh_mean(evidence, position, hypothesis, capped),
-            _is_robustly_beyond(limit, hypothesis, capped),
-        )
+        log_e = _weigh_mean(evidence, position, hypothesis, capped)
+        beyond = _is_robustly_beyond(limit, hypothesis, capped)
         note = f"values above {cap:.4g} count as that"
         sight = replace(capped.paired_estimate, note=note)
         yield MixtureTerm(log_weight=log(share * part), log_e=log_e, is_beyond_limit=beyond, estimate=sight)
@@ -111,11 +110,9 @@ def _weigh_mean(evidence: EvidenceIndex, position: int, hypothesis: Hypothesis, 
     left = standing.without_loudest_bucket(hypothesis.side)
     if limit.is_absolute:
         whole = log_e_above_amount(standing.level, limit.amount, standing.level_error, tau)
-        return (
-            whole
-            if left is None
-            else robust_log_e_of_mean(whole, log_e_above_amount(left.level, limit.amount, left.level_error, tau))
-        )
+        if left is None:
+            return whole
+        return robust_log_e_of_mean(whole, log_e_above_amount(left.level, limit.amount, left.level_error, tau))
     error = standing.error
     if limit.strict and not standing.segment:
         error = evidence.margin_errors.get((position, hypothesis.side, standing.since))
