@@ -82,9 +82,7 @@ class Settings:
     policy: Path | None = None
     tokens: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (role, or role@Slack user, token)
     tick: timedelta = timedelta(seconds=10)
-    blind_after: timedelta = (
-        setting_values.DEFAULT_BLIND_AFTER
-    )  # a rollout without a look for this long grows no further
+    blind_after: timedelta = setting_values.DEFAULT_BLIND_AFTER  # without a look for this long nothing grows further
     keep: timedelta | None = setting_values.DEFAULT_KEEP  # how long data outside the log is kept; None: for ever
     public_url: str = ""
     help_desks: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (help desk, secret of its signatures)

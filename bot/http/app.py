@@ -99,8 +99,7 @@ def build_asgi_app(
     each model that answered for a version which calls another one. `prices` are those of the built-in table if there
     are none. `help_desks` are secrets of signatures by help desk, and `real_time` is what signed times are compared
     with. `page_links` open a page to the person whom `find_person` asks Slack about; `find_handles` gives the handles
-    of the Slack user ids that pages name. When the
-    lifespan ends, waiting observations are written.
+    of the Slack user ids that pages name. When the lifespan ends, waiting observations are written.
     """
     encoder, clients = encoder or DocumentEncoder(), clients or ClientPositions()
     streams = streams or ChangeStreams(lambda: encoder.encode(snapshot()).etag)

@@ -3,7 +3,7 @@
 
 class RetryLater(Exception):
     """Try again later: after `seconds` of real time, or after a backoff. `counts_as_attempt` is False for rate
-    limits. `may_arrive`: nobody knows whether the call is carried out, now or when the other side comes to it."""
+    limits. `may_arrive`: the call may have been carried out, or may still be, as nobody answered it."""
 
     def __init__(
         self, why: str, *, seconds: float | None = None, counts_as_attempt: bool = True, may_arrive: bool = False

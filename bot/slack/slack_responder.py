@@ -27,17 +27,14 @@ Acknowledge = Callable[[Message | None], None]
 PostLater = Callable[[Message], None]
 
 
-NO_UNFURLING: dict[str, bool] = {"unfurl_links": False, "unfurl_media": False}
-"""A link that somebody wrote into a reason would otherwise open as a preview under the message."""
-
-
 def build_payload(message: Message, *, is_public: bool = False) -> dict[str, Any]:
-    """The payload of an answer to a command or a click. Links in it are never unfolded into what they lead to."""
+    """The payload of an answer to a command or a click. A link that somebody wrote into a reason opens no preview."""
     return {
         "response_type": "in_channel" if is_public else "ephemeral",
         "text": message.text,
         "blocks": list(message.blocks),
-        **NO_UNFURLING,
+        "unfurl_links": False,
+        "unfurl_media": False,
     }
 
 

@@ -377,14 +377,14 @@ class _DigestDraft:
     def _list_shutdowns(self) -> tuple[ModelShutdown, ...]:
         today = self.until.astimezone(self.week.begins.tzinfo).date()
         newest = {(one.surface, one.model): one for one in self.told if one.told.at < self.until}
-        ahead = list(newest.values())
+        known = list(newest.values())
         self._add(
             "models_retiring",
             "Models in use that are switched off soon, or are already",
-            len(ahead),
+            len(known),
             NumberUnit.COUNT,
             "Models that live versions call at the end of the week and whose last day the log was told.",
-            [EventReference(position=x.told.position, rollout=x.surface, at=x.told.at) for x in ahead],
+            [EventReference(position=x.told.position, rollout=x.surface, at=x.told.at) for x in known],
         )
         return tuple(
             ModelShutdown(
@@ -396,7 +396,7 @@ class _DigestDraft:
                     f.is_open and f.plan.surface == one.surface and "model" in f.plan.change for f in self.facts
                 ),
             )
-            for one in sorted(ahead, key=lambda one: (one.on, one.surface))
+            for one in sorted(known, key=lambda one: (one.on, one.surface))
         )
 
     def _was_under_way(self, facts: RolloutFacts) -> bool:

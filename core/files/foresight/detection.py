@@ -128,7 +128,7 @@ def foresee_limits(design: DetectionDesign, stage: Stage, known: KnownTraffic) -
     if not known.daily_requests:
         return ()
     levels = tuple(known.level_of(limit.entry) for limit in design.limits if limit.can_act)
-    asked = _Foreseen(
+    asked = _ForecastInputs(
         design=replace(design, stages=()),
         stage=replace(stage, where=None),
         daily_requests=known.daily_requests,
@@ -139,8 +139,9 @@ def foresee_limits(design: DetectionDesign, stage: Stage, known: KnownTraffic) -
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Foreseen:
-    """All that the forecast of a stage depends on. `known` follows from the rest, as far as it matters."""
+class _ForecastInputs:
+    """All that the forecast of a stage depends on: the key under which it is kept. Of `known`, nothing is read but the
+    requests and the levels that stand beside it."""
 
     design: DetectionDesign  # without its stages, of which only `stage` matters
     stage: Stage
@@ -150,7 +151,7 @@ class _Foreseen:
 
 
 @lru_cache(maxsize=256)  # people ask about the same plan again and again, and each answer takes hundreds of searches
-def _foresee_limits(asked: _Foreseen) -> tuple[LimitForesight, ...]:
+def _foresee_limits(asked: _ForecastInputs) -> tuple[LimitForesight, ...]:
     design, stage, known = asked.design, asked.stage, asked.known
     within, limits = design.longest_time_in(stage), [limit for limit in design.limits if limit.can_act]
     seen = [

@@ -11,6 +11,7 @@ DRILL = "drill"  # the rehearsed rollback took too long; a resume repeats it
 DECISION = "decision:"  # a long comparison is over, and a person decides
 UNREAD = "unread"
 COMPLAINTS = "complaints"  # more than is normal at these hours of the week, where there is no control
+FELT_OFF = "felt_off"  # several people say that the new version feels off
 VOTES = "votes:"  # testers call the new version worse beyond chance; the number of the stage follows
 JUDGE_MOVED = "judge_moved:"  # the anchors show that the judge has moved; the number of the round follows
 BUNDLE = "bundle:"  # another rollout of the same bundle holds; its id follows

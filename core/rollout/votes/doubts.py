@@ -1,10 +1,9 @@
 """What follows once several people say that the new version feels off (pure)."""
 
 from core.rollout.state import events as e
+from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
 
-FEELS_OFF = "felt_off"
-"""Key of the hold."""
 PEOPLE_TO_HOLD = 2
 """So many different people who say that it feels off hold the rollout."""
 
@@ -14,6 +13,6 @@ def find_hold(rollout: Rollout, said_now: int = 0) -> e.Held | None:
     are too few, while it does not grow anyhow, or once a person has let it go on in spite of them."""
     people = len(rollout.felt_off) + said_now
     is_growing = rollout.state in {RolloutState.RUNNING, RolloutState.WAITING}
-    if people < PEOPLE_TO_HOLD or not is_growing or FEELS_OFF in rollout.overridden:
+    if people < PEOPLE_TO_HOLD or not is_growing or holds.FELT_OFF in rollout.overridden:
         return None
-    return e.Held(key=FEELS_OFF, text=f"{people} people say the new version feels off")
+    return e.Held(key=holds.FELT_OFF, text=f"{people} people say the new version feels off")

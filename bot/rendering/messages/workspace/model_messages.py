@@ -11,7 +11,7 @@ from core.rollout.state.surface import OtherModelAnswered, RetirementTold, Surfa
 from core.rollout.state.world import World
 
 MAX_USERS = 10
-_SHORT_OF_STAGES = 4  # days in which no rollout but the shortest ends
+_LEAST_DAYS_FOR_STAGES = 4  # with fewer left, only the shortest template reaches everyone in time
 
 
 def render_other_model(surface: Surface, event: OtherModelAnswered) -> Message:
@@ -81,7 +81,9 @@ def _propose(users: Sequence[ModelUser], replacement: str, left: int) -> list[st
             f"Proposal: plan a rollout{to} with `template: model-upgrade-high-stakes`, which takes about four weeks. "
             f"{later}"
         ]
-    short = "`template: emergency-fix`, which takes hours" if left < _SHORT_OF_STAGES else "shorter stages of its own"
+    short = (
+        "`template: emergency-fix`, which takes hours" if left < _LEAST_DAYS_FOR_STAGES else "shorter stages of its own"
+    )
     return [
         f"Do now: plan a rollout{to} with {short}. The usual `template: model-upgrade-high-stakes` takes about four "
         f"weeks, and only {wording.pluralize(left, 'day')} {'is' if left == 1 else 'are'} left. {later}"

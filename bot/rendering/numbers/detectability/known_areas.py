@@ -16,6 +16,7 @@ AREAS = {
     "errors": frozenset({"hard_error_rate", "new_error_category", "schema_invalid_rate", "tool_error_rate"}),
 }
 """What a version has to be good at before it is called fine, each with the metrics that can show it."""
+NOT_ALL_FINE = "Not all fine"
 
 
 def list_open_areas(measures: Sequence[Measure]) -> list[str]:
@@ -30,9 +31,6 @@ def summarize_open(measures: tuple[Measure, ...]) -> str:
         return "too little known yet"
     *first, last = areas or [measure_rows.join_undecided(measures)]
     return f"{', '.join(first)}{' and ' if first else ''}{last} not known yet" if last else ""
-
-
-NOT_ALL_FINE = "Not all fine"
 
 
 def summarize_bad(measures: Sequence[Measure]) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from statistics import median
 
 from bot.rendering import wording
 from bot.rendering.markup import Markup
@@ -13,7 +12,7 @@ from core.digests.week import Week
 from core.rollout.models.retirements import UPGRADE_DAYS
 
 _DAY = timedelta(days=1)
-FEW_CASES = 2
+_FEW_CASES = 2
 """Up to so many, times are told one by one; of more, their median."""
 
 
@@ -45,21 +44,20 @@ def describe_speed(digest: Digest) -> str:
     parts = [f"{format_number(shipped)} shipped (in a usual week {format_number(usual)})"]
     if digest.shipped:
         lead = [f.lead_time for f in digest.shipped if f.lead_time is not None]
-        parts.append(f"from plan to everyone {_format_times(lead)}")
-        if len(lead) > FEW_CASES:
+        parts.append(f"from plan to everyone {_format_times(lead, digest.find('lead_time'))}")
+        if len(lead) > _FEW_CASES:
             parts.append(f"fastest {format_number(digest.find('lead_time_fastest'))}")
         added = [f.careful_time for f in digest.shipped if f.careful_time is not None]
-        parts.append(f"of that, growing step by step took {_format_times(added)} (computed)")
+        parts.append(f"of that, growing step by step took {_format_times(added, digest.find('time_added'))} (computed)")
     return " · ".join(parts)
 
 
-def _format_times(times: Sequence[timedelta]) -> str:
-    """One or two times as they are, more of them by their median: `2.1 days (median of 5)`; a dash without any."""
+def _format_times(times: Sequence[timedelta], middle: DigestNumber) -> str:
+    """One or two times as they are, of more of them their median: `2.1 days (median of 5)`; a dash without any."""
     if not times:
         return "–"
-    if len(times) > FEW_CASES:
-        middle = median(time.total_seconds() for time in times)
-        return f"{wording.format_duration(middle)} (median of {len(times)})"
+    if len(times) > _FEW_CASES:
+        return f"{format_number(middle)} (median of {len(times)})"
     return " and ".join(wording.format_duration(time) for time in sorted(times))
 
 
@@ -90,11 +88,14 @@ def describe_safety(digest: Digest) -> str:
     if not digest.rolled_back:
         return "nothing was rolled back"
     back, ended = digest.rolled_back, {f.rollout for f in (*digest.shipped, *digest.rolled_back)}
+    detected = [time for f in back if (time := f.time_to_detect) is not None]
+    taken = [time for f in back if (time := _find_flip_time(f)) is not None]
+    restored = [time for f in back if (time := f.time_to_restore) is not None]
     parts = [
         f"{len(back)} rolled back, {_describe_who(digest)}",
-        f"noticed after {_format_times([t for f in back if (t := f.time_to_detect) is not None])}",
-        f"back in {_format_times([taken for f in back if (taken := _find_flip_time(f)) is not None])}",
-        f"restored after {_format_times([t for f in back if (t := f.time_to_restore) is not None])}",
+        f"noticed after {_format_times(detected, digest.find('time_to_detect'))}",
+        f"back in {_format_times(taken, digest.find('time_to_go_back'))}",
+        f"restored after {_format_times(restored, digest.find('time_to_restore'))}",
         f"change failure rate {format_number(digest.find('change_failure_rate'))} ({len(back)} of {len(ended)} ended)",
         f"{format_number(digest.find('people_reached'))} people had it",
     ]
