@@ -6,7 +6,7 @@ from core.stats.input_checks import Array
 from core.stats.sequential import mean
 
 
-def contrast(canary: ArrayLike, control: ArrayLike, *, ratio: float = 1.0, shift: float = 0.0) -> tuple[Array, Array]:
-    """(estimate, standard error) of canary - ratio * control - shift, compared within stages only."""
+def contrast(canary: ArrayLike, control: ArrayLike) -> tuple[Array, Array]:
+    """(estimate, standard error) of canary - control, compared within stages only."""
     levels = mean.stratify_levels(canary, control)
-    return levels.canary - ratio * levels.control - shift, levels.standard_error(ratio)
+    return levels.canary - levels.control, levels.standard_error()
