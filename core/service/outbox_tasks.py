@@ -147,7 +147,7 @@ class FlagTask:
             kind=FLAGS,
             ordering_key=f"{self.destination}:late:{due_at.isoformat()}{URGENT_SUFFIX}",
             idempotency_key=idempotency_key,
-            request=self._build_request(),
+            request={**self._build_request(), "due_at": due_at.isoformat()},  # an appointed time, which it keeps
             due_at=due_at,
             position=position,
         )

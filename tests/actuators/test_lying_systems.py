@@ -3,6 +3,7 @@
 What could not be taken back is never reported as taken back. The same for every system that has an API."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from bot.actuators.adapters import open_system
 from bot.actuators.flag_system import FlagSystem
 from bot.actuators.system_api import SystemAccess
-from bot.jobs import flag_checks
+from bot.jobs import flag_checks, upkeep
 from core.files.write_file import export_plan
 from core.rollout import commands as c
 from core.rollout.state import events as e
@@ -154,6 +155,16 @@ def test_one_that_carries_out_a_step_only_after_the_rollback_was_read_back_is_ta
     product.answer(slow[0])
     watched.later(minutes=2).drive()
     assert watched.percent == 0
+
+
+def test_the_checks_for_late_writes_keep_their_time(watched, product, api):
+    """A worker takes what is due too far ahead for a clock that was set back, and makes it due at once."""
+    api.answer = lambda call: product.answer(call) if call.method == "GET" else None
+    watched.begin().drive()
+    planned = [row.due_at - watched.at for row in watched.rows() if ":late:" in row.ordering_key]
+    assert planned == [timedelta(seconds=30), timedelta(seconds=120)]
+    upkeep.release_stuck_rows(watched.service, watched.at, speed=1.0)
+    assert [row.due_at - watched.at for row in watched.rows() if ":late:" in row.ordering_key] == planned
 
 
 def test_lowered_by_hand_soon_after_a_step_without_an_answer_it_stays_and_holds(watched, product, api):
