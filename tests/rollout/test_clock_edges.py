@@ -202,6 +202,20 @@ def test_a_request_that_would_expire_in_a_freeze_stays_open_for_a_day_after_it(
     assert story.now.state is RolloutState.ON_HOLD
 
 
+def test_a_request_whose_day_after_a_freeze_ends_in_another_stays_open_for_a_day_after_that(
+    running: Callable[..., Any], words: Any
+) -> None:
+    weekend = Freeze(name="weekend", from_weekday=4, from_time=time(16), to_weekday=0, to_time=time(8))
+    holidays = Freeze(name="holidays", from_date=date(2026, 12, 3), to_date=date(2026, 12, 5))  # until Saturday
+    wednesday = datetime(2026, 12, 2, 7, 50, tzinfo=UTC)
+    story = running(
+        words.story(at=wednesday, policy=replace(DEFAULT_POLICY, timezone=BERLIN, freezes=(weekend, holidays))),
+        stages=(*words.stages[:1], replace(words.stages[1], advance=AdvanceMode.APPROVE), *words.stages[2:]),
+    )
+    story.later(hours=6).tick(words.look())
+    assert story.now.request.expires_at == datetime(2026, 12, 8, 7, 0, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     ("begins", "ends"), [((6, time(2, 30)), (0, time(8))), ((5, time(16)), (6, time(2, 30)))], ids=["begins", "ends"]
 )

@@ -45,9 +45,12 @@ def build_approval_request(
 def find_expiry(context: Context) -> datetime:
     """When a request that is made now expires. One that would expire in a freeze, when nothing could come of it, is
     open for as long after its end."""
-    expires = context.at + context.policy.approval_expires
-    frozen = context.policy.find_freeze(expires)
-    return frozen[1].astimezone(UTC) + context.policy.approval_expires if frozen is not None else expires
+    policy = context.policy
+    expires = context.at + policy.approval_expires
+    for _ in policy.freezes:  # once for each at most: a weekly one could come again and again
+        if (frozen := policy.find_freeze(expires)) is not None:
+            expires = frozen[1].astimezone(UTC) + policy.approval_expires
+    return expires
 
 
 def approval_basis(verdict: Verdict | None) -> str:
