@@ -41,6 +41,12 @@ def format_stage_share(rollout: Rollout, stage: Stage) -> str:
     return f"{wording.format_percent(served)}{whole}{held}"
 
 
+def format_share_of(percentage: float, audience: str) -> str:
+    """A share of a cohort, escaped: `50 % of internal`; of everyone if it has no name: `5 %`."""
+    whole = f" of {wording.escape(audience, 40)}" if audience else ""
+    return f"{wording.format_percent(percentage)}{whole}"
+
+
 def format_layer_part(rollout: Rollout) -> str:
     """Of whom its shares are, if a layer leaves it some of the users only: ` of its 30 % of the users`."""
     share = _format_layer_share(rollout)

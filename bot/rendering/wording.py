@@ -112,11 +112,6 @@ def format_percent(percentage: float) -> str:
     return f"{percentage:g} %"
 
 
-def format_share_of(percentage: float, audience: str) -> str:
-    """A share of a cohort, escaped: `50 % of internal`; of everyone if it has no name: `5 %`."""
-    return f"{format_percent(percentage)}{f' of {escape(audience, 40)}' if audience else ''}"
-
-
 def format_per_thousand(share: float) -> str:
     """A share, given as 0 to 1, in everyday words: `about 19 in 1,000`."""
     return "about " + (f"{share * 1000:.0f}" if share >= 0.001 or share == 0 else f"{share * 1000:.1g}") + " in 1,000"

@@ -24,7 +24,7 @@ def describe_move(move: OtherMove, zone: str) -> str:
 
 def format_mark(move: OtherMove) -> str:
     """The label of the mark in a chart: `R-7 25 %`."""
-    reached = "back" if move.is_rollback else wording.format_share_of(move.percent, move.audience)
+    reached = "back" if move.is_rollback else reach_words.format_share_of(move.percent, move.audience)
     return f"{move.rollout} {reached}"
 
 
@@ -35,4 +35,4 @@ def to_json(shared: SharedPart) -> dict[str, Any]:
 
 
 def _format_step(move: OtherMove) -> str:
-    return "rolled back" if move.is_rollback else f"to {wording.format_share_of(move.percent, move.audience)}"
+    return "rolled back" if move.is_rollback else f"to {reach_words.format_share_of(move.percent, move.audience)}"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.rendering import wording
+from bot.rendering import reach_words, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.charts import chart_data
@@ -176,7 +176,7 @@ def _describe_others(found: Investigation, zone: str) -> str:
 def _describe_other(other: OtherChange, zone: str) -> str:
     return (
         f"{wording.format_subject(other.rollout)} on {wording.escape(other.rollout.plan.surface, 60)} went to "
-        f"{wording.format_share_of(other.percent, other.audience)} ({wording.format_local_time(other.at, zone)})"
+        f"{reach_words.format_share_of(other.percent, other.audience)} ({wording.format_local_time(other.at, zone)})"
     )
 
 
