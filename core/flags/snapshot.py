@@ -103,7 +103,6 @@ class Exposure:
     to_version: Version
     stage: str
     stage_index: int
-    matched: bool
     cohort: Cohort | None
     canary_below: int
     control_from: int
@@ -337,7 +336,6 @@ def build_exposure(
         to_version=to_version,
         stage=stage,
         stage_index=stage_index,
-        matched=matched,
         cohort=cohort,
         canary_below=canary,
         control_from=MILLION if everybody else control_start(canary, matched=matched),

@@ -60,7 +60,7 @@ class Population:
         """
         share = stage.percent / 100
         canary, rest = self.position < share, self.position >= share
-        if control == "matched" and share <= 1 / 2:
+        if stage.has_matched_control(control):
             rest = self.position >= 1 - share
         if stage.where is not None:
             canary, rest = canary & self.member, rest & self.member

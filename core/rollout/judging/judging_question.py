@@ -65,8 +65,7 @@ def canary_share(plan: Plan, stage: Stage) -> float | None:
     """The canary's share of the units in both arms of a stage; None if nobody gets the new version."""
     if not stage.has_exposure:
         return None
-    as_large = stage.is_compared and plan.control == "matched" and stage.percent <= 50
-    return 0.5 if as_large else stage.percent / 100
+    return 0.5 if stage.has_matched_control(plan.control) else stage.percent / 100
 
 
 def _build_stage_design(rollout: Rollout, index: int, stage: Stage) -> StageDesign:

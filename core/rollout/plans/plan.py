@@ -105,10 +105,15 @@ class Stage:
         """Whether this is a long comparison: nothing but harm ends it before its horizon, and then a person decides."""
         return self.kind is StageKind.AB and bool(self.decide_on)
 
+    def has_matched_control(self, control: str) -> bool:
+        """Whether control is as large as the canary, with the others in neither arm: where it is `matched` and so many
+        are left. A cohort is compared whole: who left it uncompared could not be told from others later."""
+        return control == "matched" and self.kind is not StageKind.COHORT and 0 < self.percent <= 50
+
     def control_share(self, control: str) -> float:
-        """The share (0 to 1) of the audience that is control: where `matched`, the canary's, if so many are left."""
+        """The share (0 to 1) of the audience that is control."""
         share = self.percent / 100
-        return share if control == "matched" and share <= 1 / 2 else 1 - share
+        return share if self.has_matched_control(control) else 1 - share
 
     @property
     def has_exposure(self) -> bool:

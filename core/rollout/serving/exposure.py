@@ -93,7 +93,7 @@ def _build_exposure(rollout: Rollout, live: flags.Version) -> flags.Exposure:
         stage=stage.name,
         stage_index=rollout.stage_index,
         canary=bucketing.percent_to_ppm(stage.percent),
-        matched=rollout.plan.control == "matched",
+        matched=stage.has_matched_control(rollout.plan.control),
         cohort=_build_cohort(stage),
         past_cohorts=_build_past_cohorts(rollout),
         moved_back=tuple(int(one, 16) for one in rollout.moved_back),
@@ -193,5 +193,5 @@ def _build_span(rollout: Rollout, span: StageSpan) -> flags.StageWindow:
         canary_below=canary,
         control_from=bucketing.MILLION
         if everybody
-        else flags.control_start(canary, matched=rollout.plan.control == "matched"),
+        else flags.control_start(canary, matched=stage.has_matched_control(rollout.plan.control)),
     )
