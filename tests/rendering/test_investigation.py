@@ -116,6 +116,13 @@ Investigate: R-118 support-tone. What is known so far, step by step.
 """)
 
 
+def test_a_small_segment_with_a_verdict_was_checked(words: Any, story: Any):
+    found = _found(words, story)
+    small = tuple(replace(one, log_e=4.6) for one in found.segments[:1])
+    said = plain_text.render_text(investigation.render(replace(found, segments=small, segments_checked=0), words.zone))
+    assert "For whom?  No segment is worse beyond chance; 1 segment checked." in said
+
+
 def test_without_anything_known_it_says_so(words: Any, story: Any):
     rolled = story.running().rolled_back().now
     entry = HistoryEntry(position=9, at=story.at, actor="system:engine", event=rolled.rollback)

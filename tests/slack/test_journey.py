@@ -80,6 +80,8 @@ def test_from_a_plan_to_a_rollback(either: Any) -> None:
     either.deliver()
     told = either.shown(either.message("#ai-rollouts", "Rolled back: R-1 support-tone. Everyone"))
     assert "it took 0.41 s" in told
+    either.typed("mia", "summary R-1")
+    assert "broke a limit that was agreed beforehand. It was rolled back." in either.shown(either.whispered("mia"))
     assert "6.4 % new vs 1.9 % old, +4.5 pp (+2.4 … +6.5)" in told
     assert "565 requests, about 430 people; the stage was at 5 %" in told
     assert "v43 -> v42 (prompt only). Not touched: model" in told

@@ -1,6 +1,7 @@
 """The verbs that show recorded evidence as a summary: `summary`, the newest, and `evidence`, one by its number."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from bot.commands import page_offers, request
 from bot.commands.parsing.parsed_command import ParsedCommand
@@ -24,7 +25,10 @@ def _answer_evidence(parsed: ParsedCommand, context: CommandContext) -> Message:
 
 
 def _show(parsed: ParsedCommand, context: CommandContext, number: int) -> Message:
-    """The summary of the evidence with this number, or of the newest if it is 0, with the rollout as it was then."""
+    """The summary of the evidence with this number, or of the newest if it is 0, with the rollout as it was then.
+
+    Only whether everybody is back on the old version is of today.
+    """
     world, rollout = request.require_rollout_for_member(parsed.rollout, context, parsed.again)
     then: Rollout | None = None
     found: tuple[Rollout, EvidenceRecorded] | None = None
@@ -44,7 +48,8 @@ def _show(parsed: ParsedCommand, context: CommandContext, number: int) -> Messag
         return tuple(p for p in look_reports.load_trend(context.service, rollout, metric) if p.at <= at)
 
     zone, has_ended = world.policy.timezone, not rollout.is_under_way
-    shown = summary.render(found[0], found[1], at, zone, load_trend, has_ended=has_ended)
+    then_and_back = replace(found[0], flip=rollout.flip)
+    shown = summary.render(then_and_back, found[1], at, zone, load_trend, has_ended=has_ended)
     return page_offers.offer_page(shown, f"/e/{rollout.id}.{found[1].number}", parsed, context)
 
 

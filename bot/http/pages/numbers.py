@@ -78,7 +78,7 @@ def build_numbers(service: RolloutService, rollout: Rollout, latest: LatestNumbe
         charts=_draw_charts(service, rollout, latest, zone),
         segments=tuple(_build_row(rollout, m, latest) for m in judged),
         unjudged=tuple({m.segment: f"{m.segment} ({wording.format_count(m.n_canary)})" for m in small}.values()),
-        checked=latest.segments_checked,
+        checked=segments.count_checked(latest.segments_checked, latest.segments),
         notes=tuple(_format_note(x) for x in latest.notes),
         when=wording.to_plain_text(verdict_times.describe_verdict_times(rollout, latest.measures, latest.at, zone)),
     )

@@ -54,6 +54,11 @@ def evidence_share(measure: Measure) -> float:
     return measure.log_e / measure.needed if measure.needed > 0 else measure.log_e / 100
 
 
+def count_checked(large: int, segments: tuple[Measure, ...]) -> int:
+    """How many were examined, of which `large` had enough requests; a small one with a verdict is one of them too."""
+    return max(large, len({m.segment for m in segments if m.word not in measure_rows.UNJUDGED_WORDS}))
+
+
 def find_worst(segments: tuple[Measure, ...]) -> Measure | None:
     """The segment that is worst of those worse beyond chance; None if there is none."""
     worst = next((m for m in sort_worst_first(segments) if m.word not in measure_rows.UNJUDGED_WORDS), None)
@@ -120,7 +125,8 @@ def _render_no_data(rollout: Rollout, latest: LatestNumbers, as_of: str, *, is_p
 
 def _format_first_line(rollout: Rollout, latest: LatestNumbers, judged: list[Measure]) -> str:
     out = [m for m in judged if m.word in measure_rows.BAD_WORDS]
-    begin = f"Segments: {_count_checked(latest, judged)} checked for {wording.format_subject(rollout)}."
+    count = count_checked(latest.segments_checked, latest.segments)
+    begin = f"Segments: {count} checked for {wording.format_subject(rollout)}."
     if not out:
         return f"{begin} Nothing clearly stands out."
     more = f" {wording.format_remainder(len(out) - 1)}" if len(out) > 1 else ""
@@ -128,11 +134,6 @@ def _format_first_line(rollout: Rollout, latest: LatestNumbers, judged: list[Mea
         f"{begin} {out[0].word} for {_escape_segment(out[0])}: "
         f"{measure_rows.title_in_sentence(out[0].metric, out[0].title)}{more}."
     )
-
-
-def _count_checked(latest: LatestNumbers, judged: list[Measure]) -> int:
-    """How many were examined; a small segment with a verdict is one of them, however few its requests are."""
-    return max(latest.segments_checked, len({measure.segment for measure in judged}))
 
 
 def _describe_judged(latest: LatestNumbers, judged: list[Measure]) -> list[str]:

@@ -145,11 +145,12 @@ def _list_worse_segments(found: Investigation) -> list[Measure]:
 
 def _describe_segments(found: Investigation) -> str:
     worst = sorted(_list_worse_segments(found), key=lambda m: -m.log_e)[:3]
-    checked = f"{wording.pluralize(found.segments_checked, 'segment')} checked"
+    count = segments.count_checked(found.segments_checked, found.segments)
+    checked = f"{wording.pluralize(count, 'segment')} checked"
     if not worst:
         return (
             f"No segment is worse beyond chance; {checked}."
-            if found.segments_checked
+            if count
             else "Too little data to compare groups of customers."
         )
     named = [
@@ -157,7 +158,7 @@ def _describe_segments(found: Investigation) -> str:
         f"{measure_rows.format_difference_with_range(m)}"
         for m in worst
     ]
-    return f"{wording.join_phrases(named, 3)}{f'; {checked}' if found.segments_checked else ''}."
+    return f"{wording.join_phrases(named, 3)}; {checked}."
 
 
 def _describe_change(found: Investigation) -> str:
