@@ -10,7 +10,7 @@ from bot.rendering import wording
 FindHandles = Callable[[Collection[str]], Mapping[str, str]]
 """Slack user ids -> `@handle` of each that is known."""
 _NAMED_PERSON = re.compile(r"@([UW][A-Z0-9]{5,})\b")
-_BEFORE_SIGN = re.compile(r"(?<=\d) (?=(?:%|pp|ms|s)(?!\w))")
+_BEFORE_SIGN = re.compile(r"(?<=\d) (?=(?:%|pp|ms|s|min|h)(?!\w))")
 _MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]<>()#+!|~])")
 
 

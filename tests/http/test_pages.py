@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bot.rendering import markup
 from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import Continue, Finding, Measure
@@ -214,6 +215,24 @@ def test_what_does_not_exist_is_not_found(running: Any, serve: Any) -> None:
         assert client.get(path).status_code == 404
 
 
+def test_a_small_segment_with_a_verdict_was_checked(running: Any, serve: Any, canary: Any) -> None:
+    client = serve(running)
+    canary(running)
+    small = replace(look().judgement.measures[0], segment="language=de", word="Worse")
+    number = recorded(running, segments=(small,), segments_checked=0)
+    page = client.get(f"/e/R-1.{number}").text
+    assert "language=de" in page
+    assert "1 checked, worst first." in page
+    assert "None was large enough" not in page
+
+
+def test_the_page_keeps_apart_what_people_notice_and_what_stays(running: Any, serve: Any, rollout_file: str) -> None:
+    client = serve(running)
+    running.apply(rollout_file + "behaviour_changes:\n  - {text: Refunds go to a person., kind: unchanged}\n")
+    running.do(c.Start())
+    assert "<li>Not changing: Refunds go to a person.</li>" in client.get("/r/R-1").text
+
+
 def test_a_browser_may_give_the_token_as_a_password(running: Any, serve: Any) -> None:
     client = serve(running, tokens=[("operator", "operator-token")])
     refused = client.get("/")
@@ -320,8 +339,9 @@ def test_no_line_of_a_page_ends_between_a_number_and_its_sign(running: Any, serv
     client = serve(running)
     canary(running)
     assert "5\N{NO-BREAK SPACE}%" in client.get("/").text
+    assert markup.join_numbers("in 22 min, 5 h or 5 hours") == "in 22\xa0min, 5\xa0h or 5 hours"
     for path in ("/", "/r/R-1"):
-        assert re.findall(r".{0,20}\d (?:%|pp|ms|s)(?!\w)", client.get(path).text) == []
+        assert re.findall(r".{0,20}\d (?:%|pp|ms|s|min|h)(?!\w)", client.get(path).text) == []
 
 
 def test_the_overview_says_since_when_a_version_is_live_that_came_with_its_file(running: Any, serve: Any) -> None:

@@ -37,6 +37,10 @@ BERLIN = ZoneInfo("Europe/Berlin")
         ),
         ("a &lt;b&gt; &amp; c", "a &lt;b&gt; &amp; c"),
         (":rocket: :unknown:", "🚀 :unknown:"),
+        (
+            "a rise of 3 pp in 22 min: `5 %`",
+            "a rise of 3\N{NO-BREAK SPACE}pp in 22\N{NO-BREAK SPACE}min: <code>5 %</code>",
+        ),
         ("*<@U0ANA00001>*", '<b><span class="mention">@ana</span></b>'),
     ],
 )
@@ -156,3 +160,16 @@ def test_a_person_drives_an_app_by_hand(with_http_app: Sandbox, page_of: Callabl
     assert "acknowledged in" in page.locator(".wire[open]").inner_text()
     assert troubles == []
     assert with_http_app.violations == []
+
+
+@pytest.mark.browser
+def test_a_table_is_as_wide_as_there_is_room(sandbox: Sandbox, page_of: Callable[..., Any]) -> None:
+    row = [{"type": "raw_text", "text": text} for text in ("What " * 9, "Verdict " * 9, "93.4 %")]
+    WebClient(token=sandbox.bot_token, base_url=sandbox.api_url).chat_postMessage(
+        channel="#support", text="numbers", blocks=[{"type": "table", "rows": [row, row]}]
+    )
+    page = page_of(sandbox, "?as=sam&channel=support")
+    page.set_viewport_size({"width": 1500, "height": 800})
+    hidden = page.locator(".message .table").evaluate("table => table.scrollWidth - table.clientWidth")
+    assert hidden == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

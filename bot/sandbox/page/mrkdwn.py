@@ -17,6 +17,7 @@ _STYLES = (
     (re.compile(r"(?<![\w~])~(?=\S)([^~\n]+?)(?<=\S)~(?![\w~])"), r"<s>\1</s>"),
 )
 _QUOTE = re.compile(r"^&gt; ?(.*)$", re.MULTILINE)
+_BEFORE_SIGN = re.compile(r"(?<=\d) (?=(?:%|pp|ms|s|min|h)(?!\w))")
 _EMOJI = re.compile(r":([a-z0-9_+-]+):")
 _EMOJI_CHARACTERS = {
     "white_check_mark": "✅",
@@ -42,7 +43,7 @@ _OPEN, _CLOSE = "\ue000", "\ue001"
 
 
 def to_html(workspace: SandboxWorkspace, text: str, zone: tzinfo) -> Markup:
-    """mrkdwn as HTML, with mentions resolved and dates in `zone`."""
+    """mrkdwn as HTML, with mentions resolved, dates in `zone` and no line that ends between a number and its sign."""
     kept: list[str] = []
 
     def keep(found: re.Match[str]) -> str:
@@ -50,7 +51,7 @@ def to_html(workspace: SandboxWorkspace, text: str, zone: tzinfo) -> Markup:
         return f"{_OPEN}{len(kept) - 1}{_CLOSE}"
 
     marked = _TOKENS.sub(keep, text.replace(_OPEN, "").replace(_CLOSE, ""))
-    html = _escape_text(marked)
+    html = _BEFORE_SIGN.sub("\N{NO-BREAK SPACE}", _escape_text(marked))
     for pattern, replacement in _STYLES:
         html = pattern.sub(replacement, html)
     html = _QUOTE.sub(r"<blockquote>\1</blockquote>", html)
