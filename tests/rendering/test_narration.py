@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from bot.rendering.sentences import demo_narration
+from core.rollout.plans.plan import StageKind
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
+
+COHORT: dict[str, Any] = {"kind": StageKind.COHORT, "name": "internal", "percent": 50.0}
 
 
 def told(story: Any, *, yours: bool = False, pace: float = 30.0, lee_approves_at: datetime | None = None) -> str:
@@ -39,6 +42,27 @@ def test_the_time_left_is_that_in_front_of_the_screen(story: Any) -> None:
 def test_what_a_slow_machine_holds_back_has_no_time_of_its_own(story: Any) -> None:
     story.running()
     assert "25 %, once the simulated users have caught up" in told(story, pace=0.001)
+
+
+@pytest.mark.parametrize(
+    ("changes", "control", "said"),
+    [
+        ({}, "concurrent", "5 % of the users get v43, compared with everyone else"),
+        ({}, "matched", "5 % of the users get v43, compared with as many others"),
+        (COHORT, "matched", "50 % of internal get v43, compared with the rest of them"),
+        (COHORT | {"percent": 100.0}, "matched", "100 % of internal get v43"),
+    ],
+)
+def test_it_says_with_whom_those_who_get_it_are_compared(
+    story: Any, changes: dict[str, Any], control: str, said: str
+) -> None:
+    now = story.running().now
+    stages = list(now.plan.stages)
+    stages[now.stage_index] = replace(now.current_stage, **changes)
+    story.rollout = replace(now, plan=replace(now.plan, stages=tuple(stages), control=control))
+    heard = told(story)
+    assert said in heard
+    assert ("compared" in heard) == ("compared" in said)
 
 
 def test_while_time_is_paused_nothing_is_promised_for_a_moment(story: Any) -> None:

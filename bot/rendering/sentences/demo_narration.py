@@ -112,6 +112,15 @@ def _planned(rollout: Rollout, left: _Left, *, yours: bool, lee_approves_at: dat
     return f"{turn}{rollout.id} is approved.", f"{who}. Nothing changes for users until then."
 
 
+def _name_compared(rollout: Rollout) -> str:
+    """With whom those on the new version are compared: `, compared with everyone else`; empty if nobody is left."""
+    stage = rollout.current_stage
+    if stage.audience:
+        return ", compared with the rest of them" if stage.percent < 100 else ""
+    is_matched = stage.has_matched_control(rollout.plan.control)
+    return f", compared with {'as many others' if is_matched else 'everyone else'}"
+
+
 def _running(rollout: Rollout, left: _Left) -> tuple[str, str]:
     seen = ""
     if rollout.evidence is not None:
@@ -127,7 +136,7 @@ def _running(rollout: Rollout, left: _Left) -> tuple[str, str]:
         now = f"Everyone gets {new}{seen}; {old} is one click away."
     else:
         whom = "" if rollout.current_stage.audience or rollout.reach < 1 else " of the users"
-        now = f"{reach_words.format_share(rollout)}{whom} get {new}, compared with everyone else{seen}."
+        now = f"{reach_words.format_share(rollout)}{whom} get {new}{_name_compared(rollout)}{seen}."
     at = headline.min_hold_ends_at(rollout)
     soon = left.until(at)
     if soon != PAUSED:
