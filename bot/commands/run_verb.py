@@ -189,7 +189,7 @@ def submit_command(command: c.Command, rollout: str, context: CommandContext) ->
     outcome = context.submit(command, rollout)
     if isinstance(command, c.CastVote):
         return _render_vote(outcome, context)
-    return _render_outcome(outcome, context)
+    return _render_outcome(command, outcome, context)
 
 
 def _render_vote(outcome: CommandOutcome, context: CommandContext) -> Message:
@@ -200,7 +200,17 @@ def _render_vote(outcome: CommandOutcome, context: CommandContext) -> Message:
     return feedback.render_answer(outcome.rollout, given, is_new=bool(outcome.positions))
 
 
-def _render_outcome(outcome: CommandOutcome, context: CommandContext) -> Message:
+def _describe_no_change(command: c.Command, rollout: Rollout) -> str:
+    """Why nothing followed from a command."""
+    if isinstance(command, c.FeelsOff):
+        return (
+            f"You have already said that {rollout.id} feels off, and each person counts once. "
+            "Write anything more in the thread of its card."
+        )
+    return f"No change needed: nothing to do for {rollout.id}."
+
+
+def _render_outcome(command: c.Command, outcome: CommandOutcome, context: CommandContext) -> Message:
     rollout, zone = outcome.rollout, outcome.world.policy.timezone
     if rollout is None:
         raise Refused("There is no such rollout.", hint="See /rollout list.", code="not_found")
@@ -211,7 +221,7 @@ def _render_outcome(outcome: CommandOutcome, context: CommandContext) -> Message
     ]
     if not lines:
         return blocks.build_message(
-            f"No change needed: nothing to do for {rollout.id}.",
+            _describe_no_change(command, rollout),
             blocks.section(headline.render(rollout, zone, after=find_after_done(outcome.world, rollout, context.at))),
         )
     offered = blocks.actions(buttons.resume(rollout)) if rollout.paused_at is not None else None

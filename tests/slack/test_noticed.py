@@ -70,6 +70,8 @@ def test_before_the_next_step_the_approver_reads_what_people_noticed(office: Any
     office.typed("mia", "vote R-1 worse it no longer says which plan I am on")
     office.click("sam", direct(office, "sam")[0], "Good")
     office.typed("ana", "feels-off R-1 odd greeting")
+    again = office.typed("ana", "feels-off R-1 and too curt").text
+    assert "You have already said that R-1 feels off, and each person counts once. Write anything more" in again
     office.later(minutes=3).say(c.Tick(look=seen()))
     assert office.rollout.state is RolloutState.WAITING
     office.deliver()
