@@ -85,7 +85,7 @@ def _levels(number: int, world: levels.LevelWorld, runs: int, looks: int) -> Ite
 
 
 def _margins(runs: int, looks: int) -> Iterator[Result]:
-    for number, (name, side) in enumerate((("cleared", "greater"), ("strict harm", "less"))):
+    for number, (name, side) in enumerate(margins.WRONG_WAYS):
         tell = telling(f"on the margin, {name}", runs)
         alarms = 0
         for size, chance in batches(runs, max(1, CELLS_A_BATCH // looks), SEED, 100 + number):

@@ -29,18 +29,24 @@ def found(*, runs: int, looks: int, harmed_rate: float | None, chance: np.random
 
     `harmed_rate` is the canary's rate of the first metric in every segment; None is a canary without harm.
     """
-    split = [chance.multinomial(arm, SEGMENTS, (runs, looks)) for arm in (CANARY, CONTROL)]
+    canary, control = (chance.multinomial(arm, SEGMENTS, (runs, looks)) for arm in (CANARY, CONTROL))
     evidence: list[Array] = []
     for position, rate in enumerate(RATES):
         canary_rate = harmed_rate if harmed_rate is not None and position == 0 else rate
-        segments = [_stream(chance, canary_rate, rate, *(arm[..., at] for arm in split)) for at in range(len(SEGMENTS))]
+        segments = [
+            _stream(chance, canary_rate, rate, canary[..., at], control[..., at]) for at in range(len(SEGMENTS))
+        ]
         evidence += [_evidence(_everybody(segments)), *(_evidence(segment) for segment in segments)]
     together = multiplicity.weighted_log_e(np.stack(evidence, axis=-1), weights())
     return streams.first_look(_reached(together)), streams.first_look(_reached(evidence[0]))
 
 
 def _stream(
-    chance: np.random.Generator, canary: float, control: float, canary_trials: Array, control_trials: Array
+    chance: np.random.Generator,
+    canary: float,
+    control: float,
+    canary_trials: NDArray[np.int64],
+    control_trials: NDArray[np.int64],
 ) -> Stream:
     return streams.binomial(
         chance,

@@ -13,10 +13,13 @@ ALPHA = 0.05
 CONTROL_RATE, MARGIN = 0.90, -0.02
 CANARY, CONTROL = 5, 95
 
+Side = Literal["greater", "less"]
 
-def crossed(
-    side: Literal["greater", "less"], *, runs: int, looks: int, chance: np.random.Generator
-) -> NDArray[np.bool_]:
+# What may wrongly be told on the margin itself, and the side on which its evidence lies.
+WRONG_WAYS: tuple[tuple[str, Side], ...] = (("cleared", "greater"), ("strict harm", "less"))
+
+
+def crossed(side: Side, *, runs: int, looks: int, chance: np.random.Generator) -> NDArray[np.bool_]:
     """Per run, whether a canary exactly on the margin was ever cleared ("greater") or found harmful ("less")."""
     stream = streams.binomial(
         chance,

@@ -166,7 +166,8 @@ def begin_rollout(service: RolloutService, clock: list[datetime]) -> None:
     for number, file in enumerate((SURFACE, ROLLOUT)):
         apply_text(service, json.dumps(file), "f.yaml", by=ANA, at=clock[0], command_id=f"file:{number}")
     reason = "a simulation"
-    for number, command in enumerate((c.Start(), c.Advance(reason=reason))):
+    commands: tuple[c.Command, ...] = (c.Start(), c.Advance(reason=reason))
+    for number, command in enumerate(commands):
         clock[0] += timedelta(minutes=2)
         service.handle(CommandRequest(command=command, command_id=f"c:{number}", by=ANA, at=clock[0], rollout="R-1"))
     clock[0] += timedelta(hours=2)

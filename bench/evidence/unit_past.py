@@ -66,7 +66,7 @@ def _play_stage(metric: str, units: int, before: float, chance: Generator) -> tu
     counts, values = _ask(people, metric, REQUESTS_IN_STAGE, chance)
     raw = _difference(counts, values, canary)
     levels = [_bucket_levels(bucket, *half) for half in halves]
-    weights = np.bincount(bucket, halves[1][0], BUCKETS)
+    weights = np.bincount(bucket, halves[1][0], BUCKETS).astype(np.float64)
     coefficient = _slope(levels[0], levels[1], weights)
     past = halves[0][0] + halves[1][0], halves[0][1] + halves[1][1]
     # The whole past tells more than the half whose noise the slope knows: it deserves at least as much.

@@ -133,7 +133,7 @@ def _count_bytes() -> Iterator[list[int]]:
         found.append(sum(len(str(value)) for row in rows for value in row))
         return rows
 
-    SourceConnection.fetch = count  # type: ignore[method-assign]
+    SourceConnection.fetch = count  # type: ignore[method-assign, assignment]
     try:
         yield found
     finally:

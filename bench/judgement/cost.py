@@ -38,8 +38,11 @@ def measure(effort: Effort) -> Iterator[Figure]:
             capped = np.minimum(canary, cap), np.minimum(control, cap)
             tau = 0.2 * float(np.minimum(before, cap).mean())
             ours = float(np.median(_ours(*capped, tau, chance))) * CANARY
-            for told, arms in (("raw", (canary, control)), ("capped", capped)):
-                peer = min(float(np.median(looks)) for looks in (_released(*arms, gbstats), _current(*arms))) * CANARY
+            for told, (new, old) in (("raw", (canary, control)), ("capped", capped)):
+                peer = (
+                    min(float(np.median(looks)) for looks in (_released(new, old, gbstats), _current(new, old)))
+                    * CANARY
+                )
                 yield Figure(
                     name=f"cost +{rise:.0%}: requests until found, against gbstats on {told} costs",
                     ours=ours,

@@ -6,6 +6,7 @@ from math import exp, log
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.judgement import gbstats_current
 from bench.measuring.figures import Figure
@@ -25,6 +26,7 @@ LOOKS_AN_HOUR = 12
 BEFORE, AFTER = 20 * LOOKS_AN_HOUR, 8 * LOOKS_AN_HOUR
 SEED = 20261201
 
+Crossed = NDArray[np.bool_]  # per run and look
 Law = Literal["score", "cost", "rate"]
 
 
@@ -57,7 +59,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
         for number, harm in enumerate(HARMS):
             canary, control = _draw(harm, runs, np.random.default_rng([SEED, number]))
             both = _both_eyes(harm, canary, control)
-            peers = {
+            peers: dict[str, tuple[Crossed | None, Array | None]] = {
                 "the cumulative test alone": (_cumulative_evidence(harm, canary, control) >= log(1 / ALPHA), None),
                 "gbstats 0.8.0": (None, _released(harm, canary, control, gbstats)),
                 "gbstats one-sided": (_current(harm, canary, control), None),
@@ -104,7 +106,7 @@ def _hours(looks: Array) -> float:
     return float(np.median(np.maximum(looks - BEFORE, 0))) / LOOKS_AN_HOUR
 
 
-def _first(crossed: Array) -> Array:
+def _first(crossed: Crossed) -> Array:
     return np.where(crossed.any(axis=1), crossed.argmax(axis=1) + 1.0, np.inf)
 
 
@@ -161,7 +163,7 @@ def _both_eyes(harm: LateHarm, canary: Array, control: Array) -> Array:
     )
 
 
-def _oracle(harm: LateHarm, canary: Array, control: Array) -> Array:
+def _oracle(harm: LateHarm, canary: Array, control: Array) -> Crossed:
     """Wald's likelihood ratio of normal differences from the hour on that the harm begins; it is told both levels."""
     before, after = (values[:, BEFORE:].mean(axis=2) for values in (control, canary))
     effect = abs(float((after - before).mean()))
@@ -181,7 +183,7 @@ def _released(harm: LateHarm, canary: Array, control: Array, gbstats: Peer) -> A
     return np.array([np.inf if look is None else look for look in found], dtype=np.float64)
 
 
-def _current(harm: LateHarm, canary: Array, control: Array) -> Array:
+def _current(harm: LateHarm, canary: Array, control: Array) -> Crossed:
     n, new, new_variance = _sums(canary)
     _, old, old_variance = _sums(control)
     variance = (new_variance + old_variance) / n

