@@ -47,13 +47,17 @@ class CommandRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandOutcome:
-    """The result of a command. `repeated`: it had been answered before, and nothing was done again."""
+    """The result of a command. `repeated`: it had been answered before, and nothing was done again.
+
+    `counted`: what it reports of a unit, such as a complaint, is in the comparison now.
+    """
 
     world: World
     rollout: Rollout | None
     positions: tuple[int, ...]
     recorded: tuple[StoredEvent, ...] = ()
     repeated: bool = False
+    counted: bool = False
 
 
 class RolloutService(RolloutReader):
@@ -140,8 +144,10 @@ class RolloutService(RolloutReader):
         place = unit_reports.find_place(self.database, self.load_world(), request.rollout, command.unit, request.at)
         reported = replace(request, command=replace(command, arm=place.arm, version=place.version))
         outcome = self._handle_with_retry(reported)
-        unit_reports.count(self.database, place, {"complaint_rate": 1.0}, report=request.command_id, at=request.at)
-        return outcome
+        counted = unit_reports.count(
+            self.database, place, {"complaint_rate": 1.0}, report=request.command_id, at=request.at
+        )
+        return replace(outcome, counted=counted)
 
     def _handle_with_retry(self, request: CommandRequest) -> CommandOutcome:
         """Handle a request, with one retry if the connection was lost or led to a read-only server."""

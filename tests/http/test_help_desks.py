@@ -2,7 +2,7 @@
 
 import hmac
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from datetime import timedelta
 from hashlib import sha1, sha256
@@ -36,7 +36,14 @@ def client(running: Any, serve: Any, canary: Any) -> httpx.Client:
 def send_zendesk(
     client: httpx.Client, at: Any, *, number: str = "inv-1", secret: str = SECRETS["zendesk"], **content: Any
 ) -> httpx.Response:
-    body = json.dumps({"ticket": 4711, "unit": UNIT, "tags": "billing ai-answer", "text": "secret words", **content})
+    said = {"ticket": 4711, "unit": UNIT, "tags": "billing ai-answer", "text": "secret words", **content}
+    return post_zendesk(client, at, said, number=number, secret=secret)
+
+
+def post_zendesk(
+    client: httpx.Client, at: Any, content: Any, *, number: str = "inv-1", secret: str = SECRETS["zendesk"]
+) -> httpx.Response:
+    body = json.dumps(content)
     signature = hmac.new(secret.encode(), f"{at:%Y-%m-%dT%H:%M:%SZ}{body}".encode(), sha256).digest()
     headers = {
         "x-zendesk-webhook-signature": b64encode(signature).decode(),
@@ -47,11 +54,16 @@ def send_zendesk(
 
 
 def send_intercom(
-    client: httpx.Client, at: Any, *, number: str = "notif_1", topic: str = "conversation_part.tag.created"
+    client: httpx.Client,
+    at: Any,
+    *,
+    number: str = "notif_1",
+    topic: str = "conversation_part.tag.created",
+    ticket: str = "1911149811",
 ) -> httpx.Response:
     item = {
         "type": "conversation",
-        "id": "1911149811",
+        "id": ticket,
         "source": {"body": "<p>secret words</p>", "author": {"type": "user", "id": "53"}},
         "contacts": {"type": "contact.list", "contacts": [{"type": "contact", "id": "53", "external_id": UNIT}]},
         "tags": {"type": "tag.list", "tags": [{"type": "tag", "id": "1", "name": "ai-answer"}]},
@@ -62,6 +74,14 @@ def send_intercom(
     return client.post(
         "/webhooks/intercom/support-assistant", content=body, headers={"x-hub-signature": f"sha1={signature}"}
     )
+
+
+def post_standard(client: httpx.Client, at: Any, **content: Any) -> httpx.Response:
+    body, sent_at = json.dumps(content), int(at.timestamp())
+    key = b64decode(SECRETS["standard"].removeprefix("whsec_"))
+    signature = b64encode(hmac.new(key, f"msg_9.{sent_at}.{body}".encode(), sha256).digest()).decode()
+    headers = {"webhook-id": "msg_9", "webhook-timestamp": str(sent_at), "webhook-signature": f"v1,{signature}"}
+    return client.post("/webhooks/standard/support-assistant", content=body, headers=headers)
 
 
 def send_standard(client: httpx.Client, at: Any, **headers: str) -> httpx.Response:
@@ -96,9 +116,12 @@ def test_a_customer_counts_once_an_hour_whatever_is_sent(
 ) -> None:
     see(client, UNIT)
     assert send(client, running.now()).json() == {"counted": True, "rollout": "R-1"}
-    assert send(client, running.now()).json()["counted"] is True, "the same delivery again"
+    again = "It came before: a ticket counts once."
+    assert send(client, running.now()).json() == {"counted": False, "why": again, "rollout": "R-1"}
     assert (len(reported(running)), counted(running)) == (1, 1)
-    send(client, running.now(), number="another")
+    second = send(client, running.now(), number="another", ticket="4712").json()
+    assert second["counted"] is False
+    assert "in this hour already" in second["why"]
     assert (len(reported(running)), counted(running)) == (2, 1)
     event = reported(running)[0]
     assert (event.arm, event.version) == ("canary", "v43")
@@ -106,8 +129,58 @@ def test_a_customer_counts_once_an_hour_whatever_is_sent(
     assert "secret words" not in str(event)
 
 
+@pytest.mark.parametrize("send", [send_zendesk, send_intercom])
+def test_a_ticket_counts_once_however_often_and_however_late_it_is_updated(
+    running: Any, client: httpx.Client, send: Callable[..., httpx.Response]
+) -> None:
+    """A trigger of Zendesk fires at each update of the ticket, and Intercom tells of each further tag."""
+    see(client, UNIT)
+    assert send(client, running.now()).json()["counted"] is True
+    for hour in (1, 2):
+        running.wait(hours=1)
+        assert send(client, running.now(), number=f"update-{hour}").json()["counted"] is False
+    assert (len(reported(running)), counted(running)) == (1, 1)
+
+
+def test_what_is_no_complaint_is_not_counted_as_one(running: Any, client: httpx.Client) -> None:
+    """An app of Intercom has one address for all that it subscribes to."""
+    see(client, UNIT)
+    data = {"unit": UNIT, "ticket": "9"}
+    for answer in (
+        send_intercom(client, running.now(), topic="conversation.admin.replied"),
+        post_standard(client, running.now(), type="complaint.withdrawn", data=data),
+        post_zendesk(client, running.now(), {"type": "zen:event-type:user.created", "detail": {"id": "1"}}),
+    ):
+        assert answer.json()["counted"] is False
+        assert "is no complaint" in answer.json()["why"]
+    assert reported(running) == []
+
+
+def test_a_ticket_event_of_zendesk_does_not_tell_the_customer(running: Any, client: httpx.Client) -> None:
+    """Its `external_id` is the ticket's, which may be anything, such as the number of another customer."""
+    see(client, UNIT)
+    detail = {"id": "35436", "external_id": UNIT, "requester_id": "8447388090494", "tags": ["ai-answer"]}
+    event = {"type": "zen:event-type:ticket.created", "id": "2b24", "detail": detail, "event": {}}
+    answer = post_zendesk(client, running.now(), event).json()
+    assert answer["counted"] is False
+    assert "counted for neither version" in answer["why"]
+    assert [(one.arm, one.unit_hash) for one in reported(running)] == [("", "")]
+    assert counted(running) == 0
+
+
+def test_a_complaint_of_somebody_who_is_not_compared_is_said_to_be_noted_only(
+    running: Any, client: httpx.Client
+) -> None:
+    """Nobody could know whether this customer was in the cohort."""
+    answer = send_zendesk(client, running.now(), unit="never-seen").json()
+    assert answer["counted"] is False
+    assert "counted for neither version" in answer["why"]
+    assert (len(reported(running)), counted(running)) == (1, 0)
+
+
 def test_the_signature_is_that_of_the_reference_implementation(running: Any, client: httpx.Client) -> None:
     assert f"{running.now():%H:%M}" == "12:03"
+    see(client, "cust_8841")
     assert send_standard(client, running.now()).json()["counted"] is True
     assert send_standard(client, running.now(), **{"webhook-id": "msg_2"}).status_code == 401
 

@@ -9,6 +9,12 @@ import orjson
 from bot.http.webhooks.signatures import HelpDesk
 
 _MAX_ID = 512  # characters of an id, as of a unit
+_COMPLAINTS = {
+    HelpDesk.ZENDESK: ("zen:event-type:ticket.created", "zen:event-type:ticket.tags_changed"),
+    HelpDesk.INTERCOM: ("conversation.user.created", "conversation_part.tag.created"),
+    HelpDesk.STANDARD: ("complaint.created",),
+}
+"""What a complaint is called where the sender names what happened: an app has one address for all that it hears of."""
 
 
 class MalformedDelivery(ValueError):
@@ -19,14 +25,15 @@ class MalformedDelivery(ValueError):
 class HelpDeskDelivery:
     """One delivery. `id` tells repeats, `unit` is the customer as the evaluation knows them, empty if unknown.
 
-    `ticket` names the ticket or conversation, `tags` are its labels. `is_test` means that it only tries the address.
+    `ticket` names the ticket or conversation, `tags` are its labels. `why_none`, if not empty, says why it is no
+    complaint.
     """
 
     id: str
     unit: str = ""
     ticket: str = ""
     tags: frozenset[str] = frozenset()
-    is_test: bool = False
+    why_none: str = ""
 
 
 def read_delivery(desk: HelpDesk, headers: Mapping[str, str], body: bytes) -> HelpDeskDelivery:
@@ -57,20 +64,22 @@ def _read_standard(headers: Mapping[str, str], content: Mapping[str, Any]) -> He
         unit=_read_id(data.get("unit")),
         ticket=_read_id(data.get("ticket")),
         tags=_read_tags(data.get("tags")),
+        why_none=_explain_other(HelpDesk.STANDARD, content.get("type")),
     )
 
 
 def _read_zendesk(headers: Mapping[str, str], content: Mapping[str, Any]) -> HelpDeskDelivery:
-    """A ticket event, or the JSON of a trigger: `{"ticket", "unit", "tags"}` with Zendesk's placeholders."""
+    """The JSON of a trigger, `{"ticket", "unit", "tags"}` with Zendesk's placeholders, or a ticket event.
+
+    An event does not tell the customer: its `external_id` is the ticket's, `requester_id` is Zendesk's own.
+    """
     detail = _get_object(content, "detail") or content
-    requester = _get_object(detail, "requester")
     return HelpDeskDelivery(
         id=_read_id(headers.get("x-zendesk-webhook-invocation-id")) or _read_id(content.get("id")),
-        unit=_read_id(detail.get("unit"))
-        or _read_id(requester.get("external_id"))
-        or _read_id(detail.get("external_id")),
+        unit=_read_id(detail.get("unit")),
         ticket=_read_id(detail.get("ticket")) or _read_id(detail.get("id")),
         tags=_read_tags(detail.get("tags")),
+        why_none=_explain_other(HelpDesk.ZENDESK, content.get("type") if "detail" in content else None),
     )
 
 
@@ -86,8 +95,18 @@ def _read_intercom(content: Mapping[str, Any]) -> HelpDeskDelivery:
         unit=_read_id(first.get("external_id")) or _read_id(author.get("external_id")),
         ticket=_read_id(item.get("id")),
         tags=_read_tags([tag.get("name") for tag in tags if isinstance(tag, dict)] if isinstance(tags, list) else None),
-        is_test=content.get("topic") == "ping",
+        why_none="This only tries the address."
+        if content.get("topic") == "ping"
+        else _explain_other(HelpDesk.INTERCOM, content.get("topic")),
     )
+
+
+def _explain_other(desk: HelpDesk, happened: Any) -> str:
+    """Why this is no complaint; empty if it is one, or if the sender does not name what happened."""
+    known = _COMPLAINTS[desk]
+    if happened is None or happened in known:
+        return ""
+    return f"{str(happened)[:80]} is no complaint: {' and '.join(known)} count."
 
 
 def _get_object(holder: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -14,7 +14,8 @@ from bot.http.webhooks.read_complaint import HelpDeskDelivery, MalformedDelivery
 from bot.http.webhooks.signatures import HelpDesk, SignatureRefused, verify_signature
 from core.rollout import commands as c
 from core.rollout.context import Actor
-from core.service.service import CommandRequest, RolloutService
+from core.rollout.state import events as e
+from core.service.service import CommandOutcome, CommandRequest, RolloutService
 
 _TITLES = {HelpDesk.ZENDESK: "Zendesk", HelpDesk.INTERCOM: "Intercom", HelpDesk.STANDARD: "the help desk"}
 
@@ -42,8 +43,8 @@ def build_router(
             return build_problem(401, "unauthorized", str(refused), "Check the secret in ROLLOUT_HELP_DESKS.")
         except MalformedDelivery as malformed:
             return build_problem(400, "malformed", str(malformed), "See docs/telemetry.md#help-desks.")
-        if delivery.is_test:
-            return _answer("This only tries the address.")
+        if delivery.why_none:
+            return _answer(delivery.why_none)
         if tag and tag not in delivery.tags:
             return _answer(f"The ticket does not have the tag {tag}.")
         return await run_in_threadpool(_record, service, desk, surface, delivery, now())
@@ -54,7 +55,10 @@ def build_router(
 def _record(
     service: RolloutService, desk: HelpDesk, surface: str, delivery: HelpDeskDelivery, at: datetime
 ) -> Response:
-    """Record the complaint with the rollout under way on the surface, once per delivery."""
+    """Record the complaint with the rollout under way on the surface, once per ticket: a trigger fires at each update.
+
+    What names no ticket is recorded once per delivery.
+    """
     world = service.load_world()
     if surface not in world.surfaces:
         known = ", ".join(world.surfaces) or "none yet"
@@ -65,17 +69,32 @@ def _record(
     title = _TITLES[desk]
     # The ticket's number, not the customer's words: these stay in the help desk.
     text = f"complaint in {title}" + (f", ticket {delivery.ticket}" if delivery.ticket else "")
-    service.handle(
+    told = f"ticket:{delivery.ticket}" if delivery.ticket else delivery.id
+    outcome = service.handle(
         CommandRequest(
             command=c.ReportComplaint(text=text, unit=delivery.unit),
-            command_id=f"webhook:{desk}:{surface}:{delivery.id}",
+            command_id=f"webhook:{desk}:{surface}:{told}",
             by=Actor(id=f"webhook:{desk}", handle=title),
             at=at,
             rollout=rollout.id,
             source="webhook",
         )
     )
-    return JSONResponse({"counted": True, "rollout": rollout.id})
+    if outcome.counted:
+        return JSONResponse({"counted": True, "rollout": rollout.id})
+    return JSONResponse({"counted": False, "why": _explain_uncounted(outcome, delivery), "rollout": rollout.id})
+
+
+def _explain_uncounted(outcome: CommandOutcome, delivery: HelpDeskDelivery) -> str:
+    """Why a complaint that is recorded is in no comparison."""
+    if outcome.repeated:
+        return "It came before: a ticket counts once."
+    if not delivery.unit:
+        return "It does not say which customer it is: noted, and counted for neither version."
+    reported = next((r.event for r in outcome.recorded if isinstance(r.event, e.ComplaintReported)), None)
+    if reported is None or not reported.arm:
+        return "This customer is not compared, as far as is known: noted, and counted for neither version."
+    return "Noted. This customer has complained in this hour already, or a source counts the complaints."
 
 
 def _answer(why_not: str) -> JSONResponse:

@@ -76,25 +76,26 @@ def find_place(database: Database, world: World, rollout_id: str, unit: str, at:
     )
 
 
-def count(database: Database, place: UnitPlace, readings: Mapping[str, float], *, report: str, at: datetime) -> None:
+def count(database: Database, place: UnitPlace, readings: Mapping[str, float], *, report: str, at: datetime) -> bool:
     """Count what was reported of a unit, once per report and, for complaints, once per unit and hour.
 
-    Readings that a source counts are left to it, so that nothing counts twice.
+    Readings that a source counts are left to it, so that nothing counts twice. Returns whether anything was counted.
     """
     readings = {metric: value for metric, value in readings.items() if metric not in place.pulled}
     if not place.arm or not readings:
-        return
+        return False
     seen = Observation(surface=place.surface, unit=place.unit, at=at, readings=readings)
     placed = PlacedObservation(
         rollout=place.rollout, stage=place.stage, arm=place.arm, unit=place.unit, observation=seen
     )
     with database.writing_outside_log() as connection:
-        _count_once(connection, placed, report, at)
+        return _count_once(connection, placed, report, at)
 
 
-def _count_once(connection: Connection, placed: PlacedObservation, report: str, at: datetime) -> None:
+def _count_once(connection: Connection, placed: PlacedObservation, report: str, at: datetime) -> bool:
     if not deduplication.claim_fresh_items(connection, [(f"{placed.rollout}/report", report)], at):
-        return
+        return False
     counted = complaints.deduplicate_hourly(connection, [placed], at)
     if counted:
         observation_sums.add_observations(connection, counted)
+    return bool(counted)
