@@ -183,6 +183,7 @@ _ROWS: tuple[tuple[str, str, MetricKind, DesiredDirection, str, float | None, Ma
     ("unplaced_items", "Reports that fit no version", _C, _SAME, "per 1,000 requests", 0.01, _PP, _H),
     ("late_items", "Reports that came too late", _C, _SAME, "per 1,000 requests", 0.01, _PP, _H),
     ("duplicate_items", "Reports sent twice", _C, _SAME, "per 1,000 requests", 0.01, _PP, _H),
+    ("unjudged_rate", "Answers without a verdict", _P, _SAME, "%", 0.02, _PP, _H),
 )
 
 CATALOGUE: Mapping[str, Metric] = MappingProxyType(
@@ -216,7 +217,10 @@ USER_VOTES: Mapping[str, Mapping[str, float]] = {
 }
 """What a user may say, and the readings that follow."""
 
-COUNTED_AT_INTAKE = frozenset({"refused_items", "unplaced_items", "late_items", "duplicate_items"})
+UNJUDGED = "unjudged_rate"
+"""The metric of how often a judge that was asked about an answer gave no verdict."""
+
+COUNTED_AT_INTAKE = frozenset({"refused_items", "unplaced_items", "late_items", "duplicate_items", UNJUDGED})
 """Metrics of data quality, counted at intake, not reported. Arms that differ in them cannot be compared."""
 
 ERROR_CATEGORIES = "new_error_category"

@@ -66,6 +66,7 @@ TYPICAL: Mapping[str, MetricLevel] = MappingProxyType(
         "unplaced_items": MetricLevel(level=0.0005),
         "late_items": MetricLevel(level=0.001),
         "duplicate_items": MetricLevel(level=0.002),
+        "unjudged_rate": MetricLevel(level=0.01),
         "new_error_category": MetricLevel(level=0.0),
     }
 )

@@ -29,6 +29,14 @@ class ShadowSample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeasedSamples:
+    """What a judge gets now, and the answers of earlier leases that ended without a verdict: asked again, or failed."""
+
+    samples: tuple[ShadowSample, ...]
+    unanswered: tuple[ShadowSample, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnchorProgress:
     """How far one round of anchors is: when it began, the verdicts so far by anchor, and how many still wait."""
 

@@ -337,3 +337,67 @@ def test_harm_that_only_a_judge_sees_rolls_back(judged: Any, serve: Any) -> None
             break
     assert rollout.rollback is not None
     assert rollout.rollback.findings[0].metric == "eval_pass_rate"
+
+
+@pytest.fixture
+def choking(
+    everywhere: Any, surface_file: str, rollout_file: str, canary: Callable[..., None], serve: Any
+) -> Callable[..., Any]:
+    """Plays a canary of an hour whose judge gives no verdict on what is bad; its rollout after that."""
+
+    def play(bad: dict[str, int]) -> Any:
+        """`bad`: of every ten answers, by arm."""
+        everywhere.apply(surface_file + JUDGING)
+        canary(everywhere, rollout_file.replace("min_hold: 1m, max_hold: 30m", "min_hold: 6h, max_hold: 24h"))
+        http = serve(everywhere)
+        measured = {"latency_ms": 900, "refusal_rate": False, "cost_per_request": 0.01}
+        for begin in range(0, 10_000, 1000):
+            observed = [
+                {"surface": "support-assistant", "unit": f"{arm}-{begin}-{i}", "variant": arm, "metrics": measured}
+                for arm, count in (("canary", 20), ("control", 380))
+                for i in range(count)
+            ]
+            http.post("/api/v1/observations", json={"observations": observed})
+            for arm, count in (("canary", 40), ("control", 760)):
+                many = count * bad[arm] // 10
+                answers = _answers(arm, many, BAD, begin=begin) + _answers(arm, count - many, begin=begin + many)
+                _hand_in(http, answers[:400])
+                _hand_in(http, answers[400:])
+            tasks = http.get("/api/v1/judging", params={"limit": 100}).json()["tasks"]
+            results = [{"task": task["task"], "pass": True} for task in tasks if task["answer"] != BAD]
+            http.post("/api/v1/judging", json={"judge": "support-judge-v3", "results": results})
+            everywhere.wait(minutes=6)
+            evaluate_rollout(everywhere.service, "R-1", everywhere.now(), every=timedelta(minutes=6))
+        return everywhere.service.load_world().rollouts["R-1"]
+
+    return play
+
+
+@pytest.mark.shows("E16")
+def test_a_judge_that_gives_no_verdict_on_bad_answers_holds_though_all_that_it_judges_passes(
+    everywhere: Any, choking: Any
+) -> None:
+    rollout = choking({"canary": 5, "control": 1})
+    passed = _cells(everywhere, "eval_pass_rate")
+    assert all(judged == good > 50 for judged, good in passed.values())
+    assert rollout.state is RolloutState.ON_HOLD
+    assert "answers without a verdict" in rollout.hold.text
+
+
+def test_a_judge_that_gives_as_many_verdicts_on_both_sides_holds_nothing(everywhere: Any, choking: Any) -> None:
+    rollout = choking({"canary": 3, "control": 3})
+    assert rollout.state is RolloutState.RUNNING, rollout.hold
+    asked = _cells(everywhere, "unjudged_rate")
+    assert asked.keys() == {"canary", "control"}
+    assert all(0.2 < left_open / times < 0.6 for times, left_open in asked.values())
+
+
+def test_an_answer_without_a_verdict_counts_once_for_each_time_that_a_judge_had_it(judged: Any, serve: Any) -> None:
+    http = serve(judged)
+    sampled = _hand_in(http, _answers("canary", 20))["sampled"]
+    for times in range(4):
+        http.get("/api/v1/judging")
+        assert _cells(judged, "unjudged_rate").get("canary", (0, 0)) == (times * sampled, times * sampled)
+        judged.wait(minutes=6)
+    http.get("/api/v1/judging")
+    assert _cells(judged, "unjudged_rate")["canary"] == (3 * sampled, 3 * sampled), "then it failed"

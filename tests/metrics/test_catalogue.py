@@ -15,7 +15,7 @@ from core.metrics.typical_levels import TYPICAL
 
 
 def test_the_catalogue_has_its_metrics():
-    assert len(CATALOGUE) == 37
+    assert len(CATALOGUE) == 38
     assert all(metric.key == key for key, metric in CATALOGUE.items())
 
 

@@ -11,6 +11,7 @@ from bot.http.observations.parse_fields import RejectedItem
 from bot.http.observations.read_batch import AcceptedItem, CheckedBatch
 from core.flags.placement import MAX_LATENESS, Placement
 from core.flags.snapshot import Snapshot, Variant
+from core.metrics.catalogue import UNJUDGED
 from core.metrics.observation import Observation
 from core.rollout.judging.rubrics import find_criteria
 from core.rollout.state.world import World
@@ -61,10 +62,10 @@ def count_results(
         is_first = shadow_samples.record_result(connection, sample, result.passed, result.score, result.cost)
         del known[result.task]  # a task that comes twice in one batch is judged once
         counts = is_first and sample.anchor is None
-        if counts and _is_judge_doubted(world, sample.rollout):  # it was asked before its anchors showed that it moved
+        if counts and is_judge_doubted(world, sample.rollout):  # it was asked before its anchors showed that it moved
             accepted.append(AcceptedItem(index=index, surface=sample.surface, id=None, placed=None))
             continue
-        placement = _find_placement(sample, snapshot, now) if counts else None
+        placement = find_judged_placement(sample, snapshot, now) if counts else None
         if counts and placement is None:
             message = "the stage of this answer ended more than an hour ago and was judged without it"
             rejected.append(RejectedItem(index=index, code="too_old", message=message))
@@ -74,12 +75,13 @@ def count_results(
     return CheckedBatch(accepted=accepted, rejected=rejected)
 
 
-def _is_judge_doubted(world: World, rollout_id: str) -> bool:
+def is_judge_doubted(world: World, rollout_id: str) -> bool:
+    """Whether anchors have shown that the judge of this rollout has moved."""
     rollout = world.find_rollout(rollout_id)
     return rollout is not None and rollout.judge_check.moved is not None
 
 
-def _find_placement(sample: ShadowSample, snapshot: Snapshot, now: datetime) -> Placement | None:
+def find_judged_placement(sample: ShadowSample, snapshot: Snapshot, now: datetime) -> Placement | None:
     """Where the answer was served, if its stage still takes readings."""
     flags = snapshot.surfaces.get(sample.surface)
     tracked = next((t for t in flags.tracked if t.rollout == sample.rollout), None) if flags is not None else None
@@ -90,7 +92,7 @@ def _find_placement(sample: ShadowSample, snapshot: Snapshot, now: datetime) -> 
 
 
 def _build_observation(sample: ShadowSample, result: JudgeResult, scores: Mapping[str, float]) -> Observation:
-    readings = {"eval_pass_rate": float(result.passed), **scores}
+    readings = {"eval_pass_rate": float(result.passed), UNJUDGED: 0.0, **scores}
     if result.score is not None:
         readings["eval_score"] = result.score
     return Observation(

@@ -12,19 +12,18 @@ from starlette.responses import Response
 
 from bot.http.judging.count_results import JudgeResult, count_results
 from bot.http.judging.detect_errors import count_errors, find_errors
+from bot.http.judging.hand_out_answers import hand_out_answers
 from bot.http.judging.take_answers import AnswerBatch, take_answers
 from bot.http.middleware.auth import TokenAuth, TokenRole
 from bot.http.middleware.problems import build_problem
 from bot.http.observations.writer import ObservationWriter, TooManyBatches, TransactionWork
 from bot.http.openapi.schemas import PROBLEMS
 from core.flags.snapshot import Snapshot
-from core.rollout.judging.judging_limits import list_hand_out_terms
 from core.rollout.judging.rubrics import find_criteria
 from core.rollout.refusal import Refused
 from core.service.service import RolloutService
 from core.shadow_eval.rubric import HIGHEST, LOWEST, MOST_CRITERIA, JudgingCriterion, describe_criteria
 from core.shadow_eval.spending import MOST_TOLD
-from core.store.shadow_eval import shadow_samples
 
 MAX_TASKS = 100  # handed out, or judged, in one request
 _STORABLE = r"^[^\x00]+$"  # Postgres holds no NUL
@@ -104,8 +103,7 @@ def build_router(
         auth.authorize_person(request.headers.raw, TokenRole.JUDGE)
         world = service.cached_world()
         with service.database.writing_outside_log() as connection:
-            asked = {surface} if surface else None
-            leased = shadow_samples.lease_samples(connection, now(), limit, asked, list_hand_out_terms(world))
+            leased = hand_out_answers(connection, world, now(), limit, {surface} if surface else None)
         return {
             "tasks": [
                 {

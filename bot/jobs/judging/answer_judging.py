@@ -7,9 +7,9 @@ from functools import partial
 import structlog
 
 from bot.http.judging.count_results import JudgeResult, count_results
+from bot.http.judging.hand_out_answers import hand_out_answers
 from bot.judges.http_judge import CallFailed, HttpJudge, InvalidVerdict
 from bot.outbound.errors import PermanentFailure, RetryLater
-from core.rollout.judging.judging_limits import list_hand_out_terms
 from core.rollout.judging.rubrics import find_criteria
 from core.rollout.serving import exposure
 from core.rollout.state.world import World
@@ -31,9 +31,8 @@ def ask_judge(service: RolloutService, judge: HttpJudge, now: datetime) -> int:
     nothing is lost: the answers wait.
     """
     world = service.load_world()
-    terms = list_hand_out_terms(world)
     with service.database.writing_outside_log() as connection:
-        tasks = shadow_samples.lease_samples(connection, now, ANSWERS_AT_ONCE, terms=terms)
+        tasks = hand_out_answers(connection, world, now, ANSWERS_AT_ONCE)
     if not tasks:
         return 0
     with ThreadPoolExecutor(JUDGE_CALLS, thread_name_prefix="judge") as calls:

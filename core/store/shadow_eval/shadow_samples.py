@@ -12,7 +12,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, exists, func, or_, select, update
 
 from core.shadow_eval.anchors import ANCHOR_ARM
-from core.shadow_eval.samples import AnchorProgress, ArmProgress, JudgedSample, JudgingProgress, ShadowSample
+from core.shadow_eval.samples import (
+    AnchorProgress,
+    ArmProgress,
+    JudgedSample,
+    JudgingProgress,
+    LeasedSamples,
+    ShadowSample,
+)
 from core.shadow_eval.spending import HandOutTerms
 from core.store.formats.sealing import SealingKey
 from core.store.models import insert_into, person_key, shadow_sample
@@ -20,6 +27,7 @@ from core.store.shadow_eval import judging_accounts
 
 LEASE = timedelta(minutes=5)
 MAX_ATTEMPTS = 3  # after so many leases without a result an answer counts as failed
+_FAIL_AT_ONCE = 1_000  # answers, as a statement has a bounded number of parameters
 _KEY_PREFIX = "answers:"
 _ANCHORS_FIRST = 4  # of so many tasks one is an anchor, as long as any wait: a round must not wait behind all answers
 
@@ -47,11 +55,11 @@ def lease_samples(
     limit: int,
     surfaces: Iterable[str] | None = None,
     terms: Mapping[str, HandOutTerms] | None = None,
-) -> tuple[ShadowSample, ...]:
+) -> LeasedSamples:
     """Lease up to `limit` answers and anchors to one judge for `LEASE`, in an order that says nothing about them.
 
     `surfaces` restricts them, and `terms`, by rollout, what they may cost: what a lease is expected to cost is spent.
-    Answers that were leased too often without a result fail.
+    Answers that were leased too often without a result fail. In a writing transaction.
     """
     free = and_(
         shadow_sample.c.expires_at > now,
@@ -62,9 +70,12 @@ def lease_samples(
     )
     if surfaces is not None:
         free = and_(free, shadow_sample.c.surface.in_(sorted(surfaces)))
-    connection.execute(
-        update(shadow_sample).where(free, shadow_sample.c.attempt >= MAX_ATTEMPTS).values(state="failed")
-    )
+    wanted = select(shadow_sample).where(free, shadow_sample.c.attempt >= MAX_ATTEMPTS).limit(_FAIL_AT_ONCE)
+    failed = connection.execute(wanted.with_for_update(skip_locked=True)).all()
+    if failed:
+        ids = [row.id for row in failed]
+        connection.execute(update(shadow_sample).where(shadow_sample.c.id.in_(ids)).values(state="failed"))
+    free = and_(free, shadow_sample.c.attempt < MAX_ATTEMPTS)
     rows = _choose_rows(connection, free, limit, terms or {})
     leased = {"state": "leased", "lease_until": now + LEASE, "attempt": shadow_sample.c.attempt + 1}
     for rollout, many in Counter(row.rollout for row in rows).items():
@@ -73,11 +84,19 @@ def lease_samples(
         )
         ids = [row.id for row in rows if row.rollout == rollout]
         connection.execute(update(shadow_sample).where(shadow_sample.c.id.in_(ids)).values({**leased, "charged": each}))
-    keys = _load_keys(connection, rows)
+    keys = _load_keys(connection, (*rows, *failed))
     samples = [_parse_sample(row, keys) for row in rows]
+    unanswered = [
+        _parse_sample(row, keys)
+        for row in (*failed, *rows)
+        if row.state == "leased" and row.passed is None and row.anchor is None
+    ]
     if unreadable := [sample.id for sample in samples if not sample.unit]:  # its key is gone, as after a restore
         connection.execute(update(shadow_sample).where(shadow_sample.c.id.in_(unreadable)).values(state="failed"))
-    return tuple(sample for sample in samples if sample.unit)
+    return LeasedSamples(
+        samples=tuple(sample for sample in samples if sample.unit),
+        unanswered=tuple(sample for sample in unanswered if sample.unit),
+    )
 
 
 def _choose_rows(

@@ -16,7 +16,7 @@ from core.judging.report.series import SeriesPoint
 from core.reviews.investigation import Investigation, OtherChange
 from core.versions.content_difference import compare_contents
 
-_INTAKE = ("refused_items", "unplaced_items", "late_items", "duplicate_items")  # how reports arrive
+_INTAKE = ("refused_items", "unplaced_items", "late_items", "duplicate_items", "unjudged_rate")  # how reports arrive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
