@@ -295,6 +295,28 @@ def test_a_judge_that_raves_costs_one_answer_and_no_other(
     assert _cells(judged, "eval_pass_rate") == _cells(judged, "eval_score") == {}
 
 
+def test_nonsense_of_a_judge_counts_at_once_and_is_asked_about_again_when_its_lease_is_over(
+    judged: Any, serve: Any, judge_server: Any
+) -> None:
+    url, asked, says = judge_server
+    judge = HttpJudge(OutboundClient({"127.0.0.1"}), url=url)
+    sampled = _hand_in(serve(judged), _answers("canary", 30, BAD))["sampled"]
+    says[0] = b""  # it cannot be asked: nothing is lost, and nothing counted
+    assert answer_judging.ask_judge(judged.service, judge, judged.now()) == 0
+    says[0] = b'```json\n{"pass": false}\n```'
+    asked.clear()
+    for times in (1, 2, 3):
+        for _ in range(2):
+            assert answer_judging.ask_judge(judged.service, judge, judged.now()) == 0
+        assert len(asked) == times * sampled
+        assert _cells(judged, "unjudged_rate") == {"canary": (times * sampled, times * sampled)}
+        judged.wait(minutes=6)
+    says[0] = b'{"pass": false}'
+    assert answer_judging.ask_judge(judged.service, judge, judged.now()) == 0, "after three times it has failed"
+    assert _cells(judged, "unjudged_rate") == {"canary": (3 * sampled, 3 * sampled)}
+    assert _cells(judged, "eval_pass_rate") == {}
+
+
 @pytest.mark.shows("E5", "E44", "E53")
 def test_the_worst_answers_are_shown_side_by_side_without_what_identifies_people(judged: Any, serve: Any) -> None:
     http = serve(judged)

@@ -1,6 +1,6 @@
 """Hands out answers to a judge, and counts those about which it was asked before and said nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -14,7 +14,6 @@ from core.rollout.serving import exposure
 from core.rollout.state.world import World
 from core.shadow_eval.samples import ShadowSample
 from core.store.observations import observation_sums
-from core.store.observations.observation_batch import PlacedObservation
 from core.store.shadow_eval import shadow_samples
 
 
@@ -27,12 +26,14 @@ def hand_out_answers(
     for its side: if the sides differ in it, they cannot be compared by what was judged.
     """
     leased = shadow_samples.lease_samples(connection, now, limit, surfaces, list_hand_out_terms(world))
-    if leased.unanswered:
-        observation_sums.add_observations(connection, _place_unanswered(leased.unanswered, world, now))
+    count_unanswered(connection, leased.unanswered, world, now)
     return leased.samples
 
 
-def _place_unanswered(samples: Iterable[ShadowSample], world: World, now: datetime) -> list[PlacedObservation]:
+def count_unanswered(connection: Connection, samples: Sequence[ShadowSample], world: World, now: datetime) -> None:
+    """Count answers about which a judge was asked and gave no verdict; anchors and second opinions are none of them."""
+    if not samples:
+        return
     snapshot = exposure.build_snapshot(world)
     placed = []
     for sample in samples:
@@ -48,4 +49,4 @@ def _place_unanswered(samples: Iterable[ShadowSample], world: World, now: dateti
             is_request=False,
         )
         placed.append(build_placed_observation(placement, unanswered))
-    return placed
+    observation_sums.add_observations(connection, placed)

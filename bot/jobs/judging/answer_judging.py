@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 
 from bot.http.judging.count_results import JudgeResult, count_results
-from bot.http.judging.hand_out_answers import hand_out_answers
+from bot.http.judging.hand_out_answers import count_unanswered, hand_out_answers
 from bot.judges.http_judge import CallFailed, HttpJudge, InvalidVerdict
 from bot.outbound.errors import PermanentFailure, RetryLater
 from core.rollout.judging.rubrics import find_criteria
@@ -42,9 +42,11 @@ def ask_judge(service: RolloutService, judge: HttpJudge, now: datetime) -> int:
     for reason in sorted(reasons):
         log.warning("answers could not be judged", why=reason)
     results = [verdict for verdict in verdicts if isinstance(verdict, JudgeResult)]
+    raved = [task for task, verdict in zip(tasks, verdicts, strict=True) if isinstance(verdict, InvalidVerdict)]
     world = service.load_world()
     with service.database.writing_outside_log() as connection:
         shadow_samples.return_samples(connection, unasked)
+        count_unanswered(connection, shadow_samples.put_off_samples(connection, raved), world, now)
         checked = count_results(connection, results, world, exposure.build_snapshot(world), now)
         placed = [taken.placed for taken in checked.accepted if taken.placed is not None]
         observation_sums.add_observations(connection, placed)

@@ -64,8 +64,8 @@ def lease_samples(
     free = and_(
         shadow_sample.c.expires_at > now,
         or_(
-            shadow_sample.c.state == "waiting",
-            and_(shadow_sample.c.state == "leased", shadow_sample.c.lease_until <= now),
+            and_(shadow_sample.c.state == "waiting", shadow_sample.c.lease_until.is_(None)),
+            and_(shadow_sample.c.state.in_(("leased", "waiting")), shadow_sample.c.lease_until <= now),
         ),
     )
     if surfaces is not None:
@@ -146,6 +146,18 @@ def return_samples(connection: Connection, ids: Iterable[str]) -> None:
         judging_accounts.settle(connection, rollout, -int(charged))
     waiting = {"state": "waiting", "lease_until": None, "attempt": shadow_sample.c.attempt - 1, "charged": 0}
     connection.execute(update(shadow_sample).where(given).values(waiting))
+
+
+def put_off_samples(connection: Connection, samples: Sequence[ShadowSample]) -> tuple[ShadowSample, ...]:
+    """Let leased answers on which the judge gave no verdict wait until their lease would have ended.
+
+    Returns those that have no verdict so far and are no anchors, which the caller counts.
+    """
+    table = shadow_sample.c
+    given = and_(table.id.in_([sample.id for sample in samples]), table.state == "leased")
+    first = {row.id for row in connection.execute(select(table.id).where(given, table.passed.is_(None)))}
+    connection.execute(update(shadow_sample).where(given).values(state="waiting"))
+    return tuple(sample for sample in samples if sample.id in first and sample.anchor is None)
 
 
 def find_samples(connection: Connection, ids: Iterable[str]) -> dict[str, ShadowSample]:
