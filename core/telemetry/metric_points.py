@@ -1,4 +1,9 @@
-"""Data points of metrics as observations: only those of an application's own that say whose they are."""
+"""Data points of metrics as observations: only those of an application's own that say whose they are.
+
+A gauge is a level, which exporters send again at every export until it changes, with the time of the export: the same
+value of the same attributes is the same reading. A sum adds up what several requests took, so it counts only where
+events are counted.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,9 +12,12 @@ from hashlib import blake2b
 from math import isfinite
 from typing import Any
 
+from core.metrics.catalogue import CATALOGUE, MetricKind
 from core.telemetry.read_attributes import read_span_attributes
 
 PREFIX = "rampart.metric."
+GAUGE_ID = "gauge:"
+"""What the ids of observations of gauges begin with. They come again, and are no duplicates that anybody sent."""
 _SPANS_SAY_IT = "gen_ai."
 
 
@@ -73,13 +81,17 @@ def _read_point(point: RawPoint) -> dict[str, Any] | str:
         return f"{point.name[:60]} is not read: a metric is called {PREFIX}<key of the catalogue>"
     if point.value is None or not isfinite(point.value) or (point.kind == "sum" and not point.is_delta):
         return f"{point.name} must be a gauge, or a sum with delta temporality, and its value a finite number"
+    key = point.name.removeprefix(PREFIX)
+    if point.kind == "sum" and (key not in CATALOGUE or CATALOGUE[key].kind is not MetricKind.COUNT):
+        return f"{point.name} adds up requests and does not say how many: send a gauge, a log or spans"
     facts = read_span_attributes((*point.resource, *point.attributes))
     if "surface" not in facts or "unit" not in facts:
         return f"{point.name} needs the attributes feature_flag.key and feature_flag.context.id"
-    identity = repr((point.name, point.at, sorted((key, str(value)) for key, value in point.attributes)))
+    kind, told = (GAUGE_ID, point.value) if point.kind == "gauge" else ("point:", point.at)
+    identity = repr((point.name, told, sorted((name, str(value)) for name, value in point.attributes)))
     item: dict[str, Any] = {
-        "id": f"point:{blake2b(identity.encode(), digest_size=16).hexdigest()}",
-        "metrics": {point.name.removeprefix(PREFIX): point.value},
+        "id": f"{kind}{blake2b(identity.encode(), digest_size=16).hexdigest()}",
+        "metrics": {key: point.value},
         "segments": facts.get("segments", {}),
         "request": False,
         **{fact: facts[fact] for fact in ("surface", "unit", "variant", "version", "exposure") if fact in facts},

@@ -300,8 +300,7 @@ def test_a_log_outside_of_a_trace_needs_its_time(application: Any, at: Any) -> N
     assert "needs its time" in said["errorMessage"]
 
 
-def wrap_points(*points: Any, **metric: Any) -> dict[str, Any]:
-    name = "rampart.metric.thumbs_down_rate"
+def wrap_points(*points: Any, name: str = "rampart.metric.thumbs_down_rate", **metric: Any) -> dict[str, Any]:
     data = {"dataPoints": points}
     return {"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": name, "gauge": data, **metric}]}]}]}
 
@@ -312,15 +311,21 @@ def point(**value: Any) -> dict[str, Any]:
 
 
 def points_in_other_ways() -> dict[str, Any]:
-    delta = {"aggregationTemporality": "AGGREGATION_TEMPORALITY_DELTA", "dataPoints": [point(asInt="1")]}
     return {
         "names of the schema": name_as_schema(wrap_points(point(asDouble=1))),
         "a number as text": wrap_points(point(asDouble="1")),
         "a whole number as a float": wrap_points(point(asInt=1.0)),
         "a kind that is null": wrap_points(point(asDouble=1), sum=None, histogram=None),
         "a number that is null": wrap_points(point(asInt=None, asDouble=1)),
-        "names and numbers of enumerations": name_as_schema(wrap_points(gauge=None, sum=delta)),
-        "their numbers as text": wrap_points(gauge=None, sum={**delta, "aggregationTemporality": "1"}),
+    }
+
+
+def sums_in_other_ways() -> dict[str, Any]:
+    complaints = "rampart.metric.complaint_rate"
+    delta = {"aggregationTemporality": "AGGREGATION_TEMPORALITY_DELTA", "dataPoints": [point(asInt="1")]}
+    return {
+        "names and numbers of enumerations": name_as_schema(wrap_points(name=complaints, gauge=None, sum=delta)),
+        "their numbers as text": wrap_points(name=complaints, gauge=None, sum={**delta, "aggregationTemporality": "1"}),
     }
 
 
@@ -328,6 +333,39 @@ def points_in_other_ways() -> dict[str, Any]:
 def test_a_point_that_can_be_read_counts_however_it_is_written(application: Any, shape: str) -> None:
     assert post(application, "/v1/metrics", points_in_other_ways()[shape]) == {}
     assert counted(application.running, "thumbs_down_rate") == (1, 1)
+
+
+@pytest.mark.parametrize("shape", sums_in_other_ways())
+def test_a_sum_of_events_counts_however_it_is_written(application: Any, shape: str) -> None:
+    assert post(application, "/v1/metrics", sums_in_other_ways()[shape]) == {}
+    assert counted(application.running, "complaint_rate") == (1, 1)
+
+
+@pytest.mark.parametrize("metric", ["cost_per_request", "thumbs_down_rate", "latency_ms", "one_of_our_own"])
+def test_a_sum_over_requests_is_no_reading_of_one(application: Any, metric: str) -> None:
+    """What three requests cost in the time between two exports is not what a request costs."""
+    added = {"aggregationTemporality": 1, "dataPoints": [point(asDouble=0.03)]}
+    said = post(application, "/v1/metrics", wrap_points(name=f"rampart.metric.{metric}", gauge=None, sum=added))
+    assert said["rejectedDataPoints"] == "1"
+    assert "adds up requests and does not say how many" in said["errorMessage"]
+    assert counted(application.running, metric) == (0, 0)
+
+
+def test_a_gauge_that_is_exported_again_is_the_same_reading(everywhere: Any, serve: Any, canary: Any) -> None:
+    """SDKs of Go, Java and JavaScript export the last value again and again, each time with the time of the export."""
+    canary(everywhere)
+    client = serve(everywhere)
+    for export in range(5):
+        for name, value in (("thumbs_down_rate", 1.0), ("cost_per_request", 0.02 if export < 4 else 0.03)):
+            at = {"timeUnixNano": str(int(everywhere.now().timestamp() * 1e9))}
+            content = wrap_points({**point(asDouble=value), **at}, name=f"rampart.metric.{name}")
+            answer = client.post("/v1/metrics", json=content)
+            assert answer.status_code == 200
+            assert not answer.json(), "it is no mistake of the exporter's"
+        everywhere.wait(seconds=10)
+    assert counted(everywhere, "thumbs_down_rate") == (1, 1)
+    assert counted(everywhere, "cost_per_request") == (2, 0.05)
+    assert counted(everywhere, "duplicate_items") == (0, 0)
 
 
 def test_points_of_a_metric_without_a_kind_are_not_read(application: Any) -> None:

@@ -5,8 +5,9 @@ import logging
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import assert_never
+from typing import Any, assert_never
 
 import orjson
 from anyio import CapacityLimiter, to_thread
@@ -15,10 +16,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bot.http.middleware.auth import Caller, TokenAuth, TokenRole
-from bot.http.observations.read_batch import CheckedBatch
+from bot.http.middleware.auth import TokenAuth, TokenRole
+from bot.http.observations import read_batch
+from bot.http.observations.read_batch import AcceptedItem, CheckedBatch
 from bot.http.observations.split_body import MAX_ITEMS
-from bot.http.observations.writer import ObservationBatch, ObservationWriter, TooManyBatches, TransactionWork
+from bot.http.observations.writer import ObservationWriter, TooManyBatches, TransactionWork
 from bot.http.otlp import answers, decode_json, decode_protobuf, json_values, protobuf_values
 from bot.http.otlp.answers import Encoding, Signal
 from bot.http.otlp.assemble_parts import PartCollector
@@ -27,15 +29,16 @@ from bot.http.otlp.known_attributes import KnownAttributes
 from bot.http.otlp.protobuf_values import MalformedExport
 from core.flags.snapshot import Snapshot
 from core.store.errors import StoreError
-from core.store.observations import trace_parts
+from core.store.observations import deduplication, trace_parts
 from core.store.observations.trace_parts import StoredPart
-from core.telemetry.metric_points import ReadPoints, read_points
+from core.telemetry.metric_points import GAUGE_ID, ReadPoints, read_points
 
 PATHS = ("/v1/traces", "/v1/logs", "/v1/metrics")
 MAX_INFLATED = 16 * 1024 * 1024
 """Bytes of a body after inflating. A batch of 8,192 spans, the default of collectors, is some 5 MB."""
 MAX_WAITING_PARTS = 200_000
 """Parts of traces in the store. With more, exporters are asked to wait; they keep what they could not send."""
+_POINT_BYTES = 300  # about what an observation of a point takes
 RETRY_AFTER = 3  # seconds: exporters give up after ten, waiting included
 _log = logging.getLogger(__name__)
 
@@ -83,7 +86,7 @@ class OtlpEndpoint:
         return await self._receive(request, Signal.METRICS)
 
     async def _receive(self, request: Request, signal: Signal) -> Response:
-        caller = self._auth.authorize_person(request.headers.raw, TokenRole.INGEST)
+        self._auth.authorize_person(request.headers.raw, TokenRole.INGEST)
         encoding = answers.find_encoding(request.headers.get("content-type", ""))
         if encoding is None:
             hint = "Send application/x-protobuf or application/json."
@@ -93,7 +96,7 @@ class OtlpEndpoint:
         try:
             decoded = await to_thread.run_sync(self._decode, body, packed, encoding, signal, limiter=self._decoding)
             if isinstance(decoded, ReadPoints):
-                return await self._count_points(decoded, caller, encoding)
+                return await self._count_points(decoded, encoding)
             return await self._store_parts(decoded, signal, encoding)
         except MalformedExport as malformed:
             return answers.build_error(400, str(malformed), encoding)
@@ -145,13 +148,13 @@ class OtlpEndpoint:
         self.spans["ignored"] += collected.count - collected.kept - collected.rejected
         return answers.build_answer(signal, encoding, collected.rejected, tuple(collected.reasons))
 
-    async def _count_points(self, points: ReadPoints, caller: Caller, encoding: Encoding) -> Response:
+    async def _count_points(self, points: ReadPoints, encoding: Encoding) -> Response:
         """Count data points like a batch of observations; one that comes again is not rejected, but counts once."""
         rejected, reasons = points.rejected, dict.fromkeys(points.reasons)
         for start in range(0, len(points.items), MAX_ITEMS):
             some = points.items[start : start + MAX_ITEMS]
-            batch = ObservationBatch(body=orjson.dumps(some), content_type="application/json", token=caller.key, key="")
-            answer: bytes = await asyncio.wrap_future(self._writer.submit(batch))
+            work = TransactionWork(run=CountPoints(some), size=len(some) * _POINT_BYTES)
+            answer: bytes = await asyncio.wrap_future(self._writer.submit_work(work))
             for one in orjson.loads(answer)["rejected"]:
                 if one["code"] != "duplicate":
                     rejected += 1
@@ -168,6 +171,27 @@ class AddParts:
     def __call__(self, connection: Connection, snapshot: Snapshot, now: datetime) -> CheckedBatch:
         trace_parts.add_parts(connection, self._parts, now)
         return CheckedBatch(accepted=(), rejected=())
+
+
+class CountPoints:
+    """Checks the observations of points in a transaction, without gauges that say the same again."""
+
+    def __init__(self, items: Sequence[dict[str, Any]]) -> None:
+        self._items = items
+
+    def __call__(self, connection: Connection, snapshot: Snapshot, now: datetime) -> CheckedBatch:
+        found = read_batch.check_items(self._items, snapshot, now)
+        gauges = {(one.surface, one.id) for one in found.accepted if one.id is not None and one.id.startswith(GAUGE_ID)}
+        fresh = set(deduplication.claim_fresh_items(connection, gauges, now)) if gauges else set()
+        accepted: list[AcceptedItem] = []
+        for one in found.accepted:
+            identity = (one.surface, one.id or "")
+            if identity in fresh:
+                fresh.remove(identity)
+                accepted.append(replace(one, id=None))
+            elif identity not in gauges:
+                accepted.append(one)
+        return replace(found, accepted=accepted)
 
 
 def inflate(body: bytes) -> bytes:
