@@ -187,7 +187,8 @@ def _measure_calls(calls: Sequence[ReportedSpan], starts_at: int) -> dict[str, f
     if not worked:
         return metrics
     answer = worked[-1].facts
-    if "first_chunk_ms" in answer:
+    # A call that began before its request did was timed by another clock, so that nothing lies between the two.
+    if "first_chunk_ms" in answer and worked[-1].starts_at >= starts_at:
         metrics["ttft_ms"] = (worked[-1].starts_at - starts_at) / _MS + answer["first_chunk_ms"]
     reasons = set(answer.get("finish_reasons", ()))
     if reasons:

@@ -66,6 +66,15 @@ def test_a_service_may_have_the_name_of_its_surface() -> None:
     assert [item["surface"] for item in found.items] == ["support"]
 
 
+@pytest.mark.parametrize(("ahead", "waited"), [(0.5, 800), (0, 300), (-0.1, None), (-3, None)])
+def test_the_wait_for_the_first_word_is_not_measured_over_two_clocks(ahead: float, waited: float | None) -> None:
+    """The host of the model's gateway may be behind the one of the application: its call begins before the request."""
+    first = {"gen_ai.response.time_to_first_chunk": 0.3}
+    found = count(span("a", ends=2, **FLAG), span("b", "a", begins=ahead, ends=ahead + 1, **CHAT, **first))
+    assert found.items[0]["metrics"].get("ttft_ms") == waited
+    assert found.items[0]["metrics"]["latency_ms"] == 2000
+
+
 def test_units_in_one_trace_are_requests_of_their_own() -> None:
     found = count(
         span("batch", ends=9),
