@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.sources.prometheus.increases import Growth, Labels, Series, TargetHistory, find_increases
+from bot.sources.prometheus.increases import Growth, find_increases
+from bot.sources.prometheus.series import Labels, Series, TargetHistory
 
 Samples = Sequence[tuple[float, float]]
 TARGET = ("assistant", "a")
 
 
-def series(samples: Samples, name: str = "requests_total", instance: str = "a") -> Series:
-    labels = (("__name__", name), ("instance", instance), ("job", "assistant"))
-    return Series(labels=labels, samples=samples)
+def series(samples: Samples, name: str = "requests_total", instance: str = "a", **more: str) -> Series:
+    labels = {"__name__": name, "instance": instance, "job": "assistant", **more}
+    return Series(labels=tuple(sorted(labels.items())), samples=samples)
 
 
 def scraped(times: Sequence[float], starts: Samples = ()) -> TargetHistory:
@@ -85,6 +87,75 @@ def test_a_counter_that_cleared_itself_fell_alone_where_the_process_says_that_it
 def test_a_restart_of_one_process_says_nothing_of_another() -> None:
     found = grow(series([(0, 100), (15, 3)]), series([(0, 50), (15, 60)], instance="b"))
     assert (total(found), found.unsure) == (13, 0)
+
+
+UP = (0, 15, 30, 45)
+WENT_ON = [(at, -50.0) for at in UP]
+
+
+@pytest.mark.parametrize("counts_from_zero", [True, False])
+@pytest.mark.parametrize("labels", [({}, {"region": "eu"}), ({"region": "eu"}, {})])
+def test_a_label_that_is_added_or_left_out_begins_no_counter_anew(
+    labels: tuple[dict[str, str], dict[str, str]], counts_from_zero: bool
+) -> None:
+    """Somebody changes the configuration of the server while the processes run."""
+    before, now = labels
+    found = (series([(0, 9000), (15, 9010)], **before), series([(30, 9012), (45, 9020)], **now))
+    history = scraped(UP, starts=WENT_ON)
+    whole = find_increases(found, {found[0].labels: (0, 9000)}, history, counts_from_zero=counts_from_zero)
+    assert total(whole) == 20
+    first = find_increases(found[:1], {found[0].labels: (0, 9000)}, history, counts_from_zero=counts_from_zero)
+    then = find_increases(found, first.last, history, counts_from_zero=counts_from_zero)
+    assert (total(first), total(then)) == (10, 10), "and wherever pulls begin and end"
+
+
+@pytest.mark.parametrize("counts_from_zero", [True, False])
+def test_an_instance_that_gets_another_name_begins_no_counter_anew(counts_from_zero: bool) -> None:
+    found = (series([(0, 9000), (15, 9010)]), series([(31, 9012), (46, 9020)], instance="host-a"))
+    history = TargetHistory(
+        scraped={TARGET: (0, 15), ("assistant", "host-a"): (31, 46)},
+        started={TARGET: WENT_ON[:2], ("assistant", "host-a"): [(31, -50.0), (46, -50.0)]},
+    )
+    last = {found[0].labels: (0.0, 9000.0)}
+    assert total(find_increases(found, last, history, counts_from_zero=counts_from_zero)) == 20
+
+
+def test_another_process_in_the_place_of_one_begins_at_zero() -> None:
+    found = (series([(0, 5), (15, 6)]), series([(31, 8), (46, 9)], instance="b"))
+    history = TargetHistory(
+        scraped={TARGET: (0, 15), ("assistant", "b"): (31, 46)},
+        started={TARGET: WENT_ON[:2], ("assistant", "b"): [(31, 20.0), (46, 20.0)]},
+    )
+    last = {found[0].labels: (0.0, 5.0)}
+    assert total(find_increases(found, last, history, counts_from_zero=True)) == 1 + 9
+
+
+def test_a_process_that_restarts_with_another_label_begins_at_zero() -> None:
+    found = (series([(0, 5), (15, 6)]), series([(30, 8), (45, 9)], region="eu"))
+    history = scraped(UP, starts=[(0, -50.0), (15, -50.0), (30, 20.0), (45, 20.0)])
+    assert total(find_increases(found, {found[0].labels: (0, 5)}, history, counts_from_zero=True)) == 1 + 9
+
+
+def test_a_series_of_another_arm_goes_on_from_none() -> None:
+    """Exporters drop a series that nothing has added to for minutes, as that of a stage which has ended."""
+    found = (series([(0, 5), (15, 6)]), series([(30, 8), (45, 9)], exposure="R-1.2.canary"))
+    history = scraped(UP, starts=WENT_ON)
+    growth = find_increases(found, {found[0].labels: (0, 5)}, history, counts_from_zero=True, side="exposure")
+    assert total(growth) == 1 + 9
+
+
+def test_a_series_beside_one_that_goes_on_begins_at_zero() -> None:
+    found = (series([(0, 5), (15, 6), (30, 7)]), series([(30, 8)], region="eu"))
+    history = scraped(UP, starts=WENT_ON)
+    assert total(find_increases(found, {found[0].labels: (0, 5)}, history, counts_from_zero=True)) == 2 + 8
+
+
+def test_an_older_sample_that_comes_later_is_no_restart() -> None:
+    """A server that reloads its configuration may scrape a process twice at once, and store the answers the other way
+    round (prometheus/prometheus, issue 6894)."""
+    samples = [(0, 1_183_412.0), (15, 1_183_419.4), (15.001, 1_183_419.3), (30, 1_183_420.4)]
+    found = grow(series(samples), history=scraped((0, 15, 15.001, 30), starts=[(at, -50.0) for at, _ in samples]))
+    assert round(total(found), 3) == 8.4
 
 
 def test_samples_that_are_read_again_count_once() -> None:

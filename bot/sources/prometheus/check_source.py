@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from bot.sources.errors import SourceFailure
 from bot.sources.prometheus.counter_plan import CounterPlan
-from bot.sources.prometheus.increases import NEW_TARGET, find_increases
+from bot.sources.prometheus.increases import find_increases
 from bot.sources.prometheus.queries import build_selector, list_bounds, read_history, read_series
 from bot.sources.prometheus.refuse_counters import refuse_missing, refuse_replicas
+from bot.sources.prometheus.series import NEW_TARGET
 from bot.sources.source_trial import SourceTrial
 from bot.sources.web_client import WebClient
 
@@ -67,7 +68,7 @@ def _try_counters(trial: SourceTrial, client: WebClient) -> CounterReport:
     found = read_series(client, plan.list_selectors(), start, end)
     refuse_replicas(found)
     history = read_history(client, found, start, end)
-    growth = find_increases(found, {}, history, counts_from_zero=counters.side == "exposure")
+    growth = find_increases(found, {}, history, counts_from_zero=counters.side == "exposure", side=counters.label)
     seconds = time.monotonic() - began
     refuse_missing(client, plan, growth.last, end)
     recent = [one for one in growth.increases if one.at >= since.timestamp()]

@@ -1,29 +1,10 @@
 """How much each counter grew between its raw samples, with restarts found by their traces: never extrapolated."""
 
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-Labels = tuple[tuple[str, str], ...]
-Target = tuple[str, str]
-"""(job, instance): one process, as Prometheus scrapes it."""
-
-NEW_TARGET = 600.0
-"""Seconds before the first sample of a series in which its target must have been scraped, for it to begin at zero."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
-    """The raw samples of one series, by time: (seconds since 1970, value)."""
-
-    labels: Labels
-    samples: Sequence[tuple[float, float]]
-
-    @property
-    def target(self) -> Target:
-        """The process that it is of."""
-        found = dict(self.labels)
-        return found.get("job", ""), found.get("instance", "")
+from bot.sources.prometheus.renamed_series import RenamedSeries
+from bot.sources.prometheus.series import Labels, Series, Target, TargetHistory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,26 +16,6 @@ class Increase:
     since: float
     at: float
     amount: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetHistory:
-    """What is known of the processes: when each was scraped, and when it said that it had started, sample by sample."""
-
-    scraped: Mapping[Target, Sequence[float]] = field(default_factory=dict)
-    started: Mapping[Target, Sequence[tuple[float, float]]] = field(default_factory=dict)
-
-    def last_scrape_before(self, target: Target, at: float) -> float | None:
-        """The scrape before one at `at`; None if none is known within `NEW_TARGET`."""
-        times = self.scraped.get(target, ())
-        place = bisect_right(times, at - 1e-3)
-        return times[place - 1] if place and at - times[place - 1] <= NEW_TARGET else None
-
-    def started_at(self, target: Target, at: float) -> float | None:
-        """When the process that was scraped at `at` had started, as it said then; None if it does not say."""
-        said = self.started.get(target, ())
-        place = bisect_right(said, (at, float("inf")))
-        return said[place - 1][1] if place and at - said[place - 1][0] <= NEW_TARGET else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,20 +34,25 @@ def find_increases(
     history: TargetHistory,
     *,
     counts_from_zero: bool,
+    side: str = "",
 ) -> Growth:
     """The increases between samples that follow `last`, the newest sample of each series so far.
 
     A counter that fell has restarted at zero, and so has each counter of a process that started anew, even if it is
     higher again. Where a process does not say when it started, and one of its counters fell while another did not, none
     of them is counted over that step. The first sample of a series counts as a whole only if the series began at zero
-    since the scrape before or with its process, or if `counts_from_zero`: nothing of such a series is older.
+    since the scrape before or with its process, or if `counts_from_zero`: nothing of such a series is older. A series
+    that was there under other labels goes on from where it was; `side` is the label that tells the arm.
     """
     steps: list[tuple[Series, tuple[float, float] | None, tuple[float, float]]] = []
     newest = dict(last)
+    renamed = RenamedSeries(found, last, history, side)
     for series in found:
         before = newest.get(series.labels)
         for sample in series.samples:
-            if before is not None and sample[0] <= before[0]:
+            if before is None:
+                before = renamed.find_last_sample(series, sample)
+            elif sample[0] <= before[0] or _is_out_of_order(series.target, before, sample, history):
                 continue
             steps.append((series, before, sample))
             before = sample
@@ -118,6 +84,18 @@ def _has_restarted(target: Target, since: float, at: float, history: TargetHisto
     if now is None:
         return None
     return now != earlier if earlier is not None else now > since
+
+
+def _is_out_of_order(
+    target: Target, before: tuple[float, float], sample: tuple[float, float], history: TargetHistory
+) -> bool:
+    """Whether a sample is older than the one before it, as where a server that reloads scrapes twice at once.
+
+    A counter that fell a little though its process went on was not cleared, or it would be near zero.
+    """
+    if not before[1] / 2 < sample[1] < before[1]:
+        return False
+    return _has_restarted(target, before[0], sample[0], history) is False
 
 
 def _find_doubtful_steps(

@@ -10,15 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bot.sources.prometheus.counter_plan import CounterPlan
-from bot.sources.prometheus.increases import (
-    NEW_TARGET,
-    Increase,
-    Labels,
-    Target,
-    find_increases,
-)
+from bot.sources.prometheus.increases import Increase, find_increases
 from bot.sources.prometheus.queries import read_history, read_series
 from bot.sources.prometheus.refuse_counters import refuse_missing, refuse_replicas, refuse_untold_arms
+from bot.sources.prometheus.series import NEW_TARGET, Labels, Target
 from bot.sources.stage_range import StageRange
 from bot.sources.web_client import WebClient
 from core.flags.placement import MisplacedObservation, Placement, place_observation
@@ -69,7 +64,9 @@ def pull_counters(
         found = read_series(client, plan.list_selectors(), begin - NEW_TARGET, until)
         refuse_replicas(found)
         history = read_history(client, found, begin - NEW_TARGET, until)
-        growth = find_increases(found, newest, history, counts_from_zero=counters.side == "exposure")
+        growth = find_increases(
+            found, newest, history, counts_from_zero=counters.side == "exposure", side=counters.label
+        )
         refuse_missing(client, plan, growth.last, until)
         sums.add(growth.increases)
         sums.samples += sum(len(one.samples) for one in found)

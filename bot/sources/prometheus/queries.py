@@ -7,11 +7,7 @@ from math import isfinite
 from typing import Any
 
 from bot.sources.errors import SourceFailure
-from bot.sources.prometheus.increases import (
-    Series,
-    Target,
-    TargetHistory,
-)
+from bot.sources.prometheus.series import Series, Target, TargetHistory
 from bot.sources.web_client import WebClient
 
 MAX_SERIES = 20_000

@@ -4,11 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from bot.sources.errors import SourceFailure
 from bot.sources.prometheus.counter_plan import CounterPlan
-from bot.sources.prometheus.increases import (
-    Labels,
-    Series,
-)
 from bot.sources.prometheus.queries import build_selector, list_bounds, parse_number
+from bot.sources.prometheus.series import Labels, Series
 from bot.sources.web_client import WebClient
 from core.flags.snapshot import TrackedRollout
 from core.rollout.state.sources import PrometheusCounters
