@@ -24,7 +24,6 @@ from core.metrics.money import dollars
 from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.state.model import Rollout, RolloutState
 
-_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _DATE_TOKEN = re.compile(r"<!date\^\d+\^[^|>]*\|([^>]*)>")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)>")
 _UNFINISHED = re.compile(r"(<[^>]*|&[a-z]*)$")
@@ -40,13 +39,13 @@ def to_single_line(text: str, limit: int = 3000) -> str:
     if len(text) > 4 * limit + 64:
         text = text[: 4 * limit + 64] + "…"
     if not text.isprintable():  # spaces but " ", controls, bidi and zero-width marks, halves of pairs
-        text = "".join(" " if c.isspace() else c for c in text if c.isspace() or c.isprintable())
+        text = text.translate({ord(c): " " if c.isspace() else None for c in set(text) if not c.isprintable()})
     return " ".join(text.split())
 
 
 def escape(text: str, limit: int = 300) -> str:
     """User-written text made safe for mrkdwn: no mentions, links or reordering; at most `limit` characters."""
-    return shorten(to_single_line(text, limit).replace("```", "'''").translate(_ENTITIES), limit)
+    return shorten(html.escape(to_single_line(text, limit).replace("```", "'''"), quote=False), limit)
 
 
 def shorten(mrkdwn: str, limit: int) -> str:
