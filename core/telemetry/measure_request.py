@@ -166,7 +166,7 @@ def _find_calls(reported: Sequence[ReportedSpan], trace: Trace) -> list[Reported
                 wrapped.setdefault(outer.span_id, []).append(span.span_id)
     for outer_id, within in wrapped.items():
         inner = [calls[name] for name in within if name not in wrapped]
-        if len(inner) == 1 and not _USE & inner[0].facts.keys():
+        if len(inner) == 1 and (_has_no_count(inner[0].facts) or not _USE & inner[0].facts.keys()):
             used = {name: value for name, value in calls[outer_id].facts.items() if name in _USE}
             calls[inner[0].span_id] = inner[0]._replace(facts={**inner[0].facts, **used})
     return sorted([s for s in calls.values() if s.span_id not in wrapped], key=_get_end)
@@ -177,7 +177,7 @@ def _measure_calls(calls: Sequence[ReportedSpan], starts_at: int) -> dict[str, f
     metrics: dict[str, float | bool] = {"llm_calls_per_request": len(calls)}
     worked = [span for span in calls if not _has_failed(span)]
     for key in ("input_tokens", "output_tokens"):
-        known = [span.facts[key] for span in worked if key in span.facts]
+        known = [span.facts[key] for span in worked if key in span.facts and not _has_no_count(span.facts)]
         if known and len(known) == len(worked):
             metrics[key] = sum(known)
     cached = [span.facts for span in worked if "cached_tokens" in span.facts and span.facts.get("input_tokens")]
@@ -199,6 +199,12 @@ def _measure_calls(calls: Sequence[ReportedSpan], starts_at: int) -> dict[str, f
     return metrics
 
 
+def _has_no_count(facts: Facts) -> bool:
+    """Whether no tokens were counted: some instrumentations then say 0, as of a stream that does not tell its use, and
+    no question has none."""
+    return facts.get("input_tokens") == 0 and not facts.get("cached_tokens") and not facts.get("cache_written_tokens")
+
+
 def _compute_cost(calls: Sequence[ReportedSpan], prices: PriceTable) -> tuple[float | None, frozenset[str]]:
     """(US dollars, models without a price). None unless every call that used tokens has a cost."""
     total = 0.0
@@ -209,7 +215,7 @@ def _compute_cost(calls: Sequence[ReportedSpan], prices: PriceTable) -> tuple[fl
         if "cost" in facts:
             total, known = total + facts["cost"], True
             continue
-        if "input_tokens" not in facts and "output_tokens" not in facts:
+        if "input_tokens" not in facts or "output_tokens" not in facts or _has_no_count(facts):
             if _has_failed(span):
                 continue  # nothing was used, or nobody knows
             return None, frozenset(unpriced)

@@ -9,7 +9,7 @@ from core.flags.bucketing import compute_bucket
 from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.serving.exposure import build_snapshot
 from core.telemetry.count_trace import TraceOutcome, count_trace
-from core.telemetry.prices import PriceTable
+from core.telemetry.prices import PriceTable, parse_prices
 from core.telemetry.read_attributes import read_span_attributes
 from core.telemetry.span import ReportedSpan, TracePart
 from tests.flags.conftest import NOON, world_in
@@ -33,10 +33,10 @@ def span(name: str, parent: str = "", *, begins: float = 0, ends: float = 1, **a
     )
 
 
-def count(*spans: ReportedSpan, resource: Any = None) -> TraceOutcome:
+def count(*spans: ReportedSpan, resource: Any = None, prices: PriceTable | None = None) -> TraceOutcome:
     surfaces = build_snapshot(world_in(1, stages=PLAIN)).surfaces
     parts = [TracePart("t", resource or {}, (one,), ()) for one in spans]
-    return count_trace(parts, None, surfaces, PriceTable({}))
+    return count_trace(parts, None, surfaces, prices or PriceTable({}))
 
 
 def test_the_order_in_which_spans_come_changes_nothing() -> None:
@@ -73,6 +73,39 @@ def test_the_wait_for_the_first_word_is_not_measured_over_two_clocks(ahead: floa
     found = count(span("a", ends=2, **FLAG), span("b", "a", begins=ahead, ends=ahead + 1, **CHAT, **first))
     assert found.items[0]["metrics"].get("ttft_ms") == waited
     assert found.items[0]["metrics"]["latency_ms"] == 2000
+
+
+PRICES = parse_prices("prices: [{model: m, since: 2020-01-01, input: 500000, output: 500000}]")
+
+
+def tokens(read: int | None, written: int | None, **more: int) -> dict[str, int]:
+    told = {"gen_ai.usage.input_tokens": read, "gen_ai.usage.output_tokens": written}
+    return {name: count for name, count in told.items() if count is not None} | more
+
+
+@pytest.mark.parametrize(
+    ("use", "expected"),
+    [
+        (tokens(10, 2), (10, 2, 6)),
+        (tokens(0, 0), (None, None, None)),
+        (tokens(0, 2), (None, None, None)),
+        (tokens(10, None), (10, None, None)),
+        (tokens(None, 2), (None, 2, None)),
+        (tokens(10, 0), (10, 0, 5)),
+        (tokens(0, 2, **{"gen_ai.usage.cache_read.input_tokens": 5}), (0, 2, 3.5)),
+    ],
+)
+def test_what_was_not_counted_is_not_zero(use: dict[str, int], expected: tuple[float | None, ...]) -> None:
+    """A stream may not tell its use, and some instrumentations then say 0: such a call cost something all the same."""
+    metrics = count(span("a", **CHAT, **FLAG, **use), prices=PRICES).items[0]["metrics"]
+    assert tuple(metrics.get(key) for key in ("input_tokens", "output_tokens", "cost_per_request")) == expected
+
+
+def test_a_call_that_says_zero_within_one_that_counted_is_that_one() -> None:
+    found = count(
+        span("a", **CHAT, **FLAG, **tokens(10, 2)), span("b", "a", **CHAT, **tokens(0, 0)), prices=PRICES
+    ).items[0]["metrics"]
+    assert (found["llm_calls_per_request"], found["input_tokens"], found["cost_per_request"]) == (1, 10, 6)
 
 
 def test_units_in_one_trace_are_requests_of_their_own() -> None:
