@@ -1,7 +1,8 @@
 """A judge behind an address: it gets one question and one answer, and says whether the answer passes."""
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,10 @@ from bot.outbound.client import OutboundClient
 from bot.outbound.errors import PermanentFailure, RetryLater
 from core.shadow_eval.rubric import JudgingCriterion, describe_criteria, read_scores
 from core.shadow_eval.spending import MOST_TOLD
+
+REST_SECONDS = 30.0
+"""How long a judge is left alone that asks to be, and does not say how long."""
+_ASKS_FOR_REST = frozenset({429, 503})
 
 
 class InvalidVerdict(ValueError):
@@ -34,18 +39,32 @@ class HttpVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFailed:
-    """The judge could not be asked."""
+    """The judge could not be asked, or did not answer. `may_be_the_answers`: it may be about what it was asked."""
 
     reason: str
+    may_be_the_answers: bool = False
 
 
 class HttpJudge:
-    """Calls the judge at `url`, through a client that checks addresses; `token` goes only there."""
+    """Calls the judge at `url`, through a client that checks addresses; `token` goes only there.
 
-    def __init__(self, client: OutboundClient, *, url: str, token: str = "") -> None:
+    A judge that asks for a rest, as by a rate limit, is not called before it is over. `count_seconds` is a clock that
+    nobody sets.
+    """
+
+    def __init__(
+        self, client: OutboundClient, *, url: str, token: str = "", count_seconds: Callable[[], float] = time.monotonic
+    ) -> None:
         self._client = client
         self._url = url
         self._token = token
+        self._count_seconds = count_seconds
+        self._rests_until = float("-inf")
+
+    @property
+    def rests(self) -> bool:
+        """Whether it has asked to be left alone for now."""
+        return self._count_seconds() < self._rests_until
 
     def judge(
         self,
@@ -62,6 +81,8 @@ class HttpJudge:
         `RetryLater` or `PermanentFailure` if it could not be asked, `InvalidVerdict` if it says anything else. Question
         and answer are data in fields of their own: what stands in them is for the judge to grade, not to follow.
         """
+        if self.rests:
+            raise RetryLater("the judge has asked to be left alone for now", counts_as_attempt=False)
         asked: dict[str, Any] = {
             "task": task,
             "judge": judge,
@@ -77,8 +98,13 @@ class HttpJudge:
         response = self._client.call("POST", self._url, headers, json.dumps(asked).encode())
         if response.status in {401, 403}:
             raise PermanentFailure(f"the judge refuses the token ({response.status}): set JUDGE_TOKEN")
+        if response.status in _ASKS_FOR_REST:
+            seconds = response.retry_after or REST_SECONDS
+            self._rests_until = max(self._rests_until, self._count_seconds() + seconds)
+            why = f"the judge answered with status {response.status}: it is left alone for {seconds:g} s"
+            raise RetryLater(why, seconds=seconds, counts_as_attempt=False)
         if response.status != 200:
-            raise RetryLater(f"the judge answered with status {response.status}")
+            raise RetryLater(f"the judge answered with status {response.status}", may_arrive=True)
         return _parse_verdict(response.body, criteria)
 
 

@@ -230,16 +230,22 @@ def test_only_a_judges_token_fetches_answers(judged: Any, serve: Any) -> None:
 
 @pytest.fixture
 def judge_server() -> Iterator[tuple[str, list[dict[str, Any]], list[bytes]]]:
-    """A judge behind an address: what it was asked, and what it says next."""
+    """A judge behind an address: what it was asked, and what it says next; to bad answers `says[1]`, if that is there.
+
+    What it says of nothing is status 500, of a number that status with a time to wait.
+    """
     asked: list[dict[str, Any]] = []
     says: list[bytes] = [b'{"pass": false, "score": 0.1}']
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(200 if says[0] else 503)
+            said = says[-1] if asked[-1]["answer"] == BAD else says[0]
+            self.send_response(int(said) if said.isdigit() else 200 if said else 500)
+            if said.isdigit():
+                self.send_header("retry-after", "20")
             self.end_headers()
-            self.wfile.write(says[0])
+            self.wfile.write(said)
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -293,6 +299,49 @@ def test_a_judge_that_raves_costs_one_answer_and_no_other(
     assert answer_judging.ask_judge(judged.service, judge, judged.now()) == 0
     assert len(asked) > 1, "it is asked about the others, too"
     assert _cells(judged, "eval_pass_rate") == _cells(judged, "eval_score") == {}
+
+
+@pytest.mark.parametrize("status", [b"429", b"503"])
+def test_a_judge_that_asks_to_wait_is_left_alone_for_as_long_as_it_says(
+    judged: Any, serve: Any, judge_server: Any, status: bytes
+) -> None:
+    url, asked, says = judge_server
+    seconds = [100.0]
+    judge = HttpJudge(OutboundClient({"127.0.0.1"}), url=url, count_seconds=lambda: seconds[0])
+    sampled = _hand_in(serve(judged), _answers("canary", 40))["sampled"]
+    says[0] = status
+    for _ in range(5):
+        assert answer_judging.ask_judge(judged.service, judge, judged.now()) == 0
+    assert len(asked) <= answer_judging.JUDGE_CALLS < sampled, "only what was under way already"
+    says[0] = b'{"pass": true}'
+    seconds[0] += 19
+    assert answer_judging.ask_judge(judged.service, judge, judged.now()) == 0
+    seconds[0] += 2
+    while answer_judging.ask_judge(judged.service, judge, judged.now()):
+        pass
+    assert _cells(judged, "eval_pass_rate") == {"canary": (sampled, sampled)}
+    assert _cells(judged, "unjudged_rate") == {"canary": (sampled, 0)}, "a limit says nothing of the answers"
+
+
+def test_an_answer_at_which_a_judge_breaks_down_that_answers_about_others_has_no_verdict(
+    judged: Any, serve: Any, judge_server: Any
+) -> None:
+    """Many a judge answers with status 500 where it cannot read what its model said."""
+    url, _asked, says = judge_server
+    judge = HttpJudge(OutboundClient({"127.0.0.1"}), url=url)
+    http = serve(judged)
+    good = _hand_in(http, _answers("canary", 16))["sampled"]
+    bad = _hand_in(http, _answers("canary", 16, BAD, begin=100))["sampled"]
+    assert good > 0
+    assert bad > 0
+    assert good + bad <= answer_judging.ANSWERS_AT_ONCE
+    says[:] = [b"", b""]
+    assert answer_judging.ask_judge(judged.service, judge, judged.now()) == 0
+    assert _cells(judged, "unjudged_rate") == {}, "a judge that answers about none is down"
+    says[:] = [b'{"pass": true}', b""]
+    assert answer_judging.ask_judge(judged.service, judge, judged.now()) == good
+    assert _cells(judged, "unjudged_rate") == {"canary": (good + bad, bad)}
+    assert _cells(judged, "eval_pass_rate") == {"canary": (good, good)}
 
 
 def test_nonsense_of_a_judge_counts_at_once_and_is_asked_about_again_when_its_lease_is_over(

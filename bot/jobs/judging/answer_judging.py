@@ -27,9 +27,11 @@ JUDGE_CALLS = 4  # at the same time
 def ask_judge(service: RolloutService, judge: HttpJudge, now: datetime) -> int:
     """Have the judge rate answers that wait, and count what it says; how many it rated.
 
-    An answer whose verdict makes no sense is asked about again, a few times. While the judge does not answer at all,
-    nothing is lost: the answers wait.
+    An answer whose verdict makes no sense is asked about again, a few times, and so is one at which a judge breaks down
+    that answers about others. While it does not answer at all, or rests, nothing is lost: the answers wait.
     """
+    if judge.rests:
+        return 0
     world = service.load_world()
     with service.database.writing_outside_log() as connection:
         tasks = hand_out_answers(connection, world, now, ANSWERS_AT_ONCE)
@@ -37,12 +39,20 @@ def ask_judge(service: RolloutService, judge: HttpJudge, now: datetime) -> int:
         return 0
     with ThreadPoolExecutor(JUDGE_CALLS, thread_name_prefix="judge") as calls:
         verdicts = list(calls.map(partial(_ask_about, judge, world), tasks))
-    unasked = [task.id for task, verdict in zip(tasks, verdicts, strict=True) if isinstance(verdict, CallFailed)]
+    works = any(isinstance(verdict, JudgeResult | InvalidVerdict) for verdict in verdicts)
+    unasked: list[str] = []
+    raved: list[ShadowSample] = []
+    for task, verdict in zip(tasks, verdicts, strict=True):
+        if isinstance(verdict, InvalidVerdict) or (
+            isinstance(verdict, CallFailed) and works and verdict.may_be_the_answers
+        ):
+            raved.append(task)
+        elif isinstance(verdict, CallFailed):
+            unasked.append(task.id)
     reasons = {verdict.reason for verdict in verdicts if isinstance(verdict, CallFailed | InvalidVerdict)}
     for reason in sorted(reasons):
         log.warning("answers could not be judged", why=reason)
     results = [verdict for verdict in verdicts if isinstance(verdict, JudgeResult)]
-    raved = [task for task, verdict in zip(tasks, verdicts, strict=True) if isinstance(verdict, InvalidVerdict)]
     world = service.load_world()
     with service.database.writing_outside_log() as connection:
         shadow_samples.return_samples(connection, unasked)
@@ -65,7 +75,9 @@ def _ask_about(judge: HttpJudge, world: World, task: ShadowSample) -> JudgeResul
         )
     except InvalidVerdict as invalid:
         return invalid
-    except (PermanentFailure, RetryLater) as failure:
+    except RetryLater as failure:
+        return CallFailed(reason=str(failure), may_be_the_answers=failure.counts_as_attempt and failure.may_arrive)
+    except PermanentFailure as failure:
         return CallFailed(reason=str(failure))
     return JudgeResult(
         task=task.id,
