@@ -212,7 +212,7 @@ def _compute_cost(calls: Sequence[ReportedSpan], prices: PriceTable) -> tuple[fl
     unpriced: set[str] = set()
     for span in calls:
         facts = span.facts
-        if "cost" in facts:
+        if facts.get("cost"):  # instrumentations say 0 of a model of which they do not know the price
             total, known = total + facts["cost"], True
             continue
         if "input_tokens" not in facts or "output_tokens" not in facts or _has_no_count(facts):

@@ -189,6 +189,22 @@ def test_a_score_that_comes_later_counts_for_its_trace_and_makes_no_second_reque
     assert count(running, "cost_per_request")[0] == 40
 
 
+def test_a_cost_or_a_time_of_zero_is_not_known_until_it_is_told(
+    running: Running, langfuse: LangfuseStandIn, source: SourcePuller
+) -> None:
+    """Langfuse says 0 of a model without a price, and of a trace whose calls have not come yet."""
+    traces = Users(running, langfuse).use(40)
+    langfuse.traces += [{**one, "totalCost": 0, "latency": 0} for one in traces]
+    pull(running, source)
+    assert count(running, "requests") == (40, 40)
+    assert count(running, "cost_per_request") == count(running, "latency_p95") == (0, 0)
+    langfuse.traces[:30] = [{**one, "totalCost": 0.5, "latency": 0.25} for one in traces[:30]]
+    pull(running, source)
+    pull(running, source)
+    assert count(running, "requests") == (40, 40)
+    assert count(running, "cost_per_request") == (30, 15)
+
+
 @pytest.mark.parametrize(
     "broken",
     [

@@ -93,6 +93,9 @@ def tokens(read: int | None, written: int | None, **more: int) -> dict[str, int]
         (tokens(None, 2), (None, 2, None)),
         (tokens(10, 0), (10, 0, 5)),
         (tokens(0, 2, **{"gen_ai.usage.cache_read.input_tokens": 5}), (0, 2, 3.5)),
+        (tokens(10, 2, **{"llm.cost.total": 0}), (10, 2, 6)),
+        (tokens(10, 2, **{"llm.cost.total": 4}), (10, 2, 4)),
+        ({"llm.cost.total": 0}, (None, None, None)),
     ],
 )
 def test_what_was_not_counted_is_not_zero(use: dict[str, int], expected: tuple[float | None, ...]) -> None:

@@ -83,9 +83,10 @@ def _read_trace(entry: Any, scores: Mapping[str, Mapping[str, Fact]]) -> Sourced
     for tag in tags if isinstance(tags, list) else ():
         key, colon, value = str(tag).partition(":")
         facts[f"tag.{key}"] = value if colon else True
-    # what was not asked for, or is not known yet, is told as -1
-    if isinstance(seconds := entry.get("latency"), int | float) and seconds >= 0:
+    # What was not asked for is told as -1, and as 0 what is not known: the cost of a model without a price, or of calls
+    # that have not come yet, and the time of a trace without any.
+    if isinstance(seconds := entry.get("latency"), int | float) and seconds > 0:
         facts["latency_ms"] = seconds * 1000
-    if isinstance(cost := entry.get("totalCost"), int | float) and cost >= 0:
+    if isinstance(cost := entry.get("totalCost"), int | float) and cost > 0:
         facts["cost"] = float(cost)
     return SourcedTrace(id=trace, at=at, facts=facts)
