@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from core.judging.model.evidence import CellKey
+from core.rollout import commands as c
 from core.rollout.state.events import ComplaintReported
 from core.store.observations import observation_sums
 
@@ -140,6 +141,28 @@ def test_a_ticket_counts_once_however_often_and_however_late_it_is_updated(
         running.wait(hours=1)
         assert send(client, running.now(), number=f"update-{hour}").json()["counted"] is False
     assert (len(reported(running)), counted(running)) == (1, 1)
+
+
+@pytest.mark.parametrize("send", [send_zendesk, send_intercom])
+def test_a_ticket_that_is_updated_while_the_next_rollout_is_under_way_counts_no_second_time(
+    running: Any, client: httpx.Client, rollout_file: str, send: Callable[..., httpx.Response]
+) -> None:
+    see(client, UNIT)
+    assert send(client, running.now()).json()["counted"] is True
+    running.do(c.RollBack(reason="answers are wrong"))
+    running.apply(
+        rollout_file.replace("rollout: tone", "rollout: tone-again").replace("prompt: new.md", "prompt: b.md")
+    )
+    running.do(c.Start(), "R-2")
+    answer = send(client, running.now(), number="later")
+    assert (answer.status_code, answer.json()["counted"]) == (200, False)
+
+
+def test_a_ticket_whose_customer_is_known_later_counts_then(running: Any, client: httpx.Client) -> None:
+    see(client, UNIT)
+    assert send_zendesk(client, running.now(), unit="").json()["counted"] is False
+    assert send_zendesk(client, running.now(), number="inv-2").json()["counted"] is True
+    assert counted(running) == 1
 
 
 def test_what_is_no_complaint_is_not_counted_as_one(running: Any, client: httpx.Client) -> None:

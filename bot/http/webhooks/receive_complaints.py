@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from hashlib import sha256
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
@@ -14,9 +15,11 @@ from bot.http.webhooks.read_complaint import HelpDeskDelivery, MalformedDelivery
 from bot.http.webhooks.signatures import HelpDesk, SignatureRefused, verify_signature
 from core.rollout import commands as c
 from core.rollout.context import Actor
+from core.rollout.refusal import Conflict
 from core.rollout.state import events as e
 from core.service.service import CommandOutcome, CommandRequest, RolloutService
 
+_BEFORE = "It came before: a ticket counts once."
 _TITLES = {HelpDesk.ZENDESK: "Zendesk", HelpDesk.INTERCOM: "Intercom", HelpDesk.STANDARD: "the help desk"}
 
 
@@ -55,7 +58,8 @@ def build_router(
 def _record(
     service: RolloutService, desk: HelpDesk, surface: str, delivery: HelpDeskDelivery, at: datetime
 ) -> Response:
-    """Record the complaint with the rollout under way on the surface, once per ticket: a trigger fires at each update.
+    """Record the complaint with the rollout under way on the surface, once per ticket and customer: a trigger fires at
+    each update, also while the next rollout is under way.
 
     What names no ticket is recorded once per delivery.
     """
@@ -69,17 +73,20 @@ def _record(
     title = _TITLES[desk]
     # The ticket's number, not the customer's words: these stay in the help desk.
     text = f"complaint in {title}" + (f", ticket {delivery.ticket}" if delivery.ticket else "")
-    told = f"ticket:{delivery.ticket}" if delivery.ticket else delivery.id
-    outcome = service.handle(
-        CommandRequest(
-            command=c.ReportComplaint(text=text, unit=delivery.unit),
-            command_id=f"webhook:{desk}:{surface}:{told}",
-            by=Actor(id=f"webhook:{desk}", handle=title),
-            at=at,
-            rollout=rollout.id,
-            source="webhook",
-        )
+    customer = sha256(delivery.unit.encode()).hexdigest()[:16]  # one that is not known at first may be known later
+    told = f"ticket:{delivery.ticket}:{customer}" if delivery.ticket else delivery.id
+    request = CommandRequest(
+        command=c.ReportComplaint(text=text, unit=delivery.unit),
+        command_id=f"webhook:{desk}:{surface}:{told}",
+        by=Actor(id=f"webhook:{desk}", handle=title),
+        at=at,
+        rollout=rollout.id,
+        source="webhook",
     )
+    try:
+        outcome = service.handle(request)
+    except Conflict:  # it was told before, while another rollout was under way
+        return _answer(_BEFORE)
     if outcome.counted:
         return JSONResponse({"counted": True, "rollout": rollout.id})
     return JSONResponse({"counted": False, "why": _explain_uncounted(outcome, delivery), "rollout": rollout.id})
@@ -88,7 +95,7 @@ def _record(
 def _explain_uncounted(outcome: CommandOutcome, delivery: HelpDeskDelivery) -> str:
     """Why a complaint that is recorded is in no comparison."""
     if outcome.repeated:
-        return "It came before: a ticket counts once."
+        return _BEFORE
     if not delivery.unit:
         return "It does not say which customer it is: noted, and counted for neither version."
     reported = next((r.event for r in outcome.recorded if isinstance(r.event, e.ComplaintReported)), None)
