@@ -181,7 +181,8 @@ VERBS: Mapping[str, Verb] = {
     "digest": Verb(
         group="Learn",
         usage="digest [week]",
-        does="A week in numbers: shipped, rolled back, how fast, shortcuts, surprises, and what is left to do.",
+        does="The last week in numbers, or the one you name, as `this week`: shipped, rolled back, how fast, "
+        "shortcuts, surprises, and what is left to do.",
         example="digest 2026-W48",
         has_json=True,
     ),

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from core.digests.compute_digest import REVIEWS_LOOK_BACK, build_digest
 from core.digests.digest import Digest, ToldShutdown
 from core.digests.rollout_facts import FACT_EVENTS, Occurrence, RolloutFacts, collect_facts
-from core.digests.week import Week
+from core.digests.week import Week, parse_week
 from core.digests.year import WEEKS_PER_YEAR, WeekRow, build_year
 from core.rollout.models.called_model import format_model, is_same_model
 from core.rollout.state import events as e
@@ -36,6 +36,12 @@ def load_digest(service: RolloutService, week: Week, now: datetime) -> Digest:
     until = min(week.ends, now)
     facts = _load_facts(service, week, week.begins - REVIEWS_LOOK_BACK, until)
     return build_digest(week, facts, until, _load_shutdowns(service, until))
+
+
+def load_newest_digest(service: RolloutService, now: datetime, zone: str) -> Digest:
+    """The digest of the last full week; of this week so far where nothing happened in that one, but in this one."""
+    last, this = (load_digest(service, parse_week(text, now, zone), now) for text in ("last", "this"))
+    return this if last.is_empty and not this.is_empty else last
 
 
 def load_year(service: RolloutService, last: Week, now: datetime) -> tuple[WeekRow, ...]:

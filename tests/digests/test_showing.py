@@ -60,6 +60,27 @@ def test_a_week_reads_as_people_would_tell_it(asked):
         assert told in shown
 
 
+def test_this_week_and_last_week_can_be_asked_for(asked):
+    assert asked("digest last week") == asked("digest last") == asked("digest")
+    assert asked("digest this week").startswith("Week of 16 to 22 November so far")
+
+
+def test_where_last_week_is_empty_this_week_so_far_is_shown_and_said_so(shop):
+    def ask(line, at):
+        context = CommandContext(service=shop.service, by=TOM, at=at, command_id="look")
+        return plain_text.render_text(run_verb.execute(grammar.parse(line), context))
+
+    shop.declare("mail")
+    shop.on(11).ship(shop.plan("one", "mail"))
+    instead = "Nothing was shipped, rolled back or under way last week, so this is the current week so far."
+    soon = datetime(2026, 11, 13, 9, 0, tzinfo=UTC)
+    told = ask("digest", soon)
+    assert told.startswith("Week of 9 to 15 November so far")
+    assert instead in told
+    assert "Week of 2 to 8 November" in ask("digest last week", soon)
+    assert instead not in ask("digest", NOW)
+
+
 def test_a_few_times_are_told_one_by_one_and_many_by_their_median(shop):
     shop.declare("mail")
     for day, name, told in (

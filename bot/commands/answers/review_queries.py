@@ -7,6 +7,7 @@ from bot.commands.answers import plan_queries
 from bot.commands.parsing.parsed_command import ParsedCommand
 from bot.commands.request import CommandContext
 from bot.rendering.answers.evidence import baseline
+from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import review
 from bot.rendering.messages.workspace import digest
@@ -34,8 +35,10 @@ def _answer_baseline(parsed: ParsedCommand, context: CommandContext) -> Message:
 def load_digest(parsed: ParsedCommand, context: CommandContext) -> Digest:
     """The digest that was asked for. Refused, with the forms that are understood, if there is no such week."""
     zone = context.service.load_world().policy.timezone
+    if not parsed.args:
+        return digest_sources.load_newest_digest(context.service, context.at, zone)
     try:
-        week = parse_week(parsed.args[0] if parsed.args else "", context.at, zone)
+        week = parse_week(parsed.args[0], context.at, zone)
     except ValueError as error:
         raise Refused(str(error), code="invalid") from error
     return digest_sources.load_digest(context.service, week, context.at)
@@ -44,7 +47,9 @@ def load_digest(parsed: ParsedCommand, context: CommandContext) -> Digest:
 def _answer_digest(parsed: ParsedCommand, context: CommandContext) -> Message:
     request.require_member(context)
     found = load_digest(parsed, context)
-    return digest.render(found, found.week.zone)
+    shown = digest.render(found, found.week.zone)
+    is_instead = not parsed.args and found.until < found.week.ends
+    return blocks.append_blocks(shown, blocks.context(digest.THIS_WEEK_INSTEAD) if is_instead else None)
 
 
 VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {

@@ -208,8 +208,7 @@ def _parse_versions(verb: str, words: list[str], flags: dict[str, str]) -> Parse
 
 
 def _parse_digest(words: list[str], flags: dict[str, str]) -> ParseResult:
-    if words and words[0].lower() == "week":
-        words = words[1:]
+    words = [word for word in words if word.lower() != "week"]  # `this week`, `week 48`
     if len(words) > 1:
         return _report_leftover("digest", words[1], f"digest {words[0]}")
     return ParsedCommand(verb="digest", args=tuple(words), flags=flags)

@@ -52,8 +52,11 @@ def add_to(
 
     def show(text: str) -> Response:
         zone = service.load_world().policy.timezone
-        week = read_week(text, now(), zone)
-        digest = digest_sources.load_digest(service, week, now())
+        if text:
+            digest = digest_sources.load_digest(service, read_week(text, now(), zone), now())
+        else:
+            digest = digest_sources.load_newest_digest(service, now(), zone)
+        week = digest.week
         this = week_of(now(), zone)
         return render_page(
             "digest.html",

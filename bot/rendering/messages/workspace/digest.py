@@ -9,6 +9,7 @@ from core.digests.digest import Digest
 
 MAX_LINES = 10
 """Lines of one part; the rest is counted."""
+THIS_WEEK_INSTEAD = "Nothing was shipped, rolled back or under way last week, so this is the current week so far."
 
 
 def render(digest: Digest, zone: str) -> Message:
