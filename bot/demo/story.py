@@ -74,9 +74,10 @@ class Demonstration:
         wanted = RolloutState.DONE if self.scenario in traffic.HARMLESS_SCENARIOS else RolloutState.ROLLED_BACK
         live = self._program.service.load_world().surfaces[SURFACE].live
         seconds, minutes = time.monotonic() - began, (self._clock() - began_at) / timedelta(minutes=1)
-        print(f"\n{rollout.id} is {rollout.state}; everyone gets {live}. {minutes:.0f} min took {seconds:.0f} s here.")
+        print(f"\n{rollout.id} is {_name(rollout.state)}; everyone gets {live}.", end=" ")
+        print(f"{minutes:.0f} min took {seconds:.0f} s here.")
         if rollout.state is not wanted:
-            print(f"This scenario should have ended differently: {wanted} was expected.", file=sys.stderr)
+            print(f"This scenario should have ended differently: {_name(wanted)} was expected.", file=sys.stderr)
         return rollout.state is wanted
 
     def play_and_stay(self) -> None:
@@ -148,7 +149,7 @@ class Demonstration:
 
     def _begin_another(self) -> None:
         """Leave a rollout to whoever is at the page: harmless after a harmful one, and the other way round."""
-        state = self._get_rollout().state.replace("_", " ")
+        state = _name(self._get_rollout().state)
         print(f"  {self._round.rollout} is {state}. Users and Slack keep going; the next rollout is yours to approve.")
         print("  Or try your own file:")
         print(f"  curl --data-binary @rollout.yaml {self.url}/api/v1/files\n", flush=True)
@@ -286,6 +287,11 @@ def another_file(text: str, live: str) -> str:
     for old, new in changed.items():
         text = text.replace(old, new)
     return text
+
+
+def _name(state: RolloutState) -> str:
+    """The state in words: `rolled back`."""
+    return state.replace("_", " ")
 
 
 def _way(rollout: Rollout, story: Round, *, waits_for_lee: bool) -> Way | None:

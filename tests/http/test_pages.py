@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bot.process.process_state import StandaloneStatus
 from bot.rendering import markup
 from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState
@@ -271,7 +272,7 @@ def test_a_plan_shows_what_somebody_has_to_know_who_decides(running: Any, serve:
     running.apply(rollout_file)
     page = client.get("/r/R-1").text.replace("\N{NO-BREAK SPACE}", " ")
     assert "<h2>What changes</h2>" in page
-    assert "prompt: 1 of 2 words removed, 1 added. Nothing else changes; the content of v43 is" in page
+    assert "prompt: 1 of 2 words removed, 1 added. Nothing else changes. v43 stands for exactly this content" in page
     assert "<li>Declined to answer, a rise of 1 pp: rolls back; " in page
     assert "<h2>When, if no limit breaks</h2>" in page
     running.do(c.Start())
@@ -348,3 +349,31 @@ def test_the_overview_says_since_when_a_version_is_live_that_came_with_its_file(
     page = serve(running).get("/").text
     assert '<td data-label="Since">Tue 24 Nov 2026 12:00:00 UTC</td>' in page
     assert '<td data-label="Made live by">its file</td>' in page
+
+
+def test_a_page_speaks_of_missing_looks_after_three_ticks_and_never_within_seconds(running: Any, serve: Any) -> None:
+    """In the demonstration a tick is a fraction of a second, and a short wait is no fault."""
+
+    class Status(StandaloneStatus):
+        def look_ages(self) -> Mapping[str, float]:
+            return {"R-1": 9.0, "R-2": 11.0, "R-3": 5.0}
+
+        unwatched_rollouts = frozenset({"R-3"})
+
+    page = serve(running, process_status=Status(), tick=lambda: timedelta(milliseconds=200)).get("/").text
+    assert [one for one in ("R-1", "R-2", "R-3") if f"{one} has had no look" in page] == ["R-2", "R-3"]
+    slow = serve(running, process_status=Status(), tick=lambda: timedelta(seconds=4)).get("/").text
+    assert "R-2 has had no look" not in slow
+
+
+def test_the_overview_says_what_those_ended_with_that_have_ended(running: Any, serve: Any, canary: Any) -> None:
+    client = serve(running)
+    canary(running)
+    tick = CommandRequest(command=c.Tick(look=look()), command_id="tick", by=ENGINE, at=running.now(), rollout="R-1")
+    running.service.handle(tick)
+    assert "Last evidence" not in client.get("/").text
+    running.do(c.RollBack(reason="wrong"))
+    page = client.get("/").text
+    assert "<th>Last evidence</th>" in page
+    ended = page.partition("<h2>Ended</h2>")[2].partition("</table>")[0]
+    assert '<td data-label="Last evidence">Not fully judged: too little known yet <small>Tue 24 Nov 2026' in ended

@@ -30,7 +30,7 @@ WITHIN = 60_000  # milliseconds; simulated minutes pass in it
 @pytest.mark.slow
 def test_refusals_are_taken_back() -> None:
     told = plays("refusals")
-    assert "R-1 is rolled_back; everyone gets v42" in told
+    assert "R-1 is rolled back; everyone gets v42" in told
     assert "*Limit broken*  Declined to answer" in told
     assert "Switched back:" in told
     direct = [line for line in told.splitlines() if "#rampart-and-mia Rampart" in line]
@@ -42,7 +42,7 @@ def test_what_is_held_for_harm_somebody_takes_back() -> None:
     told = plays("complaints")
     assert re.search(r"On hold .*: complaints \(support\), a rise of 50 %", told), "the review quotes the log"
     assert "@ana rolled it back: “complaints (support), a rise of 50 %" in told
-    assert "R-1 is rolled_back; everyone gets v42" in told
+    assert "R-1 is rolled back; everyone gets v42" in told
 
 
 @pytest.mark.slow
@@ -61,7 +61,7 @@ def test_a_template_is_played_to_its_end(template: str) -> None:
 
 @pytest.mark.slow
 def test_harm_in_the_time_of_a_template_is_taken_back() -> None:
-    assert "R-1 is rolled_back; everyone gets v42" in plays("refusals", template="emergency-fix")
+    assert "R-1 is rolled back; everyone gets v42" in plays("refusals", template="emergency-fix")
 
 
 def test_an_unknown_template_is_answered_with_those_there_are() -> None:

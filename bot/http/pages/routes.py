@@ -50,6 +50,7 @@ from core.store.log.event_log import StoredEvent
 ROLLOUTS_PER_PAGE = 50
 TEMPLATES = Path(__file__).parent / "templates"
 LATE_LOOKS = 3  # ticks without a look, after which the page shows a warning
+LATE_AFTER = timedelta(seconds=10)  # and not before that, however short the ticks are
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; "
     "form-action 'none'; base-uri 'none'",
@@ -83,8 +84,11 @@ def build_router(
             now(),
             blind=process_status.failsafe_reason,
             look_ages=ages,
-            late={rollout for rollout, age in ages.items() if age > LATE_LOOKS * tick()},
-            unwatched=process_status.unwatched_rollouts,
+            late={
+                rollout
+                for rollout, age in ages.items()
+                if age > max(LATE_LOOKS * tick(), LATE_AFTER) or rollout in process_status.unwatched_rollouts
+            },
             **{"zone": service.cached_world().policy.timezone, **values},
         )
 
@@ -110,6 +114,7 @@ def build_router(
                 if (place := start_queue.find_place(world, one, now())) is not None
             },
             ended=[r for r in shown if r.state in TERMINAL_STATES],
+            endings={r.id: _describe_ending(r) for r in shown if r.state in TERMINAL_STATES},
             before=before,
             older=shown[-1].id if len(newest) > ROLLOUTS_PER_PAGE else None,
             surfaces=tuple(world.surfaces.values()),
@@ -239,7 +244,6 @@ def _render_page(name: str, now: datetime, *, status: int = 200, **values: Any) 
         "blind": "",
         "look_ages": {},
         "late": (),
-        "unwatched": (),
         "visitor": None,
         "from_slack": False,
         "zone": "UTC",
@@ -265,6 +269,12 @@ def _list_judge_lines(service: RolloutService, rollout: Rollout, judgement: Judg
         return judge_words.list_lines(rollout, rollout.measures)
     measures = judgement.measures if judgement is not None else ()
     return judge_words.list_lines(rollout, measures, look_reports.load_judging_spend(service, rollout))
+
+
+def _describe_ending(rollout: Rollout) -> str:
+    """What its last evidence said, or that it has none."""
+    seen = rollout.evidence
+    return known_areas.describe_outcome(seen.verdict, seen.measures) if seen is not None else "none"
 
 
 def _rebuild_rollout(stored: tuple[StoredEvent, ...], position: int) -> Rollout:
