@@ -3,9 +3,10 @@
 from datetime import datetime, timedelta
 
 from bot.jobs.look_slots import find_slot_start
+from core.rollout.models import way_back
 from core.rollout.notifications import direct_messages
 from core.rollout.notifications.announcement import CARD_KEY, Announcement
-from core.rollout.notifications.rollout_announcements import build_card, build_overdue_edits
+from core.rollout.notifications.rollout_announcements import build_card, build_notice_edits, build_overdue_edits
 from core.rollout.serving.after_done import find_after_done
 from core.rollout.state.model import Rollout
 from core.service.outbox_tasks import MessageTask
@@ -35,8 +36,8 @@ def refresh_cards(service: RolloutService, now: datetime) -> None:
 
 
 def queue_overdue_edits(service: RolloutService, now: datetime) -> None:
-    """Queue an edit of the card and of each notice that gives a date which has passed, once for each date; and of the
-    card of whatever is done, once there is no way back any more."""
+    """Queue an edit of the card and of each notice that gives a date which has passed, once for each date; and of
+    whatever promises a way back, once there is none any more."""
     world = service.cached_world()
     for rollout in world.open_rollouts:
         key, edits = build_overdue_edits(rollout, now)
@@ -44,6 +45,10 @@ def queue_overdue_edits(service: RolloutService, now: datetime) -> None:
             shown = [*edits, *direct_messages.build_overdue_edits(rollout), *_build_card_edit(rollout)]
             for edit in shown:
                 _queue_once(service, f"{key}:{edit.key}", edit, now)
+        last = way_back.find_last_day(rollout.plan, world.surfaces.get(rollout.plan.surface))
+        if last is not None and world.policy.to_local_time(now).date() > last.day:
+            for edit in [*build_notice_edits(rollout), *direct_messages.build_overdue_edits(rollout)]:
+                _queue_once(service, f"{rollout.id}:way_back:{last.day}:{edit.key}", edit, now)
     for rollout in world.rollouts.values():
         after = find_after_done(world, rollout, now)
         if after is not None and after.is_last and after.is_closed:

@@ -79,8 +79,9 @@ def list_texts(plan: Plan, surface: Surface, policy: Policy, at: datetime) -> li
         plain_text.render_text(approval.render(rollout, request, (), at, ZONE, facts=facts)),
         plain_text.render_text(plan_outlook.render(outlook, ZONE)),
         *(
-            f"{one.channel}: {plain_text.render_text(notice.render(rollout, one, surface.title, at, at, ZONE))}"
+            f"{one.channel}: {plain_text.render_text(shown)}"
             for one in plan.stakeholder_notices
+            for shown in (notice.render(rollout, one, surface.title, at, at, ZONE, is_closed=False),)
         ),
     ]
 

@@ -30,7 +30,9 @@ def story(words: Any) -> Any:
 
 def noticed(words: Any, story: Any) -> str:
     planned = next(n for n in story.now.plan.stakeholder_notices if n.audience == "support")
-    return plain_text.render_text(notice.render(story.now, planned, TITLE, words.monday, story.at, words.zone, ()))
+    return plain_text.render_text(
+        notice.render(story.now, planned, TITLE, words.monday, story.at, words.zone, (), is_closed=False)
+    )
 
 
 def test_the_notice_names_them_with_their_date_before_the_others(words: Any, story: Any) -> None:
@@ -51,7 +53,7 @@ def test_that_they_have_it_is_told_when_they_get_it(words: Any, story: Any) -> N
     before = story.running(1).now
     entered = e.StageEntered(index=2, name="power-users", percent=50)
     after = story.later(hours=2).happen(entered).now
-    note = notice_note.render(before, after, entered, "support assistant", story.at, words.zone)
+    note = notice_note.render(before, after, entered, "support assistant", story.at, words.zone, is_closed=False)
     assert note is not None
     assert note.text == (
         "Started for some: chosen customers (power-users) now get the new version of the support assistant; no other "

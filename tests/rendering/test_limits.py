@@ -236,7 +236,7 @@ def _everything(words: Any, text: str) -> Iterator[Message]:
         yield history.render(rollout, few, words.zone)
     yield from _numbers(words, rollout, text)
     yield notice_overview.render(rollout, words.zone)
-    yield notice_overview.render_preview(rollout, text, story.at, words.zone)
+    yield notice_overview.render_preview(rollout, text, story.at, words.zone, is_closed=False)
     yield from _whois(words, rollout, surface, text)
     yield from _versions_and_plan(words, rollout, surface, text)
     found = begin_investigation(rollout, entries, [replace(rollout, id="R-9")] * 9)

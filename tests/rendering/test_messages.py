@@ -28,7 +28,7 @@ from tests.rendering.conftest import FIRST_LINE_LIMIT
 
 def _notice(words: Any, story: Any, audience: str) -> str:
     planned = next(n for n in story.now.plan.stakeholder_notices if n.audience == audience)
-    told = notice.render(story.now, planned, "Support assistant", words.monday, story.at, words.zone)
+    told = notice.render(story.now, planned, "Support assistant", words.monday, story.at, words.zone, is_closed=False)
     return plain_text.render_text(told)
 
 
@@ -163,7 +163,7 @@ def test_the_request_for_approval(words: Any, story: Any) -> None:
 Approval needed (0 of 1): start R-118 support-tone (prompt change, v42 -> v43).
 Asked by @dana, Mon 23 Nov 16:00 CET · expires Tue 24 Nov 16:00 CET (then a new request goes out) · risk standard · plan 7f3a19
 Why  Shorter answers; users say replies bury the fix.
-What changes  prompt: 1 of 2 words removed, 1 added. Nothing else changes; the content of v43 is 3867c019140f.
+What changes  prompt: 1 of 2 words removed, 1 added. Nothing else changes. v43 stands for exactly this content, in `/rollout versions` as 3867c019140f.
 What people will notice
  • Answers are about a third shorter and start with the fix. (for support and marketing)
  • The assistant no longer apologises before every step. (for support)
@@ -202,7 +202,7 @@ def test_the_request_shows_what_an_approver_has_to_know(words: Any, story: Any) 
 Approval needed (0 of 1): start R-118 support-tone (model + prompt change, v42 -> v43).
 Asked by @dana, Mon 23 Nov 16:00 CET · expires Tue 24 Nov 16:00 CET (then a new request goes out) · risk standard · plan 7f3a19
 Why  Shorter answers; users say replies bury the fix.
-What changes  prompt: 2 of 2 words removed, 4 added · model.name large-3 -> large-4. Nothing else changes; the content of v43 is da61fc76d018.
+What changes  prompt: 2 of 2 words removed, 4 added · model.name large-3 -> large-4. Nothing else changes. v43 stands for exactly this content, in `/rollout versions` as da61fc76d018.
 What people will notice
  • Answers are about a third shorter and start with the fix. (for support and marketing)
  • The assistant no longer apologises before every step. (for support)

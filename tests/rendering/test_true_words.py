@@ -41,7 +41,9 @@ def told_after(words: Any, story: Any, event: Any, audience: str = "support", ot
 
 def notice_to(words: Any, story: Any, audience: str, others: Any = ()) -> str:
     planned = next(n for n in story.now.plan.stakeholder_notices if n.audience == audience)
-    return plain_text.render_text(notice.render(story.now, planned, TITLE, words.monday, story.at, words.zone, others))
+    return plain_text.render_text(
+        notice.render(story.now, planned, TITLE, words.monday, story.at, words.zone, others, is_closed=False)
+    )
 
 
 def edited(story: Any, event: e.RolloutEvent) -> set[str]:
@@ -158,10 +160,10 @@ def test_in_a_layer_a_version_is_not_with_everyone_before_it_is_done(words: Any,
     entered = e.StageEntered(index=bake, name="bake", percent=100.0)
     story.running().happen(entered)
     everyone = event_lines.render(story.now, entered, words.zone).text
-    assert "is with everyone; rolling back still takes seconds" in everyone
+    assert "is with everyone; its limits are still watched" in everyone
     slots = LayerSlots(layer="chat", ranges=((0, 600_000),))
     layered = event_lines.render(replace(story.now, layer=slots), entered, words.zone).text
-    assert "is with its 60 % of the users; rolling back still takes seconds" in layered
+    assert "is with its 60 % of the users; its limits are still watched" in layered
 
 
 def test_nobody_apologises_for_what_customers_could_not_notice(words: Any, story: Any) -> None:
@@ -527,7 +529,9 @@ def test_a_note_of_the_engine_has_the_unit_and_the_names_of_the_message_around_i
 def test_the_end_of_a_comparison_is_not_told_as_something_that_was_stopped(words: Any, story: Any) -> None:
     before = story.running(2).now
     held = e.Held(key=f"{holds.DECISION}2", text="the comparison is over after 14 days")
-    told = notice_note.render(before, story.happen(held).now, held, "support assistant", story.at, words.zone)
+    told = notice_note.render(
+        before, story.happen(held).now, held, "support assistant", story.at, words.zone, is_closed=False
+    )
     assert told is not None
     assert "Both versions were compared for as long as was planned. @dana decides what happens next." in told.text
     assert "stopped" not in told.text

@@ -1,21 +1,26 @@
 """What is said of a model upgrade is true: what a step waits for, which stage it is, which gate."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from bot.rendering.charts import plain_text
-from bot.rendering.messages import approval, card, event_lines, event_words, summary
+from bot.rendering.messages import announcement_messages, approval, card, event_lines, event_words, summary
 from bot.rendering.messages.notices import change_status, notice
 from bot.rendering.numbers.detectability import known_areas
 from bot.rendering.sentences import schedule
 from core.judging.model import verdict as v
 from core.reviews import draft
+from core.rollout.concurrency.neighbours import Neighbours
+from core.rollout.notifications.announcement import Announcement, notice_key
+from core.rollout.notifications.announcement_kinds import AnnouncementKind
 from core.rollout.plans.plan import Risk, Stage, StageKind
 from core.rollout.state import events as e
 from core.rollout.state import holds
+from core.rollout.state.surface import RetirementTold, Surface
+from core.rollout.state.world import World
 
 DAY = timedelta(days=1)
 STAGES = (
@@ -154,6 +159,35 @@ def test_the_end_of_a_comparison_that_was_planned_is_no_surprise(words: Any, upg
     assert [one.text for one in unexpected] == ["complaints are above normal"]
 
 
+def test_what_a_provider_says_closes_the_way_back_of_a_notice_as_the_files_day_does(words: Any, upgrade: Any) -> None:
+    """The file names no day, or a later one."""
+    told = RetirementTold(model="large-3", on=date(2026, 12, 15), replacement="large-4", days=14)
+    for named in ("", "2026-12-31"):
+        plan = replace(words.plan, stages=STAGES, change={"model": "large-4"}, rollback_until=named)
+        story = words.story(plan=plan).running(SEVENTY_FIVE)
+        planned = story.now.plan.stakeholder_notices[0]
+        surface = Surface(
+            name=plan.surface,
+            title="",
+            owner="",
+            live="v42",
+            versions={"v42": {"model": "large-3"}},
+            retirements=(told,),
+        )
+        world = World(rollouts={story.now.id: story.now}, surfaces={plan.surface: surface})
+        asked = Announcement(
+            kind=AnnouncementKind.NOTICE,
+            rollout=story.now.id,
+            channel=planned.channel,
+            key=notice_key(story.now, planned.key),
+        )
+        for day, is_open in ((13, True), (16, False)):
+            at = datetime(2026, 12, day, tzinfo=UTC)
+            message = announcement_messages.render(asked, 0, world, story.entries, at)
+            assert message is not None
+            assert ("switch back" in plain_text.render_text(message)) == is_open
+
+
 def test_once_the_old_model_is_switched_off_nobody_is_told_that_one_can_go_back(words: Any) -> None:
     plan = replace(words.plan, risk=Risk.HIGH, stages=STAGES, rollback_until="2026-12-14")
     story = words.story(plan=plan).running(SEVENTY_FIVE)
@@ -164,7 +198,8 @@ def test_once_the_old_model_is_switched_off_nobody_is_told_that_one_can_go_back(
         assert ("can also switch back to v42 in seconds" in asked) == is_open
         assert ("v42 can no longer be called, so nobody is moved back to it" in asked) != is_open
         for planned in story.now.plan.stakeholder_notices:
-            told = plain_text.render_text(notice.render(story.now, planned, "Support", words.monday, at, words.zone))
+            shown = notice.render(story.now, planned, "Support", words.monday, at, words.zone, is_closed=not is_open)
+            told = plain_text.render_text(shown)
             assert ("switch back" in told) == is_open, planned.audience
 
 
@@ -172,12 +207,18 @@ def test_the_watch_after_that_day_promises_no_way_back(words: Any) -> None:
     plan = replace(words.plan, risk=Risk.HIGH, stages=STAGES, rollback_until="2026-12-14")
     bake = e.StageEntered(index=8, name="bake", percent=100)
     early = words.story(plan=plan).running(8)
-    assert "; rolling back still takes seconds." in event_words.describe_event(early.now, bake, words.zone)
+    assert "; its limits are still watched." in event_words.describe_event(early.now, bake, words.zone)
     late = words.story(plan=plan).running(7).later(days=22).happen(bake)
-    assert "; v42 can no longer be called, so nobody goes back to it." in event_words.describe_event(
-        late.now, bake, words.zone
-    )
+    assert "back" not in event_words.describe_event(late.now, bake, words.zone)
     status = change_status.describe(
-        late.now, "assistant", schedule.estimate_dates(late.now, late.at), late.at, words.zone
+        late.now, "assistant", schedule.estimate_dates(late.now, late.at), late.at, words.zone, is_closed=True
     )
     assert status.endswith("The old version can no longer be used; we post “Watching is over” when watching is over.")
+
+
+def test_the_dialog_of_the_button_names_the_day_that_holds(words: Any) -> None:
+    plan = replace(words.plan, risk=Risk.HIGH, stages=STAGES, rollback_until="2026-12-31")
+    story = words.story(plan=plan).running(8)
+    shown = str(card.render(story.now, words.zone, neighbours=Neighbours(last_day=date(2026, 12, 14))).blocks)
+    assert "v42 can be called until 2026-12-14." in shown
+    assert "2026-12-31" not in shown

@@ -8,12 +8,19 @@ import pytest
 
 from bot.rendering import reach_words, wording
 from bot.rendering.answers import home_tab
+from bot.rendering.answers.served import whois
+from bot.rendering.answers.served.whois import UnitHistory
+from bot.rendering.charts import plain_text
 from bot.rendering.messages import event_lines, event_words, summary
 from bot.rendering.messages.notices import notice, notice_note
 from bot.rendering.sentences import headline, schedule
+from core.flags.possible_answers import PossibleAnswer
+from core.flags.snapshot import FlagAnswer, Reason, Variant, Version
 from core.rollout.plans.layers import LayerSlots
 from core.rollout.plans.plan import Holdout
+from core.rollout.serving.assignment_history import Assignment
 from core.rollout.state import events as e
+from core.rollout.state.surface import Surface
 from core.rollout.workspace.subscriptions import Subscriber
 
 CHECKS, INTERNAL, CANARY, EVERYONE = 0, 1, 2, 4
@@ -25,14 +32,14 @@ RESUMED = e.Resumed(by="slack:T1/U2DANA", reason="fine")
 def notice_of(words: Any, story: Any) -> str:
     """The notice to support, as it reads now."""
     planned = next(n for n in story.now.plan.stakeholder_notices if n.audience == "support")
-    message = notice.render(story.now, planned, TITLE, words.monday, story.at, words.zone)
+    message = notice.render(story.now, planned, TITLE, words.monday, story.at, words.zone, is_closed=False)
     return str(words.text(message))
 
 
 def note_of(words: Any, story: Any, event: Any) -> str:
     """The note in the thread of a notice about this event, which happens now."""
     before = story.now
-    message = notice_note.render(before, story.happen(event).now, event, NAME, story.at, words.zone)
+    message = notice_note.render(before, story.happen(event).now, event, NAME, story.at, words.zone, is_closed=False)
     assert message is not None
     return str(message.text)
 
@@ -229,3 +236,31 @@ def test_a_group_that_went_back_alone_is_not_among_those_who_have_it(words: Any)
     assert "all but the group internal get the new version" in notice_of(words, story)
     inside = words.story().running(INTERNAL).happen(back)
     assert reach_words.format_share(inside.now) == "0 % of internal (rolled back)"
+
+
+def test_whois_speaks_of_what_is_over_in_the_past_tense(words: Any) -> None:
+    story = words.story().running()
+    surface = Surface(name="support-assistant", title="", owner="", live="v42", versions={"v42": {}})
+    old = FlagAnswer(version=Version("v42", {}), variant=Variant.CONTROL, reason=Reason.SPLIT)
+    since = story.at - timedelta(hours=3)
+    told = [
+        Assignment(
+            since=since + timedelta(hours=hour),
+            until=since + timedelta(hours=hour + 1) if hour < 1 else None,
+            answers=(PossibleAnswer(answer=old, cohort=None),),
+            bucket=5,
+            rollout=story.now.id,
+            stages=(1,),
+            percent=5,
+        )
+        for hour in range(2)
+    ]
+    history = UnitHistory(
+        surface=surface, assignments=told, rollouts={story.now.id: story.now}, seen={}, told_from=since
+    )
+    now = plain_text.render_text(whois.render("u1", [history], words.zone))
+    assert "not among the random 5 % who get the new version in R-118 (bucket" in now
+    assert "not among the random 5 % who got the new version in R-118)" in now
+    then = plain_text.render_text(whois.render("u1", [history], words.zone, since))
+    assert "who got the new version" in then
+    assert "who get the new version" not in then

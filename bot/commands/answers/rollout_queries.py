@@ -16,6 +16,7 @@ from bot.rendering.messages import card
 from core.report_sources import eval_coverage, look_reports
 from core.rollout.concurrency.neighbours import Neighbours, find_neighbours
 from core.rollout.context import is_same_person
+from core.rollout.models.way_back import is_way_back_closed
 from core.rollout.permissions import reading_rights
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout
@@ -115,7 +116,9 @@ def answer_notice(parsed: ParsedCommand, context: CommandContext) -> Message:
     zone = world.policy.timezone
     if parsed.args == ("preview",):
         surface = world.surfaces[rollout.plan.surface]
-        return notice_overview.render_preview(rollout, surface.title or surface.name, context.at, zone)
+        is_closed = is_way_back_closed(rollout.plan, surface, world.policy, context.at)
+        title = surface.title or surface.name
+        return notice_overview.render_preview(rollout, title, context.at, zone, is_closed=is_closed)
     if parsed.args == ("send",) and not rollout.plan.stakeholder_notices:
         raise Refused(f"{rollout.id} has no notices.", hint="Add channels under `notify:` and apply the file again.")
     return notice_overview.render(rollout, zone)

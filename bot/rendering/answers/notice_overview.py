@@ -23,11 +23,11 @@ def render(rollout: Rollout, zone: str) -> Message:
     )
 
 
-def render_preview(rollout: Rollout, title: str, at: datetime, zone: str) -> Message:
-    """Every notice as it would be posted at `at`, without its buttons."""
+def render_preview(rollout: Rollout, title: str, at: datetime, zone: str, *, is_closed: bool) -> Message:
+    """Every notice as it would be posted at `at`, without its buttons; `is_closed`: there is no way back by then."""
     shown: list[Block] = []
     for planned in rollout.plan.stakeholder_notices:
-        message = notice.render(rollout, planned, title, at, at, zone)
+        message = notice.render(rollout, planned, title, at, at, zone, is_closed=is_closed)
         shown += [blocks.divider(), blocks.context(f"{wording.escape(planned.channel, 60)} would read:")]
         shown += [b for b in message.blocks if b["type"] != "actions"]
     return blocks.build_message(f"Preview: the notices for {wording.format_subject(rollout)}.", *shown)

@@ -1,6 +1,6 @@
 """All buttons: label, action id, and the opaque value that Slack returns when one is pressed."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
@@ -104,8 +104,8 @@ def go_back(rollout: Rollout) -> Block:
     return blocks.button("Go back…", GO_BACK, encode_value(rollout.id), style="danger")
 
 
-def roll_back(rollout: Rollout) -> Block:
-    """Roll back, after a confirmation that names the version everyone gets again."""
+def roll_back(rollout: Rollout, last_day: date | None = None) -> Block:
+    """Roll back, after a confirmation that names the version everyone gets again, and until when it can be called."""
     old = wording.escape(rollout.plan.from_version, 40)
     whom = "Every new conversation" if conversations.may_finish_after(rollout, findings=False) else "Everyone"
     text = f"{whom} gets {old} of {wording.escape(rollout.plan.surface, 60)} again, within seconds."
@@ -114,8 +114,8 @@ def roll_back(rollout: Rollout) -> Block:
     if rollout.completed_at is not None:
         text += f" {old} was retired when {rollout.id} was done: check that it still answers."
     stage = rollout.stage
-    if stage is not None and stage.kind is StageKind.BAKE and rollout.plan.rollback_until:
-        text += f" {old} can be called until {wording.escape(rollout.plan.rollback_until, 40)}."
+    if stage is not None and stage.kind is StageKind.BAKE and last_day is not None:
+        text += f" {old} can be called until {last_day.isoformat()}."
     asked = blocks.confirm_dialog(f"Roll back {rollout.id}?", text, "Roll back")
     return blocks.button("Roll back", ROLL_BACK, encode_value(rollout.id), style="danger", confirm=asked)
 

@@ -17,6 +17,7 @@ from core.reviews import draft
 from core.reviews.investigation import Investigation
 from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.decisions import approval_requests
+from core.rollout.models.way_back import is_way_back_closed
 from core.rollout.notifications import direct_messages
 from core.rollout.notifications.announcement import NEXT_STEP, Announcement, notice_key
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
@@ -125,7 +126,8 @@ def render(
         case AnnouncementKind.NOTICE_NOTE if isinstance(event, notice_note.NotedEvent):
             before, after = _rollout_at(entries, position - 1), _rollout_at(entries, position)
             name = wording.title_in_sentence(_feature_title(world, rollout))
-            return notice_note.render(before, after, event, name, entry.at, zone)
+            is_closed = _is_way_back_closed(world, rollout, at)
+            return notice_note.render(before, after, event, name, entry.at, zone, is_closed=is_closed)
         case AnnouncementKind.REMINDER if announcement.key.startswith(NEXT_STEP):
             after = _rollout_at(entries, position)
             told = event_lines.render(after, event, zone)
@@ -187,6 +189,10 @@ def _other_rollouts(world: World, rollout: Rollout) -> list[Rollout]:
     return [r for r in world.open_rollouts if r.plan.surface == rollout.plan.surface and r.id != rollout.id]
 
 
+def _is_way_back_closed(world: World, rollout: Rollout, at: datetime) -> bool:
+    return is_way_back_closed(rollout.plan, world.surfaces.get(rollout.plan.surface), world.policy, at)
+
+
 def _render_notice(announcement: Announcement, rollout: Rollout, world: World, now: datetime) -> Message | None:
     title, key = _feature_title(world, rollout), announcement.key
     planned = next((n for n in rollout.plan.stakeholder_notices if key == notice_key(rollout, n.key)), None)
@@ -203,7 +209,8 @@ def _render_notice(announcement: Announcement, rollout: Rollout, world: World, n
     ):
         return None
     posted_at, zone = rollout.notice_posted_at(planned.key) or now, world.policy.timezone
-    return notice.render(rollout, planned, title, posted_at, now, zone, _other_rollouts(world, rollout))
+    others, is_closed = _other_rollouts(world, rollout), _is_way_back_closed(world, rollout, now)
+    return notice.render(rollout, planned, title, posted_at, now, zone, others, is_closed=is_closed)
 
 
 def _render_review(rollout: Rollout, entries: Sequence[HistoryEntry], world: World, zone: str) -> Message | None:
@@ -249,7 +256,8 @@ def _render_direct_notice(announcement: Announcement, rollout: Rollout, world: W
     planned = known or NoticePlan(channel=announcement.channel, audience=audience)
     title, zone, others = _feature_title(world, rollout), world.policy.timezone, _other_rollouts(world, rollout)
     since = rollout.messages[announcement.key].at if is_posted else at
-    shown = notice.render(rollout, planned, title, since, at, zone, others)
+    is_closed = _is_way_back_closed(world, rollout, at)
+    shown = notice.render(rollout, planned, title, since, at, zone, others, is_closed=is_closed)
     if known is None:  # there is no channel whose readers could be counted
         left = tuple(block for block in shown.blocks if block["type"] not in {"actions", "context"})
         owner = blocks.context(f"{rollout.id} · Owner: {wording.format_owner(rollout)}")

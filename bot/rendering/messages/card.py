@@ -180,6 +180,7 @@ def _explain_rollback(event: RolledBack) -> list[str]:
 def _build_buttons(rollout: Rollout, neighbours: Neighbours) -> Block | None:
     """The buttons for the actions that are possible in this state; None if there are none."""
     details = buttons.run_command("Details", f"metrics {rollout.id}")
+    back = buttons.roll_back(rollout, neighbours.last_day)
     match rollout.state:
         case RolloutState.PLANNED:
             ready = (
@@ -190,23 +191,21 @@ def _build_buttons(rollout: Rollout, neighbours: Neighbours) -> Block | None:
             start = buttons.run_command("Start", f"start {rollout.id}") if ready else None
             return blocks.actions(start, buttons.plan_details(rollout))
         case RolloutState.RUNNING | RolloutState.WAITING:
-            return blocks.actions(
-                buttons.pause(rollout), buttons.roll_back(rollout), buttons.feels_off(rollout), details
-            )
+            return blocks.actions(buttons.pause(rollout), back, buttons.feels_off(rollout), details)
         case RolloutState.ON_HOLD if _is_decision_open(rollout):
-            return blocks.actions(buttons.keep(rollout), buttons.roll_back(rollout), details)
+            return blocks.actions(buttons.keep(rollout), back, details)
         case RolloutState.ON_HOLD | RolloutState.PAUSED:
             held = rollout.hold if rollout.state is RolloutState.ON_HOLD else None
             follows = held is not None and bool(holds.find_bundle_cause(held.key))  # it goes on with another one
             return blocks.actions(
                 None if follows else buttons.resume(rollout),
                 buttons.extend(rollout),
-                buttons.roll_back(rollout),
+                back,
                 details,
             )
         case RolloutState.DONE:
             is_open = neighbours.after is None or neighbours.after.can_go_back
-            return blocks.actions(buttons.roll_back(rollout)) if is_open else None
+            return blocks.actions(back) if is_open else None
         case RolloutState.ROLLED_BACK | RolloutState.ABANDONED:
             return None
         case _:

@@ -9,7 +9,7 @@ from bot.rendering.messages.audience import holdout_words, layer_words, stratum_
 from bot.rendering.neighbours import bundle_words, queue_words
 from bot.rendering.numbers import eval_words, judge_words, measure_rows, tester_words
 from bot.rendering.numbers.detectability import blind_spot_words, known_areas
-from bot.rendering.sentences import driven_words, headline, way_back_words
+from bot.rendering.sentences import driven_words, headline
 from core import durations
 from core.rollout.decisions import approval_requests
 from core.rollout.plans.plan import StageKind
@@ -57,7 +57,7 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
                 f"{locked}{layer}{_format_unread_notices(rollout)}"
             )
         case e.StageEntered():
-            return _format_stage_entry(rollout, event, zone)
+            return _format_stage_entry(rollout, event)
         case e.Paused():
             stays = (
                 f"It stays {reach_words.format_position(rollout)}"
@@ -325,7 +325,7 @@ def _format_base_change(rollout: Rollout, event: e.BaseChanged) -> str:
     return f"Cannot start: {rollout.id} starts from {old}, but {live} is now live on {surface}."
 
 
-def _format_stage_entry(rollout: Rollout, event: e.StageEntered, zone: str) -> str:
+def _format_stage_entry(rollout: Rollout, event: e.StageEntered) -> str:
     stage = rollout.plan.stages[event.index]
     left = _find_stage_left(rollout, event.index)
     before = rollout.plan.stages[left] if left is not None else None
@@ -338,14 +338,7 @@ def _format_stage_entry(rollout: Rollout, event: e.StageEntered, zone: str) -> s
         return f"{word}: {rollout.id}, {wording.escape(event.name, 40)}. Nobody sees it yet.{skipped}"
     if stage.kind is StageKind.BAKE:
         whom = reach_words.name_everyone(rollout)
-        old = wording.escape(rollout.plan.from_version, 40)
-        closed = way_back_words.is_over(rollout.plan, rollout.stage_since, zone)
-        back = (
-            f"{old} can no longer be called, so nobody goes back to it"
-            if closed
-            else "rolling back still takes seconds"
-        )
-        return f"{word}: {rollout.id} is with {whom}; {back}.{skipped}"
+        return f"{word}: {rollout.id} is with {whom}; its limits are still watched.{skipped}"
     return f"{word}: {rollout.id} now {reach_words.format_stage_share(rollout, stage)}{was}.{skipped}"
 
 

@@ -130,9 +130,10 @@ def _list_testers(plan: Plan) -> list[str]:
 def describe_change(rollout: Rollout) -> str:
     """The difference in one line, and the content that the new version stands for."""
     difference = compare_contents(rollout.from_content, rollout.to_content)
-    content = f"content of {wording.escape(rollout.plan.to_version, 40)} is {content_hash(rollout.to_content)}"
+    new, known = wording.escape(rollout.plan.to_version, 40), content_hash(rollout.to_content)
+    content = f"{new} stands for exactly this content, in `/rollout versions` as {known}"
     is_whole = difference.change_count <= difference_words.MAX_IN_LINE
-    rest = f"Nothing else changes; the {content}" if is_whole else f"The {content}"
+    rest = f"Nothing else changes. {content}" if is_whole else content
     return f"{difference_words.format_in_line(difference)}. {rest}."
 
 

@@ -1,20 +1,11 @@
 """Until when one can go back to the old version, why, and what the way back is then."""
 
-from datetime import datetime
-from zoneinfo import ZoneInfo
-
 from bot.rendering import wording
 from core.files.foresight.outlook import PlanOutlook
-from core.rollout.models.way_back import WayBackEnd, find_last_day
+from core.rollout.models.way_back import WayBackEnd
 from core.rollout.plans.plan import Plan
 
 TITLE = "Going back"
-
-
-def is_over(plan: Plan, at: datetime | None, zone: str) -> bool:
-    """Whether the last day on which the plan's old version can be called is over at this time."""
-    last = find_last_day(plan, None)
-    return last is not None and at is not None and at.astimezone(ZoneInfo(zone)).date() > last.day
 
 
 def describe_end(plan: Plan, end: WayBackEnd | None) -> str:

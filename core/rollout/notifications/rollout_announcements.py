@@ -52,7 +52,7 @@ def build_overdue_edits(rollout: Rollout, now: datetime) -> tuple[str, list[Anno
     date = rollout.next_step_at
     if date is None or now < date + OVERDUE_AFTER:
         return "", []
-    return f"{rollout.id}:overdue:{date.isoformat()}", _build_notice_edits(rollout)
+    return f"{rollout.id}:overdue:{date.isoformat()}", build_notice_edits(rollout)
 
 
 def _build_for_event(
@@ -74,7 +74,7 @@ def _build_for_event(
                 yield from _build_start_reminders(after)
             else:
                 yield from (one for one in _build_notices(after) if one.key not in after.messages)
-                yield from _build_notice_edits(after)
+                yield from build_notice_edits(after)
         case e.ApprovalRequested():
             yield _announce_to_engineers(after, AnnouncementKind.APPROVAL, _request_key(event.request))
         case e.ComparisonEnded():
@@ -93,17 +93,17 @@ def _build_for_event(
             if after.was_exposed:
                 yield _announce_to_engineers(after, AnnouncementKind.INVESTIGATION, f"investigation:{position}")
             yield from _build_follow_ups(after, position)
-            yield from _build_notice_edits(after)
+            yield from build_notice_edits(after)
             yield from _build_reminders(after, position)
             yield witness
         case e.ConversationsMoved():
             yield line
             if after.rollback is not None:
                 yield alert_edit
-                yield from _build_notice_edits(after)
+                yield from build_notice_edits(after)
         case e.HoldoutEnded() | e.HoldCleared():
             yield line
-            yield from _build_notice_edits(after)
+            yield from build_notice_edits(after)
         case e.HoldoutCompared():
             yield _announce_to_engineers(after, AnnouncementKind.HOLDOUT, f"holdout:{position}")
             yield review
@@ -113,7 +113,7 @@ def _build_for_event(
             yield alert_edit
         case e.StratumRolledBack():
             yield line
-            yield from _build_notice_edits(after)
+            yield from build_notice_edits(after)
             yield from _build_notice_notes(after, position)
         case e.FlipUnconfirmed():
             yield _announce_to_engineers(after, AnnouncementKind.NOT_CONFIRMED, f"not_confirmed:{position}")
@@ -122,13 +122,13 @@ def _build_for_event(
             yield from _build_follow_ups(after, position)
         case e.StageEntered():
             yield line
-            yield from _build_notice_edits(after)
+            yield from build_notice_edits(after)
             if before is not None and before.spans:  # the first stage is told with the start
                 yield from _build_notice_notes(after, position)
         case e.Completed() | e.Abandoned():
             yield line
             yield from _build_follow_ups(after, position)
-            yield from _build_notice_edits(after)
+            yield from build_notice_edits(after)
             yield from _build_reminders(after, position)
             yield witness
         case e.ReviewRequested():
@@ -139,12 +139,12 @@ def _build_for_event(
             yield line
         case e.StartScheduled():
             yield line
-            yield from _build_notice_edits(after)
+            yield from build_notice_edits(after)
             yield from _build_notice_notes(after, position)
             yield from _build_start_reminders(after)
         case e.BaseChanged() | e.Paused() | e.Resumed() | e.StageExtended() | e.Held():
             yield line
-            yield from _build_notice_edits(after)
+            yield from build_notice_edits(after)
             if not (isinstance(event, e.Held) and holds.clears_itself(event.key)):
                 yield from _build_notice_notes(after, position)
         case e.GlassBroken():
@@ -255,7 +255,7 @@ def _list_posted_notices(rollout: Rollout) -> list[NoticePlan]:
     return [one for one in rollout.plan.stakeholder_notices if notice_key(rollout, one.key) in rollout.messages]
 
 
-def _build_notice_edits(after: Rollout) -> list[Announcement]:
+def build_notice_edits(after: Rollout) -> list[Announcement]:
     """Edits of all posted notices, as each shows who is affected and from when."""
     return [edit for notice in after.plan.stakeholder_notices for edit in _build_notice_edit(after, notice.key)]
 
@@ -275,7 +275,7 @@ def _build_replaced_notice_edits(before: Rollout | None, after: Rollout) -> list
     """Edits of the notices that were posted for an earlier plan of the same rollout, which no longer hold."""
     if before is None or before.fingerprint == after.fingerprint:
         return []
-    return _build_notice_edits(before)
+    return build_notice_edits(before)
 
 
 def _build_notice_notes(after: Rollout, position: int) -> Iterator[Announcement]:

@@ -92,7 +92,10 @@ def _tell_assignment(
         like = "like everyone: no rollout is under way there" if asked_at is None else "like everyone"
         return [f"{who} {gets} {name} {version}{when}{span}, {like}.{now}"]
     new = assigned.version == rollout.plan.to_version
-    why = _explain_outside(assigned, rollout) or _explain(assigned.answers[0].answer, assigned, rollout)
+    is_past = asked_at is not None or assigned.until is not None
+    why = _explain_outside(assigned, rollout, is_past=is_past) or _explain(
+        assigned.answers[0].answer, assigned, rollout, is_past=is_past
+    )
     bucket = f" (bucket {assigned.bucket / 1_000_000:.4f})" if assigned.bucket is not None else ""
     return [f"{who} {gets} {name} {version} ({'new' if new else 'old'}){when}{span}, because: {why}{bucket}.{now}"]
 
@@ -134,14 +137,16 @@ def _format_span(assigned: Assignment, history: UnitHistory, zone: str) -> str:
 def _format_why_before(assigned: Assignment, history: UnitHistory) -> str:
     if not assigned.rollout or not assigned.version:
         return ""
-    return f" ({_explain(assigned.answers[0].answer, assigned, history.rollouts.get(assigned.rollout))})"
+    rollout = history.rollouts.get(assigned.rollout)
+    return f" ({_explain(assigned.answers[0].answer, assigned, rollout, is_past=True)})"
 
 
 def _format_possible(one: PossibleAnswer, assigned: Assignment, rollout: Rollout | None) -> str:
     version = wording.escape(one.answer.version.name, 40)
     if one.cohort is None:
         return f"{version} otherwise"
-    return f"{version} if {_format_conditions(one.cohort)} ({_explain(one.answer, assigned, rollout)})"
+    why = _explain(one.answer, assigned, rollout, is_past=assigned.until is not None)
+    return f"{version} if {_format_conditions(one.cohort)} ({why})"
 
 
 def _format_conditions(cohort: Cohort) -> str:
@@ -169,20 +174,30 @@ def _name_version(assigned: Assignment) -> str:
     return f"{' or '.join(names)} (depends on attributes)" if names else "not known here"
 
 
-def _explain_outside(assigned: Assignment, rollout: Rollout) -> str:
+def _explain_outside(assigned: Assignment, rollout: Rollout, *, is_past: bool) -> str:
     """That the layer keeps the unit for its other surfaces; empty where it does not."""
     answer, stages = assigned.answers[0].answer, rollout.plan.stages
     if assigned.stages[-1] >= len(stages):
         held = answer.variant is Variant.CONTROL
-        return f"held back after {rollout.id}, to be compared" if held else f"everyone else gets it after {rollout.id}"
+        return (
+            f"held back after {rollout.id}, to be compared"
+            if held
+            else f"everyone else {_gets(is_past=is_past)} it after {rollout.id}"
+        )
     last = stages[assigned.stages[-1]]
     if rollout.layer is None or answer.reason is not Reason.DEFAULT or last.where is not None or not last.has_exposure:
         return ""
     layer = wording.escape(rollout.layer.layer, 40)
-    return f"the layer {layer} keeps them for another AI feature until {rollout.id} is done"
+    keeps = "kept" if is_past else "keeps"
+    return f"the layer {layer} {keeps} them for another AI feature until {rollout.id} is done"
 
 
-def _explain(answer: FlagAnswer, assigned: Assignment, known: Rollout | None) -> str:
+def _gets(*, is_past: bool) -> str:
+    return "got" if is_past else "gets"
+
+
+def _explain(answer: FlagAnswer, assigned: Assignment, known: Rollout | None, *, is_past: bool) -> str:
+    """Why it is this version; `is_past`: it is asked of a time before."""
     share, rollout = wording.format_percent(assigned.percent), assigned.rollout
     if known is not None and not answer.cohort:
         share += reach_words.format_layer_part(known)
@@ -194,11 +209,13 @@ def _explain(answer: FlagAnswer, assigned: Assignment, known: Rollout | None) ->
         case Variant.CANARY:
             if assigned.percent < 100:
                 return f"random {share} in {rollout}"
-            return f"{reach_words.name_everyone(known) if known is not None else 'everyone'} gets it in {rollout}"
+            whom = reach_words.name_everyone(known) if known is not None else "everyone"
+            return f"{whom} {_gets(is_past=is_past)} it in {rollout}"
         case Variant.CONTROL:
-            return f"not among the random {share} who get the new version in {rollout}"
+            return f"not among the random {share} who {'got' if is_past else 'get'} the new version in {rollout}"
         case Variant.STABLE:
             outside = answer.reason is Reason.DEFAULT
-            return f"{rollout} does not reach them in this stage" if outside else f"not compared in {rollout}"
+            reaches = "did not reach them in that stage" if is_past else "does not reach them in this stage"
+            return f"{rollout} {reaches}" if outside else f"not compared in {rollout}"
         case _:
             assert_never(answer.variant)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import assert_never
 
 from bot.rendering import wording
-from bot.rendering.sentences import schedule, way_back_words
+from bot.rendering.sentences import schedule
 from bot.rendering.sentences.schedule import RolloutDates
 from core.rollout.serving import holdout
 from core.rollout.state import holds
@@ -15,15 +15,18 @@ WATCHING_OVER = "Watching is over"
 STILL_WATCHED = "Everyone has it, still being watched"
 
 
-def describe_not_final(rollout: Rollout, at: datetime, zone: str) -> str:
-    """That it is still watched; and that it may be switched back, as long as it can be."""
-    if way_back_words.is_over(rollout.plan, at, zone):
+def describe_not_final(*, is_closed: bool) -> str:
+    """That it is still watched; and that it may be switched back, unless the way back is closed."""
+    if is_closed:
         return f"The old version can no longer be used; we post “{WATCHING_OVER}” when watching is over."
     return f"We may still switch back; we post “{WATCHING_OVER}” when that is final."
 
 
-def describe(rollout: Rollout, name: str, dates: RolloutDates, now: datetime, zone: str) -> str:
-    """The first line of a notice. `name` is the AI feature as it stands in a sentence; the rollout has not failed."""
+def describe(rollout: Rollout, name: str, dates: RolloutDates, now: datetime, zone: str, *, is_closed: bool) -> str:
+    """The first line of a notice. `name` is the AI feature as it stands in a sentence; the rollout has not failed.
+
+    `is_closed`: the old version can no longer be called.
+    """
     if rollout.state is RolloutState.PLANNED:
         return _describe_plan(rollout, name, dates, now, zone)
     percent = schedule.customer_percent(rollout)
@@ -35,7 +38,7 @@ def describe(rollout: Rollout, name: str, dates: RolloutDates, now: datetime, zo
         case RolloutState.RUNNING | RolloutState.WAITING:
             if percent >= 100:
                 reach = describe_watched_reach(rollout, "get")
-                return f"{reach} the new version of the {name}. {describe_not_final(rollout, now, zone)}"
+                return f"{reach} the new version of the {name}. {describe_not_final(is_closed=is_closed)}"
             if percent:
                 return f"Started: {describe_reach(rollout, 'now get', 'now gets')} the new version of the {name}."
             has = describe_reach(rollout, "have", "has")

@@ -8,7 +8,7 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages.audience import conversation_words
 from bot.rendering.messages.notices import change_status
-from bot.rendering.sentences import schedule, way_back_words
+from bot.rendering.sentences import schedule
 from bot.rendering.sentences.schedule import RolloutDates
 from core.rollout.plans.plan import BehaviourChange, Expectation, NoticePlan, Plan, changed_parts
 from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
@@ -27,17 +27,18 @@ def render(
     now: datetime,
     zone: str,
     others: Sequence[Rollout] = (),
+    *,
+    is_closed: bool,
 ) -> Message:
     """The notice, worded for its audience and for where the change stands, or that it no longer applies.
 
     `title` names the AI feature, `posted_at` is when the notice is or was posted, and `others` are the rollouts that
-    are planned or under way on the same AI feature.
+    are planned or under way on the same AI feature. `is_closed`: the old version can no longer be called.
     """
     name = wording.title_in_sentence(title)
     if rollout.state in {RolloutState.ABANDONED, RolloutState.ROLLED_BACK}:
         return _render_ended(rollout, notice, name, others)
     known = schedule.estimate_dates(rollout, posted_at, now)
-    is_closed = way_back_words.is_over(rollout.plan, now, zone)
     match notice.audience:
         case "marketing":
             body = _build_marketing_text(rollout, known, zone, is_closed=is_closed)
@@ -49,7 +50,7 @@ def render(
     if rollout.state is not RolloutState.DONE:
         pressed = [buttons.got_it(rollout, notice.key), *pressed, buttons.remind_me(rollout, notice.key)]
     return blocks.build_message(
-        change_status.describe(rollout, name, known, now, zone),
+        change_status.describe(rollout, name, known, now, zone, is_closed=is_closed),
         *(blocks.lines_section(part) for part in body),
         blocks.actions(*pressed),
         blocks.context(_format_footer(rollout, notice)),

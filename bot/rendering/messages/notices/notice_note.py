@@ -29,14 +29,17 @@ NotedEvent: TypeAlias = (
 """The events that a note tells of."""
 
 
-def render(before: Rollout, after: Rollout, event: NotedEvent, name: str, at: datetime, zone: str) -> Message | None:
+def render(
+    before: Rollout, after: Rollout, event: NotedEvent, name: str, at: datetime, zone: str, *, is_closed: bool
+) -> Message | None:
     """The note about `event`, which happened `at`; None if it changes nothing for the people in this channel.
 
-    `before` and `after` are the rollout around the event, and `name` is the AI feature as it stands in a sentence.
+    `before` and `after` are the rollout around the event, `name` is the AI feature as it stands in a sentence, and
+    `is_closed` says that the old version can no longer be called.
     """
     match event:
         case e.StageEntered():
-            text = _describe_growth(before, after, name, at, zone)
+            text = _describe_growth(before, after, name, is_closed=is_closed)
         case e.StartScheduled():
             text = _describe_move(before, after, zone)
         case e.BaseChanged() if after.live_instead and after.start is not None:
@@ -87,7 +90,7 @@ def render_start_reminder(rollout: Rollout, name: str, zone: str) -> Message | N
     )
 
 
-def _describe_growth(before: Rollout, after: Rollout, name: str, at: datetime, zone: str) -> str:
+def _describe_growth(before: Rollout, after: Rollout, name: str, *, is_closed: bool) -> str:
     percent = schedule.customer_percent(after)
     if after.stage is not before.stage and schedule.is_of_chosen_customers(after.stage):
         had = before.stage is not None and after.stage is not None and before.stage.audience == after.stage.audience
@@ -97,7 +100,7 @@ def _describe_growth(before: Rollout, after: Rollout, name: str, at: datetime, z
         return ""
     if percent >= 100:
         reach = change_status.describe_watched_reach(after, "now get")
-        return f"{reach} the new version of the {name}. {change_status.describe_not_final(after, at, zone)}"
+        return f"{reach} the new version of the {name}. {change_status.describe_not_final(is_closed=is_closed)}"
     word = "More customers" if schedule.customer_percent(before) else "Started"
     return f"{word}: {change_status.describe_reach(after, 'now get', 'now gets')} the new version of the {name}."
 
