@@ -21,6 +21,7 @@ from bot.outbound.errors import PermanentFailure, RetryLater, SettingMissing
 from bot.process.flip_confirmation import SERVING_ROLES
 from bot.process.machine_clock import utc_now
 from bot.process.outage import format_reason
+from bot.rendering.numbers.detectability.uncounted_words import describe_uncounted
 from bot.setting_values import MISSED_LOOKS
 from bot.settings import DEFAULT_DATABASE_URL, Settings
 from bot.slack import setup
@@ -29,6 +30,7 @@ from bot.startup.connections import build_outbound_client, build_web_client, ope
 from core.files.checks import check_files
 from core.files.read_file import parse_file
 from core.files.syntax.problems import UnreadableFile, render_text, select_errors
+from core.report_sources import look_reports
 from core.rollout.plans.plan import NoticePlan
 from core.rollout.plans.policy import DEFAULT_POLICY
 from core.rollout.state.model import Rollout
@@ -136,12 +138,14 @@ def _check_database(database: Database, settings: Settings, now: datetime) -> It
     yield _check_outbox(unsent, settings, now)
     yield _check_writable(database)
     yield from _check_processes(database, now)
-    world = RolloutService(database).load_world()
+    service = RolloutService(database)
+    world = service.load_world()
     yield from _check_channels(world, settings)
     yield from _check_driven(world, settings, is_worker=_runs_a_worker(database, now))
     for rollout in world.open_rollouts:
         if rollout.is_looked_at:
             yield _check_newest_look(database, rollout.id, settings, now)
+            yield from _check_reports(service, rollout)
     if not world.policy.roles:
         yield CheckResult(
             what="policy", ok=True, text="roles are not configured: every member of the workspace is an operator"
@@ -230,6 +234,12 @@ def _check_newest_look(database: Database, rollout: str, settings: Settings, now
     if age < timedelta(0):
         text = f"the newest look at {rollout} is dated {at:%Y-%m-%d %H:%M:%S} UTC, in the future: a clock is wrong"
     return CheckResult(what="looks", ok=False, text=text)
+
+
+def _check_reports(service: RolloutService, rollout: Rollout) -> Iterator[CheckResult]:
+    """Only where reports come of which none counts: one that counts may just not have come yet."""
+    if said := describe_uncounted(look_reports.load_uncounted_reports(service, rollout)):
+        yield CheckResult(what="reports", ok=False, text=f"{rollout.id}: {said.replace('`', '')}")
 
 
 def _check_outbox(unsent: outbox.OutboxBacklog, settings: Settings, now: datetime) -> CheckResult:

@@ -220,7 +220,9 @@ USER_VOTES: Mapping[str, Mapping[str, float]] = {
 UNJUDGED = "unjudged_rate"
 """The metric of how often a judge that was asked about an answer gave no verdict."""
 
-COUNTED_AT_INTAKE = frozenset({"refused_items", "unplaced_items", "late_items", "duplicate_items", UNJUDGED})
+UNCOUNTED = ("refused_items", "unplaced_items", "late_items")
+"""Reports that came and count nowhere, or not as a whole."""
+COUNTED_AT_INTAKE = frozenset({*UNCOUNTED, "duplicate_items", UNJUDGED})
 """Metrics of data quality, counted at intake, not reported. Arms that differ in them cannot be compared."""
 
 ERROR_CATEGORIES = "new_error_category"

@@ -9,6 +9,7 @@ from core.judging.model.causes import DifferenceCauses
 from core.judging.model.judgement import Judgement
 from core.judging.model.soft_errors import SoftErrorCounts
 from core.judging.report import causes, measures, series, soft_errors
+from core.metrics.catalogue import UNCOUNTED
 from core.rollout.judging.judging_limits import find_judging
 from core.rollout.judging.judging_question import build_question
 from core.rollout.state.model import Rollout
@@ -54,6 +55,14 @@ def load_judging_spend(service: RolloutService, rollout: Rollout) -> JudgingSpen
         return None
     with service.database.reading() as connection:
         return judging_accounts.load_spend(connection, rollout.id, judging.cap)
+
+
+def load_uncounted_reports(service: RolloutService, rollout: Rollout) -> Mapping[str, Mapping[str, int]]:
+    """Reports of the current stage that count nowhere, by arm and by why; none of an arm that has any request."""
+    if not rollout.is_looked_at:
+        return {}
+    with service.database.reading() as connection:
+        return observation_sums.count_flaws(connection, rollout.id, rollout.stage_index, UNCOUNTED)
 
 
 def load_unrecorded_judgement(service: RolloutService, rollout: Rollout) -> tuple[Judgement, datetime] | None:

@@ -122,6 +122,7 @@ BAD = (
     (seen(metrics=[1]), "bad_metrics"),
     (seen(segments="de"), "bad_segments"),
     (seen(metrcs={}), "unknown_field"),
+    (seen(metrics=None, measured={"refusal_rate": True}), "unknown_field"),
     (seen(at="yesterday"), "bad_time"),
     (seen(at="2026-11-24T12:00:00"), "bad_time"),
     (seen(at="2026-11-24T10:59:00Z"), "too_old"),
@@ -215,6 +216,35 @@ def test_a_bad_part_is_refused_by_name_and_the_rest_counts(everywhere: Any, serv
     assert codes(answer) == [(0, "bad_segments"), (0, "bad_value"), (0, "bad_value")]
     assert "cost_per_request" in str(answer["rejected"])
     assert counted(everywhere, "canary", "refusal_rate") == (1.0, 1.0)
+
+
+def test_a_field_that_nobody_knows_is_named_and_the_rest_counts(everywhere: Any, serve: Any, canary: Any) -> None:
+    """Unless it looks like a misspelt one, which may have changed what the others mean."""
+    client = serve(everywhere)
+    canary(everywhere)
+    answer = sent(client, seen("a", attributes={"plan": "free"}, trace_id="4bf9"), seen("b", requst=False))
+    assert answer["accepted"] == 1
+    assert [(one["index"], one["message"]) for one in answer["rejected"]] == [
+        (0, 'unknown field "attributes": it is ignored.'),
+        (0, 'unknown field "trace_id": it is ignored.'),
+        (1, 'unknown field "requst". Did you mean "request"?'),
+    ]
+    assert counted(everywhere, "canary") == (1.0, 1.0)
+    assert counted(everywhere, "canary", "refused_items")[1] == 2.0
+
+
+def test_thousands_of_fields_that_nobody_knows_hold_nobody_up(
+    running: Any, serve: Any, canary: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond a few words nobody looks which known field they may mean, and their items are refused whole."""
+    client = serve(running)
+    canary(running)
+    compared = []
+    closest = spelling_hints.get_close_matches
+    monkeypatch.setattr(spelling_hints, "get_close_matches", lambda *a, **k: compared.append(a[0]) or closest(*a, **k))
+    answer = sent(client, *(seen(f"u{number}", **{f"x{number}y": 1}) for number in range(3_000)))
+    assert len(compared) == answer["accepted"] == spelling_hints.MAX_HINTS
+    assert len(answer["rejected"]) == 3_000
 
 
 def test_a_version_that_tells_no_arm_is_held_against_neither_and_shown(running: Any, serve: Any, canary: Any) -> None:

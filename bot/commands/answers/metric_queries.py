@@ -34,7 +34,8 @@ def _answer_metrics(parsed: ParsedCommand, context: CommandContext) -> Message:
     if sight.in_plain_words:
         return metrics.render_plain(sight.rollout, sight.latest_numbers, metric, segment, sight.as_of)
     zone = context.service.cached_world().policy.timezone
-    return metrics.render_technical(sight.rollout, sight.latest_numbers, metric, segment, sight.as_of, zone)
+    uncounted = look_reports.load_uncounted_reports(context.service, sight.rollout)
+    return metrics.render_technical(sight.rollout, sight.latest_numbers, metric, segment, sight.as_of, zone, uncounted)
 
 
 def _answer_segments(parsed: ParsedCommand, context: CommandContext) -> Message:

@@ -36,7 +36,8 @@ def _answer_status(parsed: ParsedCommand, context: CommandContext) -> Message:
     spend = look_reports.load_judging_spend(context.service, rollout) if rollout.is_under_way else None
     newest = look_reports.load_unrecorded_judgement(context.service, rollout)
     neighbours = find_neighbours(world, rollout, context.at)
-    return card.render(rollout, zone, newest, neighbours, spend, context.at)
+    uncounted = look_reports.load_uncounted_reports(context.service, rollout)
+    return card.render(rollout, zone, newest, neighbours, spend, context.at, uncounted)
 
 
 def _neighbour_finder(world: World, context: CommandContext) -> Callable[[Rollout], Neighbours]:

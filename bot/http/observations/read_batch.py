@@ -161,9 +161,7 @@ def _check_item(
     if not isinstance(item, dict):
         reason = "this line is not JSON" if item is UNREADABLE else "an observation must be an object"
         raise InvalidItem("malformed", f'{reason}: {{"surface", "unit", "variant", "metrics"}}')
-    if not item.keys() <= _KNOWN_FIELDS:
-        unknown = [key for key in item if key not in _KNOWN_FIELDS]
-        raise InvalidItem("unknown_field", f'unknown field "{unknown[0]}".{hints.suggest(unknown[0], _FIELDS)}')
+    parts = [] if item.keys() <= _KNOWN_FIELDS else _reject_unknown_fields(index, item, hints)
     surface = parse_text(item, "surface", required=True)
     assert surface is not None
     flags = snapshot.surfaces.get(surface)
@@ -176,7 +174,6 @@ def _check_item(
     arm_place = place_observation(flags, unit=unit, at=at, variant=variant, version=version, exposure=exposure)
     counted = arm_place.tracked.metrics if isinstance(arm_place, Placement) else {}
     own = {**flags.metrics, **counted} if counted else flags.metrics
-    parts: list[RejectedItem] = []
     observation = Observation(
         surface=surface,
         unit=unit,
@@ -213,6 +210,19 @@ def _check_item(
         rejected_parts=(*parts, *refuse_pulled(arm_place.tracked.pulled, observation, index)),
         other_model=other_model,
     )
+
+
+def _reject_unknown_fields(index: int, item: dict[str, Any], hints: SpellingHints) -> list[RejectedItem]:
+    """The unknown fields, each a rejected part. InvalidItem for one that looks like a known field: had it been spelt
+    right, the rest might mean something else."""
+    parts = []
+    for field in (key for key in item if key not in _KNOWN_FIELDS):
+        if not is_storable_text(field) or not hints.is_near_none(field, _FIELDS):
+            raise InvalidItem("unknown_field", f'unknown field "{field}".{hints.suggest(field, _FIELDS)}')
+        parts.append(
+            RejectedItem(index=index, code="unknown_field", message=f'unknown field "{field}": it is ignored.')
+        )
+    return parts
 
 
 def _make_encodable(text: str) -> str:

@@ -22,6 +22,10 @@ class SpellingHints:
         self._soft_errors.add(soft_error)
         return first
 
+    def is_near_none(self, word: str, known: Iterable[str]) -> bool:
+        """Whether no known name is near this one; False where nobody looks any more."""
+        return not self.suggest(word, known) and word in self._suggestions
+
     def suggest(self, word: str, known: Iterable[str]) -> str:
         """A sentence with the nearest known name, or an empty text."""
         if word not in self._suggestions:

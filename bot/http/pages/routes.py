@@ -31,7 +31,7 @@ from bot.rendering.markup import FindHandles
 from bot.rendering.messages.audience import holdout_words, layer_words
 from bot.rendering.neighbours import neighbour_words, queue_words, shared_words
 from bot.rendering.numbers import judge_words, soft_error_words
-from bot.rendering.numbers.detectability import known_areas
+from bot.rendering.numbers.detectability import known_areas, uncounted_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core.judging.model.judgement import Judgement
 from core.report_sources import look_reports
@@ -148,6 +148,9 @@ def build_router(
             strata_header=strata.HEADER,
             strata=strata.list_rows(rollout, load_strata(service, rollout)),
             soft_errors=soft_error_words.list_rows(look_reports.load_soft_errors(service, rollout)),
+            uncounted=wording.to_plain_text(
+                uncounted_words.describe_uncounted(look_reports.load_uncounted_reports(service, rollout))
+            ),
             judge=_list_judge_lines(service, rollout, judgement),
             facts=build_plan_sections(service, rollout, entries, now()) if rollout.started_at is None else (),
         )

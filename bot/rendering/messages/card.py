@@ -12,7 +12,14 @@ from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.messages.audience import conversation_words, holdout_words, layer_words, stratum_words
 from bot.rendering.neighbours import neighbour_words
 from bot.rendering.numbers import eval_words, judge_words, measure_rows, segments, tester_words
-from bot.rendering.numbers.detectability import blind_spot_words, known_areas, unknown_unit_words, verdict_times
+from bot.rendering.numbers.detectability import (
+    blind_spot_words,
+    known_areas,
+    uncounted_words,
+    unknown_unit_words,
+    verdict_times,
+)
+from bot.rendering.numbers.detectability.uncounted_words import NONE_UNCOUNTED, Uncounted
 from bot.rendering.sentences import driven_words, headline
 from core.judging.model.judgement import Judgement
 from core.judging.model.verdict import Continue, Finding
@@ -34,17 +41,21 @@ def render(
     neighbours: Neighbours = NO_NEIGHBOURS,
     spend: JudgingSpend | None = None,
     at: datetime | None = None,
+    uncounted: Uncounted = NONE_UNCOUNTED,
 ) -> Message:
     """The card for the rollout's current state; `neighbours` is what other rollouts mean for it.
 
-    `at` is when it is posted, where that is known, and `spend` is what judging has cost, where that is newer than the
-    evidence.
+    `at` is when it is posted, where that is known, `spend` is what judging has cost, where that is newer than the
+    evidence, and `uncounted` are reports that count nowhere, where no others came.
     """
     return blocks.build_message(
         headline.render(rollout, zone, neighbours.place, at, neighbours.after),
         blocks.section(headline.format_stage_progress(rollout)),
         blocks.lines_section(
-            [*neighbour_words.list_lines(rollout, neighbours), *_format_state_lines(rollout, zone, newer, spend)]
+            [
+                *neighbour_words.list_lines(rollout, neighbours),
+                *_format_state_lines(rollout, zone, newer, spend, uncounted),
+            ]
         ),
         _build_buttons(rollout, neighbours),
         blocks.context(_format_footer(rollout)),
@@ -66,7 +77,11 @@ def _format_footer(rollout: Rollout) -> str:
 
 
 def _format_state_lines(
-    rollout: Rollout, zone: str, newer: Newer = None, spend: JudgingSpend | None = None
+    rollout: Rollout,
+    zone: str,
+    newer: Newer = None,
+    spend: JudgingSpend | None = None,
+    uncounted: Uncounted = NONE_UNCOUNTED,
 ) -> list[str]:
     """What the evidence shows so far, what was accepted, and what the rollout waits for; one line each."""
     lines = []
@@ -84,6 +99,8 @@ def _format_state_lines(
         )
         outcome = known_areas.describe_outcome(canary_part.verdict, canary_part.measures)
         lines.append(f"{outcome} · {requests}{control_part} · {_as_of(rollout, zone, newer)}")
+        if said := uncounted_words.describe_uncounted(uncounted):
+            lines.append(said)
         if canary_part.segments and (
             compared := segments.format_summary(canary_part.segments, canary_part.segments_checked)
         ):

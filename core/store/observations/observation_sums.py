@@ -84,6 +84,21 @@ def count_requests(connection: Connection, rollout: str, stages: Collection[int]
     return counted
 
 
+def count_flaws(connection: Connection, rollout: str, stage: int, flaws: Collection[str]) -> dict[str, Counter[str]]:
+    """How often each of these flaws of reports came in a stage, by arm; only for arms without any request there."""
+    wanted = select(cell.c.arm, cell.c.metric, cell.c.buckets).where(
+        cell.c.rollout == rollout,
+        cell.c.stage == stage,
+        cell.c.segment == EVERYONE,
+        cell.c.arm.in_((CANARY, CONTROL)),
+        cell.c.metric.in_((REQUESTS, *flaws)),
+    )
+    found: dict[str, Counter[str]] = {}
+    for arm, metric, buckets in connection.execute(wanted):
+        found.setdefault(arm, Counter())[metric] += round(float(unpack_sums(buckets)[1].sum()))
+    return {arm: counted for arm, counted in found.items() if REQUESTS not in counted}
+
+
 def load_sums(connection: Connection, rollout: str, *, segments: bool = True) -> EvidenceSums:
     """The sums of a rollout so far, pushed and pulled, cumulative within each stage; with `segments=False` only the
     overall cells."""

@@ -5,7 +5,8 @@ from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.messages import notes
 from bot.rendering.numbers import measure_rows, plain_words, segments, technical_words
-from bot.rendering.numbers.detectability import known_areas, unknown_unit_words, verdict_times
+from bot.rendering.numbers.detectability import known_areas, uncounted_words, unknown_unit_words, verdict_times
+from bot.rendering.numbers.detectability.uncounted_words import NONE_UNCOUNTED, Uncounted
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from core.judging.model.verdict import Measure
 from core.rollout.state.model import Rollout
@@ -16,9 +17,16 @@ MAX_SENTENCES = 12
 
 
 def render_technical(
-    rollout: Rollout, latest: LatestNumbers, metric: str, segment: str, as_of: str, zone: str
+    rollout: Rollout,
+    latest: LatestNumbers,
+    metric: str,
+    segment: str,
+    as_of: str,
+    zone: str,
+    uncounted: Uncounted = NONE_UNCOUNTED,
 ) -> Message:
-    """A table of every measure (or one metric, or one segment) against control; `as_of` is a formatted time."""
+    """A table of every measure (or one metric, or one segment) against control; `as_of` is a formatted time, and
+    `uncounted` are reports that count nowhere, where no others came."""
     chosen = _select_measures(latest, metric, segment)
     if not chosen:
         return _render_no_data(rollout, latest, metric, segment)
@@ -29,6 +37,7 @@ def render_technical(
             [
                 x
                 for x in (
+                    uncounted_words.describe_uncounted(uncounted),
                     "" if metric or segment else known_areas.describe_open(rollout, chosen, latest.at),
                     "" if segment else verdict_times.describe_verdict_times(rollout, chosen, latest.at, zone),
                     unknown_unit_words.format_unknown_units(chosen),
