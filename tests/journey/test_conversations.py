@@ -137,5 +137,5 @@ def test_without_it_a_conversation_changes_at_its_next_turn(house: House, applic
     grow_to_everybody(house)
     assert application.turn("begun before", LATE) == "v43"
     house.person("ana").type_command("/rollout rollback R-1")
-    house.said("#ai-rollouts", "Everyone is on v42 again")
+    house.said("#ai-rollouts", "Everyone got v42 again")
     assert application.turn("begun before", LATE) == "v42"

@@ -61,7 +61,7 @@ def test_harm_is_told_approved_started_and_taken_back(house: House) -> None:
     assert "Declined to answer" in house.text(alert)
     assert "verdict after" in house.text(alert)
     assert "confirmed on 1 process" in house.text(alert)
-    house.said("#ai-rollouts", "Rolled back: R-1 fix-first. Everyone is on v42 again")
+    house.said("#ai-rollouts", "Rolled back: R-1 fix-first. Everyone got v42 again")
     assert house.text(house.card).startswith("Rolled back: R-1 fix-first.")
     house.said("#support", "Switched back")
     house.said("#marketing", "Switched back")

@@ -57,7 +57,7 @@ prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · pla
 def test_the_card_of_a_rollback(words: Any, story: Any) -> None:
     back = story.running().rolled_back().happen(e.FlipConfirmed(seconds=0.41, processes=2))
     assert plain_text.render_text(card.render(back.now, words.zone)) == snapshot("""\
-Rolled back: R-118 support-tone. Everyone is on v42 again; it took 0.41 s.
+Rolled back: R-118 support-tone. Everyone got v42 again Tue 24 Nov 12:00 CET; it took 0.41 s.
 ●●○○○○  checks ✓ · internal ✓ · small test 5 % (rolled back here) · 25 % · everyone · watching
 Why: Declined to answer: 6.4 % new vs 1.9 % old, +4.5 pp (+2.4 … +6.5)
 prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · plan 7f3a19\

@@ -194,7 +194,7 @@ def test_a_rollback_asks_once_and_declining_changes_nothing(either: Any) -> None
     declined = either.person("sam").click(either.card(), "Roll back", confirm=False)
     assert not declined.acked
     assert either.rollout.state is RolloutState.RUNNING
-    assert "Everyone is on v42 again" in either.click("sam", either.card(), "Roll back")
+    assert "Everyone got v42 again" in either.click("sam", either.card(), "Roll back")
     assert either.rollout.state is RolloutState.ROLLED_BACK
 
 

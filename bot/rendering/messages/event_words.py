@@ -108,7 +108,7 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             reach = (
                 f"New conversations get {old} again; those under way finish on {new}."
                 if event.finishing
-                else f"Everyone is on {old} again."
+                else f"Everyone got {old} again."
             )
             return (
                 f"Rolled back by {wording.format_actor(event.by)}: {rollout.id}{why}. {reach}"

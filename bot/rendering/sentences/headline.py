@@ -59,10 +59,11 @@ def _describe_consequence(
             return f". {_describe_exposure(rollout)} until somebody resumes it."
         case RolloutState.ROLLED_BACK:
             old = wording.escape(rollout.plan.from_version, 40)
+            since = f" {wording.format_local_time(rollout.ended_at, zone)}" if rollout.ended_at is not None else ""
             reach = (
                 f"New conversations get {old}; those under way finish"
                 if conversations.is_finishing(rollout)
-                else f"Everyone is on {old} again"
+                else f"Everyone got {old} again{since}"
             )
             return f". {reach}; {_describe_switch_back(rollout)}."
         case RolloutState.DONE:
