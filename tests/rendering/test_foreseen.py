@@ -63,7 +63,7 @@ What canary could detect at 5 %; it continues after 6 h and lasts 24 h at most:
   limit                                a change that large noticed after  smallest noticed in 6 h  smallest noticed in 24 h  shown to hold after
   eval_pass_rate drops by 2 pp         3.9 days                           -8.8 pp                  -4.1 pp                   46 h, only watched
   cost_per_request rises by 15 %       4.3 h                              +15 %                    +15 %                     2.5 h
-  latency_p95 exceeds 2800 ms          99 min (3,500 ms)                  3,200 ms                 3,000 ms                  48 h
+  latency_p95 exceeds 2.8 s            99 min (3.5 s)                     3.2 s                    3 s                       48 h
   new_error_category rate above 0.2 %  2.8 days (0.4 %)                   1.1 %                    0.57 %                    –
   suggestion_ctr changes by 5 %        4 days                             ±21 %                    ±11 %                     2.2 days, only watched
   Based on 60,000 requests a day (daily_requests) and levels as measured in R-3. Times are expected values; a limit acts only while the estimate is beyond it too.\

@@ -135,7 +135,12 @@ def phrase_limit(text: str) -> str:
     `above 4 s` for `exceeds 4000 ms`."""
     verb = next((verb for verb in _PHRASES if text.startswith(f"{verb} ")), None)
     phrase = text if verb is None else f"{_PHRASES[verb]}{text.removeprefix(verb)}"
-    return re.sub(r"(?<![\d.])(\d{4,})( ms)?(?![\d.])", _shorten_number, phrase)
+    return write_numbers(phrase)
+
+
+def write_numbers(text: str) -> str:
+    """The text of a limit, which is recorded with plain numbers, with them as people read them: `exceeds 4 s`."""
+    return re.sub(r"(?<![\d.])(\d{4,})( ms)?(?![\d.])", _shorten_number, text)
 
 
 def _shorten_number(found: re.Match[str]) -> str:
@@ -144,7 +149,7 @@ def _shorten_number(found: re.Match[str]) -> str:
 
 
 def format_rounded(limit: Limit, size: float) -> str:
-    """A size in the limit's scale, rounded to two or three digits: `2.4 pp`, `15 %`, `5,000 ms`."""
+    """A size in the limit's scale, rounded to two or three digits: `2.4 pp`, `15 %`, `5 s`."""
     metric = limit.entry
     if limit.scale is LimitScale.RELATIVE:
         return f"{size * 100:,.3g} %" if size < 10 else f"{size * 100:,.0f} %"
@@ -156,6 +161,8 @@ def format_rounded(limit: Limit, size: float) -> str:
         return f"{size * 1000:.3g} {metric.unit}"
     if metric.unit == "US$":
         return dollars(size)
+    if metric.unit == "ms" and size >= 999.5:
+        return f"{size / 1000:.3g} s"
     return f"{size:,.0f} {metric.unit}" if size >= 100 else f"{size:.3g} {metric.unit}"
 
 

@@ -165,7 +165,7 @@ def to_json(one: LimitForesight) -> dict[str, Any]:
 
 
 def _format_limit(limit: Limit) -> str:
-    return f"{limit.metric} {limits.format_limit(limit)}"
+    return f"{limit.metric} {limits.write_numbers(limits.format_limit(limit))}"
 
 
 def _format_detection_time(one: LimitForesight) -> str:
