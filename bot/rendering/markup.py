@@ -11,6 +11,7 @@ FindHandles = Callable[[Collection[str]], Mapping[str, str]]
 """Slack user ids -> `@handle` of each that is known."""
 _NAMED_PERSON = re.compile(r"@([UW][A-Z0-9]{5,})\b")
 _BEFORE_SIGN = re.compile(r"(?<=\d) (?=(?:%|pp|ms|s|min|h)(?!\w))")
+_IN_RANGE = re.compile(r"(?<=\d) … (?=[-+]?\d)")
 _MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]<>()#+!|~])")
 
 
@@ -40,8 +41,8 @@ def name_people(text: str, find_handles: FindHandles, escape: Callable[[str], st
 
 
 def join_numbers(page: str) -> str:
-    """A page on which no line ends between a number and its sign: `5 %`, `-2.0 pp`, `1.20 s`."""
-    return _BEFORE_SIGN.sub("\N{NO-BREAK SPACE}", page)
+    """A page on which no line ends between a number and its sign, or in a range: `5 %`, `1.20 s`, `-0.4 … +2.1`."""
+    return _BEFORE_SIGN.sub("\N{NO-BREAK SPACE}", _IN_RANGE.sub("\N{NO-BREAK SPACE}…\N{NO-BREAK SPACE}", page))
 
 
 def escape_markdown(text: str) -> str:

@@ -341,6 +341,7 @@ def test_no_line_of_a_page_ends_between_a_number_and_its_sign(running: Any, serv
     canary(running)
     assert "5\N{NO-BREAK SPACE}%" in client.get("/").text
     assert markup.join_numbers("in 22 min, 5 h or 5 hours") == "in 22\xa0min, 5\xa0h or 5 hours"
+    assert markup.join_numbers("(-0.4 … +2.1), and so on …") == "(-0.4\xa0…\xa0+2.1), and so on …"
     for path in ("/", "/r/R-1"):
         assert re.findall(r".{0,20}\d (?:%|pp|ms|s|min|h)(?!\w)", client.get(path).text) == []
 

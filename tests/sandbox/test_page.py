@@ -173,3 +173,15 @@ def test_a_table_is_as_wide_as_there_is_room(sandbox: Sandbox, page_of: Callable
     hidden = page.locator(".message .table").evaluate("table => table.scrollWidth - table.clientWidth")
     assert hidden == 0
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.browser
+def test_no_line_ends_within_a_date(sandbox: Sandbox, page_of: Callable[..., Any]) -> None:
+    dates = " ".join(f"{'i' * n} <!date^1780000000^{{date_short_pretty}} at {{time}}|Thu 28 May>" for n in range(40))
+    WebClient(token=sandbox.bot_token, base_url=sandbox.api_url).chat_postMessage(channel="#support", text=dates)
+    page = page_of(sandbox, "?as=sam&channel=support")
+    page.locator(".message .date").nth(39).wait_for()
+    for width in (1400, 400):
+        page.set_viewport_size({"width": width, "height": 800})
+        lines = "[...document.querySelectorAll('.date')].map(one => one.getClientRects().length)"
+        assert set(page.evaluate(lines)) == {1}
