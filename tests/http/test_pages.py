@@ -306,7 +306,7 @@ def test_the_history_of_a_page_is_in_sentences_and_can_be_downloaded(running: An
     running.do(c.Pause(reason="look at it"))
     page = client.get("/r/R-1").text.replace("\N{NO-BREAK SPACE}", " ")
     assert "Paused by ana (command line): “look at it”. It stays at 5 %." in page
-    assert "UTC</td>" in page
+    assert "UTC</time></td>" in page
     table = client.get("/r/R-1/history.csv")
     assert table.headers["content-type"] == "text/csv; charset=utf-8"
     assert table.headers["content-disposition"] == 'attachment; filename="history-R-1.csv"'

@@ -102,7 +102,7 @@ def test_with_finish_it_stays_through_growth_and_an_ordinary_rollback(house: Hou
     house.said("#ai-rollouts", "Conversations changed at once by @lee: those that were still under way get v42 too")
     assert application.turn("new", LATE) == "v42"
     house.until(lambda: house.rollout.flip, "this switch is confirmed as well")
-    house.sandbox.wait_for(lambda: "Everyone is on the old version again" in house.text(alert), 90)
+    house.sandbox.wait_for(lambda: "Everyone got the old version again" in house.text(alert), 90)
     assert house.sandbox.violations == []
     assert house.problems_of_the_log() == ()
 
@@ -126,7 +126,7 @@ def test_with_finish_a_harmful_rollback_changes_it_at_once(house: House, applica
         assert application.turn("new", EARLY) == "v43"
         house.until(lambda: house.rollout.state is RolloutState.ROLLED_BACK, "the harm is noticed")
     assert application.turn("new", EARLY) == "v42"
-    house.said("#ai-rollouts", "Rolled back: R-1 fix-first. Everyone is on the old version again; it took")
+    house.said("#ai-rollouts", "Rolled back: R-1 fix-first. Everyone got the old version again; it took")
 
 
 @pytest.mark.shows("E58")

@@ -43,3 +43,15 @@ def test_no_column_of_the_measures_is_behind_a_scroll(page_of: Callable[[str], A
     hidden = "[...document.querySelectorAll('.wide')].map(one => one.scrollWidth - one.clientWidth)"
     assert page.evaluate(hidden) == [0, 0, 0]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.browser
+def test_no_line_of_the_history_ends_within_a_time(page_of: Callable[[str], Any]) -> None:
+    row = "<tr><td><time>Tue 24 Nov 13:20 CET</time> to <time>Wed 25 Nov 13:21 CET</time></td><td>{}</td></tr>"
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    page = page_of("about:blank")
+    page.set_content(f"<style>{style}</style><table class=stacked>{row.format('what has happened ' * 40)}</table>")
+    for width in (1400, 800, 400):
+        page.set_viewport_size({"width": width, "height": 900})
+        lines = "[...document.querySelectorAll('time')].map(one => one.getClientRects().length)"
+        assert page.evaluate(lines) == [1, 1], width

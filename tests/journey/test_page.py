@@ -49,7 +49,7 @@ def test_people_take_a_rollout_from_its_approval_to_its_end(
         card.get_by_text("Small test").first.wait_for(timeout=WITHIN)
         card.get_by_text("Rolled back:").wait_for(timeout=WITHIN)
     assert house.rollout.state is RolloutState.ROLLED_BACK
-    alert = page.locator("#messages .message", has_text="Everyone is on the old version again; it took")
+    alert = page.locator("#messages .message", has_text="Everyone got the old version again; it took")
     alert.first.wait_for(timeout=WITHIN)
     assert troubles == []
     assert house.sandbox.violations == []

@@ -52,7 +52,7 @@ def test_harm_is_told_approved_started_and_taken_back(house: House) -> None:
         house.until(lambda: house.rollout.state is RolloutState.ROLLED_BACK, "the harm is noticed")
         assert versions(house.url, 1000) == {"v42"}
 
-    alert = house.said("#ai-rollouts", "Rolled back: R-1 fix-first. Everyone is on the old version again; it took")
+    alert = house.said("#ai-rollouts", "Rolled back: R-1 fix-first. Everyone got the old version again; it took")
     flip = house.rollout.flip
     assert flip is not None
     took = f"{flip.seconds:.2f}" if flip.seconds >= 0.01 else "under 0.01"

@@ -247,7 +247,7 @@ def test_the_alert_before_and_after_the_switch_is_confirmed(words: Any, story: A
     assert "telling: #support, #marketing, #integrations-team" in plain_text.render_text(before)
     after = rollback_alert.render(back, back.rollback, story.at, e.FlipConfirmed(seconds=4.1, processes=3), words.zone)
     assert plain_text.render_text(after) == snapshot("""\
-Rolled back: R-118 support-tone. Everyone is on the old version again; it took 4.1 s. Nothing for you to do.
+Rolled back: R-118 support-tone. Everyone got the old version again; it took 4.1 s. Nothing for you to do.
 Limit broken  Declined to answer: 6.4 % new vs 1.9 % old, +4.5 pp (+2.4 … +6.5). Agreed limit: a rise of 1 pp (locked Tue 24 Nov 12:00 CET)
 When  the small test (5 %) began 12:00:00 CET, decided 13:38:02 CET
 How fast  verdict after 98 min of this stage · switched after 4.1 s, confirmed on 3 processes

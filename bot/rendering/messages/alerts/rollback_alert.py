@@ -23,14 +23,14 @@ LIMITS_LOCKED = " · this rollback cannot be overruled: the limits were set befo
 def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirmed | None, zone: str) -> Message:
     """The alert for a rollback decided `at`; `flip` is None while the switch is not confirmed."""
     whom = "New conversations" if conversation_words.has_conversations_on_new(rollout) else "Everyone"
-    is_on = "get" if whom == "New conversations" else "is on"
+    get = "get" if whom == "New conversations" else "got"
     failed = driven_words.list_failed(rollout)
     if flip is None and not failed:
         old, are = wording.escape(event.version, 40), "are" if whom == "New conversations" else "is"
         confirmed = "this is NOT CONFIRMED yet" if rollout.flip_doubted else "confirmation follows in a moment"
         reach = f"{whom} {are} being switched back to {old}; {confirmed}."
     else:
-        reach = f"{whom} {is_on} the old version again"
+        reach = f"{whom} {get} the old version again"
         if failed:
             reach = "Rampart itself serves the old version again"
         took = f"it took {wording.format_duration(flip.seconds)}" if flip else "this is being confirmed"
