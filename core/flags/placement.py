@@ -156,8 +156,9 @@ def find_claimed_placement(
         return None
     tracked, span = running
     side = (exposure or "").rpartition(".")[2] or variant or ""
-    by_version = {tracked.to_version: Variant.CANARY, tracked.from_version: Variant.CONTROL}.get(version or "")
-    arm = Variant(side) if side in VARIANTS else by_version
+    by_version = {tracked.to_version: Variant.CANARY, tracked.from_version: Variant.CONTROL}
+    # A version sent as the variant claims what it would as the version.
+    arm = Variant(side) if side in VARIANTS else by_version.get(version or "", by_version.get(side))
     if arm is None or not _is_counted(span, arm, now):
         return None
     return Placement(tracked=tracked, stage=span.index, arm=arm, counts_for_split=False)

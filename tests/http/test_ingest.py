@@ -263,7 +263,8 @@ def test_how_reports_arrive_is_counted_by_arm(everywhere: Any, serve: Any, canar
     sent(client, seen("a", "control", id="i1"), seen("a", "control", id="i1"))
     sent(client, seen("b", metrics={"latency_ms": "fast"}), seen("c", at=old), seen("d", version="v42"))
     flaws = ("refused_items", "late_items", "unplaced_items", "duplicate_items")
-    assert [counted(everywhere, "canary", flaw)[1] for flaw in flaws] == [1, 1, 1, 0]
+    sent(client, seen("e", variant="v43"))
+    assert [counted(everywhere, "canary", flaw)[1] for flaw in flaws] == [1, 1, 2, 0]
     assert [counted(everywhere, "control", flaw)[1] for flaw in flaws] == [0, 0, 0, 1]
     assert counted(everywhere, "canary") == (0.0, 0.0), "none of them is a request"
     assert counted(everywhere, "control") == (1.0, 1.0)

@@ -22,6 +22,7 @@ from bot.http.middleware.problems import build_problem
 from bot.http.observations import read_batch, split_body
 from bot.http.observations.parse_fields import RejectedItem
 from bot.http.observations.read_batch import CheckedBatch
+from bot.http.observations.refusal_log import RefusalLog
 from core.flags.placement import UncountedReason
 from core.flags.snapshot import Snapshot, Variant
 from core.store.database.connections import Database
@@ -111,6 +112,7 @@ class ObservationWriter:
         self._allowances = UnitCaps()
         self.accepted = 0
         self.rejected = 0
+        self._refusal_log = RefusalLog()
         self.uncounted: Counter[UncountedReason] = Counter()
 
     def submit(self, batch: ObservationBatch) -> "Future[bytes]":
@@ -224,7 +226,8 @@ class ObservationWriter:
         in it."""
         results: list[tuple[Ready | TransactionWork, bytes | IdempotencyConflict]] = []
         placed: list[PlacedObservation] = []
-        accepted = rejected = 0
+        accepted = 0
+        rejected: list[RejectedItem] = []
         uncounted: Counter[UncountedReason] = Counter()
         others: set[read_batch.OtherModel] = set()
         with self._database.writing_outside_log() as connection:
@@ -246,7 +249,7 @@ class ObservationWriter:
                 others.update(good.other_model for good in found.accepted if good.other_model is not None)
                 uncounted.update(good.uncounted for good in found.accepted if good.uncounted is not None)
                 accepted += fresh.count
-                rejected += len(refused)
+                rejected += refused
                 answer = read_batch.encode_answer(fresh.count, refused)
                 if isinstance(one, Ready) and one.batch.key:
                     deduplication.answer_batch(
@@ -259,7 +262,8 @@ class ObservationWriter:
                 if snapshot.keeps_units:
                     served_units.record(connection, select_served(counted, snapshot))
         self.accepted += accepted
-        self.rejected += rejected
+        self.rejected += len(rejected)
+        self._refusal_log.note(rejected)
         self.uncounted += uncounted
         for other in others:
             self._report_other_model(other)
