@@ -88,6 +88,21 @@ def test_in_a_layer_not_everybody_has_it_before_it_is_done(small, laid, surface)
     assert done.what == "done: v43 is live"
 
 
+@pytest.mark.parametrize(
+    ("day", "said"),
+    [
+        ("2026-11-30", "rolling back still takes seconds,"),
+        ("2026-11-23", "rolling back takes seconds until 2026-11-23,"),
+        ("2026-11-22", "nobody can go back any more,"),
+    ],
+)
+def test_the_way_back_is_promised_until_its_last_day_and_no_longer(small, laid, day, said):
+    why = ("behaviour_changes:", f"  rollback_to_available_until: {day}\nbehaviour_changes:")
+    watched = ("bake: {hold: 2h}", "bake: {hold: 20h}")
+    *_, bake, _ = laid(small(why, watched) + 'start: "2026-11-23 08:00"\n')
+    assert f", and {said}" in bake.what
+
+
 def test_a_sample_that_takes_longer_than_the_hold_moves_everything_behind_it(small, laid, surface):
     quick = laid(small())
     slow = laid(small(), on=replace(surface, daily_requests=40_000))

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from math import ceil
 from typing import assert_never
 
 from core import durations
 from core.files.foresight.layer_reach import narrow_surface
 from core.files.syntax.times import format_moment
+from core.rollout.models.way_back import find_last_day
 from core.rollout.plans import stage_words
 from core.rollout.plans.layers import find_layer
 from core.rollout.plans.plan import GATE_KINDS, AdvanceMode, NoticePlan, Plan, Risk, Stage, StageKind
@@ -105,15 +106,18 @@ def _stage_rows(
     # a start that waits for people, or has no fixed time, has no latest time
     latest: datetime | None = begin if plan.start is not None and not plan.approvals.needed else None
     in_layer = find_layer(policy.layers, plan.surface) is not None
+    last = find_last_day(plan, surface)
     for number, stage in enumerate(plan.stages):
         asks = number > 0 and (stage.advance is AdvanceMode.APPROVE or plan.risk is Risk.HIGH)
         if asks:
             latest = None
         lasts = max(_expected_duration(stage, surface), _round_up_to_minute(usual_times.get(stage.name, timedelta(0))))
+        span = [policy.to_local_time(at).date() for at in (earliest, earliest + lasts)]
+        back = _describe_way_back(last.day if last is not None else None, *span)
         yield TimelineRow(
             when_earliest=policy.to_local_time(earliest),
             when_latest=None if latest is None else policy.to_local_time(latest),
-            what=_describe_stage(stage, in_layer=in_layer) + (", after approval" if asks else ""),
+            what=_describe_stage(stage, back, in_layer=in_layer) + (", after approval" if asks else ""),
             percent=stage.percent if stage.has_exposure else None,
             requests_expected=_expected_requests(stage, surface, lasts),
         )
@@ -128,7 +132,14 @@ def _stage_rows(
     )
 
 
-def _describe_stage(stage: Stage, *, in_layer: bool) -> str:
+def _describe_way_back(last: date | None, begins: date, ends: date) -> str:
+    """Whether one can go back in a stage; `last` is the last day on which the old version can be called."""
+    if last is None or ends <= last:
+        return "rolling back still takes seconds"
+    return f"rolling back takes seconds until {last.isoformat()}" if begins <= last else "nobody can go back any more"
+
+
+def _describe_stage(stage: Stage, back: str, *, in_layer: bool) -> str:
     hold = f", at least {durations.format_exact(stage.min_hold)}" if stage.min_hold else ""
     samples = f" and {stage.min_samples:,} requests" if stage.min_samples else ""
     match stage.kind:
@@ -141,7 +152,7 @@ def _describe_stage(stage: Stage, *, in_layer: bool) -> str:
             return f"{stage.name} ({where}): {stage.percent:g}% of them{hold}{samples}"
         case StageKind.BAKE:
             whom = "its whole share of the layer has it" if in_layer else "everybody has it"
-            return f"bake: {whom}, and rolling back still takes seconds{hold}"
+            return f"bake: {whom}, and {back}{hold}"
         case StageKind.RAMP:
             return f"{stage.name}{hold}{samples}"
         case StageKind.CANARY | StageKind.AB:
