@@ -1,9 +1,10 @@
 """Computes the digest of a week from the facts of its rollouts, one number after the other."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from statistics import median
+from types import MappingProxyType
 
 from core.digests.digest import (
     Digest,
@@ -21,6 +22,8 @@ from core.digests.rollout_facts import Occurrence, RolloutFacts
 from core.digests.week import Week
 from core.reviews.draft import ExpectationOutcome
 from core.reviews.shortcuts import count_stages_skipped
+from core.rollout.models.way_back import LastDay, find_last_day
+from core.rollout.state.surface import Surface
 
 USUAL_WEEKS = 4
 """Weeks before, over which what is usual is averaged."""
@@ -31,14 +34,18 @@ RETIREMENT_HORIZON = timedelta(days=90)
 
 
 def build_digest(
-    week: Week, facts: Sequence[RolloutFacts], until: datetime, told: Sequence[ToldShutdown] = ()
+    week: Week,
+    facts: Sequence[RolloutFacts],
+    until: datetime,
+    told: Sequence[ToldShutdown] = (),
+    surfaces: Mapping[str, Surface] = MappingProxyType({}),
 ) -> Digest:
     """The digest of a week from the facts, before `until`, of every rollout that was open in it or the weeks before.
 
-    `told` says, oldest first, when models are switched off.
+    `told` says, oldest first, when models are switched off, and `surfaces` has those as of then that were told of any.
     """
     until = min(until, week.ends)
-    return _DigestDraft(week=week, until=until, facts=tuple(facts), told=tuple(told)).build()
+    return _DigestDraft(week=week, until=until, facts=tuple(facts), told=tuple(told), surfaces=surfaces).build()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +56,7 @@ class _DigestDraft:
     until: datetime
     facts: tuple[RolloutFacts, ...]
     told: tuple[ToldShutdown, ...]
+    surfaces: Mapping[str, Surface]
     numbers: list[DigestNumber] = field(default_factory=list)
 
     def build(self) -> Digest:
@@ -339,6 +347,12 @@ class _DigestDraft:
         )
         return owed
 
+    def _find_last_day(self, facts: RolloutFacts) -> LastDay | None:
+        """The last day of the old version: as its file and, while nothing went live since, its provider say."""
+        surface = self.surfaces.get(facts.plan.surface)
+        is_last = surface is not None and surface.live_by == facts.rollout
+        return find_last_day(facts.plan, surface if is_last else None)
+
     def _list_retirements(self) -> tuple[Retirement, ...]:
         today = self.until.astimezone(self.week.begins.tzinfo).date()
         found = []
@@ -347,8 +361,8 @@ class _DigestDraft:
             day, version = ("", "")
             if facts.is_open and plan.deadline:
                 day, version = plan.deadline, plan.to_version
-            elif shipped and plan.rollback_until:
-                day, version = plan.rollback_until, plan.from_version
+            elif shipped and (last := self._find_last_day(facts)) is not None:
+                day, version = last.day.isoformat(), plan.from_version
             if not day:
                 continue
             on = date.fromisoformat(day)

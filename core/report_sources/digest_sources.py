@@ -1,6 +1,5 @@
 """Digests read from the store: of a week, and a year of them as a table."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import cast
 
@@ -35,7 +34,8 @@ def load_digest(service: RolloutService, week: Week, now: datetime) -> Digest:
     """The digest of a week: up to its end, or up to `now` while it lasts."""
     until = min(week.ends, now)
     facts = _load_facts(service, week, week.begins - REVIEWS_LOOK_BACK, until)
-    return build_digest(week, facts, until, _load_shutdowns(service, until))
+    surfaces, told = _load_shutdowns(service, until)
+    return build_digest(week, facts, until, told, surfaces)
 
 
 def load_newest_digest(service: RolloutService, now: datetime, zone: str) -> Digest:
@@ -50,19 +50,22 @@ def load_year(service: RolloutService, last: Week, now: datetime) -> tuple[WeekR
     return build_year(last, _load_facts(service, None, first.begins, min(last.ends, now)))
 
 
-def _load_shutdowns(service: RolloutService, until: datetime) -> tuple[ToldShutdown, ...]:
-    """What the log says before `until` of models that live versions call then and that are switched off, oldest
-    first."""
+def _load_shutdowns(service: RolloutService, until: datetime) -> tuple[dict[str, Surface], tuple[ToldShutdown, ...]]:
+    """The surfaces that were told of models that are switched off, as of `until`; and what they were told of those that
+    their live versions call then, oldest first."""
+    surfaces: dict[str, Surface] = {}
     told: list[ToldShutdown] = []
     with service.database.reading() as connection:
         for surface in service.cached_world().surfaces.values():
             if surface.retirements:
-                told += _load_shutdowns_of(connection, surface.name, until)
-    return tuple(sorted(told, key=lambda one: one.told.position))
+                then, known = _load_shutdowns_of(connection, surface.name, until)
+                told += known
+                surfaces |= {surface.name: then} if then is not None else {}
+    return surfaces, tuple(sorted(told, key=lambda one: one.told.position))
 
 
-def _load_shutdowns_of(connection: Connection, name: str, until: datetime) -> Iterator[ToldShutdown]:
-    """Those of one surface: its events until then say which version was live."""
+def _load_shutdowns_of(connection: Connection, name: str, until: datetime) -> tuple[Surface | None, list[ToldShutdown]]:
+    """One surface as of then, and what it was told of the model of its live version."""
     surface: Surface | None = None
     told: list[ToldShutdown] = []
     for one in event_log.read_stream(connection, e.surface_stream(name), types=_SURFACE):
@@ -80,8 +83,9 @@ def _load_shutdowns_of(connection: Connection, name: str, until: datetime) -> It
                     told=Occurrence(position=one.position, at=one.at),
                 )
             )
-    if surface is not None:
-        yield from (one for one in told if is_same_model(format_model(surface.live_content), one.model))
+    if surface is None:
+        return None, []
+    return surface, [one for one in told if is_same_model(format_model(surface.live_content), one.model)]
 
 
 def _load_facts(

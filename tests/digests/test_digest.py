@@ -205,3 +205,20 @@ def test_a_model_that_only_the_way_back_calls_is_not_in_use(shop, numbers):
     week = parse_week("this", shop.at, "UTC")
     digest = digest_sources.load_digest(shop.service, week, shop.at + timedelta(hours=1))
     assert numbers(digest, "models_retiring") == [0]
+
+
+@pytest.mark.parametrize(("named", "last"), [("", date(2026, 11, 19)), ("2026-11-12", date(2026, 11, 12))])
+def test_the_way_back_ends_on_the_earlier_day_of_the_file_and_the_provider(shop, named, last):
+    shop.declare("mail")
+    told = RetirementTold(model="large-3", on=date(2026, 11, 20), replacement="", days=30)
+    request = CommandRequest(
+        command=c.TellRetirement(surface="mail", told=told), command_id="told", by=ENGINE, at=shop.at
+    )
+    shop.service.handle(request)
+    upgrade = ROLLOUT.replace("prompt: {name}.md", "model: {{provider: acme, name: large-4, snapshot: '2026-10-01'}}")
+    more = f", rollback_to_available_until: {named}" if named else ""
+    shop.ship(shop.apply(upgrade.format(name="up", surface="mail", live="v42", more=more)))
+    soon = shop.at + timedelta(hours=1)
+    digest = digest_sources.load_digest(shop.service, parse_week("this", soon, "UTC"), soon)
+    assert [(one.version, one.day) for one in digest.retirements] == [("v42", last)]
+    assert digest_sources.load_digest(shop.service, parse_week("last", soon, "UTC"), soon).retirements == ()
