@@ -1,6 +1,7 @@
 """All listeners of the Slack app: each acknowledges, parses, carries out and answers."""
 
 import html
+import logging
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -239,6 +240,10 @@ def _is_slack_address(address: str, api_url: SplitResult) -> bool:
     return api_url.hostname != "slack.com" and (to.scheme, to.netloc) == (api_url.scheme, api_url.netloc)
 
 
+def _tells_of_no_unused_token(record: logging.LogRecord) -> bool:
+    return "`token` will be unused" not in record.getMessage()
+
+
 def _find_thread_ts(body: Body) -> str:
     return str((body.get("container") or {}).get("thread_ts") or (body.get("message") or {}).get("thread_ts") or "")
 
@@ -260,8 +265,9 @@ def build_app(
     def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
         return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, bot_token=client.token)
 
+    # Without a token: `authorize` provides one per request. Bolt reads SLACK_BOT_TOKEN as one all the same, and warns.
+    logging.getLogger("slack_bolt.App").addFilter(_tells_of_no_unused_token)
     app = App(
-        # Without a token: `authorize` provides one per request, and Bolt would warn about a second.
         client=WebClient(base_url=client.base_url, timeout=client.timeout, proxy=client.proxy, ssl=client.ssl),
         signing_secret=signing_secret,
         authorize=authorize,

@@ -416,3 +416,10 @@ def test_what_is_not_slacks_is_refused_without_an_error(office):
 
 def _signed_wrong(stamp: str) -> dict[str, str]:
     return {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": "v0=1"}
+
+
+def test_a_token_in_the_environment_is_warned_of_by_nobody(office: Any, monkeypatch: Any, caplog: Any) -> None:
+    """Where `rollout serve` finds it; Bolt looks there, too."""
+    monkeypatch.setenv("SLACK_BOT_TOKEN", office.client.token)
+    build_app(office.service, office.client, "secret", now=lambda: office.at, directory=office.directory)
+    assert [record.getMessage() for record in caplog.records] == []
