@@ -123,7 +123,7 @@ def test_one_that_is_down_neither_delays_nor_hides_the_other(two):
     assert f"{PROMPT} read back at 0 % after" in said
     assert f"NOT BACK: {TOOLS}" in said
     assert "Nothing for you to do" not in said
-    assert "Everyone is on the old version" not in said
+    assert "Everyone got the old version" not in said
     assert f"NOT SET*: {TOOLS} should be at 0 %: Unleash answers 503" in two.card()
     assert [(x["flag"], x["percent"], x["trouble"]) for x in rollout_to_json(two.rollout)["drives"]] == [
         (PROMPT, 0, None),
