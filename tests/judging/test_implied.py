@@ -7,6 +7,7 @@ import pytest
 from core.judging.limits.default_limits import ExpectedChange, derive_default_limits
 from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.model.verdict import Hold, RollBack
+from core.metrics.catalogue import CATALOGUE
 
 REFUSALS = Limit(
     metric="refusal_rate", kind=LimitKind.RISES_BY, amount=0.01, scale=LimitScale.POINTS, role=LimitRole.ROLLBACK
@@ -30,6 +31,13 @@ def test_every_side_that_the_file_leaves_open_is_watched_once():
     assert found["thumbs_down_rate", LimitKind.DROPS_BY][0] is LimitRole.WATCH
     assert ("thumbs_up_rate", LimitKind.RISES_BY) not in found  # neither good nor harm
     assert all(metric != "new_error_category" for metric, _ in found)
+
+
+def test_what_came_with_later_engines_is_behind_what_rollouts_under_way_refer_to_by_position():
+    """Those of engine 9 were the catalogue's, which it ended with reports that are sent twice, then a team's own."""
+    own = replace(CATALOGUE["retry_rate"], key="resolved", title="Solved without a person")
+    order = list(dict.fromkeys(one.metric for one in derive_default_limits((), (), (own,))))
+    assert order[order.index("duplicate_items") :] == ["duplicate_items", "resolved", "unjudged_rate"]
 
 
 @pytest.mark.parametrize("kind", [LimitKind.CHANGES_BY])

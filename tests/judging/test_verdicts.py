@@ -476,7 +476,7 @@ def written_anew(judged):
     return written
 
 
-@pytest.mark.parametrize("engine", [7, 8])
+@pytest.mark.parametrize("engine", [7, 8, 9])
 def test_what_an_engine_that_knew_outliers_found_in_the_last_minutes_is_read_as_what_it_was(engine):
     kept = json.loads((Path(__file__).parent / f"engine_{engine}.json").read_text())
     looked, judged = record.load_recorded_look(kept["look"]), record.load_judgement(kept["judgement"])

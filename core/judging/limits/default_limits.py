@@ -6,12 +6,16 @@ from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from core.judging.limits.limits import NEW_CATEGORY_METRIC, Limit, LimitKind, LimitRole, LimitScale
-from core.metrics.catalogue import CATALOGUE, DefaultRole, DesiredDirection, MarginScale, Metric
+from core.metrics.catalogue import CATALOGUE, UNJUDGED, DefaultRole, DesiredDirection, MarginScale, Metric
 
 Direction: TypeAlias = Literal["up", "down", "same"]
 
 FALSE_DISCOVERY_RATE = 0.1
 """False discovery rate of the default limits. If nothing changed, it is also the chance of any finding at all."""
+
+_ADDED = (UNJUDGED,)
+"""Metrics that came with engine 10. What a rollout has found so far refers to its limits by position, and one that is
+under way while a release adds metrics must find its own where they were: later ones come behind them all."""
 
 _SCALES = {
     MarginScale.POINTS: LimitScale.POINTS,
@@ -36,16 +40,19 @@ class ExpectedChange:
 def derive_default_limits(
     limits: tuple[Limit, ...], expectations: tuple[ExpectedChange, ...], own: tuple[Metric, ...] = ()
 ) -> tuple[Limit, ...]:
-    """Default limits for every metric and direction without a limit in the file: the catalogue's in order, then `own`.
+    """Default limits for every metric and direction without a limit in the file: the catalogue's in order, then `own`,
+    then those of `_ADDED`.
 
     Each uses the metric's default margin. Harm holds the rollout if the catalogue gives the metric the role hold or
     rollback; everything else is only reported. In a direction that the owner expects, the limit lies at the far end of
     the expectation.
     """
     expected, names = {one.metric: one for one in expectations}, {one.key for one in own}
+    known = [one for one in CATALOGUE.values() if one.key not in names]
+    first = [one for one in known if one.key not in _ADDED]
     return tuple(
         limit
-        for entry in (*(one for one in CATALOGUE.values() if one.key not in names), *own)
+        for entry in (*first, *own, *(one for one in known if one.key in _ADDED))
         if entry.key != NEW_CATEGORY_METRIC
         for limit in _derive_for_metric(entry, [x for x in limits if x.metric == entry.key], expected.get(entry.key))
     )
