@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from hashlib import sha256
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
@@ -58,8 +57,8 @@ def build_router(
 def _record(
     service: RolloutService, desk: HelpDesk, surface: str, delivery: HelpDeskDelivery, at: datetime
 ) -> Response:
-    """Record the complaint with the rollout under way on the surface, once per ticket and customer: a trigger fires at
-    each update, also while the next rollout is under way.
+    """Record the complaint with the rollout under way on the surface, once per ticket: a trigger fires at each update,
+    also while the next rollout is under way.
 
     What names no ticket is recorded once per delivery.
     """
@@ -73,11 +72,11 @@ def _record(
     title = _TITLES[desk]
     # The ticket's number, not the customer's words: these stay in the help desk.
     text = f"complaint in {title}" + (f", ticket {delivery.ticket}" if delivery.ticket else "")
-    customer = sha256(delivery.unit.encode()).hexdigest()[:16]  # one that is not known at first may be known later
-    told = f"ticket:{delivery.ticket}:{customer}" if delivery.ticket else delivery.id
+    known = "known" if delivery.unit else "unknown"  # a customer who is not known at first may be known later
+    complaint_id = f"ticket:{delivery.ticket}:{known}" if delivery.ticket else delivery.id
     request = CommandRequest(
         command=c.ReportComplaint(text=text, unit=delivery.unit),
-        command_id=f"webhook:{desk}:{surface}:{told}",
+        command_id=f"webhook:{desk}:{surface}:{complaint_id}",
         by=Actor(id=f"webhook:{desk}", handle=title),
         at=at,
         rollout=rollout.id,
@@ -85,7 +84,7 @@ def _record(
     )
     try:
         outcome = service.handle(request)
-    except Conflict:  # it was told before, while another rollout was under way
+    except Conflict:  # it was told before: while another rollout was under way, or with another customer
         return _answer(_BEFORE)
     if outcome.counted:
         return JSONResponse({"counted": True, "rollout": rollout.id})

@@ -41,12 +41,12 @@ def ask_judge(service: RolloutService, judge: HttpJudge, now: datetime) -> int:
         verdicts = list(calls.map(partial(_ask_about, judge, world), tasks))
     works = any(isinstance(verdict, JudgeResult | InvalidVerdict) for verdict in verdicts)
     unasked: list[str] = []
-    raved: list[ShadowSample] = []
+    without_verdict: list[ShadowSample] = []
     for task, verdict in zip(tasks, verdicts, strict=True):
         if isinstance(verdict, InvalidVerdict) or (
             isinstance(verdict, CallFailed) and works and verdict.may_be_the_answers
         ):
-            raved.append(task)
+            without_verdict.append(task)
         elif isinstance(verdict, CallFailed):
             unasked.append(task.id)
     reasons = {verdict.reason for verdict in verdicts if isinstance(verdict, CallFailed | InvalidVerdict)}
@@ -56,7 +56,7 @@ def ask_judge(service: RolloutService, judge: HttpJudge, now: datetime) -> int:
     world = service.load_world()
     with service.database.writing_outside_log() as connection:
         shadow_samples.return_samples(connection, unasked)
-        count_unanswered(connection, shadow_samples.put_off_samples(connection, raved), world, now)
+        count_unanswered(connection, shadow_samples.put_off_samples(connection, without_verdict), world, now)
         checked = count_results(connection, results, world, exposure.build_snapshot(world), now)
         placed = [taken.placed for taken in checked.accepted if taken.placed is not None]
         observation_sums.add_observations(connection, placed)
