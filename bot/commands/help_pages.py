@@ -9,6 +9,7 @@ from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from core.rollout.context import Context
 from core.rollout.permissions import roles
+from core.rollout.permissions.approvers import find_role_rule
 
 _GROUPS = ("See", "Why", "Start", "Steer", "Stop", "Tell", "Learn")
 _EVERYONE = "Every full member can pause, roll back and say that something feels off; guests can look."
@@ -33,10 +34,16 @@ def find_rights(context: CommandContext) -> PersonalRights:
     if not by.is_full_member:
         return PersonalRights(can=_FOR_GUESTS, cannot=(((), "guests only look; ask anyone in the channel"),))
     can, cannot = [*_LOOKING], []
-    for role in ("", "operator", "approver"):
+    approvers = find_role_rule(policy)
+    obstacles = {
+        "": "",
+        "operator": roles.find_operator_obstacle(asked),
+        "approver": "" if approvers.allows(by) else f"ask {', '.join((*approvers.groups, *approvers.people))}",
+    }
+    for role, obstacle in obstacles.items():
         verbs = tuple(n for n, v in TYPED_VERBS.items() if v.required_role == role and (role or v.build))
         verbs = tuple(name for name in verbs if name not in _BY_POLICY)
-        if obstacle := roles.find_role_obstacle(role, asked) if role else "":
+        if obstacle:
             cannot.append((verbs, obstacle))
         else:
             can += verbs

@@ -51,6 +51,24 @@ def test_in_another_channel_an_operator_is_told_where_to_go(office: Any) -> None
     assert "(in #ai-rollouts)" in rights(office, "dana", "#support")[1]
 
 
+def test_a_named_person_outside_the_approver_group_is_told_what_approve_answers(office: Any) -> None:
+    office.plan()
+    office.apply_as_admin(POLICY.replace('groups: ["@ai-leads"]}', 'groups: ["@ai-leads"], people: ["@mia"]}'))
+    assert "approve, reject (ask @ai-leads)" in rights(office, "mia")[1]
+    assert office.typed("mia", "approve R-1").acked
+    assert "You're not in @ai-leads, and only they can do this." in office.shown(office.whispered("mia"))
+    assert "approve" in rights(office, "lee")[0]
+
+
+def test_a_named_person_approves_where_no_group_is_named(office: Any) -> None:
+    office.plan()
+    office.apply_as_admin(POLICY.replace('groups: ["@ai-leads"]}', 'people: ["@mia"]}'))
+    assert "approve" in rights(office, "mia")[0]
+    assert "approve, reject (ask @mia)" in rights(office, "lee")[1]
+    assert office.typed("mia", "approve R-1").acked
+    assert "Approved" in office.shown(office.whispered("mia"))
+
+
 def test_a_guest_is_told_that_guests_look(office: Any) -> None:
     assert rights(office, "gil") == (
         "You can: help, status, list, notice.",

@@ -1,10 +1,9 @@
 """Who may approve a rollout: its groups or the policy's, and nobody their own change."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from core.rollout.context import Context, is_same_person, is_slack_user_id, slack_user_in
-from core.rollout.permissions import roles
+from core.rollout.context import Actor, Context, is_same_person, is_slack_user_id, slack_user_in
 from core.rollout.plans.policy import Policy
 from core.rollout.refusal import Refused
 from core.rollout.state.model import Rollout
@@ -19,21 +18,29 @@ class ApproverRule:
 
     groups: tuple[str, ...]
     people: tuple[str, ...]
-    excluded: frozenset[str]
+    excluded: frozenset[str] = frozenset()
+
+    def allows(self, by: Actor) -> bool:
+        """Whether this person is among those named, or nobody is; whose change it is, is not asked."""
+        if self.groups:
+            return not set(self.groups).isdisjoint(by.groups)
+        return not self.people or any(by.matches_reference(person) for person in self.people)
+
+
+def find_role_rule(policy: Policy, own_groups: tuple[str, ...] = ()) -> ApproverRule:
+    """Who may approve by the policy, or by a rollout's `own_groups` in its place. People count where no group does."""
+    role = policy.roles.get("approver")
+    groups = own_groups or (role.groups if role else ())
+    return ApproverRule(groups=groups, people=role.people if role is not None and not groups else ())
 
 
 def find_approver_rule(rollout: Rollout, policy: Policy, authors: Sequence[str]) -> ApproverRule:
     """Who may approve the open request; `authors` are actor ids of everyone who ever applied this version."""
-    plan, role = rollout.plan, policy.roles.get("approver")
-    groups = plan.approvals.groups or (role.groups if role else ())
+    plan = rollout.plan
     appliers = {slack_user_in(who) for who in (rollout.planned_by, *rollout.planners, *authors)}
     owner = {plan.owner} if is_slack_user_id(plan.owner) else set()
     own = appliers - owner if plan.approvals.owner_may_approve else appliers | owner
-    return ApproverRule(
-        groups=groups,
-        people=role.people if role is not None and not groups else (),
-        excluded=frozenset(own - {""}),
-    )
+    return replace(find_role_rule(policy, plan.approvals.groups), excluded=frozenset(own - {""}))
 
 
 def check_approver(rollout: Rollout, context: Context) -> None:
@@ -45,19 +52,17 @@ def check_approver(rollout: Rollout, context: Context) -> None:
             hint=f"Press Approve in the thread of {rollout.id}, or type /rollout approve {rollout.id} in Slack.",
             code="forbidden",
         )
-    plan = rollout.plan
-    role = context.policy.roles.get("approver")
-    groups = plan.approvals.groups or (role.groups if role else ())
-    _check_not_own_change(rollout, groups, context)
-    if groups and not set(groups) & set(by.groups):
-        who = " or ".join(groups)
+    rule = find_role_rule(context.policy, rollout.plan.approvals.groups)
+    _check_not_own_change(rollout, rule.groups, context)
+    if rule.allows(by):
+        return
+    if rule.groups:
         raise Refused(
-            f"You're not in {who}, and only they can do this.",
+            f"You're not in {' or '.join(rule.groups)}, and only they can do this.",
             hint="You can still pause or roll back.",
             code="forbidden",
         )
-    if role is not None and not plan.approvals.groups and not roles.has_role(role, by):
-        raise Refused("You are not an approver.", hint=f"Ask one of {', '.join(role.people)}.", code="forbidden")
+    raise Refused("You are not an approver.", hint=f"Ask one of {', '.join(rule.people)}.", code="forbidden")
 
 
 def _check_not_own_change(rollout: Rollout, groups: Sequence[str], context: Context) -> None:

@@ -20,17 +20,14 @@ def check_role(role: str, context: Context) -> None:
         _check_named_role("operator", context, "move a rollout forward")
 
 
-def find_role_obstacle(role: str, context: Context) -> str:
-    """Why the actor lacks a role, as what would help: `ask @ai-eng`, `in #ai-rollouts`; empty if they have it.
-
-    `role` is `operator` or `approver`; whether something is the actor's own change is not asked.
-    """
-    named, by = context.policy.roles.get(role), context.by
-    if named is None or (role == "operator" and is_admin(context.policy, by)):
+def find_operator_obstacle(context: Context) -> str:
+    """Why the actor is no operator, as what would help: `ask @ai-eng`, `in #ai-rollouts`; empty if they are one."""
+    named, by = context.policy.roles.get("operator"), context.by
+    if named is None or is_admin(context.policy, by):
         return ""
     if not has_role(named, by):
         return f"ask {', '.join((*named.groups, *named.people))}"
-    if role == "operator" and named.channels and {by.channel, by.channel_id}.isdisjoint(named.channels):
+    if named.channels and {by.channel, by.channel_id}.isdisjoint(named.channels):
         return f"in {', '.join(named.channels)}"
     return ""
 
