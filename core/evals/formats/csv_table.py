@@ -14,7 +14,6 @@ _FIRST_LINE = re.compile(r"[^\r\n]*")
 _EXCEL_DELIMITER = re.compile(r"sep=(.)(?:\r\n|\r|\n)", re.IGNORECASE)
 """The line by which a file tells Excel its delimiter."""
 _DELIMITERS = ",;\t|"
-_NUMBERS = ("score", "cost", "latency_ms")
 _PROMPTFOO_COLUMNS = frozenset({"status", "named scores", "grader reason"})
 
 
@@ -99,7 +98,7 @@ def _read_lines(
     lines: Iterator[list[str]], names: list[str], *, has_decimal_commas: bool
 ) -> Iterator[tuple[Mapping[str, str], str]]:
     """The fields of each line, and where they stand. Lines without text, which spreadsheets leave, are skipped."""
-    numbers = [name for name in _NUMBERS if name in names]
+    numbers = [one.name for one in own_columns.OPTIONAL_COLUMNS if one.is_decimal and one.name in names]
     comma_line = point_line = 0
     for fields in lines:
         where = f"Line {lines.line_num}"  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
 """Cases under column names of our own (`case`, `category`, `pass`, and more where known), in tables and JSON."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.evals.eval_run import (
@@ -26,8 +26,30 @@ from core.evals.formats.field_values import (
 
 CURRENT = "current"
 """The version of a case that belongs to the baseline: the current version's run."""
-COLUMNS = ("case", "category", "pass", "passed", "error", "version", "score", "cost", "latency_ms", "tokens", "repeat",
-           "judge", "model", "input")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that is read by itself into the field of `EvalCase` with its name.
+
+    `read` gets the value, where it stands and the name. `is_decimal` columns may have decimal commas in tables.
+    """
+
+    name: str
+    read: Callable[[Any, str, str], Any]
+    is_decimal: bool = False
+
+
+OPTIONAL_COLUMNS = (
+    Column("score", read_any_number, is_decimal=True),
+    Column("cost", read_number, is_decimal=True),
+    Column("latency_ms", read_number, is_decimal=True),
+    Column("tokens", read_count),
+    Column("repeat", lambda value, where, name: read_count(value, where, name) or 0),
+    Column("judge", lambda value, where, name: read_name(value)),
+    Column("model", lambda value, where, name: read_name(value)),
+)
+COLUMNS = ("case", "category", "pass", "passed", "error", "version", "input", *(one.name for one in OPTIONAL_COLUMNS))
 _REQUIRED = (("case",), ("category",), ("pass", "passed"))  # each by any of its names
 
 
@@ -81,13 +103,7 @@ def _read_row(fields: Mapping[Any, Any], where: str, choices: ReadingChoices) ->
         category=read_category(fields.get("category"), where),
         passed=passed,
         error=error,
-        score=read_any_number(fields.get("score"), where, "score"),
-        cost=read_number(fields.get("cost"), where, "cost"),
-        latency_ms=read_number(fields.get("latency_ms"), where, "latency_ms"),
-        tokens=read_count(fields.get("tokens"), where, "tokens"),
-        repeat=read_count(fields.get("repeat"), where, "repeat") or 0,
-        judge=read_name(fields.get("judge")),
-        model=read_name(fields.get("model")),
+        **{one.name: one.read(fields.get(one.name), where, one.name) for one in OPTIONAL_COLUMNS},
         version=read_name(fields.get("version")).rpartition("@")[2],
         content=hash_content(str(asked).encode()) if asked not in (None, "") else "",
         labels=select_labels(fields, choices.dimensions) if choices.dimensions else (),
