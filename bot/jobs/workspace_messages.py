@@ -1,6 +1,6 @@
 """Messages of the workspace: the daily witness and the weekly digest, each queued once."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from core.digests.week import Week, week_of
 from core.report_sources import digest_sources
@@ -11,7 +11,7 @@ from core.service.service import RolloutService
 from core.store.audit import anchors
 from core.store.coordination import outbox
 
-DIGEST_HOUR = 9  # on Mondays, in the policy's zone
+DIGEST_WEEKDAY, DIGEST_HOUR = 0, 9  # Monday, 09:00 in the policy's zone
 
 
 def queue_daily_witness(service: RolloutService, now: datetime) -> None:
@@ -28,7 +28,7 @@ def queue_daily_witness(service: RolloutService, now: datetime) -> None:
 
 
 def queue_weekly_digest(service: RolloutService, now: datetime) -> None:
-    """Queue the digest of the last week that was over when a Monday began to work (09:00 in the policy's zone).
+    """Queue the digest of the last week that was over when digests were last due (Monday 09:00 in the policy's zone).
 
     It goes to the engineering channel, and in one line to the leadership channel if the policy names one. A week
     without any rollout has none.
@@ -48,9 +48,9 @@ def queue_weekly_digest(service: RolloutService, now: datetime) -> None:
 
 
 def find_digest_week(now: datetime, zone: str) -> Week:
-    """The week before the newest Monday 09:00 in this zone."""
+    """The week before the one in which a digest was last due in this zone."""
     this = week_of(now, zone)
-    is_posted = now >= this.begins.replace(hour=DIGEST_HOUR)
+    is_posted = now >= (this.begins + timedelta(days=DIGEST_WEEKDAY)).replace(hour=DIGEST_HOUR)
     return this.shift(-1 if is_posted else -2)
 
 

@@ -184,4 +184,6 @@ def _schedule_messages(
         "post digest",
         now,
         lambda: service.cached_world().policy.timezone,
+        weekday=workspace_messages.DIGEST_WEEKDAY,
+        hour=workspace_messages.DIGEST_HOUR,
     )

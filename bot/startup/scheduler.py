@@ -44,12 +44,20 @@ class JobScheduler:
         )
 
     def run_weekly(
-        self, job: Callable[[], object], name: str, now: Callable[[], datetime], zone: Callable[[], str]
+        self,
+        job: Callable[[], object],
+        name: str,
+        now: Callable[[], datetime],
+        zone: Callable[[], str],
+        *,
+        weekday: int,
+        hour: int,
     ) -> None:
-        """Call `job` at the start and every Monday at 09:00 in `zone`; retried every 5 s while it raises."""
+        """Call `job` at the start and every week in `zone` on `weekday`, 0 for Monday, at the full `hour`; retried
+        every 5 s while it raises."""
         self._add_thread(
             lambda: self._run_when_due(
-                job, name, now, lambda: CronTrigger(day_of_week="mon", hour=9, minute=0, timezone=zone())
+                job, name, now, lambda: CronTrigger(day_of_week=weekday, hour=hour, minute=0, timezone=zone())
             ),
             name,
         )

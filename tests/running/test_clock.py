@@ -80,7 +80,7 @@ def test_once_a_week_is_at_the_start_and_on_monday_at_nine_in_a_zone_that_may_ch
         return wall[0]
 
     clock = JobScheduler(lambda *_: None)
-    clock.run_weekly(lambda: called.append(wall[0]), "digest", now, lambda: zone[0])
+    clock.run_weekly(lambda: called.append(wall[0]), "digest", now, lambda: zone[0], weekday=0, hour=9)
     clock.start()
     early, nine = datetime(2026, 11, 30, 7, 59, tzinfo=UTC), datetime(2026, 11, 30, 8, 0, tzinfo=UTC)
     for wall[0], zone[0] in (
