@@ -18,6 +18,7 @@ from core.judging.report.series import SeriesPoint
 from core.reviews.investigation import Investigation, begin_investigation
 from core.rollout.state import events as e
 from core.rollout.state.history import HistoryEntry
+from core.shadow_eval.spending import JudgingSpend
 
 
 def _points(words: Any, *differences: float | None) -> tuple[SeriesPoint, ...]:
@@ -100,6 +101,15 @@ def test_a_segment_that_could_be_worse_by_chance_is_not_named(words: Any, story:
     assert "language" not in said
 
 
+def test_what_a_judge_rated_worst_is_offered_where_one_judges(words: Any, story: Any):
+    found = _found(words, story)
+    assert found.rollout.evidence is not None
+    judged = replace(found.rollout.evidence, judging=JudgingSpend(spent=0.2, judged=40))
+    said = investigation.render(replace(found, rollout=replace(found.rollout, evidence=judged)), words.zone)
+    offered = "Those that a judge rated worst: `/rollout samples R-118`. All of them, in your traces: "
+    assert offered in plain_text.render_text(said)
+
+
 def test_every_step_says_what_is_known(words: Any, story: Any):
     assert plain_text.render_text(investigation.render(_found(words, story), words.zone)) == snapshot("""\
 Investigate: R-118 support-tone. What is known so far, step by step.
@@ -109,7 +119,7 @@ Investigate: R-118 support-tone. What is known so far, step by step.
 ☐ What else changed in that time?  R-7 search-help on search went to 25 % (Tue 24 Nov 12:00 CET). Deployments and outages elsewhere are not known here.
 ☐ Could the numbers be wrong?  Reports of the two versions arrived alike, and every rollback limit was read.
 ☐ What did the checks miss?  No evals ran for this version.
-☐ What do the answers look like?  Those that a judge rated worst: `/rollout samples R-118`. All of them, in your traces: support-assistant, version v43, Tue 24 Nov 12:00 CET to Tue 24 Nov 13:40 CET, language=de.
+☐ What do the answers look like?  In your traces: support-assistant, version v43, Tue 24 Nov 12:00 CET to Tue 24 Nov 13:40 CET, language=de.
 ☐ Who has to know?  Told: #support, #marketing, #integrations-team.
 ☐ What now?  Write down what you found in the review of R-118. To try again, take the plan of this one as a file, correct it and apply it: a new attempt is a new rollout.
 [ Get the evidence ] [ View difference ] [ New rollout from this one ]\

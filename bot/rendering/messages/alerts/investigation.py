@@ -218,9 +218,13 @@ def _describe_where_to_look(found: Investigation, zone: str) -> str:
     fired = next((f.segment for f in found.event.findings if f.segment), "")
     worst = fired or next((m.segment for m in _list_worse_segments(found)), "")
     where = f", {wording.escape(worst, 60)}" if worst else ""
+    evidence = found.rollout.evidence
+    is_judged = evidence is not None and evidence.judging is not None
+    judged = (
+        f"Those that a judge rated worst: `/rollout samples {found.rollout.id}`. All of them, in" if is_judged else "In"
+    )
     return (
-        f"Those that a judge rated worst: `/rollout samples {found.rollout.id}`. All of them, in your traces: "
-        f"{wording.escape(plan.surface, 60)}, version "
+        f"{judged} your traces: {wording.escape(plan.surface, 60)}, version "
         f"{wording.escape(plan.to_version, 40)}, {since} to {until}{where}."
     )
 
