@@ -16,7 +16,7 @@ import pytest
 
 from bot.delivery import code_reverts
 from bot.outbound.client import OutboundClient
-from bot.rendering.messages import card
+from bot.rendering.messages import card, rollback_words
 from bot.rendering.messages.alerts import rollback_alert
 from bot.settings import Settings
 from bot.startup.connections import open_revert_system
@@ -128,7 +128,7 @@ class Shop(Desk):
     @property
     def told(self) -> str:
         """What the alert says of the code."""
-        return rollback_alert.describe_code(self.now)
+        return rollback_words.describe_code(self.now)
 
 
 @pytest.fixture

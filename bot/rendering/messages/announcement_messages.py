@@ -101,6 +101,8 @@ def render(
     if _is_overtaken(announcement, rollout, event):
         return None
     match announcement.kind:
+        case AnnouncementKind.LINE:
+            return event_lines.render(rollout, event, zone)
         case AnnouncementKind.SUMMARY if isinstance(event, e.EvidenceRecorded):
             shown = _rollout_at(entries, position) if event.reason == "step" and rollout.request is None else rollout
             return summary.render(shown, event, entry.at, zone, lookups.load_trend)
@@ -138,8 +140,7 @@ def render(
                 rollout, event, announcement.audience, title, entry.at, zone, others, keeps_customers=keeps
             )
         case (
-            AnnouncementKind.LINE
-            | AnnouncementKind.SUMMARY
+            AnnouncementKind.SUMMARY
             | AnnouncementKind.NOT_CONFIRMED
             | AnnouncementKind.GLASS_BROKEN
             | AnnouncementKind.FOLLOW_UP
@@ -147,7 +148,7 @@ def render(
             | AnnouncementKind.NOTICE_NOTE
             | AnnouncementKind.REMINDER
             | AnnouncementKind.HOLDOUT
-        ):
+        ):  # of an event that this kind has no text for: better its line in the thread than nothing
             return event_lines.render(rollout, event, zone)
         case _:
             assert_never(announcement.kind)

@@ -7,8 +7,7 @@ from typing import TypeAlias, assert_never
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
-from bot.rendering.messages import event_words
-from bot.rendering.messages.alerts import rollback_alert
+from bot.rendering.messages import event_words, rollback_words
 from bot.rendering.messages.audience import conversation_words, holdout_words, layer_words, stratum_words
 from bot.rendering.neighbours import neighbour_words
 from bot.rendering.numbers import eval_words, judge_words, measure_rows, segments, tester_words
@@ -144,7 +143,7 @@ def _format_state_lines(
     if rollout.needs_review and rollout.review_due is not None:
         due = wording.format_local_time(rollout.review_due, zone)
         lines.append(f"Needs review by {due}: `/rollout review {rollout.id}`")
-    if code := rollback_alert.describe_code(rollout):
+    if code := rollback_words.describe_code(rollout):
         lines.append(f"Code: {code}")
     if rollout.rollback is not None:
         lines += _explain_rollback(rollout.rollback)
@@ -190,7 +189,7 @@ def _as_of(rollout: Rollout, zone: str, newer: Newer) -> str:
 
 def _explain_rollback(event: RolledBack) -> list[str]:
     if event.findings:
-        return [f"Why: {rollback_alert.format_finding(event.findings[0])}"]
+        return [f"Why: {measure_rows.format_finding(event.findings[0])}"]
     return [f"Why: {wording.escape(event.reason)}"] if event.reason else []
 
 

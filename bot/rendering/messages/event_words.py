@@ -3,8 +3,8 @@
 from typing import assert_never
 
 from bot.rendering import reach_words, wording
-from bot.rendering.messages import decision
-from bot.rendering.messages.alerts import glass_broken, rollback_alert
+from bot.rendering.messages import decision, rollback_words
+from bot.rendering.messages.alerts import glass_broken
 from bot.rendering.messages.audience import holdout_words, layer_words, stratum_words
 from bot.rendering.neighbours import bundle_words, queue_words
 from bot.rendering.numbers import eval_words, judge_words, measure_rows, tester_words
@@ -103,7 +103,7 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             why = _format_reason(event.reason)
             if event.findings:
                 why = f", because a limit was broken: {wording.escape(holds.name_limit(event.findings[0]), 200)}"
-            warning = rollback_alert.warn_if_retired(rollout, event, rollout.ended_at or rollout.planned_at, zone)
+            warning = rollback_words.warn_if_retired(rollout, event, rollout.ended_at or rollout.planned_at, zone)
             old, new = _old_version(event), wording.escape(rollout.plan.to_version, 40)
             reach = (
                 f"New conversations get {old} again; those under way finish on {new}."
@@ -125,7 +125,7 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             why, name = wording.escape(event.why, 300), wording.escape(event.bundle, 100)
             return f"NOT ROLLED BACK: {rollout.id} did not go back with {event.cause} of the bundle {name}: {why}."
         case e.RollbackExplained():
-            why = rollback_alert.format_explanation(event)
+            why = rollback_words.format_explanation(event)
             return f"Explained by {wording.escape(event.handle, 80)}: {rollout.id} was rolled back because {why}."
         case e.HoldoutEnded():
             return holdout_words.describe_end(rollout, event)
@@ -134,12 +134,12 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
         case e.StratumRolledBack():
             return stratum_words.describe_event(rollout, event)
         case e.FlipConfirmed(stratum=str()):
-            return f"{stratum_words.describe_flip(rollout, event)}{rollback_alert.format_silent_processes(event)}."
+            return f"{stratum_words.describe_flip(rollout, event)}{rollback_words.format_silent_processes(event)}."
         case e.FlipConfirmed():
             took = wording.format_duration(event.seconds)
             return (
                 f"Confirmed: {rollout.id} was switched back everywhere after "
-                f"{took}{rollback_alert.format_silent_processes(event)}."
+                f"{took}{rollback_words.format_silent_processes(event)}."
             )
         case e.FlipUnconfirmed():
             return (

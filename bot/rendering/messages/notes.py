@@ -1,7 +1,6 @@
 """Notes that trigger no action: limits in dry run, and metrics that are better than expected."""
 
 from bot.rendering import wording
-from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.numbers import measure_rows
 from core.judging.model.verdict import Finding
 
@@ -16,7 +15,7 @@ def format_notes(findings: tuple[Finding, ...]) -> list[str]:
 
 def format_note(finding: Finding) -> str:
     """For a limit in dry run, what it would have triggered; otherwise what was measured."""
-    measured = rollback_alert.format_finding(finding)
+    measured = measure_rows.format_finding(finding)
     if "(dry run)" in finding.limit_text:
         limit = measure_rows.escaped_limit(finding.limit_text.replace(" (dry run)", ""))
         return f"Dry run, would have fired ({limit}): {measured}. Nothing was done."

@@ -174,3 +174,17 @@ def summarize_rest(measures: tuple[Measure, ...], max_rows: int = MAX_ROWS) -> s
     ]
     counts = Counter(measure.word for measure in left)
     return "+ " + ", ".join(f"{n} {word.lower()}" for word, n in counts.items()) if left else ""
+
+
+def format_finding(finding: Finding) -> str:
+    """`Declined to answer: 6.4 % new vs 1.9 % old, +4.5 pp (+2.4 … +6.5)`; unknown parts are left out."""
+    unit = finding.unit
+    numbers = f"{wording.format_value(finding.canary, unit)} new"
+    if finding.control is not None:
+        numbers += f" vs {wording.format_value(finding.control, unit)} old"
+    if finding.difference is not None:
+        numbers += f", {format_difference_with_range(finding)}"
+    said = phrase_note(finding.note, unit)
+    note = f"; {wording.escape(said, 200)}" if said else ""
+    where = f" ({wording.escape(finding.segment, 80)})" if finding.segment else ""
+    return f"{escaped_title(finding.metric, finding.title)}{where}: {numbers}{note}"

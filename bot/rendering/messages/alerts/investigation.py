@@ -7,7 +7,6 @@ from bot.rendering import reach_words, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
 from bot.rendering.charts import chart_data
-from bot.rendering.messages.alerts import rollback_alert
 from bot.rendering.numbers import measure_rows, segments
 from bot.rendering.sentences import difference_words
 from core.judging.limits import limits
@@ -125,7 +124,7 @@ def _describe_measured_moves(found: Investigation, zone: str) -> str:
     if not found.measures:
         return f"Nothing had been measured yet. {decided}"
     if found.event.findings:
-        fired = "; ".join(rollback_alert.format_finding(finding) for finding in found.event.findings[:4])
+        fired = "; ".join(measure_rows.format_finding(finding) for finding in found.event.findings[:4])
         return f"{fired}. {decided}"
     return f"No limit was violated at the last look, and nothing was worse. {decided}"
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from bot.rendering import reach_words, wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Block, Message
+from bot.rendering.messages import rollback_words
 from bot.rendering.messages.audience import conversation_words
 from bot.rendering.numbers import cause_words, measure_rows
 from bot.rendering.numbers.detectability import blind_spot_words
@@ -14,7 +15,7 @@ from core.judging.model.verdict import Finding, Measure
 from core.judging.verdict import segment_that_stands_out
 from core.rollout.plans.plan import DrivenFlag, changed_parts
 from core.rollout.serving.code_reverts import is_code_pending
-from core.rollout.state.events import FlipConfirmed, FlipUnconfirmed, RollbackExplained, RolledBack
+from core.rollout.state.events import FlipConfirmed, FlipUnconfirmed, RolledBack
 from core.rollout.state.model import Rollout
 
 LIMITS_LOCKED = " · this rollback cannot be overruled: the limits were set before the start"
@@ -22,19 +23,16 @@ LIMITS_LOCKED = " · this rollback cannot be overruled: the limits were set befo
 
 def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirmed | None, zone: str) -> Message:
     """The alert for a rollback decided `at`; `flip` is None while the switch is not confirmed."""
-    whom = "New conversations" if conversation_words.has_conversations_on_new(rollout) else "Everyone"
-    get = "get" if whom == "New conversations" else "got"
+    only_new = conversation_words.has_conversations_on_new(rollout)
     failed = driven_words.list_failed(rollout)
     if flip is None and not failed:
-        old, are = wording.escape(event.version, 40), "are" if whom == "New conversations" else "is"
+        whom = "New conversations are" if only_new else "Everyone is"
         confirmed = "this is NOT CONFIRMED yet" if rollout.flip_doubted else "confirmation follows in a moment"
-        reach = f"{whom} {are} being switched back to {old}; {confirmed}."
+        reach = f"{whom} being switched back to {wording.escape(event.version, 40)}; {confirmed}."
     else:
-        reach = f"{whom} {get} the old version again"
-        if failed:
-            reach = "Rampart itself serves the old version again"
+        whom = "Rampart itself serves" if failed else "New conversations get" if only_new else "Everyone got"
         took = f"it took {wording.format_duration(flip.seconds)}" if flip else "this is being confirmed"
-        reach = f"{reach}; {took}."
+        reach = f"{whom} the old version again; {took}."
     if failed:
         left = f"NOT BACK: {wording.join_limited(failed)}. Set it back there by hand."
     elif is_code_pending(rollout):
@@ -60,7 +58,7 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
 
 def _describe_next(rollout: Rollout, event: RolledBack, at: datetime, zone: str) -> str:
     """What is left to do once Rampart has switched everything back by itself, the most urgent alone."""
-    if warn_if_retired(rollout, event, at, zone):
+    if rollback_words.warn_if_retired(rollout, event, at, zone):
         return f"Next: check now that {wording.escape(event.version, 40)} still answers."
     if rollout.needs_review and rollout.review_due is not None:
         return f"Next: write its review, by {wording.format_local_time(rollout.review_due, zone)}."
@@ -89,8 +87,8 @@ def _list_facts(
         ("Driven", " · ".join(driven_words.list_way_back(rollout))),
         ("Conversations", conversation_words.describe_now(rollout, zone)),
         ("Who was affected", _describe_affected(rollout, event)),
-        ("Code", describe_code(rollout)),
-        ("Old version", warn_if_retired(rollout, event, at, zone)),
+        ("Code", rollback_words.describe_code(rollout)),
+        ("Old version", rollback_words.warn_if_retired(rollout, event, at, zone)),
     ]
 
 
@@ -102,10 +100,12 @@ def _describe_cause(rollout: Rollout, event: RolledBack, zone: str) -> str:
         explained = rollout.explanation
         if explained is None:
             return f"{who} rolled it back. Why? Nobody has said yet."
-        return f"{who} rolled it back because {format_explanation(explained)} ({wording.escape(explained.handle, 80)})"
+        why = rollback_words.format_explanation(explained)
+        return f"{who} rolled it back because {why} ({wording.escape(explained.handle, 80)})"
     locked = f" (locked {wording.format_local_time(rollout.started_at, zone)})" if rollout.started_at else ""
     finding = event.findings[0]
-    return f"{format_finding(finding)}. Agreed limit: {measure_rows.escaped_limit(finding.limit_text)}{locked}"
+    limit = measure_rows.escaped_limit(finding.limit_text)
+    return f"{measure_rows.format_finding(finding)}. Agreed limit: {limit}{locked}"
 
 
 def _describe_reason(rollout: Rollout, event: RolledBack) -> str:
@@ -113,41 +113,6 @@ def _describe_reason(rollout: Rollout, event: RolledBack) -> str:
     if not event.findings or rollout.evidence is None:
         return ""
     return cause_words.format_reason(rollout.evidence.causes or (), event.findings[0].metric)
-
-
-def format_finding(finding: Finding) -> str:
-    """`Declined to answer: 6.4 % new vs 1.9 % old, +4.5 pp (+2.4 … +6.5)`; unknown parts are left out."""
-    unit = finding.unit
-    numbers = f"{wording.format_value(finding.canary, unit)} new"
-    if finding.control is not None:
-        numbers += f" vs {wording.format_value(finding.control, unit)} old"
-    if finding.difference is not None:
-        numbers += f", {measure_rows.format_difference_with_range(finding)}"
-    said = measure_rows.phrase_note(finding.note, unit)
-    note = f"; {wording.escape(said, 200)}" if said else ""
-    where = f" ({wording.escape(finding.segment, 80)})" if finding.segment else ""
-    return f"{measure_rows.escaped_title(finding.metric, finding.title)}{where}: {numbers}{note}"
-
-
-CAUSES = {
-    "answers": "the answers were wrong",
-    "slow": "it was too slow",
-    "cost": "it cost too much",
-    "errors": "there were errors",
-    "complaints": "customers complained",
-    "test": "it was only a test",
-    "other": "of something else",
-}
-"""Why a person rolled back, in words, by cause."""
-
-
-def format_explanation(event: RollbackExplained) -> str:
-    """The cause in words, with what the person added."""
-    added = f"“{wording.escape(event.reason, 300)}”" if event.reason else ""
-    if event.cause == "other":
-        return f"of {added}"
-    cause = CAUSES.get(event.cause, wording.escape(event.cause, 40))
-    return f"{cause}: {added}" if added else cause
 
 
 def build_cause_buttons(rollout: Rollout) -> Block | None:
@@ -204,17 +169,9 @@ def _describe_durations(event: RolledBack, flip: FlipConfirmed | None) -> str:
         observed_on = wording.pluralize(flip.processes, "process", "processes")
         parts.append(
             f"switched after {wording.format_duration(flip.seconds)}, confirmed on "
-            f"{observed_on}{format_silent_processes(flip)}"
+            f"{observed_on}{rollback_words.format_silent_processes(flip)}"
         )
     return " · ".join(parts)
-
-
-def format_silent_processes(flip: FlipConfirmed) -> str:
-    """Processes that did not report: they serve the old version by rule, without having confirmed it."""
-    if not flip.unheard:
-        return ""
-    names = ", ".join(wording.escape(name, 60) for name in flip.unheard)
-    return f"; no report from {names}, which by rule serves the live version by now"
 
 
 def _describe_flip(rollout: Rollout, event: RolledBack) -> str:
@@ -224,27 +181,6 @@ def _describe_flip(rollout: Rollout, event: RolledBack) -> str:
     untouched_text = f" Not touched: {', '.join(wording.escape(u, 40) for u in untouched)}" if untouched else ""
     new, old = wording.escape(rollout.plan.to_version, 40), wording.escape(event.version, 40)
     return f"{wording.escape(rollout.plan.surface, 60)}: {new} -> {old}{only}.{untouched_text}"
-
-
-def describe_code(rollout: Rollout) -> str:
-    """What a rollback has not undone of the code, and who has to; empty if the rollout ships none."""
-    reverts = rollout.plan.reverts
-    if not reverts or rollout.rollback is None:
-        return ""
-    if rollout.code_reverted is not None:
-        return f"reverted, as {wording.format_actor(rollout.code_reverted.by)} confirmed"
-    parts = ["Flag off now."]
-    for index, one in enumerate(reverts):
-        title, asked = wording.escape(one.title, 200), rollout.reverts_requested.get(index)
-        if asked is not None and one.system == "github":
-            parts.append(f"The revert PR {wording.escape(asked.reference, 300)} still needs your pipeline.")
-        elif asked is not None:
-            parts.append(f"{title} was asked to revert the code and has not confirmed it.")
-        elif index in rollout.revert_trouble:
-            parts.append(f"{title} could not be reverted: {wording.escape(rollout.revert_trouble[index], 200)}.")
-        else:
-            parts.append(f"The revert of {title} is being requested.")
-    return f"{' '.join(parts)} Once it is deployed: `/rollout reverted {rollout.id}`"
 
 
 def _describe_affected(rollout: Rollout, event: RolledBack) -> str:
@@ -260,21 +196,8 @@ def _describe_affected(rollout: Rollout, event: RolledBack) -> str:
     return f"{wording.pluralize(event.exposed_requests, 'request')}, {people}{share}{since}"
 
 
-def warn_if_retired(rollout: Rollout, event: RolledBack, at: datetime, zone: str) -> str:
-    """A warning if the old version was retired, or may no longer be callable, although everyone is served it; otherwise
-    empty."""
-    old, until = wording.escape(event.version, 40), rollout.plan.rollback_until
-    if until and at.date().isoformat() > until:
-        past = f"can be called until {wording.escape(until, 40)}, which has passed"
-        return f"the plan says {old} {past}: check that it still answers"
-    if event.after_done and rollout.completed_at is not None:
-        since = wording.format_local_time(rollout.completed_at, zone)
-        return f"{old} was retired {since}, when {rollout.id} was done: check that it still answers"
-    return ""
-
-
 def _list_other_findings(findings: tuple[Finding, ...]) -> list[str]:
-    others = [format_finding(f) for f in findings[1:4]]
+    others = [measure_rows.format_finding(f) for f in findings[1:4]]
     left = [wording.format_remainder(len(findings) - 4)] if len(findings) > 4 else []
     return [f"*Also*  {text}" for text in others] + left
 
