@@ -89,7 +89,7 @@ def evaluate_rollout(
     unwatched = rollout.is_looked_at and _time_since_newest_look(service, rollout, at) > unwatched_after
     surface = world.surfaces[rollout.plan.surface]
     sources = surface.sources or ()
-    look = _take_look(service, world, rollout, at, every, sources) if rollout.is_looked_at else None
+    look = _prepare_look(service, world, rollout, at, every, sources) if rollout.is_looked_at else None
     result: c.LookResult | None = None
     if look is not None:
         result = replace(look.result, judged_seconds=time.perf_counter() - began, unwatched=unwatched)
@@ -147,7 +147,7 @@ class _TakenLook:
             raise LeaseLost(f"Another worker has looked at {rollout} at the same moment.") from error
 
 
-def _take_look(
+def _prepare_look(
     service: RolloutService,
     world: World,
     rollout: Rollout,
@@ -198,8 +198,8 @@ def _take_look(
         else find_blind_spots.find_blind_spots(question, look, judgement.state),
         causes=causes.select_changed(causes.explain_differences(sums, question.current), judgement.measures),
         soft_errors=soft_errors.count_soft_errors(sums, question.current, question.compared_stages),
-        comparison=ended[0] if ended is not None else None,
-        weekdays=ended[1] if ended is not None else (),
+        comparison=ended.comparison if ended is not None else None,
+        weekdays=ended.weekdays if ended is not None else (),
         judging=spend,
     )
     return _TakenLook(
@@ -225,10 +225,15 @@ def _take_look(
     )
 
 
+class _EndedComparison(NamedTuple):
+    comparison: HorizonComparison
+    weekdays: tuple[int, ...]  # on how many days of each weekday there were readings; empty for shorter stages
+
+
 def _compare_at_horizon(
     service: RolloutService, rollout: Rollout, question: Question, judgement: Judgement, look: Look, policy: Policy
-) -> tuple[HorizonComparison, tuple[int, ...]]:
-    """The result of a long comparison, and how often each weekday is in it.
+) -> _EndedComparison:
+    """The result of a long comparison.
 
     The course is read from the last look of each day since the stage began; shorter stages are cut into seven parts.
     """
@@ -242,7 +247,7 @@ def _compare_at_horizon(
     seen = [record.load_recorded_look(one.look_json).look if one is not None else None for one in saved]
     courses = tuple(course.build_course(question, [*seen, look], metric) for metric in stage.decide_on)
     found = horizon.compare_at_horizon(question, look, judgement.measures, stage.decide_on, courses)
-    return found, _count_weekdays(courses, ends, policy) if day == timedelta(days=1) else ()
+    return _EndedComparison(found, _count_weekdays(courses, ends, policy) if day == timedelta(days=1) else ())
 
 
 def _count_weekdays(courses: Sequence[MetricCourse], ends: Sequence[datetime], policy: Policy) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal, NamedTuple, assert_never
 
 import numpy as np
 
@@ -22,7 +23,14 @@ RATE_EDGE = 1e-6
 LEVEL_EFFECTS = (0.5, 1.0)
 """Changes of a mean's or ratio's level that its fast test looks for, in multiples of tau: the limit, and twice it."""
 
-_Kernel = tuple[str, Side, float, float]  # name, side, ratio (or bound), shift
+
+class _Kernel(NamedTuple):
+    """What all calls that are evaluated together share; the numbers of each follow from its name."""
+
+    name: Literal["one", "two", "rate", "level"]
+    side: Side
+    ratio: float  # the bound of a rate, for "one"
+    shift: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +84,9 @@ def compute_increments(question: Question, look: Look, before: JudgingState, cur
             side=job.side,
             part=job.part,
             new_counts=job.new_counts,
-            cell=question.criteria[job.limit].metric if ":" in job.new_counts.metric else job.new_counts.metric,
+            cell=question.criteria[job.limit].metric
+            if quantile_crossing.is_crossing_name(job.new_counts.metric)
+            else job.new_counts.metric,
             log_components=added[i],
         )
         for i, job in enumerate(jobs)
@@ -168,7 +178,7 @@ def _build_level_calls(
                 side=hypothesis.side,
                 part="level",
                 new_counts=step,
-                kernel=("level", hypothesis.side, hypothesis.ratio, hypothesis.shift),
+                kernel=_Kernel("level", hypothesis.side, hypothesis.ratio, hypothesis.shift),
                 numbers=(*counts, variance, tau),
             )
 
@@ -204,7 +214,7 @@ def _build_one_sample_call(
     trials = max(new_counts.canary_trials, new_counts.canary_events)
     if trials == 0:
         return None
-    kernel = ("one", side, min(max(bound, RATE_EDGE), 1 - RATE_EDGE), 0.0)
+    kernel = _Kernel("one", side, min(max(bound, RATE_EDGE), 1 - RATE_EDGE))
     return _KernelCall(
         limit=position,
         side=side,
@@ -231,7 +241,7 @@ def _build_two_sample_call(
             return None
         ratio = hypothesis.ratio if limit.scale is LimitScale.RELATIVE else 1.0
         counts = (new_counts.canary_events, new_counts.control_events, served.canary_trials, served.control_trials)
-        kernel = ("rate", hypothesis.side, ratio, 0.0)
+        kernel = _Kernel("rate", hypothesis.side, ratio)
         return _KernelCall(
             limit=position, side=hypothesis.side, part=part, new_counts=new_counts, kernel=kernel, numbers=counts
         )
@@ -239,7 +249,7 @@ def _build_two_sample_call(
         return None
     earlier = (
         CountTotals()
-        if ":" in new_counts.metric
+        if quantile_crossing.is_crossing_name(new_counts.metric)
         else before.get_total(new_counts.stage, new_counts.metric, new_counts.segment)
     )
     numbers = (
@@ -250,29 +260,35 @@ def _build_two_sample_call(
         earlier.control_events + new_counts.aside_events,
         earlier.control_trials + new_counts.aside_trials,
     )
-    kernel = ("two", hypothesis.side, hypothesis.ratio, hypothesis.shift)
+    kernel = _Kernel("two", hypothesis.side, hypothesis.ratio, hypothesis.shift)
     return _KernelCall(
         limit=position, side=hypothesis.side, part=part, new_counts=new_counts, kernel=kernel, numbers=numbers
     )
 
 
 def _evaluate_kernel(kernel: _Kernel, numbers: Array) -> Array:
-    name, side, ratio, shift = kernel
-    match name:
+    side, ratio, shift = kernel.side, kernel.ratio, kernel.shift
+    match kernel.name:
         case "one":
-            return proportion.one_sample_increments(numbers[0], numbers[1], side=side, bound=ratio)
+            events, trials = numbers
+            return proportion.one_sample_increments(events, trials, side=side, bound=ratio)
         case "rate":
             return rate.two_sample_increments(*numbers, side=side, ratio=ratio)
         case "level":
-            effects = numbers[5][:, np.newaxis] * np.array(LEVEL_EFFECTS)
+            *counts, variance, tau = numbers
+            effects = tau[:, np.newaxis] * np.array(LEVEL_EFFECTS)
             return mean.level_increments(
-                *numbers[:4], variance=numbers[4], effects=effects, side=side, ratio=ratio, shift=shift
+                *counts, variance=variance, effects=effects, side=side, ratio=ratio, shift=shift
             )
-    return proportion.two_sample_increments(
-        *numbers[:4],
-        earlier_successes=numbers[4],
-        earlier_trials=numbers[5],
-        side=side,
-        ratio=ratio,
-        shift=shift,
-    )
+        case "two":
+            *counts, earlier_events, earlier_trials = numbers
+            return proportion.two_sample_increments(
+                *counts,
+                earlier_successes=earlier_events,
+                earlier_trials=earlier_trials,
+                side=side,
+                ratio=ratio,
+                shift=shift,
+            )
+        case _:
+            assert_never(kernel.name)

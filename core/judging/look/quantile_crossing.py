@@ -25,6 +25,11 @@ def crossing_name(position: int, side: str, *, clear: bool = False) -> str:
     return f"{'kept' if clear else 'crossing'}:{position}:{side}"
 
 
+def is_crossing_name(metric: str) -> bool:
+    """Whether a metric has the name of crossings that are counted for a limit."""
+    return metric.startswith(("crossing:", "kept:"))
+
+
 def set_thresholds(
     question: Question, sums: EvidenceSums, baselines: Mapping[str, Baseline], segments: Sequence[str]
 ) -> tuple[Threshold, ...]:
