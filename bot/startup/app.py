@@ -36,7 +36,7 @@ from core.flags.document import DocumentEncoder
 from core.rollout.context import Actor
 from core.service.service import RolloutService
 from core.store.coordination import processes
-from core.store.database.connections import connect
+from core.store.database.connections import Database, connect
 from core.store.schema import migrations
 from core.telemetry.prices import PriceTable, UnreadablePrices, load_built_in_prices, parse_prices
 
@@ -53,23 +53,13 @@ def build_program(
     speed: Callable[[], float] = lambda: 1.0,
     channel_pause: timedelta = messages.CHANNEL_PAUSE,
 ) -> Program:
-    """Build a process in one of three roles, without starting it.
+    """Prepare the database, apply the policy file, and build a process in one of three roles, without starting it.
 
     `now` is the rollouts' clock and `speed` how many times as fast as real time it runs at the moment. `channel_pause`
     is the least time between two messages to one Slack channel; zero for tests whose clock stands still.
     """
     configure_logging(settings)
-    database = connect(settings.database_url)
-    for warning in database.warnings:
-        log.warning(warning)
-    if role == "serve":
-        database.acquire_server_lock()
-        migrations.migrate(database)
-    migrations.assert_current(database)
-    if role != "serve":
-        database.assert_multiple_servers_allowed(role)
-    elif database.dialect == "sqlite":
-        processes.delete_all(database)  # only one process serves a SQLite file, so any other report is from a dead one
+    database = prepare_database(settings, role)
     service, outage = RolloutService(database, unwatched_after=settings.blind_after), DatabaseOutage()
     encoder, clients = DocumentEncoder(), ClientPositions()
     process_id = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:4]}"
@@ -163,6 +153,25 @@ def build_program(
         streams=streams,
         bolt=bolt,
     )
+
+
+def prepare_database(settings: Settings, role: ProcessRole) -> Database:
+    """Connect to the database and see that this role may use it; `serve` takes the server's lock and migrates it.
+
+    Raises `StoreError` if another process has the lock, or if the schema is not this program's.
+    """
+    database = connect(settings.database_url)
+    for warning in database.warnings:
+        log.warning(warning)
+    if role == "serve":
+        database.acquire_server_lock()
+        migrations.migrate(database)
+    migrations.assert_current(database)
+    if role != "serve":
+        database.assert_multiple_servers_allowed(role)
+    elif database.dialect == "sqlite":
+        processes.delete_all(database)  # only one process serves a SQLite file, so any other report is from a dead one
+    return database
 
 
 def _find_person(directory: SlackDirectory, person: LinkedPerson) -> Actor:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, product
 from math import isfinite
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,43 +167,30 @@ def draft_comparisons(
             control[place, paired[start]],
             canary[place, exposed[start]],
         )
-        new, old, level = rows.canary[row], rows.control[row], rows.level[row]
-        error: float | None
-        level_error: float | None
         if entry.quantile is not None:
             in_both, in_all = list(compress(stages, paired[start])), list(compress(stages, exposed[start]))
-            new_counts, old_counts = (
-                bucket_sums.merge_histograms(sums, in_both, arm, key, segment) for arm in (CANARY, CONTROL)
-            )
-            all_counts = (
-                new_counts if in_all == in_both else bucket_sums.merge_histograms(sums, in_all, CANARY, key, segment)
-            )
-            new, old, level = (_read_quantile(counts, entry) for counts in (new_counts, old_counts, all_counts))
-            error = level_error = None
-            design_effect = max(
-                clustering.design_effect_of_mean(of_control, quantile.histogram_variance(old_counts)),
-                clustering.design_effect_of_mean(canary_alone, quantile.histogram_variance(all_counts)),
-            )
+            numbers = _compare_quantile(sums, key, entry, segment, in_both, in_all, of_control, canary_alone)
         else:
-            error = floor_error(entry, widening * rows.error[row], max(abs(new), abs(old)), rows.canary_weight[row])
-            level_error = floor_error(entry, widening * rows.level_error[row], abs(level), rows.level_weight[row])
-            design_effect = rows.design_effect[row]
+            numbers = _compare_row(rows, row, entry, widening)
         comparison = ArmComparison(
             metric=cell,
             since=since,
             segment=segment,
-            canary=_finite_or_none(new),
-            control=_finite_or_none(old),
-            error=error,
+            canary=_finite_or_none(numbers.canary),
+            control=_finite_or_none(numbers.control),
+            error=numbers.error,
             canary_weight=rows.canary_weight[row],
             control_weight=rows.control_weight[row],
-            level=_finite_or_none(level),
-            level_error=level_error,
+            level=_finite_or_none(numbers.level),
+            level_error=numbers.level_error,
             level_weight=rows.level_weight[row],
-            design_effect=design_effect,
+            design_effect=numbers.design_effect,
             assumed_units=unknown_units.count_assumed_units(question, cell, canary_alone),
-            degrees_of_freedom=rows.degrees_of_freedom[row] if rows.degrees_of_freedom and isfinite(new) else None,
+            degrees_of_freedom=rows.degrees_of_freedom[row]
+            if rows.degrees_of_freedom and isfinite(numbers.canary)
+            else None,
         )
+        sides = _list_sides_to_check(hypotheses, numbers.canary, numbers.control)
         # Only a limit that is a fixed number, and the past where no control is left, ask for the canary's level alone.
         has_fixed_reference = has_absolute_limit or since in question.stages_without_control[:1]
         checks_both_sides = has_fixed_reference or (segment == EVERYONE and since == question.current)
@@ -217,13 +205,52 @@ def draft_comparisons(
                 canary=of_canary,
                 control=of_control,
                 canary_alone=canary_alone,
-                sides=_SIDES if checks_both_sides else _list_sides_to_check(hypotheses, new, old),
+                sides=_SIDES if checks_both_sides else sides,
                 units=units if comparison.assumed_units is None else round(comparison.assumed_units),
                 has_fixed_reference=has_fixed_reference,
                 widening=widening,
             )
         )
     return drafts
+
+
+class _RowNumbers(NamedTuple):
+    """Levels of one comparison, NaN if unknown, and their errors; a quantile has no error."""
+
+    canary: float
+    control: float
+    level: float
+    error: float | None
+    level_error: float | None
+    design_effect: float
+
+
+def _compare_row(rows: _Levels, row: int, entry: Metric, widening: float) -> _RowNumbers:
+    canary, control, level = rows.canary[row], rows.control[row], rows.level[row]
+    error = floor_error(entry, widening * rows.error[row], max(abs(canary), abs(control)), rows.canary_weight[row])
+    level_error = floor_error(entry, widening * rows.level_error[row], abs(level), rows.level_weight[row])
+    return _RowNumbers(canary, control, level, error, level_error, rows.design_effect[row])
+
+
+def _compare_quantile(
+    sums: EvidenceSums,
+    key: str,
+    entry: Metric,
+    segment: str,
+    in_both: list[int],
+    in_all: list[int],
+    of_control: bucket_sums.Array,
+    canary_alone: bucket_sums.Array,
+) -> _RowNumbers:
+    """Quantiles over the stages that have both arms, and the canary's over all that it was exposed in."""
+    canary, control = (bucket_sums.merge_histograms(sums, in_both, arm, key, segment) for arm in (CANARY, CONTROL))
+    alone = canary if in_all == in_both else bucket_sums.merge_histograms(sums, in_all, CANARY, key, segment)
+    new, old, level = (_read_quantile(counts, entry) for counts in (canary, control, alone))
+    design_effect = max(
+        clustering.design_effect_of_mean(of_control, quantile.histogram_variance(control)),
+        clustering.design_effect_of_mean(canary_alone, quantile.histogram_variance(alone)),
+    )
+    return _RowNumbers(new, old, level, None, None, design_effect)
 
 
 def _compute_levels(
