@@ -32,7 +32,7 @@ from core.rollout.serving import exposure
 from core.rollout.state import holds
 from core.rollout.state.model import Rollout, RolloutState
 from core.service.apply_file import apply_text
-from core.service.evaluation import evaluate_rollout
+from core.service.rollout_look import evaluate_rollout
 from core.service.service import CommandRequest, RolloutService
 from core.stats.fixed_horizon.fixed_sample import proportion_interval
 from core.store.database.connections import connect

@@ -21,7 +21,7 @@ from bot.sources.sql.statements.source_rows import Statement
 from core.flags.evaluation import choose_answer
 from core.rollout.serving import exposure
 from core.rollout.state.model import RolloutState
-from core.service import evaluation
+from core.service import rollout_look
 from core.service.service import RolloutService
 from core.store.database.connections import Database, connect
 from core.store.observations import pulled_sums
@@ -93,7 +93,7 @@ def _pull(
         with _count_bytes() as answers:
             puller.pull_due(rollouts.now())
         cpu = time.process_time() - cpu
-        evaluation.evaluate_rollout(service, rollout.id, rollouts.now(), every=timedelta(seconds=10))
+        rollout_look.evaluate_rollout(service, rollout.id, rollouts.now(), every=timedelta(seconds=10))
         wall = time.perf_counter() - wall
         peak = peak_memory.read_peak() - resident
     with database.reading() as connection:

@@ -22,7 +22,7 @@ from core.rollout.refusal import Refused
 from core.rollout.serving import exposure
 from core.rollout.state import holds
 from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
-from core.service import apply_file, evaluation
+from core.service import apply_file, rollout_look
 from core.service.service import CommandRequest, RolloutService
 from core.store.database.connections import Database, connect
 from core.store.observations import observation_sums
@@ -135,7 +135,7 @@ class _History:
             self.requests.serve(flags, self.at, until, 0.0 if stage.where is not None else rollout.percent)
             self.at = until
             self._take_in()
-            evaluation.evaluate_rollout(self.service, "R-1", self.at, every=TICK)
+            rollout_look.evaluate_rollout(self.service, "R-1", self.at, every=TICK)
             if self._was_stopped():
                 return True
             if self.rollout.state in TERMINAL_STATES or self.rollout.stage_index != index:

@@ -19,7 +19,7 @@ from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from core.flags.evaluation import choose_answer
 from core.rollout.serving import exposure
 from core.rollout.state.model import Rollout, RolloutState
-from core.service import evaluation
+from core.service import rollout_look
 from core.service.service import RolloutService
 from core.store.database.connections import Database, connect
 
@@ -87,7 +87,7 @@ def _look(effort: Effort, database: Database, name: str) -> Figure:
         for number in range(BEFORE + effort.some(40)):
             users.come(REQUESTS)
             began = time.perf_counter()
-            evaluation.evaluate_rollout(service, rollout.id, rollouts.now(), every=TICK)
+            rollout_look.evaluate_rollout(service, rollout.id, rollouts.now(), every=TICK)
             if number >= BEFORE:
                 found.append(time.perf_counter() - began)
     finally:
@@ -139,7 +139,7 @@ def _once(database: Database, service: RolloutService, webs: list[processes.Runn
 
 
 def _looked(service: RolloutService, rollout: Rollout) -> Rollout:
-    evaluation.evaluate_rollout(service, rollout.id, rollouts.now(), every=TICK)
+    rollout_look.evaluate_rollout(service, rollout.id, rollouts.now(), every=TICK)
     return service.load_world().rollouts[rollout.id]
 
 

@@ -36,7 +36,7 @@ from core.service.outbox_tasks import (
     parse_message_task,
 )
 from core.service.service import RolloutService
-from core.store.audit import anchors
+from core.store.audit import witnesses
 from core.store.coordination import outbox
 from core.store.coordination.outbox import OutboxRow
 
@@ -257,7 +257,9 @@ class _MessageSender:
         """Record where a witness was posted, not as an event: a witness must not make the log grow."""
         place = f"slack:{response['channel']}/{response['ts']}"
         with self._database.writing_outside_log() as connection:
-            anchors.save_anchor(connection, row.position, load_row_event(self._database, row).hash, place, self._now())
+            witnesses.save_anchor(
+                connection, row.position, load_row_event(self._database, row).hash, place, self._now()
+            )
 
     def _find_earlier_attempt(
         self, row: OutboxRow, announcement: Announcement, rollout: Rollout

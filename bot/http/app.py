@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from bot.http import probes, slack_events
+from bot.http import metrics_endpoint, slack_events
 from bot.http.api import digests, rollouts
 from bot.http.clients.change_streams import ChangeStreams
 from bot.http.clients.snapshot_endpoint import SnapshotEndpoint
@@ -136,11 +136,13 @@ def build_asgi_app(
     changes = StreamEndpoint(streams, auth, StreamTokens(tokens), snapshots)
     endpoint = OfrepEndpoint(snapshot, auth, changes, changes)
     _add_error_handlers(api, now, report_outage)
-    collector = probes.RampartCollector(
+    collector = metrics_endpoint.RampartCollector(
         service, snapshot, endpoint, writer, otlp, now, process_status, lambda: LogPrinter.lost_count, report_outage
     )
     serving = ServingCollector(service, endpoint, snapshots, streams, clients)
-    api.include_router(probes.build_router(service, auth, (collector, serving), process_status, report_outage))
+    api.include_router(
+        metrics_endpoint.build_router(service, auth, (collector, serving), process_status, report_outage)
+    )
     api.include_router(
         rollouts.build_router(service, auth, RateLimiter(), now, resolve_handle, explain_undrivable, explain_channel)
     )

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.jobs.look_slots import SlotTracker, find_slot_start
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
-from core.service import evaluation
+from core.service import rollout_look
 from core.service.service import RolloutService
 from core.store.coordination import timers
 from core.store.database.append_backend import TimerClaim
@@ -57,9 +57,9 @@ def tick(
         slots.record_slot(rollout.id, slot, look_count, is_finished=token is not None, claimed_here=token is not None)
         if token is None:
             continue
-        lease = evaluation.LookLease(TimerClaim(timer_name, slot, token), _LEASE)
+        lease = rollout_look.LookLease(TimerClaim(timer_name, slot, token), _LEASE)
         try:
-            outcome = evaluation.evaluate_rollout(
+            outcome = rollout_look.evaluate_rollout(
                 service, rollout.id, now, every=every, lease=lease, unwatched_after=unwatched_after
             )
         except LeaseLost as lost:

@@ -8,7 +8,7 @@ from core.rollout.notifications.workspace_messages import WorkspaceMessage, Work
 from core.rollout.state.world import World
 from core.service.outbox_tasks import WorkspaceMessageTask
 from core.service.service import RolloutService
-from core.store.audit import anchors
+from core.store.audit import witnesses
 from core.store.coordination import outbox
 
 DIGEST_WEEKDAY, DIGEST_HOUR = 0, 9  # Monday, 09:00 in the policy's zone
@@ -17,7 +17,7 @@ DIGEST_WEEKDAY, DIGEST_HOUR = 0, 9  # Monday, 09:00 in the policy's zone
 def queue_daily_witness(service: RolloutService, now: datetime) -> None:
     """Queue the day's witness message, which posts the head of the log, if the log has grown since the last one."""
     with service.database.reading() as connection:
-        unshown = anchors.find_unanchored_head(connection)
+        unshown = witnesses.find_unanchored_head(connection)
     if unshown is None:
         return
     position, changed_last = unshown

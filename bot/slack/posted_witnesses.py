@@ -9,7 +9,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 
 from bot.rendering.messages.workspace import witness
-from core.store.audit.anchors import Anchor
+from core.store.audit.witnesses import Anchor
 
 _PAGE_SIZE = 200
 _MAX_RATE_LIMIT_RETRIES = 20  # rate-limited responses in a row

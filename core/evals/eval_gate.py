@@ -77,7 +77,7 @@ def evaluate_gate(
         _check_missing_cases(cases, baseline, compares=compares, named=no_new_failures_in),
         _check_against_current(cases, baseline) if compare_to_current else None,
         _check_rise("cost", max_cost_rise, _mean_value, _shared_values(cases, baseline, "cost")),
-        _check_rise("p95 latency", max_p95_rise, _slow_value, _shared_values(cases, baseline, "latency_ms")),
+        _check_rise("p95 latency", max_p95_rise, _p95, _shared_values(cases, baseline, "latency_ms")),
     ]
     found = [finding for finding in findings if finding is not None]
     if not found:
@@ -230,7 +230,7 @@ def _mean_value(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def _slow_value(values: list[float]) -> float:
+def _p95(values: list[float]) -> float:
     return fixed_sample.nearest_rank(sorted(values), 0.95)
 
 

@@ -15,7 +15,7 @@ from core.rollout.state.model import Rollout, RolloutState
 class StratumState(StrEnum):
     """Where a stratum stands."""
 
-    AHEAD = "ahead"  # nobody in it has got the new version yet
+    NOT_REACHED = "ahead"  # nobody in it has got the new version yet
     COMPARED = "compared"  # it is being compared now
     SERVED = "served"  # it keeps the new version
     BACK = "back"  # it was rolled back, alone or with everyone
@@ -80,9 +80,9 @@ def _build_everyone_else(rollout: Rollout, seen: dict[int, EvidenceRecorded | Ju
 
 def _find_state(rollout: Rollout, name: str, index: int | None, percent: float) -> StratumState:
     if rollout.state is RolloutState.ROLLED_BACK or (name and strata.is_back(rollout, name)):
-        return StratumState.BACK if percent else StratumState.AHEAD
+        return StratumState.BACK if percent else StratumState.NOT_REACHED
     if not percent:
-        return StratumState.AHEAD
+        return StratumState.NOT_REACHED
     stage = rollout.stage
     if rollout.is_under_way and stage is not None and stage.is_compared:
         is_here = index == rollout.stage_index if index is not None else not name and _is_for_everybody(stage)

@@ -20,7 +20,7 @@ from core.rollout.judging.judging_question import build_expectations
 from core.rollout.state.events import EvidenceRecorded, RolledBack, RolloutEvent, rollout_stream
 from core.rollout.state.evolve import evolve
 from core.rollout.state.model import Rollout
-from core.service.evaluation import EMPTY_DIGEST, compute_digest
+from core.service.rollout_look import EMPTY_DIGEST, compute_digest
 from core.service.saved_state import parse_saved_state
 from core.store.database.driver import fetch_all
 from core.store.log import event_log

@@ -11,7 +11,7 @@ from bot.rendering.messages import summary
 from core.rollout import commands as c
 from core.rollout.state.events import EvidenceRecorded
 from core.rollout.state.model import RolloutState
-from core.service.evaluation import evaluate_rollout
+from core.service.rollout_look import evaluate_rollout
 
 FLOWS = """
 flows:

@@ -22,7 +22,7 @@ from core.rollout.refusal import Refused
 from core.rollout.state.events import AnchorsJudged
 from core.rollout.state.model import RolloutState
 from core.service import replay
-from core.service.evaluation import evaluate_rollout
+from core.service.rollout_look import evaluate_rollout
 from core.store.audit.verify import verify
 from core.store.observations import observation_sums
 from core.store.shadow_eval import judged_marks, judging_accounts, shadow_samples

@@ -18,7 +18,7 @@ from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.state.model import RolloutState
 from core.service import replay
-from core.service.evaluation import evaluate_rollout
+from core.service.rollout_look import evaluate_rollout
 from core.store.observations import looks, observation_sums
 
 METRICS = """

@@ -17,7 +17,7 @@ from core.metrics.observation import Observation
 from core.rollout import commands as c
 from core.rollout.context import ENGINE, Actor
 from core.rollout.state.events import rollout_stream
-from core.service import evaluation
+from core.service import rollout_look
 from core.service.service import CommandRequest
 from core.store.log import event_log
 from core.store.log.event_log import EventOrigin
@@ -112,7 +112,7 @@ def looked_at(running: Any) -> None:
                 connection, [placed(f"u{look}-{i}", i, stage, running.now()) for i in range(400)]
             )
         running.wait(seconds=10)
-        evaluation.evaluate_rollout(running.service, "R-1", running.now(), every=timedelta(seconds=10))
+        rollout_look.evaluate_rollout(running.service, "R-1", running.now(), every=timedelta(seconds=10))
 
 
 def placed(unit: str, number: int, stage: int, at: datetime) -> PlacedObservation:

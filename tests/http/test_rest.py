@@ -13,7 +13,7 @@ from bot.rendering.json.evidence import filter_evidence
 from core.rollout import commands as c
 from core.rollout.plans.plan import content_hash
 from core.rollout.state.model import RolloutState
-from core.service.evaluation import evaluate_rollout
+from core.service.rollout_look import evaluate_rollout
 from core.store.coordination import outbox
 
 ROLLOUTS = "/api/v1/rollouts"

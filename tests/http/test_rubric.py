@@ -16,7 +16,7 @@ from core.files.syntax.problems import UnreadableFile
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
 from core.rollout.state.model import RolloutState
-from core.service.evaluation import evaluate_rollout
+from core.service.rollout_look import evaluate_rollout
 from tests.http.test_shadow_eval import _answers, _cells, _hand_in, _judge_all, judge_server, judged
 from tests.trials.length import pick
 

@@ -21,7 +21,7 @@ from core.judging.model.evidence import CellKey
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 from core.rollout.state.model import RolloutState
-from core.service.evaluation import evaluate_rollout
+from core.service.rollout_look import evaluate_rollout
 from core.store.observations import observation_sums
 from core.store.shadow_eval import shadow_samples
 

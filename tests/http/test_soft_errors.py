@@ -12,7 +12,7 @@ from core.files.syntax.problems import UnreadableFile
 from core.rollout import commands as c
 from core.rollout.state.events import EvidenceRecorded
 from core.rollout.state.model import RolloutState
-from core.service.evaluation import evaluate_rollout
+from core.service.rollout_look import evaluate_rollout
 from core.store.observations import observation_sums
 
 SOFT = """

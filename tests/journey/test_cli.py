@@ -13,7 +13,7 @@ import pytest
 
 from core.metrics.observation import Observation
 from core.rollout.state.events import EvalRecorded, RolledBack
-from core.service import evaluation
+from core.service import rollout_look
 from core.service.service import RolloutService
 from core.store.database.connections import connect
 from core.store.observations import observation_sums
@@ -105,7 +105,9 @@ def test_numbers_are_read_by_people_and_machines(cli: Cli, sqlite_url: str) -> N
         for look in range(1, 4):
             with database.writing_outside_log() as connection:
                 observation_sums.add_observations(connection, [_seen(f"u{look}-{i}", i) for i in range(400)])
-            evaluation.evaluate_rollout(service, "R-1", now + timedelta(seconds=10 * look), every=timedelta(seconds=10))
+            rollout_look.evaluate_rollout(
+                service, "R-1", now + timedelta(seconds=10 * look), every=timedelta(seconds=10)
+            )
     seen = json.loads(done(cli("metrics", "R-1", "refusal_rate", "--json")))
     assert [m["metric"] for m in seen["metrics"]] == ["refusal_rate"]
     assert seen["arms"]["canary"]["requests"] == 600

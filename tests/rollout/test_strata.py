@@ -240,7 +240,7 @@ def test_each_stratum_has_its_own_verdict_in_one_table(staged: Callable[..., Any
     assert (rows["internal"].state, rows["internal"].canary_requests) == (StratumState.SERVED, 200)
     assert (rows["free"].state, rows["free"].canary_requests) == (StratumState.BACK, 300)
     assert (rows["paid"].state, rows["paid"].percent) == (StratumState.COMPARED, 50)
-    assert rows[""].state is StratumState.AHEAD
+    assert rows[""].state is StratumState.NOT_REACHED
     assert rows["internal"].measures
 
 
@@ -348,4 +348,4 @@ def test_a_stratum_with_steps_has_one_row_with_its_newest_step(staged: Callable[
     rows = {row.name: row for row in build_verdicts(staged(1, stages=STEPPED).now, [])}
     assert [*rows] == ["free", "paid", ""]
     assert (rows["free"].state, rows["free"].percent) == (StratumState.COMPARED, 50)
-    assert rows["paid"].state is StratumState.AHEAD
+    assert rows["paid"].state is StratumState.NOT_REACHED

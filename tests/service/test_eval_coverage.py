@@ -15,7 +15,7 @@ from core.metrics.observation import Observation
 from core.report_sources import eval_coverage
 from core.rollout import commands as c
 from core.rollout.decisions.eval_command import build_eval_command
-from core.service import evaluation
+from core.service import rollout_look
 from core.store.observations import observation_sums
 from core.store.observations.observation_batch import PlacedObservation
 from tests.service.conftest import LEE
@@ -55,7 +55,7 @@ def test_traffic_without_an_eval_case_is_named_before_the_start(desk, files, dat
     desk.say(c.Start())
     hand_in(desk, "R-1")
     desk.later(minutes=1)
-    evaluation.evaluate_rollout(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
+    rollout_look.evaluate_rollout(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
     with database.writing_outside_log() as connection:
         observation_sums.add_observations(connection, [request(desk, n) for n in range(1000)])
     desk.say(c.RollBack(reason="too short"))

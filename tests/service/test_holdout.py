@@ -13,7 +13,7 @@ from core.rollout import commands as c
 from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
-from core.service import evaluation, holdout_comparison
+from core.service import holdout_comparison, rollout_look
 from core.store.audit import verify
 from core.store.observations import observation_sums
 from core.store.observations.observation_batch import PlacedObservation
@@ -68,7 +68,7 @@ def run_until_done(desk, files, database, random):
     desk.say(c.Start())
     while desk.service.load_world().rollouts["R-1"].is_under_way:
         report(desk, database, random, 1500, passes={"v42": 0.9, "v43": 0.9})
-        evaluation.evaluate_rollout(desk.service, "R-1", desk.later(minutes=2).at, every=EVERY)
+        rollout_look.evaluate_rollout(desk.service, "R-1", desk.later(minutes=2).at, every=EVERY)
 
 
 def test_the_next_start_on_the_surface_ends_it_in_the_same_transaction(desk, files, database):

@@ -9,7 +9,7 @@ from core.metrics.observation import Observation
 from core.rollout import commands as c
 from core.rollout.state import events as e
 from core.rollout.state.model import RolloutState
-from core.service import evaluation, replay
+from core.service import replay, rollout_look
 from core.store.observations import observation_sums
 from core.store.observations.observation_batch import PlacedObservation
 
@@ -49,10 +49,10 @@ def test_two_weeks_end_in_a_table_of_days_and_a_decision(desk, files, database):
             requests = [_request(random, day, number, desk.at) for number in range(600)]
             observation_sums.add_observations(connection, requests)
         desk.later(days=1, seconds=-20)
-        evaluation.evaluate_rollout(desk.service, "R-1", desk.at, every=EVERY)
+        rollout_look.evaluate_rollout(desk.service, "R-1", desk.at, every=EVERY)
         desk.later(seconds=20)
         assert not desk.service.load_world().rollouts["R-1"].comparisons
-    evaluation.evaluate_rollout(desk.service, "R-1", desk.at, every=EVERY)
+    rollout_look.evaluate_rollout(desk.service, "R-1", desk.at, every=EVERY)
     rollout = desk.service.load_world().rollouts["R-1"]
     ended = rollout.comparisons[0]
     assert rollout.state is RolloutState.ON_HOLD
@@ -62,7 +62,7 @@ def test_two_weeks_end_in_a_table_of_days_and_a_decision(desk, files, database):
     assert [day.requests for day in course.days] == [600] * 14
     assert sum(day.requests for day in course.days) == ended.measures[0].n_canary + ended.measures[0].n_control
     desk.say(c.Decide(keep=True, reason="as good, and shorter"))
-    evaluation.evaluate_rollout(desk.service, "R-1", desk.later(seconds=10).at, every=EVERY)
+    rollout_look.evaluate_rollout(desk.service, "R-1", desk.later(seconds=10).at, every=EVERY)
     assert desk.service.load_world().rollouts["R-1"].percent == 100
     recorded = [one.event for one in desk.service.load_history("R-1")]
     assert [type(one) for one in recorded if isinstance(one, e.ComparisonEnded | e.ComparisonDecided)] == [

@@ -14,7 +14,7 @@ from core.rollout.refusal import Conflict, NotFound, Refused
 from core.rollout.state import events as e
 from core.rollout.state.events import NewEvent
 from core.rollout.state.model import RolloutState
-from core.service import evaluation, replay
+from core.service import replay, rollout_look
 from core.service.service import RolloutService
 from core.store.audit import verify
 from core.store.coordination import outbox
@@ -223,7 +223,7 @@ def test_looks_that_show_nothing_new_are_counted_and_the_record_holds(desk, data
         if number == 3:
             with database.writing_outside_log() as connection:
                 observation_sums.add_observations(connection, [seen(f"u{i}", i, desk.at) for i in range(50)])
-        evaluation.evaluate_rollout(desk.service, "R-1", desk.later(seconds=10).at, every=timedelta(seconds=10))
+        rollout_look.evaluate_rollout(desk.service, "R-1", desk.later(seconds=10).at, every=timedelta(seconds=10))
     with database.reading() as connection:
         kept = looks.load_range(connection, "R-1", 1, 99)
         assert looks.load_count_and_time(connection, "R-1") == (9, desk.at)
@@ -235,11 +235,11 @@ def test_looks_that_show_nothing_new_are_counted_and_the_record_holds(desk, data
 def test_nobody_makes_a_rollout_grow_at_which_nobody_looks(desk, database):
     desk.service = RolloutService(database, unwatched_after=timedelta(minutes=5))
     desk.start()
-    evaluation.evaluate_rollout(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
+    rollout_look.evaluate_rollout(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
     desk.later(minutes=6)
     with pytest.raises(Refused, match="R-1 has had no look for 6 minutes"):
         desk.say(c.Advance(reason="we are in a hurry"))
-    evaluation.evaluate_rollout(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
+    rollout_look.evaluate_rollout(desk.service, "R-1", desk.at, every=timedelta(seconds=10))
     with pytest.raises(Refused) as refused:
         desk.say(c.Advance(reason="we are in a hurry"))
     assert "has had no look" not in refused.value.message

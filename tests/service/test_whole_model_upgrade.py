@@ -18,7 +18,7 @@ from core.rollout.decisions.eval_command import build_eval_command
 from core.rollout.refusal import Refused
 from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state.model import RolloutState
-from core.service import apply_file, evaluation
+from core.service import apply_file, rollout_look
 from core.service.service import CommandRequest, RolloutService
 from core.store.coordination import processes
 from core.store.observations import observation_sums
@@ -77,7 +77,7 @@ class Upgrade:
 
     def look(self) -> None:
         self.at += EVERY
-        evaluation.evaluate_rollout(self.service, "R-1", self.at, every=EVERY)
+        rollout_look.evaluate_rollout(self.service, "R-1", self.at, every=EVERY)
 
     def hand_in(self, suite: str, new: bytes, old: bytes) -> None:
         self.say(build_eval_command(self.now, suite, read_with_baseline(new, old)))

@@ -9,7 +9,7 @@ from bot.jobs import workspace_messages
 from core.rollout import commands as c
 from core.service.outbox_tasks import MESSAGES
 from core.service.service import RolloutService
-from core.store.audit import anchors
+from core.store.audit import witnesses
 from core.store.coordination import outbox
 
 POLICY = """\
@@ -111,4 +111,4 @@ def test_a_witness_that_an_older_program_has_queued_is_still_posted(office: Any)
         outbox.insert_row(connection, row)
     office.deliver()
     with office.service.database.reading() as connection:
-        assert [anchor.position for anchor in anchors.load_anchors(connection)] == [position]
+        assert [anchor.position for anchor in witnesses.load_anchors(connection)] == [position]

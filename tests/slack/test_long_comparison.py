@@ -8,7 +8,7 @@ import pytest
 
 from core.metrics.observation import Observation
 from core.rollout.state.model import RolloutState
-from core.service import evaluation
+from core.service import rollout_look
 from core.store.observations import observation_sums
 from core.store.observations.observation_batch import PlacedObservation
 
@@ -48,9 +48,9 @@ def over(office: Any) -> Any:
         office.later(days=1, seconds=-30)
         with office.service.database.writing_outside_log() as connection:
             observation_sums.add_observations(connection, [_request(random, day, n, office.at) for n in range(800)])
-        evaluation.evaluate_rollout(office.service, "R-1", office.at, every=timedelta(seconds=10))
+        rollout_look.evaluate_rollout(office.service, "R-1", office.at, every=timedelta(seconds=10))
         office.later(seconds=30)
-    evaluation.evaluate_rollout(office.service, "R-1", office.at, every=timedelta(seconds=10))
+    rollout_look.evaluate_rollout(office.service, "R-1", office.at, every=timedelta(seconds=10))
     office.deliver()
     return office
 
@@ -88,7 +88,7 @@ def test_a_button_and_a_reason_decide_and_the_message_says_who(over: Any) -> Non
     assert "Decided by" in closed
     assert "as good, and shorter" in closed
     over.later(seconds=10)
-    evaluation.evaluate_rollout(over.service, "R-1", over.at, every=timedelta(seconds=10))
+    rollout_look.evaluate_rollout(over.service, "R-1", over.at, every=timedelta(seconds=10))
     assert over.rollout.percent == 100
 
 

@@ -15,7 +15,7 @@ from bot.slack import slack_responder
 from bot.slack.listeners import _try_post
 from core.metrics.observation import Observation
 from core.rollout.context import ENGINE
-from core.service import apply_file, evaluation
+from core.service import apply_file, rollout_look
 from core.store.observations import observation_sums
 from core.store.observations.observation_batch import PlacedObservation
 
@@ -30,7 +30,7 @@ def measured(office: Any, looks: int = 3, *, begin: bool = True) -> None:
         office.later(minutes=1)
         with office.service.database.writing_outside_log() as connection:
             observation_sums.add_observations(connection, list(_placed(office, look)))
-        evaluation.evaluate_rollout(office.service, "R-1", office.at, every=timedelta(seconds=10))
+        rollout_look.evaluate_rollout(office.service, "R-1", office.at, every=timedelta(seconds=10))
 
 
 def _placed(office: Any, look: int) -> Iterator[PlacedObservation]:

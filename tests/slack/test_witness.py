@@ -9,8 +9,8 @@ from bot.jobs import workspace_messages
 from bot.rendering.messages.workspace import witness
 from core.rollout import commands as c
 from core.service.service import RolloutService
-from core.store.audit import anchors
 from core.store.audit.verify import verify
+from core.store.audit.witnesses import load_anchors
 from core.store.coordination import outbox
 from core.store.database.append_queries import EVENT_COLUMNS
 from core.store.formats import chain
@@ -44,7 +44,7 @@ def head(office):
 
 def remembered(office):
     with office.service.database.reading() as connection:
-        return anchors.load_anchors(connection)
+        return load_anchors(connection)
 
 
 def show_head(office):

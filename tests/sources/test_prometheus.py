@@ -24,7 +24,7 @@ from core.rollout.plans.policy import DEFAULT_POLICY
 from core.rollout.refusal import Refused
 from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state.model import RolloutState
-from core.service import evaluation
+from core.service import rollout_look
 from core.store.database.connections import Database, connect
 from core.store.observations import observation_sums, pulled_sums
 from tests.http.conftest import SURFACE, Running, running_on
@@ -167,7 +167,7 @@ def state(running: Running) -> pulled_sums.PullState:
 
 
 def look(running: Running) -> Any:
-    evaluation.evaluate_rollout(running.service, "R-1", running.now(), every=timedelta(seconds=10))
+    rollout_look.evaluate_rollout(running.service, "R-1", running.now(), every=timedelta(seconds=10))
     return running.service.load_world().rollouts["R-1"]
 
 

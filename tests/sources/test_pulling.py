@@ -12,7 +12,7 @@ from bot.jobs.pulling.source_pulls import SourcePuller
 from core.judging.model.evidence import CellKey, EvidenceSums
 from core.rollout import commands as c
 from core.rollout.state.model import RolloutState
-from core.service import evaluation
+from core.service import rollout_look
 from core.store.database.connections import Database
 from core.store.observations import looks, pulled_sums
 from tests.http.conftest import SURFACE, Running, running_on
@@ -58,7 +58,7 @@ def count(sums: EvidenceSums, metric: str, arm: str = "canary") -> tuple[float, 
 
 def look(running: Running) -> Any:
     """The rollout after one look."""
-    evaluation.evaluate_rollout(running.service, "R-1", running.now(), every=TICK)
+    rollout_look.evaluate_rollout(running.service, "R-1", running.now(), every=TICK)
     return running.service.load_world().rollouts["R-1"]
 
 

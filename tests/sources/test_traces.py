@@ -16,7 +16,7 @@ from core.judging.model.evidence import CellKey
 from core.rollout import commands as c
 from core.rollout.serving.exposure import build_snapshot
 from core.rollout.state.model import RolloutState
-from core.service import evaluation
+from core.service import rollout_look
 from core.store.database.connections import Database, connect
 from core.store.observations import pulled_sums
 from tests.http.conftest import SURFACE, Running, running_on
@@ -131,7 +131,7 @@ def pull(running: Running, source: SourcePuller, minutes: int = 1) -> None:
 
 
 def look(running: Running) -> Any:
-    evaluation.evaluate_rollout(running.service, "R-1", running.now(), every=timedelta(seconds=10))
+    rollout_look.evaluate_rollout(running.service, "R-1", running.now(), every=timedelta(seconds=10))
     return running.service.load_world().rollouts["R-1"]
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Double, Integer, LargeBinary, SmallInteger, i
 
 from core.rollout import commands as c
 from core.service.service import RolloutService
-from core.store.audit import anchors, backup, backup_file, restore
+from core.store.audit import backup, backup_file, restore, witnesses
 from core.store.audit.export import export_events, import_events
 from core.store.audit.verify import verify
 from core.store.coordination import outbox
@@ -34,7 +34,7 @@ def lived_in(database):
     desk = Desk(RolloutService(database)).start()
     desk.say(BACK, command_id="back")
     with database.writing() as connection:
-        anchors.save_anchor(connection, *event_log.read_head(connection), "slack:C1/1.0", MONDAY)
+        witnesses.save_anchor(connection, *event_log.read_head(connection), "slack:C1/1.0", MONDAY)
         for table in backup.list_tables():
             if connection.execute(select(table)).first() is None:
                 connection.execute(table.insert().values({c.name: _some(c.type) for c in table.columns}))

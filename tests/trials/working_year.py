@@ -26,7 +26,7 @@ from core.rollout.refusal import Refused
 from core.rollout.serving import exposure
 from core.rollout.state.model import Rollout, RolloutState
 from core.rollout.state.surface import RetirementTold
-from core.service import apply_file, evaluation
+from core.service import apply_file, rollout_look
 from core.service.outbox_tasks import MESSAGES, MessageTask
 from core.service.service import CommandRequest, RolloutService
 from core.store.coordination import outbox, processes
@@ -178,7 +178,7 @@ class WorkingYear:
             self._decide_hold(rollout_id, tried)
         self._pass_gate(rollout_id)
         self._serve(rollout_id, tried, min(int(REQUESTS * (since / STEP)), self._habits.most_at_once))
-        evaluation.evaluate_rollout(self.service, rollout_id, self.at, every=STEP)
+        rollout_look.evaluate_rollout(self.service, rollout_id, self.at, every=STEP)
         rollout = self._find(rollout_id)
         index = rollout.stage_index
         if (

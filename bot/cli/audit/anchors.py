@@ -11,7 +11,7 @@ from bot.cli import session
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from core.store.audit.anchors import Anchor, AnchorComparison
+    from core.store.audit.witnesses import Anchor, AnchorComparison
 
 
 def load_anchors(
@@ -26,9 +26,9 @@ def load_anchors(
 
 def compare_anchors(connection: "Connection", found: "list[Anchor]") -> "AnchorComparison":
     """Compare the log with these anchors."""
-    from core.store.audit import anchors
+    from core.store.audit import witnesses
 
-    return anchors.compare_anchors(connection, found)
+    return witnesses.compare_anchors(connection, found)
 
 
 def _count_anchors(number: int, one: str, many: str) -> str:
@@ -64,7 +64,7 @@ def _format_age(now: datetime, at: datetime) -> str:
 
 def _load_from_file(file: Path) -> "list[Anchor]":
     from bot.rendering.messages.workspace import witness
-    from core.store.audit.anchors import Anchor
+    from core.store.audit.witnesses import Anchor
 
     found = []
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
@@ -84,13 +84,13 @@ def _load_from_slack(connection: "Connection", channels: Iterable[str]) -> "list
     from bot.settings import SettingsError
     from bot.slack import posted_witnesses as in_slack
     from bot.startup.connections import build_web_client
-    from core.store.audit import anchors
+    from core.store.audit import witnesses
 
     client = build_web_client(session.load_settings())
     if client is None:
         raise SettingsError(["--anchors reads from Slack: set SLACK_BOT_TOKEN, or use --anchors-file."])
     try:
-        found, unread = in_slack.read_posted_witnesses(client, {*channels, *anchors.find_channels(connection)})
+        found, unread = in_slack.read_posted_witnesses(client, {*channels, *witnesses.find_channels(connection)})
     except (SlackClientError, OSError) as error:
         print(f"The anchors could not be read from Slack: {error}. `--anchors-file` needs no Slack.", file=sys.stderr)
         raise SystemExit(2) from None

@@ -19,7 +19,6 @@ from core.metrics.catalogue import MetricKind
 from core.stats.input_checks import Array, Side
 from core.stats.sequential import mean, proportion, rate
 
-RATE_EDGE = 1e-6
 LEVEL_EFFECTS = (0.5, 1.0)
 """Changes of a mean's or ratio's level that its fast test looks for, in multiples of tau: the limit, and twice it."""
 
@@ -214,7 +213,7 @@ def _build_one_sample_call(
     trials = max(new_counts.canary_trials, new_counts.canary_events)
     if trials == 0:
         return None
-    kernel = _Kernel("one", side, min(max(bound, RATE_EDGE), 1 - RATE_EDGE))
+    kernel = _Kernel("one", side, min(max(bound, proportion.RATE_EDGE), 1 - proportion.RATE_EDGE))
     return _KernelCall(
         limit=position,
         side=side,

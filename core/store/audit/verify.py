@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from core.rollout.state.events import WordsErased
-from core.store.audit import anchors
+from core.store.audit import witnesses
 from core.store.database.append_queries import EVENT_COLUMNS
 from core.store.database.driver import fetch_all
 from core.store.errors import UnknownEvent
@@ -261,7 +261,7 @@ def _check_outbox(connection: Connection) -> list[LogProblem]:
 
 
 def _check_anchors(connection: Connection) -> list[LogProblem]:
-    compared = anchors.compare_anchors(connection, anchors.load_anchors(connection))
+    compared = witnesses.compare_anchors(connection, witnesses.load_anchors(connection))
     return [LogProblem(position=position, what=what) for position, what in compared.differing]
 
 

@@ -95,7 +95,7 @@ _MESSAGES = (
 _LOOKS = (
     Point("a slot is claimed", "looks", "core.store.coordination.timers:claim", "after", _got_something),
     Point("the look is written, not committed", "looks", "core.store.observations.looks:save_look", "after"),
-    Point("the look is kept, before the decision", "looks", "core.service.evaluation:_TakenLook.save", "after"),
+    Point("the look is kept, before the decision", "looks", "core.service.rollout_look:_TakenLook.save", "after"),
     Point(
         "what a look led to, before it is written",
         "looks",

@@ -53,7 +53,7 @@ def _build_row(rollout: Rollout, row: StratumVerdict) -> tuple[str, ...]:
 def _describe_state(rollout: Rollout, row: StratumVerdict) -> str:
     new, old, share = rollout.plan.to_version, rollout.plan.from_version, wording.format_percent(row.percent)
     match row.state:
-        case StratumState.AHEAD:
+        case StratumState.NOT_REACHED:
             return f"{old}; not reached yet" if rollout.is_under_way else old
         case StratumState.COMPARED:
             return f"{share} on {new}, being compared"

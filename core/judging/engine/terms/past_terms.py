@@ -6,7 +6,6 @@ from math import log
 import numpy as np
 
 from core.judging.engine.accumulate import is_gate_open
-from core.judging.engine.increments import RATE_EDGE
 from core.judging.engine.terms.evidence_index import EvidenceIndex
 from core.judging.engine.terms.mean_evidence import log_e_against_past
 from core.judging.engine.terms.mixture_term import MixtureTerm
@@ -16,6 +15,7 @@ from core.judging.model.alpha_shares import WITHOUT_CONTROL
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.evidence import EVERYONE
 from core.judging.model.state import Baseline
+from core.stats.sequential.proportion import RATE_EDGE
 
 
 def build_past_terms(evidence: EvidenceIndex, position: int, hypothesis: Hypothesis) -> Iterator[MixtureTerm]:

@@ -1,4 +1,4 @@
-"""Anchors: heads of the log that were published outside the database, and whether the log still agrees with them."""
+"""Witnesses, stored as anchors: heads of the log shown outside the database, and whether the log still agrees."""
 
 from collections.abc import Iterable
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Health and metrics of this process: `/healthz`, `/readyz`, `/metrics`."""
+"""Metrics and health of this process: `/metrics`, `/healthz`, `/readyz`."""
 
 import re
 from collections import Counter
