@@ -189,7 +189,11 @@ class RampartCollector(Collector):
                 for rollout in pulled
                 for source, state in pulled_sums.load_states(connection, rollout).items()
             }
-            return outbox.measure_backlog(connection), size.measure_size(connection, datetime.now(UTC)), states
+            return (
+                outbox.measure_backlog(connection),
+                size.measure_size(connection, datetime.now(UTC)),
+                states,
+            )  # events are recorded in real time
 
 
 def build_router(

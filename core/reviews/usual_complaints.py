@@ -44,8 +44,8 @@ def compare_with_usual(
     `counted` are different hours of the week in the order in which they passed, at most one week. Given both numbers,
     the share of the complaints that is new is binomial, whatever the hour's usual rate.
     """
-    normal = {one.hour: one for one in usual if one.requests}
-    both = [(one, normal[one.hour]) for one in counted if one.requests and one.hour in normal]
+    usual_by_hour = {one.hour: one for one in usual if one.requests}
+    both = [(one, usual_by_hour[one.hour]) for one in counted if one.requests and one.hour in usual_by_hour]
     if not both:
         return None
     new_events, new_requests = (np.array([getattr(one, key) for one, _ in both]) for key in ("complaints", "requests"))
@@ -75,15 +75,17 @@ def _find_upper(events: Array, scale: Array) -> int:
     return find_negative_binomial_quantile(USUAL_CHANCE, size, size / (size + mean))
 
 
-def find_negative_binomial_quantile(chance: float, size: float, p: float) -> int:
+def find_negative_binomial_quantile(chance: float, size: float, success: float) -> int:
     """The smallest number that a negative binomial one exceeds with at most 1 - `chance`; `size` need not be whole.
+
+    It counts failures before `size` successes, each of chance `success`.
 
     Not by scipy.stats, which takes a third of the start of every process to load.
     """
     from scipy.special import betainc
 
     def reaches(number: int) -> bool:
-        return bool(betainc(size, number + 1, p) >= chance)
+        return bool(betainc(size, number + 1, success) >= chance)
 
     above = 1
     while not reaches(above):

@@ -11,6 +11,8 @@ import yaml
 
 _DATED_NAME = ("-20", "@20")  # what begins the date of a snapshot: gpt-4o-2024-08-06, claude-sonnet-4-5-20250929
 _PER = 1_000_000
+_MAX_RATE = 1_000_000  # US dollars; more is a price in another unit
+_CACHE_RATES = frozenset({"cache_read", "cache_write"})  # that of input where a price does not say
 _RATES = ("input", "output", "cache_read", "cache_write")
 
 
@@ -98,14 +100,14 @@ def _parse_price(entry: Any, number: int) -> ModelPrice:
     if type(entry.get("since")) is not date:
         raise UnreadablePrices(f"{where}: since must be a day such as 2026-01-31")
     rates = {
-        rate: _parse_rate(entry.get(rate, entry.get("input") if rate[:5] == "cache" else None), rate, where)
+        rate: _parse_rate(entry.get(rate, entry.get("input") if rate in _CACHE_RATES else None), rate, where)
         for rate in _RATES
     }
     return ModelPrice(model=entry["model"], since=entry["since"], **rates)
 
 
 def _parse_rate(value: Any, rate: str, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _PER:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _MAX_RATE:
         raise UnreadablePrices(f"{where}: {rate} must be US dollars per million tokens")
     return float(value)
 

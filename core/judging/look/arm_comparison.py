@@ -190,10 +190,10 @@ def draft_comparisons(
             if rows.degrees_of_freedom and isfinite(numbers.canary)
             else None,
         )
-        sides = _list_sides_to_check(hypotheses, numbers.canary, numbers.control)
         # Only a limit that is a fixed number, and the past where no control is left, ask for the canary's level alone.
         has_fixed_reference = has_absolute_limit or since in question.stages_without_control[:1]
         checks_both_sides = has_fixed_reference or (segment == EVERYONE and since == question.current)
+        sides = _SIDES if checks_both_sides else _list_sides_to_check(hypotheses, numbers.canary, numbers.control)
         units = max(
             (sums.first_exposures.get((stage, CANARY), 0) for stage in stages if is_overall and stage >= since),
             default=0,
@@ -205,7 +205,7 @@ def draft_comparisons(
                 canary=of_canary,
                 control=of_control,
                 canary_alone=canary_alone,
-                sides=_SIDES if checks_both_sides else sides,
+                sides=sides,
                 units=units if comparison.assumed_units is None else round(comparison.assumed_units),
                 has_fixed_reference=has_fixed_reference,
                 widening=widening,

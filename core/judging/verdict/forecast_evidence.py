@@ -218,7 +218,12 @@ def _forecast_category(question: Question, look: Look, state: JudgingState, limi
         return EvidenceForecast(readings=0.0, evidence=None)
     effect = max((one.design_effect for one in look.categories), default=1.0)
     return _forecast_one_sample(
-        served, effect, _clip_rate(limit.amount), _clip_rate(HARM_MULTIPLE * limit.amount), limit.min_events or 0, 1.0
+        served,
+        effect,
+        _clip_rate(limit.amount),
+        _clip_rate(HARM_MULTIPLE * limit.amount),
+        limit.min_events or 0,
+        ignored_events=1.0,
     )
 
 
@@ -237,13 +242,20 @@ def _forecast_fixed_limit(question: Question, look: Look, limit: Limit) -> Evide
     if not 0 < bound < 1:
         return EvidenceForecast(readings=standing.level_weight, evidence=None)
     return _forecast_one_sample(
-        standing.level_weight, standing.design_effect, bound, _clip_rate(harmed), limit.min_events or 0, 0.0
+        standing.level_weight,
+        standing.design_effect,
+        bound,
+        _clip_rate(harmed),
+        limit.min_events or 0,
+        ignored_events=0.0,
     )
 
 
 def _forecast_one_sample(
-    served: float, effect: float, bound: float, harmed: float, min_events: int, ignored_events: float
+    served: float, effect: float, bound: float, harmed: float, min_events: int, *, ignored_events: float
 ) -> EvidenceForecast:
+    """The evidence that the canary's share of events is above `bound`, if it is `harmed`."""
+
     def log_evidence(times: Array) -> Array:
         trials = served * times
         came = np.maximum(trials * harmed - SHORTFALL_ERRORS * np.sqrt(trials * harmed * (1 - harmed) * effect), 0)
@@ -258,6 +270,7 @@ def _forecast_one_sample(
 def _forecast_mean(
     question: Question, look: Look, state: JudgingState, position: int, hypothesis: Hypothesis
 ) -> EvidenceForecast:
+    """The evidence about a mean if it is off by `HARM_MULTIPLE` times its limit."""
     limit = question.limits[position]
     cell = question.comparison_cell(limit.metric)
     first = question.exposed_stages[0] if limit.is_absolute else question.compared_stages[0]
