@@ -40,7 +40,7 @@ def test_status_and_metrics_say_that_none_of_the_reports_counts(office):
     for line in ("status R-1", "metrics R-1"):
         shown = answer(office, line)
         assert "None of 140 reports counts: 140 refused." in shown
-        assert "`rejected` in the answers of `POST /api/v1/observations` says why." in shown
+        assert "The answers of `POST /api/v1/observations` say why, under `rejected`." in shown
 
 
 def test_nothing_is_said_of_it_once_some_count(office):

@@ -22,6 +22,6 @@ def describe_uncounted(uncounted: Uncounted) -> str:
     where = _ARMS[next(iter(uncounted))] if len(uncounted) == 1 else ""
     parts = ", ".join(f"{wording.format_count(count)} {_WHY[why]}" for why, count in counts.items() if count)
     return (
-        f"None of {wording.pluralize(total, 'report')}{where} counts: {parts}. `rejected` in the answers of "
-        "`POST /api/v1/observations` says why."
+        f"None of {wording.pluralize(total, 'report')}{where} counts: {parts}. The answers of "
+        "`POST /api/v1/observations` say why, under `rejected`."
     )
