@@ -1,9 +1,12 @@
-"""What the log of the server says of reports that it refuses."""
+"""What the log of the server, and the page of the rollout, say of reports that are refused."""
+
+from datetime import timedelta
 
 from structlog.testing import capture_logs
 
 from bot.http.observations.parse_fields import RejectedItem
 from bot.http.observations.refusal_log import RefusalLog
+from core.service import rollout_look
 
 
 def refused(*codes: str) -> list[RejectedItem]:
@@ -42,3 +45,15 @@ def test_a_server_says_that_an_application_names_variants_that_do_not_exist(runn
         ("reports of an application were refused", {"unknown_variant": 5})
     ]
     assert 'unknown variant "treatment"' in lines[0]["example"]
+
+
+def test_the_page_of_its_rollout_says_that_none_counts(running, serve, canary) -> None:
+    client = serve(running)
+    canary(running)
+    item = {"surface": "support-assistant", "unit": "a", "variant": "canary", "metrics": {"refusal": True}}
+    client.post("/api/v1/observations", json={"observations": [item] * 5}).raise_for_status()
+    rollout_look.evaluate_rollout(running.service, "R-1", running.now(), every=timedelta(seconds=10))
+    page = client.get("/r/R-1").text
+    compared = page.index("New version compared with the old one")
+    said = "None of 5 reports on the new version counts: 5 refused."
+    assert said in page[compared:]
