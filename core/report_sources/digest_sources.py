@@ -40,8 +40,11 @@ def load_digest(service: RolloutService, week: Week, now: datetime) -> Digest:
 
 def load_newest_digest(service: RolloutService, now: datetime, zone: str) -> Digest:
     """The digest of the last full week; of this week so far where nothing happened in that one, but in this one."""
-    last, this = (load_digest(service, parse_week(text, now, zone), now) for text in ("last", "this"))
-    return this if last.is_empty and not this.is_empty else last
+    last = load_digest(service, parse_week("last", now, zone), now)
+    if not last.is_empty:
+        return last
+    this = load_digest(service, parse_week("this", now, zone), now)
+    return last if this.is_empty else this
 
 
 def load_year(service: RolloutService, last: Week, now: datetime) -> tuple[WeekRow, ...]:
