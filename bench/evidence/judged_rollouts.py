@@ -22,7 +22,8 @@ from starlette.testclient import TestClient
 
 from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort
-from bot.http.app import build_asgi_app
+from bot.http.app import HttpParts, build_asgi_app
+from bot.http.clients.change_streams import ChangeStreams
 from bot.jobs.judging import anchor_rounds
 from core.flags.snapshot import Snapshot
 from core.report_sources.look_reports import load_judging_spend
@@ -140,7 +141,8 @@ def play_rollout(case: JudgedCase, seed: int, steps: int = STEPS) -> JudgedRun:
             newest = exposure.build_cached_snapshot(service.load_world(), newest)
             return newest.snapshot
 
-        app = build_asgi_app(service, snapshot, now=lambda: clock[0], tokens=())
+        streams = ChangeStreams(lambda: "")
+        app = build_asgi_app(HttpParts(service=service, snapshot=snapshot, streams=streams, now=lambda: clock[0]))
         with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)) as http:
             moves_at = BEGIN + timedelta(hours=float(chance.uniform(6, 20))) if case.moves else None
             rollout, doubted = service.load_world().rollouts["R-1"], False

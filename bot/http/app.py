@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -65,48 +66,52 @@ _INGEST_PATHS = frozenset({"/api/v1/observations", "/api/v1/answers", "/api/v1/e
 _ERROR_CODES = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
 
 
-def build_asgi_app(
-    service: RolloutService,
-    snapshot: Callable[[], Snapshot],
-    *,
-    now: Callable[[], datetime],
-    tokens: Sequence[tuple[str, str]] = (),
-    bolt: "Bolt | None" = None,
-    resolve_handle: Callable[[str], str] = lambda handle: handle,
-    explain_undrivable: Callable[[str], str] = lambda url: "",
-    explain_channel: ExplainChannel = lambda channel: "",
-    process_status: ProcessStatus | None = None,
-    report_outage: Callable[[Exception], object] = lambda _: None,
-    tick: Callable[[], timedelta] = lambda: timedelta(seconds=10),
-    encoder: DocumentEncoder | None = None,
-    clients: ClientPositions | None = None,
-    streams: ChangeStreams | None = None,
-    prices: PriceTable | None = None,
-    help_desks: Mapping[str, str] | None = None,
-    real_time: Callable[[], datetime] = lambda: datetime.now(UTC),
-    report_other_model: Callable[[OtherModel], None] = lambda _: None,
-    page_links: PageLinks | None = None,
-    find_person: FindPerson | None = None,
-    find_handles: FindHandles = lambda _: {},
-) -> AsgiApp:
-    """Build the ASGI application.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpParts:
+    """What the endpoints use; without the optional parts, it is a process without Slack, help desks or followers."""
 
-    `tokens` are (role, token) pairs; without any, every caller may do everything, so bind to loopback. `now` is the
-    rollouts' clock and `tick` the interval of looks in real time. `process_status` says whether this process is
-    informed, and `report_outage` gets every database error. `explain_undrivable` returns why a flag system's URL may
-    not be called, or an empty text, and `explain_channel` why nothing could be posted in a channel. `encoder`,
-    `clients` and `streams` are for clients that evaluate by themselves or listen for changes. `report_other_model` gets
-    each model that answered for a version which calls another one. `prices` are those of the built-in table if there
-    are none. `help_desks` are secrets of signatures by help desk, and `real_time` is what signed times are compared
-    with. `page_links` open a page to the person whom `find_person` asks Slack about; `find_handles` gives the handles
-    of the Slack user ids that pages name. When the lifespan ends, waiting observations are written.
-    """
-    encoder, clients = encoder or DocumentEncoder(), clients or ClientPositions()
-    streams = streams or ChangeStreams(lambda: encoder.encode(snapshot()).etag)
-    process_status = process_status or StandaloneStatus()
-    auth = TokenAuth(tokens)
-    writer = ObservationWriter(service.database, snapshot, now, report_other_model)
-    counter = TraceCounter(service.database, writer, now, prices or load_built_in_prices(), report_outage)
+    service: RolloutService
+    snapshot: Callable[[], Snapshot]
+    streams: ChangeStreams
+    now: Callable[[], datetime]
+    """The rollouts' clock."""
+    tick: Callable[[], timedelta] = lambda: timedelta(seconds=10)
+    """The interval of looks in real time."""
+    real_time: Callable[[], datetime] = lambda: datetime.now(UTC)
+    """What signed times are compared with."""
+    tokens: Sequence[tuple[str, str]] = ()
+    """(role, token) pairs; without any, every caller may do everything, so bind to loopback."""
+    help_desks: Mapping[str, str] = field(default_factory=dict)
+    """Secrets of signatures by help desk."""
+    bolt: "Bolt | None" = None
+    process_status: ProcessStatus = field(default_factory=StandaloneStatus)
+    """Whether this process is informed."""
+    encoder: DocumentEncoder = field(default_factory=DocumentEncoder)
+    clients: ClientPositions = field(default_factory=ClientPositions)
+    prices: PriceTable = field(default_factory=load_built_in_prices)
+    page_links: PageLinks | None = None
+    """Links that open a page to the person whom `find_person` asks Slack about."""
+    find_person: FindPerson | None = None
+    find_handles: FindHandles = lambda _: {}
+    """The handles of the Slack user ids that pages name."""
+    resolve_handle: Callable[[str], str] = lambda handle: handle
+    explain_undrivable: Callable[[str], str] = lambda url: ""
+    """Why a flag system's URL may not be called; empty if it may."""
+    explain_channel: ExplainChannel = lambda channel: ""
+    """Why nothing could be posted in a channel; empty if it could."""
+    report_outage: Callable[[Exception], object] = lambda _: None
+    """Gets every database error."""
+    report_other_model: Callable[[OtherModel], None] = lambda _: None
+    """Gets each model that answered for a version which calls another one."""
+
+
+def build_asgi_app(parts: HttpParts) -> AsgiApp:
+    """Build the ASGI application. When its lifespan ends, waiting observations are written."""
+    service, snapshot, now = parts.service, parts.snapshot, parts.now
+    status, report_outage = parts.process_status, parts.report_outage
+    auth = TokenAuth(parts.tokens)
+    writer = ObservationWriter(service.database, snapshot, now, parts.report_other_model)
+    counter = TraceCounter(service.database, writer, now, parts.prices, report_outage)
     otlp = receive_exports.OtlpEndpoint(writer, counter, auth, report_outage)
 
     @asynccontextmanager
@@ -132,19 +137,19 @@ def build_asgi_app(
             api, partial(_authorize_sender, auth), LARGER_LIMITS, gzip_paths=frozenset(receive_exports.PATHS)
         )
     )
-    snapshots = SnapshotEndpoint(snapshot, auth, encoder, clients, process_status, limited)
-    changes = StreamEndpoint(streams, auth, StreamTokens(tokens), snapshots)
+    snapshots = SnapshotEndpoint(snapshot, auth, parts.encoder, parts.clients, status, limited)
+    changes = StreamEndpoint(parts.streams, auth, StreamTokens(parts.tokens), snapshots)
     endpoint = OfrepEndpoint(snapshot, auth, changes, changes)
     _add_error_handlers(api, now, report_outage)
     collector = metrics_endpoint.RampartCollector(
-        service, snapshot, endpoint, writer, otlp, now, process_status, lambda: LogPrinter.lost_count, report_outage
+        service, snapshot, endpoint, writer, otlp, now, status, lambda: LogPrinter.lost_count, report_outage
     )
-    serving = ServingCollector(service, endpoint, snapshots, streams, clients)
+    serving = ServingCollector(service, endpoint, snapshots, parts.streams, parts.clients)
+    api.include_router(metrics_endpoint.build_router(service, auth, (collector, serving), status, report_outage))
     api.include_router(
-        metrics_endpoint.build_router(service, auth, (collector, serving), process_status, report_outage)
-    )
-    api.include_router(
-        rollouts.build_router(service, auth, RateLimiter(), now, resolve_handle, explain_undrivable, explain_channel)
+        rollouts.build_router(
+            service, auth, RateLimiter(), now, parts.resolve_handle, parts.explain_undrivable, parts.explain_channel
+        )
     )
     api.include_router(digests.build_router(service, auth, now))
     api.add_api_route(
@@ -169,12 +174,12 @@ def build_asgi_app(
             openapi_extra=observation_responses.EXPORT_BODY,
         )
     api.include_router(judging.build_router(service, auth, writer, snapshot, now))
-    access = PageAccess(auth, page_links, find_person)
-    api.include_router(routes.build_router(service, auth, now, process_status, tick, access, find_handles))
-    secrets = {HelpDesk(desk): secret for desk, secret in (help_desks or {}).items()}
-    api.include_router(receive_complaints.build_router(service, secrets, now, real_time))
-    if bolt is not None:
-        api.include_router(slack_events.build_router(bolt))
+    access = PageAccess(auth, parts.page_links, parts.find_person)
+    api.include_router(routes.build_router(service, auth, now, status, parts.tick, access, parts.find_handles))
+    secrets = {HelpDesk(desk): secret for desk, secret in parts.help_desks.items()}
+    api.include_router(receive_complaints.build_router(service, secrets, now, parts.real_time))
+    if parts.bolt is not None:
+        api.include_router(slack_events.build_router(parts.bolt))
     _complete_openapi(api)
     api.include_router(reference.build_router(api.openapi))
     return endpoint

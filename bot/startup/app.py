@@ -12,7 +12,7 @@ from uuid import uuid4
 import structlog
 
 from bot.delivery import messages
-from bot.http import app as http_app
+from bot.http.app import HttpParts, build_asgi_app
 from bot.http.clients.change_streams import ChangeStreams
 from bot.jobs import policy_file
 from bot.jobs.models.answered_models import AnsweredModels
@@ -99,27 +99,31 @@ def build_program(
     asgi = None
     answered = AnsweredModels(service)
     if role != "worker":
-        asgi = http_app.build_asgi_app(
-            service,
-            serving.snapshot,
-            tokens=settings.tokens,
-            bolt=bolt if settings.slack_signing_secret else None,  # without the secret, no request could be verified
-            now=now,
-            resolve_handle=directory.resolve_handle if directory is not None else connections.return_handle,
-            explain_undrivable=connections.build_outbound_client(settings).explain_refusal,
-            explain_channel=directory.explain_channel if directory is not None else connections.find_no_fault,
-            process_status=serving,
-            report_outage=outage.record_failure,
-            tick=lambda: settings.tick / speed(),
-            encoder=encoder,
-            clients=clients,
-            streams=streams,
-            report_other_model=answered.note,
-            prices=_read_prices(settings.prices),
-            help_desks=dict(settings.help_desks),
-            page_links=links,
-            find_person=partial(_find_person, directory) if directory is not None else None,
-            find_handles=directory.find_handles if directory is not None else connections.find_no_handles,
+        asgi = build_asgi_app(
+            HttpParts(
+                service=service,
+                snapshot=serving.snapshot,
+                tokens=settings.tokens,
+                bolt=bolt
+                if settings.slack_signing_secret
+                else None,  # without the secret, no request could be verified
+                now=now,
+                resolve_handle=directory.resolve_handle if directory is not None else connections.return_handle,
+                explain_undrivable=connections.build_outbound_client(settings).explain_refusal,
+                explain_channel=directory.explain_channel if directory is not None else connections.find_no_fault,
+                process_status=serving,
+                report_outage=outage.record_failure,
+                tick=lambda: settings.tick / speed(),
+                encoder=encoder,
+                clients=clients,
+                streams=streams,
+                report_other_model=answered.note,
+                prices=_read_prices(settings.prices),
+                help_desks=dict(settings.help_desks),
+                page_links=links,
+                find_person=partial(_find_person, directory) if directory is not None else None,
+                find_handles=directory.find_handles if directory is not None else connections.find_no_handles,
+            )
         )
     clock = JobScheduler(lambda name, error: _log_job_failure(outage, name, error))
     if role != "worker":

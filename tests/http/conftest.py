@@ -10,7 +10,7 @@ import httpx
 import pytest
 import uvicorn
 
-from bot.http.app import build_asgi_app
+from bot.http.app import HttpParts, build_asgi_app
 from bot.http.clients.change_streams import ChangeStreams
 from core.flags.document import DocumentEncoder
 from core.flags.snapshot import Snapshot
@@ -143,11 +143,13 @@ def serve() -> Iterator[Serve]:
         streams = ChangeStreams(lambda: encoder.encode(snapshot()).etag)
         running.service.world_cache.on_change(lambda _: streams.notify())
         app = build_asgi_app(
-            running.service,
-            snapshot,
-            now=running.now,
-            tokens=tokens,
-            **{"encoder": encoder, "streams": streams, **more},  # type: ignore[arg-type]
+            HttpParts(
+                service=running.service,
+                snapshot=snapshot,
+                now=running.now,
+                tokens=tokens,
+                **{"encoder": encoder, "streams": streams, **more},  # type: ignore[arg-type]
+            )
         )
         listening = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(app, loop="uvloop", http="httptools", lifespan="on", log_level="warning")
