@@ -14,12 +14,12 @@ from bot.rendering.messages import event_lines
 from core.rollout.concurrency import bundles
 from core.rollout.refusal import Refused
 
-VERBS = frozenset({"status", "start", "approve", "pause", "resume", "rollback", "abandon"})
+BUNDLE_VERBS = frozenset({"status", "start", "approve", "pause", "resume", "rollback", "abandon"})
 
 
 def answer(parsed: ParsedCommand, context: CommandContext) -> Message | None:
     """What is answered where the line names a bundle; None where it does not. Raises `Refused` as a verb does."""
-    if parsed.verb not in VERBS:
+    if parsed.verb not in BUNDLE_VERBS:
         return None
     world = context.service.load_world()
     found = resolve.find_bundle_in_line(parsed.rest_of_line or parsed.rollout, world)

@@ -1,11 +1,9 @@
 """The verbs `freeze` and `unfreeze`: nothing starts or grows until a time, on one AI feature or on all."""
 
-from collections.abc import Callable, Mapping
-
 from bot.commands.answers.plan_queries import find_surface
 from bot.commands.parsing import typed_times
 from bot.commands.parsing.parsed_command import ParsedCommand
-from bot.commands.request import CommandContext
+from bot.commands.request import AnswersByVerb, CommandContext
 from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
@@ -59,4 +57,4 @@ def _name(surface: str) -> str:
     return wording.escape(surface, 80) or "every AI feature"
 
 
-VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {"freeze": _freeze, "unfreeze": _unfreeze}
+ANSWERS: AnswersByVerb = {"freeze": _freeze, "unfreeze": _unfreeze}

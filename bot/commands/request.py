@@ -1,10 +1,13 @@
 """What every verb needs besides its words: who asks, when, and under which command id."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from bot.commands.parsing import resolve
+from bot.commands.parsing.parsed_command import ParsedCommand
+from bot.rendering.blocks.blocks import Message
 from core.rollout import commands as c
 from core.rollout.context import Actor, Context
 from core.rollout.permissions import roles
@@ -45,6 +48,9 @@ class CommandContext:
             rollout=rollout,
             source=self.source,
         )
+
+
+AnswersByVerb: TypeAlias = Mapping[str, Callable[[ParsedCommand, CommandContext], Message]]
 
 
 class ClarificationNeeded(Refused):

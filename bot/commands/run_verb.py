@@ -1,7 +1,6 @@
 """Carry out what was typed, for Slack and the command line: answer with a message, or refuse."""
 
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import assert_never
 
@@ -20,13 +19,12 @@ from bot.commands.answers import (
     metric_queries,
     plan_queries,
     review_queries,
-    strata_query,
     version_queries,
 )
 from bot.commands.answers import rollout_queries as queries
 from bot.commands.parsing import grammar, resolve, rollback_intent, typed_stratum, typed_times, typed_vote
 from bot.commands.parsing.parsed_command import Misunderstood, ParsedCommand, ParseResult
-from bot.commands.request import ClarificationNeeded, CommandContext
+from bot.commands.request import AnswersByVerb, ClarificationNeeded, CommandContext
 from bot.commands.verb import VerbArguments
 from bot.commands.verbs import REVIEW_FLAGS, build_command, takes_rest_of_line
 from bot.rendering import wording
@@ -282,16 +280,15 @@ def execute(parsed: ParseResult, context: CommandContext) -> Message:
         return render_refusal(refused, parsed, context)
 
 
-_ANSWERS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
-    **queries.VERBS,
-    **metric_queries.VERBS,
-    **plan_queries.VERBS,
-    **strata_query.VERBS,
-    **evidence_queries.VERBS,
-    **version_queries.VERBS,
-    **review_queries.VERBS,
-    **freeze_verbs.VERBS,
-    **subscription_verbs.VERBS,
+_ANSWERS: AnswersByVerb = {
+    **queries.ANSWERS,
+    **metric_queries.ANSWERS,
+    **plan_queries.ANSWERS,
+    **evidence_queries.ANSWERS,
+    **version_queries.ANSWERS,
+    **review_queries.ANSWERS,
+    **freeze_verbs.ANSWERS,
+    **subscription_verbs.ANSWERS,
     "help": _answer_help,
     "complaint": _run_complaint,
     "notice": _run_notice,

@@ -1,10 +1,8 @@
 """The verbs `subscribe` and `unsubscribe`: direct messages about an AI feature."""
 
-from collections.abc import Callable, Mapping
-
 from bot.commands.answers.plan_queries import find_surface
 from bot.commands.parsing.parsed_command import ParsedCommand
-from bot.commands.request import ClarificationNeeded, CommandContext
+from bot.commands.request import AnswersByVerb, ClarificationNeeded, CommandContext
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages.notices import subscription_messages
 from core.rollout import commands as c
@@ -46,7 +44,7 @@ def _unsubscribe(parsed: ParsedCommand, context: CommandContext) -> Message:
     return subscription_messages.render_unsubscribed([topic for topic in before if topic in ended], left)
 
 
-VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
+ANSWERS: AnswersByVerb = {
     "subscribe": _subscribe,
     "unsubscribe": _unsubscribe,
 }

@@ -138,11 +138,11 @@ def test_without_harm_nothing_is_done_and_every_own_metric_is_shown(own: Any, se
     context = CommandContext(service=own.service, by=Actor(id="cli:ana", handle="ana"), at=own.now(), command_id="x")
     names = own.service.load_world().own_metric_names
     parsed = grammar.parse("metrics R-1", names)
-    shown = plain_text.render_text(metric_queries.VERBS["metrics"](parsed, context))  # type: ignore[arg-type]
+    shown = plain_text.render_text(metric_queries.ANSWERS["metrics"](parsed, context))  # type: ignore[arg-type]
     for title in ("Solved without a person", "Length of an answer", "Lookup wait", "Cited claims"):
         assert title in shown
     parsed = grammar.parse("explain R-1 cited_claims", names)
-    explained = plain_text.render_text(metric_queries.VERBS["explain"](parsed, context))  # type: ignore[arg-type]
+    explained = plain_text.render_text(metric_queries.ANSWERS["explain"](parsed, context))  # type: ignore[arg-type]
     assert "signal: what people do" in explained
     as_json = json_answers.answer_as_json(parsed, context)  # type: ignore[arg-type]
     assert "resolution_rate" not in str(as_json)

@@ -108,7 +108,7 @@ def describe(desk, rollout):
 def show_plan(desk, rollout):
     """What `/rollout plan` says of a rollout."""
     context = CommandContext(service=desk.service, by=LEE, at=desk.at, command_id="plan-1", source="slack")
-    return plain_text.render_text(plan_queries.VERBS["plan"](ParsedCommand(verb="plan", rollout=rollout), context))
+    return plain_text.render_text(plan_queries.ANSWERS["plan"](ParsedCommand(verb="plan", rollout=rollout), context))
 
 
 def request(desk, number):

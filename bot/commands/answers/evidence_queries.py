@@ -1,15 +1,16 @@
-"""The verbs that show recorded evidence as a summary: `summary`, the newest, and `evidence`, one by its number."""
+"""The verbs that show evidence: `summary`, the newest; `evidence`, one by its number; `strata`, each audience alone."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from bot.commands import page_offers, request
 from bot.commands.parsing.parsed_command import ParsedCommand
-from bot.commands.request import CommandContext
+from bot.commands.request import AnswersByVerb, CommandContext
+from bot.rendering.answers.evidence import strata
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import summary
 from core.judging.report.series import SeriesPoint
 from core.report_sources import look_reports
+from core.report_sources.strata_sources import load_strata
 from core.rollout.refusal import NotFound
 from core.rollout.state.events import EvidenceRecorded
 from core.rollout.state.evolve import evolve
@@ -22,6 +23,11 @@ def _answer_summary(parsed: ParsedCommand, context: CommandContext) -> Message:
 
 def _answer_evidence(parsed: ParsedCommand, context: CommandContext) -> Message:
     return _show(parsed, context, int(parsed.args[0]))
+
+
+def _answer_strata(parsed: ParsedCommand, context: CommandContext) -> Message:
+    _, rollout = request.require_rollout_for_member(parsed.rollout, context, "strata {id}")
+    return strata.render(rollout, load_strata(context.service, rollout))
 
 
 def _show(parsed: ParsedCommand, context: CommandContext, number: int) -> Message:
@@ -53,7 +59,8 @@ def _show(parsed: ParsedCommand, context: CommandContext, number: int) -> Messag
     return page_offers.offer_page(shown, f"/e/{rollout.id}.{found[1].number}", parsed, context)
 
 
-VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
+ANSWERS: AnswersByVerb = {
     "summary": _answer_summary,
     "evidence": _answer_evidence,
+    "strata": _answer_strata,
 }

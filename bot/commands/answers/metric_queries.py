@@ -1,11 +1,10 @@
 """The verbs that show numbers: metrics, segments, explain."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bot.commands import request
 from bot.commands.parsing.parsed_command import ParsedCommand
-from bot.commands.request import CommandContext
+from bot.commands.request import AnswersByVerb, CommandContext
 from bot.rendering import wording
 from bot.rendering.answers.evidence import explain, metrics
 from bot.rendering.blocks.blocks import Message
@@ -70,7 +69,7 @@ def _gather_numbers(parsed: ParsedCommand, context: CommandContext) -> _Numbers:
     )
 
 
-VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
+ANSWERS: AnswersByVerb = {
     "metrics": _answer_metrics,
     "segments": _answer_segments,
     "explain": _answer_explain,

@@ -1,14 +1,14 @@
 """The verbs about plans: `create`, which opens a form, and what a plan means at the traffic that is known."""
 
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from bot.commands import request
 from bot.commands.parsing import typed_line
 from bot.commands.parsing.parsed_command import ParsedCommand
-from bot.commands.request import CommandContext
+from bot.commands.request import AnswersByVerb, CommandContext
 from bot.rendering import wording
 from bot.rendering.answers.planning import plan_outlook
 from bot.rendering.blocks import blocks, buttons
@@ -136,4 +136,4 @@ def _answer_pasted_file(text: str, context: CommandContext, world: World) -> Mes
     )
 
 
-VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {"create": _offer_form, "plan": _answer_plan}
+ANSWERS: AnswersByVerb = {"create": _offer_form, "plan": _answer_plan}

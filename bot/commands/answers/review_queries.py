@@ -1,11 +1,9 @@
 """The verbs that look back: the review of one rollout, the baseline of an AI feature, and the digest of a week."""
 
-from collections.abc import Callable, Mapping
-
 from bot.commands import request
 from bot.commands.answers import plan_queries
 from bot.commands.parsing.parsed_command import ParsedCommand
-from bot.commands.request import CommandContext
+from bot.commands.request import AnswersByVerb, CommandContext
 from bot.rendering.answers.evidence import baseline
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
@@ -52,7 +50,7 @@ def _answer_digest(parsed: ParsedCommand, context: CommandContext) -> Message:
     return blocks.append_blocks(shown, blocks.context(digest.THIS_WEEK_INSTEAD) if is_instead else None)
 
 
-VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
+ANSWERS: AnswersByVerb = {
     "review": _answer_review,
     "baseline": _answer_baseline,
     "digest": _answer_digest,

@@ -1,12 +1,12 @@
 """The verbs that only read: status, list, checks, history, whois, notice."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from bot.commands import request
 from bot.commands.answers import customers_query, whois_query
 from bot.commands.parsing.parsed_command import ParsedCommand
-from bot.commands.request import CommandContext
+from bot.commands.request import AnswersByVerb, CommandContext
 from bot.rendering.answers import history, notice_overview, status
 from bot.rendering.answers.evidence import checks, samples
 from bot.rendering.blocks.blocks import Message
@@ -125,7 +125,7 @@ def answer_notice(parsed: ParsedCommand, context: CommandContext) -> Message:
     return notice_overview.render(rollout, zone)
 
 
-VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
+ANSWERS: AnswersByVerb = {
     "status": _answer_status,
     "list": _answer_list,
     "history": _answer_history,

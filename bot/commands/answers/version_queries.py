@@ -1,12 +1,12 @@
 """The verbs about versions: `versions` lists those of an AI feature, `diff` compares two of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot.commands import page_offers, request
 from bot.commands.parsing import resolve
 from bot.commands.parsing.parsed_command import ParsedCommand
-from bot.commands.request import ClarificationNeeded, CommandContext
+from bot.commands.request import AnswersByVerb, ClarificationNeeded, CommandContext
 from bot.rendering.answers.served import version_answers
 from bot.rendering.answers.served.version_answers import VersionPair
 from bot.rendering.blocks.blocks import Message
@@ -162,7 +162,7 @@ def _answer_diff(parsed: ParsedCommand, context: CommandContext) -> Message:
     return page_offers.offer_page(shown, page_of_pair(pair), parsed, context)
 
 
-VERBS: Mapping[str, Callable[[ParsedCommand, CommandContext], Message]] = {
+ANSWERS: AnswersByVerb = {
     "versions": _answer_versions,
     "diff": _answer_diff,
 }
