@@ -37,12 +37,8 @@ def compute_bucket(purpose: Purpose, salt: str, unit: str) -> int:
 
 def make_bucketer(purpose: Purpose, salt: str) -> Callable[[str], int]:
     """`compute_bucket` with purpose and salt fixed, for many units. It raises UnicodeEncodeError on lone surrogates."""
-    prefix = _SEPARATOR.join((SCHEME, purpose, salt, "")).encode()
-
-    def compute(unit: str) -> int:
-        return int.from_bytes(sha256(prefix + unit.encode()).digest()[_FIRST_EIGHT], "big") * MILLION >> 64
-
-    return compute
+    compute_digest = make_digester(purpose, salt)
+    return lambda unit: bucket_of_digest(compute_digest(unit))
 
 
 def percent_to_ppm(percent: float) -> int:

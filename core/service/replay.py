@@ -11,7 +11,7 @@ from core.judging.judge import judge
 from core.judging.limits.default_limits import derive_default_limits
 from core.judging.look.look import Look
 from core.judging.model.judgement import Judgement
-from core.judging.model.question import Question
+from core.judging.model.question import FALSE_ALARM_ALPHA, Question
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import BlindSpot, RollBack
 from core.judging.record_agreement import records_agree
@@ -175,7 +175,7 @@ class _RolloutReplay:
             derive_default_limits(plan.limits, foreseen, plan.metrics or ()),
             foreseen,
             plan.segments,
-            0.05,
+            FALSE_ALARM_ALPHA,
         )
         asked = (question.limits, question.implied, question.expectations, question.cuts, question.alpha)
         if asked != agreed:

@@ -9,7 +9,7 @@ from core.stats.fixed_horizon.stratified import ItemCounts, compute_change_p
 Verdicts = Mapping[str, bool]
 """What a judge said in one round, by the id of the anchor; those that it did not judge are left out."""
 
-ALPHA = 0.05
+DRIFT_ALPHA = 0.05
 """The chance that a judge that never moves is ever said to have moved, in one rollout."""
 LATE_ROUNDS = (1, 2, 4, 8)
 """How many of the newest rounds are compared with all before them."""
@@ -35,11 +35,11 @@ class DriftTest:
 
     def is_moved(self, number: int) -> bool:
         """Whether the judge has moved, at the `number`-th test of a rollout, counted from 1."""
-        return self.p * self.comparisons <= ALPHA * share_of_test(number)
+        return self.p * self.comparisons <= DRIFT_ALPHA * share_of_test(number)
 
 
 def share_of_test(number: int) -> float:
-    """The part of `ALPHA` that the `number`-th test may use; all of them add up to one."""
+    """The part of `DRIFT_ALPHA` that the `number`-th test may use; all of them add up to one."""
     return 1 / (1.07 * (number + 2) * log(number + 2) ** 2)
 
 

@@ -7,6 +7,8 @@ import numpy as np
 from core.stats import input_checks
 from core.stats.sequential import projection
 
+NONINFERIORITY_ALPHA = 0.05
+"""Chance that a limit which is broken is shown to be kept."""
 MIXTURE_COST = 1.1  # factor over log(1/alpha) / growth for not knowing the rates; measured at 1.02 to 1.1
 
 
@@ -17,7 +19,7 @@ def noninferiority_canary_trials(
     ratio: float,
     shift: float,
     canary_share: float,
-    alpha: float = 0.05,
+    alpha: float = NONINFERIORITY_ALPHA,
 ) -> float:
     """Expected canary trials until H0 is rejected at `alpha` if both arms have `control_rate`.
 
@@ -38,7 +40,7 @@ def noninferiority_canary_trials(
     return MIXTURE_COST * log(1 / input_checks.check_probability("alpha", alpha)) / gain if gain > 0 else inf
 
 
-def noninferiority_trials_against(rate: float, *, bound: float, alpha: float = 0.05) -> float:
+def noninferiority_trials_against(rate: float, *, bound: float, alpha: float = NONINFERIORITY_ALPHA) -> float:
     """Expected trials until H0 p >= bound is rejected at `alpha` if the rate is `rate`; infinite if rate >= bound."""
     p, edge = input_checks.check_probability("rate", rate), input_checks.check_probability("bound", bound)
     return (

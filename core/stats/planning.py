@@ -17,6 +17,7 @@ MIXTURE_COST = (
     1.5  # factor over log(1/alpha) / growth for a mixture that does not know the effect; measured at 1.3 to 1.9
 )
 HALVINGS = 60
+LEAST_RATE = 1e-9
 
 
 def growth(control_rate: ArrayLike, canary_rate: ArrayLike, canary_share: ArrayLike) -> Array:
@@ -50,6 +51,11 @@ def canary_units(deviation: ArrayLike, effect: ArrayLike, *, canary_share: Array
     spread = _check_positive("deviation", deviation)
     share = _check_probabilities("canary_share", canary_share)
     return _trials_until(input_checks.check_finite("effect", effect) ** 2 * (1 - share) / (2 * spread**2), alpha)
+
+
+def clip_rate(rate: float) -> float:
+    """The rate, moved away from 0 and 1 by `LEAST_RATE` where it lies closer: nothing is planned for certainties."""
+    return min(max(rate, LEAST_RATE), 1 - LEAST_RATE)
 
 
 def time_until(trials: float, *, trials_per_hour: float) -> timedelta | None:
@@ -115,7 +121,7 @@ def _bisect_smallest(
 ) -> Array:
     """Bisect between `start`, where nothing is ever noticeable, and the far end of [0, 1]."""
     there = input_checks.check_counts("trials", trials)
-    far = np.asarray(1 - 1e-9 if input_checks.is_greater_side(side) else 1e-9)
+    far = np.asarray(1 - LEAST_RATE if input_checks.is_greater_side(side) else LEAST_RATE)
     possible = needed(far) <= there
     near, far, there = (np.array(x) for x in np.broadcast_arrays(start, far, there))
     near, far, there, possible = np.broadcast_arrays(near, far, there, possible)

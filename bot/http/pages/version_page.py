@@ -24,7 +24,7 @@ class VersionRow:
 
     record: VersionRecord
     state: str
-    content: str  # its hash
+    content_hash: str
     author: str
 
 
@@ -73,7 +73,7 @@ def build_version_page(
         return VersionRow(
             record=record,
             state=wording.to_plain_text(version_answers.describe_version_state(record, rollout, zone)),
-            content=content_hash(versions.surface.versions.get(record.name, {})),
+            content_hash=content_hash(versions.surface.versions.get(record.name, {})),
             author=markup.name_people(markup.name_actor(record.named_by), find_handles) if record.named_by else "–",
         )
 

@@ -16,7 +16,7 @@ from core.files.foresight.known_traffic import KnownTraffic
 from core.files.foresight.readings_needed import compute_variation
 from core.files.sections.holdout_terms import LARGEST_HOLDOUT
 from core.judging.limits.limits import Limit, LimitScale
-from core.judging.report.horizon import ALPHA
+from core.judging.report.horizon import COMPARISON_ALPHA
 from core.metrics.catalogue import DesiredDirection, MarginScale, Metric, MetricKind
 from core.metrics.typical_levels import MetricLevel
 from core.rollout.plans.plan import Plan, Stage
@@ -138,7 +138,7 @@ def _judge_all(
     given = [metric for metric in metrics if metric is not None]
     if not known.daily_requests or not given or not 0 < share < 1 or rest <= 0:
         return ()
-    errors = _NORMAL.inv_cdf(1 - ALPHA / (2 * len(given))) + _NORMAL.inv_cdf(POWER)
+    errors = _NORMAL.inv_cdf(1 - COMPARISON_ALPHA / (2 * len(given))) + _NORMAL.inv_cdf(POWER)
     arms = (known.daily_requests * share, known.daily_requests * rest)
     return tuple(_judge_metric(metric, known.level_of(metric), limits, arms, errors, lasts) for metric in given)
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from core.judging.limits.hypothesis import build_harm_hypotheses, build_noninferiority_hypotheses
 from core.judging.limits.limits import Limit, LimitKind, LimitScale
 from core.judging.model import alpha_shares
+from core.judging.model.question import FALSE_ALARM_ALPHA
 from core.metrics.catalogue import MetricKind
 from core.metrics.typical_levels import MetricLevel
 from core.stats import noninferiority_planning as clearing_stats
 from core.stats import planning
 
-ALPHA = 0.05
 CANARY_ONLY_SHARE = 1e-6  # the canary's share in a comparison with a fixed number instead of a control
 CUT_QUANTILE = 0.99  # the quantile at which values of a mean are capped
 _NORMAL = NormalDist()
@@ -34,7 +34,7 @@ def evidence_needed(limits: Sequence[Limit], limit: Limit, *, segments: bool) ->
         share *= alpha_shares.CAPPED + (
             alpha_shares.TAIL if limit.kind is LimitKind.DROPS_BY or limit.is_absolute else 0.0
         )
-    return log(1 / ALPHA) + log(max(acting, 1)) - log(share)
+    return log(1 / FALSE_ALARM_ALPHA) + log(max(acting, 1)) - log(share)
 
 
 @lru_cache(maxsize=8192)  # a file is checked several times, and each check repeats the same searches in every stage
@@ -78,10 +78,10 @@ def readings_to_clear(limit: Limit, level: MetricLevel, *, canary_share: float) 
         if metric.is_average:
             margin = limit.amount - level.level
             return _canary_units(level, margin, CANARY_ONLY_SHARE) if margin > 0 else inf
-        bound = _clip_rate(
+        bound = planning.clip_rate(
             limit.amount if metric.is_binary or metric.kind is MetricKind.COUNT else 1 - (metric.quantile or 0.0)
         )
-        rate = _clip_rate(
+        rate = planning.clip_rate(
             level.level
             if metric.is_binary or metric.kind is MetricKind.COUNT
             else _share_above(metric.quantile or 0.5, level, limit.amount)
@@ -91,10 +91,10 @@ def readings_to_clear(limit: Limit, level: MetricLevel, *, canary_share: float) 
         return _canary_units(level, _to_absolute_change(limit, level, limit.amount), canary_share)
     if metric.quantile is not None:
         # canary readings are compared with a threshold shifted by the limit: fewer should exceed it
-        kept = _clip_rate(_share_above(metric.quantile, level, level.level * (1 + limit.amount)))
-        gain = float(planning.growth(_clip_rate(1 - metric.quantile), kept, canary_share))
-        return clearing_stats.MIXTURE_COST * log(1 / ALPHA) / gain if gain > 0 else inf
-    rate = _clip_rate(level.level)
+        kept = planning.clip_rate(_share_above(metric.quantile, level, level.level * (1 + limit.amount)))
+        gain = float(planning.growth(planning.clip_rate(1 - metric.quantile), kept, canary_share))
+        return clearing_stats.MIXTURE_COST * log(1 / clearing_stats.NONINFERIORITY_ALPHA) / gain if gain > 0 else inf
+    rate = planning.clip_rate(level.level)
     return max(
         clearing_stats.noninferiority_canary_trials(
             rate, side=one.side, ratio=one.ratio, shift=one.shift, canary_share=canary_share
@@ -112,17 +112,23 @@ def _rate_after_change(limit: Limit, level: MetricLevel, change: float) -> float
     q = limit.entry.quantile
     if q is not None:
         factor = 1 + change if limit.scale is LimitScale.RELATIVE else 1 + change / level.level
-        return _clip_rate(1 - _NORMAL.cdf(_NORMAL.inv_cdf(q) - log(max(factor, 1e-9)) / max(level.spread, 1e-3)))
-    return _clip_rate(level.level * (1 + change) if limit.scale is LimitScale.RELATIVE else level.level + change)
+        return planning.clip_rate(
+            1 - _NORMAL.cdf(_NORMAL.inv_cdf(q) - log(max(factor, 1e-9)) / max(level.spread, 1e-3))
+        )
+    return planning.clip_rate(
+        level.level * (1 + change) if limit.scale is LimitScale.RELATIVE else level.level + change
+    )
 
 
 def _bound_and_rate(limit: Limit, level: MetricLevel, size: float) -> tuple[float, float]:
     """(bound, rate) for a limit without a control, with a level that is this much above it."""
     metric = limit.entry
     if metric.quantile is None:
-        return _clip_rate(limit.amount), _clip_rate(limit.amount * (1 + size))
+        return planning.clip_rate(limit.amount), planning.clip_rate(limit.amount * (1 + size))
     there = replace(level, level=limit.amount * (1 + size))
-    return _clip_rate(1 - metric.quantile), _clip_rate(_share_above(metric.quantile, there, limit.amount))
+    return planning.clip_rate(1 - metric.quantile), planning.clip_rate(
+        _share_above(metric.quantile, there, limit.amount)
+    )
 
 
 def _share_above(q: float, level: MetricLevel, threshold: float) -> float:
@@ -141,7 +147,10 @@ def _canary_trials(control: float, canary: float, share: float, alpha: float) ->
 def _canary_units(level: MetricLevel, margin: float, canary_share: float) -> float:
     return float(
         planning.canary_units(
-            level.level * compute_variation(level.spread), margin, canary_share=canary_share, alpha=ALPHA
+            level.level * compute_variation(level.spread),
+            margin,
+            canary_share=canary_share,
+            alpha=clearing_stats.NONINFERIORITY_ALPHA,
         )
     )
 
@@ -158,7 +167,3 @@ def _cut_normal_values() -> NDArray[np.float64]:
     """Two thousand evenly spaced quantiles of the normal distribution, capped at its 99th percentile."""
     middles = (np.arange(2000) + 0.5) / 2000
     return np.array([_NORMAL.inv_cdf(min(p, CUT_QUANTILE)) for p in middles])
-
-
-def _clip_rate(rate: float) -> float:
-    return min(max(rate, 1e-9), 1 - 1e-9)

@@ -213,7 +213,7 @@ def _build_one_sample_call(
     trials = max(new_counts.canary_trials, new_counts.canary_events)
     if trials == 0:
         return None
-    kernel = _Kernel("one", side, min(max(bound, proportion.RATE_EDGE), 1 - proportion.RATE_EDGE))
+    kernel = _Kernel("one", side, proportion.clip_rate(bound))
     return _KernelCall(
         limit=position,
         side=side,

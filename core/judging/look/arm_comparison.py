@@ -14,7 +14,7 @@ from core.judging.limits.limits import Limit
 from core.judging.look import bucket_sums, leave_one_out, unknown_units
 from core.judging.look.error_floor import floor_error
 from core.judging.look.leave_one_out import LeaveOneOut, compute_design_effects
-from core.judging.model.confidence_range import ALPHA, Estimate
+from core.judging.model.confidence_range import RANGE_ALPHA, Estimate
 from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, EvidenceSums, is_exceedance_cell
 from core.judging.model.question import Question
 from core.metrics.catalogue import Metric, MetricKind
@@ -64,7 +64,7 @@ class ArmComparison:
         """Estimate of both arms over the stages that have both. The error of a ratio is as wide as its few busy units
         ask for; what is told and shown has that, and evidence, which asks for more, has not."""
         few = self.degrees_of_freedom
-        wider = 1.0 if few is None else widen_for_few_degrees(few, alpha=ALPHA)
+        wider = 1.0 if few is None else widen_for_few_degrees(few, alpha=RANGE_ALPHA)
         return Estimate(
             canary=self.canary,
             control=self.control,

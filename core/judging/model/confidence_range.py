@@ -7,7 +7,8 @@ from core.judging.limits.limits import Limit, LimitScale
 from core.metrics.catalogue import MarginScale, Metric, MetricKind
 from core.stats.sequential import mean, proportion
 
-ALPHA = 0.05
+RANGE_ALPHA = 0.05
+"""Chance that a range ever misses the true difference, however often people look at it."""
 MIN_REQUESTS_FOR_RANGE = 30  # canary requests; below this a normal approximation is meaningless
 MIN_EVENTS_FOR_RANGE = 5  # events; the same holds below this
 MIN_TUNING = 1e-100  # times the error; a control level of almost zero gives no typical harm to tune by
@@ -64,8 +65,8 @@ def _rate_range(estimate: Estimate, canary: float, control: float, *, relative: 
     # Levels over several stages are weighted sums and can exceed 1 by a rounding error.
     canary, control = min(canary, 1.0), min(control, 1.0)
     n_canary, n_control = estimate.n_canary / estimate.design_effect, estimate.n_control / estimate.design_effect
-    low_canary, high_canary = proportion.confidence_sequence(canary * n_canary, n_canary, alpha=ALPHA)
-    low_control, high_control = proportion.confidence_sequence(control * n_control, n_control, alpha=ALPHA)
+    low_canary, high_canary = proportion.confidence_sequence(canary * n_canary, n_canary, alpha=RANGE_ALPHA)
+    low_control, high_control = proportion.confidence_sequence(control * n_control, n_control, alpha=RANGE_ALPHA)
     moved = canary - control
     low = moved - hypot(canary - low_canary, high_control - control)
     high = moved + hypot(high_canary - canary, control - low_control)
@@ -83,7 +84,7 @@ def _mean_range(limit: Limit | None, entry: Metric, estimate: Estimate, canary: 
     tau = 2 * _typical_harm(limit, entry, control)
     if tau <= MIN_TUNING * estimate.error:
         return None, None
-    low, high = mean.confidence_sequence(canary - control, estimate.error, tau=tau, alpha=ALPHA)
+    low, high = mean.confidence_sequence(canary - control, estimate.error, tau=tau, alpha=RANGE_ALPHA)
     low = max(low, -control) if control >= 0 else low  # the canary's level cannot be negative
     if not is_relative(limit, entry):
         return low, high

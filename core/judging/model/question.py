@@ -12,6 +12,8 @@ from core.metrics.catalogue import CATALOGUE, Metric
 
 ALL_SEGMENTS = "*"
 """Among the dimensions of segments: every one that is reported."""
+FALSE_ALARM_ALPHA = 0.05
+"""Chance of a false alarm of the limits of one role, however often people look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ class Question:
     caps: Mapping[str, float] = field(default_factory=dict)
     stages: tuple[StageDesign, ...]
     current: int
-    alpha: float = 0.05
+    alpha: float = FALSE_ALARM_ALPHA
     no_data_after: timedelta = timedelta(minutes=15)
     segments_every: timedelta = timedelta(seconds=50)
     splits_set_aside: int = 0  # number of sample-ratio mismatch findings that people have set aside

@@ -16,7 +16,7 @@ from core.judging.report.measures import ONE_BUCKET_NOTE
 from core.metrics.catalogue import HarmDirection, MarginScale, Metric, MetricKind
 from core.stats.fixed_horizon.horizon import fixed_interval
 
-ALPHA = 0.05
+COMPARISON_ALPHA = 0.05
 """Chance that any of the ranges misses its true difference."""
 MIN_REQUESTS = 100  # readings per arm; below this a normal approximation is not used
 MIN_EVENTS = 10  # per arm, of either outcome; the same holds below this
@@ -42,7 +42,9 @@ def compare_at_horizon(
     `measures` are the rows of the same look. The ranges are Bonferroni-corrected over the deciding metrics. Where too
     little came in for a normal approximation, and for quantiles, the range stays the anytime-valid one, which is wider.
     """
-    rows = tuple(_judge_metric(question, look, measures, metric, ALPHA / len(decide_on)) for metric in decide_on)
+    rows = tuple(
+        _judge_metric(question, look, measures, metric, COMPARISON_ALPHA / len(decide_on)) for metric in decide_on
+    )
     return HorizonComparison(advice=_advise(rows), measures=rows, courses=courses)
 
 

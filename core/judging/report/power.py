@@ -7,12 +7,12 @@ from statistics import NormalDist
 
 from core.judging.limits.limits import NEW_CATEGORY_METRIC
 from core.judging.model.confidence_range import MIN_REQUESTS_FOR_RANGE
+from core.judging.model.question import FALSE_ALARM_ALPHA
 from core.judging.model.verdict import Measure
 from core.metrics.catalogue import CATALOGUE, HarmDirection, Metric, MetricKind
 from core.stats import planning
 from core.stats.input_checks import Side
 
-EDGE = 1e-9
 _NORMAL = NormalDist()
 TYPICAL_HARM = 0.02  # default typical harm, if neither a limit nor the catalogue gives one
 
@@ -32,16 +32,14 @@ class Power:
     decided_in: timedelta | None
 
 
-def estimate_power(
-    measure: Measure, entry: Metric | None, *, canary_share: float, elapsed: timedelta, alpha: float = 0.05
-) -> Power:
+def estimate_power(measure: Measure, entry: Metric | None, *, canary_share: float, elapsed: timedelta) -> Power:
     """Estimate what this measure could have shown since the stage began, `elapsed` ago.
 
     `entry` is its metric, None if this program does not know it. `canary_share` is the canary's share of both arms'
     traffic, 0 to 1. Times are expectations, not promises; a strict limit takes longer. A quantile's rest on how widely
     the values near it spread, which the measure holds; unknown where it does not.
     """
-    bar = exp(-measure.needed) if measure.needed > 0 else alpha
+    bar = exp(-measure.needed) if measure.needed > 0 else FALSE_ALARM_ALPHA
     return Power(
         noticeable=_smallest_noticeable(measure, entry, canary_share, bar),
         could_still_be=_worst_remaining(measure),
@@ -78,7 +76,7 @@ def _smallest_noticeable(measure: Measure, entry: Metric | None, share: float, a
 def _noticeable_points(measure: Measure, side: Side, trials: float, share: float, alpha: float) -> float:
     """Smallest noticeable change of a rate in points; infinite if no change would have been noticed."""
     if _has_fixed_limit(measure):
-        bound = _clip_rate(measure.amount or 0.0)
+        bound = planning.clip_rate(measure.amount or 0.0)
         found = float(planning.smallest_noticeable_against(bound, trials, side=side, alpha=alpha))
     else:
         rate = _control_rate(measure)
@@ -98,7 +96,7 @@ def _noticeable_move(measure: Measure, quantile: float, side: Side, trials: floa
         points = float(planning.smallest_noticeable(usual, trials, canary_share=share, side=side, alpha=alpha))
     if not isfinite(points):
         return float("inf")
-    above = _clip_rate(usual + points if side == "greater" else usual - points)
+    above = planning.clip_rate(usual + points if side == "greater" else usual - points)
     moved = abs(exp(spread * (_NORMAL.inv_cdf(quantile) - _NORMAL.inv_cdf(1 - above))) - 1)
     return moved * (measure.amount or 0.0) if measure.absolute else moved
 
@@ -109,7 +107,12 @@ def _rate_above_quantile(measure: Measure, quantile: float, side: Side) -> float
     if not measure.relative:
         moved /= measure.control or 1.0
     factor = 1 + moved if side == "greater" else 1 - moved
-    return _clip_rate(1 - _NORMAL.cdf(_NORMAL.inv_cdf(quantile) - log(max(factor, EDGE)) / (measure.spread or EDGE)))
+    return planning.clip_rate(
+        1
+        - _NORMAL.cdf(
+            _NORMAL.inv_cdf(quantile) - log(max(factor, planning.LEAST_RATE)) / (measure.spread or planning.LEAST_RATE)
+        )
+    )
 
 
 def _decided_in(
@@ -132,7 +135,9 @@ def _decided_in(
         needed = max(trials) * measure.design_effect
     else:
         rate = _control_rate(measure)
-        changed = [_clip_rate(rate + amount if side == "greater" else rate - amount) for side in _harm_sides(measure)]
+        changed = [
+            planning.clip_rate(rate + amount if side == "greater" else rate - amount) for side in _harm_sides(measure)
+        ]
         trials = [float(planning.canary_trials(rate, to, canary_share=share, alpha=alpha)) for to in changed]
         needed = max(trials) * measure.design_effect
     if needed <= measure.n_canary:
@@ -182,7 +187,7 @@ def _harm_sides(measure: Measure) -> tuple[Side, ...]:
 def _control_rate(measure: Measure) -> float:
     """Control's rate, smoothed away from 0 and 1: no event so far does not mean never."""
     control, trials = measure.control or 0.0, measure.n_control / measure.design_effect
-    return _clip_rate((control * trials + 0.5) / (trials + 1) if control <= 0 or control >= 1 else control)
+    return planning.clip_rate((control * trials + 0.5) / (trials + 1) if control <= 0 or control >= 1 else control)
 
 
 def _typical_harm(measure: Measure, entry: Metric) -> float | None:
@@ -201,7 +206,3 @@ def _to_shown_unit(measure: Measure, found: float) -> float | None:
     if not measure.relative or _has_fixed_limit(measure):
         return found
     return found / abs(measure.control) if measure.control else None
-
-
-def _clip_rate(rate: float) -> float:
-    return min(max(rate, EDGE), 1 - EDGE)

@@ -8,7 +8,7 @@ from core.judging.model.evidence import CANARY, CATEGORY_PREFIX, CONTROL, EVERYO
 from core.judging.model.soft_errors import SoftErrorCounts
 from core.metrics.soft_errors import from_error_category
 
-ALPHA = 0.05
+NEW_CATEGORY_ALPHA = 0.05
 """Chance that any category is called new although both versions show it equally often, however often one looks."""
 
 
@@ -52,7 +52,7 @@ def _is_new(sums: EvidenceSums, stage: int, compared: Sequence[int], cell: str, 
         return False
     # Units and not events: one person who meets it ten times says it once.
     arm = bucket_sums.read_bucket_sums(sums, (stage,), CANARY, cell)[0, 0, :, 1]
-    return int((arm > 0).sum()) * log((canary + control) / canary) >= log(categories / ALPHA)
+    return int((arm > 0).sum()) * log((canary + control) / canary) >= log(categories / NEW_CATEGORY_ALPHA)
 
 
 def _sum_events(sums: EvidenceSums, stages: Sequence[int], arm: str, cell: str) -> float:

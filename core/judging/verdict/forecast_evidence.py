@@ -29,7 +29,8 @@ DETECTION_PROBABILITY = 0.8
 SHORTFALL_ERRORS = NormalDist().inv_cdf(DETECTION_PROBABILITY)
 """Standard errors below the expectation that a draw stays above with `DETECTION_PROBABILITY`."""
 MIN_REPORTS = 3
-MIN_RATE = 1e-6
+ASSUMED_QUANTILE_LIMIT = 0.15
+"""Size, relative to control, of a limit on a quantile that is not relative."""
 _NORMAL = NormalDist()
 NORMAL_FROM = 50.0
 _MIDDLES = (np.arange(BUCKETS) + 0.5) / BUCKETS
@@ -78,7 +79,7 @@ def forecast_evidence(
         change = hypothesis.sign * HARM_MULTIPLE * limit.amount
         harmed = usual * (1 + change) if limit.scale is LimitScale.RELATIVE else usual + change
     return _forecast_two_sample(
-        question, look, state, standing, limit, hypothesis, _clip_rate(usual), _clip_rate(harmed)
+        question, look, state, standing, limit, hypothesis, proportion.clip_rate(usual), proportion.clip_rate(harmed)
     )
 
 
@@ -162,7 +163,7 @@ def _poisson_quantiles(means: Array) -> Array:
     found = np.maximum(means[:, np.newaxis] + np.sqrt(means)[:, np.newaxis] * _NORMALS, 0.0)
     for row in np.flatnonzero(means < NORMAL_FROM):
         counts = np.arange(int(means[row] + 12 * np.sqrt(means[row]) + 12))
-        logs = counts * np.log(max(means[row], MIN_RATE)) - means[row] - _LOG_FACTORIALS[: len(counts)]
+        logs = counts * np.log(max(means[row], proportion.RATE_EDGE)) - means[row] - _LOG_FACTORIALS[: len(counts)]
         found[row] = np.searchsorted(np.cumsum(np.exp(logs)), _MIDDLES)
     return np.asarray(found, dtype=np.float64)
 
@@ -190,7 +191,7 @@ def _forecast_events(
     level = standing.control if standing is not None and standing.control is not None else 0.0
     usual = max(level, 0.5 / control)
     change = hypothesis.sign * HARM_MULTIPLE * limit.amount
-    harmed = max(usual * (1 + change) if limit.scale is LimitScale.RELATIVE else usual + change, MIN_RATE)
+    harmed = max(usual * (1 + change) if limit.scale is LimitScale.RELATIVE else usual + change, proportion.RATE_EDGE)
     part, effect = _stratified_share(question, state), standing.design_effect if standing is not None else 1.0
     if part <= 0:
         return EvidenceForecast(readings=canary, evidence=None)
@@ -220,8 +221,8 @@ def _forecast_category(question: Question, look: Look, state: JudgingState, limi
     return _forecast_one_sample(
         served,
         effect,
-        _clip_rate(limit.amount),
-        _clip_rate(HARM_MULTIPLE * limit.amount),
+        proportion.clip_rate(limit.amount),
+        proportion.clip_rate(HARM_MULTIPLE * limit.amount),
         limit.min_events or 0,
         ignored_events=1.0,
     )
@@ -245,7 +246,7 @@ def _forecast_fixed_limit(question: Question, look: Look, limit: Limit) -> Evide
         standing.level_weight,
         standing.design_effect,
         bound,
-        _clip_rate(harmed),
+        proportion.clip_rate(harmed),
         limit.min_events or 0,
         ignored_events=0.0,
     )
@@ -303,10 +304,6 @@ def _forecast_mean(
 
 def _share_above_quantile(limit: Limit, quantile: float, hypothesis: Hypothesis, spread: float) -> float:
     """Share of the canary's values above control's quantile if its own quantile is off by twice the limit."""
-    size = HARM_MULTIPLE * limit.amount if limit.scale is LimitScale.RELATIVE else HARM_MULTIPLE * 0.15
-    moved = log(max(1 + hypothesis.sign * size, MIN_RATE))
+    size = HARM_MULTIPLE * (limit.amount if limit.scale is LimitScale.RELATIVE else ASSUMED_QUANTILE_LIMIT)
+    moved = log(max(1 + hypothesis.sign * size, proportion.RATE_EDGE))
     return 1 - _NORMAL.cdf(_NORMAL.inv_cdf(quantile) - moved / spread)
-
-
-def _clip_rate(share: float) -> float:
-    return min(max(share, MIN_RATE), 1 - MIN_RATE)

@@ -23,10 +23,9 @@ from core.judging.model.evidence import EVERYONE, exceedance_cell
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
 from core.stats import noninferiority_planning as planning
-from core.stats.sequential import mean
+from core.stats.sequential import mean, proportion
 
-LOG_THRESHOLD = log(1 / 0.05)
-MIN_RATE = 1e-6
+LOG_THRESHOLD = log(1 / planning.NONINFERIORITY_ALPHA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +185,7 @@ def _is_too_rare(question: Question, look: Look, state: JudgingState, limit: Lim
     whole = (stage.ends - began) / (look.at - began)
     expected = standing.canary_weight * max(whole, 1.0) / standing.design_effect
     share = standing.canary_weight / max(standing.canary_weight + standing.control_weight, 1.0)
-    rate = min(max(standing.control or 0.0, MIN_RATE), 1 - MIN_RATE)
+    rate = proportion.clip_rate(standing.control or 0.0)
     if limit.is_absolute or not 0 < share < 1:
         return False
     needed = max(

@@ -8,7 +8,7 @@ from core.rollout.state.events import VoteCast
 from core.rollout.state.model import Rollout
 from core.stats.sequential import small_sample
 
-ALPHA = 0.05
+VOTES_ALPHA = 0.05
 """The chance that votes hold a stage of a version that is no worse, however often they are counted."""
 
 
@@ -49,7 +49,7 @@ class VoteTally:
     @property
     def is_worse_beyond_chance(self) -> bool:
         """Whether the new version is called worse so much more often that it is not chance."""
-        return self.log_e >= log(1 / ALPHA)
+        return self.log_e >= log(1 / VOTES_ALPHA)
 
 
 def count_votes(rollout: Rollout, stage: int) -> VoteTally:

@@ -184,6 +184,11 @@ def _bisect_edge(outside: float, inside: float, rejected: Callable[[float], bool
     return inside
 
 
+def clip_rate(rate: float) -> float:
+    """The rate, moved away from 0 and 1 by `RATE_EDGE` where it lies closer, so that its logarithms are finite."""
+    return min(max(rate, RATE_EDGE), 1 - RATE_EDGE)
+
+
 def _cumulate_before(counts: Array) -> Array:
     return np.concatenate([np.zeros_like(counts[..., :1]), np.cumsum(counts, axis=-1)[..., :-1]], axis=-1)
 

@@ -15,7 +15,7 @@ from core.judging.model.alpha_shares import WITHOUT_CONTROL
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.evidence import EVERYONE
 from core.judging.model.state import Baseline
-from core.stats.sequential.proportion import RATE_EDGE
+from core.stats.sequential.proportion import clip_rate
 
 
 def build_past_terms(evidence: EvidenceIndex, position: int, hypothesis: Hypothesis) -> Iterator[MixtureTerm]:
@@ -42,7 +42,7 @@ def build_past_terms(evidence: EvidenceIndex, position: int, hypothesis: Hypothe
     elif components is None:
         log_e = 0.0
     else:
-        edge = min(max(bound, RATE_EDGE), 1 - RATE_EDGE)
+        edge = clip_rate(bound)
         share = None
         if left is not None:
             share = (
