@@ -15,5 +15,5 @@ def watch_complaints(service: RolloutService, now: datetime, slots: SlotTracker 
     for rollout in service.cached_world().open_rollouts:
         slot = find_slot_start(now, COMPLAINTS_EVERY, rollout.id)
         if rollout.is_looked_at and not slots.is_finished(rollout.id, slot):
-            complaint_watch.hold_if_beyond_normal(service, rollout, now)
+            complaint_watch.hold_if_beyond_baseline(service, rollout, now)
             slots.record_slot(rollout.id, slot, 0, is_finished=True, claimed_here=True)

@@ -25,8 +25,8 @@ from core.reviews.shortcuts import count_stages_skipped
 from core.rollout.models.way_back import LastDay, find_last_day
 from core.rollout.state.surface import Surface
 
-USUAL_WEEKS = 4
-"""Weeks before, over which what is usual is averaged."""
+WEEKS_BEFORE = 4
+"""Weeks before the digest's own, over which numbers are averaged to compare."""
 REVIEWS_LOOK_BACK = timedelta(days=90)
 """How long after its end a review that is not written is still listed as owed."""
 RETIREMENT_HORIZON = timedelta(days=90)
@@ -123,14 +123,14 @@ class _DigestDraft:
             "Rollouts whose bake ended in the week, so that the new version is live.",
             _refer(shipped, lambda f: f.completed),
         )
-        usual = [self._count_shipped(self.week.shift(-n)) for n in range(1, USUAL_WEEKS + 1)]
-        before = [f for f in self.facts if f.completed is not None and self._is_in_usual_weeks(f.completed)]
+        shipped_before = [self._count_shipped(self.week.shift(-n)) for n in range(1, WEEKS_BEFORE + 1)]
+        before = [f for f in self.facts if f.completed is not None and self._is_in_weeks_before(f.completed)]
         self._add(
             "shipped_usual",
-            f"Shipped in a usual week (average of the {USUAL_WEEKS} before)",
-            sum(usual) / USUAL_WEEKS,
+            f"Shipped in a usual week (average of the {WEEKS_BEFORE} before)",
+            sum(shipped_before) / WEEKS_BEFORE,
             NumberUnit.COUNT,
-            f"Rollouts that were shipped in the {USUAL_WEEKS} weeks before, divided by {USUAL_WEEKS}.",
+            f"Rollouts that were shipped in the {WEEKS_BEFORE} weeks before, divided by {WEEKS_BEFORE}.",
             _refer(before, lambda f: f.completed),
         )
         self._add(
@@ -421,8 +421,8 @@ class _DigestDraft:
     def _count_shipped(self, week: Week) -> int:
         return sum(f.completed is not None and week.contains(f.completed.at) for f in self.facts)
 
-    def _is_in_usual_weeks(self, happened: Occurrence) -> bool:
-        return self.week.shift(-USUAL_WEEKS).begins <= happened.at < self.week.begins
+    def _is_in_weeks_before(self, happened: Occurrence) -> bool:
+        return self.week.shift(-WEEKS_BEFORE).begins <= happened.at < self.week.begins
 
 
 def _refer(facts: Iterable[RolloutFacts], choose: Callable[[RolloutFacts], Occurrence | None]) -> list[EventReference]:

@@ -33,7 +33,7 @@ class FormLimit:
     kind: LimitKind
     label: str
     unit: str
-    usual: str
+    default: str
 
     @property
     def name(self) -> str:
@@ -47,35 +47,35 @@ LIMITS = (
         kind=LimitKind.DROPS_BY,
         label="Fewer answers pass our checks, by (percentage points)",
         unit="pp",
-        usual="2",
+        default="2",
     ),
     FormLimit(
         metric="cost_per_request",
         kind=LimitKind.RISES_BY,
         label="Cost per request rises, by (%)",
         unit="%",
-        usual="15",
+        default="15",
     ),
     FormLimit(
         metric="latency_p95",
         kind=LimitKind.EXCEEDS,
         label="Slow responses take longer than (ms)",
         unit="ms",
-        usual="4000",
+        default="4000",
     ),
     FormLimit(
         metric="new_error_category",
         kind=LimitKind.RATE_ABOVE,
         label="A new kind of error occurs in more than (% of requests)",
         unit="%",
-        usual="0.2",
+        default="0.2",
     ),
     FormLimit(
         metric="complaint_rate",
         kind=LimitKind.EXCEEDS_NORMAL_BY,
         label="Complaints are above normal, by (%)",
         unit="%",
-        usual="50",
+        default="50",
     ),
 )
 
@@ -175,7 +175,7 @@ def write_form(form: RolloutForm, live: Content) -> str:
 class SuggestedLimits:
     """The amounts that the form and a starting file offer, by metric and without their unit.
 
-    `baseline` is the rollout whose baseline they come from; empty if they are only the usual ones.
+    `baseline` is the rollout whose baseline they come from; empty if they are only the defaults.
     """
 
     amounts: Mapping[str, str]
@@ -184,14 +184,14 @@ class SuggestedLimits:
 
 def suggest_limits(surface: Surface, policy: Policy, template: str = DEFAULT_TEMPLATE) -> SuggestedLimits:
     """What to offer for each limit: what the template's first compared stage can notice at the baseline's traffic, or
-    else the usual amount, which is also the least."""
-    usual = {limit.metric: limit.usual for limit in LIMITS}
+    else the default, which is also the least."""
+    defaults = {limit.metric: limit.default for limit in LIMITS}
     known = known_traffic.recall_traffic(surface)
     if known is None or not known.daily_requests:
-        return SuggestedLimits(amounts=usual)
+        return SuggestedLimits(amounts=defaults)
     known = narrow_traffic(known, surface, policy)
     stages = tuple(stage for entry in load_template_stages(template) for stage in entry.to_stages())
-    limits = {limit.metric: _build_usual_limit(limit) for limit in LIMITS}
+    limits = {limit.metric: _build_default_limit(limit) for limit in LIMITS}
     risk = TEMPLATES[template].risk
     design = DetectionDesign(
         stages=stages, limits=tuple(limits.values()), risk=risk, grow_on=policy.growth_rule_for(risk)
@@ -202,11 +202,11 @@ def suggest_limits(surface: Surface, policy: Policy, template: str = DEFAULT_TEM
         for limit in LIMITS
         if compared and (amount := prefill.suggest_amount(limits[limit.metric], design, compared[0], known)) is not None
     }
-    return SuggestedLimits(amounts={**usual, **found}, baseline=known.measured if found else "")
+    return SuggestedLimits(amounts={**defaults, **found}, baseline=known.measured if found else "")
 
 
-def _build_usual_limit(limit: FormLimit) -> Limit:
-    return prefill.build_limit(limit.metric, limit.kind, float(limit.usual) * _SCALES[limit.unit])
+def _build_default_limit(limit: FormLimit) -> Limit:
+    return prefill.build_limit(limit.metric, limit.kind, float(limit.default) * _SCALES[limit.unit])
 
 
 def write_starting_file(surface: Surface, policy: Policy) -> str:

@@ -73,15 +73,15 @@ def test_a_rise_of_a_rate_by_hand():
     one = seen(REFUSALS)[0]
     assert one.noticed == pytest.approx(timedelta(days=2387 / 5000), rel=0.005)
     assert one.is_noticed_in_time
-    assert (one.within, one.usual, one.remedies) == (24 * HOUR, 6 * HOUR, None)
+    assert (one.within, one.expected, one.remedies) == (24 * HOUR, 6 * HOUR, None)
 
 
 def test_where_growth_waits_until_limits_are_shown_to_hold_the_stage_lasts_until_then():
     refusals, quality = seen(REFUSALS, replace(QUALITY, amount=0.03), risk=Risk.HIGH, grow_on=GrowOn.SHOWN)
-    assert refusals.usual == quality.usual == max(refusals.cleared, quality.cleared) > 6 * HOUR
+    assert refusals.expected == quality.expected == max(refusals.cleared, quality.cleared) > 6 * HOUR
     refusals, watched = seen(REFUSALS, QUALITY, risk=Risk.HIGH, grow_on=GrowOn.SHOWN)
     assert watched.rare
-    assert refusals.usual == refusals.cleared
+    assert refusals.expected == refusals.cleared
 
 
 def test_the_smallest_change_takes_exactly_the_stage():
@@ -90,8 +90,8 @@ def test_the_smallest_change_takes_exactly_the_stage():
     again = seen(replace(QUALITY, amount=one.smallest))[0]
     assert again.noticed is not None
     assert again.noticed / HOUR == pytest.approx(24, rel=0.001)
-    assert one.smallest_usual is not None
-    assert one.smallest_usual > one.smallest
+    assert one.smallest_by_then is not None
+    assert one.smallest_by_then > one.smallest
 
 
 def test_every_way_out_does_what_it_says():

@@ -123,12 +123,14 @@ def test_evidence_that_growth_waits_for_moves_everything_behind_it(small, built,
         for on in (GrowOn.NOTICEABLE, GrowOn.TIME)
     )
     begun, after = (next(n for n, row in enumerate(waits.rows) if row.what.startswith(w)) for w in ("canary", "ramp"))
-    usual = waits.foreseen[0][0].usual
+    expected = waits.foreseen[0][0].expected
 
     assert waits.rows[begun].when_earliest == steps.rows[begun].when_earliest
-    assert steps.rows[after].when_earliest - steps.rows[begun].when_earliest == timedelta(hours=6) < usual
+    assert steps.rows[after].when_earliest - steps.rows[begun].when_earliest == timedelta(hours=6) < expected
     assert (
-        timedelta(0) <= waits.rows[after].when_earliest - waits.rows[begun].when_earliest - usual < timedelta(minutes=1)
+        timedelta(0)
+        <= waits.rows[after].when_earliest - waits.rows[begun].when_earliest - expected
+        < timedelta(minutes=1)
     )
 
 

@@ -53,8 +53,8 @@ def _answer_explain(parsed: ParsedCommand, context: CommandContext) -> Message:
     zone = context.service.cached_world().policy.timezone
     rollout = sight.rollout
     causes = look_reports.load_causes(context.service, rollout) if rollout.is_under_way else ()
-    usual = complaint_watch.load_comparison(context.service, rollout, context.at) if metric == COMPLAINTS else None
-    return explain.render_technical(rollout, sight.latest_numbers, metric, trend, zone, sight.as_of, causes, usual)
+    compared = complaint_watch.load_comparison(context.service, rollout, context.at) if metric == COMPLAINTS else None
+    return explain.render_technical(rollout, sight.latest_numbers, metric, trend, zone, sight.as_of, causes, compared)
 
 
 def _gather_numbers(parsed: ParsedCommand, context: CommandContext) -> _Numbers:

@@ -207,8 +207,8 @@ def _check_omitted_kinds(file: RolloutFile, policy: Policy) -> Iterator[FileProb
     if not present & set(GROWING_KINDS):
         message = "everybody would get the new version at once: add a canary, an ab or a ramp stage"
         yield file.source.problem_at(("stages",), message, at_key=True)
-    usual = {next(iter(stage)) for stage in TEMPLATES[file.template].stages} - {StageKind.EVAL, StageKind.RAMP}
-    missing = [kind for kind in STAGE_ORDER if kind in usual - present - set(policy.risk[risk].may_skip)]
+    agreed = {next(iter(stage)) for stage in TEMPLATES[file.template].stages} - {StageKind.EVAL, StageKind.RAMP}
+    missing = [kind for kind in STAGE_ORDER if kind in agreed - present - set(policy.risk[risk].may_skip)]
     if missing:
         # the built-in policy only advises; a policy that the workspace wrote is binding
         severity: Severity = "warning" if policy == DEFAULT_POLICY else "error"

@@ -48,9 +48,9 @@ class LimitForesight:
     categories, twice the rate. `smallest` is the smallest change noticed `within` the stage. Both are in the scale of
     the limit, for fixed limits as the level itself.
 
-    `usual` is how long the stage lasts if no limit breaks: its hold, its requests, and the evidence that growth waits
-    for, up to `within`. `smallest_usual` is the smallest change noticed by then. `cleared` is when unchanged rates are
-    shown to keep the limit. Times that are never reached are None.
+    `expected` is how long the stage lasts if no limit breaks: its hold, its requests, and the evidence that growth
+    waits for, up to `within`. `smallest_by_then` is the smallest change noticed by then. `cleared` is when unchanged
+    rates are shown to keep the limit. Times that are never reached are None.
     """
 
     limit: Limit
@@ -61,8 +61,8 @@ class LimitForesight:
     size: float
     noticed: timedelta | None
     smallest: float | None
-    usual: timedelta
-    smallest_usual: float | None
+    expected: timedelta
+    smallest_by_then: float | None
     cleared: timedelta | None
     clearable: bool  # whether it can be shown that the limit is kept; not so for error categories
     rare: bool  # whether the engine only watches the limit instead of waiting until it is cleared
@@ -171,10 +171,10 @@ def _foresee_limits(asked: _ForecastInputs) -> tuple[LimitForesight, ...]:
             waits = []
         case _:
             assert_never(design.grow_on)
-    usual = min(max([usual_time_in_stage(stage, known), *(when or within for when in waits)]), within)
+    expected = min(max([expected_time_in_stage(stage, known), *(when or within for when in waits)]), within)
     return tuple(
         replace(
-            _foresee_limit(design, stage, known, limit, usual, kept),
+            _foresee_limit(design, stage, known, limit, expected, kept),
             seen=when,
             needs_sight=design.grow_on is GrowOn.NOTICEABLE and limit.role is LimitRole.ROLLBACK,
         )
@@ -216,7 +216,7 @@ def _relative_delay(one: LimitForesight) -> float:
     return inf if one.noticed is None else max(one.noticed / one.within, 1.0)
 
 
-def usual_time_in_stage(stage: Stage, known: KnownTraffic) -> timedelta:
+def expected_time_in_stage(stage: Stage, known: KnownTraffic) -> timedelta:
     """How long a stage lasts if nothing prevents leaving it: its minimum hold and its minimum requests."""
     if not known.daily_requests:
         return stage.min_hold
@@ -228,7 +228,7 @@ def _foresee_limit(
     stage: Stage,
     known: KnownTraffic,
     limit: Limit,
-    usual: timedelta,
+    expected: timedelta,
     cleared: timedelta | None,
 ) -> LimitForesight:
     level, within = known.level_of(limit.entry), design.longest_time_in(stage)
@@ -244,8 +244,8 @@ def _foresee_limit(
     hours, limit_hours = hours_until_noticed(stage.percent, size), within / timedelta(hours=1)
     low, high = _size_range(limit, level)
     smallest = _find_least(lambda x: hours_until_noticed(stage.percent, x) <= limit_hours, low, high)
-    usual_hours = usual / timedelta(hours=1)
-    early = _find_least(lambda x: hours_until_noticed(stage.percent, x) <= usual_hours, low, high)
+    expected_hours = expected / timedelta(hours=1)
+    early = _find_least(lambda x: hours_until_noticed(stage.percent, x) <= expected_hours, low, high)
     ways = None
     if not hours <= limit_hours:
         percent = _find_least(lambda x: hours_until_noticed(x, size) <= limit_hours, stage.percent, LARGEST_PERCENT)
@@ -265,8 +265,8 @@ def _foresee_limit(
         size=_displayed_size(limit, size) or 0.0,
         noticed=_to_span(hours),
         smallest=_displayed_size(limit, smallest),
-        usual=usual,
-        smallest_usual=_displayed_size(limit, early),
+        expected=expected,
+        smallest_by_then=_displayed_size(limit, early),
         cleared=cleared,
         clearable=not limit.is_per_category,
         rare=_is_only_watched(limit, cleared, within),

@@ -50,14 +50,14 @@ def build_outlook(
     """The outlook of a plan; `begin` is the earliest start if it is known, else it follows from the notices."""
     design, reach = detection.design_from_plan(plan, policy), layering.find_planned_reach(plan, policy)
     foreseen = [detection.foresee_limits(design, stage, known) for stage in design.compared_stages]
-    usual_times = {
-        stage.name: of[0].usual
+    expected_times = {
+        stage.name: of[0].expected
         for stage, of in zip(design.compared_stages, foreseen, strict=True)
         if of and not stage.is_decided_at_end  # that one lasts as long as it says
     }
     return PlanOutlook(
         plan=plan,
-        rows=timeline.build_timeline(plan, surface, policy, now, begin=begin, usual_times=usual_times),
+        rows=timeline.build_timeline(plan, surface, policy, now, begin=begin, expected_times=expected_times),
         foreseen=foreseen,
         known=known,
         warnings=warnings,

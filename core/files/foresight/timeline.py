@@ -39,11 +39,11 @@ def build_timeline(
     now: datetime,
     *,
     begin: datetime | None = None,
-    usual_times: Mapping[str, timedelta] | None = None,
+    expected_times: Mapping[str, timedelta] | None = None,
 ) -> tuple[TimelineRow, ...]:
     """Every row in order: notices and approvals, then the stages, then the end.
 
-    `begin` is the earliest start if it is known, as after the notices have gone out. `usual_times` says by stage how
+    `begin` is the earliest start if it is known, as after the notices have gone out. `expected_times` says by stage how
     long growth is expected to wait for evidence; a stage that is not in it lasts its hold and its requests. Steps wait
     for freezes and quiet hours to end, as they do in a real rollout.
     """
@@ -52,7 +52,7 @@ def build_timeline(
         begin = max(plan.start or now, now + lead)
     begin, surface = _next_allowed_time(begin, policy), narrow_surface(surface, policy)
     before = sorted(_rows_before_start(plan, policy, now), key=lambda row: row.when_earliest)
-    return (*before, *_stage_rows(plan, surface, policy, begin, usual_times or {}))
+    return (*before, *_stage_rows(plan, surface, policy, begin, expected_times or {}))
 
 
 def format_lines(rows: Sequence[TimelineRow]) -> list[str]:
@@ -100,7 +100,7 @@ def _describe_notice(notice: NoticePlan, plan: Plan) -> str:
 
 
 def _stage_rows(
-    plan: Plan, surface: Surface, policy: Policy, begin: datetime, usual_times: Mapping[str, timedelta]
+    plan: Plan, surface: Surface, policy: Policy, begin: datetime, expected_times: Mapping[str, timedelta]
 ) -> Iterator[TimelineRow]:
     earliest = begin
     # a start that waits for people, or has no fixed time, has no latest time
@@ -111,7 +111,9 @@ def _stage_rows(
         asks = number > 0 and (stage.advance is AdvanceMode.APPROVE or plan.risk is Risk.HIGH)
         if asks:
             latest = None
-        lasts = max(_expected_duration(stage, surface), _round_up_to_minute(usual_times.get(stage.name, timedelta(0))))
+        lasts = max(
+            _expected_duration(stage, surface), _round_up_to_minute(expected_times.get(stage.name, timedelta(0)))
+        )
         span = [policy.to_local_time(at).date() for at in (earliest, earliest + lasts)]
         back = _describe_way_back(last.day if last is not None else None, *span)
         yield TimelineRow(

@@ -7,7 +7,7 @@ from core.judging.limits.limits import Limit, LimitScale
 from core.judging.look import quantile_crossing
 from core.judging.model.state import JudgingState
 
-USUAL_SPREAD = 0.75
+ASSUMED_LOG_SPREAD = 0.75
 """Assumed standard deviation of the logarithm of latencies if the data do not show it."""
 NARROWEST, WIDEST = 0.3, 1.2
 _NORMAL = NormalDist()
@@ -16,7 +16,7 @@ _NORMAL = NormalDist()
 def estimate_log_spread(state: JudgingState, position: int, limit: Limit) -> float:
     """Standard deviation of the logarithm of values near a quantile, from the canary values above quantile plus limit.
 
-    `USUAL_SPREAD` if there are too few values.
+    `ASSUMED_LOG_SPREAD` if there are too few values.
     """
     quantile = limit.entry.require_quantile()
     found = [
@@ -28,11 +28,11 @@ def estimate_log_spread(state: JudgingState, position: int, limit: Limit) -> flo
         and one.canary_total >= quantile_crossing.MIN_CONTROL_VALUES
     ]
     if not found or limit.scale is not LimitScale.RELATIVE:
-        return USUAL_SPREAD
+        return ASSUMED_LOG_SPREAD
     last = max(found, key=lambda one: one.stage)
     above = (last.canary_above + 0.5) / (last.canary_total + 1)
     apart = _NORMAL.inv_cdf(1 - above) - _NORMAL.inv_cdf(quantile)
     moved = log(last.canary / last.control) if last.canary > 0 and last.control > 0 else 0.0
     if moved * apart <= 0:
-        return USUAL_SPREAD
+        return ASSUMED_LOG_SPREAD
     return min(max(moved / apart, NARROWEST), WIDEST)

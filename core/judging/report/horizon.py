@@ -95,7 +95,7 @@ def _build_row(entry: Metric, standing: ArmComparison | None) -> Measure:
 def _narrow_range(row: Measure, entry: Metric, standing: ArmComparison, alpha: float) -> Measure:
     """The row with the range for one look; unchanged where a normal approximation does not hold."""
     canary, control = standing.canary, standing.control
-    if canary is None or control is None or not standing.error or not _is_normal(entry, standing):
+    if canary is None or control is None or not standing.error or not _is_nearly_normal(entry, standing):
         return row
     low, high = fixed_interval(
         canary - control, standing.error, alpha=alpha, degrees_of_freedom=standing.degrees_of_freedom or BUCKETS - 1
@@ -110,7 +110,7 @@ def _narrow_range(row: Measure, entry: Metric, standing: ArmComparison, alpha: f
     return replace(row, low=max(middle - half, -1.0), high=middle + half)
 
 
-def _is_normal(entry: Metric, standing: ArmComparison) -> bool:
+def _is_nearly_normal(entry: Metric, standing: ArmComparison) -> bool:
     if entry.kind is MetricKind.QUANTILE or min(standing.canary_weight, standing.control_weight) < MIN_REQUESTS:
         return False
     if entry.is_average:

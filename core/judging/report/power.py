@@ -89,14 +89,14 @@ def _noticeable_move(measure: Measure, quantile: float, side: Side, trials: floa
 
     The test counts values above a threshold: control's quantile, or the limit. Infinite if nothing would be noticed.
     """
-    usual, spread = 1 - quantile, measure.spread or 0.0
+    control_rate, spread = 1 - quantile, measure.spread or 0.0
     if measure.absolute:
-        points = float(planning.smallest_noticeable_against(usual, trials, side=side, alpha=alpha))
+        points = float(planning.smallest_noticeable_against(control_rate, trials, side=side, alpha=alpha))
     else:
-        points = float(planning.smallest_noticeable(usual, trials, canary_share=share, side=side, alpha=alpha))
+        points = float(planning.smallest_noticeable(control_rate, trials, canary_share=share, side=side, alpha=alpha))
     if not isfinite(points):
         return float("inf")
-    above = planning.clip_rate(usual + points if side == "greater" else usual - points)
+    above = planning.clip_rate(control_rate + points if side == "greater" else control_rate - points)
     moved = abs(exp(spread * (_NORMAL.inv_cdf(quantile) - _NORMAL.inv_cdf(1 - above))) - 1)
     return moved * (measure.amount or 0.0) if measure.absolute else moved
 
@@ -130,8 +130,8 @@ def _decided_in(
         needed = measure.n_canary * (measure.error / wanted) ** 2
     elif entry.quantile is not None:
         changed = [_rate_above_quantile(measure, entry.quantile, side) for side in _harm_sides(measure)]
-        usual = 1 - entry.quantile
-        trials = [float(planning.canary_trials(usual, to, canary_share=share, alpha=alpha)) for to in changed]
+        control_rate = 1 - entry.quantile
+        trials = [float(planning.canary_trials(control_rate, to, canary_share=share, alpha=alpha)) for to in changed]
         needed = max(trials) * measure.design_effect
     else:
         rate = _control_rate(measure)

@@ -71,15 +71,22 @@ def forecast_evidence(
     if standing is None or standing.canary_weight == 0 or standing.control_weight == 0:
         return EvidenceForecast(readings=0.0, evidence=None)
     if entry.quantile is not None:
-        usual = 1 - entry.quantile
+        control_rate = 1 - entry.quantile
         harmed = _share_above_quantile(limit, entry.quantile, hypothesis, estimate_log_spread(state, position, limit))
     else:
         level = standing.control or 0.0
-        usual = (level * standing.control_weight + 0.5) / (standing.control_weight + 1)
+        control_rate = (level * standing.control_weight + 0.5) / (standing.control_weight + 1)
         change = hypothesis.sign * HARM_MULTIPLE * limit.amount
-        harmed = usual * (1 + change) if limit.scale is LimitScale.RELATIVE else usual + change
+        harmed = control_rate * (1 + change) if limit.scale is LimitScale.RELATIVE else control_rate + change
     return _forecast_two_sample(
-        question, look, state, standing, limit, hypothesis, proportion.clip_rate(usual), proportion.clip_rate(harmed)
+        question,
+        look,
+        state,
+        standing,
+        limit,
+        hypothesis,
+        proportion.clip_rate(control_rate),
+        proportion.clip_rate(harmed),
     )
 
 
@@ -151,8 +158,8 @@ def _spread_over_buckets(trials: Array, share: Array, effect: float) -> Array:
     """
     weight = np.repeat((trials / BUCKETS)[:, np.newaxis], BUCKETS, axis=1)
     rarer = np.minimum(share, 1 - share)[:, np.newaxis]
-    usual = weight * rarer
-    came = usual + (_poisson_quantiles(usual[:, 0]) - usual) * np.sqrt(effect)
+    expected = weight * rarer
+    came = expected + (_poisson_quantiles(expected[:, 0]) - expected) * np.sqrt(effect)
     came = np.clip(came, 0.0, weight)
     events = np.where((share <= 1 / 2)[:, np.newaxis], came, weight - came)
     return np.stack([weight, events], axis=-1)[:, np.newaxis]
@@ -189,19 +196,22 @@ def _forecast_events(
     if canary == 0 or control == 0:
         return EvidenceForecast(readings=canary, evidence=None)
     level = standing.control if standing is not None and standing.control is not None else 0.0
-    usual = max(level, 0.5 / control)
+    control_rate = max(level, 0.5 / control)
     change = hypothesis.sign * HARM_MULTIPLE * limit.amount
-    harmed = max(usual * (1 + change) if limit.scale is LimitScale.RELATIVE else usual + change, proportion.RATE_EDGE)
+    harmed = max(
+        control_rate * (1 + change) if limit.scale is LimitScale.RELATIVE else control_rate + change,
+        proportion.RATE_EDGE,
+    )
     part, effect = _stratified_share(question, state), standing.design_effect if standing is not None else 1.0
     if part <= 0:
         return EvidenceForecast(readings=canary, evidence=None)
 
     def log_evidence(times: Array) -> Array:
         served, beside = canary * part * times, control * part * times
-        new, old = harmed * effect / served, usual * effect / beside
+        new, old = harmed * effect / served, control_rate * effect / beside
         off = SHORTFALL_ERRORS / np.sqrt(new + old) * hypothesis.sign
         came = np.maximum(served * (harmed - off * new), 0)
-        there = np.maximum(beside * (usual + off * old), 0)
+        there = np.maximum(beside * (control_rate + off * old), 0)
         components = rate.two_sample_increments(
             came, there, served, beside, side=hypothesis.side, ratio=hypothesis.ratio
         )

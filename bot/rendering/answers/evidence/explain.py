@@ -12,7 +12,7 @@ from core.judging.model.causes import DifferenceCauses
 from core.judging.model.verdict import Measure
 from core.judging.report.power import harm_direction
 from core.judging.report.series import SeriesPoint
-from core.reviews.usual_complaints import UsualComparison
+from core.reviews.complaint_comparison import ComplaintComparison
 from core.rollout.state.model import Rollout
 
 _ROLE_ACTIONS = {"rollback": "roll back", "hold": "hold"}
@@ -26,11 +26,11 @@ def render_technical(
     zone: str,
     as_of: str,
     causes: tuple[DifferenceCauses, ...] = (),
-    usual: UsualComparison | None = None,
+    compared: ComplaintComparison | None = None,
 ) -> Message:
     """The explanation for engineers: a summary in words, every known number, the trigger, the causes and a chart.
 
-    `usual` compares complaints with what is normal at these hours of the week.
+    `compared` has complaints beside the baseline of these hours of the week.
     """
     rows = [m for m in latest.measures if m.metric == metric]
     if not rows:
@@ -52,7 +52,7 @@ def render_technical(
         blocks.lines_section([plain_words.describe_segment(m) for m in out]),
         *body,
         blocks.lines_section(cause_words.list_causes(causes, metric)),
-        blocks.section(describe_usual(usual)) if usual is not None else None,
+        blocks.section(describe_complaints(compared)) if compared is not None else None,
         charts.build_chart(trend, rows[0], zone),
         blocks.context(
             f"`{wording.escape(metric, 60)}`{_label_signal(rollout, metric)} · as of {as_of} · {rollout.id}"
@@ -85,13 +85,13 @@ def render_plain(rollout: Rollout, latest: LatestNumbers, metric: str, as_of: st
     )
 
 
-def describe_usual(usual: UsualComparison) -> str:
-    """Complaints of the new version beside what is normal at these hours of the week."""
-    much = " That is beyond normal." if usual.is_beyond_normal else ""
+def describe_complaints(compared: ComplaintComparison) -> str:
+    """Complaints of the new version beside the baseline of these hours of the week."""
+    much = " That is beyond normal." if compared.is_beyond_baseline else ""
     return (
-        f"Normal at these hours of the week: {usual.expected:.1f} complaints in {wording.format_count(usual.requests)} "
-        f"requests, rarely more than {wording.format_count(usual.at_most)}. "
-        f"Now: {wording.format_count(usual.complaints)}.{much}"
+        f"Normal at these hours of the week: {compared.expected:.1f} complaints in "
+        f"{wording.format_count(compared.requests)} requests, rarely more than "
+        f"{wording.format_count(compared.at_most)}. Now: {wording.format_count(compared.complaints)}.{much}"
     )
 
 

@@ -23,10 +23,10 @@ def render_lines(foreseen: Sequence[LimitForesight], known: KnownTraffic) -> lis
     if not foreseen:
         return []
     first = foreseen[0]
-    usual, longest = wording.format_duration(first.usual), wording.format_duration(first.within)
+    expected, longest = wording.format_duration(first.expected), wording.format_duration(first.within)
     table = [_build_header(first), *(_build_row(one) for one in foreseen)]
     rows = [f"  {row}" for row in blocks.align_columns(table).splitlines()]
-    goes_on = f"continues after {usual} and " if usual != longest else ""
+    goes_on = f"continues after {expected} and " if expected != longest else ""
     detection_times = [one.seen for one in foreseen if one.needs_sight]
     known_times = [x for x in detection_times if x is not None]
     grows = []
@@ -146,8 +146,8 @@ def to_json(one: LimitForesight) -> dict[str, Any]:
         "noticed_after_seconds": _to_seconds(one.noticed),
         "in_time": one.is_noticed_in_time,
         "smallest_noticed": one.smallest,
-        "goes_on_after_seconds": one.usual.total_seconds(),
-        "smallest_noticed_by_then": one.smallest_usual,
+        "goes_on_after_seconds": one.expected.total_seconds(),
+        "smallest_noticed_by_then": one.smallest_by_then,
         "cleared_after_seconds": _to_seconds(one.cleared),
         "cleared_in_time": one.is_cleared_in_time,
         "watched_only": one.rare,
@@ -177,7 +177,7 @@ def _format_detection_time(one: LimitForesight) -> str:
 
 
 def _build_header(first: LimitForesight) -> tuple[str, ...]:
-    until = [first.usual] if first.usual != first.within else []
+    until = [first.expected] if first.expected != first.within else []
     return (
         "limit",
         "a change that large noticed after",
@@ -190,7 +190,7 @@ def _build_row(one: LimitForesight) -> tuple[str, ...]:
     fixed = one.limit.is_absolute or one.limit.is_per_category or one.limit.strict
     after = "never" if one.noticed is None else wording.format_duration(one.noticed)
     kept = "–" if not one.clearable else "never" if one.cleared is None else wording.format_duration(one.cleared)
-    early = [_format_signed_amount(one, one.smallest_usual)] if one.usual != one.within else []
+    early = [_format_signed_amount(one, one.smallest_by_then)] if one.expected != one.within else []
     return (
         _format_limit(one.limit),
         f"{after} ({format_amount(one.limit, one.size)})" if fixed else after,

@@ -98,8 +98,8 @@ def _describe_foresight(outlook: PlanOutlook) -> list[str]:
     share = round((outlook.known.daily_requests or 0) * first.percent / 100)
     return [
         f"*What you could notice* in {wording.escape(first.stage, 40)}: at {wording.format_percent(first.percent)} "
-        f"about {wording.pluralize(share, 'request')} a day, for {wording.format_duration(first.usual)}"
-        + (f" to {wording.format_duration(first.within)}" if first.within != first.usual else ""),
+        f"about {wording.pluralize(share, 'request')} a day, for {wording.format_duration(first.expected)}"
+        + (f" to {wording.format_duration(first.within)}" if first.within != first.expected else ""),
         *(f" • {_describe_detection(one)}" for one in foreseen),
         _describe_basis(outlook.known),
     ]

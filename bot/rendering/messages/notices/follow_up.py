@@ -144,8 +144,8 @@ def _describe_fault(rollout: Rollout, findings: Sequence[Finding]) -> str:
     """What customers could have noticed, as a verb phrase; empty if nothing."""
     for finding in findings:
         metric = rollout.plan.find_metric(finding.metric)
-        usual = metric.good if metric is not None else DesiredDirection.DOWN
-        if usual is DesiredDirection.UNCHANGED and (finding.difference or 0) < 0:
+        desired = metric.good if metric is not None else DesiredDirection.DOWN
+        if desired is DesiredDirection.UNCHANGED and (finding.difference or 0) < 0:
             return "broke a limit that was agreed beforehand"
         if finding.metric in _FAULT_WORDS:
             return _FAULT_WORDS[finding.metric]
@@ -194,13 +194,13 @@ def _format_counts(rollout: Rollout, finding: Finding) -> str:
     row = next((m for m in rows if (m.metric, m.segment) == (finding.metric, finding.segment)), None)
     if row is None or row.canary is None or not row.unit.startswith("%"):
         return ""
-    bad, usual = (share if share is None or row.harm != "less" else 1 - share for share in (row.canary, row.control))
+    bad, control = (share if share is None or row.harm != "less" else 1 - share for share in (row.canary, row.control))
     assert bad is not None, "there is a reading"
-    usually = "" if usual is None else f"; usually {_format_usual(usual * row.n_canary)}"
+    usually = "" if control is None else f"; usually {_format_expected_count(control * row.n_canary)}"
     return f" ({wording.format_count(bad * row.n_canary)} of {wording.pluralize(row.n_canary, 'request')}{usually})"
 
 
-def _format_usual(cases: float) -> str:
+def _format_expected_count(cases: float) -> str:
     """How many of as many requests it would have been with the old version: `about 3`, `almost none`."""
     return f"about {wording.format_count(cases)}" if round(cases) else "almost none"
 

@@ -1,4 +1,4 @@
-"""Whether complaints are beyond what is normal at these hours of the week: Poisson counts against the baseline's."""
+"""Whether complaints are beyond the baseline of the same hours of the week, as Poisson counts."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ from core.rollout.plans.baseline import HourlyComplaints
 from core.stats.input_checks import Array
 from core.stats.sequential import rate
 
-USUAL_CHANCE = 0.99  # of a number of complaints up to `UsualComparison.at_most` where nothing has changed
-MARGIN = 0.5  # a rise by less is not called beyond normal
+AT_MOST_CHANCE = 0.99  # of a number of complaints up to `ComplaintComparison.at_most` where nothing has changed
+MARGIN = 0.5  # a rise by less is not called beyond the baseline
 _THRESHOLD = log(100)  # at most one rollout in a hundred is held though its complaints rose by less than the margin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UsualComparison:
-    """Complaints of some hours beside what is normal in the same hours of the week.
+class ComplaintComparison:
+    """Complaints of some hours beside the baseline of the same hours of the week.
 
-    `expected` is the usual number for as many requests; `at_most` is not exceeded in 99 of 100 such periods, the
+    `expected` is the baseline's number for as many requests; `at_most` is not exceeded in 99 of 100 such periods, the
     uncertainty of the past included. `log_e` is the log e-value of a rise by more than half.
     """
 
@@ -31,21 +31,21 @@ class UsualComparison:
     log_e: float
 
     @property
-    def is_beyond_normal(self) -> bool:
+    def is_beyond_baseline(self) -> bool:
         """Whether a rise by more than half is shown, however often it was looked at."""
         return self.log_e >= _THRESHOLD
 
 
-def compare_with_usual(
-    counted: Sequence[HourlyComplaints], usual: Sequence[HourlyComplaints]
-) -> UsualComparison | None:
+def compare_with_baseline(
+    counted: Sequence[HourlyComplaints], baseline: Sequence[HourlyComplaints]
+) -> ComplaintComparison | None:
     """Compare the hours of a week with the baseline's; None if no hour is in both.
 
     `counted` are different hours of the week in the order in which they passed, at most one week. Given both numbers,
-    the share of the complaints that is new is binomial, whatever the hour's usual rate.
+    the share of the complaints that is new is binomial, whatever the hour's rate.
     """
-    usual_by_hour = {one.hour: one for one in usual if one.requests}
-    both = [(one, usual_by_hour[one.hour]) for one in counted if one.requests and one.hour in usual_by_hour]
+    baseline_by_hour = {one.hour: one for one in baseline if one.requests}
+    both = [(one, baseline_by_hour[one.hour]) for one in counted if one.requests and one.hour in baseline_by_hour]
     if not both:
         return None
     new_events, new_requests = (np.array([getattr(one, key) for one, _ in both]) for key in ("complaints", "requests"))
@@ -55,7 +55,7 @@ def compare_with_usual(
         new_events, old_events, new_requests, old_requests, side="greater", ratio=1 + MARGIN
     )
     expected = float((old_events * scale).sum())
-    return UsualComparison(
+    return ComplaintComparison(
         requests=int(new_requests.sum()),
         complaints=int(new_events.sum()),
         expected=expected,
@@ -72,7 +72,7 @@ def _find_upper(events: Array, scale: Array) -> int:
     mean = float(((events + 0.5) * scale).sum())
     variance = mean + float(((events + 0.5) * scale**2).sum())
     size = mean**2 / (variance - mean)
-    return find_negative_binomial_quantile(USUAL_CHANCE, size, size / (size + mean))
+    return find_negative_binomial_quantile(AT_MOST_CHANCE, size, size / (size + mean))
 
 
 def find_negative_binomial_quantile(chance: float, size: float, success: float) -> int:
