@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from bot.log_output.redaction import SecretRedactor
 
 
+_INSUFFICIENT_PRIVILEGE = "42501"  # of Postgres
+
+
 def explain_failure(error: Exception) -> str | None:
     """Why a command could not run; None if `error` is none of the failures that a person can do something about."""
     from bot.settings import SettingsError
@@ -20,8 +23,12 @@ def explain_failure(error: Exception) -> str | None:
     elif isinstance(error, SettingsError | StoreError | UnreadableFile | Refused):
         why = str(error)
     elif _is_database_error(error):
-        first = str(getattr(error, "orig", error)).strip().splitlines()[0]
-        why = f"The database of DATABASE_URL cannot be used: {first}"
+        why = f"The database of DATABASE_URL cannot be used: {_first_line(error)}"
+    elif getattr(getattr(error, "orig", None), "sqlstate", None) == _INSUFFICIENT_PRIVILEGE:
+        why = (
+            f"The database refuses this to the role of DATABASE_URL: {_first_line(error)}. "
+            "`rollout migrate --app-role NAME`, run as the tables' owner, gives a role what the program needs."
+        )
     else:
         return None
     return build_redactor()(why)
@@ -40,6 +47,11 @@ def _describe_file_error(error: OSError) -> str:
     if error.filename is None or not error.strerror:
         return str(error)
     return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
+
+
+def _first_line(error: Exception) -> str:
+    """What the database itself says."""
+    return str(getattr(error, "orig", error)).strip().splitlines()[0]
 
 
 def _is_database_error(error: Exception) -> bool:

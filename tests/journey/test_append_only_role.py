@@ -43,3 +43,26 @@ def test_a_rollout_is_told_started_judged_and_taken_back(
             for table in ("events", "look", "cell", "exposure", "process", "outbox", "anchor", "rollout_view")
         }
     assert min(counts.values()) > 0, counts
+
+
+def test_a_role_without_its_rights_is_told_who_gives_them(roles_of_postgres: Any) -> None:
+    """As after a restore, or after an upgrade without `--app-role`."""
+    name, url = roles_of_postgres.name, roles_of_postgres.url
+    for command in (["status"], ["web"], ["worker"], ["backup", "copy.backup"], ["doctor"]):
+        refused = processes.run(*command, DATABASE_URL=url)
+        said = refused.stdout + refused.stderr
+        assert refused.returncode == (1 if command == ["doctor"] else 2), said
+        assert f"The database role {name} lacks rights that the program needs" in said, said
+        assert f"`rollout migrate --app-role {name}`" in said, said
+        assert "Traceback" not in said, said
+    refused = processes.run("audit", "verify", DATABASE_URL=url)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith(
+        "rollout: The database refuses this to the role of DATABASE_URL: permission denied"
+    )
+    assert processes.run("migrate", "--app-role", name, DATABASE_URL=roles_of_postgres.owner_url).returncode == 0
+    with connect(roles_of_postgres.owner_url) as owner, owner.writing() as connection:
+        connection.exec_driver_sql(f"REVOKE ALL ON trace_part, look FROM {name}")
+    refused = processes.run("web", DATABASE_URL=url)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "(on look, trace_part)" in refused.stderr

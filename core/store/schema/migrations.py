@@ -1,5 +1,6 @@
 """Migrates a database to the schema of this program, and refuses to run on any other schema."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
@@ -50,7 +51,8 @@ def upgrade(connection: Connection, to: str = "head") -> None:
 
 
 def assert_current(database: Database) -> None:
-    """SchemaMismatch unless the schema is exactly that of this program and the triggers protect the log."""
+    """SchemaMismatch unless the schema is exactly that of this program, this role may use it, and the triggers protect
+    the log."""
     with database.reading() as connection:
         found = read_revision(connection)
         if found is None:
@@ -60,6 +62,7 @@ def assert_current(database: Database) -> None:
             raise SchemaMismatch(
                 f"The database has schema {found}, this program needs {REVISION}: run `rollout migrate`."
             )
+        _assert_rights(connection, postgres_roles.GRANTS)
         absent = triggers.find_missing(connection)
         if connection.dialect.name == "postgresql" and (functions := postgres_functions.find_missing(connection)):
             raise SchemaMismatch(
@@ -73,11 +76,19 @@ def assert_current(database: Database) -> None:
 
 
 def read_revision(connection: Connection) -> str | None:
-    """The schema revision of the database; None if it has no tables."""
+    """The schema revision of the database; None if it has no tables. SchemaMismatch if this role may not use them."""
     if not inspect(connection).has_table("alembic_version"):
         return None
+    _assert_rights(connection, postgres_roles.TO_READ_THE_REVISION)
     found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
     return found
+
+
+def _assert_rights(connection: Connection, needed: Mapping[str, tuple[str, ...]]) -> None:
+    """SchemaMismatch unless the role of the connection has these rights."""
+    why = postgres_roles.explain_missing_rights(connection, needed)
+    if why is not None:
+        raise SchemaMismatch(why)
 
 
 def assert_known_revision(found: str) -> None:

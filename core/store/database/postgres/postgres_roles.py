@@ -42,6 +42,9 @@ GRANTS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+TO_READ_THE_REVISION: Mapping[str, tuple[str, ...]] = {"alembic_version": (_SELECT,)}
+
+
 class RoleRefused(StoreError):
     """The role cannot be restricted to appending, or lacks the owner's rights; nothing was changed."""
 
@@ -80,6 +83,29 @@ def explain_excess_rights(connection: Connection) -> str | None:
         return None
     name = connection.execute(text("SELECT current_user")).scalar_one()
     return _explain_role_rights(connection, name)
+
+
+def explain_missing_rights(connection: Connection, needed: Mapping[str, tuple[str, ...]] = GRANTS) -> str | None:
+    """Why nothing that needs these rights works as the role of this connection, and what to do; None if it has them
+    all (and on SQLite). A table that is not there yet is not asked about."""
+    if connection.dialect.name != "postgresql":
+        return None
+    wanted = [(table, right) for table, rights in needed.items() for right in rights]
+    asked = text(
+        "SELECT DISTINCT name FROM unnest(CAST(:tables AS text[]), CAST(:rights AS text[])) AS wanted (name, needed)"
+        " WHERE NOT has_table_privilege(to_regclass(name), needed) ORDER BY name"  # NULL where there is no such table
+    )
+    given = {"tables": [table for table, _ in wanted], "rights": [right for _, right in wanted]}
+    missing = list(connection.execute(asked, given).scalars())
+    if not missing:
+        return None
+    role = connection.execute(text("SELECT current_user")).scalar_one()
+    others = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    return (
+        f"The database role {role} lacks rights that the program needs (on {', '.join(missing[:3])}{others}): run "
+        f"`rollout migrate --app-role {role}` with the DATABASE_URL of the tables' owner, as after every upgrade and "
+        "every restore."
+    )
 
 
 @contextmanager
