@@ -314,6 +314,37 @@ def test_github_that_asks_to_wait_is_asked_again(shop, systems, github, failures
     assert REVERT in here.told
 
 
+MERGED = {"node_id": "PR_881", "merged_at": "2026-11-20T09:00:00Z", "head": {"ref": "new-flow"}}
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [{"status": "ok"}],
+        [[]],
+        ["log in first"],
+        [{"node_id": "PR_881", "merged_at": "2026-11-20T09:00:00Z"}],
+        [MERGED, {"status": "ok"}],
+        [MERGED, [{"number": 912}]],
+        [MERGED, [], []],
+        [MERGED, [], {"errors": {"message": "no"}}],
+        [MERGED, [], {"data": None}],
+    ],
+)
+def test_what_does_not_answer_like_github_is_not_taken_for_it(shop, systems, github, answers):
+    """As of a proxy in between: nothing follows from it, least of all that the pull request is not merged."""
+    here = shop(github)
+    systems.fails += [(200, answer) for _ in range(4) for answer in answers]
+    here.say(c.RollBack())
+    for _ in range(4):
+        here.work()
+        here.later(minutes=10)
+    assert f"{systems.url} answers, but not like GitHub" in here.told
+    assert "is not merged" not in here.told
+    here.work()
+    assert REVERT in here.told
+
+
 def test_trouble_that_lasts_is_told_once_and_over_when_it_works(shop, systems, webhook):
     systems.fails += [503] * 5
     here = shop(webhook)

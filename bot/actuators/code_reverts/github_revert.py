@@ -35,14 +35,19 @@ class GithubRevert:
 
     def request_revert(self, order: RevertOrder) -> str:
         """Read the pull request, look for a revert of it, and open one if there is none; returns its address."""
+        try:
+            return self._find_or_open_revert(order)
+        except (AttributeError, IndexError, KeyError, TypeError):  # of what was read, which has another shape
+            raise RetryLater(f"{self._url} answers, but not like GitHub") from None
+
+    def _find_or_open_revert(self, order: RevertOrder) -> str:
         repository, number = self._revert.repository, self._revert.pull_request
         merged = self._get(f"/repos/{repository}/pulls/{number}")
-        if not merged.get("merged_at"):
+        if merged["merged_at"] is None:
             raise PermanentFailure(f"{self._revert.title} is not merged, so there is nothing to revert")
         owner = repository.partition("/")[0]
         head = f"{owner}:revert-{number}-{merged['head']['ref']}"  # how GitHub names the branch of a revert
-        there = self._get(f"/repos/{repository}/pulls?state=all&head={quote(head, safe='')}")
-        for one in there if isinstance(there, list) else ():
+        for one in self._get(f"/repos/{repository}/pulls?state=all&head={quote(head, safe='')}"):
             if one["state"] == "open" or one.get("merged_at"):  # one that was closed unmerged reverts nothing
                 return str(one["html_url"])
         return self._open_revert(merged["node_id"], order)
@@ -60,10 +65,7 @@ class GithubRevert:
             if message.startswith(_INTERNAL_ERROR):
                 raise RetryLater("GitHub answers with an internal error", seconds=response.retry_after)
             raise PermanentFailure(f"GitHub cannot revert {self._revert.title}: {message[:200]}")
-        try:
-            return str(answer["data"]["revertPullRequest"]["revertPullRequest"]["url"])
-        except (KeyError, TypeError):
-            raise RetryLater(f"{self._url} answers, but not like GitHub") from None
+        return str(answer["data"]["revertPullRequest"]["revertPullRequest"]["url"])
 
     def _get(self, path: str) -> Any:
         return self._parse(self._call("GET", f"{self._url}{path}"))
