@@ -45,7 +45,7 @@ MAX_REQUIRED_CASES = 20
 
 def evaluate_gate(
     cases: Sequence[EvalCase],
-    baseline: Sequence[EvalCase] | None = None,
+    current: Sequence[EvalCase] | None = None,
     *,
     min_pass_rate: float | None = None,
     by_lower_bound: bool = False,
@@ -55,9 +55,9 @@ def evaluate_gate(
     max_cost_rise: float | None = None,
     max_p95_rise: float | None = None,
 ) -> GateResult:
-    """Evaluate the gate for the new version's cases, against the current version's `baseline` if there is one.
+    """Evaluate the gate for the new version's cases, against those of the `current` version if there are any.
 
-    Without a baseline every failure in a category of `no_new_failures_in` counts as new; so do those in
+    Without those, every failure in a category of `no_new_failures_in` counts as new; so do those in
     `optional_categories`, which need not occur. Comparisons use the cases that both runs have with the same input;
     cases missing from the new run close the gate. Rates are fractions, compared exactly; `by_lower_bound` asks that
     the lower end of the rate's 95 % interval reaches the minimum. Raises ValueError if a run names a case twice: fold
@@ -67,17 +67,17 @@ def evaluate_gate(
     if not cases:
         return GateFailed(reasons=("the run holds no cases",), case_ids=(), counts=counts)
     _require_unique_cases(cases)
-    _require_unique_cases(baseline or ())
+    _require_unique_cases(current or ())
     compares = compare_to_current or max_cost_rise is not None or max_p95_rise is not None
     findings = [
         _check_pass_rate(cases, counts, min_pass_rate, by_lower_bound=by_lower_bound),
         _check_case_count(counts, min_pass_rate),
         _check_named_categories(cases, no_new_failures_in),
-        _check_new_failures(cases, baseline, no_new_failures_in, optional_categories),
-        _check_missing_cases(cases, baseline, compares=compares, named=no_new_failures_in),
-        _check_against_current(cases, baseline) if compare_to_current else None,
-        _check_rise("cost", max_cost_rise, _mean_value, _shared_values(cases, baseline, "cost")),
-        _check_rise("p95 latency", max_p95_rise, _p95, _shared_values(cases, baseline, "latency_ms")),
+        _check_new_failures(cases, current, no_new_failures_in, optional_categories),
+        _check_missing_cases(cases, current, compares=compares, named=no_new_failures_in),
+        _check_against_current(cases, current) if compare_to_current else None,
+        _check_rise("cost", max_cost_rise, _mean_value, _shared_values(cases, current, "cost")),
+        _check_rise("p95 latency", max_p95_rise, _p95, _shared_values(cases, current, "latency_ms")),
     ]
     found = [finding for finding in findings if finding is not None]
     if not found:
@@ -137,18 +137,18 @@ def _check_named_categories(cases: Sequence[EvalCase], named: Categories) -> Gat
 
 def _check_new_failures(
     cases: Sequence[EvalCase],
-    baseline: Sequence[EvalCase] | None,
+    current: Sequence[EvalCase] | None,
     named: Categories,
     optional_categories: tuple[str, ...],
 ) -> GateFinding | None:
     asked = select_categories((*named, *optional_categories) if named != EVERY_CATEGORY else named)
-    new = [case for case in compare_runs.find_new_failures(cases, baseline or ()) if asked(case)]
+    new = [case for case in compare_runs.find_new_failures(cases, current or ()) if asked(case)]
     if not new:
         return None
     where = ", ".join(sorted({case.category for case in new}))
     listed = ", ".join(f"{case.case}{_explain_failure(case)}" for case in new[:5])
     more = f" and {len(new) - 5} more" if len(new) > 5 else ""
-    against = "" if baseline is not None else "; there are no results for the current version, so every failure counts"
+    against = "" if current is not None else "; there are no results for the current version, so every failure counts"
     plural = "failure" if len(new) == 1 else "failures"
     return f"{len(new)} new {plural} in {where}: {listed}{more}{against}", tuple(case.case for case in new)
 
@@ -158,7 +158,7 @@ def _explain_failure(case: EvalCase) -> str:
 
 
 def _check_missing_cases(
-    cases: Sequence[EvalCase], baseline: Sequence[EvalCase] | None, *, compares: bool, named: Categories
+    cases: Sequence[EvalCase], current: Sequence[EvalCase] | None, *, compares: bool, named: Categories
 ) -> GateFinding | None:
     """Cases of the current version's run that are missing from the new one.
 
@@ -166,7 +166,7 @@ def _check_missing_cases(
     """
     asked = select_categories(EVERY_CATEGORY if compares else named)
     there = {case.case for case in cases}
-    before = [case for case in baseline or () if asked(case)]
+    before = [case for case in current or () if asked(case)]
     lacking = tuple(case.case for case in before if case.case not in there)
     if not lacking:
         return None
@@ -175,20 +175,20 @@ def _check_missing_cases(
     return f"{text}{more}", ()
 
 
-def _check_against_current(cases: Sequence[EvalCase], baseline: Sequence[EvalCase] | None) -> GateFinding | None:
-    if not baseline:
+def _check_against_current(cases: Sequence[EvalCase], current: Sequence[EvalCase] | None) -> GateFinding | None:
+    if not current:
         return "there are no results for the current version to compare with", ()
-    pairs = compare_runs.pair_cases(cases, baseline)
+    pairs = compare_runs.pair_cases(cases, current)
     shared, before = [new for new, _ in pairs], [old for _, old in pairs]
-    counts, current = count_outcomes(shared), count_outcomes(before)
+    counts, current_counts = count_outcomes(shared), count_outcomes(before)
     if not pairs:
         return "the current version's run has no case in common with this one", ()
-    if counts.passed >= current.passed:
+    if counts.passed >= current_counts.passed:
         return None
     over = "" if len(shared) == len(cases) else f" of the {len(shared)} cases of both runs"
     text = (
         f"{_format_percent(counts)}{over} passed, the current version passes "
-        f"{_format_percent(current)}{_format_errors(counts)}"
+        f"{_format_percent(current_counts)}{_format_errors(counts)}"
     )
     return text, tuple(new.case for new, old in pairs if old.has_passed and not new.has_passed)
 
@@ -212,14 +212,14 @@ def _check_rise(
 
 
 def _shared_values(
-    cases: Sequence[EvalCase], baseline: Sequence[EvalCase] | None, name: str
+    cases: Sequence[EvalCase], current: Sequence[EvalCase] | None, name: str
 ) -> tuple[list[float], list[float]] | None:
     """(new, current) values over the cases that both runs have.
 
     None unless every case has the value: a mean over some cases could hide the expensive ones.
     """
     new = {case.case: getattr(case, name) for case in cases}
-    old = {case.case: getattr(case, name) for case in baseline or ()}
+    old = {case.case: getattr(case, name) for case in current or ()}
     shared = [case for case in new if case in old]
     if not shared or None in new.values() or None in old.values():
         return None

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from core.evals.eval_run import DEFAULT_CHOICES, EvalCase, EvalRun, ReadingChoices, UnreadableEvals
-from core.evals.formats import csv_table, junit_xml, own_columns, parquet_table
+from core.evals.formats import case_columns, csv_table, junit_xml, parquet_table
 from core.evals.formats.json_text import load_json
 from core.evals.formats.tools import (
     deepeval,
@@ -51,13 +51,13 @@ def read_run(body: bytes, choices: ReadingChoices = DEFAULT_CHOICES) -> EvalRun:
     return run
 
 
-def read_with_baseline(body: bytes, baseline: bytes | None, choices: ReadingChoices = DEFAULT_CHOICES) -> EvalRun:
+def read_with_current(body: bytes, current: bytes | None, choices: ReadingChoices = DEFAULT_CHOICES) -> EvalRun:
     """Read the results of the new version, and those of the current one from a file of their own, if there is one."""
     run = read_run(body, choices)
-    if baseline is None:
+    if current is None:
         return run
     try:
-        before = _read_cases(baseline, choices)
+        before = _read_cases(current, choices)
     except UnreadableEvals as error:
         raise UnreadableEvals(f"The baseline: {error}") from None
     if len({case.version for case in before.cases}) > 1:
@@ -70,7 +70,7 @@ def read_with_baseline(body: bytes, baseline: bytes | None, choices: ReadingChoi
         run,
         cases=(
             *_relabel(run.cases, "", keeps_content=is_one_tool),
-            *_relabel(before.cases, own_columns.CURRENT, keeps_content=is_one_tool),
+            *_relabel(before.cases, case_columns.CURRENT, keeps_content=is_one_tool),
         ),
     )
 
@@ -173,7 +173,7 @@ def _read_document(document: _Object, body: bytes, choices: ReadingChoices) -> E
     if "cases" in document:
         check_unique_names(body)
         suite = document.get("suite")
-        return own_columns.read_json_cases(
+        return case_columns.read_json_cases(
             document["cases"], document.get("baseline"), choices, suite if isinstance(suite, str) else ""
         )
     if isinstance(document.get("case", document.get("trace_id")), dict):
@@ -204,8 +204,8 @@ def _read_records(rows: Sequence[_Object], choices: ReadingChoices, body: bytes 
     if "case" in first:
         if body is not None:
             check_unique_names(body)
-        own_columns.check_columns([*first], "The first case")
-        return own_columns.read_json_cases(list(rows), None, choices)
+        case_columns.check_columns([*first], "The first case")
+        return case_columns.read_json_cases(list(rows), None, choices)
     raise _explain_unknown(first, _ROW_FIELDS)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from core.evals.eval_run import EvalRun, ReadingChoices, UnreadableEvals
 from core.evals.formats.tools import inspect_json
-from core.evals.read_run import read_run, read_with_baseline
+from core.evals.read_run import read_run, read_with_current
 
 SAMPLES = Path(__file__).parent / "samples"
 BY_OUTCOME = {(True, False): "passed", (False, False): "failed", (False, True): "error"}
@@ -433,23 +433,23 @@ def test_a_parquet_file_of_ones_own_is_read_like_csv() -> None:
 
 
 def test_a_baseline_may_come_from_a_file_of_another_tool() -> None:
-    run = read_with_baseline(sample("deepeval.json"), b"case,category,pass\nrefund-1,billing,true\n")
+    run = read_with_current(sample("deepeval.json"), b"case,category,pass\nrefund-1,billing,true\n")
     assert outcomes(run) == ONE_RUN
     assert outcomes(run, "current") == {"refund-1": "passed"}
 
 
 def test_inputs_are_compared_within_one_tool_only() -> None:
-    same = read_with_baseline(sample("deepeval.json"), sample("deepeval.json"))
+    same = read_with_current(sample("deepeval.json"), sample("deepeval.json"))
     assert all(c.content for c in same.cases)
-    other = read_with_baseline(sample("deepeval.json"), sample("mlflow.json"))
+    other = read_with_current(sample("deepeval.json"), sample("mlflow.json"))
     assert not any(c.content for c in other.cases)
 
 
 def test_a_baseline_beside_results_that_hold_one_is_one_too_many() -> None:
     with pytest.raises(UnreadableEvals, match="one too many"):
-        read_with_baseline(sample("promptfoo.json"), sample("deepeval.json"))
+        read_with_current(sample("promptfoo.json"), sample("deepeval.json"))
     with pytest.raises(UnreadableEvals, match="The baseline: The file is empty"):
-        read_with_baseline(sample("deepeval.json"), b"")
+        read_with_current(sample("deepeval.json"), b"")
 
 
 # --- logs of Inspect are read without their messages and events -------------------------------------------------------

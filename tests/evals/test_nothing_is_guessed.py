@@ -8,7 +8,7 @@ import pytest
 
 from core.evals.compare_runs import compare_replays
 from core.evals.eval_run import EvalCase, EvalRun, ReadingChoices, UnreadableEvals
-from core.evals.read_run import read_run, read_with_baseline
+from core.evals.read_run import read_run, read_with_current
 from core.evals.repeats import fold_repeats
 from tests.evals.test_formats import BY_OUTCOME, outcomes, sample
 
@@ -139,7 +139,7 @@ def test_a_choice_that_decides_nothing_is_refused(body: bytes, choices: dict[str
 
 
 def test_a_choice_is_for_the_results_and_not_for_a_baseline_of_another_tool() -> None:
-    run = read_with_baseline(sample("inspect.json"), TABLE, ReadingChoices(scorer="includes"))
+    run = read_with_current(sample("inspect.json"), TABLE, ReadingChoices(scorer="includes"))
     assert of_case(run, "refund-1")[-1] == "passed"
 
 

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from core.judging.engine.past_levels import widen_baselines
+from core.judging.engine.past_levels import widen_past_levels
 from core.judging.look.arm_comparison import ArmComparison
 from core.judging.look.look import Look
 from core.judging.model.question import Question, StageDesign
-from core.judging.model.state import Baseline
+from core.judging.model.state import PastLevel
 from tests.judging.conftest import START, USUAL
 
 STAGES = (
@@ -15,8 +15,8 @@ STAGES = (
     StageDesign(index=1, name="everybody", compared=False, canary_share=1.0, control_left=False),
 )
 QUESTION = Question(limits=USUAL, stages=STAGES, current=1)
-RATE = Baseline(value=0.02, error=0.004, low=0.012, high=0.032, readings=2000.0, design_effect=1.5)
-COST = Baseline(value=0.014, error=0.0002)
+RATE = PastLevel(value=0.02, error=0.004, low=0.012, high=0.032, readings=2000.0, design_effect=1.5)
+COST = PastLevel(value=0.014, error=0.0002)
 
 
 def seen(metric, *, level, effect=1.0, error=None, weight=2000.0):
@@ -35,9 +35,9 @@ def seen(metric, *, level, effect=1.0, error=None, weight=2000.0):
     )
 
 
-def widen(baseline, now, question=QUESTION):
+def widen(past, now, question=QUESTION):
     look = Look(at=START + timedelta(minutes=1), stage=1, standings=(now,))
-    return widen_baselines(question, look, {now.metric: baseline})[now.metric]
+    return widen_past_levels(question, look, {now.metric: past})[now.metric]
 
 
 def test_a_rate_has_the_range_of_the_larger_design_effect():
@@ -53,7 +53,7 @@ def test_the_range_comes_back_when_units_turn_out_to_be_alike():
 
 
 def test_what_is_no_rate_or_not_known_is_left_as_it_is():
-    stored_by_engine_4 = Baseline(value=0.02, error=0.004, low=0.012, high=0.032)
+    stored_by_engine_4 = PastLevel(value=0.02, error=0.004, low=0.012, high=0.032)
     assert widen(stored_by_engine_4, seen("refusal_rate", level=0.02, effect=6.0)) == stored_by_engine_4
     assert widen(COST, seen("cost_per_request", level=0.014, error=0.001)) == COST  # its error is not of a rate
     paired = replace(QUESTION, stages=STAGES[:1], current=0)

@@ -11,7 +11,7 @@ import pytest
 
 from bot.http.observations import read_batch
 from bot.process.flip_confirmation import FlipConfirmer
-from core.evals.read_run import read_with_baseline
+from core.evals.read_run import read_with_current
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.decisions.eval_command import build_eval_command
@@ -80,7 +80,7 @@ class Upgrade:
         rollout_look.evaluate_rollout(self.service, "R-1", self.at, every=EVERY)
 
     def hand_in(self, suite: str, new: bytes, old: bytes) -> None:
-        self.say(build_eval_command(self.now, suite, read_with_baseline(new, old)))
+        self.say(build_eval_command(self.now, suite, read_with_current(new, old)))
         self.look()
 
     def serve(self, people: int, each: int, start: int = 0) -> None:

@@ -124,9 +124,9 @@ def test_ticks_that_cannot_speak_add_nothing():
     assert log_e_two_sample([0, 50], [0, 50], [90, 90], [100, 100], side="greater", shift=0.3)[-1] == 0.0
 
 
-def test_a_baseline_lets_the_first_tick_speak():
+def test_a_prior_rate_lets_the_first_tick_speak():
     # p_C = 50 * 0.5 / 50 = 0.5, as in the hand-worked pair.
-    found = log_e_two_sample([1], [1], [0], [1], side="greater", baseline=0.5, alternatives=[3.0])
+    found = log_e_two_sample([1], [1], [0], [1], side="greater", prior_rate=0.5, alternatives=[3.0])
     assert found == pytest.approx([log(1.6)])
 
 
@@ -194,8 +194,8 @@ TWO = {"canary_successes": [1.0], "canary_trials": [2.0], "control_successes": [
         {"ratio": 0.0},
         {"ratio": -1.0},
         {"shift": np.nan},
-        {"baseline": 1.5},
-        {"baseline": [0.1, 0.2, 0.3]},
+        {"prior_rate": 1.5},
+        {"prior_rate": [0.1, 0.2, 0.3]},
         {"alternatives": [1.0]},
         {"alternatives": []},
         {"shift": -1.0},

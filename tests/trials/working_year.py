@@ -11,7 +11,7 @@ import numpy as np
 from bot.http.observations import read_batch
 from bot.jobs import workspace_messages
 from bot.process.flip_confirmation import FlipConfirmer
-from core.evals.read_run import read_with_baseline
+from core.evals.read_run import read_with_current
 from core.files.syntax.problems import UnreadableFile
 from core.files.templates import TEMPLATES
 from core.flags.evaluation import choose_answer
@@ -209,7 +209,7 @@ class WorkingYear:
         if stage.kind in DEFAULT_EVAL_TERMS:
             suite = stage.terms.suite if stage.terms is not None else ""
             new, old = _write_results(cost=0.0105, latency_ms=1050.0), _write_results(cost=0.010, latency_ms=1000.0)
-            self._say(build_eval_command(rollout, suite, read_with_baseline(new, old)), rollout_id)
+            self._say(build_eval_command(rollout, suite, read_with_current(new, old)), rollout_id)
 
     def _confirm(self) -> None:
         """The only process has read everything within two seconds, so each flip and each drill is confirmed."""

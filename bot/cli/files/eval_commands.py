@@ -145,14 +145,14 @@ def _read_files(file: Path, baseline: Path | None, choices: "ReadingChoices") ->
     bodies = file.read_bytes(), baseline.read_bytes() if baseline else None
     if not any(body is not None and read_run.is_parquet(body) for body in bodies):
         gc.disable()  # all that is read stays until the end; looking for garbage in it took half of the time
-        return read_run.read_with_baseline(*bodies, choices)
+        return read_run.read_with_current(*bodies, choices)
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as reader:
         try:
-            return reader.submit(read_run.read_with_baseline, *bodies, choices).result()
+            return reader.submit(read_run.read_with_current, *bodies, choices).result()
         except BrokenProcessPool:
             raise UnreadableEvals("The Parquet file is damaged. Export it again.") from None
 

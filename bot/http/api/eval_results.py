@@ -19,7 +19,7 @@ from bot.http.middleware.problems import build_problem
 from bot.http.openapi import eval_responses
 from core.evals import read_run
 from core.evals.eval_run import ReadingChoices, UnreadableEvals
-from core.evals.formats.own_columns import read_json_cases
+from core.evals.formats.case_columns import read_json_cases
 from core.rollout.commands import RecordEval
 from core.rollout.decisions.eval_command import build_eval_command
 from core.service.service import RolloutService
@@ -84,7 +84,7 @@ def add_route(
 
             def judge() -> RecordEval:
                 if files is not None:
-                    run = read_run.read_with_baseline(files.results, files.baseline, choices)
+                    run = read_run.read_with_current(files.results, files.baseline, choices)
                 else:
                     run = read_json_cases(sent.cases, sent.baseline, choices)
                 return build_eval_command(found, suite, run)

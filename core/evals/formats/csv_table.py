@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from core.evals.eval_run import EvalRun, ReadingChoices, UnreadableEvals
-from core.evals.formats import own_columns
+from core.evals.formats import case_columns
 
 csv.field_size_limit(8 * 1024 * 1024)  # process-wide: a column with the answer may be as long as a request body
 _FIRST_LINE = re.compile(r"[^\r\n]*")
@@ -18,9 +18,9 @@ _PROMPTFOO_COLUMNS = frozenset({"status", "named scores", "grader reason"})
 
 
 def read_csv(body: bytes, choices: ReadingChoices) -> EvalRun:
-    """Read a table whose first line names `case`, `category` and `pass`; other known columns are in `COLUMNS`.
+    """Read a table whose first line names `case`, `category` and `pass`, and others of `case_columns.COLUMNS`.
 
-    Rows of the current version are the baseline. Raises `UnreadableEvals` for anything that could be read in two ways.
+    Raises `UnreadableEvals` for anything that could be read in two ways.
     """
     text = decode_text(body, choices.encoding)
     delimiter = ""
@@ -33,9 +33,9 @@ def read_csv(body: bytes, choices: ReadingChoices) -> EvalRun:
     try:
         names = [name.strip().lower() for name in next(lines, [])]
         _check_other_tools(names)
-        own_columns.check_columns(names, "The first line")
+        case_columns.check_columns(names, "The first line")
         rows = _read_lines(lines, names, has_decimal_commas=delimiter != ",")
-        return EvalRun(tool="", cases=own_columns.read_rows(rows, choices))
+        return EvalRun(tool="", cases=case_columns.read_rows(rows, choices))
     except csv.Error as error:
         raise UnreadableEvals(f"Line {lines.line_num} is not CSV: {error}.") from None
 
@@ -98,7 +98,7 @@ def _read_lines(
     lines: Iterator[list[str]], names: list[str], *, has_decimal_commas: bool
 ) -> Iterator[tuple[Mapping[str, str], str]]:
     """The fields of each line, and where they stand. Lines without text, which spreadsheets leave, are skipped."""
-    numbers = [one.name for one in own_columns.OPTIONAL_COLUMNS if one.is_decimal and one.name in names]
+    numbers = [one.name for one in case_columns.OPTIONAL_COLUMNS if one.is_decimal and one.name in names]
     comma_line = point_line = 0
     for fields in lines:
         where = f"Line {lines.line_num}"  # type: ignore[attr-defined]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from core.evals.eval_run import MAX_CASES, EvalRun, ReadingChoices, UnreadableEvals
-from core.evals.formats import own_columns
+from core.evals.formats import case_columns
 from core.evals.formats.field_values import too_many_cases
 from core.evals.formats.tools import mlflow
 
@@ -31,8 +31,8 @@ def read_parquet(body: bytes, choices: ReadingChoices) -> EvalRun:
         names = file.schema_arrow.names
         is_mlflow = "trace_id" in names and any(name.endswith("/value") for name in names)
         if not is_mlflow:
-            own_columns.check_columns([name.lower() for name in names], "The schema")
-        known = {*_MLFLOW_COLUMNS} if is_mlflow else {*own_columns.COLUMNS, *choices.dimensions}
+            case_columns.check_columns([name.lower() for name in names], "The schema")
+        known = {*_MLFLOW_COLUMNS} if is_mlflow else {*case_columns.COLUMNS, *choices.dimensions}
         wanted = [name for name in names if name.lower() in known or (is_mlflow and name.endswith("/value"))]
         _check_unpacked(file, wanted, choices.most_unpacked)
         rows: list[dict[str, Any]] = file.read(columns=wanted).to_pylist()
@@ -43,7 +43,7 @@ def read_parquet(body: bytes, choices: ReadingChoices) -> EvalRun:
     if is_mlflow:
         return mlflow.read_mlflow(rows, choices)
     named = (({name.lower(): value for name, value in row.items()}, f"Row {i + 1}") for i, row in enumerate(rows))
-    return EvalRun(tool="", cases=own_columns.read_rows(named, choices))
+    return EvalRun(tool="", cases=case_columns.read_rows(named, choices))
 
 
 def _check_unpacked(file: Any, wanted: list[str], limit: int) -> None:

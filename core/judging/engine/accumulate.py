@@ -8,7 +8,7 @@ import numpy as np
 
 from core.judging.engine import e_processes, recent_counts
 from core.judging.engine.increments import compute_increments
-from core.judging.engine.past_levels import widen_baselines
+from core.judging.engine.past_levels import widen_past_levels
 from core.judging.limits.limits import Limit, LimitScale
 from core.judging.look.count_new import level_cell
 from core.judging.look.look import Look
@@ -33,10 +33,8 @@ NEGLIGIBLE_HARM = 0.1
 
 def advance_state(question: Question, look: Look, before: JudgingState) -> JudgingState:
     """The state after this look, without what scores and verdict add to it."""
-    baselines = widen_baselines(question, look, {**look.baselines, **before.baselines})
-    current = replace(
-        before, totals=_update_totals(question, look, before), baselines=baselines, looks=before.looks + 1
-    )
+    levels = widen_past_levels(question, look, {**look.baselines, **before.baselines})
+    current = replace(before, totals=_update_totals(question, look, before), baselines=levels, looks=before.looks + 1)
     found = compute_increments(question, look, before, current)
     advanced, starts = e_processes.advance_e_processes(question, found, before, look.at)
     same_stage = before.stage == question.current

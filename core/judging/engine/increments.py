@@ -60,7 +60,7 @@ class _KernelCall:
 def compute_increments(question: Question, look: Look, before: JudgingState, current: JudgingState) -> list[Increment]:
     """All increments of a look, in the order of the criteria.
 
-    `before` is the state before the look; `current` already has its counts and the baselines.
+    `before` is the state before the look; `current` already has its counts and the past levels.
     """
     by_metric: dict[str, list[NewCounts]] = {}
     for step in look.steps:
@@ -147,8 +147,8 @@ def _build_harm_call(
         return _build_two_sample_call(position, "tail", limit, _any_harm_hypothesis(side), new_counts, before, current)
     if new_counts.stage in question.compared_stages:
         return _build_two_sample_call(position, "pair", limit, hypothesis, new_counts, before, current)
-    baseline = current.baselines.get(limit.metric)
-    if new_counts.stage not in question.stages_without_control or baseline is None or new_counts.segment != EVERYONE:
+    past = current.baselines.get(limit.metric)
+    if new_counts.stage not in question.stages_without_control or past is None or new_counts.segment != EVERYONE:
         return None
     if quantile_crossing.compares_quantiles(limit):
         return _build_one_sample_call(position, side, "alone", new_counts, 1 - entry.require_quantile())
@@ -157,7 +157,7 @@ def _build_harm_call(
         side,
         "alone",
         new_counts,
-        hypothesis.bound_ratio * baseline.least_harmful_level(side) + hypothesis.bound_shift,
+        hypothesis.bound_ratio * past.least_harmful_level(side) + hypothesis.bound_shift,
     )
 
 

@@ -13,9 +13,9 @@ from core.judging.look.arm_comparison import (
     compute_margin_error,
     draft_comparisons,
 )
-from core.judging.look.control_baselines import build_baselines, measure_past_means
 from core.judging.look.count_new import collect_new_counts, collect_new_sums, rests_on_readings
 from core.judging.look.leave_one_out import compute_design_effects
+from core.judging.look.past_control import measure_past_levels, measure_past_means
 from core.judging.look.unknown_units import weaken_unknown_units
 from core.judging.model.evidence import (
     CANARY,
@@ -30,7 +30,7 @@ from core.judging.model.evidence import (
 )
 from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question
-from core.judging.model.state import Baseline, JudgeNews, JudgingState, Threshold
+from core.judging.model.state import JudgeNews, JudgingState, PastLevel, Threshold
 from core.metrics.catalogue import MetricKind
 
 
@@ -96,7 +96,7 @@ class Look:
     exposures: tuple[ExposureCounts, ...] = ()
     readings: tuple[ReadingCounts, ...] = ()
     categories: tuple[CategorySpread, ...] = ()
-    baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    baselines: Mapping[str, PastLevel] = field(default_factory=dict)
     slots: tuple[str, ...] | None = None
     left_out: int = 0
     unread: tuple[UnreadSource, ...] = ()
@@ -111,10 +111,10 @@ class Look:
 
 
 def take_look(question: Question, sums: EvidenceSums, before: JudgingState, at: datetime) -> Look:
-    """Take a look at these sums. Of the state it reads only counts, thresholds, baselines and slots."""
+    """Take a look at these sums. Of the state it reads only counts, thresholds, past levels and slots."""
     counted, sums = sums, weaken_unknown_units(question, sums)
     tested = _list_tested_metrics(question, sums)
-    past = build_baselines(question, sums, tested) if question.stages_without_control else {}
+    past = measure_past_levels(question, sums, tested) if question.stages_without_control else {}
     due = segment_slots.are_segments_due(question, before, at)
     slots, left_out = segment_slots.assign_slots(question, sums, before) if due else (before.slots, before.left_out)
     judged = slots if due else ()
@@ -188,7 +188,7 @@ def _draft_all_comparisons(
                 yield from draft_comparisons(question, sums, metric, cell, question.comparison_starts, segments)
 
 
-def _reference_levels(question: Question, past: Mapping[str, Baseline]) -> Mapping[str, float]:
+def _reference_levels(question: Question, past: Mapping[str, PastLevel]) -> Mapping[str, float]:
     """Levels other than control that a cell is compared with: the lowest absolute limit, or control's past."""
     found: dict[str, float] = {}
     for limit in question.criteria:
@@ -196,7 +196,7 @@ def _reference_levels(question: Question, past: Mapping[str, Baseline]) -> Mappi
             quantile = limit.entry.quantile
             cell = limit.metric if quantile is None else exceedance_cell(limit.metric, limit.amount)
             found[cell] = min(limit.amount if quantile is None else 1 - quantile, found.get(cell, 1.0))
-    return {**found, **{metric: baseline.value for metric, baseline in past.items()}}
+    return {**found, **{metric: level.value for metric, level in past.items()}}
 
 
 def _cells_of_metric(question: Question, metric: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from core.judging.look import bucket_sums
 from core.judging.model.evidence import CANARY, CONTROL, EVERYONE, EvidenceSums
 from core.judging.model.new_counts import NewCounts
 from core.judging.model.question import Question
-from core.judging.model.state import Baseline, Threshold
+from core.judging.model.state import PastLevel, Threshold
 from core.metrics.catalogue import MetricKind
 from core.stats import quantile
 
@@ -31,7 +31,7 @@ def is_crossing_name(metric: str) -> bool:
 
 
 def set_thresholds(
-    question: Question, sums: EvidenceSums, baselines: Mapping[str, Baseline], segments: Sequence[str]
+    question: Question, sums: EvidenceSums, past: Mapping[str, PastLevel], segments: Sequence[str]
 ) -> tuple[Threshold, ...]:
     """Thresholds for the next look: control's quantile up to now, or its past one if no control is left.
 
@@ -46,7 +46,7 @@ def set_thresholds(
             sides += [(hypothesis, True) for hypothesis in build_noninferiority_hypotheses(limit)]
         for hypothesis, clear in sides:
             for stage in question.exposed_stages:
-                values = _threshold_values(question, sums, baselines, limit, hypothesis, stage, clear=clear)
+                values = _threshold_values(question, sums, past, limit, hypothesis, stage, clear=clear)
                 if values is None:
                     continue
                 here = segments if stage == question.current and not clear else ()
@@ -96,7 +96,7 @@ def count_crossings(sums: EvidenceSums, before: Sequence[Threshold]) -> Iterator
 def _threshold_values(
     question: Question,
     sums: EvidenceSums,
-    known: Mapping[str, Baseline],
+    known: Mapping[str, PastLevel],
     limit: Limit,
     hypothesis: Hypothesis,
     stage: int,

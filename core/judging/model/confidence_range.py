@@ -19,7 +19,7 @@ Range = tuple[float | None, float | None]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """Estimate of one metric in both arms. `error` is the standard error of the difference. `n_control` is 0 when the
-    control is a past baseline. None means unknown."""
+    control is a level of the past. None means unknown."""
 
     canary: float | None
     control: float | None

@@ -96,7 +96,7 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Baseline:
+class PastLevel:
     """Control's level over the stages that had one, frozen when control left. `error` is None for quantiles.
 
     `low` and `high` bound the true level; None when `error` describes the uncertainty. Those of a rate are as wide as
@@ -165,7 +165,7 @@ class JudgingState:
     tracks: tuple[EProcess, ...] = ()
     categories: tuple[CategoryEProcess, ...] = ()
     thresholds: tuple[Threshold, ...] = ()
-    baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    baselines: Mapping[str, PastLevel] = field(default_factory=dict)
     taus: Mapping[str, float] = field(default_factory=dict)
     beyond_since: Mapping[str, datetime] = field(default_factory=dict)
     stage: int | None = None

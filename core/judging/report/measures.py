@@ -108,10 +108,10 @@ def _build_row(question: Question, look: Look, state: JudgingState, position: in
         seen = standing.paired_estimate
         if weaker:
             seen = replace(seen, canary=standing.level, n_canary=standing.level_weight, n_control=0.0)
-    if weaker and (baseline := state.baselines.get(limit.metric)) is not None:
-        seen = replace(seen, control=baseline.value)
-        if standing is not None and standing.level_error is not None and baseline.error is not None:
-            seen = replace(seen, error=float(np.hypot(standing.level_error, baseline.error)))
+    if weaker and (past := state.baselines.get(limit.metric)) is not None:
+        seen = replace(seen, control=past.value)
+        if standing is not None and standing.level_error is not None and past.error is not None:
+            seen = replace(seen, error=float(np.hypot(standing.level_error, past.error)))
     silent = seen.n_canary == 0 or (seen.n_control == 0 and not weaker)
     row = _build_measure(
         question,

@@ -8,7 +8,7 @@ from core.evals.build_report import build_report
 from core.evals.category_names import EVERY_CATEGORY
 from core.evals.eval_gate import GateFailed, count_outcomes, evaluate_gate
 from core.evals.eval_run import EvalCase, EvalRun, UnreadableEvals
-from core.evals.formats.own_columns import CURRENT
+from core.evals.formats.case_columns import CURRENT
 from core.evals.repeats import fold_repeats
 from core.rollout.commands import RecordEval
 from core.rollout.decisions.gate_results import find_gate

@@ -13,7 +13,7 @@ from core.stats.sequential import projection
 
 RATE_EDGE = 1e-6
 MIN_POSITIVE = float_info.min
-BASELINE_WEIGHT = 50.0
+PRIOR_WEIGHT = 50.0
 ANY_HARM_ODDS = np.array([1.3, 1.6, 2.5, 7.0, 11.0])  # the first two for slight harm, the last two for rare events
 ONE_SAMPLE_ODDS = np.geomspace(1.15, 40.0, 12)
 STRICT_STEPS = np.array([0.5, 1.5, 3.0, 5.5, 9.5, 16.0])
@@ -30,16 +30,16 @@ def log_e_two_sample(
     side: Side,
     ratio: float = 1.0,
     shift: float = 0.0,
-    baseline: ArrayLike | None = None,
+    prior_rate: ArrayLike | None = None,
     alternatives: ArrayLike | None = None,
 ) -> Array:
     """Cumulative log e-value of canary against control, shape (..., ticks) like every count, one entry per tick.
 
     `side="greater"`: H0 canary <= ratio * control + shift; `"less"`: H0 canary >= ratio * control + shift.
-    `baseline` (in [0, 1], scalar or over the leading axes) is a guess of control's rate that weighs as 50 trials;
+    `prior_rate` (in [0, 1], scalar or over the leading axes) is a guess of control's rate that weighs as 50 trials;
     without it, ticks before the first control trial add nothing. `alternatives` are odds ratios above 1, shape (K,).
     Counts broadcast as in numpy.
-    ValueError on counts that cannot have happened, shapes that do not, an empty H0, or a bad side, ratio or baseline.
+    ValueError on counts that cannot have happened, shapes that do not, an empty H0, or a bad side, ratio or prior rate.
     Source: generic e-variables of Turner, Ly and Gruenwald (2024); margins by Turner and Gruenwald (2023).
     """
     s_T, n_T = input_checks.check_successes("canary_", canary_successes, canary_trials)
@@ -50,13 +50,13 @@ def log_e_two_sample(
     )
     input_checks.require_ticks("control_trials", n_C)
     guess = None
-    if baseline is not None:
-        guess = input_checks.check_finite("baseline", baseline)
-        leading = input_checks.broadcast_together({"baseline": guess, "the leading axes": np.zeros(n_C.shape[:-1])})[
+    if prior_rate is not None:
+        guess = input_checks.check_finite("prior_rate", prior_rate)
+        leading = input_checks.broadcast_together({"prior_rate": guess, "the leading axes": np.zeros(n_C.shape[:-1])})[
             1
         ].shape
         if leading != n_C.shape[:-1]:
-            raise ValueError(f"baseline has shape {guess.shape}, the leading axes are {n_C.shape[:-1]}")
+            raise ValueError(f"prior_rate has shape {guess.shape}, the leading axes are {n_C.shape[:-1]}")
         guess = guess[..., np.newaxis]
     steps = two_sample_increments(
         s_T,
@@ -68,7 +68,7 @@ def log_e_two_sample(
         side=side,
         ratio=ratio,
         shift=shift,
-        baseline=guess,
+        prior_rate=guess,
         alternatives=alternatives,
     )
     return log_mean(np.cumsum(steps, axis=-2))
@@ -85,7 +85,7 @@ def two_sample_increments(
     side: Side,
     ratio: float = 1.0,
     shift: float = 0.0,
-    baseline: ArrayLike | None = None,
+    prior_rate: ArrayLike | None = None,
     alternatives: ArrayLike | None = None,
 ) -> Array:
     """Increments of the K log components for one tick, shape (..., K): the online form of `log_e_two_sample`.
@@ -110,8 +110,8 @@ def two_sample_increments(
     )
     _check_null(more, ratio, shift)
 
-    p_C = _base_rate(before_s, before_n, baseline)
-    speaks = ((n_T > 0) & (n_C > 0) & ((before_n > 0) | (baseline is not None)))[..., np.newaxis]
+    p_C = _base_rate(before_s, before_n, prior_rate)
+    speaks = ((n_T > 0) & (n_C > 0) & ((before_n > 0) | (prior_rate is not None)))[..., np.newaxis]
     s_T, n_T, s_C, n_C, p_C = (each[..., np.newaxis] for each in (s_T, n_T, s_C, n_C, p_C))
     if ratio == 1.0 and shift == 0.0:
         p_T = _raise_odds(p_C, _odds_for_side(more, ANY_HARM_ODDS, alternatives))
@@ -193,14 +193,14 @@ def _cumulate_before(counts: Array) -> Array:
     return np.concatenate([np.zeros_like(counts[..., :1]), np.cumsum(counts, axis=-1)[..., :-1]], axis=-1)
 
 
-def _base_rate(successes: Array, trials: Array, baseline: ArrayLike | None) -> Array:
-    if baseline is None:
+def _base_rate(successes: Array, trials: Array, prior_rate: ArrayLike | None) -> Array:
+    if prior_rate is None:
         rate = (successes + 0.5) / (trials + 1)
     else:
-        guess = input_checks.check_finite("baseline", baseline)
+        guess = input_checks.check_finite("prior_rate", prior_rate)
         if ((guess < 0) | (guess > 1)).any():
-            raise ValueError("baseline must lie in [0, 1]")
-        rate = (successes + BASELINE_WEIGHT * guess) / (trials + BASELINE_WEIGHT)
+            raise ValueError("prior_rate must lie in [0, 1]")
+        rate = (successes + PRIOR_WEIGHT * guess) / (trials + PRIOR_WEIGHT)
     return np.clip(rate, RATE_EDGE, 1 - RATE_EDGE)
 
 

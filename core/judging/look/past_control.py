@@ -8,26 +8,26 @@ from core.judging.look.error_floor import floor_error
 from core.judging.look.leave_one_out import compute_design_effects
 from core.judging.model.evidence import CONTROL, EvidenceSums
 from core.judging.model.question import Question
-from core.judging.model.state import Baseline
+from core.judging.model.state import PastLevel
 from core.metrics.catalogue import Metric, MetricKind
 from core.stats import clustering, quantile
 from core.stats.sequential import mean, proportion
 
-BASELINE_ALPHA = 0.01
+PAST_LEVEL_ALPHA = 0.01
 """Error probability alpha of the confidence sequence that bounds a past level."""
 
 
-def build_baselines(question: Question, sums: EvidenceSums, metrics: Sequence[str]) -> Mapping[str, Baseline]:
+def measure_past_levels(question: Question, sums: EvidenceSums, metrics: Sequence[str]) -> Mapping[str, PastLevel]:
     """Control's level over all stages that had one, by metric."""
     found = (
-        (metric, _build_baseline(question, sums, question.entry_of(metric)))
+        (metric, _measure_past_level(question, sums, question.entry_of(metric)))
         for metric in metrics
         if question.compared_stages
     )
-    return {metric: baseline for metric, baseline in found if baseline is not None}
+    return {metric: level for metric, level in found if level is not None}
 
 
-def _build_baseline(question: Question, sums: EvidenceSums, entry: Metric) -> Baseline | None:
+def _measure_past_level(question: Question, sums: EvidenceSums, entry: Metric) -> PastLevel | None:
     if entry.quantile is not None:
         counted = bucket_sums.merge_histograms(sums, question.compared_stages, CONTROL, entry.key)
         value = quantile.estimate_quantile(counted, entry.quantile)
@@ -39,7 +39,7 @@ def _build_baseline(question: Question, sums: EvidenceSums, entry: Metric) -> Ba
             quantile.estimate_quantile(counted, q)
             for q in bound_past_rate(entry.quantile, sum(counted.values()), effect)
         )
-        return Baseline(value=value, error=None, low=low, high=high)
+        return PastLevel(value=value, error=None, low=low, high=high)
     cell = question.comparison_cell(entry.key)
     arm = bucket_sums.read_metric_sums(sums, question.compared_stages, CONTROL, entry, cell)
     readings = float(bucket_sums.count_readings(sums, question.compared_stages, CONTROL, cell)[0])
@@ -49,16 +49,16 @@ def _build_baseline(question: Question, sums: EvidenceSums, entry: Metric) -> Ba
         return None
     error = floor_error(entry, unknown_units.widen_error(question, cell) * float(errors[0]), level, readings)
     if entry.is_average:
-        return Baseline(value=level, error=error)
+        return PastLevel(value=level, error=error)
     trials, effect = float(arm[..., 0].sum()), float(compute_design_effects(entry.kind, arm)[0])
     low, high = bound_past_rate(level, trials, effect)
-    return Baseline(value=level, error=error, low=low, high=high, readings=trials, design_effect=effect)
+    return PastLevel(value=level, error=error, low=low, high=high, readings=trials, design_effect=effect)
 
 
 def bound_past_rate(rate: float, trials: float, design_effect: float) -> tuple[float, float]:
     """Confidence sequence of a past rate, so that its own error is not mistaken for harm."""
     counted = trials / design_effect
-    return proportion.confidence_sequence(min(rate, 1.0) * counted, counted, alpha=BASELINE_ALPHA)
+    return proportion.confidence_sequence(min(rate, 1.0) * counted, counted, alpha=PAST_LEVEL_ALPHA)
 
 
 def measure_past_means(question: Question, sums: EvidenceSums, metrics: Sequence[str]) -> Mapping[str, float]:

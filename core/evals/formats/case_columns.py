@@ -1,4 +1,4 @@
-"""Cases under column names of our own (`case`, `category`, `pass`, and more where known), in tables and JSON."""
+"""The columns of a case in CSV, Parquet and JSON that no eval tool wrote: `case`, `category`, `pass`, and others."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from core.evals.formats.field_values import (
 )
 
 CURRENT = "current"
-"""The version of a case that belongs to the baseline: the current version's run."""
+"""The version of a case that belongs to the current version's run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +61,14 @@ def check_columns(names: Sequence[str], where: str) -> None:
         raise UnreadableEvals(f"{where} must name the columns case,category,pass; missing: {', '.join(missing)}.")
 
 
-def read_json_cases(
-    cases: Any, baseline: Any = None, choices: ReadingChoices = ReadingChoices(), suite: str = ""
-) -> EvalRun:
-    """Read objects `{"case", "category", "pass", …}`; `baseline` holds those of the current version.
+def read_json_cases(cases: Any, current: Any, choices: ReadingChoices, suite: str = "") -> EvalRun:
+    """Read objects `{"case", "category", "pass", …}`; `current` are those of the current version, if there are any.
 
     Raises `UnreadableEvals`.
     """
     found = read_rows(_check_objects(cases, "cases"), choices)
-    if baseline is not None:
-        before = read_rows(_check_objects(baseline, "baseline"), choices)
+    if current is not None:
+        before = read_rows(_check_objects(current, "baseline"), choices)
         found = (*found, *(replace(case, version=CURRENT) for case in before))
     return EvalRun(tool="", cases=found, suite=suite)
 
