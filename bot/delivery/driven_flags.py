@@ -243,8 +243,8 @@ class _FlagReconciler:
         task = FlagTask(rollout=self._task.rollout, number=self._task.number, is_check=True)
         for seconds in LATE_WRITE_CHECKS:
             due = self._consumer.compute_due(seconds)
-            slot = int(due.timestamp() // min(LATE_WRITE_CHECKS))  # one for all that are due then
-            row = task.build_late_row(due, self._row.position, f"{task.destination}:late:{seconds:g}:{slot}")
+            period = int(due.timestamp() // min(LATE_WRITE_CHECKS))  # one for all that are due then
+            row = task.build_late_row(due, self._row.position, f"{task.destination}:late:{seconds:g}:{period}")
             with self._service.database.writing_outside_log() as connection:
                 outbox.insert_row(connection, row)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from bot.jobs.look_slots import OVERDUE_FACTOR, SlotTracker
+from bot.jobs.due_times import OVERDUE_FACTOR, DueTimes
 from bot.process.flip_confirmation import GIVE_UP_AFTER
 from core.rollout.plans.plan import DrivenFlag
 from core.rollout.serving import driving
@@ -22,47 +22,47 @@ STOP_CHECKING_FLAG_AFTER = timedelta(minutes=15)  # after a rollback, once the f
 
 
 @dataclass(frozen=True, slots=True)
-class FlagSlotTrackers:
-    """Slot trackers for checks of driven flags: unsettled flags are checked more often than settled ones."""
+class FlagDueTimes:
+    """When checks of driven flags are due: unsettled flags are checked more often than settled ones."""
 
-    unsettled: SlotTracker = field(default_factory=SlotTracker)
-    settled: SlotTracker = field(default_factory=SlotTracker)
+    unsettled: DueTimes = field(default_factory=DueTimes)
+    settled: DueTimes = field(default_factory=DueTimes)
 
     @classmethod
-    def for_speed(cls, speed: Callable[[], float], elapsed: Callable[[], float] = time.monotonic) -> "FlagSlotTrackers":
+    def for_speed(cls, speed: Callable[[], float], elapsed: Callable[[], float] = time.monotonic) -> "FlagDueTimes":
         """Trackers for a rollouts' clock that runs `speed` times as fast as real time."""
 
-        def track(every: timedelta) -> SlotTracker:
-            return SlotTracker(lambda: OVERDUE_FACTOR * every.total_seconds() / speed(), elapsed)
+        def track(every: timedelta) -> DueTimes:
+            return DueTimes(lambda: OVERDUE_FACTOR * every.total_seconds() / speed(), elapsed)
 
         return cls(track(CHECK_UNSETTLED_FLAG_EVERY), track(CHECK_SETTLED_FLAG_EVERY))
 
 
-def queue_flag_checks(service: RolloutService, now: datetime, slots: FlagSlotTrackers | None = None) -> None:
+def queue_flag_checks(service: RolloutService, now: datetime, due: FlagDueTimes | None = None) -> None:
     """Queue a check of each driven flag: it may have been changed by hand, or an earlier failure may be gone."""
-    world, slots = service.cached_world(), slots or FlagSlotTrackers()
+    world, due = service.cached_world(), due or FlagDueTimes()
     driven = ((rollout, n, one) for rollout in world.rollouts.values() for n, one in enumerate(rollout.plan.driven))
     for rollout, number, flag in driven:
         if not _needs_flag_check(rollout, flag, world, now):
             continue
         settled = driving.is_settled(rollout, flag)
         every, tracker = (
-            (CHECK_SETTLED_FLAG_EVERY, slots.settled) if settled else (CHECK_UNSETTLED_FLAG_EVERY, slots.unsettled)
+            (CHECK_SETTLED_FLAG_EVERY, due.settled) if settled else (CHECK_UNSETTLED_FLAG_EVERY, due.unsettled)
         )
-        slot_start = datetime.fromtimestamp(now.timestamp() // every.seconds * every.seconds, UTC)
+        due_at = datetime.fromtimestamp(now.timestamp() // every.seconds * every.seconds, UTC)
         task = FlagTask(rollout=rollout.id, number=number, is_check=True)
-        slot_key = f"{task.destination}:look:{every.seconds}:{int(now.timestamp()) // every.seconds}"
+        key = f"{task.destination}:look:{every.seconds}:{int(now.timestamp()) // every.seconds}"
         with service.database.reading() as connection:
             if outbox.has_unsent_rows(connection, task.destination):
                 continue
-            looked_at = outbox.find_by_key(connection, slot_key) is not None
+            looked_at = outbox.find_by_key(connection, key) is not None
         if looked_at and not tracker.is_overdue(task.destination, 0):
-            tracker.record_slot(task.destination, slot_start, 0, is_finished=True)
+            tracker.record(task.destination, due_at, 0, is_finished=True)
             continue
-        tracker.record_slot(task.destination, slot_start, 0, is_finished=True, claimed_here=True)
-        if looked_at:  # the clock was set back, so this slot repeats
-            slot_key = f"{slot_key}:{uuid4().hex}"
-        row = task.build_row(now, world.position, idempotency_key=slot_key, is_urgent=not rollout.is_under_way)
+        tracker.record(task.destination, due_at, 0, is_finished=True, claimed_here=True)
+        if looked_at:  # the clock was set back, so this time repeats
+            key = f"{key}:{uuid4().hex}"
+        row = task.build_row(now, world.position, idempotency_key=key, is_urgent=not rollout.is_under_way)
         with service.database.writing_outside_log() as connection:
             outbox.insert_row(connection, row)
 

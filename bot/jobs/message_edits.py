@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from bot.jobs.look_slots import find_slot_start
+from bot.jobs.due_times import find_due_time
 from core.rollout.models import way_back
 from core.rollout.notifications import direct_messages
 from core.rollout.notifications.announcement import CARD_KEY, Announcement
@@ -24,11 +24,11 @@ def refresh_cards(service: RolloutService, now: datetime) -> None:
     looked_at = [r for r in service.cached_world().open_rollouts if r.is_looked_at and CARD_KEY in r.messages]
     every = CARD_EVERY * -(-len(looked_at) // CARDS_AT_ONCE)
     for rollout in looked_at:
-        slot = find_slot_start(now, every, rollout.id)
-        key = f"refresh:{rollout.id}:{slot.isoformat()}"
+        due_at = find_due_time(now, every, rollout.id)
+        key = f"refresh:{rollout.id}:{due_at.isoformat()}"
         with service.database.reading() as connection:
             news = looks.newest_news(connection, rollout.id)
-        if news is None or news < slot - every:
+        if news is None or news < due_at - every:
             continue
         if rollout.evidence_at is not None and news <= rollout.evidence_at:
             continue  # it was told with that evidence

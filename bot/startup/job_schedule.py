@@ -11,8 +11,8 @@ from bot.delivery import code_reverts, driven_flags, messages
 from bot.jobs import (
     complaint_checks,
     conversation_ends,
+    due_times,
     flag_checks,
-    look_slots,
     looking,
     message_edits,
     upkeep,
@@ -84,23 +84,25 @@ def _schedule_looks(scheduler: JobScheduler, parts: WorkerParts) -> None:
     """Looks at the evidence, and what follows a rollback."""
     service, now, speed = parts.service, parts.now, parts.speed
     every = parts.settings.tick
-    slots = look_slots.SlotTracker(overdue_after=lambda: look_slots.OVERDUE_FACTOR * every.total_seconds() / speed())
+    look_progress = due_times.DueTimes(overdue_after=lambda: due_times.OVERDUE_FACTOR * every.total_seconds() / speed())
 
     def choose_tick_interval() -> timedelta:
         interval = every / speed()
-        return min(interval, max(interval / look_slots.TICKS_PER_INTERVAL, TICK_AT_MOST_EVERY))
+        return min(interval, max(interval / due_times.TICKS_PER_INTERVAL, TICK_AT_MOST_EVERY))
 
     scheduler.run_every(
         choose_tick_interval,
-        lambda: looking.tick(service, now(), every, slots, parts.outage.record_failure, parts.settings.blind_after),
+        lambda: looking.tick(
+            service, now(), every, look_progress, parts.outage.record_failure, parts.settings.blind_after
+        ),
         "tick",
     )
     confirmer = FlipConfirmer(service)
     scheduler.run_every(CONFIRM_FLIPS_EVERY, lambda: confirmer.confirm_pending(now()), "confirm")
-    complaint_slots = look_slots.SlotTracker()
+    complaint_progress = due_times.DueTimes()
     scheduler.run_every(
         WATCH_COMPLAINTS_EVERY,
-        lambda: complaint_checks.watch_complaints(service, now(), complaint_slots),
+        lambda: complaint_checks.watch_complaints(service, now(), complaint_progress),
         "watch complaints",
     )
     scheduler.run_every(
@@ -144,7 +146,7 @@ def _schedule_other_systems(scheduler: JobScheduler, parts: WorkerParts) -> None
         lambda: revert_code(speed=speed()) if code_reverts.has_reverts(service.cached_world()) else 0,
         "revert code",
     )
-    flag_slots = flag_checks.FlagSlotTrackers.for_speed(speed)
+    flag_progress = flag_checks.FlagDueTimes.for_speed(speed)
     # Runs without a token, too: the attempt then tells people that the token is missing.
     scheduler.run_every(
         DRIVE_FLAGS_EVERY,
@@ -152,7 +154,7 @@ def _schedule_other_systems(scheduler: JobScheduler, parts: WorkerParts) -> None
         "drive",
     )
     scheduler.run_every(
-        SCHEDULE_FLAG_CHECKS_EVERY, lambda: flag_checks.queue_flag_checks(service, now(), flag_slots), "check flags"
+        SCHEDULE_FLAG_CHECKS_EVERY, lambda: flag_checks.queue_flag_checks(service, now(), flag_progress), "check flags"
     )
 
 

@@ -14,8 +14,8 @@ from core.judging.engine.judge_trust import set_untrusted_aside
 from core.judging.judge import judge
 from core.judging.look import mean_caps
 from core.judging.look.judged_cells import replace_judged
+from core.judging.look.judged_segments import are_segments_due
 from core.judging.look.look import Look, take_look
-from core.judging.look.segment_slots import are_segments_due
 from core.judging.model.comparison import HorizonComparison, MetricCourse
 from core.judging.model.evidence import EvidenceSums
 from core.judging.model.judgement import Judgement
@@ -61,7 +61,7 @@ class PreviousLook:
 
 
 class LookLease(NamedTuple):
-    """The timer slot in which a look is taken, and how long each renewal of its lease lasts."""
+    """The timer for which a look is taken, and how long each renewal of its lease lasts."""
 
     claim: TimerClaim
     duration: timedelta
@@ -79,7 +79,7 @@ def evaluate_rollout(
     """Take a look at one rollout and act on it; None if nothing followed from it.
 
     The look itself takes no append lock; only if something follows is it decided again, under the lock. With a `lease`,
-    the look and its consequences are stored only while the lease is held, and finish the timer slot: LeaseLost if it
+    the look and its consequences are stored only while the lease is held, and finish the timer: LeaseLost if it
     was lost, or if another process took the same look. If the last look was more than `unwatched_after` ago, this one
     does not let the rollout grow; the next one may.
     """

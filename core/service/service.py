@@ -42,7 +42,7 @@ class CommandRequest:
     at: datetime
     rollout: str = ""
     source: str = ""
-    claim: TimerClaim | None = None  # the timer slot that this command finishes
+    claim: TimerClaim | None = None  # the timer that this command finishes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

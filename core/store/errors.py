@@ -40,7 +40,7 @@ class ImportRefused(StoreError):
 
 
 class LeaseLost(StoreError):
-    """The lease on a timer slot or outbox row has passed to another worker; nothing was written."""
+    """The lease on a timer or outbox row has passed to another worker; nothing was written."""
 
 
 class BackupRefused(StoreError):

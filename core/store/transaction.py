@@ -134,7 +134,7 @@ class _AppendAttempt:
         """Open a transaction under the append lock.
 
         None if this process is too far behind (as at its start) or its cache is of another log: catch up first, so
-        that other writers need not wait meanwhile. LeaseLost if another worker has the timer slot.
+        that other writers need not wait meanwhile. LeaseLost if another worker has the timer.
         """
         kept = self._world_cache.cached_state()
         found = backend.begin(self._build_request(kept.tail))
@@ -144,7 +144,7 @@ class _AppendAttempt:
         if not kept.is_continued_by(news):
             return None
         if self._claim is not None and not found.is_claim_valid and found.answer_row is None:
-            raise LeaseLost(f"Another worker has taken over {self._claim.name} of {self._claim.slot.isoformat()}.")
+            raise LeaseLost(f"Another worker has taken over {self._claim.name} of {self._claim.due_at.isoformat()}.")
         reading = kept.with_events(news)
         return AppendTransaction(
             self._world_cache, reading, found.answer_row, sealing_keys.PersonKey(self._person, found.key_row)
@@ -212,7 +212,7 @@ def append_transaction(
 ) -> Iterator[AppendTransaction]:
     """Decide and write one command under the append lock: committed at the end of the block, undone on any exception.
 
-    `person` is the author of the text in the events. With a `claim`, the timer slot is finished in the same
+    `person` is the author of the text in the events. With a `claim`, the timer is finished in the same
     transaction: LeaseLost, with nothing written, if another worker holds it by now. DatabaseBusy if others hold the
     lock for more than ten seconds.
     """

@@ -49,17 +49,17 @@ def test_several_workers_look_once(house, second_service):
 
 
 def test_a_clock_that_was_set_back_keeps_nobody_from_looking(house):
-    """By it, every slot of the hour that comes again has been looked at."""
+    """By it, every time of the hour that comes again has been looked at."""
     house.begin().drive()
     elapsed = [0.0]
-    slots = flag_checks.FlagSlotTrackers.for_speed(lambda: 1.0, lambda: elapsed[0])
+    due = flag_checks.FlagDueTimes.for_speed(lambda: 1.0, lambda: elapsed[0])
 
     def looks(minutes):
         found = 0
         for _ in range(minutes):
             elapsed[0] += 60
             house.later(minutes=1)
-            flag_checks.queue_flag_checks(house.service, house.at, slots)
+            flag_checks.queue_flag_checks(house.service, house.at, due)
             found += house.drive()
         return found
 

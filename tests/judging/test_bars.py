@@ -13,7 +13,7 @@ from core.judging.engine.terms.evidence_index import EvidenceIndex
 from core.judging.engine.terms.list_terms import list_overall_terms
 from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
 from core.judging.look.look import Look
-from core.judging.model.alpha_shares import OVERALL_SHARE, SEGMENT_SLOTS
+from core.judging.model.alpha_shares import MAX_JUDGED_SEGMENTS, OVERALL_SHARE
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.question import Question, StageDesign
 from core.judging.model.state import JudgingState, SegmentScore
@@ -80,7 +80,7 @@ def test_everybody_needs_more_where_segments_are_judged_too(findings):
 
 
 def test_a_segment_pays_for_all_twelve(findings):
-    bar = TWENTY - log((1 - OVERALL_SHARE) / SEGMENT_SLOTS)
+    bar = TWENTY - log((1 - OVERALL_SHARE) / MAX_JUDGED_SEGMENTS)
     assert not findings(None, segment=bar - 0.01, cuts=("language",))
     said = findings(None, segment=bar + 0.01, cuts=("language",))
     assert [one.segment for one in said] == ["language=de"]

@@ -3,7 +3,7 @@
 import pytest
 
 from core.judging.limits.limits import Limit, LimitKind, LimitRole, LimitScale
-from core.judging.model.alpha_shares import SEGMENT_SLOTS
+from core.judging.model.alpha_shares import MAX_JUDGED_SEGMENTS
 from core.judging.model.question import StageDesign
 from core.judging.model.verdict import RollBack
 
@@ -123,7 +123,7 @@ def test_a_segment_takes_a_slot_once_it_is_large_enough_and_keeps_it(world, traf
         here.look()
     assert len(here.state.slots) == 10
     assert here.state.left_out == 0
-    assert len(here.state.slots) <= SEGMENT_SLOTS
+    assert len(here.state.slots) <= MAX_JUDGED_SEGMENTS
 
 
 def test_only_rows_with_enough_requests_count_as_checked(world, traffic):

@@ -111,7 +111,7 @@ def test_what_duckdb_gives_is_of_every_kind(requests: Path) -> None:
     assert set(census) == {0, -1, -2, -3, -4}
     assert census[0].repeated > 0
     assert census[0].refused > 0
-    assert {row.slot for row in sums} >= {0, 1, 2, 3}
+    assert {row.place for row in sums} >= {0, 1, 2, 3}
     assert {row.value for row in sums} == {"", "de", "it's", "(other)"}
     assert sum(row.aside for row in sums) > 0
     assert {row.kind for row in errors} == {-1, 0, 1}

@@ -164,13 +164,14 @@ def place_in_sql(flags: SurfaceFlags, address: str) -> list[Place]:
     row = RowSide(**{name: column(name) for name in ("unit", "at", "exposure", "variant", "version")})
     with open_source(address, frozenset({"localhost"}), 120) as source:
         placer = RowPlacer(engine=source.engine, window=window, row=row)
-        slots = list(placer.list_slots())
-        placed = [(condition, number) for number, (condition, _) in enumerate(slots)]
+        places = list(placer.list_places())
+        placed = [(condition, number) for number, (condition, _) in enumerate(places)]
         number = case((placer.names_unknown_side(), -1), *placed, else_=-1)
         asked = select(column("number"), number).select_from(table("rows")).order_by(column("number"))
-        found = [slots[one][1] if one >= 0 else None for _, one in source.fetch(asked, len(ROWS))]
+        found = [places[one][1] if one >= 0 else None for _, one in source.fetch(asked, len(ROWS))]
     return [
-        None if slot is None else (slot.stage, slot.arm, slot.counts_for_split, slot.assigned_arm) for slot in found
+        None if place is None else (place.stage, place.arm, place.counts_for_split, place.assigned_arm)
+        for place in found
     ]
 
 

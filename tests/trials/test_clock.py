@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 from sqlalchemy import select
 
-from bot.jobs import look_slots, looking
+from bot.jobs import due_times, looking
 from core.judging.model.verdict import NoData
 from core.rollout import commands as c
 from core.rollout.context import ENGINE
@@ -204,7 +204,7 @@ def test_slots_that_come_again_and_again_keep_nobody_from_looking(two: tuple[Pro
     """The clock is set between two times, more often than slots change: by it, every slot has been looked at."""
     one, other = two
     elapsed = [0.0]
-    seen = [look_slots.SlotTracker(overdue_after=lambda: 15, elapsed=lambda: elapsed[0]) for _ in two]
+    seen = [due_times.DueTimes(overdue_after=lambda: 15, elapsed=lambda: elapsed[0]) for _ in two]
     began = one.clock.at
     for second in range(120):
         elapsed[0] += 1
@@ -237,7 +237,7 @@ def test_many_rollouts_are_not_looked_at_in_one_breath(two: tuple[Process, Proce
         one.plan(number, f"plan {number}")
     begun: dict[str, list[int]] = {}
     known = slots(one)
-    seen = look_slots.SlotTracker()
+    seen = due_times.DueTimes()
     one.clock.at = one.clock.at.replace(second=20, microsecond=0)
     for second in range(20):
         looking.tick(one.service, one.clock.at, TICK, seen)

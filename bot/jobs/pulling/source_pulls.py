@@ -44,7 +44,7 @@ class DuePull:
     terms: SourceTerms
     flags: SurfaceFlags
     window: StageRange
-    slot: datetime
+    due_at: datetime
     now: datetime
 
     @property
@@ -81,7 +81,7 @@ class SourcePuller:
 
     def pull_due(self, now: datetime) -> int:
         """Make every pull that is due and that no other worker makes; how many were made."""
-        due = [one for one in self._find_due(now) if self._done.get(one.timer) != one.slot]
+        due = [one for one in self._find_due(now) if self._done.get(one.timer) != one.due_at]
         if not due:
             return 0
         with ThreadPoolExecutor(PULLS_AT_ONCE, thread_name_prefix="pull") as pulls:
@@ -94,21 +94,21 @@ class SourcePuller:
                 continue
             flags = exposure.build_surface_flags(world, surface.name)
             for terms in surface.sources:
-                slot = datetime.fromtimestamp(
+                due_at = datetime.fromtimestamp(
                     now.timestamp() // terms.every.total_seconds() * terms.every.total_seconds(), UTC
                 )
                 for tracked in flags.tracked:
                     window = find_open_range(tracked, reach(terms, now), terms.late)
                     if window is not None:
                         rarely = now.replace(minute=0, second=0, microsecond=0)
-                        when = rarely if window.is_long else slot
-                        yield DuePull(terms=terms, flags=flags, window=window, slot=when, now=now)
+                        when = rarely if window.is_long else due_at
+                        yield DuePull(terms=terms, flags=flags, window=window, due_at=when, now=now)
 
     def _pull_if_free(self, now: datetime, due: DuePull) -> bool:
         lease = (due.terms.timeout + _SPARE) * self.speed()
-        token = timers.claim(self.service.database, due.timer, due.slot, now, lease)
+        token = timers.claim(self.service.database, due.timer, due.due_at, now, lease)
         if token is None:
-            self._done[due.timer] = due.slot  # done, or another worker is at it
+            self._done[due.timer] = due.due_at  # done, or another worker is at it
             return False
         with self.service.database.reading() as connection:
             before = pulled_sums.load_state(connection, due.rollout, due.terms.name)
@@ -123,7 +123,7 @@ class SourcePuller:
             failure = SourceFailure(f"an error of Rampart ({type(error).__name__}), which its log describes")
         if not self._store(due, before, outcome, failure, now, token):
             return False
-        self._done[due.timer] = due.slot
+        self._done[due.timer] = due.due_at
         return True
 
     def _ask(self, due: DuePull, before: PullState) -> PullOutcome:
@@ -174,7 +174,7 @@ class SourcePuller:
         now: datetime,
         token: str,
     ) -> bool:
-        """Store what a pull found, or why it failed, and finish its slot. False if another worker has taken it over."""
+        """Store what a pull found, or why it failed, and finish its timer. False if another worker has it by now."""
         if outcome is not None:
             state = replace(outcome.state, pulled_at=now, failing_since=None, holds_from=None, failure="")
             try:
@@ -237,7 +237,7 @@ def note_failure(before: PullState, failure: SourceFailure, terms: SourceTerms, 
 
 def _write(database: Database, due: DuePull, state: PullState, outcome: PullOutcome | None, token: str) -> bool:
     with database.writing_outside_log() as connection:
-        if not timers.finish(connection, due.timer, due.slot, token):
+        if not timers.finish(connection, due.timer, due.due_at, token):
             return False
         if outcome is not None:
             outcome.save(connection)

@@ -105,7 +105,7 @@ def pull_sums(
     """Sum the rows of these stages. `upto` is how far the pull before has read; None before the first."""
     columns = read_columns(source, terms, window.tracked.metrics)
     statements = PullStatements(source.engine, terms.require_sql(), columns, window)
-    if not statements.slots:  # nothing in reach is compared: what is there is not asked for
+    if not statements.places:  # nothing in reach is compared: what is there is not asked for
         return Pulled(sums=PulledSums(stages=window.stages, cells={}), memory=memory, census=RowCensus())
     census = read_census(source.fetch(statements.build_census(), 10))
     names = _choose_names(source, statements, memory)
@@ -272,37 +272,37 @@ class _SumTable:
     def add_sums(self, rows: Sequence[Any]) -> None:
         """Add the rows of `build_sums`."""
         for row in rows:
-            slot = self.statements.slots[row.slot]
+            place = self.statements.places[row.place]
             segment = self._segment(row)
             bucket = int(row.bucket, 16)
             if self.terms.counts_requests:
-                self._add(slot.stage, slot.arm, segment, REQUESTS, bucket, row.rows, row.rows)
+                self._add(place.stage, place.arm, segment, REQUESTS, bucket, row.rows, row.rows)
             for metric, number in (
                 (SET_ASIDE, row.aside),
                 ("refused_items", row.refused),
                 ("duplicate_items", row.repeated),
             ):
-                self._add(slot.stage, slot.arm, segment, metric, bucket, number, number)
+                self._add(place.stage, place.arm, segment, metric, bucket, number, number)
             for number, column in enumerate(self.statements.columns):
                 weight, value = getattr(row, f"w{number}"), getattr(row, f"s{number}")
                 for metric in column.metrics:
-                    self._add(slot.stage, slot.arm, segment, metric, bucket, weight, value)
+                    self._add(place.stage, place.arm, segment, metric, bucket, weight, value)
             for number, name in enumerate(self._counter_names):
                 weight, value = getattr(row, f"cw{number}"), getattr(row, f"cs{number}")
-                self._add(slot.stage, slot.arm, segment, name, bucket, weight, value)
+                self._add(place.stage, place.arm, segment, name, bucket, weight, value)
 
     def add_errors(self, named: Sequence[NamedErrorTexts], rows: Sequence[Any]) -> None:
         """Add the rows of `build_errors`, asked with the same `named`."""
         for row in rows:
-            slot, metric = self.statements.slots[row.slot], CATEGORY_PREFIX + find_name(named, row.kind)
-            self._add(slot.stage, slot.arm, self._segment(row), metric, int(row.bucket, 16), row.rows, row.rows)
+            place, metric = self.statements.places[row.place], CATEGORY_PREFIX + find_name(named, row.kind)
+            self._add(place.stage, place.arm, self._segment(row), metric, int(row.bucket, 16), row.rows, row.rows)
 
     def add_bins(self, number: int, rows: Sequence[Any]) -> None:
         """Add the rows of `build_histogram` of a column."""
         for row in rows:
-            slot, segment = self.statements.slots[row.slot], self._segment(row)
+            place, segment = self.statements.places[row.place], self._segment(row)
             for metric in self.statements.columns[number].metrics:
-                key = CellKey(stage=slot.stage, arm=slot.arm, segment=segment, metric=metric)
+                key = CellKey(stage=place.stage, arm=place.arm, segment=segment, metric=metric)
                 bins = self.histograms.setdefault(key, {})
                 bins[int(row.bin)] = bins.get(int(row.bin), 0) + int(row[-1])
 

@@ -12,7 +12,7 @@ from core.judging.engine.terms.list_terms import list_overall_terms
 from core.judging.engine.terms.mixture_term import MixtureTerm
 from core.judging.limits.limits import Limit
 from core.judging.look.look import Look
-from core.judging.model.alpha_shares import overall_share, segment_slot_share
+from core.judging.model.alpha_shares import one_segment_share, overall_share
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState, SegmentScore
@@ -67,7 +67,7 @@ def combine_log_e(
     The overall part counts only if `with_overall`.
     """
     parts = [score.counted + log(overall_share(question))] if with_overall else []
-    parts += [one.counted + log(segment_slot_share(question)) for one in segments if one.counted is not None]
+    parts += [one.counted + log(one_segment_share(question)) for one in segments if one.counted is not None]
     return float(np.logaddexp.reduce(parts)) if parts else -inf
 
 

@@ -1,4 +1,4 @@
-"""How segments are judged: the evidence against each criterion in each segment that has a slot."""
+"""How segments are judged: the evidence against each criterion in each segment that is judged."""
 
 from collections.abc import Iterable, Iterator
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from core.judging.limits.hypothesis import build_harm_hypotheses, build_noninferiority_hypotheses
-from core.judging.look import bucket_sums, quantile_crossing, segment_slots
+from core.judging.look import bucket_sums, judged_segments, quantile_crossing
 from core.judging.look.arm_comparison import (
     ArmComparison,
     ComparisonDraft,
@@ -111,13 +111,15 @@ class Look:
 
 
 def take_look(question: Question, sums: EvidenceSums, before: JudgingState, at: datetime) -> Look:
-    """Take a look at these sums. Of the state it reads only counts, thresholds, past levels and slots."""
+    """Take a look at these sums. Of the state it reads only counts, thresholds, past levels and judged segments."""
     counted, sums = sums, weaken_unknown_units(question, sums)
     tested = _list_tested_metrics(question, sums)
     past = measure_past_levels(question, sums, tested) if question.stages_without_control else {}
-    due = segment_slots.are_segments_due(question, before, at)
-    slots, left_out = segment_slots.assign_slots(question, sums, before) if due else (before.slots, before.left_out)
-    judged = slots if due else ()
+    due = judged_segments.are_segments_due(question, before, at)
+    segments, left_out = (
+        judged_segments.choose_segments(question, sums, before) if due else (before.slots, before.left_out)
+    )
+    judged = segments if due else ()
     return Look(
         at=at,
         stage=question.current,
@@ -154,7 +156,7 @@ def take_look(question: Question, sums: EvidenceSums, before: JudgingState, at: 
         readings=tuple(_count_readings(question, counted)),
         categories=tuple(_build_category_spreads(question, sums)),
         baselines={metric: past[metric] for metric in sorted(past) if metric not in before.baselines},
-        slots=slots if due else None,
+        slots=segments if due else None,
         left_out=left_out,
         unread=tuple(one for one in sums.unread if one.holds_from <= at),
     )

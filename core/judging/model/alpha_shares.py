@@ -5,9 +5,9 @@ from math import pi
 from core.judging.model.question import Question
 
 OVERALL_SHARE = 0.8
-"""Share of a limit's weight for the overall comparison when segments are judged too. The slots share the rest."""
-SEGMENT_SLOTS = 12
-"""Segments that are judged per rollout at most; every slot has an equal share of the weight, taken or not."""
+"""Share of a limit's weight for the overall comparison when segments are judged too. The segments share the rest."""
+MAX_JUDGED_SEGMENTS = 12
+"""Segments that are judged per rollout at most; each has an equal share of the weight, judged or not."""
 
 FROM_THE_START = 0.72
 LATER_STAGES = 0.10
@@ -32,9 +32,9 @@ def overall_share(question: Question) -> float:
     return OVERALL_SHARE if question.cuts else 1.0
 
 
-def segment_slot_share(question: Question) -> float:
+def one_segment_share(question: Question) -> float:
     """Share of a limit's weight that belongs to the comparison in each segment."""
-    return (1 - overall_share(question)) / SEGMENT_SLOTS
+    return (1 - overall_share(question)) / MAX_JUDGED_SEGMENTS
 
 
 def stage_share(order: int, *, absolute: bool) -> float:
@@ -45,7 +45,7 @@ def stage_share(order: int, *, absolute: bool) -> float:
 
 
 def segment_share(order: int) -> float:
-    """Share of a segment's slot for the e-process that starts with the `order`-th compared stage (from 1).
+    """Share of a segment's weight for the e-process that starts with the `order`-th compared stage (from 1).
 
     The share of a finished stage is not reused: passing it on would spend the same alpha once per stage.
     """

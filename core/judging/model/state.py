@@ -182,8 +182,8 @@ class JudgingState:
     elsewhere: Mapping[str, float] = field(default_factory=dict)  # per arm: the other arm's requests at its last one
     arrivals: Mapping[str, LastArrival] = field(default_factory=dict)  # in the current stage
     kept: tuple[int, ...] = ()  # positions of limits shown to be kept in the current stage; they stay shown
-    slots: tuple[str, ...] = ()  # segments that are judged, in the order in which they got a slot
-    left_out: int = 0  # segments with requests but without a slot
+    slots: tuple[str, ...] = ()  # segments that are judged, in the order in which they were chosen
+    left_out: int = 0  # segments with requests that are not judged
     segments_seen: datetime | None = None  # last look at segments
     segments: tuple[SegmentScore, ...] = ()
     split: SplitCheck = field(default_factory=SplitCheck)

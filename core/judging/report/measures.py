@@ -15,7 +15,7 @@ from core.judging.look.arm_comparison import ArmComparison
 from core.judging.look.log_spread import WIDEST, estimate_log_spread
 from core.judging.look.look import Look
 from core.judging.model import confidence_range
-from core.judging.model.alpha_shares import overall_share, segment_slot_share
+from core.judging.model.alpha_shares import one_segment_share, overall_share
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.evidence import CATEGORY_PREFIX, EVERYONE, OTHER_NAME, REQUESTS
 from core.judging.model.question import Question
@@ -75,7 +75,7 @@ def build_segment_measures(question: Question, state: JudgingState, max_rows: in
     With `max_rows` only those beyond their limit with the most evidence, strongest first, after one row of each
     critical flow.
     """
-    share = segment_slot_share(question)
+    share = one_segment_share(question)
     found = [(one, _needed_log_e(question, question.criteria[one.limit], one.limit, share)) for one in state.segments]
     if max_rows is not None:
         by_evidence = sorted(found, key=lambda pair: pair[1] - pair[0].log_e)

@@ -12,7 +12,7 @@ from core.judging.limits.limits import CATEGORY_UNIT, Limit, LimitKind, LimitRol
 from core.judging.look import count_new
 from core.judging.look.look import Look
 from core.judging.model import confidence_range
-from core.judging.model.alpha_shares import overall_share, segment_slot_share
+from core.judging.model.alpha_shares import one_segment_share, overall_share
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState, SegmentScore
@@ -161,7 +161,7 @@ def _build_violation_finding(question: Question, violation: _Violation, threshol
         return _build_finding(limit, violation.overall, violation.score.log_e, threshold - log(share), "", mostly)
     worst = heaviest[0]
     return _build_finding(
-        limit, worst.sight, worst.log_e, threshold - log(segment_slot_share(question)), worst.segment, ""
+        limit, worst.sight, worst.log_e, threshold - log(one_segment_share(question)), worst.segment, ""
     )
 
 

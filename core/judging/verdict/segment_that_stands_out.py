@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 from core.judging.limits.hypothesis import measure_effect
 from core.judging.limits.limits import Limit, LimitScale
-from core.judging.model.alpha_shares import SEGMENT_SLOTS
+from core.judging.model.alpha_shares import MAX_JUDGED_SEGMENTS
 from core.judging.model.confidence_range import Estimate
 from core.judging.model.verdict import Measure
 
 CHANCE = 0.01
 """How likely it may be that any segment is named although all are harmed alike."""
 
-_ERRORS = NormalDist().inv_cdf(1 - CHANCE / SEGMENT_SLOTS)
+_ERRORS = NormalDist().inv_cdf(1 - CHANCE / MAX_JUDGED_SEGMENTS)
 
 
 class _Effect(NamedTuple):

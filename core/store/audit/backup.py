@@ -16,7 +16,7 @@ from core.store.log import event_log
 from core.store.models import metadata
 from core.store.schema import migrations
 
-# Derived tables are rebuilt from the log; process reports and timer slots are of no use elsewhere.
+# Derived tables are rebuilt from the log; process reports and timers are of no use elsewhere.
 EXCLUDED_TABLES = frozenset({"rollout_view", "projection", "checkpoint", "process", "timer"})
 _ROWS = 500
 

@@ -1,1 +1,1 @@
-"""Coordination between processes: leases on outbox rows and timer slots, and heartbeats."""
+"""Coordination between processes: leases on outbox rows and timers, and heartbeats."""

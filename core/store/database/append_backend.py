@@ -10,10 +10,10 @@ from core.store.database.append_rows import PendingWrites
 
 
 class TimerClaim(NamedTuple):
-    """A timer slot that this worker has leased; `token` proves the lease."""
+    """A due time of a timer that this worker has leased; `token` proves the lease."""
 
     name: str
-    slot: datetime
+    due_at: datetime
     token: str
 
 
@@ -26,12 +26,12 @@ class AppendRequest:
     head_hash: bytes  # hash of the event at that position
     event_limit: int  # how many of the later events to read at most
     person: str  # whose sealing key to read; empty for none
-    claim: TimerClaim | None = None  # timer slot to finish in this transaction
+    claim: TimerClaim | None = None  # due time to finish in this transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendState:
-    """Rows read under the append lock. `is_claim_valid`: the claimed timer slot, if any, was still ours to finish."""
+    """Rows read under the append lock. `is_claim_valid`: the claimed due time, if any, was still ours to finish."""
 
     answer_row: Sequence[Any] | None  # a row of `append_queries.SELECT_ANSWER`
     new_event_rows: Sequence[Sequence[Any]]  # rows of `append_queries.SELECT_EVENTS`

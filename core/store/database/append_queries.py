@@ -16,7 +16,7 @@ def instant_as_text(column: str) -> str:
 
 SELECT_ANSWER = "SELECT fingerprint, first_position, last_position, result, at FROM commands WHERE command_id = ?"
 SELECT_KEY = "SELECT key_id, secret FROM person_key WHERE person = ?"
-# Finishes a timer slot in the transaction of what it decided; no row means that the lease was lost.
+# Finishes a timer in the transaction of what it decided; no row means that the lease was lost.
 FINISH_TIMER = (
     "UPDATE timer SET state = 'done' WHERE name = ? AND slot = ? AND state = 'leased' AND lease_token = ?"
     " RETURNING name"

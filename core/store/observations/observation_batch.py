@@ -153,9 +153,9 @@ class BatchCollector:
         size = len(self._cell_numbers) * BUCKETS
         cells, values = np.array(self._cells, np.int64), np.array(self._values, np.float64)
         buckets = np.repeat(np.array(self._buckets, np.int64), np.array(self._sizes, np.int64))
-        slots = cells * BUCKETS + buckets
-        weights = np.bincount(slots, minlength=size).astype(np.float64)
-        summed = np.bincount(slots, values, size)
+        positions = cells * BUCKETS + buckets
+        weights = np.bincount(positions, minlength=size).astype(np.float64)
+        summed = np.bincount(positions, values, size)
         binned = np.array(self._binned, bool)
         return SummedCells(
             numbers=self._cell_numbers,

@@ -12,7 +12,7 @@ CAP_MINIMUM = 20
 """This many observations of a unit always count, since the mean is not known yet when a stage begins."""
 MAX_TRACKED_UNITS = 4096
 """How many units are counted individually. A unit that is not has sent less than 1/4096 of all observations."""
-_SKETCH_SLOTS = 1 << 16
+_SKETCH_BITS = 1 << 16
 
 
 class SentByUnit(Protocol):
@@ -40,15 +40,15 @@ class _StageCounts:
 
     counted: int = 0
     units: dict[str, int] = field(default_factory=dict)
-    sketch: bytearray = field(default_factory=lambda: bytearray(_SKETCH_SLOTS))
-    filled_slots: int = 0
+    sketch: bytearray = field(default_factory=lambda: bytearray(_SKETCH_BITS))
+    filled: int = 0
 
     def try_count(self, unit: str) -> bool:
         """Count one more observation of this unit, unless the unit has reached its cap; whether it counts."""
-        place = crc32(unit.encode()) % _SKETCH_SLOTS
+        place = crc32(unit.encode()) % _SKETCH_BITS
         if not self.sketch[place]:
             self.sketch[place] = 1
-            self.filled_slots += 1
+            self.filled += 1
         own = self.units.get(unit, 0)
         if own >= CAP_MINIMUM and own * self._estimate_units() >= CAP_MULTIPLE * self.counted:
             return False
@@ -62,7 +62,7 @@ class _StageCounts:
 
     def _estimate_units(self) -> float:
         """Estimate the number of distinct units by linear counting (Whang and others 1990)."""
-        return -_SKETCH_SLOTS * log(max(1 - self.filled_slots / _SKETCH_SLOTS, 1 / _SKETCH_SLOTS))
+        return -_SKETCH_BITS * log(max(1 - self.filled / _SKETCH_BITS, 1 / _SKETCH_BITS))
 
 
 class UnitCaps:

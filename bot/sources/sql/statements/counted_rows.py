@@ -29,12 +29,12 @@ class CountedRows:
             self.dimensions = (*(name for name in self.dimensions if name != FLOW), FLOW)
 
     def build_live_rows(self) -> CTE:
-        """The rows of the slots with stage and bucket, without those that are refused or copies."""
+        """The rows of the places with stage and bucket, without those that are refused or copies."""
         rows = self._choose_rows()
         return self._select_placed(rows).where(is_live(rows)).cte("counted_rows")
 
     def build_rows_by_dimension(self, caps: Mapping[int, int]) -> CTE:
-        """All rows of the slots with stage and bucket, once for everybody and once for each dimension, with the value
+        """All rows of the places with stage and bucket, once for everybody and once for each dimension, with the value
         there. `is_within_cap` is 0 beyond the `caps`: how many rows of a unit count, by stage."""
         rows = self._choose_rows()
         stage = self._find_stage(rows)
@@ -60,17 +60,19 @@ class CountedRows:
         return self._read.flagged if self._read.source.rows != "complaints" else self._keep_first_of_hour()
 
     def _select_placed(self, rows: CTE) -> Select[Any]:
-        """The rows of the slots, each with its stage and its bucket."""
+        """The rows of the places, each with its stage and its bucket."""
         stage = self._find_stage(rows)
         prefix = build_bucket_prefix(self._read.window.tracked.rollout)
         return select(
             *rows.c,
             stage.label("stage"),
             func.substr(self._read.engine.hash_text(literal(prefix).concat(rows.c.unit)), 1, 2).label("bucket"),
-        ).where(rows.c.slot >= 0, self._is_first_cohort(rows, stage))
+        ).where(rows.c.place >= 0, self._is_first_cohort(rows, stage))
 
     def _find_stage(self, rows: FromClause) -> Expression:
-        return case(*((rows.c.slot == number, slot.stage) for number, slot in enumerate(self._read.slots)), else_=-1)
+        return case(
+            *((rows.c.place == number, place.stage) for number, place in enumerate(self._read.places)), else_=-1
+        )
 
     def _keep_first_of_hour(self) -> CTE:
         """The rows without those that come after another one of their unit, in the same hour, stage and arm.
@@ -79,7 +81,7 @@ class CountedRows:
         """
         rows = self._read.flagged
         live = case((is_live(rows), 1), else_=0)
-        in_canary = rows.c.slot.in_([number for number, slot in enumerate(self._read.slots) if slot.arm == CANARY])
+        in_canary = rows.c.place.in_([number for number, place in enumerate(self._read.places) if place.arm == CANARY])
         hour = self._read.engine.find_hour(rows.c.at)
         alike = (self._find_stage(rows), case((in_canary, 1), else_=0), rows.c.unit, hour, live)
         turn = func.row_number().over(partition_by=alike, order_by=rows.c.at)
@@ -93,10 +95,12 @@ class CountedRows:
         terms: list[Condition] = []
         for index in sorted(window.stages):
             earlier = list_earlier_cohorts(window.tracked, index)
-            slots = [n for n, slot in enumerate(self._read.slots) if slot.stage in earlier and slot.counts_for_split]
-            if slots:
+            places = [
+                n for n, place in enumerate(self._read.places) if place.stage in earlier and place.counts_for_split
+            ]
+            if places:
                 other = self._read.flagged.alias(f"earlier_{index}")
-                met = select(other.c.unit).where(other.c.slot.in_(slots), is_live(other))
+                met = select(other.c.unit).where(other.c.place.in_(places), is_live(other))
                 terms.append(or_(stage != index, rows.c.unit.not_in(met)))
         return and_(true(), *terms)
 

@@ -1,4 +1,4 @@
-"""The rows in reach of a pull, each with its slot, and whether it is refused or a copy of another."""
+"""The rows in reach of a pull, each with its place, and whether it is refused or a copy of another."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from sqlalchemy import CTE, Double, Integer, and_, case, false, func, literal, n
 from sqlalchemy.sql.expression import FromClause, column
 
 from bot.sources.sql.engines import Expression, SqlEngine
-from bot.sources.sql.statements.placing import Condition, RowPlacer, RowSide, Slot
+from bot.sources.sql.statements.placing import Condition, RowPlace, RowPlacer, RowSide
 from bot.sources.sql.statements.read_columns import ReadColumn
 from bot.sources.sql.statements.source_rows import build_origin, quote
 from bot.sources.stage_range import StageRange
@@ -17,7 +17,7 @@ from core.rollout.state.sources import SqlRows
 
 MAX_TEXT = 512  # characters of a unit or a segment, as for observations
 NOT_COUNTED, NO_SIDE, UNKNOWN_SIDE, REFUSED_UNIT = -1, -2, -3, -4
-"""Instead of the number of a slot: why a row counts nowhere."""
+"""Instead of the number of a place: why a row counts nowhere."""
 
 
 class FlaggedRows:
@@ -30,8 +30,8 @@ class FlaggedRows:
         self.columns = tuple(columns)
         self.raw = self._build_raw()
         placer = RowPlacer(engine=engine, window=window, row=self._row_side())
-        placed = list(placer.list_slots())
-        self.slots: tuple[Slot, ...] = tuple(slot for _, slot in placed)
+        placed = list(placer.list_places())
+        self.places: tuple[RowPlace, ...] = tuple(place for _, place in placed)
         self.flagged = self._build_flagged(placer, [condition for condition, _ in placed])
 
     def _build_raw(self) -> CTE:
@@ -69,11 +69,11 @@ class FlaggedRows:
         )
 
     def _build_flagged(self, placer: RowPlacer, conditions: Sequence[Condition]) -> CTE:
-        """Each row with its slot, and whether it is refused (in part, in whole) or a copy of another."""
+        """Each row with its place, and whether it is refused (in part, in whole) or a copy of another."""
         engine, raw = self.engine, self.raw
         unusable = or_(raw.c.unit.is_(None), engine.count_characters(raw.c.unit) == 0, self._is_unstorable(raw.c.unit))
         placed = [(condition, number) for number, condition in enumerate(conditions)]
-        slot = case(
+        place = case(
             (unusable, REFUSED_UNIT),
             (placer.names_no_side(), NO_SIDE),
             (placer.names_unknown_side(), UNKNOWN_SIDE),
@@ -101,7 +101,7 @@ class FlaggedRows:
                 case((self._is_valid(number, one), raw.c[f"m{number}"])).label(f"v{number}")
                 for number, one in enumerate(self.columns)
             ),
-            slot.label("slot"),
+            place.label("place"),
             case((refused, 1), else_=0).label("refused"),
             case((valid, 0), (refused, 1), else_=0).label("refused_whole"),
             copy.label("copy"),

@@ -26,7 +26,7 @@ _NUMBERS = 1 << 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
+class RowPlace:
     """Where rows count: a stage and an arm. `counts_for_split` and `assigned_arm` are as in `Placement`."""
 
     stage: int
@@ -53,15 +53,15 @@ class RowSide:
 
 @dataclass(slots=True)
 class RowPlacer:
-    """Builds the conditions under which a row belongs to a slot."""
+    """Builds the conditions under which a row belongs to a place."""
 
     engine: SqlEngine
     window: StageRange
     row: RowSide
     _place: Expression | None = field(default=None, init=False)
 
-    def list_slots(self) -> Iterator[tuple[Condition, Slot]]:
-        """Each slot with its condition. The first that holds decides."""
+    def list_places(self) -> Iterator[tuple[Condition, RowPlace]]:
+        """Each place with its condition. The first that holds decides."""
         tracked, row = self.window.tracked, self.row
         counted = not_(self._was_moved_back())
         if row.exposure is not None:
@@ -70,18 +70,18 @@ class RowPlacer:
                     if (in_time := self._is_counted_by_token(span, arm)) is not None:
                         token = format_exposure_token(tracked.rollout, span.index, arm)
                         agrees = and_(self._names_version(arm), self._names_variant(arm))
-                        yield and_(row.exposure == token, in_time, agrees, counted), _slot(span, arm)
+                        yield and_(row.exposure == token, in_time, agrees, counted), _build_place(span, arm)
         without = or_(row.exposure.is_(None), row.exposure == "") if row.exposure is not None else true()
         for span in self.window.spans:
             for arm in COMPARED_VARIANTS:
                 if row.variant is not None:
                     named = and_(row.variant == arm.value, self._names_version(arm))
-                    for condition, slot in self._list_timed(span, arm, by_variant=True):
-                        yield and_(without, named, condition, counted), slot
+                    for condition, place in self._list_timed(span, arm, by_variant=True):
+                        yield and_(without, named, condition, counted), place
                 if row.version is not None and (by_version := self._arm_from_version(span, arm)) is not None:
                     unnamed = or_(row.variant.is_(None), row.variant == "") if row.variant is not None else true()
-                    for condition, slot in self._list_timed(span, arm, by_variant=False):
-                        yield and_(without, unnamed, by_version, condition, counted), slot
+                    for condition, place in self._list_timed(span, arm, by_variant=False):
+                        yield and_(without, unnamed, by_version, condition, counted), place
 
     def names_no_side(self) -> Condition:
         """The row names neither an exposure nor a variant nor a version."""
@@ -111,7 +111,7 @@ class RowPlacer:
             terms.append(self._before(span.until + MAX_LATENESS + timedelta(microseconds=1)))
         return and_(*terms)
 
-    def _list_timed(self, span: StageWindow, arm: Variant, *, by_variant: bool) -> Iterator[tuple[Condition, Slot]]:
+    def _list_timed(self, span: StageWindow, arm: Variant, *, by_variant: bool) -> Iterator[tuple[Condition, RowPlace]]:
         """Rows of an arm by their time: in the stage and, right after its step, only of units that stayed."""
         if span.counted_from is None or not span.compares(arm):
             return
@@ -119,23 +119,26 @@ class RowPlacer:
         inside = [self._at_least(begins), *([] if span.until is None else [self._before(span.until)])]
         tracked = self.window.tracked
         if tracked.is_externally_driven:
-            yield and_(*inside), _slot(span, arm)
+            yield and_(*inside), _build_place(span, arm)
             return
         settled = and_(*inside, self._at_least(span.settles_until))
         other = next(one for one in COMPARED_VARIANTS if one is not arm)
         if span.settles_until < span.since + REPORTED_WITHIN:
-            yield and_(settled, self._names_arm_before(span, arm, other, by_variant)), _slot(span, arm, assigned=other)
-        yield settled, _slot(span, arm)
+            yield (
+                and_(settled, self._names_arm_before(span, arm, other, by_variant)),
+                _build_place(span, arm, assigned=other),
+            )
+        yield settled, _build_place(span, arm)
         settling = and_(*inside, self._before(span.settles_until))
         order = tracked.spans.index(span)
         before = tracked.spans[order - 1] if order else None
         if before is None or not before.exposes:
-            yield settling, _slot(span, arm, counts_for_split=by_variant)
+            yield settling, _build_place(span, arm, counts_for_split=by_variant)
             return
         is_canary = arm is Variant.CANARY
         low, high = sorted(one.canary_below if is_canary else one.control_from for one in (before, span))
         moved = and_(not_(self._is_below(low)), self._is_below(high))
-        yield and_(settling, not_(moved)), _slot(span, arm, counts_for_split=False)
+        yield and_(settling, not_(moved)), _build_place(span, arm, counts_for_split=False)
 
     def _names_arm_before(self, span: StageWindow, arm: Variant, other: Variant, by_variant: bool) -> Condition:
         """The row names `arm`, which was its unit's in a stage that has just ended; in this one that is `other`."""
@@ -201,11 +204,11 @@ class RowPlacer:
 
     def _is_in_layer(self, share: LayerShare) -> Condition:
         """Whether the unit's slot in the layer is one of this rollout's."""
-        slot = self._build_digits("layer", share.layer)
+        layer_slot = self._build_digits("layer", share.layer)
         return or_(
             false(),
             *(
-                and_(not_(_is_number_below(slot, start)), _is_number_below(slot, below))
+                and_(not_(_is_number_below(layer_slot, start)), _is_number_below(layer_slot, below))
                 for start, below in share.ranges
             ),
         )
@@ -234,6 +237,8 @@ def _is_number_below(digits: Expression, ppm: int) -> Condition:
     return true() if first_not_below >= _NUMBERS else digits < f"{first_not_below:016x}"
 
 
-def _slot(span: StageWindow, arm: Variant, *, counts_for_split: bool = True, assigned: Variant | None = None) -> Slot:
+def _build_place(
+    span: StageWindow, arm: Variant, *, counts_for_split: bool = True, assigned: Variant | None = None
+) -> RowPlace:
     assigned_arm = assigned.value if assigned is not None else None
-    return Slot(stage=span.index, arm=arm.value, counts_for_split=counts_for_split, assigned_arm=assigned_arm)
+    return RowPlace(stage=span.index, arm=arm.value, counts_for_split=counts_for_split, assigned_arm=assigned_arm)

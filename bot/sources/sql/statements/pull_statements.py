@@ -40,12 +40,12 @@ class PullStatements:
         self._counted = CountedRows(self._read)
         self.columns = self._read.columns
         self.dimensions = self._counted.dimensions
-        self.slots = self._read.slots
+        self.places = self._read.places
 
     def build_census(self) -> Statement:
         """(why, rows, refused in whole or in part, repeated, first, last moment): what becomes of the rows read."""
         rows = self._read.flagged
-        group = case((rows.c.slot >= 0, 0), else_=rows.c.slot)
+        group = case((rows.c.place >= 0, 0), else_=rows.c.place)
         return select(
             group.label("why"),
             func.count().label("rows"),
@@ -109,10 +109,10 @@ class PullStatements:
         """(stage, arm first counted in: 0 canary, 1 control, 2 not counted, units, last in the canary, most rows of a
         unit)."""
         counted = self._counted.build_live_rows()
-        is_canary = [number for number, slot in enumerate(self.slots) if slot.arm_of_split == CANARY]
-        splits = [number for number, slot in enumerate(self.slots) if slot.counts_for_split]
-        in_canary = and_(counted.c.slot.in_(is_canary), counted.c.slot.in_(splits))
-        in_control = and_(counted.c.slot.not_in(is_canary), counted.c.slot.in_(splits))
+        is_canary = [number for number, place in enumerate(self.places) if place.arm_of_split == CANARY]
+        splits = [number for number, place in enumerate(self.places) if place.counts_for_split]
+        in_canary = and_(counted.c.place.in_(is_canary), counted.c.place.in_(splits))
+        in_control = and_(counted.c.place.not_in(is_canary), counted.c.place.in_(splits))
         first_new, last_new = (of(case((in_canary, counted.c.at))) for of in (func.min, func.max))
         first_old, last_old = (of(case((in_control, counted.c.at))) for of in (func.min, func.max))
         units = (
@@ -151,7 +151,7 @@ class PullStatements:
     def build_sums(
         self, counters: Sequence[DerivedSum], caps: Mapping[int, int], names: Mapping[int, Sequence[str]]
     ) -> Statement:
-        """(slot, dimension, value, bucket, rows, set aside, refused, repeated, then weight and sum of each column and
+        """(place, dimension, value, bucket, rows, set aside, refused, repeated, then weight and sum of each column and
         counter). `caps` are rows of a unit that count, by stage; `names` the values of a dimension that have a name."""
         counted = self._counted.build_rows_by_dimension(caps)
         counts, overall = is_counted(counted), counted.c.dimension == 0
@@ -177,18 +177,18 @@ class PullStatements:
                 _total(there, cut if one.is_cap else above).label(f"cs{number}"),
             ]
         label = self._counted.name_values(counted, names)
-        keys = [counted.c.slot, counted.c.dimension, label.label("value"), counted.c.bucket]
+        keys = [counted.c.place, counted.c.dimension, label.label("value"), counted.c.bucket]
         return (
             select(*keys, *summed)
             .where(has_value(counted))
-            .group_by(counted.c.slot, counted.c.dimension, label, counted.c.bucket)
+            .group_by(counted.c.place, counted.c.dimension, label, counted.c.bucket)
         )
 
     def build_errors(
         self, named: Sequence[NamedErrorTexts], caps: Mapping[int, int], names: Mapping[int, Sequence[str]]
     ) -> Statement:
-        """(slot, dimension, value, bucket, kind, rows) of the rows with an error. `kind` is a number in `named`; -1 for
-        the others."""
+        """(place, dimension, value, bucket, kind, rows) of the rows with an error. `kind` is a number in `named`; -1
+        for the others."""
         counted = self._counted.build_rows_by_dimension(caps)
         digits = func.substr(self._engine.hash_text(counted.c.error), 1, HASH_DIGITS)
         branches = []
@@ -200,7 +200,7 @@ class PullStatements:
         kind: Any = case(*branches, else_=-1) if branches else literal(-1, Integer)
         label = self._counted.name_values(counted, names)
         rows = (
-            select(counted.c.slot, counted.c.dimension, label.label("value"), counted.c.bucket, kind.label("kind"))
+            select(counted.c.place, counted.c.dimension, label.label("value"), counted.c.bucket, kind.label("kind"))
             .where(counted.c.error.is_not(None), is_counted(counted), has_value(counted))
             .cte("error_rows")
         )
@@ -209,7 +209,7 @@ class PullStatements:
     def build_histogram(
         self, number: int, caps: Mapping[int, int], names: Mapping[int, Sequence[str]], before: datetime | None
     ) -> Statement:
-        """(slot, dimension, value, bin, readings) of a column; with `before` only of everybody, and of rows before."""
+        """(place, dimension, value, bin, readings) of a column; with `before` only of everybody, and of rows before."""
         counted = self._counted.build_rows_by_dimension(caps)
         value = counted.c[f"v{number}"]
         counts = [is_counted(counted), value.is_not(None), has_value(counted)]
@@ -219,9 +219,9 @@ class PullStatements:
             counts.append(self._engine.to_moment(counted.c.at) < self._engine.bind_moment(before))
         place, label = self._engine.find_bin(value), self._counted.name_values(counted, names)
         return (
-            select(counted.c.slot, counted.c.dimension, label.label("value"), place.label("bin"), func.count())
+            select(counted.c.place, counted.c.dimension, label.label("value"), place.label("bin"), func.count())
             .where(and_(*counts))
-            .group_by(counted.c.slot, counted.c.dimension, label, place)
+            .group_by(counted.c.place, counted.c.dimension, label, place)
         )
 
 

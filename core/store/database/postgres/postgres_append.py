@@ -75,12 +75,12 @@ class PostgresAppendBackend:
         self._in_transaction = False
 
     def begin(self, request: AppendRequest) -> AppendState:
-        name, slot, token = request.claim or (None, None, None)
+        name, due_at, token = request.claim or (None, None, None)
         steps: list[PreparedStep] = [
             (b"begin", ()),
             (
                 b"open",
-                (request.command_id, request.after_position, request.event_limit, request.person, name, slot, token),
+                (request.command_id, request.after_position, request.event_limit, request.person, name, due_at, token),
             ),
         ]
         try:
@@ -105,9 +105,9 @@ class PostgresAppendBackend:
         self._in_transaction = False
 
     def try_optimistic_commit(self, request: AppendRequest, writes: PendingWrites) -> bool:
-        name, slot, token = request.claim or (None, None, None)
+        name, due_at, token = request.claim or (None, None, None)
         (done,) = self._run_steps(
-            [(b"once", (request.command_id, request.head_hash, name, slot, token, *writes.postgres_arrays()))]
+            [(b"once", (request.command_id, request.head_hash, name, due_at, token, *writes.postgres_arrays()))]
         )
         return done == b"t"
 

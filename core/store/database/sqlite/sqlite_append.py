@@ -31,8 +31,8 @@ class SqliteAppendBackend:
         key = self._execute(SELECT_KEY, (request.person,)) if request.person else None
         finished = True
         if request.claim is not None:
-            name, slot, token = request.claim
-            finished = bool(self._execute(FINISH_TIMER, (name, format_instant(slot), token)))
+            name, due_at, token = request.claim
+            finished = bool(self._execute(FINISH_TIMER, (name, format_instant(due_at), token)))
         return AppendState(
             answer_row=answer[0] if answer else None,
             new_event_rows=news,

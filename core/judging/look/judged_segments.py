@@ -1,14 +1,14 @@
-"""Which segments are judged, and when: the largest first, as many as there are slots; each keeps its slot."""
+"""Which segments are judged, and when: the largest first, at most twelve; each is judged from then on."""
 
 from datetime import datetime
 
 from core.judging.look import bucket_sums
-from core.judging.model.alpha_shares import SEGMENT_SLOTS
+from core.judging.model.alpha_shares import MAX_JUDGED_SEGMENTS
 from core.judging.model.evidence import EvidenceSums
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
 
-MIN_SEGMENT_REQUESTS = 50  # requests that a segment needs in the current stage to get a slot
+MIN_SEGMENT_REQUESTS = 50  # requests that a segment needs in the current stage to be judged
 
 
 def are_segments_due(question: Question, before: JudgingState, at: datetime) -> bool:
@@ -17,11 +17,11 @@ def are_segments_due(question: Question, before: JudgingState, at: datetime) -> 
     return bool(question.cuts) and (last is None or at - last >= question.segments_every)
 
 
-def assign_slots(question: Question, sums: EvidenceSums, before: JudgingState) -> tuple[tuple[str, ...], int]:
-    """(segments with a slot, number of segments without one). Segments get a slot, largest first, once they have
-    `MIN_SEGMENT_REQUESTS`, and keep it."""
+def choose_segments(question: Question, sums: EvidenceSums, before: JudgingState) -> tuple[tuple[str, ...], int]:
+    """(segments that are judged, number of those that are not). They are chosen, largest first, once they have
+    `MIN_SEGMENT_REQUESTS`, and stay chosen."""
     found = bucket_sums.count_segment_requests(sums, question.current, question.cuts)
     fresh = sorted((-requests, name) for name, requests in found.items() if name not in before.slots)
     ready = [name for requests, name in fresh if -requests >= MIN_SEGMENT_REQUESTS]
-    slots = (*before.slots, *ready)[:SEGMENT_SLOTS]
-    return slots, len([name for name in found if name not in slots])
+    chosen = (*before.slots, *ready)[:MAX_JUDGED_SEGMENTS]
+    return chosen, len([name for name in found if name not in chosen])
