@@ -44,9 +44,9 @@ from bot.http.webhooks.signatures import HelpDesk
 from bot.log_output.log_lines import LogPrinter
 from bot.process.client_positions import ClientPositions
 from bot.process.outage import DATABASE_ERRORS
-from bot.process.page_links import PageLinks
 from bot.process.process_state import ProcessStatus, StandaloneStatus
 from bot.rendering.markup import FindHandles
+from bot.signed_page_links import PageLinks
 from core.files.checks.channel_checks import ExplainChannel
 from core.flags.document import DocumentEncoder
 from core.flags.snapshot import Snapshot

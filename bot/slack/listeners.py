@@ -17,9 +17,9 @@ from slack_sdk.errors import SlackApiError
 from bot.commands import run_verb
 from bot.commands.parsing.parsed_command import ParsedCommand, ParseResult
 from bot.process.block_support import BlockSupport
-from bot.process.page_links import PageLinks
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
+from bot.signed_page_links import PageLinks
 from bot.slack import clicks, slack_responder, views
 from bot.slack.directory import SlackDirectory
 from bot.slack.forms.complaining import ComplaintListeners

@@ -15,8 +15,8 @@ from bot.commands.parsing.parsed_command import ParseResult
 from bot.commands.request import CommandContext
 from bot.commands.verbs import VERBS
 from bot.process.block_support import BlockSupport
-from bot.process.page_links import LinkedPerson, PageLinks
 from bot.rendering.blocks.blocks import Message
+from bot.signed_page_links import LinkedPerson, PageLinks
 from bot.slack import slack_responder, views
 from bot.slack.directory import SlackDirectory
 from bot.slack.slack_responder import SlackResponder

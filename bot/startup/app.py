@@ -21,9 +21,9 @@ from bot.process.block_support import BlockSupport
 from bot.process.client_positions import ClientPositions
 from bot.process.machine_clock import utc_now
 from bot.process.outage import DatabaseOutage
-from bot.process.page_links import LinkedPerson, PageLinks
 from bot.process.snapshot_server import SnapshotServer
 from bot.settings import Settings, SettingsError
+from bot.signed_page_links import LinkedPerson, PageLinks
 from bot.slack import listeners as slack_app
 from bot.slack import setup
 from bot.slack.directory import SlackDirectory

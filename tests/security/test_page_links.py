@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from bot.log_output.redaction import SecretRedactor
-from bot.process.page_links import LinkedPerson, PageLinks
+from bot.signed_page_links import LinkedPerson, PageLinks
 from bot.slack.listeners import build_app
 from core.rollout import commands as c
 from tests.http.conftest import Running

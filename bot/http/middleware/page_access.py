@@ -7,7 +7,7 @@ from datetime import datetime
 from starlette.requests import Request
 
 from bot.http.middleware.auth import TokenAuth, TokenRole
-from bot.process.page_links import PARAMETER, LinkedPerson, PageLinks
+from bot.signed_page_links import PARAMETER, LinkedPerson, PageLinks
 from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 

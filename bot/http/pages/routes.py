@@ -20,7 +20,6 @@ from bot.http.pages.csv_download import build_csv_download
 from bot.http.pages.numbers import build_numbers
 from bot.http.pages.plan_sections import build_plan_sections
 from bot.http.pages.version_page import build_version_page
-from bot.process.page_links import PARAMETER
 from bot.process.process_state import ProcessStatus
 from bot.rendering import markup, reach_words, wording
 from bot.rendering.answers import history
@@ -33,6 +32,7 @@ from bot.rendering.neighbours import neighbour_words, queue_words, shared_words
 from bot.rendering.numbers import judge_words, soft_error_words
 from bot.rendering.numbers.detectability import known_areas, uncounted_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
+from bot.signed_page_links import PARAMETER
 from core.judging.model.judgement import Judgement
 from core.report_sources import look_reports
 from core.report_sources.strata_sources import load_strata
