@@ -11,7 +11,7 @@ from core.judging.model.judgement import Judgement
 from core.judging.model.question import Question
 from core.judging.model.state import JudgingState
 
-ENGINE_VERSION = 10
+ENGINE_VERSION = 11
 """Version of the engine. This program cannot recompute verdicts that another engine version recorded."""
 
 

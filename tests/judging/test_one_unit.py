@@ -326,3 +326,15 @@ def test_a_bucket_that_is_drawn_in_never_holds_more_than_all_its_requests(side):
     )
     assert left.level is not None
     assert 0 <= left.level <= 1
+
+
+@pytest.mark.parametrize("seed", range(pick(6, 24)))
+def test_three_busy_robots_among_the_first_who_ask_take_nothing_back(world, traffic, seed):
+    """They are one in a hundred of the canary's people, but among the first thirty who ask, one in ten."""
+    here = world((replace(REFUSALS, amount=0.02),), seed=seed, users=6000)
+    robots = np.flatnonzero(here.position < 0.05)[:3]
+    for _ in range(30):
+        here.serve(333, traffic(), traffic())
+        for unit in robots:
+            send(here, unit, "canary", int(here.random.random() < 0.55), traffic(refusals=1.0))
+        assert here.look().verdict.name != "roll_back"

@@ -487,6 +487,15 @@ def test_what_an_engine_that_knew_outliers_found_in_the_last_minutes_is_read_as_
     assert record.to_json(judged) == kept["judgement"]
 
 
+def test_what_engine_10_found_since_a_stage_began_is_read_as_what_it_was():
+    kept = json.loads((Path(__file__).parent / "engine_10.json").read_text())
+    looked, judged = record.load_recorded_look(kept["look"]), record.load_judgement(kept["judgement"])
+    assert looked.engine == 10 != record.ENGINE_VERSION
+    assert judged.verdict.name == "roll_back"
+    assert record.recorded_look_to_json(looked) == kept["look"]
+    assert record.to_json(judged) == kept["judgement"]
+
+
 def test_what_engine_6_found_in_the_last_minutes_is_read_as_what_it_was():
     kept = json.loads((Path(__file__).parent / "engine_6.json").read_text())
     looked, judged = record.load_recorded_look(kept["look"]), record.load_judgement(kept["judgement"])

@@ -18,8 +18,10 @@ Ints: TypeAlias = NDArray[np.int64]
 
 UNITS_PER_OUTLIER = 50
 """One in this many units may be an outlier: twice one in a hundred, as busy units are seen first."""
-MIN_OUTLIER_BUCKETS = 3
-"""Outlier buckets to allow for at least."""
+MIN_OUTLIER_BUCKETS = 5
+"""Outlier buckets to allow for at least beside control: three of the first thirty who ask may be robots."""
+MIN_OUTLIER_BUCKETS_OF_LEVEL = 3
+"""The same for an arm alone: the range of the past allows for how much units differ as well."""
 # counted events are too rare to winsorise
 _WINSORISED_KINDS = frozenset(MetricKind) - {MetricKind.COUNT}
 REQUIRED_SHARE = 0.5
@@ -79,7 +81,7 @@ def compare_without_loudest_bucket(
         shares = _bounded_ratio(heaviest_bucket.signed_log_likelihood_ratio(left, right), evidence)
     if kind in _WINSORISED_KINDS:
         drawn = heaviest_bucket.winsorise_buckets(
-            canary, heaviest_bucket.reference_level(control, canary), _count_outlier_buckets(units)
+            canary, heaviest_bucket.reference_level(control, canary), _count_outlier_buckets(units, MIN_OUTLIER_BUCKETS)
         )
         drawn_in = mean.stratify_levels(drawn, control).canary
         if kind not in AVERAGES and kind is not MetricKind.QUANTILE:
@@ -124,7 +126,7 @@ def add_level_without_loudest_bucket(
     shares: list[float | None] = [None] * len(comparisons)
     drawn_in: list[float | None] = [None] * len(comparisons)
     if kind in _WINSORISED_KINDS and kind not in AVERAGES:
-        many = _count_outlier_buckets(units)
+        many = _count_outlier_buckets(units, MIN_OUTLIER_BUCKETS_OF_LEVEL)
         drawn = heaviest_bucket.winsorise_buckets(arm, reference_levels[..., np.newaxis], many)
         if kind is not MetricKind.QUANTILE:
             # A bucket that winsorising raises cannot have more events than requests.
@@ -153,8 +155,8 @@ def add_level_without_loudest_bucket(
     ]
 
 
-def _count_outlier_buckets(units: Ints) -> Ints:
-    return np.maximum(np.ceil(units / UNITS_PER_OUTLIER), MIN_OUTLIER_BUCKETS).astype(np.int64)
+def _count_outlier_buckets(units: Ints, at_least: int) -> Ints:
+    return np.maximum(np.ceil(units / UNITS_PER_OUTLIER), at_least).astype(np.int64)
 
 
 def compute_design_effects(
