@@ -168,9 +168,9 @@ def _build_rows(rollout: Rollout, finals: Sequence[FinalMeasure]) -> Iterator[Ex
 def _find_unexpected(entries: Sequence[HistoryEntry], finals: Sequence[FinalMeasure]) -> Iterator[UnexpectedChange]:
     """Metrics that got worse or changed without being expected to, findings of the newest evidence, and holds."""
     for final in finals:
-        if final.measure.word in {"Worse", "Changed unexpectedly"}:
+        if final.measure.is_bad:
             yield UnexpectedChange(position=final.position, at=final.at, finding=final.measure)
-    told = {final.measure.metric for final in finals if final.measure.word in {"Worse", "Changed unexpectedly"}}
+    told = {final.measure.metric for final in finals if final.measure.is_bad}
     for entry, evidence in _newest_evidence(entries):
         findings: tuple[Measure | Finding, ...] = (*evidence.notes, *evidence.segments)
         for finding in findings:

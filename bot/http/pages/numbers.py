@@ -67,12 +67,8 @@ class RolloutNumbers:
 def build_numbers(service: RolloutService, rollout: Rollout, latest: LatestNumbers) -> RolloutNumbers:
     """Prepare the latest numbers for a page; `rollout` must be in the stage that they were measured in."""
     zone = service.cached_world().policy.timezone
-    judged = [m for m in segments.sort_worst_first(latest.segments) if m.word not in measure_rows.UNJUDGED_WORDS]
-    small = [
-        m
-        for m in latest.segments
-        if m.word in measure_rows.UNJUDGED_WORDS and m.segment not in {j.segment for j in judged}
-    ]
+    judged = [m for m in segments.sort_worst_first(latest.segments) if m.is_judged]
+    small = [m for m in latest.segments if not m.is_judged and m.segment not in {j.segment for j in judged}]
     return RolloutNumbers(
         rows=tuple(_build_row(rollout, m, latest) for m in measure_rows.sort_by_urgency(latest.measures)),
         charts=_draw_charts(service, rollout, latest, zone),
@@ -119,9 +115,9 @@ def _build_row(rollout: Rollout, measure: Measure, latest: LatestNumbers) -> Mea
 
 def _classify_verdict(measure: Measure) -> str:
     """The CSS class of the measure's verdict."""
-    if measure.word in measure_rows.BAD_WORDS or measure.expected == "not as expected":
+    if measure.is_bad or measure.expected == "not as expected":
         return "badly"
-    return "unsure" if measure.word in {*measure_rows.UNJUDGED_WORDS, "Slightly worse, within limit"} else "well"
+    return "well" if measure.word in {"Fine", "Better"} else "unsure"
 
 
 def build_marks(world: World, rollout: Rollout) -> tuple[drawing.ChartMark, ...]:

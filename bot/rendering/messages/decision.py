@@ -80,7 +80,7 @@ def _list_findings(rollout: Rollout, ended: ComparisonEnded) -> list[str]:
     evidence = rollout.evidence
     if evidence is not None:
         decisive = {measure.metric for measure in ended.measures}
-        others = [m for m in evidence.measures if m.metric not in decisive and m.word in measure_rows.BAD_WORDS]
+        others = [m for m in evidence.measures if m.metric not in decisive and m.is_bad]
         if others:
             lines.append(f"Also worse or changed: {wording.join_limited([_format_moved(m) for m in others])}.")
         if evidence.segments:

@@ -296,7 +296,7 @@ def _list_reasons_against(rollout: Rollout, facts: DecisionFacts, zone: str) -> 
         if not run.ok
     ]
     if rollout.measures:
-        worse = [m for m in rollout.measures if m.word in {*measure_rows.BAD_WORDS, "Slightly worse, within limit"}]
+        worse = [m for m in rollout.measures if m.is_bad or m.word == "Slightly worse, within limit"]
         if worse:
             reasons.append(", ".join(_format_measure(m) for m in worse[:3]))
         if blind_spots := blind_spot_words.format_current_blind_spots(rollout):

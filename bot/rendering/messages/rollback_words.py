@@ -56,12 +56,21 @@ def describe_code(rollout: Rollout) -> str:
     return f"{' '.join(parts)} Once it is deployed: `/rollout reverted {rollout.id}`"
 
 
+def may_be_retired(rollout: Rollout, event: RolledBack, at: datetime) -> bool:
+    """Whether the old version was retired, or may no longer be callable, although everyone is served it."""
+    return _is_past_plan(rollout, at) or (event.after_done and rollout.completed_at is not None)
+
+
+def _is_past_plan(rollout: Rollout, at: datetime) -> bool:
+    until = rollout.plan.rollback_until
+    return bool(until) and at.date().isoformat() > until
+
+
 def warn_if_retired(rollout: Rollout, event: RolledBack, at: datetime, zone: str) -> str:
-    """A warning if the old version was retired, or may no longer be callable, although everyone is served it; otherwise
-    empty."""
-    old, until = wording.escape(event.version, 40), rollout.plan.rollback_until
-    if until and at.date().isoformat() > until:
-        past = f"can be called until {wording.escape(until, 40)}, which has passed"
+    """A warning if the old version `may_be_retired`; otherwise empty."""
+    old = wording.escape(event.version, 40)
+    if _is_past_plan(rollout, at):
+        past = f"can be called until {wording.escape(rollout.plan.rollback_until, 40)}, which has passed"
         return f"the plan says {old} {past}: check that it still answers"
     if event.after_done and rollout.completed_at is not None:
         since = wording.format_local_time(rollout.completed_at, zone)

@@ -218,7 +218,7 @@ def _describe_what_is_awaited(rollout: Rollout, waits: bool) -> str:
 
 def _list_unjudged(evidence: EvidenceRecorded) -> list[str]:
     """The agreed limits that there is too little data to judge, by title, each once."""
-    found = [m for m in evidence.measures if measure_rows.is_agreed(m) and m.word in measure_rows.UNJUDGED_WORDS]
+    found = [m for m in evidence.measures if measure_rows.is_agreed(m) and not m.is_judged]
     return list(dict.fromkeys(measure_rows.title_in_sentence(m.metric, m.title) for m in found))
 
 
@@ -257,7 +257,7 @@ def _describe_stage(rollout: Rollout) -> str:
 
 def _explain_verdict(rollout: Rollout, evidence: EvidenceRecorded, at: datetime) -> str:
     limited = [m for m in evidence.measures if measure_rows.is_agreed(m)]
-    clear = [m for m in limited if m.word in measure_rows.GOOD_WORDS]
+    clear = [m for m in limited if m.is_good]
     kept = sum(m.cleared for m in limited)
     shown = f", {kept} of them shown to hold" if kept else ""
     parts = [f"Why: {len(clear)} of {wording.pluralize(len(limited), 'limit')} clear{shown}"]
@@ -276,9 +276,7 @@ def _explain_verdict(rollout: Rollout, evidence: EvidenceRecorded, at: datetime)
             f"{wording.format_count(evidence.canary_requests)} requests "
             f"({wording.format_count(rollout.stage.min_samples)} needed)"
         )
-    if noticed := _format_noticeable_change(
-        rollout, [m for m in limited if m.word not in measure_rows.UNJUDGED_WORDS], at
-    ):
+    if noticed := _format_noticeable_change(rollout, [m for m in limited if m.is_judged], at):
         parts.append(noticed)
     return " · ".join(parts) if limited else ""
 
@@ -296,7 +294,7 @@ def _build_chart(
     """A chart of the most urgent metric up to `at`, as block and as picture; if none is urgent, of `MAIN_METRIC`
     first."""
     limited = [m for m in measure_rows.sort_by_urgency(evidence.measures) if measure_rows.is_agreed(m)]
-    urgent = [m for m in limited if m.word in measure_rows.BAD_WORDS]
+    urgent = [m for m in limited if m.is_bad]
     for measure in urgent or sorted(limited, key=lambda m: m.metric != MAIN_METRIC):
         until = tuple(p for p in trend(measure.metric) if p.at <= at)
         if (drawn := charts.build_chart(until, measure, zone)) is not None:

@@ -15,9 +15,6 @@ from core.rollout.state.model import Rollout
 
 HEADER = ("What", "Verdict", "New", "Old", "Difference (95 % range)")
 MAX_ROWS = 9
-GOOD_WORDS = frozenset({"Fine", "Better", "Slightly worse, within limit"})
-BAD_WORDS = frozenset({"Worse", "Changed unexpectedly"})
-UNJUDGED_WORDS = frozenset({"Not enough data", "No data"})
 _ORDER = {metric: place for place, metric in enumerate(CATALOGUE)}  # quality comes first in the catalogue
 _UNDECIDED = 3
 _URGENCY = {
@@ -62,13 +59,13 @@ def is_agreed(measure: Measure) -> bool:
 
 def join_undecided(measures: tuple[Measure, ...]) -> str:
     """The agreed limits that cannot be judged yet, by title; empty if there are none."""
-    names = [title_in_sentence(m.metric, m.title) for m in measures if is_agreed(m) and m.word in UNJUDGED_WORDS]
+    names = [title_in_sentence(m.metric, m.title) for m in measures if is_agreed(m) and not m.is_judged]
     return wording.join_limited(list(dict.fromkeys(names)), 1)
 
 
 def verdict_label(measure: Measure) -> str:
     """A measure's verdict word, combined with whether the change was expected if that is known."""
-    if measure.expected == "as expected" and measure.word in GOOD_WORDS:
+    if measure.expected == "as expected" and measure.is_good:
         return "As expected"
     return f"{measure.word}, not as expected" if measure.expected == "not as expected" else measure.word
 

@@ -16,7 +16,7 @@ MAX_NAMED = 8
 
 def render_technical(rollout: Rollout, latest: LatestNumbers, as_of: str) -> Message:
     """A table of the judged segments with their sizes, worst first."""
-    judged = [m for m in sort_worst_first(latest.segments) if m.word not in measure_rows.UNJUDGED_WORDS]
+    judged = [m for m in sort_worst_first(latest.segments) if m.is_judged]
     if not latest.segments:
         return _render_no_data(rollout, latest, as_of)
     rows = [_build_row(m) for m in judged[:MAX_ROWS]]
@@ -31,7 +31,7 @@ def render_technical(rollout: Rollout, latest: LatestNumbers, as_of: str) -> Mes
 
 def render_plain(rollout: Rollout, latest: LatestNumbers, as_of: str) -> Message:
     """The worst segments as sentences, for people who did not ask for numbers."""
-    judged = [m for m in sort_worst_first(latest.segments) if m.word not in measure_rows.UNJUDGED_WORDS]
+    judged = [m for m in sort_worst_first(latest.segments) if m.is_judged]
     if not latest.segments:
         return _render_no_data(rollout, latest, as_of, is_plain=True)
     sentences = [plain_words.describe_segment(m) for m in judged[:MAX_NAMED]]
@@ -44,9 +44,7 @@ def render_plain(rollout: Rollout, latest: LatestNumbers, as_of: str) -> Message
 
 def sort_worst_first(measures: tuple[Measure, ...]) -> list[Measure]:
     """Worst first: clearly worse ones, then by evidence of harm."""
-    return sorted(
-        measure_rows.sort_by_urgency(measures), key=lambda m: (m.word not in measure_rows.BAD_WORDS, -evidence_share(m))
-    )
+    return sorted(measure_rows.sort_by_urgency(measures), key=lambda m: (not m.is_bad, -evidence_share(m)))
 
 
 def evidence_share(measure: Measure) -> float:
@@ -56,12 +54,12 @@ def evidence_share(measure: Measure) -> float:
 
 def count_checked(large: int, segments: tuple[Measure, ...]) -> int:
     """How many were examined, of which `large` had enough requests; a small one with a verdict is one of them too."""
-    return max(large, len({m.segment for m in segments if m.word not in measure_rows.UNJUDGED_WORDS}))
+    return max(large, len({m.segment for m in segments if m.is_judged}))
 
 
 def find_worst(segments: tuple[Measure, ...]) -> Measure | None:
     """The segment that is worst of those worse beyond chance; None if there is none."""
-    worst = next((m for m in sort_worst_first(segments) if m.word not in measure_rows.UNJUDGED_WORDS), None)
+    worst = next((m for m in sort_worst_first(segments) if m.is_judged), None)
     return worst if worst is not None and evidence_share(worst) >= 1 else None
 
 
@@ -97,7 +95,7 @@ def _describe_flow(name: str, row: Measure | None) -> str:
     if row is None:
         return f"{wording.escape(name, 60)} not enough data"
     label = measure_rows.verdict_label(row)
-    what = f" ({measure_rows.title_in_sentence(row.metric, row.title)})" if label in measure_rows.BAD_WORDS else ""
+    what = f" ({measure_rows.title_in_sentence(row.metric, row.title)})" if row.is_bad and label == row.word else ""
     return f"{wording.escape(name, 60)} {label[:1].lower()}{label[1:]}{what}"
 
 
@@ -124,7 +122,7 @@ def _render_no_data(rollout: Rollout, latest: LatestNumbers, as_of: str, *, is_p
 
 
 def _format_first_line(rollout: Rollout, latest: LatestNumbers, judged: list[Measure]) -> str:
-    out = [m for m in judged if m.word in measure_rows.BAD_WORDS]
+    out = [m for m in judged if m.is_bad]
     count = count_checked(latest.segments_checked, latest.segments)
     begin = f"Segments: {count} checked for {wording.format_subject(rollout)}."
     if not out:
@@ -154,7 +152,7 @@ def _describe_judged(latest: LatestNumbers, judged: list[Measure]) -> list[str]:
 
 def _list_unjudged(segments: tuple[Measure, ...]) -> list[str]:
     """Segments too small to judge, with their largest request count; one judged measure makes a segment judged."""
-    judged = {m.segment for m in segments if m.word not in measure_rows.UNJUDGED_WORDS}
+    judged = {m.segment for m in segments if m.is_judged}
     sizes: dict[str, int] = {}
     for m in segments:
         if m.segment not in judged:

@@ -180,6 +180,21 @@ class Measure:
     expected: AsExpected = ""
     spread: float | None = None
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether there was enough to judge."""
+        return self.word not in {"Not enough data", "No data"}
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether the new version is worse here, or different where nothing should change."""
+        return self.word in {"Worse", "Changed unexpectedly"}
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the limit is kept so far."""
+        return self.is_judged and not self.is_bad
+
 
 def is_beyond_chance(seen: Measure | Finding) -> bool:
     """Whether the 95 % range of a difference leaves out that there is none."""

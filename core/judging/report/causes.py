@@ -21,7 +21,6 @@ CACHE_DISCOUNT = 0.75
 _Z = 1.96  # of a normal 95 % range
 _SAME_REQUESTS = 0.99  # readings of two metrics belong to the same requests if their numbers agree as well as this
 _CALLS, _INPUT, _OUTPUT = "llm_calls_per_request", "input_tokens", "output_tokens"
-_CHANGED = frozenset({"Worse", "Slightly worse, within limit", "Changed unexpectedly", "Better"})
 _LevelsByFactor = Mapping[CauseFactor, Array]
 
 
@@ -36,7 +35,7 @@ def explain_differences(sums: EvidenceSums, stage: int) -> tuple[DifferenceCause
 
 def select_changed(found: Sequence[DifferenceCauses], measures: Sequence[Measure]) -> tuple[DifferenceCauses, ...]:
     """Those that explain a metric of which something is to be said: it is not simply fine."""
-    changed = {measure.metric for measure in measures if measure.word in _CHANGED}
+    changed = {measure.metric for measure in measures if measure.is_judged and measure.word != "Fine"}
     return tuple(one for one in found if not changed.isdisjoint(one.metrics))
 
 

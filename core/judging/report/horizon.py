@@ -20,14 +20,12 @@ COMPARISON_ALPHA = 0.05
 """Chance that any of the ranges misses its true difference."""
 MIN_REQUESTS = 100  # readings per arm; below this a normal approximation is not used
 MIN_EVENTS = 10  # per arm, of either outcome; the same holds below this
-_KEEPS: frozenset[MeasureLabel] = frozenset({"Better", "Fine", "Slightly worse, within limit"})
 _NOTHING = Estimate(canary=None, control=None, error=None, n_canary=0.0, n_control=0.0)
 _KINDS: Mapping[HarmDirection, frozenset[LimitKind]] = {
     "more": frozenset({LimitKind.RISES_BY, LimitKind.CHANGES_BY, LimitKind.EXCEEDS_NORMAL_BY}),
     "less": frozenset({LimitKind.DROPS_BY, LimitKind.CHANGES_BY}),
     "either": frozenset({LimitKind.CHANGES_BY, LimitKind.RISES_BY, LimitKind.DROPS_BY}),
 }
-_SPEAKS_AGAINST: frozenset[MeasureLabel] = frozenset({"Worse", "Changed unexpectedly"})
 
 
 def compare_at_horizon(
@@ -156,6 +154,6 @@ def _find_margin(question: Question, row: Measure, direction: HarmDirection) -> 
 
 
 def _advise(rows: Sequence[Measure]) -> Advice:
-    if any(row.word in _SPEAKS_AGAINST for row in rows):
+    if any(row.is_bad for row in rows):
         return "go back"
-    return "keep" if all(row.word in _KEEPS for row in rows) else "cannot tell"
+    return "keep" if all(row.is_good for row in rows) else "cannot tell"

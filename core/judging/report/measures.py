@@ -32,7 +32,6 @@ ONE_BUCKET_NOTE = "looks well only by the requests of one group of people"
 """Note of a row that looks well, but not without the bucket that speaks most for the canary."""
 UNITS_UNKNOWN = "units unknown"
 """Begins the note of a row whose requests nobody knows the units of."""
-_WELL: frozenset[MeasureLabel] = frozenset({"Fine", "Better", "Slightly worse, within limit"})
 
 
 def build_overall_measures(
@@ -125,7 +124,7 @@ def _build_row(question: Question, look: Look, state: JudgingState, position: in
     )
     if limit.entry.quantile is not None and not weaker:
         row = replace(row, spread=WIDEST if limit.is_absolute else estimate_log_spread(state, position, limit))
-    if standing is not None and not weaker and row.word in _WELL and _rests_on_one_bucket(limit, standing, row):
+    if standing is not None and not weaker and row.is_good and _rests_on_one_bucket(limit, standing, row):
         notes = (row.note, ONE_BUCKET_NOTE)
         return replace(row, word="Not enough data", note="; ".join(text for text in notes if text))
     return row

@@ -135,9 +135,7 @@ def _format_threshold(measure: Measure) -> str:
 
 def _worse_segments(latest: LatestNumbers, metric: str) -> list[Measure]:
     """The segments in which this metric is worse, even if the total does not show it; worst first."""
-    return [
-        m for m in segments.sort_worst_first(latest.segments) if m.metric == metric and m.word in measure_rows.BAD_WORDS
-    ]
+    return [m for m in segments.sort_worst_first(latest.segments) if m.metric == metric and m.is_bad]
 
 
 def _format_first_line(rollout: Rollout, rows: Sequence[Measure]) -> str:

@@ -121,7 +121,7 @@ def _render_no_data(rollout: Rollout, latest: LatestNumbers, metric: str, segmen
 def _format_first_line(rollout: Rollout, measures: tuple[Measure, ...], segment: str, *, is_part: bool) -> str:
     """What the measures say; `is_part`: only some of them are shown, so that nothing is said of the others."""
     where = f", only {wording.escape(segment, 60)}" if segment else ""
-    worse = [m for m in measures if m.word in measure_rows.BAD_WORDS]
+    worse = [m for m in measures if m.is_bad]
     if worse:
         names = wording.join_limited([measure_rows.title_in_sentence(m.metric, m.title) for m in worse], 3)
         return f"{worse[0].word}: {wording.format_subject(rollout)}{where} ({names})."
@@ -130,7 +130,7 @@ def _format_first_line(rollout: Rollout, measures: tuple[Measure, ...], segment:
     if fired:  # several limits together, or one part of the traffic, can break what no row shows by itself
         names = wording.join_limited([measure_rows.title_in_sentence(f.metric, f.title) for f in fired], 3)
         return f"Rolled back: {wording.format_subject(rollout)} ({names})."
-    known = [m for m in measures if m.word not in measure_rows.UNJUDGED_WORDS]
+    known = [m for m in measures if m.is_judged]
     if not known:
         return f"Not enough data: {wording.format_subject(rollout)}{where} cannot be judged yet."
     checked = wording.pluralize(len(known), "measure")

@@ -117,7 +117,7 @@ def _describe_measured_moves(found: Investigation, zone: str) -> str:
             for one in seen[:4]
         ]
         return f"{wording.join_phrases(moves, 4)}. {decided}"
-    worse = [m for m in found.measures if m.word in measure_rows.BAD_WORDS and not m.segment]
+    worse = [m for m in found.measures if m.is_bad and not m.segment]
     if worse:
         named = [f"{measure_rows.escaped_title(m.metric, m.title)} {_describe_difference(m)}" for m in worse[:4]]
         return f"No agreed limit was violated at the last look; worse were {', '.join(named)}. {decided}"
@@ -139,7 +139,7 @@ def _describe_difference(measure: Measure) -> str:
 
 def _list_worse_segments(found: Investigation) -> list[Measure]:
     """Those that are worse beyond chance: among many, some always look bad."""
-    return [m for m in found.segments if m.word in measure_rows.BAD_WORDS and segments.evidence_share(m) >= 1]
+    return [m for m in found.segments if m.is_bad and segments.evidence_share(m) >= 1]
 
 
 def _describe_segments(found: Investigation) -> str:
@@ -184,7 +184,7 @@ def _describe_intake(found: Investigation) -> str:
     """Whether reports of the arms arrived alike, and which limits had no reading."""
     if not found.measures:
         return "Nothing was measured, so that is not known."
-    unlike = [m for m in found.measures if m.metric in _INTAKE and m.word in measure_rows.BAD_WORDS]
+    unlike = [m for m in found.measures if m.metric in _INTAKE and m.is_bad]
     blind = found.rollout.evidence.blind or () if found.rollout.evidence is not None else ()
     unread = [spot for spot in blind if spot.unread]
     parts = []

@@ -58,7 +58,7 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
 
 def _describe_next(rollout: Rollout, event: RolledBack, at: datetime, zone: str) -> str:
     """What is left to do once Rampart has switched everything back by itself, the most urgent alone."""
-    if rollback_words.warn_if_retired(rollout, event, at, zone):
+    if rollback_words.may_be_retired(rollout, event, at):
         return f"Next: check now that {wording.escape(event.version, 40)} still answers."
     if rollout.needs_review and rollout.review_due is not None:
         return f"Next: write its review, by {wording.format_local_time(rollout.review_due, zone)}."
@@ -131,7 +131,7 @@ def _describe_segment(rollout: Rollout, finding: Finding) -> str:
         return f"only {wording.escape(finding.segment, 80)}; traffic as a whole did not show it"
     rows = (*rollout.evidence.measures, *rollout.evidence.segments) if rollout.evidence else ()
     same = [m for m in rows if (m.metric, m.limit_text) == (finding.metric, finding.limit_text) and not m.implied]
-    there = [m for m in same if m.segment and m.word in measure_rows.BAD_WORDS]
+    there = [m for m in same if m.segment and m.is_bad]
     worst = max(there, key=lambda m: m.log_e, default=None)
     everybody = next((m for m in same if not m.segment), None)
     if worst is None or everybody is None or not segment_that_stands_out.does_row_stand_out(worst, everybody):

@@ -11,7 +11,6 @@ from core.rollout.state import events as e
 from core.rollout.state.model import Rollout
 
 TITLE = "Held back"
-_BAD = frozenset({"Worse", "Changed unexpectedly"})
 _SAID: dict[Advice, str] = {
     "keep": "the new version is as good as agreed, or better, on every measure",
     "go back": "the new version is worse on at least one measure",
@@ -67,7 +66,7 @@ def describe_end(rollout: Rollout, event: e.HoldoutEnded) -> str:
 def describe_comparison(rollout: Rollout, found: HoldoutComparison) -> str:
     """The result in one sentence; who decides is named where it speaks against the new version."""
     first = f"{_describe_time(found)}, {_SAID[found.advice]}: {rollout.id}"
-    bad = [measure_rows.title_in_sentence(m.metric, m.title) for m in found.measures if m.word in _BAD]
+    bad = [measure_rows.title_in_sentence(m.metric, m.title) for m in found.measures if m.is_bad]
     if not bad:
         return f"{first}."
     return (

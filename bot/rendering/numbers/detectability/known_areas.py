@@ -60,7 +60,7 @@ def describe_open(rollout: Rollout, measures: tuple[Measure, ...], at: datetime 
 
 
 def _is_open(measures: list[Measure]) -> bool:
-    judged = [m for m in measures if m.word not in measure_rows.UNJUDGED_WORDS]
+    judged = [m for m in measures if m.is_judged]
     return not judged or any(measure_rows.is_agreed(m) for m in measures if m not in judged)
 
 
@@ -69,14 +69,13 @@ def _describe_wait(rollout: Rollout, measures: tuple[Measure, ...], area: str, a
     arriving = [m for m in measures if m.metric in AREAS[area] and m.word != "No data"]
     if not arriving:
         return "not measured"
-    unjudged = [m for m in measures if m.metric in AREAS[area] and m.word in measure_rows.UNJUDGED_WORDS]
+    unjudged = [m for m in measures if m.metric in AREAS[area] and not m.is_judged]
     if rollout.percent >= 100 and {m.metric for m in unjudged} == {"new_error_category"}:
         return "new kinds of them are told only beside the old version"
     waits = [
         power.decided_in
         for measure in arriving
-        if measure.word in measure_rows.UNJUDGED_WORDS
-        and (power := detection_power(rollout, measure, at)).decided_in is not None
+        if not measure.is_judged and (power := detection_power(rollout, measure, at)).decided_in is not None
     ]
     known = [wait for wait in waits if wait is not None and wait > timedelta(0)]
     return f"in about {wording.format_duration(max(known))} at this traffic" if known else "too few readings"

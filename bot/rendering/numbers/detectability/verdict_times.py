@@ -39,7 +39,7 @@ def _list_waits(rollout: Rollout, measures: Sequence[Measure], at: datetime | No
     for measure in measures:
         if not measure_rows.is_agreed(measure) or measure.role not in _ACTING:
             continue
-        if measure.cleared or measure.word in measure_rows.BAD_WORDS:
+        if measure.cleared or measure.is_bad:
             continue
         wait = detection_power(rollout, measure, at).decided_in
         change = technical_words.format_limit_change(measure)
