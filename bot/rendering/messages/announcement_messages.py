@@ -57,8 +57,7 @@ def render(
     `position` is the log position of the event that caused it, and `entries` is the history of its rollout.
     """
     rollout = world.get_rollout(announcement.rollout)
-    zone, keeps = world.policy.timezone, world.policy.customers is not None
-    entry = next((x for x in entries if x.position == position), None)
+    zone = world.policy.timezone
     match announcement.kind:
         case AnnouncementKind.CARD:
             return card.render(rollout, zone, lookups.load_newer_look(), find_neighbours(world, rollout, at), at=at)
@@ -68,15 +67,12 @@ def render(
             return _render_direct_notice(announcement, rollout, world, at)
         case AnnouncementKind.START_REMINDER:
             is_current = rollout.start is not None and rollout.start.isoformat() in announcement.key
-            name = wording.title_in_sentence(_feature_title(world, rollout))
-            return notice_note.render_start_reminder(rollout, name, zone) if is_current else None
-        case AnnouncementKind.APPROVAL:
             return (
-                _render_approval(announcement, rollout, entries, zone, lookups)
-                if _is_request_open(announcement, rollout)
-                else None
+                notice_note.render_start_reminder(rollout, _name_feature(world, rollout), zone) if is_current else None
             )
-        case AnnouncementKind.APPROVAL_CLOSED:
+        case AnnouncementKind.APPROVAL if not _is_request_open(announcement, rollout):
+            return None
+        case AnnouncementKind.APPROVAL | AnnouncementKind.APPROVAL_CLOSED:
             return _render_approval(announcement, rollout, entries, zone, lookups)
         case AnnouncementKind.DECISION | AnnouncementKind.DECISION_CLOSED:
             return _render_decision(announcement, rollout)
@@ -95,52 +91,9 @@ def render(
             return None  # a witness shows the head of the log, which is not known here: see `witness`
         case AnnouncementKind.OTHER_MODEL | AnnouncementKind.RETIREMENT:
             return None  # they concern no rollout: see `model_messages`
-    if entry is None:
-        return None
-    event = entry.event
-    if _is_overtaken(announcement, rollout, event):
-        return None
-    match announcement.kind:
-        case AnnouncementKind.LINE:
-            return event_lines.render(rollout, event, zone)
-        case AnnouncementKind.SUMMARY if isinstance(event, e.EvidenceRecorded):
-            shown = _rollout_at(entries, position) if event.reason == "step" and rollout.request is None else rollout
-            return summary.render(shown, event, entry.at, zone, lookups.load_trend)
-        case AnnouncementKind.NOT_CONFIRMED if isinstance(event, e.FlipUnconfirmed):
-            kind = e.RolledBack if event.stratum is None else e.StratumRolledBack
-            decided = next((x.at for x in reversed(entries) if isinstance(x.event, kind)), None)
-            confirmed = rollout.flip if event.stratum is None else rollout.strata_back[event.stratum].flip
-            return rollback_alert.render_unconfirmed(rollout, event, decided, zone) if confirmed is None else None
-        case AnnouncementKind.HOLDOUT if isinstance(event, e.HoldoutCompared):
-            return holdout_words.render_comparison(rollout, event.found)
-        case AnnouncementKind.GLASS_BROKEN if isinstance(event, e.GlassBroken):
-            return glass_broken.render(rollout, event, zone, lookups.format_group)
-        case AnnouncementKind.FOLLOW_UP | AnnouncementKind.DIRECT_FOLLOW_UP if isinstance(event, follow_up.FollowedUp):
-            title, others = _feature_title(world, rollout), _other_rollouts(world, rollout)
-            told = follow_up.render(
-                rollout, event, announcement.audience, title, entry.at, zone, others, keeps_customers=keeps
-            )
-            if not announcement.is_direct:
-                return told
-            name = wording.title_in_sentence(title)
-            reason = subscription_messages.describe_reason(rollout, announcement, name)
-            return blocks.append_blocks(told, blocks.context(reason))
-        case AnnouncementKind.NOTICE_NOTE if isinstance(event, notice_note.NotedEvent):
-            before, after = _rollout_at(entries, position - 1), _rollout_at(entries, position)
-            name = wording.title_in_sentence(_feature_title(world, rollout))
-            is_closed = _is_way_back_closed(world, rollout, at)
-            return notice_note.render(before, after, event, name, entry.at, zone, is_closed=is_closed)
-        case AnnouncementKind.REMINDER if announcement.key.startswith(NEXT_STEP):
-            after = _rollout_at(entries, position)
-            told = event_lines.render(after, event, zone)
-            return blocks.append_blocks(told, blocks.context(f"You asked to be told of the next step of {after.id}."))
-        case AnnouncementKind.REMINDER if isinstance(event, follow_up.FollowedUp):
-            title, others = _feature_title(world, rollout), _other_rollouts(world, rollout)
-            return follow_up.render(
-                rollout, event, announcement.audience, title, entry.at, zone, others, keeps_customers=keeps
-            )
         case (
-            AnnouncementKind.SUMMARY
+            AnnouncementKind.LINE
+            | AnnouncementKind.SUMMARY
             | AnnouncementKind.NOT_CONFIRMED
             | AnnouncementKind.GLASS_BROKEN
             | AnnouncementKind.FOLLOW_UP
@@ -148,10 +101,60 @@ def render(
             | AnnouncementKind.NOTICE_NOTE
             | AnnouncementKind.REMINDER
             | AnnouncementKind.HOLDOUT
-        ):  # of an event that this kind has no text for: better its line in the thread than nothing
-            return event_lines.render(rollout, event, zone)
+        ):
+            entry = next((x for x in entries if x.position == position), None)
+            if entry is None or _is_overtaken(announcement, rollout, entry.event):
+                return None
+            return _render_event(announcement, entry, rollout, world, entries, at, lookups)
         case _:
             assert_never(announcement.kind)
+
+
+def _render_event(
+    announcement: Announcement,
+    entry: HistoryEntry,
+    rollout: Rollout,
+    world: World,
+    entries: Sequence[HistoryEntry],
+    at: datetime,
+    lookups: MessageLookups,
+) -> Message | None:
+    """What is told of the event itself. One that this kind has no text for gets its line: better than nothing."""
+    zone, position = world.policy.timezone, entry.position
+    match announcement.kind, entry.event:
+        case AnnouncementKind.SUMMARY, e.EvidenceRecorded() as event:
+            shown = _rollout_at(entries, position) if event.reason == "step" and rollout.request is None else rollout
+            return summary.render(shown, event, entry.at, zone, lookups.load_trend)
+        case AnnouncementKind.NOT_CONFIRMED, e.FlipUnconfirmed() as event:
+            kind = e.RolledBack if event.stratum is None else e.StratumRolledBack
+            decided = next((x.at for x in reversed(entries) if isinstance(x.event, kind)), None)
+            confirmed = rollout.flip if event.stratum is None else rollout.strata_back[event.stratum].flip
+            return rollback_alert.render_unconfirmed(rollout, event, decided, zone) if confirmed is None else None
+        case AnnouncementKind.HOLDOUT, e.HoldoutCompared() as event:
+            return holdout_words.render_comparison(rollout, event.found)
+        case AnnouncementKind.GLASS_BROKEN, e.GlassBroken() as event:
+            return glass_broken.render(rollout, event, zone, lookups.format_group)
+        case AnnouncementKind.NOTICE_NOTE, event if isinstance(event, notice_note.NotedEvent):
+            before, after = _rollout_at(entries, position - 1), _rollout_at(entries, position)
+            name, is_closed = _name_feature(world, rollout), _is_way_back_closed(world, rollout, at)
+            return notice_note.render(before, after, event, name, entry.at, zone, is_closed=is_closed)
+        case AnnouncementKind.REMINDER, event if announcement.key.startswith(NEXT_STEP):
+            after = _rollout_at(entries, position)
+            asked = f"You asked to be told of the next step of {after.id}."
+            return blocks.append_blocks(event_lines.render(after, event, zone), blocks.context(asked))
+        case (
+            AnnouncementKind.FOLLOW_UP | AnnouncementKind.DIRECT_FOLLOW_UP | AnnouncementKind.REMINDER,
+            event,
+        ) if isinstance(event, follow_up.FollowedUp):
+            title, others = _feature_title(world, rollout), _other_rollouts(world, rollout)
+            keeps, audience = world.policy.customers is not None, announcement.audience
+            told = follow_up.render(rollout, event, audience, title, entry.at, zone, others, keeps_customers=keeps)
+            if announcement.kind is not AnnouncementKind.DIRECT_FOLLOW_UP:
+                return told
+            reason = subscription_messages.describe_reason(rollout, announcement, _name_feature(world, rollout))
+            return blocks.append_blocks(told, blocks.context(reason))
+        case _, event:
+            return event_lines.render(rollout, event, zone)
 
 
 def _is_overtaken(announcement: Announcement, rollout: Rollout, event: e.RolloutEvent) -> bool:
@@ -183,6 +186,10 @@ def _rollout_at(entries: Sequence[HistoryEntry], position: int) -> Rollout:
 def _feature_title(world: World, rollout: Rollout) -> str:
     surface = world.surfaces.get(rollout.plan.surface)
     return surface.title if surface is not None and surface.title else rollout.plan.surface
+
+
+def _name_feature(world: World, rollout: Rollout) -> str:
+    return wording.title_in_sentence(_feature_title(world, rollout))
 
 
 def _other_rollouts(world: World, rollout: Rollout) -> list[Rollout]:
@@ -263,7 +270,7 @@ def _render_direct_notice(announcement: Announcement, rollout: Rollout, world: W
         left = tuple(block for block in shown.blocks if block["type"] not in {"actions", "context"})
         owner = blocks.context(f"{rollout.id} · Owner: {wording.format_owner(rollout)}")
         shown = replace(shown, blocks=(*left, owner))
-    reason = subscription_messages.describe_reason(rollout, announcement, wording.title_in_sentence(title))
+    reason = subscription_messages.describe_reason(rollout, announcement, _name_feature(world, rollout))
     return blocks.append_blocks(shown, blocks.context(reason))
 
 
