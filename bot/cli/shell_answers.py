@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from bot.rendering.blocks.blocks import Block, Message
     from bot.rendering.markup import FindHandles
 
-_SLASH_COMMAND = re.compile(r"(?<!\S)/rollout(?= [a-z])(?![^.]* in Slack)")
+_SLASH_COMMAND = re.compile(r"(?<![^\s`])/rollout(?= [a-z])(?![^.]* in Slack)")
 
 
 def render_answer(message: "Message", find_handles: "FindHandles") -> str:
@@ -31,7 +31,12 @@ def render_answer(message: "Message", find_handles: "FindHandles") -> str:
 
 def render_refusal(message: "Message", find_handles: "FindHandles") -> str:
     """The text of a refusal, in which commands are as a shell takes them."""
-    return _SLASH_COMMAND.sub("rollout", render_answer(message, find_handles))
+    return name_shell_commands(render_answer(message, find_handles))
+
+
+def name_shell_commands(text: str) -> str:
+    """The text with the commands that it names as a shell takes them, but those that are typed in Slack."""
+    return _SLASH_COMMAND.sub("rollout", text)
 
 
 def to_shell_command(suggestion: str) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from core.service.service import RolloutService
 
 _SHELL_HAS_ITS_OWN = frozenset({"help", "create", "plan", "customers"})  # in `root`, `files` and `customers`
+_SHOW_WHAT_PEOPLE_READ = frozenset({"notice", "history"})  # word for word, as it is in Slack
 _SPELLINGS = {**VERB_ALIASES, "roll": "rollback"}  # "roll" as in "roll back R-1"; Slack accepts these spellings, too
 
 
@@ -67,9 +68,11 @@ def _run_verb(verb: str, args: list[str], as_json: bool) -> None:
             if isinstance(parsed, ParsedCommand) and parsed.verb == "diff":
                 print("\n".join(difference_text.format_lines(version_queries.find_pair(parsed, context))))
                 return
-            print(shell_answers.render_answer(run_verb.perform(parsed, context), find_handles))
+            shown = shell_answers.render_answer(run_verb.perform(parsed, context), find_handles)
+            print(shown if verb in _SHOW_WHAT_PEOPLE_READ else shell_answers.name_shell_commands(shown))
         except request.ClarificationNeeded as unsure:
-            print("\n".join(x for x in (unsure.message, unsure.hint) if x), file=sys.stderr)
+            asked = "\n".join(x for x in (unsure.message, unsure.hint) if x)
+            print(shell_answers.name_shell_commands(asked), file=sys.stderr)
             for _, command in unsure.choices:
                 print(f"  {shell_answers.to_shell_command(command)}", file=sys.stderr)
             raise SystemExit(1) from None

@@ -48,7 +48,8 @@ def _answer_list(parsed: ParsedCommand, context: CommandContext) -> Message:
     world = context.service.load_world()
     title = "Rollouts" if parsed.flags else "Open now"
     finder = _neighbour_finder(world, context)
-    return status.render_list(select_rollouts(parsed, context), world.policy.timezone, title, finder)
+    chosen, zone = select_rollouts(parsed, context), world.policy.timezone
+    return status.render_list(chosen, zone, title, finder, is_everything=not world.rollouts)
 
 
 def select_rollouts(parsed: ParsedCommand, context: CommandContext) -> tuple[Rollout, ...]:

@@ -19,12 +19,16 @@ def render_list(
     zone: str,
     title: str,
     find_neighbours: Callable[[Rollout], Neighbours] = lambda _: NO_NEIGHBOURS,
+    *,
+    is_everything: bool = False,
 ) -> Message:
-    """One line per rollout, newest first; `title` names the list, `find_neighbours` what others mean for each."""
+    """One line per rollout, newest first; `title` names the list, `find_neighbours` what others mean for each.
+
+    `is_everything`: there are no others.
+    """
     if not rollouts:
-        return blocks.build_message(
-            f"{title}: none.", blocks.context("Plan one with rollout apply FILE. See all with /rollout list --all")
-        )
+        others = "" if is_everything else " See all with /rollout list --all."
+        return blocks.build_message(f"{title}: none.", blocks.context(f"Plan one with rollout apply FILE.{others}"))
     newest = list(reversed(rollouts))[:MAX_LISTED]
     around = [find_neighbours(one) for one in newest]
     shown = [headline.render(r, zone, o.place, after=o.after) for r, o in zip(newest, around, strict=True)]
@@ -34,6 +38,9 @@ def render_list(
 
 def render_live_versions(world: World) -> Message:
     """The live version of every AI feature, shown when no rollout is under way."""
+    if not world.surfaces:
+        hint = blocks.context("Apply a surface file first: rollout apply surface.yaml.")
+        return blocks.build_message("There are no AI features yet.", hint)
     lines = [
         f"{wording.escape(s.name, 60)}: {wording.escape(s.live, 40)} (content {content_hash(s.live_content)})"
         for s in world.surfaces.values()
