@@ -227,6 +227,39 @@ def test_the_log_is_verified_taken_along_and_brought_back(cli: Cli, new_sqlite: 
     assert json.loads(done(cli("status", "R-1", "--json", DATABASE_URL=elsewhere)))["state"] == "running"
 
 
+def test_a_range_that_holds_nothing_is_not_called_intact(cli: Cli) -> None:
+    done(cli("apply", "surface.yaml", "rollout.yaml"))
+    head = len(done(cli("audit", "export")).splitlines())
+    assert f"Log intact: 1 event checked, up to #{head}" in done(cli("audit", "verify", "--from", str(head)))
+    refused(cli("audit", "verify", "--from", str(head + 1)), f"position {head + 1}: is missing")
+    for wrong in (["--from", "3", "--to", "2"], ["--from", "0"], ["--to", "0"]):
+        told = cli("audit", "verify", *wrong)
+        assert (told.returncode, told.stdout) == (2, ""), told.stderr
+        assert f"Invalid value for '{wrong[0]}'" in told.stderr
+
+
+def test_what_there_is_not_yet_is_said_with_what_to_type_here(cli: Cli) -> None:
+    said = done(cli("status"))
+    assert said == "There are no AI features yet.\nApply a surface file first: rollout apply surface.yaml.\n"
+    done(cli("apply", "surface.yaml"))
+    assert done(cli("list", "--all")) == "Rollouts: none.\nPlan one with rollout apply FILE.\n"
+    assert cli("metrics").stderr.endswith("See rollout list --all.\n")
+    done(cli("apply", "rollout.yaml"))
+    assert done(cli("list", "--surface", "support-assistant", "--state", "done")).endswith(
+        "See all with rollout list --all.\n"
+    )
+    done(cli("start", "R-1"))
+    done(cli("rollback", "R-1", "seen enough"))
+    assert "`rollout review R-1`" in done(cli("status", "R-1"))
+
+
+def test_a_backup_needs_a_folder_to_be_in(cli: Cli, tmp_path: Path) -> None:
+    refused(cli("backup", str(tmp_path / "absent" / "a.backup")), f"There is no folder {tmp_path / 'absent'}")
+    for flags in ([], ["--replace"]):
+        refused(cli("backup", str(tmp_path), *flags), f"{tmp_path} is a folder, so nothing was written")
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_a_forged_log_is_found(cli: Cli, sqlite_url: str) -> None:
     done(cli("apply", "surface.yaml"))
     with connect(sqlite_url) as database, database.writing() as connection:

@@ -25,8 +25,8 @@ def add_to(app: typer.Typer) -> None:
 
 @audit.command()
 def verify(
-    first: Annotated[int | None, typer.Option("--from", help="First position.")] = None,
-    last: Annotated[int | None, typer.Option("--to", help="Last position.")] = None,
+    first: Annotated[int | None, typer.Option("--from", min=1, help="First position.")] = None,
+    last: Annotated[int | None, typer.Option("--to", min=1, help="Last position.")] = None,
     deep: Annotated[bool, typer.Option(help="Recompute every recorded verdict from its looks.")] = False,
     anchors: Annotated[bool, typer.Option("--anchors", help="Compare with the heads posted in Slack.")] = False,
     anchors_file: Annotated[
@@ -38,6 +38,8 @@ def verify(
     from bot.cli.audit import anchors as anchor_checks
     from core.store.audit import verify as verifying
 
+    if first is not None and last is not None and first > last:
+        raise typer.BadParameter(f"{first} is after --to {last}", param_hint="'--from'")
     with session.open_log_for_audit() as database, database.reading() as connection:
         shown = anchor_checks.load_anchors(connection, in_slack=anchors, file=anchors_file, channels=channel or ())
         report = verifying.verify(connection, first=first, last=last)
@@ -55,7 +57,7 @@ def verify(
             file=sys.stderr,
         )
         raise SystemExit(1)
-    print(f"Log intact: {report.checked} events checked, up to #{position} ({newest.hex()[:16]}).")
+    print(f"Log intact: {wording.pluralize(report.checked, 'event')} checked, up to #{position} ({newest.hex()[:16]}).")
     if replayed is not None:
         _print_replay(replayed)
     if lacking is not None:

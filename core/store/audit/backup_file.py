@@ -23,7 +23,7 @@ _CHUNK_BYTES = 1 << 16
 def writing_lines(path: Path, *, replace: bool = False) -> Iterator[Callable[[Any], None]]:
     """Yield a function that adds a line. `path` appears, synced to disk, only when the block ends without an error.
 
-    BackupRefused if `path` exists, unless `replace` is set.
+    BackupRefused if `path` exists, unless `replace` is set; and if it is a folder, or in none that exists.
     """
     _assert_replaceable(path, replace)
     partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
@@ -84,6 +84,10 @@ def _check_digest(file: BinaryIO, path: Path) -> int:
 
 
 def _assert_replaceable(path: Path, replace: bool) -> None:
+    if path.is_dir():
+        raise BackupRefused(f"{path} is a folder, so nothing was written: name a file in it.")
+    if not path.parent.is_dir():
+        raise BackupRefused(f"There is no folder {path.parent}, so nothing was written: create it first.")
     if path.exists() and not replace:
         raise BackupRefused(f"{path} already exists, so nothing was written: choose another name, or add --replace.")
 

@@ -60,7 +60,8 @@ def verify(connection: Connection, *, first: int | None = None, last: int | None
     reading.finish()
     problems = reading.problems + unfoldable
     position, newest = read_head(connection)
-    if last is not None and reading.expected <= last:
+    furthest = last if last is not None else first
+    if furthest is not None and reading.expected <= furthest:
         problems.append(LogProblem(position=reading.expected, what="is missing, and so is everything after it"))
     problems += _find_missing_tail(connection, position)
     for name in triggers.find_missing(connection):
