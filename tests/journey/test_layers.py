@@ -53,6 +53,12 @@ def test_nobody_is_in_two_changes_at_once_whoever_evaluates(house: House) -> Non
     ana = house.person("ana")
     planned = str(ana.type_command("/rollout plan R-1").blocks)
     assert "60 % of the users in chat can get v43 until it is done; 50 % of them in canary are 30 % of every" in planned
+    before = [
+        house.text(house.said("#support", "will change")),
+        str(ana.type_command("/rollout notice R-1 preview").blocks),
+    ]
+    assert all("for 30 in 100 customers first" in text for text in before)
+    assert "its 60 % of the users" in house.text(house.said("#ai-rollouts", "Planned: R-1"))
     for rollout in ("R-1", "R-2"):
         house.until(lambda told=rollout: are_notices_out(house, told), "its notices are out")
         ana.type_command(f"/rollout start {rollout}")

@@ -19,6 +19,7 @@ from core.rollout.context import is_same_person
 from core.rollout.models.way_back import is_way_back_closed
 from core.rollout.permissions import reading_rights
 from core.rollout.refusal import Refused
+from core.rollout.serving import layering
 from core.rollout.state.model import Rollout
 from core.rollout.state.world import World
 from core.store.shadow_eval import judging_accounts, shadow_samples
@@ -33,6 +34,7 @@ def _answer_status(parsed: ParsedCommand, context: CommandContext) -> Message:
         if len(world.open_rollouts) > 1:
             return status.render_list(world.open_rollouts, zone, "Open now", _neighbour_finder(world, context))
     rollout = request.require_rollout(parsed.rollout, context, world, "status {id}")
+    rollout = layering.foresee_slots(rollout, world.policy)
     spend = look_reports.load_judging_spend(context.service, rollout) if rollout.is_under_way else None
     newest = look_reports.load_unrecorded_judgement(context.service, rollout)
     neighbours = find_neighbours(world, rollout, context.at)
@@ -120,6 +122,7 @@ def answer_notice(parsed: ParsedCommand, context: CommandContext) -> Message:
         surface = world.surfaces[rollout.plan.surface]
         is_closed = is_way_back_closed(rollout.plan, surface, world.policy, context.at)
         title = surface.title or surface.name
+        rollout = layering.foresee_slots(rollout, world.policy)
         return notice_overview.render_preview(rollout, title, context.at, zone, is_closed=is_closed)
     if parsed.args == ("send",) and not rollout.plan.stakeholder_notices:
         raise Refused(f"{rollout.id} has no notices.", hint="Add channels under `notify:` and apply the file again.")

@@ -22,6 +22,7 @@ from core.rollout.notifications import direct_messages
 from core.rollout.notifications.announcement import NEXT_STEP, Announcement, notice_key
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
 from core.rollout.plans.plan import NoticePlan
+from core.rollout.serving import layering
 from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.evolve import evolve
@@ -56,7 +57,7 @@ def render(
 
     `position` is the log position of the event that caused it, and `entries` is the history of its rollout.
     """
-    rollout = world.get_rollout(announcement.rollout)
+    rollout = layering.foresee_slots(world.get_rollout(announcement.rollout), world.policy)
     zone = world.policy.timezone
     match announcement.kind:
         case AnnouncementKind.CARD:

@@ -1,6 +1,7 @@
 """Which slots of its layer a rollout gets, and which others hold (pure)."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from core.flags.bucketing import MILLION
 from core.flags.layers import LayerShare, build_layer_share
@@ -9,7 +10,7 @@ from core.rollout.plans.layers import LayerSlots, Ranges, allocate_slots, find_l
 from core.rollout.plans.plan import Plan
 from core.rollout.plans.policy import Policy
 from core.rollout.state import events as e
-from core.rollout.state.model import Rollout
+from core.rollout.state.model import Rollout, RolloutState
 
 LAST_STEP = "layer_end"
 """Key of the hold before a rollout in a layer ends, where that is a larger step than the policy lets a person take."""
@@ -63,6 +64,15 @@ def find_reach_now(rollout: Rollout) -> tuple[str, float] | None:
     """The layer of a rollout that has started and the share of all users that it may touch, 0 to 1; None if no layer
     limits it."""
     return (rollout.layer.layer, rollout.layer.share) if rollout.layer is not None else None
+
+
+def foresee_slots(rollout: Rollout, policy: Policy) -> Rollout:
+    """The rollout as far as its layer goes as it will start: with its surface's own slots where it is only planned. For
+    what people are told beforehand; which slots it gets is decided at its start."""
+    layer = find_layer(policy.layers, rollout.plan.surface)
+    if rollout.state is not RolloutState.PLANNED or layer is None:
+        return rollout
+    return replace(rollout, layer=allocate_slots(layer, rollout.plan.surface, ()))
 
 
 def find_planned_reach(plan: Plan, policy: Policy) -> tuple[str, float] | None:
