@@ -200,6 +200,12 @@ class _RolloutReplay:
                     judgement.control_units,
                 ),
             ),
+            "exposed": (
+                (event.exposed_requests, event.exposed_units),
+                (judgement.exposed_requests, judgement.exposed_units)
+                if event.exposed_requests is not None
+                else (None, None),
+            ),
             "blind": (
                 _format_blind_spots(event.blind or ()),
                 self._list_blind_limits() if event.blind is not None else (),

@@ -31,7 +31,7 @@ def fill_in(surface: Surface, template: str) -> RolloutForm:
         template=template,
         parts={"prompt": "Fix first.", "model": rollout_form.format_part(surface.live_content, "model")},
         noticed="Answers start with the fix.",
-        limits={limit.metric: limit.usual for limit in LIMITS},
+        limits={limit.metric: limit.default for limit in LIMITS},
     )
 
 

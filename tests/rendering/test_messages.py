@@ -180,6 +180,41 @@ Waiting for: one of <!subteam^S1|@ai-leads>. @dana cannot approve their own chan
 """)
 
 
+def test_the_request_says_which_limit_the_first_stage_may_end_too_early_for(words: Any, story: Any) -> None:
+    planned = story.planned().now
+    stages = [
+        replace(one, min_hold=timedelta(minutes=30), min_samples=100) if one.is_compared else one
+        for one in planned.plan.stages
+    ]
+    plan = replace(planned.plan, stages=tuple(stages))
+    surface = Surface(
+        name="support-assistant", title="", owner="", live="v42", versions={"v42": {}}, daily_requests=200_000
+    )
+    known = assume_traffic(surface)
+    outlook = build_outlook(plan, surface, DEFAULT_POLICY, known, words.monday, begin=planned.start)
+    (limit,) = outlook.foreseen[0]
+    assert limit.expected < limit.noticed < limit.within
+    told = approval.render(
+        replace(planned, plan=plan),
+        planned.request,
+        (),
+        words.monday,
+        words.zone,
+        lambda group: group,
+        plan_facts.DecisionFacts(outlook=outlook),
+    )
+    said = plain_text.render_text(told)
+    assert (
+        "noticed after about 5.7 h in the small test (5 %), which may be left after 3.2 h: by then, a rise of 1.4 pp"
+        in said
+    )
+    assert "In favour  the small test (5 %) is not left before every rollback limit would notice twice its size" in said
+    assert (
+        "Against  the small test (5 %) may end before a change as large as the limit is noticed: declined to answer"
+        in said
+    )
+
+
 def test_the_request_shows_what_an_approver_has_to_know(words: Any, story: Any) -> None:
     story.after = {**story.after, "prompt": "Start with the fix.", "model": {"provider": "acme-ai", "name": "large-4"}}
     planned = story.planned().now
@@ -543,7 +578,8 @@ def test_after_the_end_support_is_told_that_more_people_had_it_than_were_counted
 
     counted = "About 430 customers saw the new version between Tue 24 Nov 12:00 CET and Tue 24 Nov 23:00 CET."
     assert f"{counted} After that, everyone had it. It refused to answer too often." in told(done)
-    assert f"{counted} After that, everyone had it." in told(done, findings=())
+    by_a_person = told(done, findings=())
+    assert f"{counted.replace('About', 'At least')} After that, everyone had it." in by_a_person
     assert "reported to have had it so far. After that, everyone had it." in told(done, exposed_units=0)
     held = replace(done, plan=replace(done.plan, holdout=Holdout(percent=5, lasts=timedelta(days=90))))
     assert "After that, everyone but 5 % held back had it." in told(held)

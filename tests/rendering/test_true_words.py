@@ -520,6 +520,20 @@ def test_a_summary_that_waited_behind_a_rollback_is_not_told_after_it(words: Any
     assert render() is None
 
 
+def test_a_line_about_the_start_that_waited_is_not_told_after_the_rollback(words: Any, story: Any) -> None:
+    story.running(2)
+    started = next(one for one in story.entries if isinstance(one.event, e.Started))
+    line = Announcement(kind=AnnouncementKind.LINE, rollout=story.now.id, channel="C1", key="", audience="")
+
+    def render() -> Any:
+        world = World(rollouts={story.now.id: story.now})
+        return announcement_messages.render(line, started.position, world, story.entries, story.at)
+
+    assert "Started by" in plain_text.render_text(render())
+    story.rolled_back()
+    assert render() is None
+
+
 def test_a_note_of_the_engine_has_the_unit_and_the_names_of_the_message_around_it() -> None:
     note = "above 0.04207: 13.0% of requests on the new version, 1.4% on the current one; most in plan=free"
     said = "above $0.0421: 13.0 % of requests on the new version, 1.4 % on the old one"

@@ -97,6 +97,17 @@ def test_the_rollback_says_how_long_the_verdict_took(running, words):
     assert story.now.rollback.exposed_requests == 2000
 
 
+def test_a_persons_rollback_counts_those_of_all_stages_not_of_the_last_one(running, words):
+    """The evidence it goes by is that of the last stage, which has just begun."""
+    story, look = running(), words.look()
+    counted = replace(look.judgement, canary_requests=446, canary_units=437, exposed_requests=1536, exposed_units=837)
+    story.tick(replace(look, judgement=counted)).then(e.EvidenceRecorded).when(c.RollBack(reason="complaints")).then(
+        e.RolledBack, e.ReviewRequested
+    )
+    back = story.now.rollback
+    assert (back.exposed_requests, back.exposed_units) == (1536, 837)
+
+
 def test_rolling_back_twice_is_not_an_error(running):
     running().when(c.RollBack()).then(e.RolledBack, e.ReviewRequested)
 

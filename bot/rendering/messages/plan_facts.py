@@ -183,12 +183,19 @@ def _describe_notice_time(one: LimitForesight, plan: Plan) -> str:
     """How soon the first compared stage would notice a change of the limit's size, or what it could notice instead."""
     stage = headline.name_stage_of(plan, one.stage)
     if one.noticed is not None and one.is_noticed_in_time:
-        return f"noticed after about {wording.format_duration(one.noticed)} in {stage}"
+        noticed = f"noticed after about {wording.format_duration(one.noticed)} in {stage}"
+        if one.is_noticed_as_expected:
+            return noticed
+        left = f"{noticed}, which may be left after {wording.format_duration(one.expected)}"
+        return left if one.smallest_by_then is None else f"{left}: by then, {_format_change(one, one.smallest_by_then)}"
     if one.smallest is None:
         return f"{stage} is too short to notice it"
-    least = limits.format_rounded(one.limit, one.smallest)
+    return f"{stage} could notice only {_format_change(one, one.smallest)} or more"
+
+
+def _format_change(one: LimitForesight, size: float) -> str:
     word = {LimitKind.DROPS_BY: "a drop of ", LimitKind.RISES_BY: "a rise of "}.get(one.limit.kind, "")
-    return f"{stage} could notice only {word}{least} or more"
+    return f"{word}{limits.format_rounded(one.limit, size)}"
 
 
 def _list_dates(outlook: PlanOutlook | None, zone: str) -> list[str]:
@@ -259,12 +266,12 @@ def _list_reasons_for(rollout: Rollout, outlook: PlanOutlook | None) -> list[str
         reasons.append(f"nothing stands out in {wording.pluralize(checked, 'segment')}")
     if rollout.started_at is None and outlook is not None and outlook.foreseen and outlook.foreseen[0]:
         acting = [one for one in outlook.foreseen[0] if one.limit.role is LimitRole.ROLLBACK]
-        if acting and all(one.is_noticed_in_time for one in acting):
+        if acting:
             stage = headline.name_stage_of(rollout.plan, acting[0].stage)
-            reasons.append(
-                f"every rollback limit would notice a change as large as the limit within {stage}"
-                f"{_describe_slowest(acting, rollout)}"
-            )
+            if all(one.is_noticed_as_expected for one in acting):
+                reasons.append(f"every rollback limit would notice a change as large as the limit within {stage}")
+            elif all(one.needs_sight and not one.is_blind for one in acting):
+                reasons.append(f"{stage} is not left before every rollback limit would notice twice its size")
     if rollout.drilled:
         took = wording.format_duration(max(rollout.drilled.values()))
         reasons.append(f"the switch back took {took} in the drill")
@@ -274,18 +281,6 @@ def _list_reasons_for(rollout: Rollout, outlook: PlanOutlook | None) -> list[str
 def _name_run(rollout: Rollout, run: EvalRecorded) -> str:
     """The suite of an offline run or, where it names none, its gate: `safety checks`."""
     return wording.escape(run.suite, 60) or eval_words.name_gate(rollout, run).lower()
-
-
-def _describe_slowest(acting: Sequence[LimitForesight], rollout: Rollout) -> str:
-    """The longest that a limit needs, where that is longer than the shortest wait of the stage; else empty."""
-    stage = next((stage for stage in rollout.plan.stages if stage.name == acting[0].stage), None)
-    slowest = max((one.noticed for one in acting if one.noticed is not None), default=None)
-    if stage is None or slowest is None or slowest <= stage.min_hold:
-        return ""
-    return (
-        f"; the slowest takes about {wording.format_duration(slowest)}, longer than its shortest wait of "
-        f"{wording.format_duration(stage.min_hold)}"
-    )
 
 
 def _list_reasons_against(rollout: Rollout, facts: DecisionFacts, zone: str) -> list[str]:
@@ -306,11 +301,11 @@ def _list_reasons_against(rollout: Rollout, facts: DecisionFacts, zone: str) -> 
         if worse_segment := _describe_worst_segment(rollout):
             reasons.append(worse_segment)
     elif facts.outlook is not None and facts.outlook.foreseen:
-        unnoticed = [one for one in facts.outlook.foreseen[0] if not one.is_noticed_in_time]
+        unnoticed = [one for one in facts.outlook.foreseen[0] if not one.is_noticed_as_expected]
         if unnoticed:
             names = wording.join_limited([wording.title_in_sentence(one.limit.entry.title) for one in unnoticed], 4)
             stage = headline.name_stage_of(rollout.plan, unnoticed[0].stage)
-            reasons.append(f"{stage} may be too short to notice a change as large as the limit: {names}")
+            reasons.append(f"{stage} may end before a change as large as the limit is noticed: {names}")
     if facts.outlook is not None:
         reasons += stratum_words.list_empty(facts.outlook.strata)
         reasons += power_words.list_warnings(facts.outlook.comparisons)

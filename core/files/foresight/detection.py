@@ -78,8 +78,13 @@ class LimitForesight:
 
     @property
     def is_noticed_in_time(self) -> bool:
-        """Whether the change to detect is noticed within the stage."""
+        """Whether the change to detect is noticed within the stage, if it lasts as long as it may."""
         return self.noticed is not None and self.noticed <= self.within
+
+    @property
+    def is_noticed_as_expected(self) -> bool:
+        """Whether the change to detect is noticed before the stage is expected to be left."""
+        return self.noticed is not None and self.noticed <= self.expected
 
     @property
     def is_cleared_in_time(self) -> bool:

@@ -126,6 +126,8 @@ def _build_evidence(rollout: Rollout, look: c.LookResult, reason: str) -> e.Evid
         control_requests=found.control_requests,
         canary_units=found.canary_units,
         control_units=found.control_units,
+        exposed_requests=found.exposed_requests,
+        exposed_units=found.exposed_units,
         first_look=look.first_look,
         last_look=look.last_look,
         state_before=look.state_before,

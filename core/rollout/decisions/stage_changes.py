@@ -51,7 +51,7 @@ def build_rolled_back(
     look: c.LookResult | None = None,
 ) -> e.RolledBack:
     """The event after which everyone gets the previous version."""
-    last = rollout.evidence
+    requests, units = _count_exposed(rollout, look)
     stage = rollout.stage
     since = rollout.stage_since
     exposed = stage is not None and stage.has_exposure and since is not None and rollout.state is not RolloutState.DONE
@@ -63,7 +63,19 @@ def build_rolled_back(
         after_done=rollout.state is RolloutState.DONE,
         verdict_seconds=(context.at - since).total_seconds() if exposed and since else None,
         judged_seconds=look.judged_seconds if look else None,
-        exposed_requests=look.judgement.exposed_requests if look else (last.canary_requests if last else 0),
-        exposed_units=look.judgement.exposed_units if look else (last.canary_units if last else 0),
+        exposed_requests=requests,
+        exposed_units=units,
         finishing=conversations.may_finish_after(rollout, findings=bool(findings)) or None,
     )
+
+
+def _count_exposed(rollout: Rollout, look: c.LookResult | None) -> tuple[int, int]:
+    """(requests, units) of the new version in all stages, by this look or else by the last recorded evidence."""
+    if look is not None:
+        return look.judgement.exposed_requests, look.judgement.exposed_units
+    last = rollout.evidence
+    if last is None:
+        return 0, 0
+    if last.exposed_requests is None or last.exposed_units is None:  # recorded before these were
+        return last.canary_requests, last.canary_units
+    return last.exposed_requests, last.exposed_units

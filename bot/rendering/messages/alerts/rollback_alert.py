@@ -191,9 +191,10 @@ def _describe_affected(rollout: Rollout, event: RolledBack) -> str:
     if not event.exposed_requests:
         return "no requests that we know of"
     people = f"about {wording.pluralize(event.exposed_units, 'person', 'people')}"
+    least = "" if event.findings else "at least "  # a person's rollback goes by the last evidence, which is older
     everyone = reach_words.name_planned_everyone(rollout.plan, 1)
     since = f"; counted until the rollout was done, after which {everyone} had it" if event.after_done else ""
-    return f"{wording.pluralize(event.exposed_requests, 'request')}, {people}{share}{since}"
+    return f"{least}{wording.pluralize(event.exposed_requests, 'request')}, {people}{share}{since}"
 
 
 def _list_other_findings(findings: tuple[Finding, ...]) -> list[str]:

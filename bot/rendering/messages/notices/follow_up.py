@@ -161,7 +161,9 @@ def _describe_exposure(event: e.RolledBack, rollout: Rollout, at: datetime, zone
     if not event.exposed_units:
         unseen = "nobody has been reported to have had it so far"
         return f"Customers could have seen the new version{span}; {unseen}.{everyone}"
-    saw = f"About {wording.pluralize(event.exposed_units, 'customer')} saw the new version{span}.{everyone}"
+    # A person's rollback goes by the last evidence, which is older.
+    roughly = "About" if event.findings else "At least"
+    saw = f"{roughly} {wording.pluralize(event.exposed_units, 'customer')} saw the new version{span}.{everyone}"
     if not event.findings:
         return saw
     finding, fault = event.findings[0], _describe_fault(rollout, event.findings[:1])

@@ -47,12 +47,14 @@ class EvidenceRecorded:
         "judging",
         "measures.*.spread",
         "segments.*.spread",
+        "exposed_requests",
+        "exposed_units",
     )
     number: int
     reason: str  # verdict | step | summary | hold | rollback
     verdict: Verdict
     measures: tuple[Measure, ...]
-    canary_requests: int
+    canary_requests: int  # like the next three, of the current stage
     control_requests: int
     canary_units: int
     control_units: int
@@ -70,6 +72,8 @@ class EvidenceRecorded:
     causes: tuple[DifferenceCauses, ...] | None = None  # of metrics that changed; None if nothing is to be explained
     soft_errors: tuple[SoftErrorCounts, ...] | None = None  # in this stage; None if there were none
     judging: JudgingSpend | None = None  # what judging answers has cost by then; None if no answers are judged
+    exposed_requests: int | None = None  # of the new version, in all stages; None: not recorded then
+    exposed_units: int | None = None  # at least so many had it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
