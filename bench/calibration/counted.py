@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.calibration.traffic import Scenario
-from bench.measuring import streams
-from core.stats.sequential import proportion
+from bench.measuring import cumulative, streams
 
 ALPHA = 0.05
 
@@ -23,5 +22,5 @@ def condemned(scenario: Scenario, *, runs: int, looks: int, chance: np.random.Ge
         canary_trials=chance.integers(0, 2, (runs, looks)) if scenario.sparse else np.array(canary),
         control_trials=np.array(control),
     )
-    evidence = proportion.log_e_two_sample(*stream.counts, side=scenario.harm)
+    evidence = cumulative.log_e_two_sample(*stream.counts, side=scenario.harm)
     return np.asarray(evidence.max(axis=-1) >= log(1 / ALPHA))

@@ -5,10 +5,8 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.measuring import streams
+from bench.measuring import cumulative, streams, weighted_sum
 from bench.measuring.streams import Array, Stream
-from core.stats import multiplicity
-from core.stats.sequential import proportion
 
 ALPHA = 0.05
 RATES = (0.90, 0.90, 0.95, 0.80, 0.97, 0.99, 0.995, 0.60)  # of success; harm is a lower one
@@ -37,7 +35,7 @@ def found(*, runs: int, looks: int, harmed_rate: float | None, chance: np.random
             _stream(chance, canary_rate, rate, canary[..., at], control[..., at]) for at in range(len(SEGMENTS))
         ]
         evidence += [_evidence(_everybody(segments)), *(_evidence(segment) for segment in segments)]
-    together = multiplicity.weighted_log_e(np.stack(evidence, axis=-1), weights())
+    together = weighted_sum.weighted_log_e(np.stack(evidence, axis=-1), weights())
     return streams.first_look(_reached(together)), streams.first_look(_reached(evidence[0]))
 
 
@@ -66,7 +64,7 @@ def _everybody(segments: list[Stream]) -> Stream:
 
 
 def _evidence(stream: Stream) -> Array:
-    return proportion.log_e_two_sample(*stream.counts, side="less")
+    return cumulative.log_e_two_sample(*stream.counts, side="less")
 
 
 def _reached(log_e: Array) -> NDArray[np.bool_]:

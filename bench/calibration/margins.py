@@ -6,8 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.measuring import streams
-from core.stats.sequential import proportion
+from bench.measuring import cumulative, streams
 
 ALPHA = 0.05
 CONTROL_RATE, MARGIN = 0.90, -0.02
@@ -29,5 +28,5 @@ def crossed(side: Side, *, runs: int, looks: int, chance: np.random.Generator) -
         canary_trials=np.full(looks, CANARY),
         control_trials=np.full(looks, CONTROL),
     )
-    evidence = proportion.log_e_two_sample(*stream.counts, side=side, shift=MARGIN)
+    evidence = cumulative.log_e_two_sample(*stream.counts, side=side, shift=MARGIN)
     return np.asarray(evidence.max(axis=-1) >= log(1 / ALPHA))

@@ -7,12 +7,11 @@ from math import log
 import numpy as np
 
 from bench.judgement import gbstats_current
-from bench.measuring import streams
+from bench.measuring import cumulative, streams
 from bench.measuring.figures import Figure
 from bench.measuring.peer import Peer
 from bench.measuring.rounds import Effort
 from bench.measuring.streams import Array, Stream
-from core.stats.sequential import proportion
 
 RUNS = 400
 ALPHA = 0.05
@@ -92,7 +91,7 @@ def count_requests(looks: Array) -> float:
 
 def find_by_evidence(harm: Harm, stream: Stream) -> Array:
     """The first look at which the exact e-process has found a harm, shape (runs,)."""
-    evidence = proportion.log_e_two_sample(*stream.counts, side="greater" if harm.more else "less")
+    evidence = cumulative.log_e_two_sample(*stream.counts, side="greater" if harm.more else "less")
     return streams.first_look(evidence >= log(1 / ALPHA))
 
 

@@ -6,11 +6,11 @@ from math import log
 import numpy as np
 
 from bench.calibration.margins import WRONG_WAYS, Side
-from bench.measuring import streams
+from bench.measuring import cumulative, streams
 from bench.measuring.figures import Figure
 from bench.measuring.rounds import Effort
 from bench.measuring.streams import Stream
-from core.stats.sequential import projection, proportion
+from core.stats.sequential import projection
 
 RUNS = 2000
 ALPHA = 0.05
@@ -59,7 +59,7 @@ def _looks(canary: float, control: float, side: Side, runs: int, looks: int, num
         control_trials=np.full(looks, CONTROL),
     )
     parts = [
-        proportion.log_e_two_sample(*(counts[first : first + 100] for counts in stream.counts), side=side, shift=MARGIN)
+        cumulative.log_e_two_sample(*(counts[first : first + 100] for counts in stream.counts), side=side, shift=MARGIN)
         for first in range(0, runs, 100)
     ]
     return streams.first_look(np.concatenate(parts) >= log(1 / ALPHA))

@@ -23,8 +23,8 @@ def noninferiority_canary_trials(
 ) -> float:
     """Expected canary trials until H0 is rejected at `alpha` if both arms have `control_rate`.
 
-    H0 as in `proportion.log_e_two_sample`: canary >= ratio * control + shift for `side="less"`. Infinite where equal
-    rates lie inside H0. ValueError outside (0, 1). Source: log(1/alpha) over the Kullback-Leibler distance to H0.
+    H0 as in `proportion.two_sample_increments`: canary >= ratio * control + shift for `side="less"`. Infinite where
+    equal rates lie inside H0. ValueError outside (0, 1). Source: log(1/alpha) over the Kullback-Leibler distance to H0.
     """
     p = input_checks.check_probability("control_rate", control_rate)
     share = input_checks.check_probability("canary_share", canary_share)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bench.measuring import cumulative
 from bench.measuring.contrasts import contrast
 from core.stats import clustering
 from core.stats.sequential import mean, onset, proportion, rate
@@ -15,26 +16,26 @@ CONTROL = CHANCE.binomial(CONTROLS.astype(int), 0.2).astype(float)
 
 
 def test_every_pair_of_two_sets_of_arms_is_compared():
-    both = proportion.log_e_two_sample(CANARY, TRIALS, CONTROL, CONTROLS, side="greater")
+    both = cumulative.log_e_two_sample(CANARY, TRIALS, CONTROL, CONTROLS, side="greater")
     assert both.shape == (3, 4, 5)
     for i in range(3):
         for j in range(4):
-            alone = proportion.log_e_two_sample(
+            alone = cumulative.log_e_two_sample(
                 CANARY[i, 0], TRIALS[i, 0], CONTROL[0, j], CONTROLS[0, j], side="greater"
             )
             assert both[i, j] == pytest.approx(alone, abs=1e-12)
 
 
 def test_one_control_serves_many_canaries():
-    many = proportion.log_e_two_sample(CANARY[:, 0], TRIALS[:, 0], CONTROL[0, 0], CONTROLS[0, 0], side="less")
+    many = cumulative.log_e_two_sample(CANARY[:, 0], TRIALS[:, 0], CONTROL[0, 0], CONTROLS[0, 0], side="less")
     assert many.shape == (3, 5)
-    alone = proportion.log_e_two_sample(CANARY[1, 0], TRIALS[1, 0], CONTROL[0, 0], CONTROLS[0, 0], side="less")
+    alone = cumulative.log_e_two_sample(CANARY[1, 0], TRIALS[1, 0], CONTROL[0, 0], CONTROLS[0, 0], side="less")
     assert many[1] == pytest.approx(alone, abs=1e-12)
 
 
 def test_one_tick_that_stands_for_all_is_counted_at_each():
-    same = proportion.log_e_two_sample(CANARY[0, 0], TRIALS[0, 0], [3.0], [20.0], side="greater")
-    spelt = proportion.log_e_two_sample(CANARY[0, 0], TRIALS[0, 0], [3.0] * 5, [20.0] * 5, side="greater")
+    same = cumulative.log_e_two_sample(CANARY[0, 0], TRIALS[0, 0], [3.0], [20.0], side="greater")
+    spelt = cumulative.log_e_two_sample(CANARY[0, 0], TRIALS[0, 0], [3.0] * 5, [20.0] * 5, side="greater")
     assert same == pytest.approx(spelt, abs=1e-12)
 
 
@@ -49,7 +50,7 @@ def test_trials_and_exposures_are_broadcast_too():
 
 def test_what_numpy_cannot_broadcast_is_refused_with_every_shape():
     with pytest.raises(ValueError, match=r"canary_successes \(2,\).*control_successes \(3,\)"):
-        proportion.log_e_two_sample([1, 1], [2, 2], [1, 1, 1], [2, 2, 2], side="greater")
+        cumulative.log_e_two_sample([1, 1], [2, 2], [1, 1, 1], [2, 2, 2], side="greater")
 
 
 def test_stages_that_are_left_out_count_as_if_nothing_had_come_in():

@@ -5,8 +5,8 @@ from math import inf, log
 import numpy as np
 import pytest
 
+from bench.measuring import cumulative
 from core.stats import noninferiority_planning
-from core.stats.sequential import proportion
 
 
 def test_two_points_at_ninety_percent_take_as_long_as_their_distance_says():
@@ -62,7 +62,7 @@ def test_the_kernel_takes_about_as_long_as_is_said():
     ticks = 400
     canary, control = random.binomial(25, 0.1, (runs, ticks)), random.binomial(25, 0.1, (runs, ticks))
     each = np.full((runs, ticks), 25)
-    found = proportion.log_e_two_sample(canary, each, control, each, side="less", shift=0.03)
+    found = cumulative.log_e_two_sample(canary, each, control, each, side="less", shift=0.03)
     hit = found >= log(20)
     median = 25 * np.median(np.where(hit.any(axis=1), hit.argmax(axis=1) + 1, 10**6))
     said = noninferiority_planning.noninferiority_canary_trials(

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
+from bench.measuring.cumulative import log_e_two_sample
 from core.stats import planning
 from core.stats.sequential import projection, proportion
 from core.stats.sequential.proportion import (
-    log_e_two_sample,
     log_mean,
     one_sample_increments,
     two_sample_increments,
@@ -124,12 +124,6 @@ def test_ticks_that_cannot_speak_add_nothing():
     assert log_e_two_sample([0, 50], [0, 50], [90, 90], [100, 100], side="greater", shift=0.3)[-1] == 0.0
 
 
-def test_a_prior_rate_lets_the_first_tick_speak():
-    # p_C = 50 * 0.5 / 50 = 0.5, as in the hand-worked pair.
-    found = log_e_two_sample([1], [1], [0], [1], side="greater", prior_rate=0.5, alternatives=[3.0])
-    assert found == pytest.approx([log(1.6)])
-
-
 @pytest.mark.parametrize(("ratio", "shift"), [(1.0, 0.0), (1.2, 0.0), (1.0, 0.02), (0.9, -0.01)])
 def test_a_tick_twice_as_large_tells_twice_as_much(ratio, shift):
     # Given the base rate the null point depends on the split alone, so a component's gain is homogeneous in the counts.
@@ -194,8 +188,6 @@ TWO = {"canary_successes": [1.0], "canary_trials": [2.0], "control_successes": [
         {"ratio": 0.0},
         {"ratio": -1.0},
         {"shift": np.nan},
-        {"prior_rate": 1.5},
-        {"prior_rate": [0.1, 0.2, 0.3]},
         {"alternatives": [1.0]},
         {"alternatives": []},
         {"shift": -1.0},

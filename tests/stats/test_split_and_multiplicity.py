@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from core.stats.multiplicity import e_bh, weighted_log_e
+from bench.measuring.weighted_sum import weighted_log_e
+from core.stats.multiplicity import e_bh
 from core.stats.sequential.split import log_bayes_factor
 
 

@@ -10,8 +10,6 @@ Block: TypeAlias = dict[str, Any]
 
 SECTION_LIMIT = 3000
 CONTEXT_LIMIT = 2000
-FIELD_LIMIT = 2000
-MAX_FIELDS = 10
 MAX_ACTIONS = 25
 BUTTON_TEXT_LIMIT = 75
 BUTTON_VALUE_LIMIT = 2000
@@ -108,17 +106,6 @@ def section(mrkdwn: str) -> Block:
 def lines_section(items: Sequence[str]) -> Block | None:
     """A section with one line per item; None without items."""
     return section("\n".join(items)) if items else None
-
-
-def fields(pairs: Sequence[tuple[str, str]]) -> Block | None:
-    """A section of (label, text) pairs in two columns, ten at most; None without pairs."""
-    if not pairs:
-        return None
-    shown = [
-        {"type": "mrkdwn", "text": wording.shorten(f"*{label}*\n{text}", FIELD_LIMIT)}
-        for label, text in pairs[:MAX_FIELDS]
-    ]
-    return {"type": "section", "fields": shown}
 
 
 def context(*mrkdwn: str) -> Block:

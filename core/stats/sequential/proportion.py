@@ -13,65 +13,11 @@ from core.stats.sequential import projection
 
 RATE_EDGE = 1e-6
 MIN_POSITIVE = float_info.min
-PRIOR_WEIGHT = 50.0
 ANY_HARM_ODDS = np.array([1.3, 1.6, 2.5, 7.0, 11.0])  # the first two for slight harm, the last two for rare events
 ONE_SAMPLE_ODDS = np.geomspace(1.15, 40.0, 12)
 STRICT_STEPS = np.array([0.5, 1.5, 3.0, 5.5, 9.5, 16.0])
 NONINFERIORITY_STEPS = np.array([0.65, 1.0, 1.0, 1.5, 1.5, 2.5])
 LEFTOVER = 0.05  # share of the room between the edge and certainty that an alternative leaves free
-
-
-def log_e_two_sample(
-    canary_successes: ArrayLike,
-    canary_trials: ArrayLike,
-    control_successes: ArrayLike,
-    control_trials: ArrayLike,
-    *,
-    side: Side,
-    ratio: float = 1.0,
-    shift: float = 0.0,
-    prior_rate: ArrayLike | None = None,
-    alternatives: ArrayLike | None = None,
-) -> Array:
-    """Cumulative log e-value of canary against control, shape (..., ticks) like every count, one entry per tick.
-
-    `side="greater"`: H0 canary <= ratio * control + shift; `"less"`: H0 canary >= ratio * control + shift.
-    `prior_rate` (in [0, 1], scalar or over the leading axes) is a guess of control's rate that weighs as 50 trials;
-    without it, ticks before the first control trial add nothing. `alternatives` are odds ratios above 1, shape (K,).
-    Counts broadcast as in numpy.
-    ValueError on counts that cannot have happened, shapes that do not, an empty H0, or a bad side, ratio or prior rate.
-    Source: generic e-variables of Turner, Ly and Gruenwald (2024); margins by Turner and Gruenwald (2023).
-    """
-    s_T, n_T = input_checks.check_successes("canary_", canary_successes, canary_trials)
-    s_C, n_C = input_checks.check_successes("control_", control_successes, control_trials)
-    # Broadcast before summing over ticks: an axis of length 1 stands for all ticks.
-    s_T, n_T, s_C, n_C = input_checks.broadcast_together(
-        {"canary_successes": s_T, "canary_trials": n_T, "control_successes": s_C, "control_trials": n_C}
-    )
-    input_checks.require_ticks("control_trials", n_C)
-    guess = None
-    if prior_rate is not None:
-        guess = input_checks.check_finite("prior_rate", prior_rate)
-        leading = input_checks.broadcast_together({"prior_rate": guess, "the leading axes": np.zeros(n_C.shape[:-1])})[
-            1
-        ].shape
-        if leading != n_C.shape[:-1]:
-            raise ValueError(f"prior_rate has shape {guess.shape}, the leading axes are {n_C.shape[:-1]}")
-        guess = guess[..., np.newaxis]
-    steps = two_sample_increments(
-        s_T,
-        n_T,
-        s_C,
-        n_C,
-        earlier_successes=_cumulate_before(s_C),
-        earlier_trials=_cumulate_before(n_C),
-        side=side,
-        ratio=ratio,
-        shift=shift,
-        prior_rate=guess,
-        alternatives=alternatives,
-    )
-    return log_mean(np.cumsum(steps, axis=-2))
 
 
 def two_sample_increments(
@@ -85,13 +31,15 @@ def two_sample_increments(
     side: Side,
     ratio: float = 1.0,
     shift: float = 0.0,
-    prior_rate: ArrayLike | None = None,
     alternatives: ArrayLike | None = None,
 ) -> Array:
-    """Increments of the K log components for one tick, shape (..., K): the online form of `log_e_two_sample`.
+    """Increments of the K log components for one tick, shape (..., K).
 
-    `earlier_*` are control's counts before the tick. Increments add up over ticks; `log_mean` of the sums is the log
-    e-value.
+    `side="greater"`: H0 canary <= ratio * control + shift; `"less"`: H0 canary >= ratio * control + shift. `earlier_*`
+    are control's counts before the tick; before its first trial, nothing is added. `alternatives` are odds ratios above
+    1, shape (K,). Increments add up over ticks; `log_mean` of the sums is the log e-value. ValueError on counts that
+    cannot have happened, shapes that do not fit, an empty H0, or a bad side or ratio. Source: generic e-variables of
+    Turner, Ly and Gruenwald (2024); margins by Turner and Gruenwald (2023).
     """
     more = input_checks.is_greater_side(side)
     s_T, n_T = input_checks.check_successes("canary_", canary_successes, canary_trials)
@@ -110,8 +58,8 @@ def two_sample_increments(
     )
     _check_null(more, ratio, shift)
 
-    p_C = _base_rate(before_s, before_n, prior_rate)
-    speaks = ((n_T > 0) & (n_C > 0) & ((before_n > 0) | (prior_rate is not None)))[..., np.newaxis]
+    p_C = np.clip((before_s + 0.5) / (before_n + 1), RATE_EDGE, 1 - RATE_EDGE)
+    speaks = ((n_T > 0) & (n_C > 0) & (before_n > 0))[..., np.newaxis]
     s_T, n_T, s_C, n_C, p_C = (each[..., np.newaxis] for each in (s_T, n_T, s_C, n_C, p_C))
     if ratio == 1.0 and shift == 0.0:
         p_T = _raise_odds(p_C, _odds_for_side(more, ANY_HARM_ODDS, alternatives))
@@ -187,21 +135,6 @@ def _bisect_edge(outside: float, inside: float, rejected: Callable[[float], bool
 def clip_rate(rate: float) -> float:
     """The rate, moved away from 0 and 1 by `RATE_EDGE` where it lies closer, so that its logarithms are finite."""
     return min(max(rate, RATE_EDGE), 1 - RATE_EDGE)
-
-
-def _cumulate_before(counts: Array) -> Array:
-    return np.concatenate([np.zeros_like(counts[..., :1]), np.cumsum(counts, axis=-1)[..., :-1]], axis=-1)
-
-
-def _base_rate(successes: Array, trials: Array, prior_rate: ArrayLike | None) -> Array:
-    if prior_rate is None:
-        rate = (successes + 0.5) / (trials + 1)
-    else:
-        guess = input_checks.check_finite("prior_rate", prior_rate)
-        if ((guess < 0) | (guess > 1)).any():
-            raise ValueError("prior_rate must lie in [0, 1]")
-        rate = (successes + PRIOR_WEIGHT * guess) / (trials + PRIOR_WEIGHT)
-    return np.clip(rate, RATE_EDGE, 1 - RATE_EDGE)
 
 
 def _log_likelihood(successes: Array, trials: Array, rate: Array) -> Array:
