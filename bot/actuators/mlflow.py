@@ -59,8 +59,8 @@ class MlflowAlias:
         """The version that the alias names; None if there is no such alias."""
         asked = urlencode({"name": self._alias.feature, "alias": self._alias.strategy})
         answer = self._api.call("GET", f"{_PATH}?{asked}", allowed={400, 404})
-        if answer.status == 404:  # there is no model, or the version that the alias names was deleted
-            return self._find_deleted_version()
+        if answer.status == 404:  # there is no model, or the version that the alias still names was deleted
+            return self._list_aliases().get(self._alias.strategy)
         if answer.status == 400:  # of a model that is there, the alias is not set; without the model it is 404
             if self._api.parse(answer).get("error_code") != _NO_ALIAS:
                 raise self._api.unlike()
@@ -69,10 +69,6 @@ class MlflowAlias:
             return str(self._api.parse(answer)["model_version"]["version"])
         except (LookupError, TypeError):
             raise self._api.unlike() from None
-
-    def _find_deleted_version(self) -> str | None:
-        """The version that the alias names, as the model itself says it; that version need not be there any more."""
-        return self._list_aliases().get(self._alias.strategy)
 
     def _list_aliases(self) -> dict[str, str]:
         """The version of each alias of the model."""

@@ -21,7 +21,7 @@ from bot.rendering.json.versions import versions_to_json
 from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from core.files import rollout_form
 from core.report_sources import look_reports, review_sources
-from core.report_sources.strata_sources import load_strata
+from core.report_sources.review_sources import load_strata
 from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.permissions import reading_rights
 from core.rollout.refusal import NotFound, Refused

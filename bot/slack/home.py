@@ -21,7 +21,6 @@ from bot.slack.directory import SlackDirectory
 from bot.slack.forms import notification_form
 from bot.slack.forms.notification_form import UnusableAnswers
 from bot.slack.slack_requests import Body, SlackRequests, build_form_key, parse_origin
-from core.rollout.context import Actor
 from core.rollout.refusal import Refused
 from core.service.service import RolloutService
 
@@ -158,7 +157,7 @@ class HomeListeners:
     def open_notifications(self, ack: Ack, body: Body, respond: Respond) -> None:
         """Open the form of one's own notifications."""
         with self._requests.build_click_responder(ack, body, respond) as responder:
-            by = self._find_actor(body)
+            by = self._requests.build_request(parse_origin(body), "subscribe", body["trigger_id"]).by
             world = self._service.load_world()
             form = notification_form.build_form(
                 world.subscribers.find(by.id),
@@ -181,6 +180,3 @@ class HomeListeners:
             asked.submit(command)
             responder.respond(None, late=blocks.build_message("Saved: your notifications."))
             self._tabs.refresh_one(body["user"]["id"])
-
-    def _find_actor(self, body: Body) -> Actor:
-        return self._requests.build_request(parse_origin(body), "subscribe", body["trigger_id"]).by

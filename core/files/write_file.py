@@ -71,7 +71,7 @@ def _write_plan(plan: Plan) -> dict[str, Any]:
             "control": plan.control,
             "segments": "all" if ALL_SEGMENTS in plan.segments else list(plan.segments),
             **_write_conversations(plan),
-            **({"strata": _write_strata(plan.strata)} if plan.strata else {}),
+            **({"strata": {name: _write_where(where) for name, where in plan.strata.items()}} if plan.strata else {}),
         },
         "approvals": {
             "required": plan.approvals.required,
@@ -164,10 +164,6 @@ def _write_notice(notice: NoticePlan) -> dict[str, Any]:
     return _drop_empty(
         {"channel": notice.channel, "as": notice.audience, "before": before, "acknowledge": notice.acknowledge}
     )
-
-
-def _write_strata(strata: Mapping[str, Mapping[str, str | tuple[str, ...]]]) -> dict[str, Any]:
-    return {name: _write_where(where) for name, where in strata.items()}
 
 
 def _write_where(where: Mapping[str, str | tuple[str, ...]]) -> dict[str, str | list[str]]:

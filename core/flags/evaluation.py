@@ -5,10 +5,12 @@ from typing import Any
 
 from core.flags.conversations import CONVERSATION, continue_conversation
 from core.flags.snapshot import Exposure, FlagAnswer, SurfaceFlags
-from core.flags.sticky_strata import STRATUM, find_stratum
 
 MAX_UNIT_LENGTH = 512
 """Longest unit in characters; observations of longer ones are refused."""
+STRATUM = "stratum"
+"""The attribute of the context in which applications send back `metadata.stratum`: in which audience a unit was when it
+was served first, so that a change of plan moves nobody during a rollout."""
 
 
 def choose_answer(flags: SurfaceFlags, unit: str | None, context: Mapping[str, Any]) -> FlagAnswer:
@@ -49,7 +51,7 @@ def _answer_for_bucket(exposure: Exposure, unit: str, bucket: int, context: Mapp
     if exposure.layer is not None and not exposure.layer.includes(unit):
         return exposure.outside
     if exposure.strata:  # only if there are cohorts
-        stratum = find_stratum(exposure, context[STRATUM]) if STRATUM in context else None
+        stratum = _find_stratum(exposure, context[STRATUM]) if STRATUM in context else None
         if stratum is None:
             for earlier in exposure.earlier_cohorts:
                 if earlier.cohort.where.matches(context):
@@ -61,3 +63,14 @@ def _answer_for_bucket(exposure: Exposure, unit: str, bucket: int, context: Mapp
     if bucket < exposure.canary_below:
         return exposure.canary
     return exposure.control if bucket >= exposure.control_from else exposure.stable
+
+
+def _find_stratum(exposure: Exposure, sent: object) -> str | None:
+    """Which of the rollout's strata was sent back; None for anything else.
+
+    A name of another rollout, or of a cohort that was not let in, changes nothing, as with any other attribute.
+    """
+    for one in sent if isinstance(sent, list | tuple) else (sent,):
+        if isinstance(one, str) and one in exposure.strata:
+            return one
+    return None

@@ -5,7 +5,6 @@ from datetime import datetime
 from core.files.foresight import known_traffic
 from core.files.foresight.known_traffic import KnownTraffic
 from core.files.foresight.layer_reach import narrow_traffic
-from core.rollout.state.model import Rollout
 from core.rollout.state.surface import Surface
 from core.rollout.state.world import World
 from core.service.service import RolloutService
@@ -22,7 +21,7 @@ def _load_traffic(service: RolloutService, surface: Surface, world: World, now: 
     if (recalled := known_traffic.recall_traffic(surface)) is not None:
         return recalled
     for rollout in reversed([r for r in world.rollouts.values() if r.plan.surface == surface.name]):
-        if not _has_comparison(rollout):
+        if not any(rollout.plan.stages[span.index].is_compared for span in rollout.spans):
             continue
         with service.database.reading() as connection:
             sums = observation_sums.load_sums(connection, rollout.id)
@@ -30,7 +29,3 @@ def _load_traffic(service: RolloutService, surface: Surface, world: World, now: 
         if found.measured:
             return found
     return known_traffic.assume_traffic(surface)
-
-
-def _has_comparison(rollout: Rollout) -> bool:
-    return any(rollout.plan.stages[span.index].is_compared for span in rollout.spans)

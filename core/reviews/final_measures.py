@@ -21,7 +21,7 @@ class FinalMeasure:
     @property
     def is_compared(self) -> bool:
         """Whether both versions were measured side by side."""
-        return _is_compared(self.measure)
+        return not self.measure.weaker and self.measure.n_canary > 0 and self.measure.n_control > 0
 
 
 def select_final_measures(entries: Sequence[HistoryEntry]) -> tuple[FinalMeasure, ...]:
@@ -40,7 +40,3 @@ def select_final_measures(entries: Sequence[HistoryEntry]) -> tuple[FinalMeasure
             if known is None or (found.is_compared and not known.is_compared):
                 newest[measure.metric] = found
     return tuple(newest.values())
-
-
-def _is_compared(measure: Measure) -> bool:
-    return not measure.weaker and measure.n_canary > 0 and measure.n_control > 0

@@ -29,7 +29,7 @@ from core.store.log.answered_commands import CommandAnswer
 from core.store.log.event_log import EventOrigin, StoredEvent
 from core.store.observations import looks
 from core.store.transaction import AppendTransaction, run_append_transaction
-from core.store.units import served_units, unit_reports, voter_arms
+from core.store.units import served_units, unit_reports
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +127,7 @@ class RolloutService(RolloutReader):
         """The request with what the store knows: the arm of a tester who votes, what a reviewed rollout measured."""
         command = request.command
         if isinstance(command, c.CastVote):
-            arm = voter_arms.find_voter_arm(self.database, self.load_world(), request.rollout, request.by, request.at)
+            arm = unit_reports.find_voter_arm(self.database, self.load_world(), request.rollout, request.by, request.at)
             return replace(request, command=replace(command, arm=arm))
         if isinstance(command, c.SubmitReview) and command.keeps_baseline:
             world = self.load_world()

@@ -56,7 +56,7 @@ def is_foreign(text: str, expected: str) -> bool:
     if language not in KNOWN_LANGUAGES:
         return False
     prose = _CODE.sub(" ", text[:MAX_READ])
-    scripts = Counter(_find_script(letter) for letter in prose if letter.isalpha())
+    scripts = Counter(unicodedata.name(letter, "").partition(" ")[0] for letter in prose if letter.isalpha())
     letters = scripts.total()
     if letters < MIN_LETTERS:
         return False
@@ -75,7 +75,3 @@ def _has_foreign_words(prose: str, language: str) -> bool:
     }
     most = max(hits.values())
     return most >= MIN_COMMON_WORDS and most >= COMMON_WORDS_FACTOR * sum(words[word] for word in own)
-
-
-def _find_script(letter: str) -> str:
-    return unicodedata.name(letter, "").partition(" ")[0]

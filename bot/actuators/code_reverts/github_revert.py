@@ -56,7 +56,8 @@ class GithubRevert:
         text = f"Rampart rolled back {order.rollout} of {order.surface}: the flag is off already. {order.reason}"
         asked = {"pullRequestId": node, "title": f"Revert {self._revert.title}", "body": text}
         body = json.dumps({"query": _MUTATION, "variables": {"input": asked}}).encode()
-        response = self._call("POST", _graphql_url(self._url), body)
+        # an Enterprise Server has its REST API below /api/v3
+        response = self._call("POST", f"{self._url.removesuffix('/v3')}/graphql", body)
         answer = self._parse(response)
         if errors := answer.get("errors"):
             message = str(errors[0].get("message"))
@@ -104,11 +105,6 @@ def _is_rate_limit(answer: OutboundResponse) -> bool:
         or "retry-after" in headers
         or b"secondary rate limit" in answer.body.lower()
     )
-
-
-def _graphql_url(api: str) -> str:
-    """GitHub's GraphQL address; an Enterprise Server has its REST API below `/api/v3`."""
-    return f"{api.removesuffix('/v3')}/graphql"
 
 
 def _explain(status: int, revert: CodeRevert) -> str:

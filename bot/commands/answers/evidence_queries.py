@@ -10,7 +10,7 @@ from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages import summary
 from core.judging.report.series import SeriesPoint
 from core.report_sources import look_reports
-from core.report_sources.strata_sources import load_strata
+from core.report_sources.review_sources import load_strata
 from core.rollout.refusal import NotFound
 from core.rollout.state.events import EvidenceRecorded
 from core.rollout.state.evolve import evolve

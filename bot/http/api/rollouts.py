@@ -26,7 +26,7 @@ from core.files.checks.channel_checks import ExplainChannel
 from core.files.rollout_form import suggest_limits
 from core.report_sources import review_sources
 from core.report_sources.look_reports import load_judging_spend, load_newest_judgement, load_soft_errors
-from core.report_sources.strata_sources import load_strata
+from core.report_sources.review_sources import load_strata
 from core.rollout import commands as c
 from core.rollout.concurrency import bundles
 from core.rollout.concurrency.neighbours import find_neighbours

@@ -95,7 +95,7 @@ class SnapshotEndpoint:
             return
         self.sent_count += 1
         body = document.body
-        if _accepts_gzip(scope):
+        if any(name == b"accept-encoding" and b"gzip" in value.lower() for name, value in scope["headers"]):
             body = self._compress(document)
             headers.append((b"content-encoding", b"gzip"))
         headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
@@ -111,10 +111,6 @@ def _read_client(scope: Scope) -> str:
     """The id that a client gave itself; empty without one that is valid."""
     given = next((value for name, value in scope["headers"] if name == CLIENT_HEADER), b"")
     return given.decode("latin-1") if _CLIENT_ID.fullmatch(given) else ""
-
-
-def _accepts_gzip(scope: Scope) -> bool:
-    return any(name == b"accept-encoding" and b"gzip" in value.lower() for name, value in scope["headers"])
 
 
 async def _send_bytes(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

@@ -35,7 +35,7 @@ from bot.rendering.numbers.latest_numbers import LatestNumbers, select_latest
 from bot.signed_page_links import PARAMETER
 from core.judging.model.judgement import Judgement
 from core.report_sources import look_reports
-from core.report_sources.strata_sources import load_strata
+from core.report_sources.review_sources import load_strata
 from core.rollout.concurrency import shared_parts, start_queue
 from core.rollout.concurrency.neighbours import find_neighbours
 from core.rollout.permissions import reading_rights

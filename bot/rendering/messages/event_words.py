@@ -104,7 +104,7 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             if event.findings:
                 why = f", because a limit was broken: {wording.escape(holds.name_limit(event.findings[0]), 200)}"
             warning = rollback_words.warn_if_retired(rollout, event, rollout.ended_at or rollout.planned_at, zone)
-            old, new = _old_version(event), wording.escape(rollout.plan.to_version, 40)
+            old, new = wording.escape(event.version, 40), wording.escape(rollout.plan.to_version, 40)
             reach = (
                 f"New conversations get {old} again; those under way finish on {new}."
                 if event.finishing
@@ -367,10 +367,6 @@ def _format_conversations_moved(rollout: Rollout, event: e.ConversationsMoved) -
     if event.is_due:
         return f"Conversations: the time to finish after {rollout.id} is over; {now}."
     return f"Conversations changed at once by {wording.format_actor(event.by)}: {now}{_format_reason(event.reason)}."
-
-
-def _old_version(event: e.RolledBack) -> str:
-    return wording.escape(event.version, 40)
 
 
 def _vote_stage(rollout: Rollout, event: e.VoteCast) -> str:

@@ -13,7 +13,7 @@ from bot.sources.prometheus.counter_plan import CounterPlan
 from bot.sources.prometheus.increases import Increase, find_increases
 from bot.sources.prometheus.queries import read_history, read_series
 from bot.sources.prometheus.refuse_counters import refuse_missing, refuse_replicas, refuse_untold_arms
-from bot.sources.prometheus.series import NEW_TARGET, Labels, Target
+from bot.sources.prometheus.series import NEW_TARGET, Target
 from bot.sources.stage_range import StageRange
 from bot.sources.web_client import WebClient
 from core.flags.placement import MisplacedObservation, Placement, place_observation
@@ -58,7 +58,7 @@ def pull_counters(
     plan = CounterPlan(counters, tracked.thresholds, tracked.metrics)
     sums = _CounterSums(plan=plan, flags=replace(flags, tracked=(tracked,)), tracked=tracked)
     begin, end = (upto or window.since).timestamp(), window.upto.timestamp()
-    newest = {_parse_labels(text): sample for text, sample in last.items()}
+    newest = {tuple((name, value) for name, value in json.loads(text)): sample for text, sample in last.items()}
     while begin < end:
         until = min(begin + CHUNK, end)
         found = read_series(client, plan.list_selectors(), begin - NEW_TARGET, until)
@@ -145,7 +145,3 @@ def find_cluster_bucket(rollout: str, target: Target, at: float) -> int:
     """The bucket of what a process counts in a minute: the same for both arms, as they share what happens in it."""
     named = "\x1f".join(("window", rollout, *target, str(int(at // CLUSTER))))
     return sha256(named.encode()).digest()[0]
-
-
-def _parse_labels(text: str) -> Labels:
-    return tuple((name, value) for name, value in json.loads(text))

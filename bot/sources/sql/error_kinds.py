@@ -31,7 +31,7 @@ def name_texts(
     """
     found = dict(known)
     names = {one.name for one in known.values()}
-    since = upto if _is_full(len(found), len(names)) else None
+    since = upto if (len(found) >= MAX_TEXTS or len(names) >= MAX_CATEGORIES) else None
     grouped = [(hash_text(text), group_error_text(text), rows) for text, rows in met]
     often: Counter[str] = Counter()
     for _, name, rows in grouped:
@@ -58,8 +58,3 @@ def list_named(known: Mapping[str, KnownErrorText]) -> Sequence[NamedErrorTexts]
 def find_name(named: Sequence[NamedErrorTexts], number: int) -> str:
     """The name under which an engine counted: the number of an entry, or -1 for the others."""
     return named[number].name if number >= 0 else OTHER_NAME
-
-
-def _is_full(texts: int, names: int) -> bool:
-    """Whether rows may have been left among the others."""
-    return texts >= MAX_TEXTS or names >= MAX_CATEGORIES

@@ -103,7 +103,7 @@ def _list_changed_pieces(before: Content, after: Content) -> dict[str, str]:
     nothing."""
     old, new = (list(_list_pieces(content.get("prompt"))) for content in (before, after))
     changed = [one for one in new if one not in old] + [one for one in old if one not in new]
-    return {_compute_hash(one.file or one.text): one.file for one in changed}
+    return {hashlib.sha256((one.file or one.text).encode()).hexdigest()[:16]: one.file for one in changed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +123,6 @@ def _list_pieces(prompt: object) -> Iterator[_Piece]:
             plain = " ".join(paragraph.split())
             if len(plain) >= LEAST_LENGTH:
                 yield _Piece(plain)
-
-
-def _compute_hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _list_moves(rollout: Rollout) -> Iterator[OtherMove]:

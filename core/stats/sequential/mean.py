@@ -21,7 +21,7 @@ def log_e_half_normal(z: ArrayLike, information: ArrayLike) -> Array:
     """
     from scipy.special import erfcx
 
-    score, r = _mixture_inputs(z, information)
+    score, r = input_checks.check_finite("z", z), input_checks.check_counts("information", information)
     pull = score * np.sqrt(r / (1 + r))
     with np.errstate(over="ignore"):
         # erfcx(-a / sqrt 2) = 2 exp(a^2/2) Phi(a) avoids cancellation; where it would overflow, Phi(a) is 1.
@@ -199,7 +199,3 @@ def _bucket_sums(name: str, value: ArrayLike) -> Array:
     if (array[..., 0] < 0).any():
         raise ValueError(f"{name} holds a negative weight")
     return array
-
-
-def _mixture_inputs(z: ArrayLike, information: ArrayLike) -> tuple[Array, Array]:
-    return input_checks.check_finite("z", z), input_checks.check_counts("information", information)

@@ -37,7 +37,7 @@ class EventCodec(Generic[E]):
         if len(self.classes) != len(classes):
             raise ValueError("Two events share a stored name: give each class a TYPE of its own.")
         self._upcasters = upcasters
-        self._schemas = {name: _schema_version_of(kind) for name, kind in self.classes.items()}
+        self._schemas = {name: getattr(kind, "SCHEMA", 1) for name, kind in self.classes.items()}
         self._adapters: dict[str, TypeAdapter[Any]] = {}
         self._readers: dict[str, Callable[[str], E]] = {}
 
@@ -110,10 +110,6 @@ class EventCodec(Generic[E]):
         if found is None:
             found = self._adapters[type_] = TypeAdapter(self.classes[type_])
         return found
-
-
-def _schema_version_of(kind: type[Any]) -> int:
-    return getattr(kind, "SCHEMA", 1)
 
 
 def _sealed_fields_of(kind: type[Any]) -> tuple[str, ...]:

@@ -9,8 +9,10 @@ from sqlalchemy import Connection
 from core.flags.placement import COMPARED_VARIANTS
 from core.flags.possible_answers import list_possible_answers
 from core.metrics.observation import Observation
+from core.rollout.context import Actor
 from core.rollout.serving import exposure
 from core.rollout.state.world import World
+from core.rollout.votes.testers import find_voter
 from core.store.database.connections import Database
 from core.store.observations import deduplication, observation_sums
 from core.store.observations.observation_batch import PlacedObservation
@@ -99,3 +101,15 @@ def _count_once(connection: Connection, placed: PlacedObservation, report: str, 
     if counted:
         observation_sums.add_observations(connection, counted)
     return bool(counted)
+
+
+def find_voter_arm(database: Database, world: World, rollout_id: str, by: Actor, at: datetime) -> str:
+    """The arm (`canary` or `control`) that the tester `by` is compared in at `at`; empty where that is not known.
+
+    It is what applications reported of their unit in this stage, otherwise what the bucketing says; never a guess.
+    """
+    rollout = world.find_rollout(rollout_id)
+    tester = find_voter(rollout, by) if rollout is not None else None
+    if tester is None or not tester.unit:
+        return ""
+    return find_place(database, world, rollout_id, tester.unit, at).arm

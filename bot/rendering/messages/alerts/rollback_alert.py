@@ -49,7 +49,7 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
         _build_ways_on(rollout),
         blocks.lines_section(blind_spot_words.list_accepted_risks(rollout)),
         blocks.context(
-            f"Ask {_format_owner_mention(rollout)} (owner)"
+            f"Ask {wording.format_actor(rollout.plan.owner, rollout.plan.owner_handle)} (owner)"
             f"{_format_notified_channels(rollout, is_confirmed=flip is not None)}"
             f"{LIMITS_LOCKED if event.findings else ''}"
         ),
@@ -201,10 +201,6 @@ def _list_other_findings(findings: tuple[Finding, ...]) -> list[str]:
     others = [measure_rows.format_finding(f) for f in findings[1:4]]
     left = [wording.format_remainder(len(findings) - 4)] if len(findings) > 4 else []
     return [f"*Also*  {text}" for text in others] + left
-
-
-def _format_owner_mention(rollout: Rollout) -> str:
-    return wording.format_actor(rollout.plan.owner, rollout.plan.owner_handle)
 
 
 def _format_notified_channels(rollout: Rollout, *, is_confirmed: bool) -> str:

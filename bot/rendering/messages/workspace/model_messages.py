@@ -16,7 +16,7 @@ _LEAST_DAYS_FOR_STAGES = 4  # with fewer left, only the shortest template reache
 
 def render_other_model(surface: Surface, event: OtherModelAnswered) -> Message:
     """Another model than the configured one answers for a version."""
-    name, version = _format_name(surface), wording.escape(event.version, 40)
+    name, version = wording.escape(surface.title or surface.name, 80), wording.escape(event.version, 40)
     answered, configured = wording.escape(event.answered, 100), wording.escape(event.configured, 100)
     return blocks.build_message(
         f"Another model answers: {name} {version} should call {configured}, but a response came from {answered}.",
@@ -92,7 +92,3 @@ def _propose(users: Sequence[ModelUser], replacement: str, left: int) -> list[st
 
 def _format_user(user: ModelUser) -> str:
     return f"{wording.escape(user.title, 60)} ({wording.escape(user.version, 40)})"
-
-
-def _format_name(surface: Surface) -> str:
-    return wording.escape(surface.title or surface.name, 80)
