@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli import people_names, session, shell_answers, verb_commands
+from bot.cli import people_names, session, shell_answers, text_files, verb_commands
 from bot.commands.parsing.parsed_command import ParsedCommand
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def list_customers(
 
 def _read_units(file: Path) -> list[str]:
     """The first column of a file, without empty lines."""
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        return [row[0].strip() for row in csv.reader(lines) if row and row[0].strip()]
+    return [row[0].strip() for row in csv.reader(text_files.iterate_lines(file)) if row and row[0].strip()]
 
 
 def _check_units(rollout: "Rollout", units: list[str], context: "CommandContext") -> Iterator[tuple[str, str, str]]:

@@ -260,6 +260,28 @@ def test_a_backup_needs_a_folder_to_be_in(cli: Cli, tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_file_that_is_no_text_is_named_whichever_command_reads_it(
+    cli: Cli, new_sqlite: Callable[[], str], files: Path
+) -> None:
+    """As Excel writes one: UTF-16, or Windows-1252."""
+    done(cli("apply", "surface.yaml", "rollout.yaml"))
+    path = files / "export.txt"
+    path.write_bytes("Müller\n".encode("cp1252"))
+    for command in (
+        ["lint", path],
+        ["customers", "R-1", "--check", path],
+        ["audit", "verify", "--anchors-file", path],
+        ["simulate", "rollout.yaml", "--recorded", path],
+        ["evals", "check", "good.csv", "--plan", path],
+        ["drives", "check", path],
+        ["sources", "check", path],
+    ):
+        told = cli(*map(str, command))
+        assert (told.returncode, told.stderr) == (2, f"rollout: {path} is not UTF-8 text: save it as UTF-8\n"), command
+    told = cli("audit", "import", str(path), DATABASE_URL=new_sqlite())
+    assert (told.returncode, told.stderr) == (2, f"rollout: {path} is not UTF-8 text: save it as UTF-8\n")
+
+
 def test_a_forged_log_is_found(cli: Cli, sqlite_url: str) -> None:
     done(cli("apply", "surface.yaml"))
     with connect(sqlite_url) as database, database.writing() as connection:

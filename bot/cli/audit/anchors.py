@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.cli import session
+from bot.cli import session, text_files
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -67,7 +67,7 @@ def _load_from_file(file: Path) -> "list[Anchor]":
     from core.store.audit.witnesses import Anchor
 
     found = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(text_files.read_text(file).splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("# "):
             continue
         read = witness.parse_line(line)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli import session
+from bot.cli import session, text_files
 from bot.rendering import wording
 
 if TYPE_CHECKING:
@@ -199,9 +199,9 @@ def import_log(file: Annotated[Path, typer.Argument(help="A file written by `aud
     from core.store.audit import export as exporting
     from core.store.errors import ImportRefused
 
-    with session.open_service() as service, file.open(encoding="utf-8") as lines:
+    with session.open_service() as service:
         try:
-            count = exporting.import_events(service.database, lines)
+            count = exporting.import_events(service.database, text_files.iterate_lines(file))
         except ImportRefused as refused:
             print(refused, file=sys.stderr)
             raise SystemExit(1) from None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, assert_never
 
 import typer
 
-from bot.cli import session
+from bot.cli import session, text_files
 from bot.cli.files import file_commands
 from core.rollout.refusal import Refused
 
@@ -108,7 +108,7 @@ def check_results(
 
     try:
         own = file_commands.collect_own_metrics([surface] if surface is not None else [])
-        parsed = parse_file(plan.read_text(encoding="utf-8"), str(plan), own_metrics=own)
+        parsed = parse_file(text_files.read_text(plan), str(plan), own_metrics=own)
     except problems.UnreadableFile as unreadable:
         print(problems.render_text(unreadable.problems), file=sys.stderr)
         raise SystemExit(1) from None

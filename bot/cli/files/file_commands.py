@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from bot.cli import session
+from bot.cli import session, text_files
 from bot.cli.files import prompt_files
 from core.rollout.refusal import Refused
 
@@ -57,7 +57,7 @@ def lint(
     for path in files:
         try:
             read = prompt_files.read_beside(path, beside.add)
-            written.append(parse_file(_read_text(path), str(path), read, own_metrics))
+            written.append(parse_file(text_files.read_text(path), str(path), read, own_metrics))
             problems_by_path[path] = tuple(check_files.check(written[-1], None, DEFAULT_POLICY, None))
         except problems.UnreadableFile as unreadable:
             problems_by_path[path] = unreadable.problems
@@ -93,7 +93,7 @@ def collect_own_metrics(files: "Sequence[Path]") -> "OwnMetrics | None":
     found = False
     for path in files:
         with suppress(UnreadableFile):
-            file = parse_file(_read_text(path), str(path), prompt_files.read_beside(path))
+            file = parse_file(text_files.read_text(path), str(path), prompt_files.read_beside(path))
             if isinstance(file, RolloutFile | BundleFile):
                 continue
             defined = tuple(terms.to_metric() for terms in file.metrics)
@@ -121,7 +121,7 @@ def plan(
     try:
         with session.open_service() as service:
             bundle, planned = plan_files(
-                service, _read_text(file), str(file), session.current_time(), prompt_files.read_beside(file)
+                service, text_files.read_text(file), str(file), session.current_time(), prompt_files.read_beside(file)
             )
             zone = service.cached_world().policy.timezone
     except Refused as refused:
@@ -217,7 +217,7 @@ def _read_rollout_file(path: Path, world: "World") -> "RolloutFile":
     from core.files.syntax import problems
 
     try:
-        written = parse_file(_read_text(path), str(path), prompt_files.read_beside(path), world.own_metrics)
+        written = parse_file(text_files.read_text(path), str(path), prompt_files.read_beside(path), world.own_metrics)
         if not isinstance(written, RolloutFile):
             print(f"{path} is not a rollout file; only those have a plan.", file=sys.stderr)
             raise SystemExit(1)
@@ -235,7 +235,7 @@ def apply(
     from core.service import apply_file
 
     # read all files first, so that a missing one stops the command before anything is applied
-    texts = [_read_text(path) for path in files]
+    texts = [text_files.read_text(path) for path in files]
     answers = []
     with session.open_service() as service:
         refusal = build_outbound_client(session.load_settings()).explain_refusal
@@ -311,13 +311,6 @@ def schema() -> None:
     from core.files import json_schema as schemas
 
     print(json.dumps(schemas.build_schema(), indent=2))
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise OSError(f"{path} is not UTF-8 text") from None
 
 
 def _exit_unreadable(unreadable: "UnreadableFile") -> NoReturn:

@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot.cli import text_files
+from bot.cli.failures import explain_failure
 from bot.cli.files import prompt_files
 
 if TYPE_CHECKING:
@@ -16,12 +18,10 @@ def read_given_file(path: Path) -> "AnyFile":
     from core.files.syntax.problems import UnreadableFile, render_text
 
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        print(f"{path} cannot be read: {error}", file=sys.stderr)
+        return parse_file(text_files.read_text(path), str(path), prompt_files.read_beside(path))
+    except OSError as error:
+        print(f"rollout: {explain_failure(error)}", file=sys.stderr)
         raise SystemExit(2) from None
-    try:
-        return parse_file(text, str(path), prompt_files.read_beside(path))
     except UnreadableFile as unreadable:
         print(render_text(unreadable.problems), file=sys.stderr)
         raise SystemExit(1) from None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.cli import progress, session
+from bot.cli import progress, session, text_files
 from bot.cli.files import file_commands
 from core.rollout.refusal import Refused
 
@@ -169,7 +169,7 @@ def _read_observations(path: Path, surface: str, own: "Mapping[str, Metric]") ->
 
 
 def _read_items(path: Path) -> list[object]:
-    text = path.read_text(encoding="utf-8")
+    text = text_files.read_text(path)
     try:
         parsed = json.loads(text)
     except ValueError:
