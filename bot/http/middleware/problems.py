@@ -25,11 +25,13 @@ def build_denial(denied: AccessDenied, *, cross_origin: bool = False) -> JSONRes
     """The response to a denied request; a 401 makes a browser ask for the token as a password. `cross_origin`: pages of
     other sites may read it."""
     headers: dict[str, str] = {"Access-Control-Allow-Origin": "*"} if cross_origin else {}
-    if denied.status == 401:
-        headers["WWW-Authenticate"] = 'Bearer, Basic realm="Rampart"'
     if denied.retry_after is not None:
         headers["Retry-After"] = str(denied.retry_after)
-    return build_problem(denied.status, denied.code, denied.message, denied.hint, headers=headers)
+    response = build_problem(denied.status, denied.code, denied.message, denied.hint, headers=headers)
+    if denied.status == 401:  # a header each: Chromium reads only the first challenge of one
+        response.headers.append("WWW-Authenticate", "Bearer")
+        response.headers.append("WWW-Authenticate", 'Basic realm="Rampart"')
+    return response
 
 
 def _find_status(refused: Refused) -> int:
