@@ -180,7 +180,8 @@ def _check_driven(world: World, settings: Settings, *, is_worker: bool) -> Itera
 
 
 def _check_writable(database: Database) -> CheckResult:
-    """Write and delete a process report, as a serving process does: a read-only database cannot take a rollback."""
+    """Write and delete a process report, as a serving process does, and begin a command: where either is impossible, no
+    rollback can be saved."""
     name = f"doctor:{socket.gethostname()}:{os.getpid()}"
     try:
         processes.report_alive(database, name, "doctor", 0, utc_now())
@@ -190,6 +191,11 @@ def _check_writable(database: Database) -> CheckResult:
             f"cannot be written to ({format_reason(error)}): no rollback can be saved, and every process gives "
             "everybody the live version until it can. Make room, or make it writable again."
         )
+        return CheckResult(what="database", ok=False, text=text)
+    try:
+        database.try_append()
+    except (StoreError, SQLAlchemyError) as error:
+        text = f"takes no command, so no rollback can be saved: {format_reason(error)}"
         return CheckResult(what="database", ok=False, text=text)
     return CheckResult(what="database", ok=True, text="can be written to")
 

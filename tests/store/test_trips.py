@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from bot import doctor
+from bot.settings import Settings
 from core.rollout import commands as c
 from core.rollout.state import events as e
 from core.rollout.state.events import NewEvent
@@ -19,7 +21,7 @@ from core.store.coordination import timers
 from core.store.database.append_backend import TimerClaim
 from core.store.database.connections import connect
 from core.store.database.postgres import postgres_append
-from core.store.errors import LeaseLost
+from core.store.errors import DatabaseUnwritable, LeaseLost
 from core.store.formats.sealing import ERASED
 from core.store.log import event_log
 from core.store.log.append_notifications import AppendListener
@@ -190,6 +192,19 @@ def test_who_cannot_know_whether_it_was_written_is_not_told_that_nothing_was(new
         assert desk.service.load_world().rollouts["R-1"].state is RolloutState.PAUSED
 
 
+def test_a_pooler_that_mixes_up_prepared_statements_is_named(new_postgres):
+    """Its next connection to Postgres lacks those of this one, or has those of another client."""
+    with connect(new_postgres()) as database:
+        desk = Desk(RolloutService(database)).start()
+        database.try_append()
+        with database.appending() as backend:
+            backend._dedicated.get_or_open().dbapi_connection.execute("DEALLOCATE ALL")
+        with pytest.raises(DatabaseUnwritable, match=r"pooler.*prepared statement.*PgBouncer"):
+            desk.say(c.Pause(reason="a look"), by=DANA)
+        desk.say(c.Pause(reason="a look"), by=DANA)
+        assert desk.service.load_world().rollouts["R-1"].state is RolloutState.PAUSED
+
+
 def test_a_trip_that_was_broken_off_is_not_taken_for_the_next_one(settled, monkeypatch, noon):
     waiting = postgres_append._wait_for_socket
 
@@ -303,3 +318,12 @@ def test_on_sqlite_nobody_listens(sqlite_database, listening):
     woken, deaf = listening(sqlite_database)
     assert not woken.is_set()
     assert not deaf.is_set()
+
+
+def test_the_doctor_finds_that_no_command_gets_through(new_postgres, monkeypatch):
+    monkeypatch.setattr("core.store.database.connections.LOCK_TIMEOUT", "50ms")
+    url = new_postgres()
+    with connect(url) as other, other.writing():
+        found = {one.what: one for one in doctor.examine_installation(Settings(database_url=url))}
+    assert not found["database"].ok
+    assert "takes no command, so no rollback can be saved: The database stayed locked" in found["database"].text

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine, RootTransaction, create_engine, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from core.store.database.append_backend import AppendBackend
+from core.store.database.append_backend import AppendBackend, AppendRequest
 from core.store.database.postgres.postgres_functions import APPEND_LOCK_KEY
 from core.store.database.sqlite.sqlite_append import SqliteAppendBackend
 from core.store.database.sqlite.sqlite_file import BEGIN_OPTION, SqliteFile
@@ -167,6 +167,12 @@ class Database:
                 self._append_backend.roll_back()
             if self._file is not None:
                 self._file.checkpoint_if_due()
+
+    def try_append(self) -> None:
+        """Begin what a command begins, and undo it. Raises what a command would: DatabaseBusy, DBAPIError."""
+        nothing = AppendRequest(command_id="", after_position=0, head_hash=b"", event_limit=0, person="")
+        with self.appending() as backend:
+            backend.begin(nothing)
 
     @contextmanager
     def writing_outside_log(self) -> Iterator[Connection]:

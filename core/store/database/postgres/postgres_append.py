@@ -19,6 +19,7 @@ from core.store.database.append_backend import AppendRequest, AppendState
 from core.store.database.append_rows import PendingWrites
 from core.store.database.driver import DedicatedConnection
 from core.store.database.postgres.postgres_functions import CALL_APPEND, CALL_APPEND_ONCE, CALL_OPEN
+from core.store.errors import DatabaseUnwritable
 from core.store.formats.instants import format_instant
 
 PreparedStep = tuple[bytes, Sequence[str | int | bytes | datetime | None]]  # name of a prepared statement, parameters
@@ -32,6 +33,7 @@ _PREPARED_STATEMENTS = {
     b"once": CALL_APPEND_ONCE,
 }
 _RESPONSE_TIMEOUT_SECONDS = 60  # longer than the wait for the append lock
+_MIXED_UP_STATEMENTS = ("26000", "42P05")  # a prepared statement that is not there, or is there already
 _FATAL_SEVERITIES = (b"FATAL", b"PANIC")  # after these the server closes the connection
 _OK_STATUSES = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.PIPELINE_SYNC)
 
@@ -60,8 +62,9 @@ def create_append_engine(url: URL, lock_timeout: str, idle_timeout: str) -> Engi
         try:
             for name, sql in _PREPARED_STATEMENTS.items():
                 _check_result(raw.pgconn, raw.pgconn.prepare(name, sql.encode()))
-        except psycopg.Error:
+        except psycopg.Error as error:
             raw.close()  # it is in no pool yet
+            _raise_if_pooled(error)
             raise
 
     return engine
@@ -131,6 +134,7 @@ class PostgresAppendBackend:
             lost, dialect = isinstance(error, ConnectionLost) or bool(raw.closed), self._dedicated.engine.dialect
             self._dedicated.discard(error)
             self._in_transaction = False
+            _raise_if_pooled(error)
             raise DBAPIError.instance(
                 steps[-1][0].decode(), None, error, psycopg.Error, connection_invalidated=lost, dialect=dialect
             ) from error
@@ -138,6 +142,15 @@ class PostgresAppendBackend:
             self._dedicated.discard(error)
             self._in_transaction = False
             raise
+
+
+def _raise_if_pooled(error: psycopg.Error) -> None:
+    """DatabaseUnwritable if a pooler has mixed up the prepared statements of several connections; nothing has begun."""
+    if error.sqlstate in _MIXED_UP_STATEMENTS:
+        raise DatabaseUnwritable(
+            f"Nothing can be written through this pooler ({error}): it has to allow prepared statements, as PgBouncer "
+            "does from 1.21 on with max_prepared_statements above 0. Set that, or name Postgres itself in DATABASE_URL."
+        ) from error
 
 
 def run_pipeline(raw: "psycopg.Connection[Any]", steps: Sequence[PreparedStep]) -> Sequence[bytes | None]:
