@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,7 +119,7 @@ def test_time_is_that_of_tools_of_the_first_word_and_of_the_rest() -> None:
     assert found.causes[0].contribution == pytest.approx(700, rel=0.05)
     assert (
         cause_words.format_reason((found,), "latency_p95")
-        .partition(" of it because ")[2]
+        .partition(" because ")[2]
         .startswith("time in tools went from 40")
     )
 
@@ -128,18 +129,25 @@ def test_the_cost_of_a_call_is_told_apart_from_that_of_a_request() -> None:
     bare[0]["cost_per_request"] = 0.8 * bare[0]["cost_per_request"]
     reason = cause_words.format_reason((explain(*bare),), "cost_per_request")
     assert re.search(
-        r"of it because a model call costs \$0\.\d+ instead of \$0\.\d+ \(about 1\.3 calls per request\)", reason
+        r"because a model call costs \$0\.\d+ instead of \$0\.\d+ \(about 1\.3 calls per request\)", reason
     ), reason
 
 
 def test_a_reason_names_what_is_certain_and_nothing_else() -> None:
     found = explain(requests(1, calls=2.2), requests(2))
     reason = cause_words.format_reason((found,), "cost_per_request")
-    total, _, cause = reason.partition(" of it ")
+    total, _, cause = reason.partition(" because ")
     assert total.startswith("+$0.004")
-    assert total.endswith(" on average, +$0.0041")
-    assert cause.startswith("because calls per request went from 1.3 to 2.2")
+    assert total.endswith(" on average: +$0.0041")
+    assert cause.startswith("calls per request went from 1.3 to 2.2")
     same = explain(requests(1), requests(2))
     assert cause_words.format_reason((same,), "cost_per_request") == ""
     assert cause_words.format_reason((found,), "latency_p95") == ""
     assert len(cause_words.list_causes((found,), "cost_per_request")) == 1 + len(found.causes)
+
+
+def test_what_a_cause_adds_up_to_is_told_where_others_work_against_it() -> None:
+    found = explain(requests(1, calls=2.2), requests(2))
+    less = replace(found, difference=0.8 * found.difference)
+    reason = cause_words.format_reason((less,), "cost_per_request")
+    assert re.search(r"^\+\$0\.003\d on average: \+\$0\.0041 because .*, -\$0\.0008\d+ from the rest$", reason), reason

@@ -39,9 +39,9 @@ def test_the_result_with_its_buttons(story: Any, ended: e.ComparisonEnded) -> No
     told = story.running().happen(ended).now
     assert plain_text.render_text(decision.render(told, ended)) == snapshot("""\
 Decide: R-118 support-tone, the comparison is over. Every measure it is decided on is as good as agreed, or better.
-What                          Verdict                         New      Old      Difference (95 % range)
-Answers that pass our checks  Better (limit: a drop of 2 pp)  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)
-Cost per request              Fine (limit: a rise of 15 %)    $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)
+What                          Verdict                              New      Old      Difference (95 % range)
+Answers that pass our checks  Better (limit: a drop of 2 pp)       93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)
+Cost per request              Fine so far (limit: a rise of 15 %)  $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)
 Answers that pass our checks, day by day: +2.1 pp, +1.8 pp, +2.0 pp, +0.4 pp, –, +0.1 pp, -0.2 pp. The first 3 days (+2.0 pp) differ from the rest (+0.1 pp): trust the rest. The difference keeps falling.
 Every weekday is in it once.
 [ Keep the new version… ] [ Go back… ] [ All measures ]

@@ -33,11 +33,11 @@ def test_metrics_in_numbers(words: Any, story: Any) -> None:
         metrics.render_technical(rollout, seen(words, story), "", "", "now", words.zone)
     ) == snapshot("""\
 Not fully judged: R-118 support-tone, nothing looks wrong in 4 measures; errors not known yet.
-What                          Verdict                         New      Old      Difference (95 % range)  Would notice
-Answers that pass our checks  Better (limit: a drop of 2 pp)  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)    a drop of 2.5 pp
-Cost per request              Fine (limit: a rise of 15 %)    $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)  a rise of 2.9 %
-Slow responses (slowest 5 %)  Fine (limit: above 4 s)         2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)   –
-Declined to answer            Fine (limit: a rise of 1 pp)    1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)    a rise of 0.6 pp
+What                          Verdict                              New      Old      Difference (95 % range)  Would notice
+Answers that pass our checks  Better (limit: a drop of 2 pp)       93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)    a drop of 2.5 pp
+Cost per request              Fine so far (limit: a rise of 15 %)  $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)  a rise of 2.9 %
+Slow responses (slowest 5 %)  Fine so far (limit: above 4 s)       2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)   –
+Declined to answer            Fine so far (limit: a rise of 1 pp)  1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)    a rise of 0.6 pp
 Not known yet: errors (not measured).
 At this traffic, this would show: a drop of 2 pp in answers that pass our checks by Tue 24 Nov 21:15 CET.
 + 1 no data
@@ -97,9 +97,9 @@ def test_metrics_in_words(words: Any, story: Any) -> None:
     assert told == snapshot("""\
 Not fully judged: R-118 support-tone, nothing looks wrong in 4 measures; errors not known yet.
 Answers that pass our checks: about 932 in 1,000 on the new version, about 924 in 1,000 on the old one. Better.
-Cost per request: $0.0121 on the new version, $0.0139 on the old one. Fine.
-Slow responses (slowest 5 %): 2.31 s on the new version, 2.62 s on the old one. Fine.
-Declined to answer: about 19 in 1,000 on the new version, about 19 in 1,000 on the old one. Fine.
+Cost per request: $0.0121 on the new version, $0.0139 on the old one. Fine so far.
+Slow responses (slowest 5 %): 2.31 s on the new version, 2.62 s on the old one. Fine so far.
+Declined to answer: about 19 in 1,000 on the new version, about 19 in 1,000 on the old one. Fine so far.
 as of now · R-118 · whom to ask: @dana\
 """)
     one = plain_text.render_text(metrics.render_plain(rollout, seen(words, story), "eval_pass_rate", "", "now"))
@@ -232,7 +232,7 @@ Answers that pass our checks: new − old, 12:30 to 18:30 Europe/Berlin (pp): di
 def test_a_fixed_limit_explained(words: Any, story: Any) -> None:
     told = explain.render_technical(story.running().now, seen(words, story), "latency_p95", (), words.zone, "now")
     assert plain_text.render_text(told) == snapshot("""\
-Fine: slow responses (slowest 5 %) in R-118 support-tone, 2.31 s new, 2.62 s old.
+Fine so far: slow responses (slowest 5 %) in R-118 support-tone, 2.31 s new, 2.62 s old.
 Slow responses (slowest 5 %): 2.31 s on the new version, 2.62 s on the old one. The true difference very likely lies between 15 % lower and 8 % lower. No problem so far.
 Estimate  -11.8 % (-15.0 … -8.0)
 Limit  above 4 s, rolls back
@@ -247,7 +247,7 @@ To roll back (agreed: above 4 s) it takes both: its level beyond 4.00 s (now 2.3
 def test_a_metric_explained_to_everybody_else(words: Any, story: Any) -> None:
     told = explain.render_plain(story.running().now, seen(words, story), "refusal_rate", "now")
     assert plain_text.render_text(told) == snapshot("""\
-Fine: declined to answer in R-118 support-tone, 1.9 % new, 1.9 % old.
+Fine so far: declined to answer in R-118 support-tone, 1.9 % new, 1.9 % old.
 Declined to answer: about 19 in 1,000 on the new version, about 19 in 1,000 on the old one. The true difference very likely lies between 3 fewer in 1,000 and 4 more in 1,000. No problem so far. We would have noticed 6 more in 1,000 by now.
 If it gets worse by more than agreed (10 more in 1,000) and that is certain, everyone automatically gets the old version again.
 as of now · R-118 · whom to ask: @dana\

@@ -26,13 +26,13 @@ def test_a_summary(words: Any, story: Any) -> None:
     assert plain_text.render_text(told) == snapshot("""\
 Not fully judged: R-118 support-tone (small test, 5 %), errors not known yet. Next: 25 % Tue 24 Nov 18:00 CET at the earliest.
 8,312 requests on the new version · 158,040 requests on the old one · 4,100 and 77,900 people · same time · split as planned
-What                          Verdict                         New      Old      Difference (95 % range)
-Answers that pass our checks  Better (limit: a drop of 2 pp)  93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)
-Cost per request              Fine (limit: a rise of 15 %)    $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)
-Slow responses (slowest 5 %)  Fine (limit: above 4 s)         2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)
-Declined to answer            Fine (limit: a rise of 1 pp)    1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)
+What                          Verdict                              New      Old      Difference (95 % range)
+Answers that pass our checks  Better (limit: a drop of 2 pp)       93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)
+Cost per request              Fine so far (limit: a rise of 15 %)  $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)
+Slow responses (slowest 5 %)  Fine so far (limit: above 4 s)       2.31 s   2.62 s   -11.8 % (-15.0 … -8.0)
+Declined to answer            Fine so far (limit: a rise of 1 pp)  1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)
 + 1 no data
-Why: 4 of 4 limits clear · 8,312 requests (1,500 needed) · we would have noticed a drop of 2.5 pp (answers that pass our checks)
+Why: 4 of 4 limits not broken · 8,312 requests (1,500 needed) · we would have noticed a drop of 2.5 pp (answers that pass our checks)
 Not known yet: errors (not measured).
 [ Pause ] [ Roll back ] [ Feels off ] [ Details ]
 risk standard · limits locked Tue 24 Nov 12:00 CET · evidence #412 · as of Tue 24 Nov 12:00 CET\
@@ -228,13 +228,13 @@ Not fully judged: R-118 support-tone (small test, 5 %), speed and errors not kno
 What                          Verdict                              New      Old      Difference (95 % range)
 Answers that pass our checks  Better (limit: a drop of 2 pp)       93.2 %   92.4 %   +0.8 pp (-0.4 … +2.1)
 Cost per request              As expected (limit: a rise of 15 %)  $0.0121  $0.0139  -12.9 % (-14.4 … -11.3)
-Declined to answer            Fine (limit: a rise of 1 pp)         1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)
+Declined to answer            Fine so far (limit: a rise of 1 pp)  1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)
 Answer length                 Fine                                 1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)
 Segments: 14 checked. Nothing stands out.
 Note: Cost per request: $0.0040 new vs $0.0139 old, -71.0 % (-73.0 … -69.0); better than expected: check for leakage.
 Dry run, would have fired (a rise of 1 pp): Declined to answer: 6.4 % new vs 1.9 % old, +4.5 pp (+2.4 … +6.5). Nothing was done.
 Answers that pass our checks: new − old, 12:30 to 18:00 Europe/Berlin (pp): difference +0.4 … -0.0459; range from -2 … -0.263; range to +2 … +0.263; limit -2
-Why: 3 of 3 limits clear, 1 of them shown to hold · 8,312 requests (1,500 needed) · we would have noticed a drop of 2.5 pp (answers that pass our checks)
+Why: 3 of 3 limits not broken, 1 of them shown to hold · 8,312 requests (1,500 needed) · we would have noticed a drop of 2.5 pp (answers that pass our checks)
 Not known yet: speed (not measured), errors (not measured).
 [ Pause ] [ Roll back ] [ Feels off ] [ Details ]
 risk standard · limits locked Tue 24 Nov 12:00 CET · evidence #412 · as of Tue 24 Nov 18:00 CET\

@@ -20,7 +20,7 @@ from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from bot.rendering.sentences import schedule
 from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState
-from core.judging.model.verdict import Continue, Hold, NoControl
+from core.judging.model.verdict import BlindSpot, Continue, Hold, NoControl
 from core.judging.report.power import Power
 from core.rollout.notifications.announcement import Announcement
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
@@ -330,6 +330,48 @@ def test_segments_of_which_nothing_is_known_leave_no_empty_line(words: Any, stor
 def test_the_card_says_of_when_its_numbers_are(words: Any, story: Any) -> None:
     story.running().happen(story.evidence()).later(hours=2)
     assert "evidence #412, Tue 24 Nov 12:00 CET" in plain_text.render_text(card.render(story.now, words.zone))
+
+
+def test_the_card_says_that_its_numbers_are_of_before_the_step_that_was_taken_on_them(words: Any, story: Any) -> None:
+    step = story.running().evidence(reason="step")
+    story.happen(step, e.StageEntered(index=3, name="ramp 25%", percent=25))
+    said = plain_text.render_text(card.render(story.now, words.zone))
+    assert "8,312 requests on the new version, 158,040 on the old one before this step · evidence #412" in said
+    story.later(hours=1).happen(story.evidence(number=413))
+    assert "before this step" not in plain_text.render_text(card.render(story.now, words.zone))
+
+
+def test_the_card_does_not_say_that_nobody_uses_what_everybody_has(words: Any, story: Any) -> None:
+    story.running(4).happen(story.evidence(NoControl(), canary_requests=0, control_requests=0, canary_units=0))
+    said = plain_text.render_text(card.render(story.now, words.zone))
+    assert "no requests in this stage yet · evidence #412" in said
+
+
+def test_a_limit_is_fine_only_so_far_until_it_is_shown_to_hold(words: Any, story: Any) -> None:
+    row = next(one for one in words.measures if one.metric == "refusal_rate")
+    assert measure_rows.verdict_label(row) == "Fine so far"
+    assert measure_rows.verdict_label(replace(row, cleared=True)) == "Fine"
+    assert measure_rows.verdict_label(replace(row, implied=True)) == "Fine", "nobody agreed on it"
+
+
+def test_the_summary_does_not_say_of_one_metric_what_it_noticed_and_what_it_could_have_missed(
+    words: Any, story: Any
+) -> None:
+    spot = BlindSpot(
+        metric="eval_pass_rate",
+        kind="drops_by",
+        title="Answers that pass our checks",
+        limit_text="drops by 2 pp",
+        missed=0.04,
+        unit="%",
+        relative=False,
+        harm="less",
+    )
+    story.running()
+    for blind, expected in (((), True), ((spot,), False)):
+        evidence = story.evidence(blind=blind or None)
+        told = plain_text.render_text(summary.render(story.now, evidence, story.at, words.zone))
+        assert ("we would have noticed a drop of 2.5 pp (answers that pass our checks)" in told) is expected
 
 
 def test_the_card_says_why_it_does_not_grow_on_what_has_not_lasted_yet(words: Any, story: Any) -> None:

@@ -37,7 +37,7 @@ def test_a_cost_that_doubles_is_told_with_what_it_comes_from(story):
     assert (found.metrics, found.causes[0].factor) == (("cost_per_request",), "calls")
     assert sum(one.contribution for one in found.causes) == pytest.approx(found.difference)
     alert = rollback_alert.render(told.rollout, told.rollout.rollback, told.rollout.ended_at, None, "UTC")
-    assert " of it because calls per request went from 1.3 to 2.5" in str(alert)
+    assert " because calls per request went from 1.3 to 2.5" in str(alert)
 
 
 @pytest.mark.shows("E51")

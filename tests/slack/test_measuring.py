@@ -132,7 +132,7 @@ def test_a_summary_has_a_chart_or_its_picture_or_its_words(office: Any, refused:
     measured(office, looks=1, begin=False)
     assert office.rollout.evidence.reason == "step"
     office.deliver()
-    said = [m for m in office.sandbox.list_replies(office.card()) if "limits clear" in office.shown(m)][-1]
+    said = [m for m in office.sandbox.list_replies(office.card()) if "limits not broken" in office.shown(m)][-1]
     kinds = [block["type"] for block in said.blocks]
     assert ("data_visualization" in kinds, "image" in kinds) == (refused == 0, drawn)
     assert "table" in kinds

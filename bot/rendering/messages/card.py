@@ -25,7 +25,7 @@ from core.judging.model.verdict import Continue, Finding
 from core.rollout.concurrency.neighbours import NO_NEIGHBOURS, Neighbours
 from core.rollout.decisions import approval_requests
 from core.rollout.state import holds
-from core.rollout.state.events import RolledBack
+from core.rollout.state.events import EvidenceRecorded, RolledBack
 from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
 from core.shadow_eval.spending import JudgingSpend
 
@@ -90,14 +90,9 @@ def _format_state_lines(
         lines += eval_words.format_checks(rollout)
     canary_part = newer[0] if newer is not None else rollout.evidence
     if canary_part is not None and rollout.is_under_way:
-        requests = f"{wording.pluralize(canary_part.canary_requests, 'request')} on the new version"
-        control_part = (
-            f", {wording.format_count(canary_part.control_requests)} on the old one"
-            if canary_part.control_requests
-            else ""
-        )
         outcome = known_areas.describe_outcome(canary_part.verdict, canary_part.measures)
-        lines.append(f"{outcome} · {requests}{control_part} · {_as_of(rollout, zone, newer)}")
+        before = " before this step" if newer is None and _is_of_earlier_stage(rollout) else ""
+        lines.append(f"{outcome} · {_count_requests(canary_part)}{before} · {_as_of(rollout, zone, newer)}")
         if said := uncounted_words.describe_uncounted(uncounted):
             lines.append(said)
         if canary_part.segments and (
@@ -148,6 +143,23 @@ def _format_state_lines(
     if rollout.rollback is not None:
         lines += _explain_rollback(rollout.rollback)
     return lines
+
+
+def _count_requests(counted: Judgement | EvidenceRecorded) -> str:
+    """The requests of the stage that was looked at, in both arms."""
+    if not counted.canary_requests and not counted.control_requests:
+        return "no requests in this stage yet"
+    control = wording.format_count(counted.control_requests)
+    old = f", {control} on the old one" if counted.control_requests else ""
+    return f"{wording.pluralize(counted.canary_requests, 'request')} on the new version{old}"
+
+
+def _is_of_earlier_stage(rollout: Rollout) -> bool:
+    """Whether the newest evidence is that of a stage before: a step has just been taken on it."""
+    evidence, at, since = rollout.evidence, rollout.evidence_at, rollout.stage_since
+    if evidence is None or at is None or since is None:
+        return False
+    return at < since or (at == since and evidence.reason == "step")
 
 
 def _describe_pending(found: Sequence[Finding]) -> str:

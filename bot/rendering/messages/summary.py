@@ -260,7 +260,7 @@ def _explain_verdict(rollout: Rollout, evidence: EvidenceRecorded, at: datetime)
     clear = [m for m in limited if m.is_good]
     kept = sum(m.cleared for m in limited)
     shown = f", {kept} of them shown to hold" if kept else ""
-    parts = [f"Why: {len(clear)} of {wording.pluralize(len(limited), 'limit')} clear{shown}"]
+    parts = [f"Why: {len(clear)} of {wording.pluralize(len(limited), 'limit')} not broken{shown}"]
     if unknown := _list_unjudged(evidence):
         parts.append(f"too little data to judge: {wording.join_limited(unknown)}")
     if isinstance(evidence.verdict, v.Cleared) and evidence.verdict.watched:
@@ -276,7 +276,9 @@ def _explain_verdict(rollout: Rollout, evidence: EvidenceRecorded, at: datetime)
             f"{wording.format_count(evidence.canary_requests)} requests "
             f"({wording.format_count(rollout.stage.min_samples)} needed)"
         )
-    if noticed := _format_noticeable_change(rollout, [m for m in limited if m.is_judged], at):
+    open_spots = {one.metric for one in blind_spot_words.select_open(rollout, evidence)}  # told in a line of their own
+    judged = [m for m in limited if m.is_judged and m.metric not in open_spots]
+    if noticed := _format_noticeable_change(rollout, judged, at):
         parts.append(noticed)
     return " · ".join(parts) if limited else ""
 

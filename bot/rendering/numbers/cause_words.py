@@ -1,4 +1,5 @@
-"""Causes in words: `+$0.0052 on average, +$0.0041 of it because calls per request went from 1.3 to 2.2`."""
+"""Causes in words: `+$0.0052 on average: +$0.0041 because calls per request went from 1.3 to 2.2, +$0.0011 from the
+rest`."""
 
 from collections.abc import Sequence
 
@@ -19,15 +20,18 @@ _NAMES: dict[CauseFactor, str] = {
 }
 _LEAST_SHARE = 0.2
 """Share of a difference from which a cause is named in a sentence."""
+_LEAST_REST = 0.05
+"""Share of a difference from which the rest of it is told."""
 _MAX_NAMED = 2
 _PER_MILLION = 1_000_000
 
 
 def format_reason(causes: Sequence[DifferenceCauses], metric: str) -> str:
-    """`+$0.0052 on average, +$0.0041 of it because calls per request went from 1.3 to 2.2`; empty if no cause is
-    certain.
+    """`+$0.0052 on average: +$0.0041 because calls per request went from 1.3 to 2.2, +$0.0011 from the rest`; empty if
+    no cause is certain.
 
-    Only causes whose range excludes zero are named, and only those that are a good part of the difference.
+    Only causes whose range excludes zero are named, and only those that are a good part of the difference. A cause may
+    be more than the difference, where others work against it.
     """
     found = find_causes(causes, metric)
     if found is None:
@@ -37,11 +41,12 @@ def format_reason(causes: Sequence[DifferenceCauses], metric: str) -> str:
     named = [one for one in named if abs(one.contribution) >= least][:_MAX_NAMED]
     if not named:
         return ""
-    total = _format_amount(found.difference, found.unit)
     calls = next((one.canary for one in found.causes if one.factor == "calls"), None)
-    return f"{total} on average, " + " and ".join(
-        f"{_format_amount(one.contribution, found.unit)} of it because {_describe_cause(one, calls)}" for one in named
-    )
+    parts = [f"{_format_amount(one.contribution, found.unit)} because {_describe_cause(one, calls)}" for one in named]
+    rest = found.difference - sum(one.contribution for one in named)
+    if abs(rest) >= _LEAST_REST * abs(found.difference):
+        parts.append(f"{_format_amount(rest, found.unit)} from the rest")
+    return f"{_format_amount(found.difference, found.unit)} on average: {', '.join(parts)}"
 
 
 def _describe_cause(cause: Cause, calls: float | None) -> str:

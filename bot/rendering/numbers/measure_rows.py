@@ -64,9 +64,15 @@ def join_undecided(measures: tuple[Measure, ...]) -> str:
 
 
 def verdict_label(measure: Measure) -> str:
-    """A measure's verdict word, combined with whether the change was expected if that is known."""
+    """A measure's verdict word, combined with whether the change was expected if that is known.
+
+    An agreed limit that is not shown to hold yet is fine only so far, whatever its range still reaches.
+    """
     if measure.expected == "as expected" and measure.is_good:
         return "As expected"
+    undecided = is_agreed(measure) and not measure.cleared and not measure.segment
+    if measure.word == "Fine" and not measure.expected and undecided:
+        return "Fine so far"
     return f"{measure.word}, not as expected" if measure.expected == "not as expected" else measure.word
 
 
