@@ -9,6 +9,7 @@ from pathlib import Path
 from bot.demo import traffic
 from bot.http.observations.writer import ObservationBatch, ObservationWriter
 from bot.jobs import looking
+from core.files.command_from_file import FileLookups
 from core.rollout import commands as c
 from core.rollout.context import ENGINE, Actor
 from core.rollout.notifications.announcement import notice_key
@@ -57,7 +58,7 @@ class Rehearsal:
                 by=DANA,
                 at=self.at,
                 command_id=name,
-                resolve_handle=lambda handle: {"@dana": "U2"}.get(handle, handle),
+                lookups=FileLookups(resolve_handle=lambda handle: {"@dana": "U2"}.get(handle, handle)),
             )
         for notice in self.rollout.plan.stakeholder_notices:
             posted = c.RecordPosted(key=notice_key(self.rollout, notice.key), channel="C1", ts="1.0")

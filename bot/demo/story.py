@@ -19,7 +19,7 @@ from bot.rendering.sentences import demo_narration
 from bot.sandbox.control import Sandbox
 from bot.sandbox.page_banner import Narration, Way
 from bot.sandbox.workspace.workspace import SandboxMessage
-from bot.startup.connections import build_handle_resolver
+from bot.startup.connections import build_directory, build_file_lookups
 from bot.startup.program import Program
 from core.rollout.context import Actor
 from core.rollout.decisions import approval_requests
@@ -136,6 +136,7 @@ class Demonstration:
 
     def _apply_files(self, name: str, text: str) -> str:
         """Hand in a file as Dana; the name of what it is about."""
+        settings = self._program.settings
         applied = apply_file.apply_text(
             self._program.service,
             text,
@@ -143,7 +144,7 @@ class Demonstration:
             by=Actor(id="slack:T0SANDBOX1/U0DANA0001", handle="@dana"),
             at=self._clock(),
             command_id=f"demo:{name}",
-            resolve_handle=build_handle_resolver(self._program.settings),
+            lookups=build_file_lookups(settings, build_directory(settings)),
         )
         return applied.id
 

@@ -47,7 +47,7 @@ from bot.process.outage import DATABASE_ERRORS
 from bot.process.process_state import ProcessStatus, StandaloneStatus
 from bot.rendering.markup import FindHandles
 from bot.signed_page_links import PageLinks
-from core.files.checks.channel_checks import ExplainChannel
+from core.files.command_from_file import NO_LOOKUPS, FileLookups
 from core.flags.document import DocumentEncoder
 from core.flags.snapshot import Snapshot
 from core.rollout.refusal import Refused
@@ -94,11 +94,7 @@ class HttpParts:
     find_person: FindPerson | None = None
     find_handles: FindHandles = lambda _: {}
     """The handles of the Slack user ids that pages name."""
-    resolve_handle: Callable[[str], str] = lambda handle: handle
-    explain_undrivable: Callable[[str], str] = lambda url: ""
-    """Why a flag system's URL may not be called; empty if it may."""
-    explain_channel: ExplainChannel = lambda channel: ""
-    """Why nothing could be posted in a channel; empty if it could."""
+    lookups: FileLookups = NO_LOOKUPS
     report_outage: Callable[[Exception], object] = lambda _: None
     """Gets every database error."""
     report_other_model: Callable[[OtherModel], None] = lambda _: None
@@ -146,11 +142,7 @@ def build_asgi_app(parts: HttpParts) -> AsgiApp:
     )
     serving = ServingCollector(service, endpoint, snapshots, parts.streams, parts.clients)
     api.include_router(metrics_endpoint.build_router(service, auth, (collector, serving), status, report_outage))
-    api.include_router(
-        rollouts.build_router(
-            service, auth, RateLimiter(), now, parts.resolve_handle, parts.explain_undrivable, parts.explain_channel
-        )
-    )
+    api.include_router(rollouts.build_router(service, auth, RateLimiter(), now, parts.lookups))
     api.include_router(digests.build_router(service, auth, now))
     api.add_api_route(
         "/api/v1/observations",

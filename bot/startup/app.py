@@ -108,9 +108,7 @@ def build_program(
                 if settings.slack_signing_secret
                 else None,  # without the secret, no request could be verified
                 now=now,
-                resolve_handle=directory.resolve_handle if directory is not None else connections.return_handle,
-                explain_undrivable=connections.build_outbound_client(settings).explain_refusal,
-                explain_channel=directory.explain_channel if directory is not None else connections.find_no_fault,
+                lookups=connections.build_file_lookups(settings, directory),
                 process_status=serving,
                 report_outage=outage.record_failure,
                 tick=lambda: settings.tick / speed(),

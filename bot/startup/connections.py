@@ -1,6 +1,6 @@
 """Clients of other systems, as the settings name them: Slack, flag systems, what reverts code."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
 from slack_sdk import WebClient
 
@@ -13,6 +13,7 @@ from bot.outbound.client import OutboundClient
 from bot.process.machine_clock import utc_now
 from bot.settings import Settings
 from bot.slack.directory import SlackDirectory
+from core.files.command_from_file import FileLookups
 from core.rollout.plans.plan import CodeRevert, DrivenFlag
 
 SLACK_TIMEOUT = 10  # seconds per call
@@ -28,16 +29,22 @@ def build_web_client(settings: Settings) -> WebClient | None:
     return WebClient(token=settings.slack_bot_token, base_url=base_url, timeout=SLACK_TIMEOUT)
 
 
-def build_handle_resolver(settings: Settings) -> Callable[[str], str]:
-    """A function from an @handle to its Slack user id; it returns the handle itself without a Slack."""
+def build_directory(settings: Settings) -> SlackDirectory | None:
+    """Who is who in Slack; None without a bot token."""
     slack = build_web_client(settings)
-    return SlackDirectory(slack, utc_now).resolve_handle if slack is not None else return_handle
+    return SlackDirectory(slack, utc_now) if slack is not None else None
 
 
-def build_channel_check(settings: Settings) -> Callable[[str], str]:
-    """A function that says why nothing could be posted in a channel; it says nothing without a Slack."""
-    slack = build_web_client(settings)
-    return SlackDirectory(slack, utc_now).explain_channel if slack is not None else find_no_fault
+def build_file_lookups(settings: Settings, directory: SlackDirectory | None) -> FileLookups:
+    """What is looked up for files, as far as there is a Slack."""
+    explain_refusal = build_outbound_client(settings).explain_refusal
+    if directory is None:
+        return FileLookups(explain_undrivable=explain_refusal)
+    return FileLookups(
+        resolve_handle=directory.resolve_handle,
+        explain_undrivable=explain_refusal,
+        explain_channel=directory.explain_channel,
+    )
 
 
 def open_flag_system(settings: Settings, outbound: OutboundClient, driven: DrivenFlag) -> FlagSystem:
@@ -60,13 +67,3 @@ def build_outbound_client(settings: Settings) -> OutboundClient:
 def find_no_handles(users: Collection[str]) -> Mapping[str, str]:
     """What is known of people without a Slack: nothing."""
     return {}
-
-
-def find_no_fault(channel: str) -> str:
-    """What is known of a channel without a Slack: nothing."""
-    return ""
-
-
-def return_handle(handle: str) -> str:
-    """The handle itself, in place of a Slack user id."""
-    return handle

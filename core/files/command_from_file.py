@@ -1,6 +1,7 @@
 """The command that a file describes, and what is unwise about it."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
@@ -22,24 +23,34 @@ from core.rollout.plans.plan import Plan
 from core.rollout.state.world import World
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileLookups:
+    """What is looked up of what a file names, elsewhere than in the log; without Slack, hardly anything is."""
+
+    resolve_handle: ResolveHandle = lambda handle: handle
+    explain_undrivable: Callable[[str], str] = lambda url: ""
+    """Why a flag provider's address would never be called; empty if it would."""
+    explain_channel: ExplainChannel = lambda channel: ""
+    """Why nothing could be posted in a channel; empty if it could."""
+
+
+NO_LOOKUPS = FileLookups()
+
+
 def build_command(
     file: AnyFile,
     world: World,
     at: datetime,
-    resolve_handle: ResolveHandle,
-    explain_undrivable: Callable[[str], str],
-    explain_channel: ExplainChannel,
+    lookups: FileLookups,
 ) -> tuple[c.Command, tuple[FileProblem, ...]]:
     """The command that applies a file of any kind in this world, and what is unwise about it.
 
-    `explain_undrivable` says why a flag provider's address would never be called; empty if it would.
-    `explain_channel` says why nothing could be posted in a channel. Raises `UnreadableFile` with every problem and its
-    line, `NotFound` for an unknown surface.
+    Raises `UnreadableFile` with every problem and its line, `NotFound` for an unknown surface.
     """
     match file:
         case SurfaceFile():
             found = check_files.check(file, None, world.policy, at)
-            found = (*found, *channel_checks.check_surface(file, world, explain_channel))
+            found = (*found, *channel_checks.check_surface(file, world, lookups.explain_channel))
             warnings = raise_on_errors((*found, *check_metrics_in_force(file, world)))
             return c.ApplySurface(declared=surface_from_file(file)), warnings
         case PolicyFile():
@@ -49,9 +60,9 @@ def build_command(
             policy = policy_from_file(file)
             return c.ApplyPolicy(policy=policy, fingerprint=policy.fingerprint()), warnings
         case RolloutFile():
-            return _build_rollout_command(file, world, at, resolve_handle, explain_undrivable, explain_channel)
+            return _build_rollout_command(file, world, at, lookups)
         case BundleFile():
-            return _build_bundle_command(file, world, at, resolve_handle, explain_undrivable, explain_channel)
+            return _build_bundle_command(file, world, at, lookups)
         case _:
             assert_never(file)
 
@@ -65,18 +76,16 @@ def _build_rollout_command(
     file: RolloutFile,
     world: World,
     at: datetime,
-    resolve_handle: ResolveHandle,
-    explain_undrivable: Callable[[str], str],
-    explain_channel: ExplainChannel,
+    lookups: FileLookups,
 ) -> tuple[c.PlanRollout, tuple[FileProblem, ...]]:
     """The command that plans what a rollout file describes, and what is unwise about it."""
-    plan, warnings = plan_from_file(file, world, at, resolve_handle)
-    _refuse_undrivable(file, plan, world, explain_undrivable)
+    plan, warnings = plan_from_file(file, world, at, lookups.resolve_handle)
+    _refuse_undrivable(file, plan, world, lookups.explain_undrivable)
     if not is_slack_user_id(plan.owner) and plan.needs_approval:
         why = f"{plan.owner_handle} cannot be looked up without Slack, but the approvals need to know who that is"
         warnings = (*warnings, build_owner_warning(file, why))
     warnings = (*warnings, *_warn_of_unasked_testers(file, plan, warnings))
-    warnings = (*warnings, *channel_checks.check_plan(file, plan, world, explain_channel))
+    warnings = (*warnings, *channel_checks.check_plan(file, plan, world, lookups.explain_channel))
     return build_plan_command(file, plan, world), warnings
 
 
@@ -84,9 +93,7 @@ def _build_bundle_command(
     file: BundleFile,
     world: World,
     at: datetime,
-    resolve_handle: ResolveHandle,
-    explain_undrivable: Callable[[str], str],
-    explain_channel: ExplainChannel,
+    lookups: FileLookups,
 ) -> tuple[c.PlanBundle, tuple[FileProblem, ...]]:
     """The command that plans all rollouts of a bundle, and what is unwise about them.
 
@@ -95,9 +102,7 @@ def _build_bundle_command(
     problems, plans = list(bundle_checks.check(file)), []
     for one in file.rollouts:
         try:
-            command, warnings = _build_rollout_command(
-                one, world, at, resolve_handle, explain_undrivable, explain_channel
-            )
+            command, warnings = _build_rollout_command(one, world, at, lookups)
         except UnreadableFile as unreadable:
             problems += unreadable.problems
             continue

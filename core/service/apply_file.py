@@ -1,17 +1,14 @@
 """Applies a file: what it describes is handed in as one command."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, TypeAlias, assert_never
 
-from core.files.checks.channel_checks import ExplainChannel
-from core.files.command_from_file import build_command
+from core.files.command_from_file import NO_LOOKUPS, FileLookups, build_command
 from core.files.kinds.bundle_file import BundleFile
 from core.files.kinds.policy_file import PolicyFile
 from core.files.kinds.rollout_file import RolloutFile
 from core.files.kinds.surface_file import SurfaceFile
-from core.files.plan_from_file import ResolveHandle
 from core.files.prompt_files import ReadPrompt, refuse_prompt_file
 from core.files.read_file import AnyFile, parse_file
 from core.files.syntax.problems import FileProblem
@@ -42,31 +39,17 @@ def apply_text(
     by: Actor,
     at: datetime,
     command_id: str,
-    resolve_handle: ResolveHandle = lambda handle: handle,
+    lookups: FileLookups = NO_LOOKUPS,
     read_prompt: ReadPrompt = refuse_prompt_file,
-    explain_undrivable: Callable[[str], str] = lambda url: "",
-    explain_channel: ExplainChannel = lambda channel: "",
     source: str = "",
 ) -> AppliedFile:
     """Read the text of a rollout, bundle, surface or policy file, and apply it.
 
-    `read_prompt` reads a prompt that stands in a file beside this one. `explain_undrivable` says why a flag provider's
-    address would never be called; empty if it would. `explain_channel` says why nothing could be posted in a channel.
-    Raises `UnreadableFile` with every problem and its line, `NotFound` for an unknown surface, `Refused` from the
-    decider.
+    `read_prompt` reads a prompt that stands in a file beside this one. Raises `UnreadableFile` with every problem and
+    its line, `NotFound` for an unknown surface, `Refused` from the decider.
     """
     file = parse_file(text, filename, read_prompt, service.load_world().own_metrics)
-    return apply_parsed_file(
-        service,
-        file,
-        by=by,
-        at=at,
-        command_id=command_id,
-        resolve_handle=resolve_handle,
-        explain_undrivable=explain_undrivable,
-        explain_channel=explain_channel,
-        source=source,
-    )
+    return apply_parsed_file(service, file, by=by, at=at, command_id=command_id, lookups=lookups, source=source)
 
 
 def apply_parsed_file(
@@ -76,15 +59,11 @@ def apply_parsed_file(
     by: Actor,
     at: datetime,
     command_id: str,
-    resolve_handle: ResolveHandle = lambda handle: handle,
-    explain_undrivable: Callable[[str], str] = lambda url: "",
-    explain_channel: ExplainChannel = lambda channel: "",
+    lookups: FileLookups = NO_LOOKUPS,
     source: str = "",
 ) -> AppliedFile:
     """As `apply_text`, for a file that has been read."""
-    command, warnings = build_command(
-        file, service.load_world(), at, resolve_handle, explain_undrivable, explain_channel
-    )
+    command, warnings = build_command(file, service.load_world(), at, lookups)
     kind, name = _name_file(file)
     outcome = service.handle(CommandRequest(command=command, command_id=command_id, by=by, at=at, source=source))
     rollout = outcome.world.find_named(name) if kind == "rollout" else None

@@ -3,6 +3,7 @@
 import pytest
 
 from bot.outbound.client import OutboundClient
+from core.files.command_from_file import FileLookups
 from core.files.syntax.problems import UnreadableFile
 from core.rollout.context import Actor
 from core.service import apply_file
@@ -19,7 +20,13 @@ def apply(service: RolloutService, url: str, door: OutboundClient) -> apply_file
     by = Actor(id="cli:root", handle="root")
     for name, text in (("surface.yaml", SURFACE), ("rollout.yaml", ROLLOUT + DRIVES.format(url))):
         applied = apply_file.apply_text(
-            service, text, name, by=by, at=MONDAY, command_id=f"{name}-{url}", explain_undrivable=door.explain_refusal
+            service,
+            text,
+            name,
+            by=by,
+            at=MONDAY,
+            command_id=f"{name}-{url}",
+            lookups=FileLookups(explain_undrivable=door.explain_refusal),
         )
     return applied
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from core.files.command_from_file import FileLookups
 from core.judging.model.verdict import Continue, Finding, Measure, RollBack
 from core.rollout import commands as c
 from core.rollout.context import ENGINE, Actor
@@ -71,7 +72,7 @@ class Shop:
             by=by,
             at=self.at,
             command_id=f"apply-{next(self._ids)}",
-            resolve_handle=lambda handle: {"@dana": "U2"}.get(handle, handle),
+            lookups=FileLookups(resolve_handle=lambda handle: {"@dana": "U2"}.get(handle, handle)),
         ).id
 
     def declare(self, name: str) -> None:

@@ -9,6 +9,7 @@ from slack_sdk import WebClient
 
 from bot.sandbox.control import Sandbox
 from bot.slack.directory import SlackDirectory
+from core.files.command_from_file import FileLookups
 from core.rollout import commands as c
 from core.rollout.notifications.announcement import notice_key
 
@@ -39,7 +40,7 @@ def about_channels(answer: Any) -> list[tuple[str, str]]:
 def test_a_misspelt_channel_of_a_rollout_is_warned_of(
     running: Any, serve: Any, rollout_file: str, directory: SlackDirectory
 ) -> None:
-    api = serve(running, explain_channel=directory.explain_channel)
+    api = serve(running, lookups=FileLookups(explain_channel=directory.explain_channel))
     named = rollout_file.replace('[{channel: "#ai-rollouts", as: engineering}]', CHANNELS)
     answer = send(api, named)
     assert answer["changed"]
@@ -49,7 +50,7 @@ def test_a_misspelt_channel_of_a_rollout_is_warned_of(
 def test_a_channel_of_the_surface_is_warned_of_there_and_with_each_rollout(
     running: Any, serve: Any, surface_file: str, rollout_file: str, directory: SlackDirectory
 ) -> None:
-    api = serve(running, explain_channel=directory.explain_channel)
+    api = serve(running, lookups=FileLookups(explain_channel=directory.explain_channel))
     declared = surface_file.replace('[{channel: "#ai-rollouts", as: engineering}]', CHANNELS)
     assert about_channels(send(api, declared)) == [("/notify/1/channel", f"{MISSPELT} posted there")]
     noticed = "behaviour_changes: [{text: Answers are shorter.}]"
@@ -60,7 +61,7 @@ def test_a_channel_of_the_surface_is_warned_of_there_and_with_each_rollout(
 def test_a_private_channel_that_was_posted_to_is_not_warned_of(
     running: Any, serve: Any, rollout_file: str, directory: SlackDirectory
 ) -> None:
-    api = serve(running, explain_channel=directory.explain_channel)
+    api = serve(running, lookups=FileLookups(explain_channel=directory.explain_channel))
     named = rollout_file.replace('[{channel: "#ai-rollouts", as: engineering}]', CHANNELS)
     send(api, named)
     plan = running.service.load_world().rollouts["R-1"]
@@ -73,7 +74,7 @@ def test_nothing_is_said_of_channels_while_slack_does_not_answer(
     running: Any, serve: Any, rollout_file: str, slack: Sandbox, directory: SlackDirectory
 ) -> None:
     slack.stop()
-    api = serve(running, explain_channel=directory.explain_channel)
+    api = serve(running, lookups=FileLookups(explain_channel=directory.explain_channel))
     named = rollout_file.replace('[{channel: "#ai-rollouts", as: engineering}]', CHANNELS)
     answer = send(api, named)
     assert answer["changed"]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bot.sandbox.workspace import people
+from core.files.command_from_file import FileLookups
 from core.files.plan_from_file import UnknownPerson
 from core.files.syntax.problems import UnreadableFile
 from core.rollout.context import Actor
@@ -24,7 +25,7 @@ def _applied(office, text, by=TOKEN, resolve=None):
         by=by,
         at=office.at,
         command_id=f"apply-{next(office.ids)}",
-        resolve_handle=resolve or office.directory.resolve_handle,
+        lookups=FileLookups(resolve_handle=resolve or office.directory.resolve_handle),
     )
 
 

@@ -6,6 +6,7 @@ from itertools import count
 
 import pytest
 
+from core.files.command_from_file import FileLookups
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.service import apply_file
@@ -72,7 +73,7 @@ class Desk:
             by=DANA,
             at=self.at,
             command_id=f"apply-{next(self._ids)}",
-            resolve_handle=lambda handle: {"@dana": "U2"}.get(handle, handle),
+            lookups=FileLookups(resolve_handle=lambda handle: {"@dana": "U2"}.get(handle, handle)),
         )
 
     def say(self, command: c.Command, *, by: Actor = LEE, command_id: str = "", rollout: str = "R-1") -> CommandOutcome:

@@ -12,6 +12,7 @@ import pytest
 from bot.http.observations import read_batch
 from bot.process.flip_confirmation import FlipConfirmer
 from core.evals.read_run import read_with_current
+from core.files.command_from_file import FileLookups
 from core.rollout import commands as c
 from core.rollout.context import Actor
 from core.rollout.decisions.eval_command import build_eval_command
@@ -63,7 +64,7 @@ class Upgrade:
             by=DANA,
             at=self.at,
             command_id=f"apply {name}",
-            resolve_handle=lambda handle: {"@dana": "U2"}.get(handle, handle),
+            lookups=FileLookups(resolve_handle=lambda handle: {"@dana": "U2"}.get(handle, handle)),
         )
 
     def say(self, command: Any, by: Actor = DANA) -> None:

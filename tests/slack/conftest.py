@@ -22,6 +22,7 @@ from bot.sandbox.server import ServerThread
 from bot.sandbox.workspace.workspace import SandboxMessage
 from bot.slack.directory import SlackDirectory
 from bot.slack.listeners import build_app
+from core.files.command_from_file import FileLookups
 from core.rollout import commands as c
 from core.rollout.context import ENGINE, Actor
 from core.rollout.state.model import Rollout
@@ -114,7 +115,7 @@ class Office:
             by=dana,
             at=self.at,
             command_id=f"apply-{next(self.ids)}",
-            resolve_handle=resolve or self.directory.resolve_handle,
+            lookups=FileLookups(resolve_handle=resolve or self.directory.resolve_handle),
         )
 
     def apply_as_admin(self, text: str) -> None:
@@ -126,7 +127,7 @@ class Office:
             by=Actor(id="cli:root", handle="root"),
             at=self.at,
             command_id=f"apply-{next(self.ids)}",
-            resolve_handle=self.directory.resolve_handle,
+            lookups=FileLookups(resolve_handle=self.directory.resolve_handle),
         )
 
     def say(self, command: c.Command, *, rollout: str = "R-1", by: Actor = ENGINE) -> CommandOutcome:

@@ -12,6 +12,7 @@ from bot.http.observations import read_batch
 from bot.jobs import workspace_messages
 from bot.process.flip_confirmation import FlipConfirmer
 from core.evals.read_run import read_with_current
+from core.files.command_from_file import FileLookups
 from core.files.syntax.problems import UnreadableFile
 from core.files.templates import TEMPLATES
 from core.flags.evaluation import choose_answer
@@ -299,7 +300,7 @@ class WorkingYear:
             by=DANA,
             at=self.at,
             command_id=f"y{self._sent}",
-            resolve_handle=lambda handle: HANDLES.get(handle, handle),
+            lookups=FileLookups(resolve_handle=lambda handle: HANDLES.get(handle, handle)),
         )
         return applied.id
 

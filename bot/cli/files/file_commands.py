@@ -230,7 +230,7 @@ def apply(
     files: Annotated[list[Path], typer.Argument(help="Surface, policy or rollout files.")], as_json: Json = False
 ) -> None:
     """Apply files in order. Applying the same content again changes nothing."""
-    from bot.startup.connections import build_channel_check, build_handle_resolver, build_outbound_client
+    from bot.startup.connections import build_directory, build_file_lookups
     from core.files.syntax import problems
     from core.service import apply_file
 
@@ -238,8 +238,8 @@ def apply(
     texts = [text_files.read_text(path) for path in files]
     answers = []
     with session.open_service() as service:
-        refusal = build_outbound_client(session.load_settings()).explain_refusal
-        explain_channel = build_channel_check(session.load_settings())
+        settings = session.load_settings()
+        lookups = build_file_lookups(settings, build_directory(settings))
         for path, text in zip(files, texts, strict=True):
             try:
                 applied = apply_file.apply_text(
@@ -249,10 +249,8 @@ def apply(
                     by=session.current_user(),
                     at=session.current_time(),
                     command_id=session.new_command_id(),
-                    resolve_handle=build_handle_resolver(session.load_settings()),
+                    lookups=lookups,
                     read_prompt=prompt_files.read_beside(path),
-                    explain_undrivable=refusal,
-                    explain_channel=explain_channel,
                 )
             except problems.UnreadableFile as unreadable:
                 _exit_unreadable(unreadable)

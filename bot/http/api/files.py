@@ -14,7 +14,7 @@ from bot.http.middleware.auth import Caller, TokenAuth, TokenRole
 from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.middleware.problems import build_problem
 from bot.http.openapi import file_responses
-from core.files.checks.channel_checks import ExplainChannel
+from core.files.command_from_file import FileLookups
 from core.files.kinds.policy_file import PolicyFile
 from core.files.kinds.surface_file import SurfaceFile
 from core.files.read_file import parse_file
@@ -29,9 +29,7 @@ def add_route(
     auth: TokenAuth,
     rate_limiter: RateLimiter,
     now: Callable[[], datetime],
-    resolve_handle: Callable[[str], str],
-    explain_undrivable: Callable[[str], str],
-    explain_channel: ExplainChannel,
+    lookups: FileLookups,
 ) -> None:
     """Add `POST /files` to the routes under `/api/v1`."""
 
@@ -53,9 +51,7 @@ def add_route(
             await read_sent_file(request, filename),
             command_handling.build_command_id(caller, key, "files"),
             now(),
-            resolve_handle,
-            explain_undrivable,
-            explain_channel,
+            lookups,
         )
 
 
@@ -65,9 +61,7 @@ def _apply_sent_file(
     sent: SentFile,
     command_id: str,
     at: datetime,
-    resolve_handle: Callable[[str], str],
-    explain_undrivable: Callable[[str], str],
-    explain_channel: ExplainChannel,
+    lookups: FileLookups,
 ) -> JSONResponse:
     try:
         file = parse_file(sent.text, sent.name, sent.read_prompt, service.load_world().own_metrics)
@@ -81,9 +75,7 @@ def _apply_sent_file(
             by=caller.actor,
             at=at,
             command_id=command_id,
-            resolve_handle=resolve_handle,
-            explain_undrivable=explain_undrivable,
-            explain_channel=explain_channel,
+            lookups=lookups,
             source="http",
         )
     except UnreadableFile as unreadable:

@@ -22,7 +22,7 @@ from bot.rendering.json.reviews import review_to_json
 from bot.rendering.json.rollouts import bundle_to_json, event_to_json, rollout_to_json
 from bot.rendering.json.strata import strata_to_json
 from bot.rendering.numbers.latest_numbers import select_latest
-from core.files.checks.channel_checks import ExplainChannel
+from core.files.command_from_file import FileLookups
 from core.files.rollout_form import suggest_limits
 from core.report_sources import review_sources
 from core.report_sources.look_reports import load_judging_spend, load_newest_judgement, load_soft_errors
@@ -40,9 +40,7 @@ def build_router(
     auth: TokenAuth,
     rate_limiter: RateLimiter,
     now: Callable[[], datetime],
-    resolve_handle: Callable[[str], str],
-    explain_undrivable: Callable[[str], str],
-    explain_channel: ExplainChannel,
+    lookups: FileLookups,
 ) -> APIRouter:
     """The routes under `/api/v1`, except observations."""
     api = APIRouter(prefix="/api/v1", responses=PROBLEMS)
@@ -174,7 +172,7 @@ def build_router(
         ignored = (*sent.ignored, *command_handling.list_unknown_strata(sent.command, outcome.rollout))
         return JSONResponse({**shown, "ignored": list(ignored)} if ignored else shown)
 
-    files.add_route(api, service, auth, rate_limiter, now, resolve_handle, explain_undrivable, explain_channel)
+    files.add_route(api, service, auth, rate_limiter, now, lookups)
     plans.add_route(api, service, auth, rate_limiter, now)
     eval_results.add_route(api, service, auth, rate_limiter, now)
     return api

@@ -20,7 +20,7 @@ from bot.slack.slack_requests import Body, SlackOrigin, SlackRequests, parse_ori
 from bot.slack.slack_responder import SlackResponder
 from core.files import rollout_form
 from core.files.checks import channel_checks
-from core.files.command_from_file import build_plan_command
+from core.files.command_from_file import FileLookups, build_plan_command
 from core.files.kinds.rollout_file import RolloutFile
 from core.files.plan_from_file import plan_from_file
 from core.files.read_file import parse_file
@@ -180,7 +180,7 @@ class PlanningListeners:
                     by=asked.by,
                     at=asked.at,
                     command_id=asked.command_id,
-                    resolve_handle=self._directory.resolve_handle,
+                    lookups=FileLookups(resolve_handle=self._directory.resolve_handle),
                     source=asked.source,
                 )
             except UnreadableFile as unreadable:
