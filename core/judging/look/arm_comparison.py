@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.judging.limits.hypothesis import build_harm_hypotheses, is_beyond_limit
 from core.judging.limits.limits import Limit
-from core.judging.look import bucket_sums, leave_one_out, unknown_units
+from core.judging.look import bucket_sums, unknown_units
 from core.judging.look.error_floor import floor_error
 from core.judging.look.leave_one_out import LeaveOneOut, compute_design_effects
 from core.judging.model.confidence_range import RANGE_ALPHA, Estimate
@@ -23,7 +23,7 @@ from core.stats.fixed_horizon.horizon import widen_for_few_degrees
 from core.stats.input_checks import Side
 from core.stats.sequential import mean
 
-_SIDES: tuple[Side, ...] = ("greater", "less")
+SIDES: tuple[Side, ...] = ("greater", "less")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +193,7 @@ def draft_comparisons(
         # Only a limit that is a fixed number, and the past where no control is left, ask for the canary's level alone.
         has_fixed_reference = has_absolute_limit or since in question.stages_without_control[:1]
         checks_both_sides = has_fixed_reference or (segment == EVERYONE and since == question.current)
-        sides = _SIDES if checks_both_sides else _list_sides_to_check(hypotheses, numbers.canary, numbers.control)
+        sides = SIDES if checks_both_sides else _list_sides_to_check(hypotheses, numbers.canary, numbers.control)
         units = max(
             (sums.first_exposures.get((stage, CANARY), 0) for stage in stages if is_overall and stage >= since),
             default=0,
@@ -302,84 +302,6 @@ def _list_sides_to_check(hypotheses: Sequence[tuple[Limit, Side]], canary: float
     ):
         return ()
     return (side,)
-
-
-def complete_comparisons(
-    drafts: Sequence[ComparisonDraft], reference_levels: Mapping[str, float]
-) -> list[ArmComparison]:
-    """The comparisons with their leave-one-out results, computed for all cells of a kind at once.
-
-    `reference_levels` are, by cell, what the level is compared with other than control: a limit or control's past.
-    """
-    found: dict[tuple[int, Side], LeaveOneOut] = {}
-    for side in _SIDES:
-        numbers_by_kind: dict[tuple[MetricKind, bool], list[int]] = {}
-        for number, draft in enumerate(drafts):
-            if side in draft.sides:
-                numbers_by_kind.setdefault((draft.entry.kind, draft.has_fixed_reference), []).append(number)
-        for numbers in numbers_by_kind.values():
-            results = _leave_loudest_out([drafts[number] for number in numbers], side, reference_levels)
-            found |= {
-                (number, side): _apply_error_floor(drafts[number], one)
-                for number, one in zip(numbers, results, strict=True)
-            }
-    return [
-        replace(draft.comparison, more=found.get((number, "greater")), less=found.get((number, "less")))
-        for number, draft in enumerate(drafts)
-    ]
-
-
-def _leave_loudest_out(
-    drafts: Sequence[ComparisonDraft], side: Side, reference_levels: Mapping[str, float]
-) -> list[LeaveOneOut]:
-    """Comparisons without their loudest buckets. All drafts are of one kind, and all or none have a fixed reference."""
-    kind = drafts[0].entry.kind
-    canary, control = _stack_cells([one.canary for one in drafts]), _stack_cells([one.control for one in drafts])
-    units = np.array([one.units for one in drafts])
-    results = leave_one_out.compare_without_loudest_bucket(kind, canary, control, side, units)
-    if not drafts[0].has_fixed_reference:
-        return results
-    references = np.array([reference_levels.get(one.comparison.metric, one.comparison.level or 0.0) for one in drafts])
-    alone = _stack_cells([one.canary_alone for one in drafts])
-    return leave_one_out.add_level_without_loudest_bucket(kind, alone, side, units, references, results)
-
-
-def _stack_cells(arms: Sequence[bucket_sums.Array]) -> bucket_sums.Array:
-    """Stack the sums of several cells to shape (cells, stages, 256, 2); missing stages are zero."""
-    found = np.zeros((len(arms), max(arm.shape[0] for arm in arms), *arms[0].shape[1:]))
-    for row, arm in zip(found, arms, strict=True):
-        row[: arm.shape[0]] = arm
-    return found
-
-
-def _apply_error_floor(draft: ComparisonDraft, leave_one_out_result: LeaveOneOut) -> LeaveOneOut:
-    entry = draft.entry
-    if entry.kind is MetricKind.QUANTILE:
-        effect = draft.comparison.design_effect
-        return replace(leave_one_out_result, design_effect=effect, level_design_effect=effect)
-    if not entry.is_average:
-        return leave_one_out_result
-    return replace(
-        leave_one_out_result,
-        error=_floor_error_at_levels(
-            draft,
-            leave_one_out_result.error,
-            (leave_one_out_result.canary, leave_one_out_result.control),
-            draft.comparison.canary_weight,
-        ),
-        level_error=_floor_error_at_levels(
-            draft, leave_one_out_result.level_error, (leave_one_out_result.level,), draft.comparison.level_weight
-        ),
-    )
-
-
-def _floor_error_at_levels(
-    draft: ComparisonDraft, error: float | None, levels: tuple[float | None, ...], readings: float
-) -> float | None:
-    known = [abs(level) for level in levels if level is not None]
-    if error is None or len(known) < len(levels):
-        return None
-    return floor_error(draft.entry, draft.widening * error, max(known), readings)
 
 
 def compute_margin_error(question: Question, sums: EvidenceSums, metric: str, since: int, ratio: float) -> float | None:

@@ -9,10 +9,10 @@ from core.judging.look import bucket_sums, judged_segments, quantile_crossing
 from core.judging.look.arm_comparison import (
     ArmComparison,
     ComparisonDraft,
-    complete_comparisons,
     compute_margin_error,
     draft_comparisons,
 )
+from core.judging.look.complete_comparisons import complete_comparisons
 from core.judging.look.count_new import collect_new_counts, collect_new_sums, rests_on_readings
 from core.judging.look.leave_one_out import compute_design_effects
 from core.judging.look.past_control import measure_past_levels, measure_past_means
