@@ -156,7 +156,7 @@ _SUPERSEDABLE = text("supersede_key IS NOT NULL AND state = 'pending'")
 Index("outbox_superseded", outbox.c.supersede_key, sqlite_where=_SUPERSEDABLE, postgresql_where=_SUPERSEDABLE)
 
 
-class TimerSlot(ReadableTable, table=True):
+class TimerRow(ReadableTable, table=True):
     """A moment at which something is to be done once, and whether it is."""
 
     __tablename__ = "timer"
@@ -187,7 +187,7 @@ class ProcessReport(ReadableTable, table=True):
     seen_at: _Moment
 
 
-timer, process = TimerSlot.__table__, ProcessReport.__table__
+timer, process = TimerRow.__table__, ProcessReport.__table__
 
 projection = Table(
     "projection",
@@ -227,20 +227,28 @@ class RolloutRow(ReadableTable, table=True):
 
 rollout_view = RolloutRow.__table__
 
-# One row per (rollout, stage, arm, segment, metric); `buckets` packs 256 (weight, value) pairs, so a batch of
-# observations touches tens of rows instead of thousands, and a look reads kilobytes in one query.
-cell = Table(
-    "cell",
-    metadata,
-    Column("rollout", Text, primary_key=True),
-    Column("stage", Integer, primary_key=True),
-    Column("arm", Text, primary_key=True),
-    Column("segment", Text, primary_key=True),
-    Column("metric", Text, primary_key=True),
-    Column("buckets", LargeBinary, nullable=False),
-    Column("histogram", LargeBinary),
-    sqlite_strict=True,
-)
+
+def _build_cell_table(name: str, *of: Column[str]) -> Table:
+    """One row per (rollout, `of`, stage, arm, segment, metric); `buckets` packs 256 (weight, value) pairs.
+
+    So a batch of observations touches tens of rows instead of thousands, and a look reads kilobytes in one query.
+    """
+    return Table(
+        name,
+        metadata,
+        Column("rollout", Text, primary_key=True),
+        *of,
+        Column("stage", Integer, primary_key=True),
+        Column("arm", Text, primary_key=True),
+        Column("segment", Text, primary_key=True),
+        Column("metric", Text, primary_key=True),
+        Column("buckets", LargeBinary, nullable=False),
+        Column("histogram", LargeBinary),
+        sqlite_strict=True,
+    )
+
+
+cell = _build_cell_table("cell")
 
 exposure = Table(
     "exposure",
@@ -278,19 +286,7 @@ exposure_count = Table(
 )
 
 # Sums that a source computed of its own rows. Stages that are read again are replaced, so nothing is ever added twice.
-pulled_cell = Table(
-    "pulled_cell",
-    metadata,
-    Column("rollout", Text, primary_key=True),
-    Column("source", Text, primary_key=True),
-    Column("stage", Integer, primary_key=True),
-    Column("arm", Text, primary_key=True),
-    Column("segment", Text, primary_key=True),
-    Column("metric", Text, primary_key=True),
-    Column("buckets", LargeBinary, nullable=False),
-    Column("histogram", LargeBinary),
-    sqlite_strict=True,
-)
+pulled_cell = _build_cell_table("pulled_cell", Column("source", Text, primary_key=True))
 
 pulled_exposure_count = Table(
     "pulled_exposure_count",
@@ -412,18 +408,7 @@ judging_account = Table(
 )
 
 # The cells of judged metrics as they were at the last look that trusted the judge; what came since can be set aside.
-marked_cell = Table(
-    "marked_cell",
-    metadata,
-    Column("rollout", Text, primary_key=True),
-    Column("stage", Integer, primary_key=True),
-    Column("arm", Text, primary_key=True),
-    Column("segment", Text, primary_key=True),
-    Column("metric", Text, primary_key=True),
-    Column("buckets", LargeBinary, nullable=False),
-    Column("histogram", LargeBinary),
-    sqlite_strict=True,
-)
+marked_cell = _build_cell_table("marked_cell")
 
 
 class LookRow(ReadableTable, table=True):
