@@ -347,6 +347,17 @@ def test_the_card_does_not_say_that_nobody_uses_what_everybody_has(words: Any, s
     assert "no requests in this stage yet · evidence #412" in said
 
 
+def test_a_change_that_was_shown_is_not_told_with_a_range_that_denies_it(words: Any) -> None:
+    found = finding(words, "refusal_rate", kind="rises_by", difference=0.0266, low=-0.0026, high=0.0749)
+    assert measure_rows.format_difference_with_range(found) == "+2.7 pp (above 0.0)"
+    capped = replace(found, note="above 0.05: 12.0% of requests on the new version, 0.5% on the current one")
+    assert measure_rows.format_difference_with_range(capped) == "+2.7 pp (-0.3 … +7.5)", "its tail was shown, not this"
+    row = next(one for one in words.measures if one.metric == "refusal_rate")
+    worse = replace(row, word="Worse", difference=0.0266, low=-0.0026, high=0.0749, error=None)
+    assert measure_rows.format_difference_with_range(worse) == "+2.7 pp (above 0.0)"
+    assert measure_rows.format_difference_with_range(replace(worse, word="Fine")) == "+2.7 pp (-0.3 … +7.5)"
+
+
 def test_a_limit_is_fine_only_so_far_until_it_is_shown_to_hold(words: Any, story: Any) -> None:
     row = next(one for one in words.measures if one.metric == "refusal_rate")
     assert measure_rows.verdict_label(row) == "Fine so far"

@@ -7,7 +7,7 @@ from typing import NamedTuple, assert_never
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Block
-from core.judging.limits.limits import phrase_limit
+from core.judging.limits.limits import LimitKind, phrase_limit
 from core.judging.model.verdict import Finding, Measure
 from core.judging.report.measures import ONE_BUCKET_NOTE
 from core.metrics.catalogue import CATALOGUE
@@ -90,13 +90,37 @@ def _rank_urgency(measure: Measure) -> int:
 
 
 def format_difference_with_range(measure: Measure | Finding) -> str:
-    """The difference with its 95 % range: `+0.8 pp (-0.4 … +2.1)`, or `+0.8 pp (above -1.5)`: see `_find_kept_side`."""
+    """The difference with its 95 % range: `+0.8 pp (-0.4 … +2.1)`, or `+0.8 pp (above -1.5)`: `_find_shown_side`."""
     found = wording.format_difference(measure.difference, measure.unit, relative=measure.relative)
     span = wording.format_interval(measure.low, measure.high, measure.unit, relative=measure.relative)
-    if isinstance(measure, Measure) and (kept := _find_kept_side(measure)) is not None:
-        word, bound = kept
+    if (shown := _find_shown_side(measure)) is not None:
+        word, bound = shown
         span = f"({word} {wording.format_bound(bound, measure.unit, relative=measure.relative)})"
     return f"{found} {span}".strip()
+
+
+def _find_shown_side(measure: Measure | Finding) -> tuple[str, float] | None:
+    """What was shown on one side, where the range of both sides says less: that a limit is kept, or that there is a
+    change at all."""
+    kept = _find_kept_side(measure) if isinstance(measure, Measure) else None
+    return kept if kept is not None else _find_side_of_change(measure)
+
+
+def _find_side_of_change(measure: Measure | Finding) -> tuple[str, float] | None:
+    """Beyond zero, where a change is shown and the range of both sides reaches to its other side.
+
+    Not for what other numbers show, such as the share of values above a cap: `error` and notes tell them.
+    """
+    if isinstance(measure, Measure):
+        is_shown = measure.is_bad and not measure.absolute and measure.error is None
+    else:
+        of_fixed_number = measure.kind in {LimitKind.EXCEEDS, LimitKind.RATE_ABOVE}
+        is_shown = not of_fixed_number and (not measure.note or measure.note.startswith("most in "))
+    if not is_shown or measure.difference is None or measure.low is None or measure.high is None:
+        return None
+    if not measure.low < 0 < measure.high:
+        return None
+    return ("above", 0.0) if measure.difference > 0 else ("below", 0.0)
 
 
 def _find_kept_side(measure: Measure) -> tuple[str, float] | None:
