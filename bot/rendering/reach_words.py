@@ -2,6 +2,7 @@
 
 from bot.rendering import wording
 from core.rollout.plans.plan import Plan, Stage
+from core.rollout.serving import holdout
 from core.rollout.state.model import Rollout, RolloutState
 
 
@@ -16,8 +17,11 @@ def format_state(rollout: Rollout) -> str:
 
 def format_share(rollout: Rollout) -> str:
     """The share that gets the new version now: `5 %`, `50 % of internal`, `25 % of its 30 % of the users`,
-    `95 % (5 % held back)`."""
+    `95 % (5 % held back)`, also of one that is done."""
     stage = rollout.stage
+    if holdout.is_holding(rollout):
+        held = wording.format_percent(rollout.held_percent)
+        return f"{wording.format_percent(rollout.cap_by_holdout(rollout.percent))} ({held} held back)"
     if stage is None or not rollout.is_under_way:
         return wording.format_percent(rollout.percent)
     if stage.audience in rollout.strata_back:
@@ -27,9 +31,11 @@ def format_share(rollout: Rollout) -> str:
     return f"{format_stage_share(rollout, stage)}{without}"
 
 
-def format_position(rollout: Rollout) -> str:
-    """Where it stands, to follow `stays`: `at 5 %`, `with 50 % of internal`."""
+def format_position(rollout: Rollout, *, briefly: bool = False) -> str:
+    """Where it stands, to follow `stays`: `at 5 %`, `with 50 % of internal`; briefly `at 95 % of its 50 %`."""
     is_cohort = rollout.is_under_way and rollout.stage is not None and bool(rollout.stage.audience)
+    if briefly and not is_cohort and rollout.stage is not None:
+        return f"at {_format_short_share(rollout, rollout.stage)}"
     return f"{'with' if is_cohort else 'at'} {format_share(rollout)}"
 
 

@@ -20,6 +20,7 @@ from core.rollout.plans.layers import LayerSlots
 from core.rollout.plans.plan import Holdout
 from core.rollout.serving.assignment_history import Assignment
 from core.rollout.state import events as e
+from core.rollout.state import holds
 from core.rollout.state.surface import Surface
 from core.rollout.workspace.subscriptions import Subscriber
 
@@ -201,6 +202,23 @@ def test_a_whole_cohort_is_not_everybody(words: Any) -> None:
 def with_layer(words: Any, stage: int) -> Any:
     """A rollout at that stage of which a layer leaves it 60 % of the users."""
     return replace(words.story().running(stage).now, layer=LayerSlots(layer="assistants", ranges=((0, 600_000),)))
+
+
+def test_why_it_holds_has_more_room_than_of_whom_the_share_is(words: Any) -> None:
+    held = replace(words.plan, holdout=Holdout(percent=5, lasts=timedelta(days=1)))
+    stopped = e.Held(key=holds.NO_DATA, text="requests on the new version have stopped arriving")
+    story = words.story(plan=held).running(EVERYONE)
+    layered = replace(story.now, layer=LayerSlots(layer="chat", ranges=((0, 500_000),)))
+    assert headline.render(replace(story.happen(stopped).now, layer=layered.layer), words.zone) == (
+        "On hold: R-118 support-tone: requests on the new version have stopped… It stays at 95 % of its 50 %; "
+        "it continues once this clears."
+    )
+
+
+def test_of_one_that_is_done_those_who_are_held_back_are_no_part(words: Any) -> None:
+    plan = replace(words.plan, holdout=Holdout(percent=5, lasts=timedelta(days=1)))
+    done = words.story(plan=plan).running(EVERYONE).happen(e.Completed(version="v43", retired="v42"))
+    assert reach_words.format_share(done.now) == "95 % (5 % held back)"
 
 
 def test_a_share_in_a_layer_is_one_of_the_layers_users(words: Any) -> None:

@@ -32,7 +32,9 @@ def _answer_status(parsed: ParsedCommand, context: CommandContext) -> Message:
         if not world.open_rollouts:
             return status.render_live_versions(world)
         if len(world.open_rollouts) > 1:
-            return status.render_list(world.open_rollouts, zone, "Open now", _neighbour_finder(world, context))
+            return status.render_list(
+                world.open_rollouts, zone, "Open now", _neighbour_finder(world, context), at=context.at
+            )
     rollout = request.require_rollout(parsed.rollout, context, world, "status {id}")
     rollout = layering.foresee_slots(rollout, world.policy)
     spend = look_reports.load_judging_spend(context.service, rollout) if rollout.is_under_way else None
@@ -51,7 +53,7 @@ def _answer_list(parsed: ParsedCommand, context: CommandContext) -> Message:
     title = "Rollouts" if parsed.flags else "Open now"
     finder = _neighbour_finder(world, context)
     chosen, zone = select_rollouts(parsed, context), world.policy.timezone
-    return status.render_list(chosen, zone, title, finder, is_everything=not world.rollouts)
+    return status.render_list(chosen, zone, title, finder, at=context.at, is_everything=not world.rollouts)
 
 
 def select_rollouts(parsed: ParsedCommand, context: CommandContext) -> tuple[Rollout, ...]:

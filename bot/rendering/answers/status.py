@@ -1,6 +1,7 @@
 """Status answers: a list of rollouts, or the live version of every AI feature."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
@@ -20,18 +21,19 @@ def render_list(
     title: str,
     find_neighbours: Callable[[Rollout], Neighbours] = lambda _: NO_NEIGHBOURS,
     *,
+    at: datetime | None = None,
     is_everything: bool = False,
 ) -> Message:
     """One line per rollout, newest first; `title` names the list, `find_neighbours` what others mean for each.
 
-    `is_everything`: there are no others.
+    `at` is when it is read: what could have come before then has no date. `is_everything`: there are no others.
     """
     if not rollouts:
         others = "" if is_everything else " See all with /rollout list --all."
         return blocks.build_message(f"{title}: none.", blocks.context(f"Plan one with rollout apply FILE.{others}"))
     newest = list(reversed(rollouts))[:MAX_LISTED]
     around = [find_neighbours(one) for one in newest]
-    shown = [headline.render(r, zone, o.place, after=o.after) for r, o in zip(newest, around, strict=True)]
+    shown = [headline.render(r, zone, o.place, at, o.after) for r, o in zip(newest, around, strict=True)]
     left = [wording.format_remainder(len(rollouts) - MAX_LISTED)] if len(rollouts) > MAX_LISTED else []
     return blocks.build_message(f"{title}: {len(rollouts)}.", blocks.lines_section([*shown, *left]))
 

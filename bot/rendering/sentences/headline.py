@@ -52,9 +52,13 @@ def _describe_consequence(
         case RolloutState.ON_HOLD:
             exposure = _describe_exposure(rollout)
             text = _describe_hold(rollout, len(exposure))
+            if text.endswith("…"):  # why it holds matters more here than of whom the share is
+                exposure = _describe_exposure(rollout, briefly=True)
+                text = _describe_hold(rollout, len(exposure))
+            text += "" if text.endswith("…") else "."
             if rollout.hold is not None and holds.clears_itself(rollout.hold.key):
-                return f": {text}. {exposure}; it continues once this clears."
-            return f": {text}. {exposure} until {wording.format_owner(rollout)} decides."
+                return f": {text} {exposure}; it continues once this clears."
+            return f": {text} {exposure} until {wording.format_owner(rollout)} decides."
         case RolloutState.PAUSED:
             return f". {_describe_exposure(rollout)} until somebody resumes it."
         case RolloutState.ROLLED_BACK:
@@ -99,12 +103,12 @@ def _describe_switch_back(rollout: Rollout) -> str:
     return "NOT CONFIRMED yet" if rollout.flip_doubted else "being confirmed"
 
 
-def _describe_exposure(rollout: Rollout) -> str:
+def _describe_exposure(rollout: Rollout, *, briefly: bool = False) -> str:
     """Who has it while it does not grow, as a sentence without its end."""
     stage = rollout.stage
     if not rollout.percent or stage is None:
         return "Nobody sees it"
-    return f"It stays {reach_words.format_position(rollout)}"
+    return f"It stays {reach_words.format_position(rollout, briefly=briefly)}"
 
 
 def name_gate(rollout: Rollout, gate: str) -> str:
