@@ -11,6 +11,7 @@ from core import durations
 from core.rollout import commands as c
 from core.rollout.refusal import Refused
 from core.rollout.state import events as e
+from core.rollout.workspace.freezes import LONGEST_FREEZE
 
 
 def _freeze(parsed: ParsedCommand, context: CommandContext) -> Message:
@@ -22,7 +23,8 @@ def _freeze(parsed: ParsedCommand, context: CommandContext) -> Message:
         try:
             until = context.at + durations.parse_duration(when.replace(" ", ""))
         except ValueError as error:
-            raise Refused(str(error), hint="Write it like 4h or 3d.", code="bad_time") from error
+            hint = f"Write it like 4h or 3d. A freeze lasts at most {LONGEST_FREEZE.days} days."
+            raise Refused(str(error), hint=hint, code="bad_time") from error
     else:
         until = typed_times.parse_moment(when, context.at, zone)
     outcome = context.submit(c.FreezeChanges(surface=surface, until=until, reason=parsed.text))

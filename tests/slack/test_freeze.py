@@ -74,4 +74,6 @@ def test_its_form_is_explained_where_it_is_wrong(office: Any) -> None:
     assert "Until when?" in office.typed("sam", 'freeze support-assistant "sale"').text
     assert "Why?" in office.typed("sam", "freeze until Tue 10:00").text
     assert "at most 90 days" in office.typed("sam", 'freeze for 91d "sale"').text
+    assert "A freeze lasts at most 90 days." in office.typed("sam", 'freeze for 400d "sale"').text
+    assert "Why? Put it in quotes" in office.typed("sam", "freeze for 4h sale").text
     assert "Write it like 4h or 3d." in str(office.typed("sam", 'freeze for ever "sale"').blocks)

@@ -293,3 +293,17 @@ def test_a_line_is_said_again_with_its_rollout_and_means_the_same(typed: str, ag
     assert isinstance(second, ParsedCommand)
     flags = {name: value for name, value in first.flags.items() if name != "public"}
     assert second == replace(first, rollout="R-1", flags=flags)
+
+
+def test_a_pipelines_word_is_asked_for_quotes_and_not_whether_to_roll_back() -> None:
+    answer = parse("reverted R-1 deployed")
+    assert isinstance(answer, Misunderstood)
+    assert "Put what you want to say in quotes" in answer.hint
+    assert isinstance(parse("revert R-1 deployed"), Misunderstood)
+    assert parse("revert R-1 deployed").suggestion == "rollback"
+
+
+def test_an_unknown_metric_leads_to_those_that_are_measured() -> None:
+    answer = parse("explain R-1 nonsense")
+    assert isinstance(answer, Misunderstood)
+    assert (answer.hint, answer.suggestion) == ('There is no metric "nonsense".', "metrics R-1")

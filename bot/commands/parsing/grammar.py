@@ -40,7 +40,7 @@ def parse(line: str, own_metrics: Collection[str] = (), *, has_lost_quotes: bool
         mistyped = answer.suggestion.startswith("rollback")
         return (
             _ask_whether_to_roll_back(line)
-            if mentions_rollback and not mistyped and not line.lower().startswith("approve")
+            if mentions_rollback and not mistyped and not line.lower().startswith(("approve", "reverted"))
             else answer
         )
     named_so = answer.verb != "help" and rollback_intent.find_rollback_request(answer.rollout) is not None

@@ -177,7 +177,8 @@ def _parse_metrics(verb: str, words: list[str], flags: dict[str, str], metrics: 
     if len(others) > 1:
         close = get_close_matches(others[1].lower(), metrics, n=1)
         hint = f'There is no metric "{others[1]}".' + (f" Did you mean {close[0]}?" if close else "")
-        return Misunderstood(hint=hint, suggestion=f"{verb} {others[0]} {close[0]}" if close else "")
+        suggestion = f"{verb} {others[0]} {close[0]}" if close else format_command("metrics", others[0])
+        return Misunderstood(hint=hint, suggestion=suggestion)
     if len(names) > 1:
         return _report_leftover(verb, names[1], format_command(verb, *others, names[0]))
     if verb == "explain" and not names:
@@ -248,7 +249,7 @@ def _parse_freeze(words: list[str], text: str, flags: dict[str, str]) -> ParseRe
     if at > 1:
         return _report_leftover("freeze", words[1], "")
     if not text:
-        return Misunderstood(hint=f"Why? People read it in every thread. {usage}")
+        return Misunderstood(hint=f"Why? Put it in quotes: people read it in every thread. {usage}")
     kind = "for" if words[at].lower() == "for" else "until"
     when = " ".join(words[at + 1 :])
     return ParsedCommand(verb="freeze", rollout=words[0] if at else "", args=(kind, when), text=text, flags=flags)

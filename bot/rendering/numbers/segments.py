@@ -116,7 +116,7 @@ def _render_no_data(rollout: Rollout, latest: LatestNumbers, as_of: str, *, is_p
         )
     else:
         first = f"Segments: none could be checked yet for {wording.format_subject(rollout)}."
-    hint = "Name them in the rollout file (segments) and send them with each observation."
+    hint = "Name them in the rollout file (assignment.segments) and send them with each observation."
     hints = [] if latest.segments_checked or is_plain else [hint]
     return blocks.build_message(first, blocks.lines_section(hints), blocks.context(f"as of {as_of} · {rollout.id}"))
 
