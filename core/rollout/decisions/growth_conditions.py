@@ -97,10 +97,14 @@ def undecided_hold_key(stage: Stage) -> str:
 
 
 def find_growth_block(context: Context) -> str:
-    """Why nothing may grow now (a freeze or quiet hours); empty if it may."""
-    if (frozen := context.policy.find_freeze(context.at)) is not None:
-        return f"frozen until {context.format_time(frozen[1])}: {frozen[0]}"
-    return "quiet hours" if context.policy.is_quiet_for("advance", context.at) else ""
+    """Why nothing may grow by itself now (a freeze or quiet hours); empty if it may."""
+    return explain_freeze(context) or ("quiet hours" if context.policy.is_quiet_for("advance", context.at) else "")
+
+
+def explain_freeze(context: Context) -> str:
+    """Which freeze keeps everything from growing now, even by hand; empty if there is none."""
+    frozen = context.policy.find_freeze(context.at)
+    return f"frozen until {context.format_time(frozen[1])}: {frozen[0]}" if frozen is not None else ""
 
 
 def is_ready_to_leave(rollout: Rollout, look: c.LookResult | None, at: datetime, policy: Policy) -> bool:

@@ -34,7 +34,7 @@ def advance_rollout(rollout: Rollout, command: c.Advance, context: Context) -> l
             f"{rollout.id} is {rollout.state.replace('_', ' ')}, so it does not grow.",
             hint=f'Resume it first: /rollout resume {rollout.id} "why".',
         )
-    if (why := growth_conditions.find_growth_block(context)) and why != "quiet hours":
+    if why := growth_conditions.explain_freeze(context):
         raise Refused(f"Nothing can grow right now: {why}. Rolling back still works.")
     reason = comparison.require_horizon(rollout, context, command.reason)
     verdict = rollout.evidence.verdict if rollout.evidence else None
