@@ -265,7 +265,13 @@ def render_refusal(refused: Refused, parsed: ParseResult | None, context: Comman
     if isinstance(refused, ClarificationNeeded):
         offered = [buttons.run_command(label, command, i) for i, (label, command) in enumerate(refused.choices[:5])]
     elif refused.earliest is not None and isinstance(parsed, ParsedCommand) and parsed.verb == "start":
-        rollout = request.require_rollout(parsed.rollout, context, context.service.cached_world(), "start {id}")
+        world = context.service.cached_world()
+        bundle = resolve.find_bundle_in_line(parsed.rollout, world)  # the date of its first one is that of all
+        rollout = (
+            bundle[0].members[0]
+            if bundle is not None
+            else request.require_rollout(parsed.rollout, context, world, "start {id}")
+        )
         offered = [buttons.start_at(rollout.id, refused.earliest)]
     if refused.alternative is not None:
         offered.append(buttons.run_command(*refused.alternative, len(offered)))

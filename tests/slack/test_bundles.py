@@ -70,6 +70,16 @@ def test_one_line_approves_each_plan_and_one_starts_all(office: Any) -> None:
     assert "2 running" in answer(office, "sam", "status tone")
 
 
+def test_before_its_time_it_says_what_is_missing_and_offers_the_start_of_all(office: Any) -> None:
+    planned(office)
+    office.typed("lee", "approve tone")
+    said = answer(office, "ana", "start tone")
+    assert "R-1 cannot start yet. #support needs 10 min notice." in said
+    assert office.person("ana").click(office.whispered("ana"), "Start then").acked
+    office.later(minutes=10).say(c.Tick())
+    assert states(office) == [R.RUNNING, R.RUNNING]
+
+
 def test_nothing_starts_until_the_last_one_is_approved_and_the_answer_names_it(office: Any) -> None:
     planned(office)
     assert office.typed("lee", "approve R-1").acked
