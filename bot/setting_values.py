@@ -150,6 +150,20 @@ def parse_address(name: str, given: Mapping[str, str], problems: list[str]) -> s
     return text
 
 
+def parse_own_address(name: str, given: Mapping[str, str], problems: list[str]) -> str:
+    """The http(s) address of this program, without a path, as pages and event streams lead to the root of their host;
+    empty if not set or invalid."""
+    address = parse_address(name, given, problems).rstrip("/")
+    rest = urlsplit(address)._replace(scheme="", netloc="").geturl()
+    if rest:
+        problems.append(
+            f"{name} is {address!r}: leave out {rest}, and give Rampart a host name or a port of its own. Its pages "
+            "and event streams lead to the root of their host, so it cannot be served below a path."
+        )
+        return ""
+    return address
+
+
 def parse_retirements(given: Mapping[str, str], problems: list[str]) -> str:
     """An http(s) address, or the path of a file that exists; empty if not set or invalid."""
     text = given.get("ROLLOUT_RETIREMENTS", "")

@@ -220,7 +220,9 @@ def _render_outcome(command: c.Command, outcome: CommandOutcome, context: Comman
     if not lines:
         return blocks.build_message(
             _describe_no_change(command, rollout),
-            blocks.section(headline.render(rollout, zone, after=find_after_done(outcome.world, rollout, context.at))),
+            blocks.section(
+                headline.render(rollout, zone, at=context.at, after=find_after_done(outcome.world, rollout, context.at))
+            ),
         )
     offered = blocks.actions(buttons.resume(rollout)) if rollout.paused_at is not None else None
     if any(isinstance(r.event, e.RolledBack) for r in outcome.recorded):

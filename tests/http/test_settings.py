@@ -65,6 +65,12 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("rest", ["/rampart", "/rampart/", "?a=b", "#top"])
+def test_it_cannot_be_served_below_a_path(rest: str) -> None:
+    with pytest.raises(SettingsError, match=r"leave out .*a host name or a port of its own"):
+        settings.read_settings({"ROLLOUT_PUBLIC_URL": f"https://example.com{rest}"})
+
+
 @pytest.mark.parametrize("name", settings.VARIABLES)
 def test_each_may_come_from_a_file(name: str, tmp_path: Path) -> None:
     path = tmp_path / "value"
