@@ -29,7 +29,12 @@ BERLIN = ZoneInfo("Europe/Berlin")
         ("hi <@U0ANA00001>", 'hi <span class="mention">@ana</span>'),
         ("<#C0SUPPORT1|support>", '<span class="mention">#support</span>'),
         ("<!subteam^S0AILEADS1>", '<span class="mention">@ai-leads</span>'),
-        ("<!date^1795428000^{date_short_pretty} {time}|then>", '<span class="date">Nov 23, 2026 11:00</span>'),
+        ("<!date^1795428000^{date_short} {time}|then>", '<span class="date">Nov 23, 2026 11:00</span>'),
+        ("<!date^1795428000^since {date_pretty} {time}|then>", '<span class="date">Since yesterday 11:00</span>'),
+        ("<!date^1795514400^{date_short_pretty}|then>", '<span class="date">Today</span>'),
+        ("by <!date^1795600800^\u200b{date_long_pretty}|then>", 'by <span class="date">tomorrow</span>'),
+        ("<!date^1795687200^{date_short_pretty}|then>", '<span class="date">Nov 26, 2026</span>'),
+        ("<!date^1793613600^{date_long}|then>", '<span class="date">Monday, November 2nd, 2026</span>'),
         ("<!date^1795428000^{whatever}|then>", '<span class="date">then</span>'),
         (
             "<https://x.test/?a=1&amp;b=2|see>",

@@ -87,7 +87,7 @@ def _render_token(workspace: SandboxWorkspace, found: re.Match[str], zone: tzinf
     token = found.group("token")
     readers: tuple[Callable[[], str | None], ...] = (
         lambda: _wrap_in_span("mention", plain_text.resolve_mention(workspace, token)),
-        lambda: _wrap_in_span("date", plain_text.resolve_date(token, zone)),
+        lambda: _wrap_in_span("date", plain_text.resolve_date(token, workspace.clock(), zone)),
         lambda: _render_link(token),
     )
     return next((html for read in readers if (html := read()) is not None), _escape_text(f"<{token}>"))

@@ -11,17 +11,8 @@ Json = dict[str, Any]
 
 _TOKEN = re.compile(r"<([^<>\n]+)>")
 _ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
-_DATE_PARTS = {
-    "{date_num}": "%Y-%m-%d",
-    "{date}": "%B %d, %Y",
-    "{date_short}": "%b %d, %Y",
-    "{date_long}": "%A, %B %d, %Y",
-    "{date_pretty}": "%B %d, %Y",
-    "{date_short_pretty}": "%b %d, %Y",
-    "{date_long_pretty}": "%A, %B %d, %Y",
-    "{time}": "%H:%M",
-    "{time_secs}": "%H:%M:%S",
-}
+_UNCHANGED = "\N{ZERO WIDTH SPACE}"  # a date after it does not begin with a capital letter, as Slack would have it
+_ORDINAL_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 
 
 def render_message(workspace: SandboxWorkspace, message: SandboxMessage) -> str:
@@ -61,8 +52,9 @@ def resolve_mention(workspace: SandboxWorkspace, token: str) -> str | None:
     return None
 
 
-def resolve_date(token: str, zone: tzinfo = UTC) -> str | None:
-    """The text of a `!date^seconds^format|fallback` token in `zone`; the fallback for an unknown format.
+def resolve_date(token: str, now: datetime, zone: tzinfo = UTC) -> str | None:
+    """The text of a `!date^seconds^format|fallback` token for a reader in `zone` who looks at it at `now`; the fallback
+    for an unknown format.
 
     None for other tokens.
     """
@@ -72,17 +64,29 @@ def resolve_date(token: str, zone: tzinfo = UTC) -> str | None:
     parts = body.split("^")
     if len(parts) < 3 or not parts[1].isdigit():
         return fallback
-    at = datetime.fromtimestamp(int(parts[1]), zone)
     text = parts[2]
-    for name, form in _DATE_PARTS.items():
-        text = text.replace(name, at.strftime(form))
-    return fallback if "{" in text else text
+    for name, form in _format_date_parts(datetime.fromtimestamp(int(parts[1]), zone), now.astimezone(zone)).items():
+        text = text.replace(name, form)
+    if "{" in text:
+        return fallback
+    return text.removeprefix(_UNCHANGED) if text.startswith(_UNCHANGED) else text[:1].upper() + text[1:]
+
+
+def _format_date_parts(at: datetime, now: datetime) -> dict[str, str]:
+    """What Slack shows for each name in the format of a date; those that are called pretty name the days around now."""
+    ending = "th" if at.day in {11, 12, 13} else _ORDINAL_ENDINGS.get(at.day % 10, "th")
+    full, short = f"{at:%B} {at.day}{ending}, {at.year}", f"{at:%b} {at.day}, {at.year}"
+    plain = {"date": full, "date_short": short, "date_long": f"{at:%A}, {full}"}
+    near = {-1: "yesterday", 0: "today", 1: "tomorrow"}.get((at.date() - now.date()).days)
+    pretty = {f"{name}_pretty": near or form for name, form in plain.items()}
+    others = {"date_num": f"{at:%Y-%m-%d}", "time": f"{at:%H:%M}", "time_secs": f"{at:%H:%M:%S}"}
+    return {f"{{{name}}}": form for name, form in (plain | pretty | others).items()}
 
 
 def _resolve_token(workspace: SandboxWorkspace, token: str) -> str:
     named = resolve_mention(workspace, token)
     if named is None:
-        named = resolve_date(token)
+        named = resolve_date(token, workspace.clock())
     if named is not None:
         return named
     address, _, label = token.partition("|")
