@@ -24,6 +24,7 @@ from core.metrics.money import dollars
 from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.state.model import Rollout, RolloutState
 
+_AS_WRITTEN = "\N{ZERO WIDTH SPACE}"  # before it, Slack would make `today` a `Today`, also within a sentence
 _DATE_TOKEN = re.compile(r"<!date\^\d+\^[^|>]*\|([^>]*)>")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)>")
 _UNFINISHED = re.compile(r"(<[^>]*|&[a-z]*)$")
@@ -135,11 +136,11 @@ def format_segment(segment: str) -> str:
 
 
 def format_segment_customers(segment: str) -> str:
-    """The customers of a segment, escaped: `customers with language de`, `customers in the flow refunds`."""
+    """The customers of a segment, escaped: `customers with language “de”`, `customers in the flow refunds`."""
     key, _, value = segment.partition("=")
     if key == FLOW:
         return f"customers in the flow {escape(value, 60)}"
-    return f"customers with {escape(key, 40)} {escape(value, 40)}" if value else f"customers in {escape(key, 80)}"
+    return f"customers with {escape(key, 40)} “{escape(value, 40)}”" if value else f"customers in {escape(key, 80)}"
 
 
 def format_value(number: float | None, unit: str) -> str:
@@ -207,13 +208,10 @@ def format_duration(span: timedelta | float) -> str:
 
 
 def format_local_time(at: datetime, zone: str) -> str:
-    """A Slack date token that each reader sees in local time; the fallback text uses the workspace's `zone`."""
-    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} at {{time}}|{format_plain_time(at, zone)}>"
-
-
-def format_local_day(at: datetime, zone: str) -> str:
-    """A Slack date token with the weekday, for planning: `Tuesday, November 24th, 2026 at 10:00`."""
-    return f"<!date^{int(at.timestamp())}^{{date_long}} at {{time}}|{format_plain_time(at, zone)}>"
+    """A Slack date token that each reader sees in local time, as in `today at 10:00` or `Nov 24, 2026 at 10:00`; the
+    fallback text uses the workspace's `zone`."""
+    form = f"{_AS_WRITTEN}{{date_short_pretty}} at {{time}}"
+    return f"<!date^{int(at.timestamp())}^{form}|{format_plain_time(at, zone)}>"
 
 
 def format_plain_time(at: datetime, zone: str) -> str:
@@ -225,6 +223,11 @@ def format_plain_time(at: datetime, zone: str) -> str:
 def format_clock_time(at: datetime, zone: str) -> str:
     """A Slack date token with the time of day only, for events within one day: `13:40:06` in local time."""
     return f"<!date^{int(at.timestamp())}^{{time_secs}}|{at.astimezone(ZoneInfo(zone)):%H:%M:%S %Z}>"
+
+
+def format_time_of_day(at: datetime, zone: str) -> str:
+    """A Slack date token with the time of day only, after another of the same day: `19:43` in local time."""
+    return f"<!date^{int(at.timestamp())}^{{time}}|{at.astimezone(ZoneInfo(zone)):%H:%M %Z}>"
 
 
 def format_actor(actor: str, handle: str = "") -> str:

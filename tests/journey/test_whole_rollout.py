@@ -23,10 +23,10 @@ def test_harm_is_told_approved_started_and_taken_back(house: House) -> None:
     assert house.text(house.card).startswith("Planned: R-1 fix-first, v42 -> v43. Needs 1 more approval.")
     notice = house.said("#support", "What customers may notice")
     assert "Answers start with the fix" in house.text(notice)
-    assert "You may say publicly" in house.text(house.said("#marketing", "Answers start with the fix"))
+    assert "Do not announce it yet." in house.text(house.said("#marketing", "Answers start with the fix"))
 
     house.person("sam").click(notice, "Got it")
-    house.said("#support", "Read by @sam")
+    house.said("#support", "@sam pressed Got it")
 
     house.person("dana").click(approval, "Approve")
     house.whispered("dana", "your own change, so someone else must approve it")

@@ -53,7 +53,7 @@ from core.versions.version_history import VersionRecord
 from tests.store.golden.examples import EVAL_REPORT, EXAMPLES
 
 _OURS = re.compile(
-    r"<(@[UW][A-Z0-9]+|!date\^\d+\^(?:\{date_(?:short_pretty|long)\} at \{time\}|\{time(?:_secs)?\})\|[^<>|]*)>"
+    r"<(@[UW][A-Z0-9]+|!date\^\d+\^(?:\u200b\{date_short_pretty\} at \{time\}|\{time(?:_secs)?\})\|[^<>|]*)>"
 )
 
 
@@ -371,7 +371,7 @@ def _mrkdwn(value: Any) -> Iterator[str]:
         "<" * 20_000,
         "\u202e\u200b",
         "```*_~`:" * 500,
-        "{date_(?:short_pretty|long)}|^",
+        "{date_short_pretty}|^",
         "\n" * 500,
         "🙂" * 4000,
     ],

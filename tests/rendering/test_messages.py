@@ -67,7 +67,7 @@ prompt · v42 -> v43 · support-assistant · risk standard · owner @dana · pla
 @pytest.mark.shows("E43", "E75", "E79")
 def test_the_notice_to_support(words: Any, story: Any) -> None:
     assert _notice(words, story.planned(), "support") == snapshot("""\
-The support assistant will change. The change starts on Tue 24 Nov 13:00 CET at the earliest, for 5 in 100 customers first.
+A change to the support assistant is planned. It starts Tue 24 Nov 13:00 CET at the earliest, for 5 in 100 customers first.
 What customers may notice
  • Answers are about a third shorter and start with the fix.
      before: “Thanks for reaching out! There are several reasons why a sync...”
@@ -91,10 +91,10 @@ Please press Got it when you have read this · R-118 · Owner: @dana · Question
 @pytest.mark.shows("E76")
 def test_the_notice_to_marketing(words: Any, story: Any) -> None:
     assert _notice(words, story.planned(), "marketing") == snapshot("""\
-The support assistant will change. The change starts on Tue 24 Nov 13:00 CET at the earliest, for 5 in 100 customers first.
+A change to the support assistant is planned. It starts Tue 24 Nov 13:00 CET at the earliest, for 5 in 100 customers first.
 What people may notice
  • Answers are about a third shorter and start with the fix.
-You may say publicly (only after we post “Watching is over”): “Answers are about a third shorter and start with the fix.”
+Do not announce it yet. After we post “Watching is over”, you may say: “Answers are about a third shorter and start with the fix.” This is how the plan describes it; Rampart has not measured it.
 Please do not say: faster, more accurate, smarter. We have no proof of that.
 When, at the earliest (each step only if all goes well)
  • Tue 24 Nov 13:00 CET: 5 in 100 customers
@@ -118,7 +118,7 @@ def test_the_notice_to_a_downstream_team(words: Any, story: Any) -> None:
     }
     told = _notice(words, story.planned(), "downstream")
     assert told == snapshot("""\
-The support assistant will change. The change starts on Tue 24 Nov 13:00 CET at the earliest, for 5 in 100 customers first.
+A change to the support assistant is planned. It starts Tue 24 Nov 13:00 CET at the earliest, for 5 in 100 customers first.
 What your code may see
  • model: name large-3 -> large-4
  • prompt: changed
@@ -138,7 +138,7 @@ If it goes wrong we switch back within seconds and tell you here.
 
 def test_a_notice_says_who_has_read_it(words: Any, story: Any) -> None:
     read = e.NoticeAcknowledged(notice="support:#support", by="slack:T1/U4SAM", handle="@sam")
-    assert "Read by @sam · R-118 · Owner: @dana" in _notice(words, story.planned().happen(read), "support")
+    assert "@sam pressed Got it · R-118 · Owner: @dana" in _notice(words, story.planned().happen(read), "support")
 
 
 @pytest.mark.parametrize("audience", ["support", "marketing"])
@@ -374,9 +374,9 @@ def test_support_is_told_what_customers_saw_and_what_to_say(words: Any, story: A
     )
     assert plain_text.render_text(told) == snapshot("""\
 Switched back: the support assistant answers as before again (since Tue 24 Nov 13:38 CET).
-About 430 customers saw the new version between Tue 24 Nov 12:00 CET and Tue 24 Nov 13:38 CET. It refused to answer too often.
-If they write in, you can say: “Sorry, that was a mistake on our side. Please ask again.”
-Nothing else changes until you get a new notice.
+About 430 customers saw the new version between Tue 24 Nov 12:00 CET and 13:38 CET. It refused to answer too often.
+If a customer complains about an answer from that time, you can say: “Sorry, that was a mistake on our side. Please ask again.”
+It stays that way: you get a new notice before anything changes again.
 [ Customers affected ]
 R-118 · Owner: @dana · Questions? Ask in the thread\
 """)
@@ -393,7 +393,7 @@ def test_marketing_may_speak_once_everyone_has_it(words: Any, story: Any) -> Non
     assert plain_text.render_text(told) == snapshot("""\
 Watching is over: all customers keep the new version of the support assistant.
 You may now say: “Answers are about a third shorter and start with the fix.” This is how the plan describes it; Rampart has not measured it.
-For your information, not for public use: Answers that pass our checks: about 932 in 1,000 (before: about 924 in 1,000).
+For your information, not for public use: Answers that pass our checks: about 932 in 1,000 (with the old version: about 924 in 1,000).
 R-118 · Owner: @dana · Questions? Ask in the thread\
 """)
 
@@ -576,7 +576,7 @@ def test_after_the_end_support_is_told_that_more_people_had_it_than_were_counted
         rendered = follow_up.render(rollout, event, "support", "Support assistant", story.at, words.zone)
         return plain_text.render_text(rendered)
 
-    counted = "About 430 customers saw the new version between Tue 24 Nov 12:00 CET and Tue 24 Nov 23:00 CET."
+    counted = "About 430 customers saw the new version between Tue 24 Nov 12:00 CET and 23:00 CET."
     assert f"{counted} After that, everyone had it. It refused to answer too often." in told(done)
     by_a_person = told(done, findings=())
     assert f"{counted.replace('About', 'At least')} After that, everyone had it." in by_a_person
@@ -587,13 +587,12 @@ def test_after_the_end_support_is_told_that_more_people_had_it_than_were_counted
     assert "after which everyone but 5 % held back had it" in plain_text.render_text(alert)
 
 
-@pytest.mark.parametrize(("hours", "until"), [(1, "Tue 24 Nov 13:00 CET"), (13, "Wed 25 Nov 01:00 CET")])
-def test_a_time_span_has_its_dates_for_readers_in_every_zone(words: Any, story: Any, hours: int, until: str) -> None:
-    """What is one day in the zone of the policy may be two where somebody reads it."""
+@pytest.mark.parametrize(("hours", "until"), [(1, "13:00 CET"), (13, "Wed 25 Nov 01:00 CET")])
+def test_a_time_span_has_its_second_date_only_where_it_is_long(words: Any, story: Any, hours: int, until: str) -> None:
+    """Half a day or more: so a time alone is the next one of that hour, in every zone in which it is read."""
     back = story.running().later(hours=hours).rolled_back().now
     told = follow_up.render(back, back.rollback, "support", "Support assistant", story.at, words.zone)
     assert f"between Tue 24 Nov 12:00 CET and {until}" in plain_text.render_text(told)
-    assert "^{time}|" not in str(told.blocks)
 
 
 def test_a_plan_that_cannot_start_any_more_says_so(words: Any, story: Any) -> None:

@@ -282,7 +282,7 @@ def test_the_alert_says_where(words: Any, story: Any) -> None:
     assert "Where  only language=de; traffic as a whole did not show it" in told
     outside = follow_up.render(only, only.rollback, "support", "Support assistant", story.at, words.zone)
     assert (
-        "For customers with language de, it refused to answer too often; we saw no fault elsewhere."
+        "For customers with language “de”, it refused to answer too often. For other customers, no fault was shown."
         in plain_text.render_text(outside)
     )
 

@@ -68,13 +68,15 @@ def test_notices_are_edited_when_it_changes_who_is_affected(words: Any, story: A
         "We may still switch back; we post “Watching is over” when that is final."
     )
     told = notice_to(words, story, "marketing")
-    assert "You may say publicly (only after we post “Watching is over”)" in told
+    assert "Do not announce it yet. After we post “Watching is over”, you may say: “Answers are" in told
+    assert "This is how the plan describes it; Rampart has not measured it." in told
     assert "When: everyone has it. Fri 27 Nov 00:00 CET at the earliest: watching is over; you may announce it." in told
     assert edited(story, e.Completed(version="v43", retired="v42")) == NOTICED
     assert "Who is affected now: everyone." in notice_to(words, story, "marketing")
     over = notice_to(words, story, "marketing")
     assert over.startswith("Watching is over: all customers keep the new version of the support assistant.")
-    assert "You may say publicly (now)" in over
+    assert "You may now say publicly: “Answers are" in over
+    assert "This is how the plan describes it; Rampart has not measured it." in over
     assert "Please do not say: faster, more accurate, smarter." in over
     assert "Got it" not in over
 
@@ -83,13 +85,13 @@ def test_the_steps_say_which_were_taken_and_which_one_is_now(words: Any, story: 
     story.running(2).later(hours=6)
     story.happen(e.StageEntered(index=3, name="ramp 25%", percent=25))
     told = notice_to(words, story, "marketing")
-    steps = told[told.index("When, at the earliest (each step only if all goes well)") :].splitlines()[1:5]
+    steps = told[told.index("When (each step only if all goes well)") :].splitlines()[1:5]
     assert steps == snapshot(
         [
             " • ✓ Tue 24 Nov 12:00 CET: 5 in 100 customers",
             " • now, since Tue 24 Nov 18:00 CET: 25 in 100 customers",
-            " • Wed 25 Nov 06:00 CET: everyone",
-            " • Fri 27 Nov 18:00 CET: watching is over; you may announce it",
+            " • Wed 25 Nov 06:00 CET at the earliest: everyone",
+            " • Fri 27 Nov 18:00 CET at the earliest: watching is over; you may announce it",
         ]
     )
 
@@ -110,11 +112,14 @@ def test_marketing_takes_back_what_it_was_given_to_say(words: Any, story: Any) -
 def test_notices_are_edited_when_nothing_comes_of_it(words: Any, story: Any) -> None:
     assert edited(words.story().planned(), e.Abandoned(by="slack:T1/U2DANA", reason="no")) == NOTICED
     story.running().rolled_back()
-    assert notice_to(words, story, "support").splitlines()[:4] == [
-        "Switched back: the support assistant answers as before again.",
+    assert notice_to(words, story, "support").splitlines()[:6] == [
+        "Switched back: the support assistant answers as before again (since Tue 24 Nov 12:00 CET).",
+        "About 430 customers saw the new version (Tue 24 Nov 12:00 CET). It refused to answer too often.",
+        "If a customer complains about an answer from that time, you can say: “Sorry, that was a mistake on our side. "
+        "Please ask again.”",
         "What we announced no longer applies",
-        " • Answers are about a third shorter and start with the fix.",
-        " • The assistant no longer apologises before every step.",
+        " • ~Answers are about a third shorter and start with the fix.~",
+        " • ~The assistant no longer apologises before every step.~",
     ]
     assert "Who is affected now: nobody." in notice_to(words, story, "support")
     assert "Got it" not in notice_to(words, story, "support")
@@ -135,8 +140,8 @@ def test_one_of_two_plans_given_up_does_not_mean_that_nothing_changes(words: Any
         assert "Cancelled: this change to the support assistant is not happening." in said
         assert "Another change to it is planned or under way (R-119 support-tone) and has its own notice." in said
     back = words.story().running().rolled_back()
-    assert "Nothing else changes" in told_after(words, back, back.now.rollback)
-    assert "Nothing else changes" not in told_after(words, back, back.now.rollback, others=[other])
+    assert "It stays that way" in told_after(words, back, back.now.rollback)
+    assert "It stays that way" not in told_after(words, back, back.now.rollback, others=[other])
 
 
 def finding(words: Any, metric: str, **changes: Any) -> Any:
@@ -172,8 +177,8 @@ def test_nobody_apologises_for_what_customers_could_not_notice(words: Any, story
     said = told_after(words, story, story.now.rollback)
     assert "mistake on our side" not in said
     assert (
-        "We know of nothing that they could have noticed: we switched back because of the new version's cost"
-        " per request." in said
+        "We switched back because its cost per request was higher than agreed ($0.0640 instead of $0.0190). "
+        "Apart from what was announced, we know of nothing that customers could have noticed." in said
     )
 
 
@@ -185,9 +190,13 @@ def test_what_hit_one_segment_is_not_said_of_everybody(words: Any, story: Any) -
     story.running().happen(story.evidence(segments=(row,))).rolled_back(findings=(hit,), exposed_units=319)
     said = told_after(words, story, story.now.rollback)
     assert "About 319 customers saw the new version (Tue 24 Nov 12:00 CET)." in said
-    fault = "For customers with language ja, it refused to answer too often (11 of 23 requests; usually almost none)"
-    assert f"{fault}; we saw no fault elsewhere." in said
-    assert "If they write in (customers with language ja), you can say:" in said
+    counted = "11 of 23 requests; with the old version it would have been almost none"
+    fault = f"For customers with language “ja”, it refused to answer too often ({counted})."
+    assert f"{fault} For other customers, no fault was shown." in said
+    assert "If one of the customers with language “ja” complains about an answer from that time, you can say:" in said
+    too = finding(words, "refusal_rate", segment="plan=paid")
+    both = words.story().running().happen(words.story().evidence(segments=(row,))).rolled_back(findings=(hit, too))
+    assert "For other customers" not in told_after(words, both, both.now.rollback)
 
 
 def test_that_nobody_saw_it_is_said_only_where_nobody_could(words: Any, story: Any) -> None:
@@ -201,8 +210,8 @@ def test_that_nobody_saw_it_is_said_only_where_nobody_could(words: Any, story: A
 @pytest.mark.parametrize("audience", ["marketing", "downstream"])
 def test_only_support_gets_words_for_those_who_write_in(words: Any, story: Any, audience: str) -> None:
     story.running().rolled_back()
-    assert "If they write in" in told_after(words, story, story.now.rollback, "support")
-    assert "If they write in" not in told_after(words, story, story.now.rollback, audience)
+    assert "you can say" in told_after(words, story, story.now.rollback, "support")
+    assert "you can say" not in told_after(words, story, story.now.rollback, audience)
 
 
 def test_a_change_in_the_harmless_direction_is_not_called_too_often(words: Any, story: Any) -> None:
@@ -516,7 +525,7 @@ def told_at_the_start(words: Any, story: Any, first: Stage) -> str:
 def test_a_start_with_checks_does_not_say_that_customers_have_it(words: Any, story: Any) -> None:
     told = told_at_the_start(words, story, Stage(kind=StageKind.EVAL, name="eval", percent=0))
     assert told.startswith("Starting: the new version of the support assistant is being checked; nobody has it yet.")
-    assert "The first customers get it on" in told
+    assert "The first customers get it Tue 24 Nov" in told
     assert "customers now get" not in told
 
 
@@ -527,7 +536,8 @@ def test_while_checks_stand_before_customers_no_date_is_named_that_is_over(words
     rollout = replace(now, plan=replace(now.plan, stages=stages))
     started = e.Started(fingerprint="", by="U2")
     told = plain_text.render_text(follow_up.render(rollout, started, "support", TITLE, story.at, words.zone))
-    assert "The first customers get it once the checks have passed. If all goes well, everyone has it on" in told
+    assert "The first customers get it once the checks have passed. The notice above says" in told
+    assert "everyone has it" not in told, "a date there would not be corrected"
     dates = schedule.estimate_dates(rollout, story.at, story.at + timedelta(minutes=1))
     (said,) = change_status.describe_dates(rollout, dates, words.zone)
     assert said.startswith("*When:* the first customers get it once the checks have passed. If all goes well, everyone")
@@ -596,9 +606,7 @@ def test_a_note_of_the_engine_has_the_unit_and_the_names_of_the_message_around_i
 def test_the_end_of_a_comparison_is_not_told_as_something_that_was_stopped(words: Any, story: Any) -> None:
     before = story.running(2).now
     held = e.Held(key=f"{holds.DECISION}2", text="the comparison is over after 14 days")
-    told = notice_note.render(
-        before, story.happen(held).now, held, "support assistant", story.at, words.zone, is_closed=False
-    )
+    told = notice_note.render(before, story.happen(held).now, held, "support assistant", words.zone, is_closed=False)
     assert told is not None
     assert "Both versions were compared for as long as was planned. @dana decides what happens next." in told.text
     assert "stopped" not in told.text
@@ -618,3 +626,55 @@ def test_what_nobody_could_make_use_of_is_not_said_to_be_noticeable(words: Any) 
     power = Power(noticeable=3075.5, could_still_be=None, decided_in=None)
     assert technical_words.format_noticeable(slow, power) == ""
     assert technical_words.format_noticeable(slow, replace(power, noticeable=0.5)) != ""
+
+
+def test_of_what_a_person_took_out_of_a_hold_the_finding_is_told_in_plain_words(words: Any, story: Any) -> None:
+    held = finding(words, "complaint_rate", unit="per 1,000 requests", canary=5 / 446, control=0.0)
+    row = words.measure("complaint_rate", "Complaints", unit="per 1,000 requests", canary=5 / 446, control=0.0)
+    worse = replace(row, n_canary=446, n_control=1370, word="Worse")
+    story.running().happen(story.evidence(Hold(findings=(held,)), measures=(worse,)))
+    by_hand = {"by": "slack:T1/U1ANA", "reason": "customers complain", "findings": ()}
+    back = story.rolled_back(**by_hand).now
+    for said in (told_after(words, story, back.rollback), notice_to(words, story, "support")):
+        fault = "It drew more complaints (5 in 446 requests; with the old version it would have been almost none)."
+        assert fault in said
+        assert "<@U1ANA> switched it back: “customers complain”" in said
+        assert "If a customer complains about an answer from that time, you can say:" in said
+    overruled = replace(back, overridden=frozenset({holds.hold_key(held)}))
+    assert "drew more complaints" not in told_after(words, replace_now(story, overruled), back.rollback)
+
+
+def replace_now(story: Any, rollout: Any) -> Any:
+    story.rollout = rollout
+    return story
+
+
+def test_a_notice_of_a_step_after_the_first_does_not_say_that_it_starts(words: Any, story: Any) -> None:
+    first = notice_to(words, story.running(2), "support")
+    assert first.startswith("Started: about 5 in 100 customers now get the new version of the support assistant.")
+    story.happen(e.StageEntered(index=3, name="ramp 25%", percent=25))
+    told = notice_to(words, story, "support")
+    assert told.startswith(
+        "More customers: about 25 in 100 customers now get the new version of the support assistant."
+    )
+
+
+def test_while_it_is_stopped_nobody_is_told_that_doubts_would_stop_it(words: Any, story: Any) -> None:
+    running = notice_to(words, story.running(2), "support")
+    assert "Once two people have said so, no more customers get it until @dana decides." in running
+    story.happen(e.Paused(by="slack:T1/U4SAM", reason="odd greetings"))
+    told = notice_to(words, story, "support")
+    assert "Once two people have said so, @dana has to decide how it goes on." in told
+
+
+def test_what_is_told_once_at_the_start_has_no_date_that_could_move(words: Any, story: Any) -> None:
+    story.running(2)
+    started = e.Started(fingerprint="", by="U2")
+    stages = words.stages[2:]
+    rollout = replace(story.now, plan=replace(story.now.plan, stages=stages))
+    told = plain_text.render_text(follow_up.render(rollout, started, "support", TITLE, story.at, words.zone))
+    assert told.splitlines()[:2] == [
+        "Started: the first customers now get the new version of the support assistant.",
+        "More get it step by step, if all goes well. The notice above says what they may notice; it always shows how "
+        "many have it and what comes next.",
+    ]

@@ -40,7 +40,7 @@ def notice_of(words: Any, story: Any) -> str:
 def note_of(words: Any, story: Any, event: Any) -> str:
     """The note in the thread of a notice about this event, which happens now."""
     before = story.now
-    message = notice_note.render(before, story.happen(event).now, event, NAME, story.at, words.zone, is_closed=False)
+    message = notice_note.render(before, story.happen(event).now, event, NAME, words.zone, is_closed=False)
     assert message is not None
     return str(message.text)
 
@@ -99,7 +99,7 @@ def test_what_stays_with_a_cohort_is_a_share_of_the_cohort(words: Any) -> None:
 def test_those_held_back_are_not_counted_among_those_who_have_it(words: Any) -> None:
     story = with_holdout(words)
     told = notice_of(words, story)
-    assert "When: all but 5 in 100 customers have it; those get it on Tue 8 Dec 12:00 CET, or earlier." in told
+    assert "When: all but 5 in 100 customers have it; those get it Tue 8 Dec 12:00 CET, or earlier." in told
     assert "Who is affected now: all but 5 in 100 customers." in told
     assert progress_of(words, story) == "all but 5 in 100 customers have it."
     story.happen(e.HoldoutEnded(by="system:engine", cause="time", reason=""))
@@ -164,7 +164,7 @@ def test_a_change_that_follows_another_needs_no_new_plan_by_a_person(words: Any,
 
 
 def test_only_customers_who_come_first_have_a_date_that_is_set(words: Any, story: Any) -> None:
-    first = "The support assistant will change. The change starts on Tue 24 Nov"
+    first = "A change to the support assistant is planned. It starts Tue 24 Nov"
     after_checks = notice_of(words, story.planned())
     assert after_checks.startswith(f"{first} 13:00 CET at the earliest, for 5 in 100 customers first.")
     at_once = words.story(plan=replace(words.plan, stages=words.stages[CANARY:])).planned()
@@ -172,7 +172,7 @@ def test_only_customers_who_come_first_have_a_date_that_is_set(words: Any, story
     notices = tuple(replace(one, before=None) for one in words.plan.notices)
     undated = words.story(plan=replace(words.plan, start=None, notices=notices)).planned()
     assert notice_of(words, undated).startswith(
-        "The support assistant will change. The change starts on a date that is not set yet, for 5 in 100 customers"
+        "A change to the support assistant is planned. It starts on a date that is not set yet, for 5 in 100 customers"
     )
     dates = schedule.estimate_dates(undated.now, undated.at)
     assert schedule.format_start(dates, words.zone) == "on a date that is not set yet"

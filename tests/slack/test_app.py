@@ -146,7 +146,7 @@ def test_support_confirms_a_notice_and_the_notice_says_so(either: Any) -> None:
     assert "Thanks. You have confirmed the notice for R-1." in either.click("sam", notice, "Got it")
     assert "No change needed" in either.click("sam", notice, "Got it")
     either.deliver()
-    assert "Read by @sam" in either.shown(either.sandbox.reload_message(notice))
+    assert "@sam pressed Got it" in either.shown(either.sandbox.reload_message(notice))
 
 
 def test_a_concern_reaches_the_engineers(office: Any) -> None:

@@ -11,7 +11,7 @@ from core.rollout.state.model import RolloutState
 from tests.slack.test_journey import HARM, look
 
 SUPPORT = "#support"
-FIRST = "The support assistant will change."
+FIRST = "A change to the support assistant is planned."
 
 
 def _notice(office):
@@ -72,7 +72,7 @@ def test_a_fixed_start_is_reminded_of_and_its_passing_is_told(office):
     office.at = office.rollout.start - timedelta(hours=6)
     office.deliver()
     office.later(hours=4).deliver()
-    assert _thread(office)[-1].startswith("Today: the support assistant starts to change on")
+    assert _thread(office)[-1].startswith("Reminder: the support assistant starts to change ")
     _pass(office, hours=2, minutes=2)
     assert _says(office).startswith("Delayed: the change to the support assistant has not started at the time")
 
@@ -83,12 +83,12 @@ def test_a_start_that_moves_is_told_with_both_dates(office):
     office.typed("lee", "approve R-1")
     office.typed("ana", 'start R-1 --at "Tue 10:00"')
     office.deliver()
-    assert _thread(office)[-1].startswith("Date set: it starts on")
+    assert _thread(office)[-1].startswith("Date set: it starts Nov 24, 2026 at")
     office.typed("ana", 'start R-1 --at "Wed 10:00"')
     office.deliver()
     moved = _thread(office)[-1]
-    assert moved.startswith("Moved: it starts on")
-    assert moved.index("November 25") < moved.index("not on") < moved.index("November 24")
+    assert moved.startswith("Moved: it starts Nov 25, 2026 at")
+    assert moved.index("Nov 25") < moved.index("not") < moved.index("Nov 24")
 
 
 def test_the_notice_of_a_plan_that_was_replaced_says_so(office):
@@ -105,7 +105,7 @@ def test_a_deleted_notice_comes_back_with_its_next_edit_and_keeps_its_lead_time(
     office.client.chat_delete(channel=office.rollout.channel_ids[SUPPORT], ts=_notice(office).ts)
     office.later(minutes=5).person("sam").type_command("/rollout notice R-1 ack", SUPPORT)
     office.deliver()
-    assert "Read by @sam" in office.shown(office.message(SUPPORT, FIRST))
+    assert "@sam pressed Got it" in office.shown(office.message(SUPPORT, FIRST))
     assert office.rollout.notice_posted_at("support:#support") == given
 
 
@@ -162,15 +162,15 @@ def test_a_date_is_that_of_the_first_customers_as_in_the_notice(office):
     office.at = office.rollout.start - timedelta(hours=6)
     office.deliver()
     notice = _says(office)
-    assert "November 25" in notice.splitlines()[0]
+    assert "Nov 25" in notice.splitlines()[0]
     office.typed("lee", "approve R-1")
     office.typed("ana", 'start R-1 --at "Wed 10:00"')
     office.deliver()
     moved = _thread(office)[-1]
-    assert moved.index("November 26") < moved.index("not on") < moved.index("November 25")
+    assert moved.index("Nov 26") < moved.index("not") < moved.index("Nov 25")
     _pass(office, days=1, hours=4)
-    assert _thread(office)[-1].startswith("Soon: the support assistant starts to change on")
-    assert "November 26" in _thread(office)[-1]
+    assert _thread(office)[-1].startswith("Reminder: the support assistant starts to change ")
+    assert "Nov 26" in _thread(office)[-1]
 
 
 NOTIFIED = ("#support", "#marketing")
@@ -212,7 +212,7 @@ def test_whoever_was_told_is_told_of_the_day_the_start_and_that_everyone_has_it(
     for channel in NOTIFIED:
         said = [line.partition(":")[0] for line in _first_lines(office, channel)]
         assert said == [
-            "Today",
+            "Reminder",
             "Started",
             "More customers",
             "Everyone has it, still being watched",

@@ -138,7 +138,7 @@ def _render_event(
         case AnnouncementKind.NOTICE_NOTE, event if isinstance(event, notice_note.NotedEvent):
             before, after = _rollout_at(entries, position - 1), _rollout_at(entries, position)
             name, is_closed = _name_feature(world, rollout), _is_way_back_closed(world, rollout, at)
-            return notice_note.render(before, after, event, name, entry.at, zone, is_closed=is_closed)
+            return notice_note.render(before, after, event, name, zone, is_closed=is_closed)
         case AnnouncementKind.REMINDER, event if announcement.key.startswith(NEXT_STEP):
             after = _rollout_at(entries, position)
             asked = f"You asked to be told of the next step of {after.id}."

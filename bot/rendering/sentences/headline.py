@@ -75,7 +75,7 @@ def _describe_consequence(
             due = holdout.find_due(rollout)
             if due is not None and rollout.plan.holdout is not None:
                 share = wording.format_percent(rollout.plan.holdout.percent)
-                return f". Everyone gets {new} but {share}, held back until {wording.format_local_day(due, zone)}."
+                return f". Everyone gets {new} but {share}, held back until {wording.format_local_time(due, zone)}."
             return _describe_done(rollout, new, after)
         case RolloutState.ABANDONED:
             return ". Nothing changed."

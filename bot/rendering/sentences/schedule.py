@@ -52,6 +52,11 @@ class RolloutDates:
         return self.phases[-1].at if self.phases else None
 
     @property
+    def has_begun(self) -> bool:
+        """Whether any customers have got it."""
+        return any(phase.is_entered for phase in self.phases) or any(one.is_entered for one in self.chosen)
+
+    @property
     def first_percent(self) -> float:
         """The share of customers who get it first, 0 to 100."""
         return self.phases[0].percent if self.phases else 100.0
@@ -126,7 +131,7 @@ def describe_chosen(dates: RolloutDates, zone: str) -> str:
     it."""
     told = [
         f" {wording.capitalize(name_chosen(one.name))} get it before that"
-        f"{f', on {wording.format_local_day(one.at, zone)} at the earliest' if one.at is not None else ''}."
+        f"{f', {wording.format_local_time(one.at, zone)} at the earliest' if one.at is not None else ''}."
         for one in dates.chosen
         if not one.is_entered
     ]
@@ -143,6 +148,13 @@ def customer_percent(rollout: Rollout) -> float:
     return rollout.cap_by_holdout(rollout.percent) * rollout.reach
 
 
+def has_grown(rollout: Rollout) -> bool:
+    """Whether more customers get it than in the first step that was for a share of them."""
+    stages = rollout.plan.stages
+    shares = [stages[span.index].percent for span in rollout.spans if is_customer_stage(stages[span.index])]
+    return bool(shares) and shares[-1] > shares[0]
+
+
 def is_with_selected_people(rollout: Rollout) -> bool:
     """Whether it is in a stage for selected people, of which no share of the customers is a part."""
     stage = rollout.stage
@@ -150,21 +162,21 @@ def is_with_selected_people(rollout: Rollout) -> bool:
 
 
 def format_start(dates: RolloutDates, zone: str) -> str:
-    """When it starts, for the end of a clause: `on …`, `on … at the earliest`, or that no date is set yet."""
+    """When it starts, for the end of a clause: `today at 10:00`, `… at the earliest`, or that no date is set yet."""
     if dates.first_customers_at is None:
         return "on a date that is not set yet"
     earliest = "" if dates.has_fixed_start else " at the earliest"
-    return f"on {wording.format_local_day(dates.first_customers_at, zone)}{earliest}"
+    return f"{wording.format_local_time(dates.first_customers_at, zone)}{earliest}"
 
 
 def format_completion(dates: RolloutDates, zone: str) -> str:
-    """`everyone has it on … at the earliest`: when all customers have the new version."""
+    """`everyone has it … at the earliest`: when all customers have the new version."""
     if dates.everyone_at is None:
         ahead = sum(not phase.is_entered for phase in dates.phases)
         if any(phase.is_entered for phase in dates.phases) and ahead:
             return f"{_everyone_has(dates)} it after {wording.pluralize(ahead, 'more step')}"
         return f"{_everyone_has(dates)} it {wording.format_duration(dates.time_to_everyone)} later at the earliest"
-    return f"{_everyone_has(dates)} it on {wording.format_local_day(dates.everyone_at, zone)} at the earliest"
+    return f"{_everyone_has(dates)} it {wording.format_local_time(dates.everyone_at, zone)} at the earliest"
 
 
 def format_end(dates: RolloutDates, zone: str) -> str:
@@ -191,7 +203,7 @@ def _format_chosen_time(phase: ChosenPhase, dates: RolloutDates, zone: str) -> s
         return "before that"
     when = wording.format_local_time(phase.at, zone)
     if not phase.is_entered:
-        return when
+        return f"{when} at the earliest" if dates.has_begun else when
     later = [*(p.at for p in dates.phases if p.is_entered), *(one.at for one in dates.chosen if one.is_entered)]
     return f"now, since {when}" if all(at is None or at <= phase.at for at in later) else f"✓ {when}"
 
@@ -202,7 +214,7 @@ def _format_phase_time(phase: CustomerPhase, dates: RolloutDates, zone: str) -> 
         return "next, as soon as enough is known" if phase is undated[0] and dates.phases[0].at else "after that"
     when = wording.format_local_time(phase.at, zone)
     if not phase.is_entered:
-        return when
+        return f"{when} at the earliest" if dates.has_begun else when
     is_last = phase is [p for p in dates.phases if p.is_entered][-1]
     return f"now, since {when}" if is_last else f"✓ {when}"
 

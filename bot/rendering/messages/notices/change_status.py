@@ -40,7 +40,8 @@ def describe(rollout: Rollout, name: str, dates: RolloutDates, now: datetime, zo
                 reach = describe_watched_reach(rollout, "get")
                 return f"{reach} the new version of the {name}. {describe_not_final(is_closed=is_closed)}"
             if percent:
-                return f"Started: {describe_reach(rollout, 'now get', 'now gets')} the new version of the {name}."
+                word = "More customers" if schedule.has_grown(rollout) else "Started"
+                return f"{word}: {describe_reach(rollout, 'now get', 'now gets')} the new version of the {name}."
             has = describe_reach(rollout, "have", "has")
             return f"Starting: the new version of the {name} is being checked; {has} it yet."
         case RolloutState.ROLLED_BACK | RolloutState.ABANDONED:
@@ -61,7 +62,7 @@ def describe_end(rollout: Rollout, name: str, zone: str) -> str:
     """That the change is final, and who does not have it for now; `rollout` is done."""
     due = holdout.find_due(rollout)
     if due is not None and rollout.plan.holdout is not None:
-        few, until = wording.format_per_hundred(rollout.plan.holdout.percent), wording.format_local_day(due, zone)
+        few, until = wording.format_per_hundred(rollout.plan.holdout.percent), wording.format_local_time(due, zone)
         return (
             f"{WATCHING_OVER}: {few} customers stay on the version of the {name} from before until {until}, so that we "
             "can compare; all others keep the new one."
@@ -83,7 +84,7 @@ def _describe_plan(rollout: Rollout, name: str, dates: RolloutDates, now: dateti
     if first >= 100:
         whom = f"for all but {dates.left_out} at once" if dates.left_out else "for everyone at once"
     earlier = schedule.describe_chosen(dates, zone)
-    return f"The {name} will change. The change starts {schedule.format_start(dates, zone)}, {whom}.{earlier}"
+    return f"A change to the {name} is planned. It starts {schedule.format_start(dates, zone)}, {whom}.{earlier}"
 
 
 def is_overdue(rollout: Rollout, now: datetime) -> bool:
@@ -170,7 +171,7 @@ def describe_dates(rollout: Rollout, dates: RolloutDates, zone: str, at_end: str
     """The label `When` and a line per step; `at_end` is what holds once watching is over, empty to leave that out."""
     if rollout.state is RolloutState.DONE:
         due = holdout.find_due(rollout)
-        later = f"; those get it on {wording.format_local_day(due, zone)}, or earlier" if due is not None else ""
+        later = f"; those get it {wording.format_local_time(due, zone)}, or earlier" if due is not None else ""
         return [f"*When:* {describe_final_reach(rollout)}{later}."]
     if rollout.state in {RolloutState.ON_HOLD, RolloutState.PAUSED}:
         return [f"*When:* {_describe_wait(rollout)}. You will be told here."]
@@ -184,10 +185,12 @@ def describe_dates(rollout: Rollout, dates: RolloutDates, zone: str, at_end: str
         if rollout.is_under_way:
             return [f"*When:* the first customers get it once {_describe_gate(rollout)}. If all goes well, {done}."]
         return [f"*When:* the date is not set yet. Once it starts, {done}, if all goes well."]
-    last = [f" • {over}: {at_end}"] if at_end else []
+    earliest = " at the earliest" if dates.has_begun and dates.ends_at is not None else ""
+    last = [f" • {over}{earliest}: {at_end}"] if at_end else []
     if len(dates.phases) < 2 and not last:
         return [f"*When:* {schedule.format_completion(dates, zone)}, if all goes well."]
-    return ["*When, at the earliest* (each step only if all goes well)", *schedule.list_phases(dates, zone), *last]
+    label = "*When*" if dates.has_begun else "*When, at the earliest*"
+    return [f"{label} (each step only if all goes well)", *schedule.list_phases(dates, zone), *last]
 
 
 def _describe_wait(rollout: Rollout) -> str:

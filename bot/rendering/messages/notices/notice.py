@@ -7,7 +7,7 @@ from bot.rendering import wording
 from bot.rendering.blocks import blocks, buttons
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages.audience import conversation_words
-from bot.rendering.messages.notices import change_status
+from bot.rendering.messages.notices import change_status, switch_back
 from bot.rendering.sentences import schedule
 from bot.rendering.sentences.schedule import RolloutDates
 from core.rollout.plans.plan import BehaviourChange, Expectation, NoticePlan, Plan, changed_parts
@@ -16,6 +16,7 @@ from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
 _IF_IT_GOES_WRONG = "*If it goes wrong* we switch back within seconds and tell you here."
 _WITHOUT_WAY_BACK = "*If it goes wrong* we tell you here; the old version can no longer be used."
 _WHICH_VERSION = "*Which version did a customer see?* Type /rollout whois &lt;customer id&gt;"
+NOT_MEASURED = "This is how the plan describes it; Rampart has not measured it."
 _CLAIMS = {"latency_p50": "faster", "latency_p95": "faster", "ttft_p95": "faster", "eval_pass_rate": "more accurate"}
 
 
@@ -37,7 +38,7 @@ def render(
     """
     name = wording.title_in_sentence(title)
     if rollout.state in {RolloutState.ABANDONED, RolloutState.ROLLED_BACK}:
-        return _render_ended(rollout, notice, name, others)
+        return _render_ended(rollout, notice, name, zone, others)
     known = schedule.estimate_dates(rollout, posted_at, now)
     match notice.audience:
         case "marketing":
@@ -72,7 +73,7 @@ def render_replaced(rollout: Rollout, notice: NoticePlan | None, title: str) -> 
     )
 
 
-def _render_ended(rollout: Rollout, notice: NoticePlan, name: str, others: Sequence[Rollout]) -> Message:
+def _render_ended(rollout: Rollout, notice: NoticePlan, name: str, zone: str, others: Sequence[Rollout]) -> Message:
     """The notice of a change that was cancelled or rolled back."""
     if rollout.state is RolloutState.ABANDONED:
         return blocks.build_message(
@@ -80,11 +81,17 @@ def _render_ended(rollout: Rollout, notice: NoticePlan, name: str, others: Seque
             blocks.lines_section(describe_other_rollouts(others)),
             blocks.context(_format_footer(rollout, notice)),
         )
-    announced = _format_bullets(
-        [b for b in changes_for_audiences(rollout, notice.audience) if not b.unchanged], examples=False
-    )
+    announced = [
+        f" • ~{wording.escape(change.text).replace('~', '-')}~"
+        for change in changes_for_audiences(rollout, notice.audience)
+        if not change.unchanged
+    ]
+    back, at = rollout.rollback, rollout.ended_at
+    since = f" (since {wording.format_local_time(at, zone)})" if at is not None else ""
+    told = switch_back.describe(rollout, back, notice.audience, at, zone) if back is not None and at is not None else []
     return blocks.build_message(
-        f"Switched back: the {name} answers as before again.",
+        f"Switched back: the {name} answers as before again{since}.",
+        blocks.lines_section(told),
         blocks.lines_section(
             [
                 *(["*What we announced no longer applies*", *announced] if announced else []),
@@ -138,7 +145,7 @@ def describe_other_rollouts(others: Sequence[Rollout]) -> list[str]:
 
 def _format_footer(rollout: Rollout, notice: NoticePlan) -> str:
     read = rollout.acknowledged.get(notice.key, ())
-    who = f"Read by {wording.join_limited([wording.escape(r, 40) for r in read])}"
+    who = f"{wording.join_limited([wording.escape(r, 40) for r in read])} pressed Got it"
     asked = "Please press Got it when you have read this" if notice.acknowledge else "“Got it” is optional"
     shown = f"{who} · " if read else "" if rollout.state in TERMINAL_STATES else f"{asked} · "
     return f"{shown}{change_status.format_contact(rollout)}"
@@ -177,7 +184,7 @@ def _build_support_text(rollout: Rollout, known: RolloutDates, zone: str, *, is_
         wrong = f"*If answers look wrong to you, or a customer complains:* tell {owner} in this thread."
         return [*body, [wrong, _WHICH_VERSION]]
     follows = f"no more customers get it until {owner} decides"
-    if rollout.is_with_everyone:
+    if rollout.is_with_everyone or rollout.state in {RolloutState.ON_HOLD, RolloutState.PAUSED}:
         follows = f"{owner} has to decide how it goes on"
     to_do = [
         f"*If a customer complains:* {'once it has started, ' if rollout.started_at is None else ''}choose *Report AI "
@@ -209,8 +216,12 @@ def _build_marketing_text(rollout: Rollout, known: RolloutDates, zone: str, *, i
     is_over = rollout.state is RolloutState.DONE
     if changes:
         quotes = " ".join(f"“{wording.escape(b.text)}”" for b in changes)
-        when = "now" if is_over else f"only after we post “{change_status.WATCHING_OVER}”"
-        body.append(f"*You may say publicly* ({when}): {quotes}")
+        may = (
+            "*You may now say publicly:*"
+            if is_over
+            else f"*Do not announce it yet.* After we post “{change_status.WATCHING_OVER}”, you may say:"
+        )
+        body.append(f"{may} {quotes} {NOT_MEASURED}")
     claims = ", ".join(dict.fromkeys([*_expected_claims(rollout), "smarter"]))
     is_shown = is_over and any(m.word == "Better" and m.metric in _CLAIMS for m in rollout.measures)
     why = "That is not cleared for the public." if is_shown else "We have no proof of that."

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from typing import TypeAlias
-from zoneinfo import ZoneInfo
 
 from bot.rendering import wording
 from bot.rendering.blocks import blocks
@@ -30,9 +29,9 @@ NotedEvent: TypeAlias = (
 
 
 def render(
-    before: Rollout, after: Rollout, event: NotedEvent, name: str, at: datetime, zone: str, *, is_closed: bool
+    before: Rollout, after: Rollout, event: NotedEvent, name: str, zone: str, *, is_closed: bool
 ) -> Message | None:
-    """The note about `event`, which happened `at`; None if it changes nothing for the people in this channel.
+    """The note about `event`; None if it changes nothing for the people in this channel.
 
     `before` and `after` are the rollout around the event, `name` is the AI feature as it stands in a sentence, and
     `is_closed` says that the old version can no longer be called.
@@ -72,7 +71,7 @@ def render(
         case e.ConcernsAnswered():
             who = wording.format_actor(event.by, event.handle)
             text = f"Answered: {who} answered your concern: “{wording.escape(event.text)}”"
-    return blocks.build_message(text, blocks.context(wording.format_local_time(at, zone))) if text else None
+    return blocks.build_message(text) if text else None
 
 
 def render_start_reminder(rollout: Rollout, name: str, zone: str) -> Message | None:
@@ -80,11 +79,9 @@ def render_start_reminder(rollout: Rollout, name: str, zone: str) -> Message | N
     if rollout.state is not RolloutState.PLANNED or rollout.start is None or rollout.live_instead:
         return None
     first = _find_first(rollout, rollout.start)
-    days = {one.astimezone(ZoneInfo(zone)).date() for one in (first, rollout.start)}
     earlier = schedule.describe_chosen(schedule.estimate_dates(rollout, rollout.start), zone)
-    is_today = len(days) == 1  # else it begins with checks, or with selected people
     return blocks.build_message(
-        f"{'Today' if is_today else 'Soon'}: the {name} starts to change {_at(first, zone)}.{earlier} The notice above "
+        f"Reminder: the {name} starts to change {wording.format_local_time(first, zone)}.{earlier} The notice above "
         "says what people may notice.",
         blocks.context(change_status.format_contact(rollout)),
     )
@@ -108,10 +105,10 @@ def _describe_growth(before: Rollout, after: Rollout, name: str, *, is_closed: b
 def _describe_move(before: Rollout, after: Rollout, zone: str) -> str:
     if after.start is None or after.start == before.start:
         return ""
-    moved = f"it starts {_at(_find_first(after, after.start), zone)}"
+    moved = f"it starts {wording.format_local_time(_find_first(after, after.start), zone)}"
     if before.start is None:
         return f"Date set: {moved}."
-    return f"Moved: {moved}, not {_at(_find_first(before, before.start), zone)}."
+    return f"Moved: {moved}, not {wording.format_local_time(_find_first(before, before.start), zone)}."
 
 
 def _find_first(rollout: Rollout, start: datetime) -> datetime:
@@ -143,7 +140,3 @@ def _describe_way_on(rollout: Rollout) -> str:
     if percent >= 100:
         return f"{change_status.describe_reach(rollout, 'have', 'has')} it, and we keep watching."
     return f"{'more customers' if percent else 'customers'} will get it, step by step."
-
-
-def _at(at: datetime, zone: str) -> str:
-    return f"on {wording.format_local_day(at, zone)}"
