@@ -75,7 +75,7 @@ class Demonstration:
         live = self._program.service.load_world().surfaces[SURFACE].live
         seconds, minutes = time.monotonic() - began, (self._clock() - began_at) / timedelta(minutes=1)
         print(f"\n{rollout.id} is {_name(rollout.state)}; everyone gets {live}.", end=" ")
-        print(f"{minutes:.0f} min took {seconds:.0f} s here.")
+        print(f"In real time this is {minutes:.0f} min; the demo took {seconds:.0f} s.")
         if rollout.state is not wanted:
             print(f"This scenario should have ended differently: {_name(wanted)} was expected.", file=sys.stderr)
         return rollout.state is wanted

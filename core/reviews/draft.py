@@ -90,6 +90,7 @@ class ReviewDraft:
     complaints: ComplaintCount
     shortcuts: tuple[Shortcut, ...]
     evidence_at: datetime | None
+    unjudged: tuple[Measure, ...] = ()  # agreed limits that could not be judged by the end of what is done
 
     @property
     def is_rolled_back(self) -> bool:
@@ -122,6 +123,7 @@ def draft_review(rollout: Rollout, entries: Sequence[HistoryEntry], surface: Sur
         ),
         shortcuts=find_shortcuts(rollout.plan, entries),
         evidence_at=next((entry.at for entry, _ in _newest_evidence(entries)), None),
+        unjudged=tuple(_find_unjudged(rollout, entries)),
     )
 
 
@@ -171,8 +173,11 @@ def _find_unexpected(entries: Sequence[HistoryEntry], finals: Sequence[FinalMeas
         if final.measure.is_bad:
             yield UnexpectedChange(position=final.position, at=final.at, finding=final.measure)
     told = {final.measure.metric for final in finals if final.measure.is_bad}
+    for entry, note in _newest_notes(entries):
+        if note.metric not in told or note.segment:
+            yield UnexpectedChange(position=entry.position, at=entry.at, finding=note)
     for entry, evidence in _newest_evidence(entries):
-        findings: tuple[Measure | Finding, ...] = (*evidence.notes, *evidence.segments)
+        findings: tuple[Measure | Finding, ...] = evidence.segments
         for finding in findings:
             if finding.segment and not is_beyond_chance(finding):
                 continue
@@ -183,10 +188,31 @@ def _find_unexpected(entries: Sequence[HistoryEntry], finals: Sequence[FinalMeas
             yield UnexpectedChange(position=entry.position, at=entry.at, text=entry.event.text)
 
 
-def _newest_evidence(entries: Sequence[HistoryEntry]) -> tuple[tuple[HistoryEntry, e.EvidenceRecorded], ...]:
-    """The newest evidence with its entry; empty if there is none."""
+def _newest_notes(entries: Sequence[HistoryEntry]) -> list[tuple[HistoryEntry, Finding]]:
+    """The notes of the newest evidence, and those of the newest that compared both versions about anything else."""
+    found: dict[tuple[str, str, str], tuple[HistoryEntry, Finding]] = {}
+    for entry, evidence in (*_newest_evidence(entries), *_newest_evidence(entries, compared=True)):
+        for note in evidence.notes:
+            found.setdefault((note.metric, note.kind, note.segment), (entry, note))
+    return list(found.values())
+
+
+def _find_unjudged(rollout: Rollout, entries: Sequence[HistoryEntry]) -> Iterator[Measure]:
+    """The agreed limits that nobody could judge when it was done; what was rolled back did not get that far."""
+    if rollout.state is RolloutState.ROLLED_BACK:
+        return
+    for _, evidence in _newest_evidence(entries):
+        for measure in evidence.measures:
+            if measure.limit_text is not None and not measure.implied and not measure.is_judged:
+                yield measure
+
+
+def _newest_evidence(
+    entries: Sequence[HistoryEntry], *, compared: bool = False
+) -> tuple[tuple[HistoryEntry, e.EvidenceRecorded], ...]:
+    """The newest evidence with its entry, of both versions if `compared`; empty if there is none."""
     for entry in reversed(entries):
-        if isinstance(entry.event, e.EvidenceRecorded):
+        if isinstance(entry.event, e.EvidenceRecorded) and (entry.event.control_requests or not compared):
             return ((entry, entry.event),)
     return ()
 

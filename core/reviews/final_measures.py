@@ -11,12 +11,14 @@ from core.rollout.state.history import HistoryEntry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinalMeasure:
-    """A measure, and the evidence it comes from: its number, time and position in the log."""
+    """A measure, and the evidence it comes from: its number, time, position in the log, and the stage of the plan in
+    which it was recorded (-1: before the first)."""
 
     measure: Measure
     evidence: int
     at: datetime
     position: int
+    stage: int = -1
 
     @property
     def is_compared(self) -> bool:
@@ -31,12 +33,25 @@ def select_final_measures(entries: Sequence[HistoryEntry]) -> tuple[FinalMeasure
     both versions side by side, or else the newest one at all.
     """
     newest: dict[str, FinalMeasure] = {}
-    for entry in reversed(entries):
-        if not isinstance(entry.event, e.EvidenceRecorded):
-            continue
-        for measure in entry.event.measures:
-            found = FinalMeasure(measure=measure, evidence=entry.event.number, at=entry.at, position=entry.position)
-            known = newest.get(measure.metric)
-            if known is None or (found.is_compared and not known.is_compared):
-                newest[measure.metric] = found
+    for found in reversed(_list_measures(entries)):
+        known = newest.get(found.measure.metric)
+        if known is None or (found.is_compared and not known.is_compared):
+            newest[found.measure.metric] = found
     return tuple(newest.values())
+
+
+def _list_measures(entries: Sequence[HistoryEntry]) -> list[FinalMeasure]:
+    """Every measure that was recorded, from the oldest to the newest; those of one evidence in reverse."""
+    stage, found = -1, []
+    for entry in entries:
+        match entry.event:
+            case e.StageEntered() as event:
+                stage = event.index
+            case e.EvidenceRecorded() as event:
+                found += [
+                    FinalMeasure(
+                        measure=measure, evidence=event.number, at=entry.at, position=entry.position, stage=stage
+                    )
+                    for measure in reversed(event.measures)
+                ]
+    return found

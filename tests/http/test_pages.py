@@ -205,7 +205,7 @@ def test_evidence_shows_limit_segments_notes_and_power(running: Any, serve: Any,
     assert "language=&lt;i&gt;de" in page
     assert "14 checked, worst first." in page
     assert "Not judged, too few requests: language=sv (41)." in page
-    assert "Cost · -50.0 % · better than expected: check for leakage" in page
+    assert "Cost · -50.0 % · unusually much better: the owner should check for leakage" in page
     assert "as bad as +2.0 pp" in page
     assert "would be noticed in about" in page
 

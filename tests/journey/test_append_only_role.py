@@ -29,7 +29,7 @@ def test_a_rollout_is_told_started_judged_and_taken_back(
     with Crowd(house.url, house.clock, "refusals", seed=1) as crowd, crowd.all_the_while(house.clock, a_minute=600):
         house.until(lambda: house.rollout.state is RolloutState.ROLLED_BACK, "the harm is noticed")
     house.until(lambda: house.rollout.flip is not None, "the switch is confirmed")
-    shown = witness.parse_line(house.text(house.said("#ai-rollouts", "Log witness")))
+    shown = witness.parse_line(house.text(house.said("#ai-rollouts", "log witness")))
     assert shown is not None
     service = house.program.service
     workspace_messages.queue_daily_witness(service, house.clock())

@@ -86,6 +86,6 @@ def test_a_healthy_change_is_done_without_a_human_after_its_approval(house: Hous
     assert versions(house.url, 1000) == {"v43"}
     house.said("#ai-rollouts", "Needs review: R-1 fix-first. Everyone gets v43.")
     house.said("#support", "everyone")
-    house.said("#ai-rollouts", "Log witness")
+    house.said("#ai-rollouts", "log witness")
     assert house.sandbox.violations == []
     assert house.problems_of_the_log() == ()

@@ -289,7 +289,7 @@ How fast  verdict after 98 min of this stage · switched after 4.1 s, confirmed 
 Switched back  support-assistant: v43 -> v42 (prompt only). Not touched: model, tools
 Who was affected  565 requests, about 430 people; the stage was at 5 %
 [ Get the evidence ] [ New rollout from this one ]
-Ask <@U2DANA> (owner) · told: #support, #marketing, #integrations-team · this rollback cannot be overruled: the limits were set before the start\
+Ask <@U2DANA> (owner) · told: #support, #marketing, #integrations-team · limits that were set before the start decided this: to try again, correct v43 and start a new rollout\
 """)
 
 

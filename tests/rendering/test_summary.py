@@ -231,7 +231,7 @@ Cost per request              As expected (limit: a rise of 15 %)  $0.0121  $0.0
 Declined to answer            Fine so far (limit: a rise of 1 pp)  1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)
 Answer length                 Fine                                 1.9 %    1.9 %    +0.1 pp (-0.3 … +0.4)
 Segments: 14 checked. Nothing stands out.
-Note: Cost per request: $0.0040 new vs $0.0139 old, -71.0 % (-73.0 … -69.0); better than expected: check for leakage.
+Note: Cost per request: $0.0040 new vs $0.0139 old, -71.0 % (-73.0 … -69.0); unusually much better: the owner should check for leakage.
 Dry run, would have fired (a rise of 1 pp): Declined to answer: 6.4 % new vs 1.9 % old, +4.5 pp (+2.4 … +6.5). Nothing was done.
 Answers that pass our checks: new − old, 12:30 to 18:00 Europe/Berlin (pp): difference +0.4 … -0.0459; range from -2 … -0.263; range to +2 … +0.263; limit -2
 Why: 3 of 3 limits not broken, 1 of them shown to hold · 8,312 requests (1,500 needed) · we would have noticed a drop of 2.5 pp (answers that pass our checks)

@@ -305,7 +305,7 @@ def test_what_is_open_at_the_end_is_said_once_and_not_denied(words: Any, story: 
     seen = story.evidence(Continue(), measures=(words.measures[0], quality), reason="step")
     story.running(len(words.stages) - 1).happen(seen)
     first = summary.format_first_line(story.now, seen, story.at, words.zone)
-    assert first.endswith("Done now, with 1 open point: too little data to judge answers that pass our checks.")
+    assert first.endswith("Done now; could not be judged: answers that pass our checks.")
     said = plain_text.render_text(summary.render(story.now, seen, story.at, words.zone))
     assert "(answers that pass our checks)" not in said
 

@@ -133,8 +133,17 @@ def test_new_kinds_of_errors_need_the_old_version_beside_them(words: Any, upgrad
     kinds = words.measure("new_error_category", "New kinds of errors", word="No data", n_control=0, role="rollback")
     failed = words.measure("hard_error_rate", "Failed requests")
     measures = (*words.measures[:4], failed, replace(kinds, limit_text="rate above 3 %"))
-    told = known_areas.describe_open(story.now, measures, story.at)
-    assert told == "Not known yet: errors (new kinds of them are told only beside the old version)."
+    assert known_areas.summarize_open(measures) == "new kinds of errors not known yet", "failed requests are known"
+    past = tuple(replace(one, weaker=True) for one in measures)
+    told = known_areas.describe_open(story.now, past, story.at)
+    assert told == ("Cannot be told any more: new kinds of errors, as nobody has the old version to compare with.")
+    assert known_areas.summarize_open(past) == "new kinds of errors cannot be told any more"
+    quality = replace(past[1], word="Not enough data")
+    both = known_areas.summarize_open((past[0], quality, *past[2:]))
+    assert both == "quality not known yet; new kinds of errors cannot be told any more"
+    seen = story.evidence(measures=past)
+    shown = plain_text.render_text(summary.render(story.now, seen, story.at, words.zone))
+    assert "too little data to judge" not in shown, "no amount of data would tell it"
 
 
 def test_segments_in_which_nothing_stands_out_do_not_speak_against_it(words: Any, upgrade: Any) -> None:

@@ -44,13 +44,13 @@ def measured(metric, **changes):
     return replace(measure_of(metric), **{**usual, **changes})
 
 
-def drafted(*events, plan=None, surface=None):
+def drafted(*events, plan=None, surface=None, end=None):
     agreed = plan or plan_of()
     planned = e.Planned(
         rollout="R-1", plan=agreed, fingerprint="f", from_content={}, to_content={"prompt": "new.md"}, by="U2"
     )
     begun = (planned, e.Started(fingerprint="f", by="U2"), e.StageEntered(index=0, name="canary", percent=5))
-    ended = (e.Completed(version="v43", retired="v42"), e.ReviewRequested(due_at=MONDAY + timedelta(days=9)))
+    ended = (end or e.Completed(version="v43", retired="v42"), e.ReviewRequested(due_at=MONDAY + timedelta(days=9)))
     rollout, entries = None, []
     for i, event in enumerate((*begun, *events, *ended)):
         at = MONDAY + timedelta(hours=i)
@@ -100,6 +100,83 @@ def test_the_cost_of_a_month_is_at_the_traffic_of_the_surface():
     assert "Saves about $5,400 a month at 100,000 requests a day." in str(cost_question)
 
 
+def test_the_cost_of_what_was_rolled_back_is_told_as_what_did_not_happen():
+    back = e.RolledBack(
+        by="system:engine",
+        reason="rises by 15 %",
+        findings=(),
+        version="v42",
+        after_done=False,
+        verdict_seconds=1.0,
+        judged_seconds=0.1,
+        exposed_requests=500,
+        exposed_units=400,
+    )
+    dearer = measured("cost_per_request", canary=0.0139, control=0.0121, difference=0.15)
+    draft = drafted(evidence(1, dearer), surface=surface_of(daily_requests=100_000), end=back)
+    *_, cost_question = review_words.list_questions(draft, PLAIN, "UTC")
+    said = "With everyone on it, it would have cost about $5,400 more a month at 100,000 requests a day."
+    assert said in str(cost_question)
+
+
+def test_a_range_wider_than_the_limit_either_way_is_no_amount_of_money():
+    cost = measured("cost_per_request", difference=0.0, low=-0.24, high=0.23, relative=True, amount=0.15)
+    draft = drafted(evidence(1, cost), surface=surface_of(daily_requests=100_000))
+    *_, cost_question = review_words.list_questions(draft, PLAIN, "UTC")
+    assert cost_question.lines[-2:] == (
+        "cost_per_request: 1.2 % new vs 1.4 % old; too few requests to tell a difference",
+        "500 requests on the new version are too few to tell whether the cost per month changes.",
+    )
+
+
+def test_numbers_of_an_earlier_stage_say_of_which():
+    clicks = measured("suggestion_ctr", low=-0.2, high=0.1)
+    entered = e.StageEntered(index=1, name="ramp 25%", percent=25)
+    past = measured("suggestion_ctr", canary=0.5, weaker=True, n_control=0)
+    draft = drafted(evidence(1, clicks), entered, evidence(2, past, control=0))
+    _, _, behaviour, _ = review_words.list_questions(draft, PLAIN, "UTC")
+    assert behaviour.lines[0] == "Measured at small test 5 %, while both versions ran:"
+    same = drafted(evidence(1, clicks))
+    assert "Measured at" not in str(review_words.list_questions(same, PLAIN, "UTC"))
+
+
+def test_what_was_open_or_noted_while_both_versions_ran_is_not_forgotten():
+    kinds = measured("new_error_category", word="No data", limit_text="rate above 3 %", canary=None)
+    note = replace(
+        finding_of("latency_p50"), note="better than expected: check for leakage, truncation or a filter that is off"
+    )
+    draft = drafted(evidence(1, kinds, notes=(note,)), evidence(2, kinds, control=0))
+    questions = review_words.list_questions(draft, PLAIN, "UTC")
+    (said,) = [asked.lines for asked in questions if asked.name == "unexpected"]
+    assert said[0].endswith(
+        "; unusually much better: the owner should check for leakage, truncation or a filter that is off"
+    )
+    assert said[1] == "Could not be judged: new_error_category."
+
+
+def test_customers_of_another_segment_may_be_those_for_whom_it_was_rolled_back():
+    hit = replace(finding_of("refusal_rate"), segment="language=ja")
+    back = e.RolledBack(
+        by="system:engine",
+        reason="rises by 1 pp",
+        findings=(hit,),
+        version="v42",
+        after_done=False,
+        verdict_seconds=1.0,
+        judged_seconds=0.1,
+        exposed_requests=500,
+        exposed_units=400,
+    )
+    paid = measured("refusal_rate", segment="plan=paid", difference=0.07, low=0.01, high=0.2)
+    draft = drafted(evidence(1, segments=(paid,)), end=back)
+    questions = review_words.list_questions(draft, PLAIN, "UTC")
+    (said,) = [asked.lines for asked in questions if asked.name == "unexpected"]
+    assert said == (
+        "refusal_rate: +7.0 pp (+1.0 … +20.0), where plan is paid; these may be the same customers as where "
+        "language is ja",
+    )
+
+
 def test_a_cost_that_was_not_shown_to_change_has_ends_on_both_sides():
     cost = measured("cost_per_request", difference=-0.03, low=-0.20, high=0.13, relative=True)
     draft = drafted(evidence(1, cost), surface=surface_of(daily_requests=100_000))
@@ -116,9 +193,9 @@ def test_a_few_complaints_are_counted_and_many_are_a_rate():
     few = measured(
         "complaint_rate", canary=0.002, control=0.001, difference=1.0, relative=True, unit="per 1,000 requests"
     )
-    assert "complaint_rate: 1 in 500 requests, before 10 in 9,500" in _behaviour(few)
+    assert "complaint_rate: 1 in 500 requests new vs 10 in 9,500 old" in _behaviour(few)
     many = replace(few, canary=0.04, control=0.02)
-    assert "complaint_rate: 40.00 per 1,000, before 20.00 per 1,000 (+100.0 %)" in _behaviour(many)
+    assert "complaint_rate: 40.00 per 1,000 new vs 20.00 per 1,000 old (+100.0 %)" in _behaviour(many)
 
 
 def _behaviour(measure):
@@ -156,7 +233,7 @@ def test_what_got_worse_beside_none_at_all_is_told_in_cases():
     )
     questions = review_words.list_questions(drafted(evidence(1, worse)), PLAIN, "UTC")
     (said,) = [asked.lines for asked in questions if asked.name == "unexpected"]
-    assert said == ("Complaints (support): 4 in 494 requests, before 0 in 1,528",)
+    assert said == ("Complaints (support): 4 in 494 requests new vs 0 in 1,528 old",)
 
 
 def test_colleagues_who_doubted_it_are_counted():

@@ -219,7 +219,7 @@ def test_a_review_shows_the_last_numbers_that_were_compared(shown: Shown) -> Non
     for what, _, new, before, moved, _ in rows:
         assert any((new, before, moved) in one.get(what, set()) for one in compared), what
     (said,) = [text for _, text in shown.messages if "four questions" in text]
-    told = r"^([A-Z][^:\n]+): (\S.*?), before ([^;\n]+?)(; no difference shown)? \(([^\n]+)\)$"
+    told = r"^([A-Z][^:\n]+): (\S.*?) new vs ([^;\n]+?) old(; no difference shown)? \(([^\n]+)\)$"
     lines = re.findall(told, said, re.MULTILINE)
     assert lines
     for what, new, before, by_chance, moved in lines:

@@ -82,4 +82,6 @@ def test_the_card_says_so_once_a_newer_version_is_live(done: Any) -> None:
 def test_the_line_in_the_thread_promises_nothing_for_ever(done: Any) -> None:
     (line,) = [text for text in done.thread() if text.startswith("Done: R-1")]
     assert "You can still roll back" not in line
-    assert line.endswith("as long as v42 can be called and nothing newer is live: /rollout rollback R-1")
+    assert line.endswith(
+        "You can go back to v42 until 2026-11-30, as long as nothing newer is live: /rollout rollback R-1"
+    )

@@ -232,7 +232,7 @@ def test_a_plan_that_reaches_everyone_too_late_says_so(office: Any, told: Any) -
     office.deliver()
     assert office.typed("ana", "plan R-1").acked
     shown = office.shown(office.whispered("ana"))
-    assert "everyone has v43 on Nov 25, 2026 at 09:40 at the earliest" in shown
+    assert "everyone has v43 Nov 25, 2026 at 09:40 at the earliest" in shown
     assert "those who have v42 until then get no answers after 2026-11-24" in shown
 
 

@@ -78,7 +78,7 @@ def test_the_event_that_ends_a_rollout_is_shown_in_its_thread(office, command, e
     office.deliver()
     ended = last(office, event)
     assert witnesses(office) == [(ended.position, ended.hash.hex(), True)]
-    shown = next(text for text in office.thread() if "Log witness" in text)
+    shown = next(text for text in office.thread() if "log witness" in text)
     assert witness.parse_line(shown) == (ended.position, ended.hash.hex()[:16])
     assert [(a.position, a.hash, a.at) for a in remembered(office)] == [(ended.position, ended.hash.hex(), office.at)]
     assert remembered(office)[0].place.startswith(f"slack:{office.card().channel}/")
@@ -238,7 +238,7 @@ def test_a_log_that_has_lost_every_rollout_is_found_in_the_channel_that_is_named
 def test_what_people_copied_out_of_slack_is_compared_too(office, audit, tmp_path):
     shown = shown_and_ended(office)
     file = tmp_path / "anchors.txt"
-    lines = [text for text in office.thread() if "Log witness" in text]
+    lines = [text for text in office.thread() if "log witness" in text]
     position, newest = head(office)
     file.write_text("\n".join(["# kept by Ana", *lines, "", f"{position} {newest.hex()}", audit().stdout]))
     told = audit("--anchors-file", str(file))
@@ -276,7 +276,7 @@ def test_a_slack_that_is_not_there_is_said(office, audit):
     [
         (f"12 {'ab' * 32}", (12, "ab" * 32)),
         (f"Log intact: 44 events checked, up to #44 ({'0a' * 8}).", (44, "0a" * 8)),
-        (f"Nothing to do. Log witness: #7 {'cd' * 32}. If", (7, "cd" * 32)),
+        (f"For auditors: log witness #7 {'cd' * 32}. If", (7, "cd" * 32)),
         (f"#7 {'cd' * 40}", None),
         ("7 cafe", None),
         ("", None),

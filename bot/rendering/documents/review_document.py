@@ -10,7 +10,7 @@ from bot.rendering.numbers import measure_rows
 from bot.rendering.numbers.reports import review_words
 from core.reviews.draft import ReviewDraft
 
-HEADER = ("Metric", "Outcome", "New", "Before", "Difference (95 % range)", "Expected")
+HEADER = ("Metric", "Outcome", "New", "Old", "Difference (95 % range)", "Expected")
 
 
 def render_markdown(draft: ReviewDraft, zone: str) -> str:

@@ -63,10 +63,7 @@ def _suggest_next(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             helps = f" {blind_spot_words.format_remedies(rollout)}" if _is_detectability_hold(event) else ""
             return f"{until}{helps}"
         case e.Completed():
-            old = wording.escape(rollout.plan.from_version, 40)
-            return (
-                f"To go back, as long as {old} can be called and nothing newer is live: /rollout rollback {rollout.id}"
-            )
+            return _describe_way_back(rollout)
         case e.RolledBack() if conversation_words.has_conversations_on_new(rollout):
             return f"To change those too: /rollout rollback {rollout.id}"
         case e.FeltOff():
@@ -84,6 +81,15 @@ def _suggest_next(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
             return "Rampart keeps trying." if event.trying else "Fix that and Rampart sets it, or set it there by hand."
         case _:
             return ""
+
+
+def _describe_way_back(rollout: Rollout) -> str:
+    """How long one can go back after the end, and how; empty where the old version can be called no more."""
+    old, last = wording.escape(rollout.plan.from_version, 40), rollout.plan.rollback_until
+    if last and rollout.ended_at is not None and rollout.ended_at.date().isoformat() > last:
+        return ""
+    until = f"until {wording.escape(last, 40)}, as long as" if last else "as long as it can be called and"
+    return f"You can go back to {old} {until} nothing newer is live: /rollout rollback {rollout.id}"
 
 
 def _describe_second_doubt(rollout: Rollout) -> str:

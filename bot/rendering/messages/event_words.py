@@ -154,7 +154,7 @@ def describe_event(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:
                 held = wording.format_percent(rollout.plan.holdout.percent)
                 done = f"Done: {rollout.id}. Everyone but {held} gets {new}."
                 return f"{done} {holdout_words.TITLE}: {left}{accepted}"
-            return f"Done: {rollout.id}. Everyone gets {new}; {old} is retired.{accepted}"
+            return f"Done: {rollout.id}. Everyone gets {new}.{accepted}"
         case e.Abandoned():
             return (
                 f"Abandoned by {wording.format_actor(event.by)}: {rollout.id}{_format_reason(event.reason)}. "

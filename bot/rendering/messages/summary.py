@@ -192,8 +192,7 @@ def _format_healthy_line(rollout: Rollout, evidence: EvidenceRecorded, at: datet
         return f"{begin}: {subject} ({where}){how}."
     if evidence.reason == "step":
         if rollout.next_stage is None and (left := _list_unjudged(evidence)):
-            points, names = wording.pluralize(len(left), "open point"), wording.join_limited(left, 2)
-            return f"{begin}: {subject} ({where}). Done now, with {points}: too little data to judge {names}."
+            return f"{begin}: {subject} ({where}). Done now; could not be judged: {wording.join_limited(left, 2)}."
         return f"{begin}: {subject} ({where}){how}. Next: {headline.next_stage_label(rollout)}, now."
     following = headline.next_step_label(rollout)
     ends = headline.min_hold_ends_at(rollout)
@@ -261,7 +260,8 @@ def _explain_verdict(rollout: Rollout, evidence: EvidenceRecorded, at: datetime)
     kept = sum(m.cleared for m in limited)
     shown = f", {kept} of them shown to hold" if kept else ""
     parts = [f"Why: {len(clear)} of {wording.pluralize(len(limited), 'limit')} not broken{shown}"]
-    if unknown := _list_unjudged(evidence):
+    too_late = known_areas.is_too_late_for_new_errors(evidence.measures)  # which is said by itself
+    if not too_late and (unknown := _list_unjudged(evidence)):
         parts.append(f"too little data to judge: {wording.join_limited(unknown)}")
     if isinstance(evidence.verdict, v.Cleared) and evidence.verdict.watched:
         rare = wording.join_limited(

@@ -166,6 +166,7 @@ def phrase_note(note: str, unit: str) -> str:
     left out: messages say that beside it, with numbers."""
     parts = [part for part in note.split("; ") if not part.startswith("most in ")]
     text = "; ".join(parts).replace("on the current one", "on the old one")
+    text = text.replace("better than expected: check for", "unusually much better: the owner should check for")
     text = text.replace(ONE_BUCKET_NOTE, "looks good, but not without the 1 in 256 people who speak most for it")
     text = re.sub(r"^above ([\d.e+-]+):", lambda cap: f"above {wording.format_value(float(cap[1]), unit)}:", text)
     return re.sub(r"(\d)%", r"\1 %", text)

@@ -30,7 +30,7 @@ def describe_late_end(outlook: PlanOutlook, zone: str) -> str:
     if end is None or reached.when_earliest.date() <= end.last.day:
         return ""
     return (
-        f"everyone has {wording.escape(outlook.plan.to_version, 40)} on "
+        f"everyone has {wording.escape(outlook.plan.to_version, 40)} "
         f"{wording.format_local_time(reached.when_earliest, zone)} at the earliest; those who have "
         f"{wording.escape(outlook.plan.from_version, 40)} until then get no answers after {end.last.day.isoformat()}"
     )

@@ -18,8 +18,6 @@ from core.rollout.serving.code_reverts import is_code_pending
 from core.rollout.state.events import FlipConfirmed, FlipUnconfirmed, RolledBack
 from core.rollout.state.model import Rollout
 
-LIMITS_LOCKED = " · this rollback cannot be overruled: the limits were set before the start"
-
 
 def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirmed | None, zone: str) -> Message:
     """The alert for a rollback decided `at`; `flip` is None while the switch is not confirmed."""
@@ -51,9 +49,15 @@ def render(rollout: Rollout, event: RolledBack, at: datetime, flip: FlipConfirme
         blocks.context(
             f"Ask {wording.format_actor(rollout.plan.owner, rollout.plan.owner_handle)} (owner)"
             f"{_format_notified_channels(rollout, is_confirmed=flip is not None)}"
-            f"{LIMITS_LOCKED if event.findings else ''}"
+            f"{_describe_another_try(rollout) if event.findings else ''}"
         ),
     )
+
+
+def _describe_another_try(rollout: Rollout) -> str:
+    """Why nobody can take back a rollback by a limit, and what to do instead."""
+    new = wording.escape(rollout.plan.to_version, 40)
+    return f" · limits that were set before the start decided this: to try again, correct {new} and start a new rollout"
 
 
 def _describe_next(rollout: Rollout, event: RolledBack, at: datetime, zone: str) -> str:

@@ -16,7 +16,7 @@ _SHOWN = re.compile(r"#?(\d{1,18})\W{1,3}([0-9a-f]{16,64})(?![0-9A-Za-z])")
 def render(position: int, head_hash: bytes) -> Message:
     """The witness line for the event at `position`, with the beginning of `head_hash`, the hash of the log's head."""
     line = (
-        f"Nothing to do. Log witness: #{position} {head_hash.hex()[:SHOWN_DIGITS]}. If Rampart's log is ever cut or "
+        f"For auditors: log witness #{position} {head_hash.hex()[:SHOWN_DIGITS]}. If Rampart's log is ever cut or "
         "rewritten, `rollout audit verify --anchors` finds that it no longer matches this line."
     )
     return blocks.build_message(line, blocks.context(line), show_first_line=False)

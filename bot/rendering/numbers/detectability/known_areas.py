@@ -17,6 +17,7 @@ AREAS = {
 }
 """What a version has to be good at before it is called fine, each with the metrics that can show it."""
 NOT_ALL_FINE = "Not all fine"
+NEW_ERRORS = "new kinds of errors"
 
 
 def list_open_areas(measures: Sequence[Measure]) -> list[str]:
@@ -29,8 +30,15 @@ def summarize_open(measures: tuple[Measure, ...]) -> str:
     areas = list_open_areas(measures)
     if len(areas) == len(AREAS):
         return "too little known yet"
-    *first, last = areas or [measure_rows.join_undecided(measures)]
-    return f"{', '.join(first)}{' and ' if first else ''}{last} not known yet" if last else ""
+    past = f"{NEW_ERRORS} cannot be told any more" if is_too_late_for_new_errors(measures) else ""
+    names = [
+        NEW_ERRORS if _lacks_new_errors_only(measures, area) else area
+        for area in areas
+        if not (past and area == "errors")
+    ]
+    *first, last = names or ["" if past else measure_rows.join_undecided(measures)]
+    ahead = f"{', '.join(first)}{' and ' if first else ''}{last} not known yet" if last else ""
+    return "; ".join(part for part in (ahead, past) if part)
 
 
 def summarize_bad(measures: Sequence[Measure]) -> str:
@@ -55,8 +63,30 @@ def describe_outcome(verdict: Verdict, measures: tuple[Measure, ...]) -> str:
 
 def describe_open(rollout: Rollout, measures: tuple[Measure, ...], at: datetime | None) -> str:
     """`Not known yet: quality (in about 3 h at this traffic), cost (not measured).`; empty if everything is known."""
-    told = [f"{area} ({_describe_wait(rollout, measures, area, at)})" for area in list_open_areas(measures)]
-    return f"Not known yet: {', '.join(told)}." if told else ""
+    too_late = is_too_late_for_new_errors(measures)
+    areas = [area for area in list_open_areas(measures) if not (too_late and area == "errors")]
+    told = [
+        f"{NEW_ERRORS if _lacks_new_errors_only(measures, area) else area} "
+        f"({_describe_wait(rollout, measures, area, at)})"
+        for area in areas
+    ]
+    parts = [f"Not known yet: {', '.join(told)}."] if told else []
+    if too_late:
+        parts.append(f"Cannot be told any more: {NEW_ERRORS}, as nobody has the old version to compare with.")
+    return " ".join(parts)
+
+
+def is_too_late_for_new_errors(measures: Sequence[Measure]) -> bool:
+    """Whether only new kinds of errors are open, and nobody gets the old version any more, beside which alone they
+    show."""
+    return _lacks_new_errors_only(measures, "errors") and any(m.weaker for m in measures)
+
+
+def _lacks_new_errors_only(measures: Sequence[Measure], area: str) -> bool:
+    """Whether all of an area is judged but whether there are new kinds of errors."""
+    found = [m for m in measures if m.metric in AREAS[area]]
+    open_ = {m.metric for m in found if not m.is_judged and measure_rows.is_agreed(m)}
+    return open_ == {"new_error_category"} and any(m.is_judged for m in found)
 
 
 def _is_open(measures: list[Measure]) -> bool:
@@ -69,9 +99,6 @@ def _describe_wait(rollout: Rollout, measures: tuple[Measure, ...], area: str, a
     arriving = [m for m in measures if m.metric in AREAS[area] and m.word != "No data"]
     if not arriving:
         return "not measured"
-    unjudged = [m for m in measures if m.metric in AREAS[area] and not m.is_judged]
-    if rollout.percent >= 100 and {m.metric for m in unjudged} == {"new_error_category"}:
-        return "new kinds of them are told only beside the old version"
     waits = [
         power.decided_in
         for measure in arriving

@@ -1,14 +1,16 @@
 """What the log says to each of the four questions of a review, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.rendering import wording
 from bot.rendering.markup import Markup
 from bot.rendering.numbers import judge_words, measure_rows, tester_words
+from bot.rendering.sentences import headline
 from core.judging.model.verdict import Finding, Measure, is_beyond_chance
 from core.metrics.money import rounded_dollars
 from core.reviews.draft import CostChange, ExpectationOutcome, ExpectationRow, ReviewDraft, UnexpectedChange
+from core.reviews.final_measures import FinalMeasure
 from core.reviews.shortcuts import Shortcut, ShortcutKind
 from core.rollout.decisions.reviewing import QUESTIONS
 from core.rollout.plans.plan import Expectation
@@ -36,7 +38,7 @@ def list_questions(draft: ReviewDraft, markup: Markup, zone: str) -> tuple[Answe
         "numbers": _describe_expectations(draft, markup),
         "unexpected": _describe_unexpected(draft, markup, zone),
         "behaviour": _describe_behaviour(draft, markup),
-        "cost": _describe_cost(draft.cost, markup),
+        "cost": _describe_cost(draft, markup),
     }
     return tuple(
         AnsweredQuestion(name=name, question=question, lines=tuple(_limit_lines(said[name])))
@@ -103,7 +105,7 @@ def _describe_expectations(draft: ReviewDraft, markup: Markup) -> list[str]:
     others = [row for row in draft.rows if row.expectation is None]
     if not stated:
         measured = f"; {wording.pluralize(len(others), 'metric was', 'metrics were')} measured" if others else ""
-        return [f"The plan stated no expectations{measured}."]
+        return [f"The plan stated no expectations, so only you can say{measured}."]
     if others:
         counted = wording.pluralize(len(others), "other metric")
         stated.append(f"{counted} measured, with no expectation stated.")
@@ -111,7 +113,10 @@ def _describe_expectations(draft: ReviewDraft, markup: Markup) -> list[str]:
 
 
 def _describe_unexpected(draft: ReviewDraft, markup: Markup, zone: str) -> list[str]:
-    lines = [_describe_change(change, markup, zone) for change in draft.unexpected]
+    lines = [_describe_change(draft, change, markup, zone) for change in draft.unexpected]
+    if draft.unjudged:
+        titles = [measure_rows.metric_title(one.metric, one.title) for one in draft.unjudged]
+        lines.append(f"Could not be judged: {markup.escape(', '.join(dict.fromkeys(titles)))}.")
     complaints = draft.complaints
     if complaints.felt_off:
         said = [
@@ -125,23 +130,46 @@ def _describe_unexpected(draft: ReviewDraft, markup: Markup, zone: str) -> list[
     return lines or ["Nothing was found automatically."]
 
 
-def _describe_change(change: UnexpectedChange, markup: Markup, zone: str) -> str:
+def _describe_change(draft: ReviewDraft, change: UnexpectedChange, markup: Markup, zone: str) -> str:
     when = markup.time(change.at, zone)
     if change.finding is None:
         return f"On hold {when}: {markup.escape(change.text)}"
     found = change.finding
-    where = f", where {markup.escape(found.segment.replace('=', ' is ', 1))}" if found.segment else ""
+    where = f", where {markup.escape(_name_segment(found.segment))}" if found.segment else ""
     title = markup.escape(measure_rows.metric_title(found.metric, found.title))
-    return f"{title}: {_format_found(found)}{where}"
+    said = markup.escape(measure_rows.phrase_note(found.note, found.unit)) if isinstance(found, Finding) else ""
+    note = f"; {said}" if said else ""
+    return f"{title}: {_format_found(found)}{where}{note}{_describe_overlap(draft, found, markup)}"
+
+
+def _name_segment(segment: str) -> str:
+    return segment.replace("=", " is ", 1)
+
+
+def _describe_overlap(draft: ReviewDraft, found: Measure | Finding, markup: Markup) -> str:
+    """That customers of a segment may be those of another for which a rollback was decided; otherwise empty."""
+    decided = draft.rollout.rollback.findings if draft.rollout.rollback is not None else ()
+    others = [one.segment for one in decided if one.metric == found.metric and one.segment]
+    if not found.segment or not others or found.segment in others:
+        return ""
+    return f"; these may be the same customers as where {markup.escape(_name_segment(others[0]))}"
 
 
 def _describe_behaviour(draft: ReviewDraft, markup: Markup) -> list[str]:
-    lines = [markup.escape(_format_final(final.measure)) for final in draft.behaviour]
-    if draft.complaints.final is not None:
-        lines.append(markup.escape(_format_final(draft.complaints.final.measure)))
+    measured = [*draft.behaviour, *([draft.complaints.final] if draft.complaints.final is not None else [])]
+    lines = [*_name_stage(draft, measured), *(markup.escape(_format_final(final.measure)) for final in measured)]
     lines += [markup.escape(line) for line in _describe_votes(draft)]
     lines += judge_words.list_lines(draft.rollout, draft.rollout.measures)
     return lines or ["Nothing that people do was measured."]
+
+
+def _name_stage(draft: ReviewDraft, measured: Sequence[FinalMeasure]) -> list[str]:
+    """In which stage both versions were compared last, where that was not the last stage."""
+    stages = {final.stage for final in measured if final.is_compared and 0 <= final.stage < draft.rollout.stage_index}
+    if not stages:
+        return []
+    label = headline.stage_label(draft.rollout.plan.stages[max(stages)])
+    return [f"Measured at {wording.to_plain_text(label)}, while both versions ran:"]
 
 
 def _describe_votes(draft: ReviewDraft) -> list[str]:
@@ -154,23 +182,37 @@ def _describe_votes(draft: ReviewDraft) -> list[str]:
     ]
 
 
-def _describe_cost(cost: CostChange | None, markup: Markup) -> list[str]:
+def _describe_cost(draft: ReviewDraft, markup: Markup) -> list[str]:
+    cost = draft.cost
     if cost is None:
         return ["The cost was not measured."]
-    measure = cost.final.measure
-    lines = [markup.escape(_format_final(measure))]
-    if cost.per_month is not None and cost.daily_requests is not None:
-        traffic = f"at {wording.format_count(cost.daily_requests)} requests a day"
-        if cost.least is not None and cost.most is not None and cost.least <= 0 <= cost.most:
-            ends = f"{rounded_dollars(cost.least)} and {rounded_dollars(cost.most)}"
-            lines.append(f"No change shown; it could be anything between {ends} a month {traffic}.")
-        else:
-            size = rounded_dollars(abs(cost.per_month)).removeprefix("+")
-            told = f"Saves about {size} a month" if cost.per_month < 0 else f"Costs about {size} more a month"
-            lines.append(f"{told} {traffic}.")
-    else:
-        lines.append("Per month: unknown, as the surface's traffic is not known.")
-    return lines
+    lines = [*_name_stage(draft, [cost.final]), markup.escape(_format_final(cost.final.measure))]
+    if cost.per_month is None or cost.daily_requests is None:
+        return [*lines, "Per month: unknown, as the surface's traffic is not known."]
+    return [*lines, _describe_month(draft, cost, cost.per_month, cost.daily_requests)]
+
+
+def _describe_month(draft: ReviewDraft, cost: CostChange, per_month: float, daily_requests: float) -> str:
+    """What the difference means in a month, or would have meant; no amount where too little is known."""
+    traffic = f"at {wording.format_count(daily_requests)} requests a day"
+    if cost.least is not None and cost.most is not None and cost.least <= 0 <= cost.most:
+        if _is_too_wide(cost.final.measure):
+            few = wording.pluralize(cost.final.measure.n_canary, "request")
+            return f"{few} on the new version are too few to tell whether the cost per month changes."
+        ends = f"{rounded_dollars(cost.least)} and {rounded_dollars(cost.most)}"
+        return f"No change shown; it could be anything between {ends} a month {traffic}."
+    size, saves = rounded_dollars(abs(per_month)).removeprefix("+"), per_month < 0
+    if draft.is_rolled_back:
+        would = f"saved about {size}" if saves else f"cost about {size} more"
+        return f"With everyone on it, it would have {would} a month {traffic}."
+    return f"{f'Saves about {size}' if saves else f'Costs about {size} more'} a month {traffic}."
+
+
+def _is_too_wide(measure: Measure) -> bool:
+    """Whether the range of a difference could hide a change as large as the limit, agreed or default, either way."""
+    if measure.low is None or measure.high is None or measure.amount is None or measure.absolute:
+        return False
+    return measure.high - measure.low > 2 * measure.amount
 
 
 def _format_final(measure: Measure) -> str:
@@ -179,22 +221,24 @@ def _format_final(measure: Measure) -> str:
     if (counted := _count_few(measure)) is not None:
         return f"{title}: {counted}{past}"
     new, old = wording.format_value(measure.canary, measure.unit), wording.format_value(measure.control, measure.unit)
-    return f"{title}: {new}, before {old}{_describe_move(measure)}{past}"
+    return f"{title}: {new} new vs {old} old{_describe_move(measure)}{past}"
 
 
 def _describe_move(measure: Measure) -> str:
     """The difference, or its range where it may be chance: ` (+4.5 pp (+2.4 … +6.5))`,
-    `; no difference shown (-4 … +14 pp)`."""
+    `; no difference shown (-4 … +14 pp)`, `; too few requests to tell`."""
     if measure.low is None or measure.high is None or is_beyond_chance(measure):
         return f" ({_format_move(measure)})"
+    if _is_too_wide(measure):
+        return "; too few requests to tell a difference"
     span = wording.format_interval(measure.low, measure.high, measure.unit, relative=measure.relative)
     unit = " %" if measure.relative else " pp" if measure.unit.startswith("%") else ""
     return f"; no difference shown ({span.strip('()')}{unit})"
 
 
 def _count_few(measure: Measure) -> str | None:
-    """`1 in 2,100 requests, before 9 in 2,300`: what is counted per 1,000 where a version has fewer than `MANY_CASES`,
-    of which a percentage would say too much; None for any other measure."""
+    """`1 in 2,100 requests new vs 9 in 2,300 old`: what is counted per 1,000 where a version has fewer than
+    `MANY_CASES`, of which a percentage would say too much; None for any other measure."""
     if not measure.unit.startswith("per 1,000") or measure.canary is None or measure.control is None:
         return None
     if not measure.n_control:  # compared with the past, of which only the rate is known
@@ -204,8 +248,8 @@ def _count_few(measure: Measure) -> str | None:
         return None
     requests = wording.pluralize(measure.n_canary, "request")
     return (
-        f"{wording.format_count(new)} in {requests}, before {wording.format_count(old)} in "
-        f"{wording.format_count(measure.n_control)}"
+        f"{wording.format_count(new)} in {requests} new vs {wording.format_count(old)} in "
+        f"{wording.format_count(measure.n_control)} old"
     )
 
 
@@ -215,7 +259,8 @@ def _format_found(found: Measure | Finding) -> str:
         return _format_move(found)
     if isinstance(found, Measure) and (counted := _count_few(found)) is not None:
         return counted
-    return f"{wording.format_value(found.canary, found.unit)}, before {wording.format_value(found.control, found.unit)}"
+    levels = [wording.format_value(level, found.unit) for level in (found.canary, found.control)]
+    return f"{levels[0]} new vs {levels[1]} old"
 
 
 def _format_move(measure: Measure | Finding) -> str:
