@@ -34,6 +34,7 @@ def test_the_transcript_reads_like_a_conversation() -> None:
         ]
         ts = client.chat_postMessage(channel="#support", text="Planned: R-1", blocks=blocks)["ts"]
         client.chat_postMessage(channel="#support", thread_ts=ts, text="Sam: got it &amp; thanks\nsecond line")
+        client.chat_update(channel="C0SUPPORT1", ts=ts, text="Planned: R-1", blocks=blocks)  # nothing is different
         client.chat_update(channel="C0SUPPORT1", ts=ts, text="Rolled back: R-1")
         client.chat_postEphemeral(channel="#support", user="U0SAM00001", text="Only you")
         assert sandbox.render_transcript() == "\n".join(

@@ -5,10 +5,20 @@ from bot.sandbox.workspace.workspace import JournalEntry, SandboxWorkspace
 
 
 def render_transcript(workspace: SandboxWorkspace) -> str:
-    """The whole journal, one entry after the other; times are those of the workspace's clock."""
+    """The whole journal, one entry after the other; times are those of the workspace's clock.
+
+    An edit after which the message reads as before is left out, as nobody would see anything of it.
+    """
     with workspace.changes.lock:
         journal = list(workspace.journal)
-    return "\n".join(format_entry(workspace, said) for said in journal)
+    shown: dict[tuple[str, str], str] = {}
+    lines = []
+    for entry in journal:
+        place, said = (entry.message.channel, entry.message.ts), plain_text.render_message(workspace, entry.message)
+        if entry.action != "edited" or shown.get(place) != said:
+            lines.append(format_entry(workspace, entry))
+        shown[place] = said
+    return "\n".join(lines)
 
 
 def format_entry(workspace: SandboxWorkspace, entry: JournalEntry) -> str:
