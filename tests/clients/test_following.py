@@ -292,7 +292,10 @@ def test_a_token_of_another_role_is_said_once(
     client = connect(serve(running, tokens=[("flags", "f-token")]), "f-token")
     with caplog.at_level(logging.WARNING, "rampart_client"):
         assert client.start(timeout=0.2) is False
-    assert "403" in caplog.text
+    assert "Rampart refuses the snapshot (403): The flags token may not do this. This needs snapshot" in caplog.text
+    assert "no answer" not in caplog.text
+    with pytest.raises(NoSnapshot, match=r"yet \(see the log\): Rampart refuses the snapshot \(403\): The flags token"):
+        client.evaluate(SURFACE, NEW)
     assert "f-token" not in caplog.text
 
 

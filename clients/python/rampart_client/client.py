@@ -189,6 +189,8 @@ class RampartClient:
             self._follower.start(timeout=0.0)
 
     def _explain_missing(self, surface: str) -> LookupError:
+        if self._follower.rules is None and (problem := self._follower.last_problem):
+            return NoSnapshot(f"There is no snapshot of {self._url} yet (see the log): {problem}")
         if self._follower.rules is None:
             return NoSnapshot(
                 f"There is no snapshot of {self._url} yet: call start() first, and see the log for why there is none."

@@ -35,7 +35,7 @@ class SnapshotFollower:
         self._change_listeners: list[Callable[[], None]] = []
         self._stale_listeners: list[Callable[[], None]] = []
         self._is_stale = False
-        self._last_problem = ""
+        self.last_problem = ""  # of the newest poll; empty once one was answered
         self._is_first_answered = threading.Event()
         self._wakeup = threading.Event()
         self._stopping = threading.Event()
@@ -113,9 +113,9 @@ class SnapshotFollower:
             self.fresh_until = find_deadline(asked_at, fetched.age)
         self._is_first_answered.set()
         was_stale, self._is_stale = self._is_stale, False
-        if self._last_problem:
+        if self.last_problem:
             log.warning("Rampart answers again")
-            self._last_problem = ""
+            self.last_problem = ""
         if is_new or was_stale:
             _call_all(self._change_listeners)
         return is_new
@@ -131,10 +131,10 @@ class SnapshotFollower:
 
     def _report_problem(self, error: Exception) -> None:
         """Log a problem once, and tell those who want to know when it has lasted too long."""
-        problem = f"{type(error).__name__}: {error}"
-        if not self._stopping.is_set() and problem != self._last_problem:
-            log.warning("no answer from Rampart: %s", problem)
-        self._last_problem = problem
+        problem = describe_problem(error)
+        if not self._stopping.is_set() and problem != self.last_problem:
+            log.warning(problem)
+        self.last_problem = problem
         if not self._is_stale and self._elapsed() > self.fresh_until:
             self._is_stale = True
             log.warning("out of touch with Rampart: everybody gets the live version until it answers")
@@ -152,6 +152,18 @@ class SnapshotFollower:
             failures = count_failures(failures, self._elapsed() - began)
             longest = min(MAX_STREAM_RETRY_SECONDS, 2.0**failures)
             self._stopping.wait(longest * random.uniform(0.5, 1.0))  # noqa: S311
+
+
+def describe_problem(error: Exception) -> str:
+    """Why a poll brought no snapshot: what the server says, if it answered."""
+    if not isinstance(error, httpx.HTTPStatusError):
+        return f"no answer from Rampart: {type(error).__name__}: {error}"
+    try:
+        said = error.response.json()
+        why = f"{said['message']} {said.get('hint', '')}".strip()
+    except (ValueError, KeyError, TypeError, AttributeError):  # from something in between
+        why = error.response.reason_phrase
+    return f"Rampart refuses the snapshot ({error.response.status_code}): {why[:300]}"
 
 
 def count_failures(before: int, seconds: float) -> int:
