@@ -48,11 +48,12 @@ class Repository:
         self._git("add", "--all")
         self._git("-c", "user.name=A", "-c", "user.email=a@example.com", "commit", "--quiet", "--message", "Change")
 
-    def send(self, what: str, base: str = "HEAD~1") -> subprocess.CompletedProcess[str]:
+    def send(self, what: str, base: str = "HEAD~1", **settings: str) -> subprocess.CompletedProcess[str]:
         """Run the script as a pipeline does."""
         environment = {"PATH": os.environ["PATH"], "RAMPART_URL": self.url, "RAMPART_TOKEN": "the-operator-token"}
+        environment |= settings
         return subprocess.run(
-            [SCRIPT, what, base],
+            [SCRIPT, *filter(None, [what, base])],
             cwd=self.folder,
             env=environment,
             capture_output=True,
@@ -68,6 +69,21 @@ class Repository:
 @pytest.fixture
 def repository(tmp_path: Path, running: Any, serve: Any) -> Repository:
     return Repository(tmp_path, str(serve(running, tokens=(("operator", "the-operator-token"),)).base_url).rstrip("/"))
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ({"RAMPART_URL": ""}, "RAMPART_URL: set it to where Rampart answers"),
+        ({"RAMPART_TOKEN": ""}, "RAMPART_TOKEN: set it to a token that may plan"),
+        ({"base": ""}, "write the revision since which files changed"),
+        ({"what": "", "base": ""}, "write send-rollouts plans REVISION"),
+    ],
+)
+def test_a_pipeline_that_lacks_something_is_told_what(repository: Repository, call: dict[str, str], said: str) -> None:
+    told = repository.send(**{"what": "plans", **call})
+    assert told.returncode != 0
+    assert said in told.stderr
 
 
 def test_a_changed_file_is_planned_for_its_review_and_applied_when_merged(repository: Repository, running: Any) -> None:
