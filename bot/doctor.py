@@ -251,16 +251,17 @@ def _check_reports(service: RolloutService, rollout: Rollout) -> Iterator[CheckR
 def _check_outbox(unsent: outbox.OutboxBacklog, settings: Settings, now: datetime) -> CheckResult:
     """Whether messages are late, undeliverable, or waiting without a Slack."""
     waiting = unsent.pending + unsent.leased
-    text = f"{waiting} messages are waiting"
+    text = "1 message is waiting" if waiting == 1 else f"{waiting} messages are waiting"
     if unsent.scheduled:
-        text += f", {unsent.scheduled} have a time of their own"
+        text += f", {unsent.scheduled} {'has' if unsent.scheduled == 1 else 'have'} a time of their own"
     unheard = bool(waiting) and not settings.has_slack
     if unheard:
         text += " for Slack: set SLACK_BOT_TOKEN"
     elif unsent.errors:
         text += f"; the last answer was {max(unsent.errors, key=lambda error: unsent.errors[error])}"
     if unsent.dead:
-        text += f"; {unsent.dead} could not be delivered and need a person"
+        needs = "needs" if unsent.dead == 1 else "need"
+        text += f"; {unsent.dead} could not be delivered and {needs} a person"
     waited = now - unsent.oldest_due_at if unsent.oldest_due_at is not None else timedelta(0)
     late = waited > _LATE_AFTER
     if late and not unheard:

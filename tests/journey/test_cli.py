@@ -300,6 +300,13 @@ def test_the_doctor_is_content_without_slack_until_something_waits_to_be_said(cl
     refused(cli("doctor"), "WRONG outbox", "set SLACK_BOT_TOKEN")
 
 
+def test_each_annotation_is_a_line_of_its_own(cli: Cli) -> None:
+    refused_by = cli("lint", "wrong.yaml", "--format", "github")
+    assert refused_by.stdout.startswith("::error file=")
+    assert refused_by.stdout.endswith("\n"), "what the next command prints is no part of it"
+    assert done(cli("lint", "surface.yaml", "--format", "github")) == ""
+
+
 def test_a_plan_says_what_could_be_seen(cli: Cli) -> None:
     done(cli("apply", "surface.yaml"))
     printed = done(cli("plan", "rollout.yaml"))

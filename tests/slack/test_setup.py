@@ -13,6 +13,7 @@ from bot.startup.app import build_program
 from core.rollout.context import Actor
 from core.service import apply_file
 from core.service.service import RolloutService
+from core.store.coordination.outbox import OutboxBacklog
 from core.store.database.connections import connect
 from tests.slack.conftest import MONDAY, ROLLOUT, SURFACE
 
@@ -129,3 +130,15 @@ def test_a_process_warns_at_its_start_of_what_the_doctor_would_find(
     )
     program.database.close()
     assert "Slack cannot reach Rampart" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("pending", "dead", "said"),
+    [
+        (1, 1, "1 message is waiting; 1 could not be delivered and needs a person"),
+        (2, 2, "2 messages are waiting; 2 could not be delivered and need a person"),
+    ],
+)
+def test_what_waits_is_counted_in_words(pending: int, dead: int, said: str) -> None:
+    backlog = OutboxBacklog(pending=pending, leased=0, scheduled=0, dead=dead, oldest_due_at=None, errors={})
+    assert doctor._check_outbox(backlog, Settings(slack_bot_token=BOT), MONDAY).text == said

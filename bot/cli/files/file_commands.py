@@ -67,8 +67,10 @@ def lint(
     match format:
         case "json":
             print(json.dumps([problems.to_json(p) for p in found], indent=2))
+        case "github" if found:
+            print(problems.render_github(found))
         case "github":
-            print(problems.render_github(found), end="")
+            pass
         case "text":
             print(
                 problems.render_text(found)
