@@ -1,6 +1,6 @@
 """The increments that one look adds to every exact e-process, with one kernel call for all that share parameters."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, assert_never
 
@@ -47,10 +47,8 @@ class Increment:
     log_components: Array
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _KernelCall:
+class _KernelCall(NamedTuple):
     limit: int
-    side: Side
     part: EProcessKind
     new_counts: NewCounts
     kernel: _Kernel
@@ -65,11 +63,8 @@ def compute_increments(question: Question, look: Look, before: JudgingState, cur
     by_metric: dict[str, list[NewCounts]] = {}
     for step in look.steps:
         by_metric.setdefault(step.metric, []).append(step)
-    jobs = [
-        job
-        for position, limit in enumerate(question.criteria)
-        for job in _build_kernel_calls(question, position, limit, by_metric, before, current)
-    ]
+    builder = _CallBuilder(question=question, by_metric=by_metric, before=before, current=current)
+    jobs = [job for position, limit in enumerate(question.criteria) for job in builder.build_calls(position, limit)]
     together: dict[_Kernel, list[int]] = {}
     for i, job in enumerate(jobs):
         together.setdefault(job.kernel, []).append(i)
@@ -80,7 +75,7 @@ def compute_increments(question: Question, look: Look, before: JudgingState, cur
     return [
         Increment(
             limit=job.limit,
-            side=job.side,
+            side=job.kernel.side,
             part=job.part,
             new_counts=job.new_counts,
             cell=question.criteria[job.limit].metric
@@ -92,114 +87,112 @@ def compute_increments(question: Question, look: Look, before: JudgingState, cur
     ]
 
 
-def _build_kernel_calls(
-    question: Question,
-    position: int,
-    limit: Limit,
-    by_metric: dict[str, list[NewCounts]],
-    before: JudgingState,
-    current: JudgingState,
-) -> Iterator[_KernelCall]:
-    own = exact_kernel_cell(question, limit)
-    yield from _build_level_calls(question, position, limit, by_metric, before)
-    for hypothesis in build_harm_hypotheses(limit):
-        name = (
-            quantile_crossing.crossing_name(position, hypothesis.side)
-            if quantile_crossing.compares_quantiles(limit)
-            else own
-        )
-        for step in by_metric.get(name or "", ()):
-            if step.segment != EVERYONE and not question.is_judged_in_segments(position):
-                continue
-            if (job := _build_harm_call(question, position, limit, hypothesis, step, before, current)) is not None:
-                yield job
-    if question.is_default_limit(position) or not limit.can_act or limit.entry.is_average:
-        return
-    for hypothesis in build_noninferiority_hypotheses(limit):
-        crossed = quantile_crossing.compares_quantiles(limit)
-        name = quantile_crossing.crossing_name(position, hypothesis.side, clear=True) if crossed else own
-        for step in by_metric.get(name or "", ()):
-            if step.segment != EVERYONE or step.stage != question.current:
-                continue
-            if (
-                job := _build_noninferiority_call(question, position, limit, hypothesis, step, before, current)
-            ) is not None:
-                yield job
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CallBuilder:
+    """Builds the kernel calls of a look. `by_metric` are its new counts; the states are as in `compute_increments`."""
 
+    question: Question
+    by_metric: Mapping[str, Sequence[NewCounts]]
+    before: JudgingState
+    current: JudgingState
 
-def _build_harm_call(
-    question: Question,
-    position: int,
-    limit: Limit,
-    hypothesis: Hypothesis,
-    new_counts: NewCounts,
-    before: JudgingState,
-    current: JudgingState,
-) -> _KernelCall | None:
-    entry, side = limit.entry, hypothesis.side
-    if limit.is_absolute and not entry.is_average:
-        bound = 1 - entry.quantile if entry.quantile is not None else limit.amount
-        return _build_one_sample_call(position, side, "fixed", new_counts, bound)
-    if entry.is_average:
-        # More readings above the cap are harm. If less is harm, capping cannot hide it, so there is no tail test.
-        if side == "less" or new_counts.stage not in question.compared_stages:
+    def build_calls(self, position: int, limit: Limit) -> Iterator[_KernelCall]:
+        """The calls of one criterion."""
+        question, crossed = self.question, quantile_crossing.compares_quantiles(limit)
+        own = exact_kernel_cell(question, limit)
+        yield from self._build_level_calls(position, limit)
+        for hypothesis in build_harm_hypotheses(limit):
+            name = quantile_crossing.crossing_name(position, hypothesis.side) if crossed else own
+            for step in self.by_metric.get(name or "", ()):
+                if step.segment != EVERYONE and not question.is_judged_in_segments(position):
+                    continue
+                if (job := self._build_harm_call(position, limit, hypothesis, step)) is not None:
+                    yield job
+        if question.is_default_limit(position) or not limit.can_act or limit.entry.is_average:
+            return
+        for hypothesis in build_noninferiority_hypotheses(limit):
+            name = quantile_crossing.crossing_name(position, hypothesis.side, clear=True) if crossed else own
+            for step in self.by_metric.get(name or "", ()):
+                if step.segment != EVERYONE or step.stage != question.current:
+                    continue
+                if (job := self._build_noninferiority_call(position, limit, hypothesis, step)) is not None:
+                    yield job
+
+    def _build_harm_call(
+        self, position: int, limit: Limit, hypothesis: Hypothesis, new_counts: NewCounts
+    ) -> _KernelCall | None:
+        entry, side, question = limit.entry, hypothesis.side, self.question
+        if limit.is_absolute and not entry.is_average:
+            bound = 1 - entry.quantile if entry.quantile is not None else limit.amount
+            return _build_one_sample_call(position, side, "fixed", new_counts, bound)
+        if entry.is_average:
+            # More readings above the cap are harm. If less is harm, capping cannot hide it, so there is no tail test.
+            if side == "less" or new_counts.stage not in question.compared_stages:
+                return None
+            return self._build_two_sample_call(position, "tail", limit, _any_harm_hypothesis(side), new_counts)
+        if new_counts.stage in question.compared_stages:
+            return self._build_two_sample_call(position, "pair", limit, hypothesis, new_counts)
+        past = self.current.baselines.get(limit.metric)
+        if new_counts.stage not in question.stages_without_control or past is None or new_counts.segment != EVERYONE:
             return None
-        return _build_two_sample_call(position, "tail", limit, _any_harm_hypothesis(side), new_counts, before, current)
-    if new_counts.stage in question.compared_stages:
-        return _build_two_sample_call(position, "pair", limit, hypothesis, new_counts, before, current)
-    past = current.baselines.get(limit.metric)
-    if new_counts.stage not in question.stages_without_control or past is None or new_counts.segment != EVERYONE:
-        return None
-    if quantile_crossing.compares_quantiles(limit):
-        return _build_one_sample_call(position, side, "alone", new_counts, 1 - entry.require_quantile())
-    return _build_one_sample_call(
-        position,
-        side,
-        "alone",
-        new_counts,
-        hypothesis.bound_ratio * past.least_harmful_level(side) + hypothesis.bound_shift,
-    )
+        if quantile_crossing.compares_quantiles(limit):
+            return _build_one_sample_call(position, side, "alone", new_counts, 1 - entry.require_quantile())
+        bound = hypothesis.bound_ratio * past.least_harmful_level(side) + hypothesis.bound_shift
+        return _build_one_sample_call(position, side, "alone", new_counts, bound)
 
+    def _build_level_calls(self, position: int, limit: Limit) -> Iterator[_KernelCall]:
+        """The new readings of a mean or ratio, once its variance and typical harm are known from earlier looks."""
+        cell, tau = level_cell(self.question, limit), self.before.taus.get(str(position))
+        variance = self.before.variances.get(cell or "")
+        if cell is None or tau is None or variance is None:
+            return
+        for hypothesis in build_harm_hypotheses(limit):
+            for step in self.by_metric.get(cell, ()):
+                counts = (step.canary_events, step.canary_trials, step.control_events, step.control_trials)
+                kernel = _Kernel("level", hypothesis.side, hypothesis.ratio, hypothesis.shift)
+                yield _KernelCall(position, "level", step, kernel, (*counts, variance, tau))
 
-def _build_level_calls(
-    question: Question, position: int, limit: Limit, by_metric: dict[str, list[NewCounts]], before: JudgingState
-) -> Iterator[_KernelCall]:
-    """The new readings of a mean or ratio, once its variance and typical harm are known from earlier looks."""
-    cell, tau = level_cell(question, limit), before.taus.get(str(position))
-    variance = before.variances.get(cell or "")
-    if cell is None or tau is None or variance is None:
-        return
-    for hypothesis in build_harm_hypotheses(limit):
-        for step in by_metric.get(cell, ()):
-            counts = (step.canary_events, step.canary_trials, step.control_events, step.control_trials)
-            yield _KernelCall(
-                limit=position,
-                side=hypothesis.side,
-                part="level",
-                new_counts=step,
-                kernel=_Kernel("level", hypothesis.side, hypothesis.ratio, hypothesis.shift),
-                numbers=(*counts, variance, tau),
-            )
+    def _build_noninferiority_call(
+        self, position: int, limit: Limit, hypothesis: Hypothesis, new_counts: NewCounts
+    ) -> _KernelCall | None:
+        quantile = limit.entry.quantile
+        if limit.is_absolute:
+            bound = 1 - quantile if quantile is not None else limit.amount
+            return _build_one_sample_call(position, hypothesis.side, "clear", new_counts, bound)
+        if new_counts.stage not in self.question.compared_stages:
+            return None
+        # The thresholds of a quantile crossing already include the limit.
+        asked = _any_harm_hypothesis(hypothesis.side) if quantile_crossing.compares_quantiles(limit) else hypothesis
+        return self._build_two_sample_call(position, "clear", limit, asked, new_counts)
 
-
-def _build_noninferiority_call(
-    question: Question,
-    position: int,
-    limit: Limit,
-    hypothesis: Hypothesis,
-    new_counts: NewCounts,
-    before: JudgingState,
-    current: JudgingState,
-) -> _KernelCall | None:
-    quantile = limit.entry.quantile
-    if limit.is_absolute:
-        bound = 1 - quantile if quantile is not None else limit.amount
-        return _build_one_sample_call(position, hypothesis.side, "clear", new_counts, bound)
-    if new_counts.stage not in question.compared_stages:
-        return None
-    # The thresholds of a quantile crossing already include the limit.
-    asked = _any_harm_hypothesis(hypothesis.side) if quantile_crossing.compares_quantiles(limit) else hypothesis
-    return _build_two_sample_call(position, "clear", limit, asked, new_counts, before, current)
+    def _build_two_sample_call(
+        self, position: int, part: EProcessKind, limit: Limit, hypothesis: Hypothesis, new_counts: NewCounts
+    ) -> _KernelCall | None:
+        if limit.entry.kind is MetricKind.COUNT:
+            # Events may arrive later than their requests, so the exposure is all requests of the stage so far.
+            served = self.current.get_total(new_counts.stage, REQUESTS, new_counts.segment)
+            if new_counts.canary_events + new_counts.control_events == 0:
+                return None
+            ratio = hypothesis.ratio if limit.scale is LimitScale.RELATIVE else 1.0
+            counts = (new_counts.canary_events, new_counts.control_events, served.canary_trials, served.control_trials)
+            return _KernelCall(position, part, new_counts, _Kernel("rate", hypothesis.side, ratio), counts)
+        if new_counts.canary_trials == 0 or new_counts.control_trials == 0:
+            return None
+        earlier = (
+            CountTotals()
+            if quantile_crossing.is_crossing_name(new_counts.metric)
+            else self.before.get_total(new_counts.stage, new_counts.metric, new_counts.segment)
+        )
+        numbers = (
+            min(new_counts.canary_events, new_counts.canary_trials),
+            new_counts.canary_trials,
+            min(new_counts.control_events, new_counts.control_trials),
+            new_counts.control_trials,
+            earlier.control_events + new_counts.aside_events,
+            earlier.control_trials + new_counts.aside_trials,
+        )
+        kernel = _Kernel("two", hypothesis.side, hypothesis.ratio, hypothesis.shift)
+        return _KernelCall(position, part, new_counts, kernel, numbers)
 
 
 def _any_harm_hypothesis(side: Side) -> Hypothesis:
@@ -214,55 +207,7 @@ def _build_one_sample_call(
     if trials == 0:
         return None
     kernel = _Kernel("one", side, proportion.clip_rate(bound))
-    return _KernelCall(
-        limit=position,
-        side=side,
-        part=part,
-        new_counts=new_counts,
-        kernel=kernel,
-        numbers=(new_counts.canary_events, trials),
-    )
-
-
-def _build_two_sample_call(
-    position: int,
-    part: EProcessKind,
-    limit: Limit,
-    hypothesis: Hypothesis,
-    new_counts: NewCounts,
-    before: JudgingState,
-    current: JudgingState,
-) -> _KernelCall | None:
-    if limit.entry.kind is MetricKind.COUNT:
-        # Events may arrive later than their requests, so the exposure is all requests of the stage so far.
-        served = current.get_total(new_counts.stage, REQUESTS, new_counts.segment)
-        if new_counts.canary_events + new_counts.control_events == 0:
-            return None
-        ratio = hypothesis.ratio if limit.scale is LimitScale.RELATIVE else 1.0
-        counts = (new_counts.canary_events, new_counts.control_events, served.canary_trials, served.control_trials)
-        kernel = _Kernel("rate", hypothesis.side, ratio)
-        return _KernelCall(
-            limit=position, side=hypothesis.side, part=part, new_counts=new_counts, kernel=kernel, numbers=counts
-        )
-    if new_counts.canary_trials == 0 or new_counts.control_trials == 0:
-        return None
-    earlier = (
-        CountTotals()
-        if quantile_crossing.is_crossing_name(new_counts.metric)
-        else before.get_total(new_counts.stage, new_counts.metric, new_counts.segment)
-    )
-    numbers = (
-        min(new_counts.canary_events, new_counts.canary_trials),
-        new_counts.canary_trials,
-        min(new_counts.control_events, new_counts.control_trials),
-        new_counts.control_trials,
-        earlier.control_events + new_counts.aside_events,
-        earlier.control_trials + new_counts.aside_trials,
-    )
-    kernel = _Kernel("two", hypothesis.side, hypothesis.ratio, hypothesis.shift)
-    return _KernelCall(
-        limit=position, side=hypothesis.side, part=part, new_counts=new_counts, kernel=kernel, numbers=numbers
-    )
+    return _KernelCall(position, part, new_counts, kernel, (new_counts.canary_events, trials))
 
 
 def _evaluate_kernel(kernel: _Kernel, numbers: Array) -> Array:
