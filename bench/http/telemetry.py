@@ -62,7 +62,7 @@ class _Run:
         snapshot = exposure.build_snapshot(service.load_world())
         self._skipped = timedelta(0)
         self._writer = ObservationWriter(service.database, lambda: snapshot, self._now)
-        self._counter = TraceCounter(service.database, self._writer, self._now, load_built_in_prices(), lambda _: None)
+        self._counter = TraceCounter(service.database, self._writer, load_built_in_prices(), lambda _: None)
         self._from_protobuf = KnownAttributes(protobuf_values.read_pair)
         self._from_json = KnownAttributes(json_values.read_pair)
         self._chance = random.Random(SEED)

@@ -1,6 +1,5 @@
 """Takes outbox rows under a short lease, renews it before each call, and reschedules or dead-letters failures."""
 
-import random
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,8 +33,8 @@ class OutboxConsumer:
         kind: str,
         now: Callable[[], datetime],
         *,
-        speed: float = 1.0,
-        random_fraction: Callable[[], float] = random.random,
+        speed: float,
+        random_fraction: Callable[[], float],
         max_backoff: float = MAX_BACKOFF,
     ) -> None:
         self._database = database

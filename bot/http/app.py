@@ -107,7 +107,7 @@ def build_asgi_app(parts: HttpParts) -> AsgiApp:
     status, report_outage = parts.process_status, parts.report_outage
     auth = TokenAuth(parts.tokens)
     writer = ObservationWriter(service.database, snapshot, now, parts.report_other_model)
-    counter = TraceCounter(service.database, writer, now, parts.prices, report_outage)
+    counter = TraceCounter(service.database, writer, parts.prices, report_outage)
     otlp = receive_exports.OtlpEndpoint(writer, counter, auth, report_outage)
 
     @asynccontextmanager

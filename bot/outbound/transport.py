@@ -37,9 +37,7 @@ def resolve_host(host: str, port: int) -> Sequence[str]:
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def find_allowed_addresses(
-    host: str, port: int, private_hosts: Collection[str], resolve: ResolveHost = resolve_host
-) -> Sequence[str]:
+def find_allowed_addresses(host: str, port: int, private_hosts: Collection[str], resolve: ResolveHost) -> Sequence[str]:
     """The addresses of a host, resolved once: all are public, or the host is one of `private_hosts` (lower case).
 
     Raises `CallRefused` or `HostUnresolved`.
@@ -70,12 +68,12 @@ class GuardedTransport(httpx.BaseTransport):
 
     def __init__(
         self,
-        private_hosts: Iterable[str] = (),
+        private_hosts: Iterable[str],
         *,
-        resolve: ResolveHost = resolve_host,
-        timeout: float = TIMEOUT,
-        max_bytes: int = MAX_RESPONSE_BYTES,
-        load_tls: Callable[[], ssl.SSLContext] | None = None,
+        resolve: ResolveHost,
+        timeout: float,
+        max_bytes: int,
+        load_tls: Callable[[], ssl.SSLContext] | None,
     ) -> None:
         self._max_bytes = max_bytes
         self._private_hosts = frozenset(host.lower() for host in private_hosts)

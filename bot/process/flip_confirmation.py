@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.process.machine_clock import utc_now
 from core.rollout import commands as c
 from core.rollout.refusal import Conflict
 from core.rollout.serving import driving
@@ -71,11 +70,9 @@ class FlipConfirmer:
         self,
         service: RolloutService,
         *,
-        real_now: Callable[[], datetime] = utc_now,
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._service = service
-        self._real_now = real_now
         self._elapsed = elapsed
         self._reports: dict[str, _TrackedReport] = {}
         self._reports_read_at = float("-inf")

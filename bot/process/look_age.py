@@ -5,7 +5,7 @@ The dates of looks are not compared with this machine's clock.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,14 +20,13 @@ class _NewestLook:
 class LookAgeTracker:
     """Tracks the age of each rollout's newest look from periodic readings; thread-safe."""
 
-    def __init__(self, elapsed: Callable[[], float] = time.monotonic) -> None:
-        self._elapsed = elapsed
+    def __init__(self) -> None:
         self._newest: dict[str, _NewestLook] = {}
         self._lock = threading.Lock()
 
     def record_newest(self, newest: Mapping[str, tuple[int, datetime | None]], now: datetime) -> None:
         """Track exactly these rollouts, which should be looked at, with their newest looks."""
-        at = self._elapsed()
+        at = time.monotonic()
         with self._lock:
             self._newest = {rollout: self._track_look(rollout, look, at, now) for rollout, look in newest.items()}
 
@@ -42,10 +41,10 @@ class LookAgeTracker:
 
     def compute_ages(self) -> Mapping[str, float]:
         """Rollout to seconds since its newest look, or since tracking began if it had none."""
-        at = self._elapsed()
+        at = time.monotonic()
         return {rollout: at - one.changed_at + one.initial_age for rollout, one in self._newest.items()}
 
     def find_unwatched(self, after: float) -> frozenset[str]:
         """The rollouts without a new look for more than `after` seconds of this process's own tracking."""
-        at = self._elapsed()
+        at = time.monotonic()
         return frozenset(rollout for rollout, one in self._newest.items() if at - one.changed_at > after)

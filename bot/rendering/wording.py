@@ -273,7 +273,7 @@ def title_in_sentence(title: str) -> str:
     return escape(title[:1].lower() + title[1:] if title[1:2].islower() else title, 80)
 
 
-def stage_word(stage: Stage, *, partial: bool = False) -> str:
+def stage_word(stage: Stage, *, partial: bool) -> str:
     """The standard word for a stage, without its percentage: `Checking`, `Small test`, `Long comparison`, `Growing`.
 
     `partial`: some keep the old version even in a stage of 100 %.

@@ -223,13 +223,11 @@ class Sandbox:
             raise TimeoutError(f"it did not happen within {timeout:g} s; last messages:\n{last_lines or '(nothing)'}")
         return found
 
-    def wait_for_message(
-        self, channel: str, contains: str, *, person: str | None = None, timeout: float = 30.0
-    ) -> SandboxMessage:
+    def wait_for_message(self, channel: str, contains: str, *, timeout: float = 30.0) -> SandboxMessage:
         """Wait for a message whose plain text contains these words, and return the first; else TimeoutError."""
 
         def found() -> list[SandboxMessage]:
-            return [m for m in self.list_messages(channel, person) if contains in self.render_text(m)]
+            return [m for m in self.list_messages(channel) if contains in self.render_text(m)]
 
         return self.wait_for(found, timeout)[0]
 

@@ -65,7 +65,7 @@ def build_manifest(public_url: str = "") -> dict[str, Any]:
     }
 
 
-def build_install_link(public_url: str = "") -> str:
+def build_install_link(public_url: str) -> str:
     """A URL that opens Slack's form for a new app, prefilled with this manifest."""
     compact = json.dumps(build_manifest(public_url), separators=(",", ":"))
     return f"https://api.slack.com/apps?new_app=1&manifest_json={quote(compact)}"

@@ -73,8 +73,8 @@ class SlackRequests:
         client: WebClient,
         directory: SlackDirectory,
         now: Callable[[], datetime],
-        block_support: BlockSupport | None = None,
-        page_links: PageLinks | None = None,
+        block_support: BlockSupport | None,
+        page_links: PageLinks | None,
     ) -> None:
         self._page_links = page_links
         self._service = service
@@ -167,7 +167,7 @@ def build_form_key(view: Body) -> str:
     return f"{view['id']}.{view['hash']}"
 
 
-def post_response(respond: Respond, message: Message, support: BlockSupport, *, is_public: bool = False) -> None:
+def post_response(respond: Respond, message: Message, support: BlockSupport, *, is_public: bool) -> None:
     """Post an answer to a response URL, with simpler blocks while Slack rejects them."""
 
     def post_blocks(shown: tuple[Body, ...]) -> bool:

@@ -46,7 +46,7 @@ _FORMS = {
 CALLBACKS = tuple(_FORMS)
 
 
-def build_reason_modal(action: str, button_value: str, rollout: str, channel: str = "") -> dict[str, Any]:
+def build_reason_modal(action: str, button_value: str, rollout: str, channel: str) -> dict[str, Any]:
     """The modal that a button opens. It carries the button's value and channel, which Slack does not send with
     modals."""
     title, label, hint, submit = _FORMS[action]

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from statistics import median
-from types import MappingProxyType
 
 from core.digests.digest import (
     Digest,
@@ -37,8 +36,8 @@ def build_digest(
     week: Week,
     facts: Sequence[RolloutFacts],
     until: datetime,
-    told: Sequence[ToldShutdown] = (),
-    surfaces: Mapping[str, Surface] = MappingProxyType({}),
+    told: Sequence[ToldShutdown],
+    surfaces: Mapping[str, Surface],
 ) -> Digest:
     """The digest of a week from the facts, before `until`, of every rollout that was open in it or the weeks before.
 

@@ -19,10 +19,10 @@ def build_report(
     flaky: Sequence[FlakyCase],
     *,
     runs: int,
-    min_pass_rate: float | None = None,
-    by_lower_bound: bool = False,
-    max_cost_rise: float | None = None,
-    max_p95_rise: float | None = None,
+    min_pass_rate: float | None,
+    by_lower_bound: bool,
+    max_cost_rise: float | None,
+    max_p95_rise: float | None,
 ) -> EvalReport:
     """The report of `new`, the folded cases of the new version, beside `current`, which may be empty.
 

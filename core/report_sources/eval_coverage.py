@@ -23,7 +23,7 @@ def load_coverage(
 
 
 def find_plan_coverage(
-    traffic: SegmentTraffic | None, plan: Plan, world: World, evals: Mapping[int, EvalRecorded] = _NO_RESULTS
+    traffic: SegmentTraffic | None, plan: Plan, world: World, evals: Mapping[int, EvalRecorded]
 ) -> EvalCoverage:
     """What the suites of `plan` leave out of the traffic of its surface, as `load_segment_traffic` gives it.
 

@@ -59,8 +59,8 @@ def apply_parsed_file(
     by: Actor,
     at: datetime,
     command_id: str,
-    lookups: FileLookups = NO_LOOKUPS,
-    source: str = "",
+    lookups: FileLookups,
+    source: str,
 ) -> AppliedFile:
     """As `apply_text`, for a file that has been read."""
     command, warnings = build_command(file, service.load_world(), at, lookups)

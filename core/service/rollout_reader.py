@@ -92,7 +92,7 @@ class RolloutReader:
         return measure_baseline.measure_baseline(rollout, sums, seen, world.surfaces[rollout.plan.surface].live)
 
     def load_served_units(
-        self, rollout: str, *, limit: int, offset: int = 0
+        self, rollout: str, *, limit: int, offset: int
     ) -> tuple[int, Sequence[served_units.ServedUnit]]:
         """(how many units are on record as served the new version, a page of them)."""
         with self.database.reading() as connection:

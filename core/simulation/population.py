@@ -48,7 +48,7 @@ class Population:
         """Number of real people that one simulated user represents."""
         return self.people / self.size
 
-    def expected_shares(self, stage: Stage, control: str, *, after_cohort: bool = False) -> tuple[float, float]:
+    def expected_shares(self, stage: Stage, control: str, *, after_cohort: bool) -> tuple[float, float]:
         """Expected shares of all people in the (canary, control) of a stage."""
         of = COHORT_SHARE if stage.where is not None else 1.0 - COHORT_SHARE if after_cohort else 1.0
         return stage.percent / 100 * of, stage.control_share(control) * of

@@ -40,14 +40,10 @@ def noninferiority_canary_trials(
     return MIXTURE_COST * log(1 / input_checks.check_probability("alpha", alpha)) / gain if gain > 0 else inf
 
 
-def noninferiority_trials_against(rate: float, *, bound: float, alpha: float = NONINFERIORITY_ALPHA) -> float:
-    """Expected trials until H0 p >= bound is rejected at `alpha` if the rate is `rate`; infinite if rate >= bound."""
+def noninferiority_trials_against(rate: float, *, bound: float) -> float:
+    """Expected trials until H0 p >= bound is rejected if the rate is `rate`; infinite if rate >= bound."""
     p, edge = input_checks.check_probability("rate", rate), input_checks.check_probability("bound", bound)
-    return (
-        MIXTURE_COST * log(1 / input_checks.check_probability("alpha", alpha)) / _kl_divergence(p, edge)
-        if p < edge
-        else inf
-    )
+    return MIXTURE_COST * log(1 / NONINFERIORITY_ALPHA) / _kl_divergence(p, edge) if p < edge else inf
 
 
 def _kl_divergence(p: float, q: float) -> float:

@@ -77,9 +77,7 @@ def collect_trace(parts: Sequence[TracePart], find_unit_kind: FindUnitKind) -> T
     return Trace(spans, outside, [part.resource for part in parts if part.resource], mentions)
 
 
-def join_trace(
-    trace: Trace, find_unit_kind: FindUnitKind, prices: PriceTable, find_own: FindOwnMetrics = lambda _: {}
-) -> JoinedTrace:
+def join_trace(trace: Trace, find_unit_kind: FindUnitKind, prices: PriceTable, find_own: FindOwnMetrics) -> JoinedTrace:
     """The requests in a trace: one for each unit and surface that a model, tool or agent worked for, or that the
     application measured. Spans of other work only connect these."""
     members: dict[tuple[str, str], list[tuple[ReportedSpan, FlagMention]]] = {}

@@ -38,7 +38,7 @@ def answer(parsed: ParsedCommand, context: CommandContext) -> Message:
     )
 
 
-def find_customers(reference: str, context: CommandContext, *, limit: int, offset: int = 0) -> ServedCustomers:
+def find_customers(reference: str, context: CommandContext, *, limit: int, offset: int) -> ServedCustomers:
     """Customers on record for a rollout. `Refused` for somebody who may not know them."""
     world = context.service.load_world()
     reading_rights.check_may_list_customers(world.policy, context.by)

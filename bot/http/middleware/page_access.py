@@ -26,7 +26,7 @@ class LinkVisitor:
 class PageAccess:
     """Authorizes readers of pages. Without `links`, by token alone."""
 
-    def __init__(self, auth: TokenAuth, links: PageLinks | None = None, find_person: FindPerson | None = None) -> None:
+    def __init__(self, auth: TokenAuth, links: PageLinks | None, find_person: FindPerson | None) -> None:
         self._auth = auth
         self._links = links
         self._find_person = find_person

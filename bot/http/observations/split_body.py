@@ -17,7 +17,7 @@ class MalformedBatch(ValueError):
     """The body cannot be split into observations."""
 
 
-def parse_items(body: bytes, content_type: str = "") -> list[Any]:
+def parse_items(body: bytes, content_type: str) -> list[Any]:
     """The items of a batch: `{"observations": [...]}`, a bare list, or JSON lines. Raises MalformedBatch otherwise."""
     if content_type.partition(";")[0].strip().lower() in _JSON_LINES_TYPES:
         found = _parse_lines(body)

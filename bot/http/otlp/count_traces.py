@@ -56,11 +56,10 @@ class TraceCounter:
         self,
         database: Database,
         writer: ObservationWriter,
-        now: Callable[[], datetime],
         prices: PriceTable,
         report_outage: Callable[[Exception], object],
     ) -> None:
-        self._database, self._writer, self._now, self._prices = database, writer, now, prices
+        self._database, self._writer, self._prices = database, writer, prices
         self._report_outage = report_outage
         self._stopping = threading.Event()
         self._woken = threading.Event()

@@ -54,7 +54,7 @@ def build_version_page(
     surface: str,
     version: str,
     find_handles: FindHandles,
-    compare_with: str = "",
+    compare_with: str,
 ) -> VersionPage:
     """The page of `version`, compared with the version that it was made from, or with `compare_with`.
 

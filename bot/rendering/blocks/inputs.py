@@ -63,9 +63,7 @@ def menu(
     return _build_input(name, label, element, hint=hint, optional=optional, notifies=notifies)
 
 
-def multi_menu(
-    name: str, label: str, choices: Sequence[Choice], *, hint: str = "", initial: Sequence[str] = ()
-) -> Block:
+def multi_menu(name: str, label: str, choices: Sequence[Choice], *, hint: str, initial: Sequence[str]) -> Block:
     """An optional menu of which several of at most a hundred choices can be taken."""
     options = [build_option(value, text) for value, text in choices[:_OPTIONS]]
     element: dict[str, Any] = {"type": "multi_static_select", "options": options}
@@ -74,7 +72,7 @@ def multi_menu(
     return _build_input(name, label, element, hint=hint, optional=True)
 
 
-def time_input(name: str, label: str, *, initial: str = "") -> Block:
+def time_input(name: str, label: str, *, initial: str) -> Block:
     """An optional time of day, as `20:00`."""
     element: dict[str, Any] = {"type": "timepicker"}
     if initial:
@@ -87,7 +85,7 @@ def tick(name: str, label: str, text: str) -> Block:
     return _build_input(name, label, {"type": "checkboxes", "options": [build_option("yes", text)]}, optional=True)
 
 
-def person_input(name: str, label: str, *, initial: str = "", hint: str = "") -> Block:
+def person_input(name: str, label: str, *, initial: str, hint: str) -> Block:
     """A menu of the people in the workspace; its value is a user id."""
     element: dict[str, Any] = {"type": "users_select"}
     if initial:

@@ -201,9 +201,7 @@ def _text_element(kind: str, x: float, y: float, text: str, anchor: str = "start
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{shown}</text>'
 
 
-def _describe_chart(
-    known: tuple[SeriesPoint, ...], measure: Measure, zone: str, marks: tuple[ChartMark, ...] = ()
-) -> str:
+def _describe_chart(known: tuple[SeriesPoint, ...], measure: Measure, zone: str, marks: tuple[ChartMark, ...]) -> str:
     last = known[-1]
     moved = wording.format_difference(last.difference, measure.unit, relative=measure.relative)
     span = wording.format_interval(last.low, last.high, measure.unit, relative=measure.relative)

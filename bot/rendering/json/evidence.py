@@ -21,8 +21,8 @@ def evidence_to_json(
     rollout: Rollout,
     judgement: Judgement | None,
     at: datetime,
-    soft_errors: Sequence[SoftErrorCounts] = (),
-    spend: JudgingSpend | None = None,
+    soft_errors: Sequence[SoftErrorCounts],
+    spend: JudgingSpend | None,
 ) -> Json:
     """A rollout's latest judgement; before the first look the verdict is null and the lists are empty."""
     current = judgement

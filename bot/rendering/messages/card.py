@@ -78,9 +78,9 @@ def _format_footer(rollout: Rollout) -> str:
 def _format_state_lines(
     rollout: Rollout,
     zone: str,
-    newer: Newer = None,
-    spend: JudgingSpend | None = None,
-    uncounted: Uncounted = NONE_UNCOUNTED,
+    newer: Newer,
+    spend: JudgingSpend | None,
+    uncounted: Uncounted,
 ) -> list[str]:
     """What the evidence shows so far, what was accepted, and what the rollout waits for; one line each."""
     lines = []

@@ -71,7 +71,7 @@ def describe_spend(spend: JudgingSpend) -> str:
     return f"Judging cost {format_dollars(spend.spent)}{of}, {judged}{each}.{reached}"
 
 
-def judge_to_json(rollout: Rollout, measures: Sequence[Measure], spend: JudgingSpend | None = None) -> Json:
+def judge_to_json(rollout: Rollout, measures: Sequence[Measure], spend: JudgingSpend | None) -> Json:
     """How the judge stands, for programs; what is not known is null. `spend` is newer than what the evidence holds."""
     check = rollout.judge_check
     error = check.measure_error()

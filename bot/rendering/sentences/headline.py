@@ -126,7 +126,7 @@ def _describe_hold(rollout: Rollout, exposure: int) -> str:
     return wording.escape(rollout.hold.text if rollout.hold else "", 45 - max(longer - spare, 0))
 
 
-def describe_start_condition(rollout: Rollout, zone: str, place: QueuePlace | None = None) -> str:
+def describe_start_condition(rollout: Rollout, zone: str, place: QueuePlace | None) -> str:
     """What a planned rollout is waiting for before it can start."""
     if place is not None and (rollout.request is None or approval_requests.is_approved(rollout)):
         return f"It is {queue_words.describe_place(place)}."

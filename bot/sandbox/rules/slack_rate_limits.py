@@ -22,7 +22,7 @@ _POST_BURST = 4.0  # Slack allows "short bursts" of no stated size
 class RateLimits:
     """`post` limits chat.postMessage to one per second and channel; `all` adds the other methods; `off` limits none."""
 
-    def __init__(self, monotonic: Callable[[], float], mode: RateLimitMode = "post") -> None:
+    def __init__(self, monotonic: Callable[[], float], mode: RateLimitMode) -> None:
         self.mode: RateLimitMode = mode
         self._now = monotonic
         self._lock = threading.Lock()

@@ -40,7 +40,7 @@ def read_csv(body: bytes, choices: ReadingChoices) -> EvalRun:
         raise UnreadableEvals(f"Line {lines.line_num} is not CSV: {error}.") from None
 
 
-def decode_text(body: bytes, encoding: str = "") -> str:
+def decode_text(body: bytes, encoding: str) -> str:
     """Decode a text file: UTF-8, UTF-16 with a byte order mark, or the `encoding` that a person named.
 
     Raises `UnreadableEvals` rather than guess: a wrong letter may change a category.

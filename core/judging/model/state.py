@@ -219,7 +219,7 @@ class JudgeTrust:
     kept: JudgingState
 
 
-def build_total_key(stage: int, metric: str, segment: str = "") -> str:
+def build_total_key(stage: int, metric: str, segment: str) -> str:
     """Key of a metric in `JudgingState.totals`."""
     return f"{stage}|{metric}|{segment}" if segment else f"{stage}|{metric}"
 

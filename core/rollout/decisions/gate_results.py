@@ -31,7 +31,7 @@ def find_gate_index(rollout: Rollout, suite: str) -> int:
     return find_gate(rollout.plan.stages, suite, rollout.id, rollout.stage_index)
 
 
-def find_gate(stages: Sequence[Stage], suite: str, title: str, current: int = 0) -> int:
+def find_gate(stages: Sequence[Stage], suite: str, title: str, current: int) -> int:
     """As `find_gate_index`, for the stages of what is called `title`; `current` is the index of the current stage."""
     asking = [i for i, stage in enumerate(stages) if stage.terms is not None]
     named = [i for i in asking if (terms := stages[i].terms) is not None and suite and terms.suite == suite]

@@ -92,7 +92,7 @@ def chain_events(
     newest_version_of: Callable[[str], int],
     entries: Sequence[NewEvent],
     origin: EventOrigin,
-    key: SealingKey | None = None,
+    key: SealingKey | None,
 ) -> tuple[StoredEvent, ...]:
     """Chain the events of one command to the log after `tail`; `newest_version_of` gives the version of a stream.
 

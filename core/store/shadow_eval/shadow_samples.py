@@ -53,8 +53,8 @@ def lease_samples(
     connection: Connection,
     now: datetime,
     limit: int,
-    surfaces: Iterable[str] | None = None,
-    terms: Mapping[str, HandOutTerms] | None = None,
+    surfaces: Iterable[str] | None,
+    terms: Mapping[str, HandOutTerms] | None,
 ) -> LeasedSamples:
     """Lease up to `limit` answers and anchors to one judge for `LEASE`, in an order that says nothing about them.
 
@@ -175,7 +175,7 @@ def find_samples(connection: Connection, ids: Iterable[str]) -> dict[str, Shadow
 
 
 def record_result(
-    connection: Connection, sample: ShadowSample, passed: bool, score: float | None, cost: float | None = None
+    connection: Connection, sample: ShadowSample, passed: bool, score: float | None, cost: float | None
 ) -> bool:
     """Record a judge's verdict and what it cost in dollars, None if the judge did not tell; in a writing transaction.
 

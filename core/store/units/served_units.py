@@ -72,7 +72,7 @@ def count(connection: Connection, rollout: str) -> int:
     return connection.execute(wanted).scalar_one()
 
 
-def load_page(connection: Connection, rollout: str, *, limit: int, offset: int = 0) -> Sequence[ServedUnit]:
+def load_page(connection: Connection, rollout: str, *, limit: int, offset: int) -> Sequence[ServedUnit]:
     """At most `limit` units, in the order in which they were first served; nothing if their key was deleted."""
     secret = _find_secret(connection, rollout)
     if secret is None:

@@ -89,7 +89,7 @@ def load_rows(connection: Connection) -> dict[str, dict[str, Any]]:
 
 
 def find_newest_ids(
-    connection: Connection, limit: int, *, before: str = "", state: str | None = None, surface: str | None = None
+    connection: Connection, limit: int, *, before: str, state: str | None, surface: str | None
 ) -> tuple[str, ...]:
     """The ids of at most `limit` rollouts, newest first, optionally only those planned before the rollout `before`."""
     number = cast_to(func.substr(RolloutRow.id, len("R-") + 1), BigInteger)

@@ -85,7 +85,7 @@ def describe_undetectable_harm(one: LimitForesight) -> str:
     )
 
 
-def describe_late_detection(one: LimitForesight, later_stages: Sequence[LimitForesight] = ()) -> str:
+def describe_late_detection(one: LimitForesight, later_stages: Sequence[LimitForesight]) -> str:
     """Warn that this limit is detected too late, list remedies, and name the later stage that would detect it."""
     what = (
         f"{_format_limit(one.limit)}: {_format_detection_time(one)}; {one.stage} lasts "

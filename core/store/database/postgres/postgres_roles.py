@@ -85,7 +85,7 @@ def explain_excess_rights(connection: Connection) -> str | None:
     return _explain_role_rights(connection, name)
 
 
-def explain_missing_rights(connection: Connection, needed: Mapping[str, tuple[str, ...]] = GRANTS) -> str | None:
+def explain_missing_rights(connection: Connection, needed: Mapping[str, tuple[str, ...]]) -> str | None:
     """Why nothing that needs these rights works as the role of this connection, and what to do; None if it has them
     all (and on SQLite). A table that is not there yet is not asked about."""
     if connection.dialect.name != "postgresql":
