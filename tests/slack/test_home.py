@@ -93,7 +93,7 @@ def test_support_reads_what_changes_before_anything_else(office: Any) -> None:
     office.plan()
     view = home(office, "sam")
     assert headers(view)[0] == "What changes this week"
-    assert "*Support assistant* (R-1): starts on" in shown(view)
+    assert "*Support assistant* (R-1): starts <!date^" in shown(view)
     assert "Answers are about a third shorter and start with the fix." in shown(view)
     assert office.typed("lee", "approve R-1").acked
     assert office.later(minutes=10).typed("ana", "start R-1").acked
