@@ -84,7 +84,7 @@ def test_a_healthy_change_is_done_without_a_human_after_its_approval(house: Hous
     assert house.rollout.state is RolloutState.DONE
     assert house.program.service.load_world().surfaces["support-assistant"].live == "v43"
     assert versions(house.url, 1000) == {"v43"}
-    house.said("#ai-rollouts", "Needs review: R-1 fix-first. Everyone gets v43.")
+    house.said("#ai-rollouts", "Needs review: R-1 fix-first. v43 is live.")
     house.said("#support", "everyone")
     house.said("#ai-rollouts", "log witness")
     assert house.sandbox.violations == []

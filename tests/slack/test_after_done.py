@@ -47,13 +47,13 @@ def first_line(office: Any) -> str:
 
 def test_the_way_back_has_its_last_day_and_is_gone_after_it(done: Any) -> None:
     assert first_line(done) == (
-        "Needs review: R-1 support-tone. Everyone gets v43. You can still roll back until 2026-11-30."
+        "Needs review: R-1 support-tone. v43 is live. You can still roll back until 2026-11-30."
     )
     assert "Roll back" in done.shown(done.card())
     done.later(days=8)
     message_edits.queue_overdue_edits(done.service, done.at)
     done.deliver()
-    assert first_line(done) == "Needs review: R-1 support-tone. Everyone gets v43; v42 can no longer be called."
+    assert first_line(done) == "Needs review: R-1 support-tone. v43 is live; v42 can no longer be called."
     assert "Roll back" not in done.shown(done.card())
     message_edits.queue_overdue_edits(done.service, done.at)
     assert done.deliver() == 0, "once is enough"
@@ -67,16 +67,17 @@ def test_the_card_says_so_once_a_newer_version_is_live(done: Any) -> None:
     done.deliver()
     done.typed("lee", "approve R-2")
     done.later(minutes=10).typed("ana", "start R-2")
+    assert first_line(done).endswith("v43 is live. You can still roll back until 2026-11-30."), "5 % get v44"
     finish(done, "R-2")
     assert first_line(done) == "Needs review: R-1 support-tone. v43 was live; now v44 is."
     assert "Roll back" not in done.shown(done.card())
     done.typed("ana", "list --all")
     listed = done.shown(done.whispered("ana"))
     assert "R-1 support-tone. v43 was live; now v44 is." in listed
-    assert "R-2 support-tone-2. Everyone gets v44. You can still roll back." in listed
+    assert "R-2 support-tone-2. v44 is live. You can still roll back." in listed
     done.typed("ana", "rollback R-2 odd")
     done.deliver()
-    assert first_line(done) == "Needs review: R-1 support-tone. Everyone gets v43."
+    assert first_line(done) == "Needs review: R-1 support-tone. v43 is live."
 
 
 def test_the_line_in_the_thread_promises_nothing_for_ever(done: Any) -> None:

@@ -84,17 +84,18 @@ def _describe_consequence(
 
 
 def _describe_done(rollout: Rollout, new: str, after: AfterDone | None) -> str:
-    """What everyone gets by now, and whether there is a way back, as far as that is known."""
+    """What is live by now, and whether there is a way back, as far as that is known. Not what everyone gets: another
+    rollout may be under way on it."""
     if after is None:
         return f". It made {new} live."
     if after.live != rollout.plan.to_version:
         return f". {new} was live; now {wording.escape(after.live, 40)} is."
     if not after.is_last:
-        return f". Everyone gets {new}."
+        return f". {new} is live."
     if after.is_closed:
-        return f". Everyone gets {new}; {wording.escape(rollout.plan.from_version, 40)} can no longer be called."
+        return f". {new} is live; {wording.escape(rollout.plan.from_version, 40)} can no longer be called."
     until = f" until {after.last_day.isoformat()}" if after.last_day is not None else ""
-    return f". Everyone gets {new}. You can still roll back{until}."
+    return f". {new} is live. You can still roll back{until}."
 
 
 def _describe_switch_back(rollout: Rollout) -> str:

@@ -60,7 +60,7 @@ def describe_end(rollout: Rollout, event: e.HoldoutEnded) -> str:
     if why is None:
         said = f": “{wording.escape(event.reason, 300)}”" if event.reason else ""
         why = f"{wording.format_actor(event.by)} ended it{said}"
-    return f"Nobody is held back any more: {rollout.id}, {why}. Everyone gets {new}; the comparison follows."
+    return f"Nobody is held back any more: {rollout.id}, {why}. Those who were get {new} now; the comparison follows."
 
 
 def describe_comparison(rollout: Rollout, found: HoldoutComparison) -> str:
