@@ -11,6 +11,7 @@ from bot.rendering.messages import announcement_messages, card
 from bot.rendering.messages.announcement_messages import MessageLookups
 from bot.rendering.messages.plan_facts import DecisionFacts, ListMembers
 from bot.rendering.messages.workspace import digest, model_messages, witness
+from bot.rendering.sentences.schedule import LikelyDates, find_likely_dates
 from core.digests.digest import Digest
 from core.digests.week import parse_week
 from core.judging.report.series import SeriesPoint
@@ -19,6 +20,7 @@ from core.reviews.investigation import Investigation
 from core.rollout.notifications.announcement import Announcement
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
 from core.rollout.notifications.workspace_messages import WorkspaceMessage, WorkspaceMessageKind
+from core.rollout.state.model import RolloutState
 from core.rollout.state.surface import OtherModelAnswered, RetirementTold
 from core.rollout.state.world import World
 from core.service.outbox_tasks import MessageTask
@@ -72,6 +74,12 @@ class MessageRenderer:
             rollout = world.get_rollout(announcement.rollout)
             return plan_queries.load_decision_facts(self._service, rollout, entries, self._now(), self._members)
 
+        def foresee_dates() -> LikelyDates | None:
+            rollout = world.get_rollout(announcement.rollout)
+            if rollout.state is not RolloutState.PLANNED:
+                return None
+            return find_likely_dates(plan_queries.load_rollout_outlook(self._service, rollout, self._now()))
+
         def find_investigation() -> Investigation | None:
             return investigation_sources.find_investigation(self._service, world.get_rollout(announcement.rollout))
 
@@ -86,6 +94,7 @@ class MessageRenderer:
                 load_trend=load_trend,
                 load_newer_look=load_newer_look,
                 load_facts=load_facts,
+                foresee_dates=foresee_dates,
                 find_investigation=find_investigation,
             ),
         )

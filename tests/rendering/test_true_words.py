@@ -18,6 +18,8 @@ from bot.rendering.messages.notices import change_status, follow_up, notice, not
 from bot.rendering.numbers import measure_rows, technical_words
 from bot.rendering.numbers.latest_numbers import LatestNumbers, detection_power
 from bot.rendering.sentences import schedule
+from core.files.foresight.known_traffic import assume_traffic
+from core.files.foresight.outlook import build_outlook
 from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState
 from core.judging.model.verdict import BlindSpot, Continue, Hold, NoControl
@@ -27,9 +29,11 @@ from core.rollout.notifications.announcement_kinds import AnnouncementKind
 from core.rollout.notifications.rollout_announcements import announce
 from core.rollout.plans.layers import LayerSlots
 from core.rollout.plans.plan import Stage, StageKind
+from core.rollout.plans.policy import DEFAULT_POLICY
 from core.rollout.state import events as e
 from core.rollout.state import holds
 from core.rollout.state.model import RolloutState
+from core.rollout.state.surface import Surface
 from core.rollout.state.world import World
 
 TITLE = "Support assistant"
@@ -354,6 +358,35 @@ def test_the_card_does_not_say_that_nobody_uses_what_everybody_has(words: Any, s
     story.running(4).happen(story.evidence(NoControl(), canary_requests=0, control_requests=0, canary_units=0))
     said = plain_text.render_text(card.render(story.now, words.zone))
     assert "no requests in this stage yet · evidence #412" in said
+
+
+def test_a_notice_says_when_it_will_probably_take_longer_than_its_earliest_dates(words: Any, story: Any) -> None:
+    planned = story.planned().now
+    surface = Surface(
+        name="support-assistant", title="", owner="", live="v42", versions={"v42": {}}, daily_requests=20_000
+    )
+    outlook = build_outlook(
+        planned.plan, surface, DEFAULT_POLICY, assume_traffic(surface), words.monday, begin=planned.start
+    )
+    likely = schedule.find_likely_dates(outlook)
+    assert likely is not None
+
+    def told(number: int, rollout: Any, foreseen: Any) -> str:
+        one = rollout.plan.stakeholder_notices[number]
+        shown = notice.render(
+            rollout, one, TITLE, words.monday, words.monday, words.zone, is_closed=False, likely=foreseen
+        )
+        return plain_text.render_text(shown)
+
+    said = "Probably later, at the usual traffic: everyone has it "
+    assert said in told(0, planned, likely)
+    assert ", watching is over " not in told(0, planned, likely), "support has no date for that"
+    assert ", watching is over " in told(1, planned, likely)
+    assert said not in told(0, planned, None)
+    shortest = schedule.estimate_dates(planned, words.monday)
+    soon = replace(likely, everyone_at=shortest.everyone_at, ends_at=shortest.ends_at)
+    assert said not in told(0, planned, soon)
+    assert said not in told(0, story.running().now, likely), "the steps that were taken say how long it takes"
 
 
 def test_a_change_that_was_shown_is_not_told_with_a_range_that_denies_it(words: Any) -> None:

@@ -13,6 +13,7 @@ from bot.rendering.messages.alerts import glass_broken, investigation, rollback_
 from bot.rendering.messages.audience import holdout_words
 from bot.rendering.messages.notices import follow_up, notice, notice_note, subscription_messages
 from bot.rendering.messages.plan_facts import DecisionFacts
+from bot.rendering.sentences.schedule import LikelyDates
 from core.reviews import draft
 from core.reviews.investigation import Investigation
 from core.rollout.concurrency.neighbours import find_neighbours
@@ -39,6 +40,7 @@ class MessageLookups:
     load_trend: summary.Trend = lambda _: ()  # the points of a metric
     load_newer_look: Callable[[], card.Newer] = lambda: None  # the newest look, if newer than the last evidence
     load_facts: Callable[[], DecisionFacts] = DecisionFacts  # what an approver has to know
+    foresee_dates: Callable[[], LikelyDates | None] = lambda: None  # of a rollout that has not started
     find_investigation: Callable[[], Investigation | None] = lambda: None  # what a rollback can be investigated by
 
 
@@ -63,9 +65,9 @@ def render(
         case AnnouncementKind.CARD:
             return card.render(rollout, zone, lookups.load_newer_look(), find_neighbours(world, rollout, at), at=at)
         case AnnouncementKind.NOTICE | AnnouncementKind.NOTICE_EDIT:
-            return _render_notice(announcement, rollout, world, at)
+            return _render_notice(announcement, rollout, world, at, lookups.foresee_dates())
         case AnnouncementKind.DIRECT_NOTICE:
-            return _render_direct_notice(announcement, rollout, world, at)
+            return _render_direct_notice(announcement, rollout, world, at, lookups.foresee_dates())
         case AnnouncementKind.START_REMINDER:
             is_current = rollout.start is not None and rollout.start.isoformat() in announcement.key
             return (
@@ -202,7 +204,9 @@ def _is_way_back_closed(world: World, rollout: Rollout, at: datetime) -> bool:
     return is_way_back_closed(rollout.plan, world.surfaces.get(rollout.plan.surface), world.policy, at)
 
 
-def _render_notice(announcement: Announcement, rollout: Rollout, world: World, now: datetime) -> Message | None:
+def _render_notice(
+    announcement: Announcement, rollout: Rollout, world: World, now: datetime, likely: LikelyDates | None
+) -> Message | None:
     title, key = _feature_title(world, rollout), announcement.key
     planned = next((n for n in rollout.plan.stakeholder_notices if key == notice_key(rollout, n.key)), None)
     if planned is None:
@@ -219,7 +223,7 @@ def _render_notice(announcement: Announcement, rollout: Rollout, world: World, n
         return None
     posted_at, zone = rollout.notice_posted_at(planned.key) or now, world.policy.timezone
     others, is_closed = _other_rollouts(world, rollout), _is_way_back_closed(world, rollout, now)
-    return notice.render(rollout, planned, title, posted_at, now, zone, others, is_closed=is_closed)
+    return notice.render(rollout, planned, title, posted_at, now, zone, others, is_closed=is_closed, likely=likely)
 
 
 def _render_review(rollout: Rollout, entries: Sequence[HistoryEntry], world: World, zone: str) -> Message | None:
@@ -252,7 +256,9 @@ def _render_decision(announcement: Announcement, rollout: Rollout) -> Message | 
     return decision.render_closed(rollout, ended, decided)
 
 
-def _render_direct_notice(announcement: Announcement, rollout: Rollout, world: World, at: datetime) -> Message | None:
+def _render_direct_notice(
+    announcement: Announcement, rollout: Rollout, world: World, at: datetime, likely: LikelyDates | None
+) -> Message | None:
     """The notice to a person who follows the AI feature: the one that the channel of that audience gets, if there is
     one, with its buttons; else the same text without them."""
     if announcement.key != direct_messages.notice_key(rollout, announcement.audience, announcement.channel):
@@ -266,7 +272,7 @@ def _render_direct_notice(announcement: Announcement, rollout: Rollout, world: W
     title, zone, others = _feature_title(world, rollout), world.policy.timezone, _other_rollouts(world, rollout)
     since = rollout.messages[announcement.key].at if is_posted else at
     is_closed = _is_way_back_closed(world, rollout, at)
-    shown = notice.render(rollout, planned, title, since, at, zone, others, is_closed=is_closed)
+    shown = notice.render(rollout, planned, title, since, at, zone, others, is_closed=is_closed, likely=likely)
     if known is None:  # there is no channel whose readers could be counted
         left = tuple(block for block in shown.blocks if block["type"] not in {"actions", "context"})
         owner = blocks.context(f"{rollout.id} · Owner: {wording.format_owner(rollout)}")

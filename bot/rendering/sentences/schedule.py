@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.rendering import wording
+from core.files.foresight.outlook import PlanOutlook
 from core.rollout.plans.plan import Stage, StageKind
 from core.rollout.state.model import Rollout, RolloutState
 
 PLAN_DATES_TITLE = "When, if no limit breaks"
+_LEAST_DELAY = 0.1
+"""Share of the shortest time by which it has to be likely to last longer before that is told."""
 _OF_COLLEAGUES = frozenset({"internal", "email", "email_domain", "employee", "staff"})
 """Attributes by which a cohort is chosen among those who work here; by any other, it is of customers."""
 
@@ -31,6 +34,14 @@ class ChosenPhase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LikelyDates:
+    """When everyone has it and when watching is over, at the traffic that is usual."""
+
+    everyone_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutDates:
     """When the first customers and when all customers get the new version; None while it cannot be known."""
 
@@ -40,6 +51,7 @@ class RolloutDates:
     time_to_everyone: timedelta  # from the first customers to all of them, with every hold at its minimum
     chosen: tuple[ChosenPhase, ...] = ()
     ends_at: datetime | None  # when the last stage, in which everyone has it and it is watched, is over
+    likely: LikelyDates | None = None  # before the start; None: not known
 
     @property
     def first_customers_at(self) -> datetime | None:
@@ -103,6 +115,27 @@ def estimate_dates(rollout: Rollout, posted_at: datetime, now: datetime | None =
         time_to_everyone=sum((s.min_hold for s in steps if s.percent < 100), timedelta(0)),
         ends_at=begins,
     )
+
+
+def find_likely_dates(outlook: PlanOutlook) -> LikelyDates | None:
+    """When everyone has it and when it is done, as an outlook foresees it; None if no stage reaches everyone."""
+    *begins, ends_at = (row.when_earliest for row in outlook.rows[-len(outlook.plan.stages) - 1 :])
+    for stage, at in zip(outlook.plan.stages, begins, strict=True):
+        if is_customer_stage(stage) and stage.percent == 100:
+            return LikelyDates(everyone_at=at, ends_at=ends_at)
+    return None
+
+
+def describe_likely(dates: RolloutDates, zone: str, *, names_end: bool) -> list[str]:
+    """That it will probably take longer than the earliest dates; empty where it does not, or that is not known."""
+    likely, first = dates.likely, dates.first_customers_at
+    if likely is None or first is None or dates.ends_at is None or dates.has_begun:
+        return []
+    if likely.ends_at - dates.ends_at <= _LEAST_DELAY * (dates.ends_at - first):
+        return []
+    over = f", watching is over {wording.format_local_time(likely.ends_at, zone)}" if names_end else ""
+    everyone = wording.format_local_time(likely.everyone_at, zone)
+    return [f"*Probably later*, at the usual traffic: {_everyone_has(dates)} it {everyone}{over}."]
 
 
 def _is_undated(rollout: Rollout, begins: datetime, now: datetime | None) -> bool:

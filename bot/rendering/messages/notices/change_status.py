@@ -190,7 +190,8 @@ def describe_dates(rollout: Rollout, dates: RolloutDates, zone: str, at_end: str
     if len(dates.phases) < 2 and not last:
         return [f"*When:* {schedule.format_completion(dates, zone)}, if all goes well."]
     label = "*When*" if dates.has_begun else "*When, at the earliest*"
-    return [f"{label} (each step only if all goes well)", *schedule.list_phases(dates, zone), *last]
+    likely = schedule.describe_likely(dates, zone, names_end=bool(last))
+    return [f"{label} (each step only if all goes well)", *schedule.list_phases(dates, zone), *last, *likely]
 
 
 def _describe_wait(rollout: Rollout) -> str:

@@ -1,6 +1,7 @@
 """The notice a channel gets before a change: what people may notice, when, what to say, whom to ask."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from bot.rendering import wording
@@ -9,7 +10,7 @@ from bot.rendering.blocks.blocks import Message
 from bot.rendering.messages.audience import conversation_words
 from bot.rendering.messages.notices import change_status, switch_back
 from bot.rendering.sentences import schedule
-from bot.rendering.sentences.schedule import RolloutDates
+from bot.rendering.sentences.schedule import LikelyDates, RolloutDates
 from core.rollout.plans.plan import BehaviourChange, Expectation, NoticePlan, Plan, changed_parts
 from core.rollout.state.model import TERMINAL_STATES, Rollout, RolloutState
 
@@ -30,16 +31,18 @@ def render(
     others: Sequence[Rollout] = (),
     *,
     is_closed: bool,
+    likely: LikelyDates | None = None,
 ) -> Message:
     """The notice, worded for its audience and for where the change stands, or that it no longer applies.
 
     `title` names the AI feature, `posted_at` is when the notice is or was posted, and `others` are the rollouts that
-    are planned or under way on the same AI feature. `is_closed`: the old version can no longer be called.
+    are planned or under way on the same AI feature. `is_closed`: the old version can no longer be called. `likely` is
+    foreseen before the start.
     """
     name = wording.title_in_sentence(title)
     if rollout.state in {RolloutState.ABANDONED, RolloutState.ROLLED_BACK}:
         return _render_ended(rollout, notice, name, zone, others)
-    known = schedule.estimate_dates(rollout, posted_at, now)
+    known = replace(schedule.estimate_dates(rollout, posted_at, now), likely=likely)
     match notice.audience:
         case "marketing":
             body = _build_marketing_text(rollout, known, zone, is_closed=is_closed)
