@@ -45,8 +45,8 @@ def note_of(words: Any, story: Any, event: Any) -> str:
     return str(message.text)
 
 
-def progress_of(words: Any, story: Any) -> str:
-    """How far it is, on the home tab of somebody in support."""
+def progress_of(words: Any, story: Any, at: Any = None) -> str:
+    """How far it is, on the home tab of somebody in support who reads it at `at`."""
     tab = home_tab.HomeTab(
         person=Subscriber(user="U4SAM", role="support"),
         is_full_member=False,
@@ -60,6 +60,7 @@ def progress_of(words: Any, story: Any) -> str:
         surfaces=(),
         frozen={},
         zone=words.zone,
+        at=at,
     )
     (text,) = [b["text"]["text"] for b in home_tab.render(tab) if "(R-118): " in str(b)]
     return str(text).splitlines()[0].partition("(R-118): ")[2]
@@ -69,6 +70,12 @@ def with_holdout(words: Any) -> Any:
     """A rollout that is done and holds back 5 % for two weeks."""
     plan = replace(words.plan, holdout=Holdout(percent=5, lasts=timedelta(days=14)))
     return words.story(plan=plan).running(EVERYONE).happen(e.Completed(version="v43", retired=""))
+
+
+def test_the_home_tab_promises_no_date_that_has_passed(words: Any, story: Any) -> None:
+    planned = story.planned()
+    assert "Tue 24 Nov 13:00 CET> at the earliest" in progress_of(words, planned, planned.at)
+    assert progress_of(words, planned, planned.at + timedelta(days=7)) == "starts on a date that is not set yet."
 
 
 def test_the_home_tab_counts_customers_and_not_selected_people(words: Any) -> None:

@@ -35,6 +35,7 @@ def gather_home_tab(service: RolloutService, by: Actor, at: datetime) -> HomeTab
         surfaces=list(world.surfaces.values()),
         frozen={name: found for name in world.surfaces if (found := world.policy_for(name).find_freeze(at))},
         zone=by.find_zone(world.policy.timezone),
+        at=at,
     )
 
 

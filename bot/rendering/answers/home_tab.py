@@ -40,6 +40,7 @@ class HomeTab:
     surfaces: Sequence[Surface]
     frozen: Mapping[str, tuple[str, datetime]]  # by AI feature: why nothing grows at the moment, and until when
     zone: str
+    at: datetime | None = None  # when it is read: what could have come before then has no date
 
     @property
     def role(self) -> str:
@@ -82,7 +83,7 @@ def _build_needs(tab: HomeTab) -> list[Block]:
         ]
     for rollout in tab.to_decide[:_MAX_NEEDS]:
         found += [
-            blocks.section(f"Decide: {headline.render(rollout, tab.zone)}"),
+            blocks.section(f"Decide: {headline.render(rollout, tab.zone, at=tab.at)}"),
             *_row(
                 buttons.resume(rollout),
                 buttons.roll_back(rollout),
@@ -122,7 +123,7 @@ def _build_running(tab: HomeTab) -> list[Block]:
     """The first line of every rollout that is planned or under way, with its buttons."""
     found: list[Block] = []
     for rollout in tab.running[:MAX_PER_SECTION]:
-        found.append(blocks.section(headline.render(rollout, tab.zone)))
+        found.append(blocks.section(headline.render(rollout, tab.zone, at=tab.at)))
         if tab.is_full_member:
             found += _row(
                 buttons.run_command("Details", f"status {rollout.id}"),
@@ -154,15 +155,15 @@ def _describe_change(rollout: Rollout, title: str, tab: HomeTab) -> str:
     ]
     if len(changes) > _MAX_CHANGES:
         bullets.append(wording.format_remainder(len(changes) - _MAX_CHANGES))
-    progress = _describe_progress(rollout, tab.zone)
+    progress = _describe_progress(rollout, tab)
     return "\n".join([f"*{wording.escape(title, 80)}* ({rollout.id}): {progress}", *bullets])
 
 
-def _describe_progress(rollout: Rollout, zone: str) -> str:
-    known = schedule.estimate_dates(rollout, rollout.planned_at)
+def _describe_progress(rollout: Rollout, tab: HomeTab) -> str:
+    known = schedule.estimate_dates(rollout, rollout.planned_at, tab.at)
     match rollout.state:
         case RolloutState.PLANNED:
-            return f"starts {schedule.format_start(known, zone)}."
+            return f"starts {schedule.format_start(known, tab.zone)}."
         case RolloutState.ROLLED_BACK:
             return "switched back; everyone gets the old version again. It was announced as:"
         case RolloutState.DONE:
