@@ -251,12 +251,13 @@ def _check_reports(service: RolloutService, rollout: Rollout) -> Iterator[CheckR
 def _check_outbox(unsent: outbox.OutboxBacklog, settings: Settings, now: datetime) -> CheckResult:
     """Whether messages are late, undeliverable, or waiting without a Slack."""
     waiting = unsent.pending + unsent.leased
+    unheard = bool(waiting) and not settings.has_slack
     text = "1 message is waiting" if waiting == 1 else f"{waiting} messages are waiting"
+    text += " for Slack" if unheard else ""
     if unsent.scheduled:
         text += f", {unsent.scheduled} {'has' if unsent.scheduled == 1 else 'have'} a time of their own"
-    unheard = bool(waiting) and not settings.has_slack
     if unheard:
-        text += " for Slack: set SLACK_BOT_TOKEN"
+        text += ": set SLACK_BOT_TOKEN"
     elif unsent.errors:
         text += f"; the last answer was {max(unsent.errors, key=lambda error: unsent.errors[error])}"
     if unsent.dead:

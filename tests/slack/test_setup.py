@@ -142,3 +142,9 @@ def test_a_process_warns_at_its_start_of_what_the_doctor_would_find(
 def test_what_waits_is_counted_in_words(pending: int, dead: int, said: str) -> None:
     backlog = OutboxBacklog(pending=pending, leased=0, scheduled=0, dead=dead, oldest_due_at=None, errors={})
     assert doctor._check_outbox(backlog, Settings(slack_bot_token=BOT), MONDAY).text == said
+
+
+def test_without_a_slack_it_says_what_they_wait_for() -> None:
+    backlog = OutboxBacklog(pending=9, leased=0, scheduled=3, dead=0, oldest_due_at=None, errors={})
+    said = "9 messages are waiting for Slack, 3 have a time of their own: set SLACK_BOT_TOKEN"
+    assert doctor._check_outbox(backlog, Settings(), MONDAY).text == said
