@@ -74,7 +74,7 @@ def test_notices_are_edited_when_it_changes_who_is_affected(words: Any, story: A
     told = notice_to(words, story, "marketing")
     assert "Do not announce it yet. After we post “Watching is over”, you may say: “Answers are" in told
     assert "This is how the plan describes it; Rampart has not measured it." in told
-    assert "When: everyone has it. Fri 27 Nov 00:00 CET at the earliest: watching is over; you may announce it." in told
+    assert "When: everyone has it; Fri 27 Nov 00:00 CET at the earliest: watching is over; you may announce it." in told
     assert edited(story, e.Completed(version="v43", retired="v42")) == NOTICED
     assert "Who is affected now: everyone." in notice_to(words, story, "marketing")
     over = notice_to(words, story, "marketing")
@@ -181,7 +181,7 @@ def test_nobody_apologises_for_what_customers_could_not_notice(words: Any, story
     said = told_after(words, story, story.now.rollback)
     assert "mistake on our side" not in said
     assert (
-        "We switched back because its cost per request was higher than agreed ($0.0640 instead of $0.0190). "
+        "We switched back because its cost per request rose too much ($0.0640 instead of $0.0190). "
         "Apart from what was announced, we know of nothing that customers could have noticed." in said
     )
 
@@ -673,6 +673,10 @@ def test_of_what_a_person_took_out_of_a_hold_the_finding_is_told_in_plain_words(
         assert fault in said
         assert "<@U1ANA> switched it back: “customers complain”" in said
         assert "If a customer complains about an answer from that time, you can say:" in said
+    again = e.StageEntered(index=3, name="ramp 25%", percent=25)
+    later = words.story().running().happen(again, story.evidence(Hold(findings=(held,)), measures=(worse,)))
+    later.rolled_back(**by_hand)
+    assert "(5 in the last 446 requests;" in told_after(words, later, later.now.rollback)
     overruled = replace(back, overridden=frozenset({holds.hold_key(held)}))
     assert "drew more complaints" not in told_after(words, replace_now(story, overruled), back.rollback)
 

@@ -125,8 +125,16 @@ def test_a_range_wider_than_the_limit_either_way_is_no_amount_of_money():
     *_, cost_question = review_words.list_questions(draft, PLAIN, "UTC")
     assert cost_question.lines[-2:] == (
         "cost_per_request: 1.2 % new vs 1.4 % old; too few requests to tell a difference",
-        "500 requests on the new version are too few to tell whether the cost per month changes.",
+        "500 requests with a known cost are too few to tell whether the cost per month changes.",
     )
+
+
+def test_what_could_not_be_judged_is_no_difference_either():
+    few = measured("conversation_turns", word="Not enough data", difference=-0.12, low=None, high=None, relative=True)
+    assert "; too few requests to tell a difference" in _behaviour(few)
+    cost = measured("cost_per_request", word="Not enough data", low=None, high=None)
+    draft = drafted(evidence(1, cost), surface=surface_of(daily_requests=100_000))
+    assert "too few to tell whether the cost per month changes" in str(review_words.list_questions(draft, PLAIN, "UTC"))
 
 
 def test_numbers_of_an_earlier_stage_say_of_which():
@@ -193,7 +201,7 @@ def test_a_few_complaints_are_counted_and_many_are_a_rate():
     few = measured(
         "complaint_rate", canary=0.002, control=0.001, difference=1.0, relative=True, unit="per 1,000 requests"
     )
-    assert "complaint_rate: 1 in 500 requests new vs 10 in 9,500 old" in _behaviour(few)
+    assert "complaint_rate: 1 in 500 requests (new) vs 10 in 9,500 (old)" in _behaviour(few)
     many = replace(few, canary=0.04, control=0.02)
     assert "complaint_rate: 40.00 per 1,000 new vs 20.00 per 1,000 old (+100.0 %)" in _behaviour(many)
 
@@ -233,7 +241,7 @@ def test_what_got_worse_beside_none_at_all_is_told_in_cases():
     )
     questions = review_words.list_questions(drafted(evidence(1, worse)), PLAIN, "UTC")
     (said,) = [asked.lines for asked in questions if asked.name == "unexpected"]
-    assert said == ("Complaints (support): 4 in 494 requests new vs 0 in 1,528 old",)
+    assert said == ("Complaints (support): 4 in 494 requests (new) vs 0 in 1,528 (old)",)
 
 
 def test_colleagues_who_doubted_it_are_counted():

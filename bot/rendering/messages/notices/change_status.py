@@ -179,7 +179,7 @@ def describe_dates(rollout: Rollout, dates: RolloutDates, zone: str, at_end: str
     if schedule.customer_percent(rollout) >= 100:
         earliest = " at the earliest" if dates.ends_at is not None else ""
         has = describe_reach(rollout, "have", "has")
-        return [f"*When:* {has} it.{f' {wording.capitalize(over)}{earliest}: {at_end}.' if at_end else ''}"]
+        return [f"*When:* {has} it{f'; {over}{earliest}: {at_end}' if at_end else ''}."]
     if dates.phases and all(phase.at is None for phase in dates.phases):
         done = schedule.format_completion(dates, zone)
         if rollout.is_under_way:

@@ -123,12 +123,12 @@ def _describe_finding(rollout: Rollout, findings: Sequence[Finding], *, is_cause
 def _describe_unnoticeable(rollout: Rollout, finding: Finding, *, is_cause: bool) -> str:
     """A finding by which customers are not known to have noticed anything."""
     what = measure_rows.title_in_sentence(finding.metric, finding.title)
-    way = "lower" if (finding.difference or 0) < 0 else "higher"
+    way = "fell" if (finding.difference or 0) < 0 else "rose"
     levels = ""
     if finding.canary is not None and finding.control is not None:
         new, old = (wording.format_level(level, finding.unit) for level in (finding.canary, finding.control))
         levels = f" ({new} instead of {old})"
-    why = f"{'We switched back because its' if is_cause else 'Its'} {what} was {way} than agreed{levels}."
+    why = f"{'We switched back because its' if is_cause else 'Its'} {what} {way} too much{levels}."
     if finding.metric not in CATALOGUE:  # it is not known what a metric of the surface's own shows
         return why
     is_announced = any(not change.unchanged for change in rollout.plan.behaviour_changes)
@@ -153,9 +153,10 @@ def _format_counts(rollout: Rollout, finding: Finding) -> str:
     row = next((m for m in rows if (m.metric, m.segment) == (finding.metric, finding.segment)), None)
     if row is None or row.canary is None:
         return ""
-    if row.unit.startswith("%"):
-        return f" ({_format_cases(row, row.canary, row.control, 'of')})"
-    return f" ({_format_cases(row, row.canary, row.control, 'in')})" if row.unit.startswith("per 1,000") else ""
+    word = "of" if row.unit.startswith("%") else "in" if row.unit.startswith("per 1,000") else ""
+    if word and sum(rollout.plan.stages[span.index].has_exposure for span in rollout.spans) > 1:
+        word += " the last"  # those of its last stage, when more customers had met it before
+    return f" ({_format_cases(row, row.canary, row.control, word)})" if word else ""
 
 
 def _format_cases(row: Measure, new: float, old: float | None, word: str) -> str:

@@ -195,10 +195,10 @@ def _describe_cost(draft: ReviewDraft, markup: Markup) -> list[str]:
 def _describe_month(draft: ReviewDraft, cost: CostChange, per_month: float, daily_requests: float) -> str:
     """What the difference means in a month, or would have meant; no amount where too little is known."""
     traffic = f"at {wording.format_count(daily_requests)} requests a day"
+    if _is_too_little(cost.final.measure):
+        few = wording.pluralize(cost.final.measure.n_canary, "request")
+        return f"{few} with a known cost are too few to tell whether the cost per month changes."
     if cost.least is not None and cost.most is not None and cost.least <= 0 <= cost.most:
-        if _is_too_wide(cost.final.measure):
-            few = wording.pluralize(cost.final.measure.n_canary, "request")
-            return f"{few} on the new version are too few to tell whether the cost per month changes."
         ends = f"{rounded_dollars(cost.least)} and {rounded_dollars(cost.most)}"
         return f"No change shown; it could be anything between {ends} a month {traffic}."
     size, saves = rounded_dollars(abs(per_month)).removeprefix("+"), per_month < 0
@@ -208,11 +208,14 @@ def _describe_month(draft: ReviewDraft, cost: CostChange, per_month: float, dail
     return f"{f'Saves about {size}' if saves else f'Costs about {size} more'} a month {traffic}."
 
 
-def _is_too_wide(measure: Measure) -> bool:
-    """Whether the range of a difference could hide a change as large as the limit, agreed or default, either way."""
+def _is_too_little(measure: Measure) -> bool:
+    """Whether there was not enough to judge, or a range in which there may be no difference could hide one as large as
+    the limit, agreed or default, either way."""
+    if not measure.is_judged:
+        return True
     if measure.low is None or measure.high is None or measure.amount is None or measure.absolute:
         return False
-    return measure.high - measure.low > 2 * measure.amount
+    return not is_beyond_chance(measure) and measure.high - measure.low > 2 * measure.amount
 
 
 def _format_final(measure: Measure) -> str:
@@ -227,17 +230,17 @@ def _format_final(measure: Measure) -> str:
 def _describe_move(measure: Measure) -> str:
     """The difference, or its range where it may be chance: ` (+4.5 pp (+2.4 … +6.5))`,
     `; no difference shown (-4 … +14 pp)`, `; too few requests to tell`."""
+    if _is_too_little(measure):
+        return "; too few requests to tell a difference"
     if measure.low is None or measure.high is None or is_beyond_chance(measure):
         return f" ({_format_move(measure)})"
-    if _is_too_wide(measure):
-        return "; too few requests to tell a difference"
     span = wording.format_interval(measure.low, measure.high, measure.unit, relative=measure.relative)
     unit = " %" if measure.relative else " pp" if measure.unit.startswith("%") else ""
     return f"; no difference shown ({span.strip('()')}{unit})"
 
 
 def _count_few(measure: Measure) -> str | None:
-    """`1 in 2,100 requests new vs 9 in 2,300 old`: what is counted per 1,000 where a version has fewer than
+    """`1 in 2,100 requests (new) vs 9 in 2,300 (old)`: what is counted per 1,000 where a version has fewer than
     `MANY_CASES`, of which a percentage would say too much; None for any other measure."""
     if not measure.unit.startswith("per 1,000") or measure.canary is None or measure.control is None:
         return None
@@ -248,8 +251,8 @@ def _count_few(measure: Measure) -> str | None:
         return None
     requests = wording.pluralize(measure.n_canary, "request")
     return (
-        f"{wording.format_count(new)} in {requests} new vs {wording.format_count(old)} in "
-        f"{wording.format_count(measure.n_control)} old"
+        f"{wording.format_count(new)} in {requests} (new) vs {wording.format_count(old)} in "
+        f"{wording.format_count(measure.n_control)} (old)"
     )
 
 
