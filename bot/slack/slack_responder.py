@@ -10,6 +10,7 @@ import structlog
 from slack_sdk.errors import SlackApiError
 
 from bot.process.block_support import BlockSupport
+from bot.process.outage import format_reason
 from bot.rendering.blocks import blocks
 from bot.rendering.blocks.blocks import Message
 from bot.rendering.charts import fallback
@@ -105,7 +106,7 @@ class SlackResponder:
             case DatabaseBusy():
                 self.respond(blocks.build_refusal(f"Nothing was done: {error}", "Try again in a moment."))
             case _ if isinstance(error, CONNECTION_ERRORS):
-                log.error("the database did not answer", ref=self._ref, exc_info=error)
+                log.error("the database did not answer", ref=self._ref, why=format_reason(error))
                 what = f"The database did not answer (ref {self._ref}), so this may not have been carried out."
                 self.respond(blocks.build_refusal(what, "Try again in a moment; /rollout status shows whether it was."))
             case Exception():

@@ -7,8 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from fastapi import FastAPI
+from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from bot.http import slack_events
 from bot.rendering.blocks import blocks
@@ -423,3 +426,13 @@ def test_a_token_in_the_environment_is_warned_of_by_nobody(office: Any, monkeypa
     monkeypatch.setenv("SLACK_BOT_TOKEN", office.client.token)
     build_app(office.service, office.client, "secret", now=lambda: office.at, directory=office.directory)
     assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_while_the_database_is_away_a_command_is_a_line_in_the_log_and_no_traceback() -> None:
+    said: list[Any] = []
+    lost = OperationalError("SELECT 1", None, psycopg.OperationalError("connection refused"))
+    with capture_logs() as lines, SlackResponder("id", said.append, said.append):
+        raise lost
+    assert [(one["event"], one["why"]) for one in lines] == [("the database did not answer", "connection refused")]
+    assert "exc_info" not in lines[0]
+    assert "The database did not answer (ref" in said[0].text
