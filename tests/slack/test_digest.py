@@ -90,7 +90,7 @@ def test_the_witness_of_the_day_goes_to_the_channel_of_the_workspace(office: Any
     office.start()
     workspace_messages.queue_daily_witness(office.service, office.at)
     office.deliver()
-    assert len([m for m in office.sandbox.list_messages("#integrations-team") if "Log witness" in m.text]) == 1
+    assert len([m for m in office.sandbox.list_messages("#integrations-team") if "log witness" in m.text]) == 1
 
 
 def test_a_witness_that_an_older_program_has_queued_is_still_posted(office: Any) -> None:
