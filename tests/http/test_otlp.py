@@ -72,6 +72,11 @@ def settle(running: Any, client: Any, **span: float) -> None:
     wait_until(is_empty)
 
 
+def wait_for_figure(client: Any, line: str) -> None:
+    """Wait for a line of the metrics: outcomes are counted just after the transaction that takes the parts away."""
+    wait_until(lambda: line in client.get("/metrics").text)
+
+
 class Application:
     """An application with the OpenTelemetry SDK, whose clock is the rollouts'."""
 
@@ -201,8 +206,7 @@ def test_without_a_side_the_unit_and_the_time_tell_it(application: Any) -> None:
     for number in range(40):
         ask(application, **{"rampart.surface": "support-assistant", "user.id": f"user-{number}"})
     settle(application.running, application.client, hours=0.1)
-    snapshot = application.client.get("/metrics").text
-    assert 'rampart_telemetry_requests_total{outcome="unknown_cohort"} 40.0' in snapshot
+    wait_for_figure(application.client, 'rampart_telemetry_requests_total{outcome="unknown_cohort"} 40.0')
     assert counted(application.running) == (0, 0), "a cohort stage came before: nobody knows who is in it"
 
 
@@ -216,9 +220,8 @@ def test_what_cannot_be_attributed_is_counted_by_reason_and_nowhere_else(applica
     with application.span("GET /", **FLAG):
         pass
     settle(application.running, application.client)
-    told = application.client.get("/metrics").text
     for reason in ("no_surface", "no_unit", "several_variants", "no_model_call"):
-        assert f'rampart_telemetry_requests_total{{outcome="{reason}"}} 1.0' in told, reason
+        wait_for_figure(application.client, f'rampart_telemetry_requests_total{{outcome="{reason}"}} 1.0')
     assert counted(application.running) == (0, 0)
 
 
@@ -287,7 +290,7 @@ def test_a_span_that_comes_after_its_request_was_counted_is_late_and_shown(appli
     settle(application.running, application.client, seconds=61)
     assert counted(application.running, "llm_calls_per_request") == (1, 1)
     assert counted(application.running, "late_items") == (1, 1)
-    assert 'outcome="late_spans"} 1.0' in application.client.get("/metrics").text
+    wait_for_figure(application.client, 'outcome="late_spans"} 1.0')
 
 
 def test_a_request_without_its_outermost_span_waits_longer(application: Any) -> None:
@@ -339,7 +342,7 @@ def test_a_model_without_a_price_has_no_cost(application: Any) -> None:
     settle(application.running, application.client)
     assert counted(application.running) == (1, 1)
     assert counted(application.running, "cost_per_request") == (0, 0)
-    assert 'outcome="no_price"} 1.0' in application.client.get("/metrics").text
+    wait_for_figure(application.client, 'outcome="no_price"} 1.0')
 
 
 def span_json(**more: Any) -> dict[str, Any]:
