@@ -100,6 +100,26 @@ def test_the_cost_of_a_month_is_at_the_traffic_of_the_surface():
     assert "Saves about $5,400 a month at 100,000 requests a day." in str(cost_question)
 
 
+def test_a_review_says_from_where_on_it_cuts_values_off_that_a_rollback_told_in_full():
+    draft = drafted(evidence(1, measured("cost_per_request", unit="US$", relative=True)))
+    found = finding_of("cost_per_request")
+    back = e.RolledBack(
+        by="system:engine",
+        reason="rises by 15 %",
+        findings=(found,),
+        version="v42",
+        after_done=False,
+        verdict_seconds=1.0,
+        judged_seconds=0.1,
+        exposed_requests=500,
+        exposed_units=400,
+    )
+    capped = replace(draft, rollout=replace(draft.rollout, caps={"cost_per_request": 0.0464}))
+    for told, said in ((capped, False), (replace(capped, rollout=replace(capped.rollout, rollback=back)), True)):
+        *_, cost_question = review_words.list_questions(told, PLAIN, "UTC")
+        assert (", values above $0.0464 count as that" in str(cost_question)) is said
+
+
 def test_the_cost_of_what_was_rolled_back_is_told_as_what_did_not_happen():
     back = e.RolledBack(
         by="system:engine",

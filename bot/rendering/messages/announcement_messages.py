@@ -167,7 +167,7 @@ def _is_overtaken(announcement: Announcement, rollout: Rollout, event: e.Rollout
         case AnnouncementKind.LINE | AnnouncementKind.NOTICE_NOTE if isinstance(event, e.StageEntered):
             return rollout.ended_at is not None or rollout.stage_index != event.index
         case AnnouncementKind.LINE | AnnouncementKind.NOTICE_NOTE:
-            return isinstance(event, e.Started | e.Held) and rollout.ended_at is not None
+            return isinstance(event, e.Held) and rollout.ended_at is not None
         case AnnouncementKind.SUMMARY:
             return rollout.state is RolloutState.ROLLED_BACK
         case AnnouncementKind.FOLLOW_UP | AnnouncementKind.DIRECT_FOLLOW_UP:

@@ -26,7 +26,12 @@ def render(rollout: Rollout, event: e.RolloutEvent, zone: str) -> Message:
         resume = None if follows else buttons.resume(rollout)
         steer = blocks.actions(resume, buttons.extend(rollout), buttons.roll_back(rollout))
     said = eval_words.list_report_lines(event) if isinstance(event, e.EvalRecorded) else []
-    return blocks.build_message(format_line(rollout, event, zone), blocks.lines_section(said), steer)
+    line = format_line(rollout, event, zone)
+    if isinstance(event, e.Started) and rollout.started_at is not None and rollout.ended_at is not None:
+        line = (
+            f"Earlier, {wording.format_local_time(rollout.started_at, zone)}: {line}"  # it waited behind what ended it
+        )
+    return blocks.build_message(line, blocks.lines_section(said), steer)
 
 
 def format_line(rollout: Rollout, event: e.RolloutEvent, zone: str) -> str:

@@ -157,7 +157,7 @@ def _describe_overlap(draft: ReviewDraft, found: Measure | Finding, markup: Mark
 
 def _describe_behaviour(draft: ReviewDraft, markup: Markup) -> list[str]:
     measured = [*draft.behaviour, *([draft.complaints.final] if draft.complaints.final is not None else [])]
-    lines = [*_name_stage(draft, measured), *(markup.escape(_format_final(final.measure)) for final in measured)]
+    lines = [*_name_stage(draft, measured), *(markup.escape(_format_final(draft, final.measure)) for final in measured)]
     lines += [markup.escape(line) for line in _describe_votes(draft)]
     lines += judge_words.list_lines(draft.rollout, draft.rollout.measures)
     return lines or ["Nothing that people do was measured."]
@@ -186,7 +186,7 @@ def _describe_cost(draft: ReviewDraft, markup: Markup) -> list[str]:
     cost = draft.cost
     if cost is None:
         return ["The cost was not measured."]
-    lines = [*_name_stage(draft, [cost.final]), markup.escape(_format_final(cost.final.measure))]
+    lines = [*_name_stage(draft, [cost.final]), markup.escape(_format_final(draft, cost.final.measure))]
     if cost.per_month is None or cost.daily_requests is None:
         return [*lines, "Per month: unknown, as the surface's traffic is not known."]
     return [*lines, _describe_month(draft, cost, cost.per_month, cost.daily_requests)]
@@ -218,13 +218,18 @@ def _is_too_little(measure: Measure) -> bool:
     return not is_beyond_chance(measure) and measure.high - measure.low > 2 * measure.amount
 
 
-def _format_final(measure: Measure) -> str:
+def _format_final(draft: ReviewDraft, measure: Measure) -> str:
+    """A measure with both levels and its move, and from where on values are cut off if a rollback told it in full."""
     title = measure_rows.metric_title(measure.metric, measure.title)
     past = ", compared with the past" if measure.weaker else ""
     if (counted := _count_few(measure)) is not None:
         return f"{title}: {counted}{past}"
     new, old = wording.format_value(measure.canary, measure.unit), wording.format_value(measure.control, measure.unit)
-    return f"{title}: {new} new vs {old} old{_describe_move(measure)}{past}"
+    back = draft.rollout.rollback
+    is_told_in_full = back is not None and any(found.metric == measure.metric for found in back.findings)
+    cap = draft.rollout.caps.get(measure.metric) if is_told_in_full else None
+    capped = f", values above {wording.format_value(cap, measure.unit)} count as that" if cap is not None else ""
+    return f"{title}: {new} new vs {old} old{_describe_move(measure)}{capped}{past}"
 
 
 def _describe_move(measure: Measure) -> str:
