@@ -142,6 +142,16 @@ def test_the_size_and_its_growth_are_told(desk):
     assert (later.events_a_day, later.bytes_a_day) == (0, 0)
 
 
+def test_what_a_new_database_takes_is_no_growth(database: Database) -> None:
+    with database.reading() as connection:
+        before = size.measure_size(connection, NOW)
+    Desk(RolloutService(database)).start()
+    with database.reading() as connection:
+        after = size.measure_size(connection, datetime.now(UTC))
+    assert before.row_bytes < before.bytes / 4
+    assert 0 < after.bytes_a_day < after.bytes / 2
+
+
 def test_postgres_deletes_nothing_younger_than_a_week_for_whoever_asks(new_postgres):
     with (
         connect(new_postgres()) as database,
