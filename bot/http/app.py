@@ -26,7 +26,7 @@ from bot.http.middleware.bodies import AsgiApp, Scope
 from bot.http.middleware.caller_limits import RateLimiter
 from bot.http.middleware.head_requests import answer_head
 from bot.http.middleware.page_access import FindPerson, PageAccess
-from bot.http.middleware.problems import build_denial, build_problem, build_refusal
+from bot.http.middleware.problems import advise_repeat, build_denial, build_problem, build_refusal
 from bot.http.middleware.stream_tokens import StreamTokens
 from bot.http.observations.read_batch import OtherModel
 from bot.http.observations.writer import ObservationsEndpoint, ObservationWriter
@@ -226,10 +226,15 @@ def _add_error_handlers(
         page = routes.build_problem_page(request, error.status_code, message, "", now())
         return page or build_problem(error.status_code, code, message, "See /docs.", headers=dict(error.headers or {}))
 
-    async def answer_unavailable(_: Request, error: Exception) -> JSONResponse:
+    async def answer_unavailable(request: Request, error: Exception) -> JSONResponse:
         report_outage(error)
-        why = str(error) if isinstance(error, DatabaseBusy) else "The database did not answer."
-        hint = "Send the request again, with the same Idempotency-Key."
+        is_busy = isinstance(error, DatabaseBusy)
+        why = str(error) if is_busy else "The database did not answer."
+        hint = advise_repeat(
+            request.headers.get("idempotency-key", ""),
+            was_written=False if is_busy else None,
+            is_read=request.method in {"GET", "HEAD"},
+        )
         return build_problem(503, "unavailable", why, hint, headers={"Retry-After": "1"})
 
     for kind in DATABASE_ERRORS:

@@ -445,7 +445,14 @@ def test_a_database_that_cannot_be_written_asks_to_come_again(running: Any, serv
     answer = client.post(URL, json={"observations": [seen("a")]}, headers={"Idempotency-Key": "k"})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert answer.json()["code"] == "unavailable"
+    assert answer.json()["hint"].startswith("Send it again with the same Idempotency-Key")
     assert counted(running, "canary") == (0, 0)
+    with database.engine.connect() as raw:
+        raw.exec_driver_sql("DROP TABLE cell")
+        raw.commit()
+    without = client.post(URL, json={"observations": [seen("a")]})
+    assert without.status_code == 503
+    assert without.json()["hint"].startswith("See first whether it was done: it had no Idempotency-Key")
 
 
 def test_a_thumb_in_a_product_counts_for_the_version_that_was_served(serve: Any, running: Any, canary: Any) -> None:

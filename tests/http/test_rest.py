@@ -404,3 +404,17 @@ def test_a_form_with_a_file_twice_is_refused_as_nobody_can_tell_which_is_meant(
         assert client.post(door, files=[file, file, one]).json()["message"] == "The form has file twice."
     assert client.get(ROLLOUTS).json()["rollouts"] == []
     assert client.post("/api/v1/files", files=[file, one]).json()["changed"]
+
+
+def test_a_command_that_may_be_done_is_told_so_by_its_key(running: Any, serve: Any, canary: Any) -> None:
+    client = serve(running)
+    canary(running)
+    with running.service.database.engine.connect() as raw:
+        raw.exec_driver_sql("DROP TABLE outbox")
+        raw.commit()
+    url, body = f"{ROLLOUTS}/R-1/commands", {"command": "rollback", "reason": "odd"}
+    without = client.post(url, json=body)
+    assert (without.status_code, without.json()["code"]) == (503, "unavailable")
+    assert without.json()["hint"].startswith("See first whether it was done: it had no Idempotency-Key")
+    named = client.post(url, json=body, headers={"Idempotency-Key": "k"})
+    assert named.json()["hint"] == "Send it again with the same Idempotency-Key, so that it counts only once."

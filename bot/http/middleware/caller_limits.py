@@ -36,6 +36,6 @@ class RateLimiter:
                 429,
                 "too_fast",
                 f"This token asked for more than {self._per_second:g} changes a second.",
-                "Nothing was done. Send it again, with the same Idempotency-Key.",
+                "Nothing was done. Send it again a second later.",
                 retry_after=1,
             )

@@ -15,6 +15,19 @@ def build_problem(
     return JSONResponse({"code": code, "message": message, "hint": hint, **more}, status, headers)
 
 
+def advise_repeat(key: str, *, was_written: bool | None, is_read: bool = False) -> str:
+    """The hint for a request that was not carried out, or of which nobody knows (`was_written` is None), by whether it
+    came with an Idempotency-Key."""
+    if key and not is_read:
+        return "Send it again with the same Idempotency-Key, so that it counts only once."
+    if is_read or was_written is False:
+        return "Send it again."
+    return (
+        "See first whether it was done: it had no Idempotency-Key, so that the same sent again may be done twice. "
+        "With one, send it as often as needed."
+    )
+
+
 def build_refusal(refused: Refused) -> JSONResponse:
     """The response to a refusal of the core; with `earliest`, if the same command would be accepted later."""
     more: dict[str, Any] = {"earliest": refused.earliest.isoformat()} if refused.earliest else {}

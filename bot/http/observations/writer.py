@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bot.http.middleware.auth import TokenAuth, TokenRole
-from bot.http.middleware.problems import build_problem
+from bot.http.middleware.problems import advise_repeat, build_problem
 from bot.http.observations import read_batch, split_body
 from bot.http.observations.parse_fields import RejectedItem
 from bot.http.observations.read_batch import CheckedBatch
@@ -371,7 +371,8 @@ class ObservationsEndpoint:
         try:
             answer = await asyncio.wrap_future(self._writer.submit(batch))
         except TooManyBatches:
-            return _build_unavailable("Too many batches are waiting to be written, so this one was not counted.")
+            why = "Too many batches are waiting to be written, so this one was not counted."
+            return _build_unavailable(why, advise_repeat(key, was_written=False))
         except split_body.MalformedBatch as malformed:
             hint = 'A batch is {"observations": [{"surface", "unit", "variant", "metrics"}]}.'
             return build_problem(400, "malformed", f"{malformed}.", hint)
@@ -380,10 +381,10 @@ class ObservationsEndpoint:
         except (StoreError, SQLAlchemyError) as error:
             if not self._report_outage(error):
                 _log.exception("A batch of observations could not be written")
-            return _build_unavailable("The database did not answer, so it is not known whether this batch was counted.")
+            why = "The database did not answer, so it is not known whether this batch was counted."
+            return _build_unavailable(why, advise_repeat(key, was_written=None))
         return Response(answer, media_type="application/json")
 
 
-def _build_unavailable(why: str) -> Response:
-    hint = "Send it again with the same Idempotency-Key, so that it counts only once."
+def _build_unavailable(why: str, hint: str) -> Response:
     return build_problem(503, "unavailable", why, hint, headers={"Retry-After": "1"})
