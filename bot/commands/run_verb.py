@@ -36,6 +36,7 @@ from bot.rendering.neighbours import queue_words
 from bot.rendering.sentences import headline
 from core.rollout import commands as c
 from core.rollout.concurrency import start_queue
+from core.rollout.decisions import approval_requests
 from core.rollout.refusal import Refused
 from core.rollout.serving import strata
 from core.rollout.serving.after_done import find_after_done
@@ -205,6 +206,10 @@ def _describe_no_change(command: c.Command, rollout: Rollout) -> str:
             f"You have already said that {rollout.id} feels off, and each person counts once. "
             "Write anything more in the thread of its card."
         )
+    if isinstance(command, c.Approve):
+        missing = approval_requests.describe_missing_approvals(rollout)
+        left = "nothing more is needed" if approval_requests.is_approved(rollout) else f"still needed: {missing}"
+        return f"You have already approved {rollout.id}, and each person counts once; {wording.escape(left)}."
     return f"No change needed: nothing to do for {rollout.id}."
 
 

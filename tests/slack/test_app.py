@@ -114,6 +114,16 @@ def test_two_approve_at_once_and_one_counts(office: Any) -> None:
     assert len(_events(office, e.Approved)) == 1
 
 
+def test_who_approves_twice_reads_who_is_still_needed(office: Any) -> None:
+    office.apply(office.surface_file)
+    office.apply(office.rollout_file.replace("rollback_when:", "approvals: {required: 2}\nrollback_when:"))
+    office.deliver()
+    office.typed("mia", "approve R-1")
+    again = office.typed("mia", "approve R-1")
+    assert "You have already approved R-1, and each person counts once; still needed: 1 more approval." in again.text
+    assert len(_events(office, e.Approved)) == 1
+
+
 def test_the_same_delivery_twice_is_applied_once_and_answered_twice(either: Any) -> None:
     either.plan()
     first = either.typed("lee", 'approve R-1 "fine"')
