@@ -106,13 +106,13 @@ def test_what_stays_with_a_cohort_is_a_share_of_the_cohort(words: Any) -> None:
 def test_those_held_back_are_not_counted_among_those_who_have_it(words: Any) -> None:
     story = with_holdout(words)
     told = notice_of(words, story)
-    assert "When: all but 5 in 100 customers have it; those get it Tue 8 Dec 12:00 CET, or earlier." in told
+    assert "When: all but 5 in 100 customers got it; those get it Tue 8 Dec 12:00 CET, or earlier." in told
     assert "Who is affected now: all but 5 in 100 customers." in told
-    assert progress_of(words, story) == "all but 5 in 100 customers have it."
+    assert progress_of(words, story) == "all but 5 in 100 customers got it."
     story.happen(e.HoldoutEnded(by="system:engine", cause="time", reason=""))
-    assert "When: everyone has it." in notice_of(words, story)
+    assert "When: everyone got it." in notice_of(words, story)
     assert "Who is affected now: everyone." in notice_of(words, story)
-    assert progress_of(words, story) == "everyone has it."
+    assert progress_of(words, story) == "everyone got it."
 
 
 STOPPED = {

@@ -11,6 +11,7 @@ from bot.sandbox.workspace.workspace import View
 from bot.slack.home import HomeTabs
 from core.rollout import commands as c
 from tests.slack.conftest import ROLLOUT, SURFACE
+from tests.slack.test_after_done import NEXT, finish
 from tests.slack.test_subscriptions import follow
 
 
@@ -259,3 +260,21 @@ def test_many_rollouts_fit_on_one_tab(office: Any) -> None:
 def test_a_home_tab_with_the_fields_of_a_modal_is_refused_by_the_sandbox() -> None:
     view = {"type": "home", "blocks": [], "title": {"type": "plain_text", "text": "x"}}
     assert [v.where for v in check_payload.check_view(view, ("home",))] == ["/view/title"]
+
+
+def test_what_is_done_says_what_runs_on_top_of_it_and_what_replaced_it(office: Any) -> None:
+    office.plan()
+    office.typed("lee", "approve R-1")
+    office.later(minutes=10).typed("ana", "start R-1")
+    finish(office, "R-1")
+    assert "(R-1): everyone got it.\n" in shown(home(office, "sam"))
+    text = office.rollout_file
+    for old, new in NEXT.items():
+        text = text.replace(old, new)
+    office.apply(text)
+    office.deliver()
+    office.typed("lee", "approve R-2")
+    office.later(minutes=10).typed("ana", "start R-2")
+    wait_for_home(office, "sam", "(R-1): everyone got it; R-2 is changing it again.\n")
+    finish(office, "R-2")
+    wait_for_home(office, "sam", "(R-1): everyone got it; another version has taken its place since.\n")

@@ -167,7 +167,7 @@ def _describe_progress(rollout: Rollout, tab: HomeTab) -> str:
         case RolloutState.ROLLED_BACK:
             return "switched back; everyone gets the old version again. It was announced as:"
         case RolloutState.DONE:
-            return f"{change_status.describe_final_reach(rollout)}."
+            return _describe_done(rollout, tab)
         case RolloutState.ABANDONED:
             return "cancelled."
     percent = schedule.customer_percent(rollout)
@@ -179,6 +179,24 @@ def _describe_progress(rollout: Rollout, tab: HomeTab) -> str:
     if not percent:
         return "being checked; nobody has it yet."
     return f"{wording.format_per_hundred(percent)} customers have it now.{stopped}"
+
+
+def _describe_done(rollout: Rollout, tab: HomeTab) -> str:
+    """Who got what is done, and what became of it: another version is live, or others are under way on top of it."""
+    reached = change_status.describe_final_reach(rollout)
+    live = next((surface.live for surface in tab.surfaces if surface.name == rollout.plan.surface), None)
+    if live is not None and live != rollout.plan.to_version:
+        return f"{reached}; another version has taken its place since."
+    newer = [
+        other.id
+        for other in reversed(tab.running)
+        if other.plan.surface == rollout.plan.surface
+        and other.is_under_way
+        and (schedule.customer_percent(other) or schedule.is_with_selected_people(other))
+    ]
+    if newer:
+        return f"{reached}; {wording.join_limited(newer)} {'is' if len(newer) == 1 else 'are'} changing it again."
+    return f"{reached}."
 
 
 def _build_features(tab: HomeTab) -> list[Block]:

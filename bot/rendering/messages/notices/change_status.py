@@ -119,9 +119,9 @@ def describe_stop(rollout: Rollout, version: str) -> str:
 
 
 def describe_final_reach(rollout: Rollout) -> str:
-    """Who has the new version of a rollout that is done: `everyone has it`, or all but those who are held back."""
-    kept = _describe_all_but_held(rollout)
-    return f"{kept} have it" if kept else "everyone has it"
+    """Who got the new version of a rollout that is done: `everyone got it`, or all but those who are held back. It says
+    nothing of now, when a later rollout may be giving some of them another one."""
+    return f"{_describe_all_but_held(rollout) or 'everyone'} got it"
 
 
 def _describe_all_but_held(rollout: Rollout) -> str:
