@@ -54,7 +54,7 @@ def test_nobody_is_in_two_changes_at_once_whoever_evaluates(house: House) -> Non
     planned = str(ana.type_command("/rollout plan R-1").blocks)
     assert "60 % of the users in chat can get v43 until it is done; 50 % of them in canary are 30 % of every" in planned
     before = [
-        house.text(house.said("#support", "will change")),
+        house.text(house.said("#support", "is planned")),
         str(ana.type_command("/rollout notice R-1 preview").blocks),
     ]
     assert all("for 30 in 100 customers first" in text for text in before)
