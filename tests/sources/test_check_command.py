@@ -234,7 +234,7 @@ def test_a_column_with_messages_in_place_of_kinds_of_errors_is_told(
     [
         ({}, "SOURCE_WAREHOUSE_URL is not set here"),
         ({"SOURCE_WAREHOUSE_URL": "postgresql://reader:hush@127.0.0.1/x"}, "is not a public internet address"),
-        ({"SOURCE_WAREHOUSE_URL": "sqlite:////nowhere.db"}, "its address names no file of this machine"),
+        ({"SOURCE_WAREHOUSE_URL": "sqlite:////nowhere.db"}, "  ! its address names no file of this machine"),
     ],
 )
 def test_a_source_that_cannot_be_read_is_told_why(

@@ -30,6 +30,11 @@ def describe(terms: SourceTerms, report: CounterReport, now: datetime, *, query:
     ]
     sides = ", ".join(f"{name or 'no label'} {number:,.6g}" for name, number in report.sides)
     lines.append(f"  sides ({counters.label}): {sides or 'none'}")
+    if report.sides and not any(name for name, _ in report.sides):
+        lines.append(
+            f"  ! none of them has the label {counters.label}: it is empty while no rollout runs, and then has to hold "
+            "what the evaluation returned"
+        )
     lines += [
         f"  bounds of {key}, at which its limits can be set: {', '.join(f'{bound:g}' for bound in bounds)}"
         for key, bounds in (report.bounds or {}).items()

@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from core.rollout.state.sources import SourceTerms
+    from core.store.observations.pulled_sums import PullState
 
 
 def ago(moment: datetime | None, now: datetime) -> str:
@@ -18,6 +22,14 @@ def ago(moment: datetime | None, now: datetime) -> str:
 def describe_newest(newest: datetime | None, now: datetime) -> str:
     """The end of a line that says how old the newest reading is; empty where there is none."""
     return f"; the newest is {ago(newest, now)}" if newest else ""
+
+
+def describe_counted(state: "PullState", terms: "SourceTerms | None") -> str:
+    """How much of what the last pull read counts. Samples of counters are read again, and only their growth counts."""
+    if terms is not None and terms.prometheus is not None:
+        return f"{state.read_rows:,} samples, in which counters grew {state.counted_rows:,} times for a side"
+    what = "traces" if terms is not None and terms.traces is not None else "rows"
+    return f"{state.counted_rows:,} of {state.read_rows:,} {what} count"
 
 
 def newest_to_json(newest: datetime | None, now: datetime) -> dict[str, Any]:

@@ -9,12 +9,13 @@ import typer
 
 from bot.cli import session
 from bot.cli.files.read_given_file import read_given_file
-from bot.cli.files.report_parts import ago
+from bot.cli.files.report_parts import ago, describe_counted
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from core.files.kinds.surface_file import SurfaceFile
+    from core.rollout.state.sources import SourceTerms
     from core.store.observations.pulled_sums import PullState
 
 sources = typer.Typer(help="Metrics that are pulled from where they are.", no_args_is_help=True)
@@ -92,15 +93,18 @@ def show_status(as_json: Json = False) -> None:
 
     now = session.current_time()
     rows: list[tuple[str, str, PullState]] = []
+    terms: dict[tuple[str, str], SourceTerms] = {}
     with session.open_service() as service:
-        for rollout in service.load_world().open_rollouts:
+        world = service.load_world()
+        for rollout in world.open_rollouts:
+            terms |= {(rollout.id, one.name): one for one in world.surfaces[rollout.plan.surface].sources or ()}
             with service.database.reading() as connection:
                 states = pulled_sums.load_states(connection, rollout.id)
             rows += [(rollout.id, name, state) for name, state in states.items()]
     if as_json:
         print(json.dumps([_state_to_json(*row) for row in rows], indent=2))
     for rollout_id, name, state in () if as_json else rows:
-        counted = f"{state.counted_rows:,} of {state.read_rows:,} rows count"
+        counted = describe_counted(state, terms.get((rollout_id, name)))
         newest = f", newest {ago(state.newest_row, now)}" if state.newest_row else ""
         read = f"read {ago(state.pulled_at, now)}, {counted}{newest}" if state.pulled_at else "not read yet"
         print(f"{rollout_id} {name}: {read}")

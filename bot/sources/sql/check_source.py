@@ -89,10 +89,14 @@ def check_source(trial: SourceTrial) -> SourceReport:
         open_again = partial(open_source, trial.require_address(), trial.private_hosts, terms.timeout.total_seconds())
     except SourceFailure as failure:
         return SourceReport(name=terms.name, failure=str(failure))
+    is_open = False
     try:
         with open_again() as source:
+            is_open = True
             return _try_source(source, terms, trial.own, window)
     except SourceFailure as failure:
+        if not is_open:  # no column is at fault
+            return SourceReport(name=terms.name, failure=str(failure))
         named = name_column(open_again, terms.require_sql(), window, failure)
         return SourceReport(name=terms.name, failure=str(named))
 
