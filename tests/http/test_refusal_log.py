@@ -13,7 +13,7 @@ def refused(*codes: str) -> list[RejectedItem]:
     return [RejectedItem(index=n, code=code, message=f"{code} number {n}") for n, code in enumerate(codes)]
 
 
-def test_a_line_a_minute_counts_what_was_refused_and_gives_an_example() -> None:
+def test_a_line_a_minute_and_kind_counts_what_was_refused_and_gives_an_example() -> None:
     now = [0.0]
     log = RefusalLog(lambda: now[0])
     with capture_logs() as lines:
@@ -24,7 +24,8 @@ def test_a_line_a_minute_counts_what_was_refused_and_gives_an_example() -> None:
         log.note(refused("unknown_field"))
     assert [(line["codes"], line["example"]) for line in lines] == [
         ({"unknown_variant": 2}, "unknown_variant number 1"),
-        ({"bad_value": 3, "unknown_field": 4}, "unknown_field number 0"),
+        ({"bad_value": 1, "unknown_field": 1}, "unknown_field number 1"),
+        ({"bad_value": 2, "unknown_field": 3}, "unknown_field number 0"),
     ]
 
 
