@@ -126,6 +126,28 @@ def test_a_database_without_tables_is_said(tmp_path: Path) -> None:
     talk(f"sqlite:///{tmp_path / 'new.db'}", work)
 
 
+def test_a_file_is_checked_by_the_policy_of_the_workspace(database: str, tmp_path: Path) -> None:
+    file, policy = tmp_path / "rollout.yaml", tmp_path / "policy.yaml"
+    file.write_text(ROLLOUT.replace("percent: 5,", "percent: 40,"))
+    policy.write_text("version: 1\nkind: policy\ncanary_percent: {min: 1, max: 50}\n")
+
+    async def refused(client: Any) -> None:
+        succeeded, said = await call(client, "lint", file=str(file))
+        assert not succeeded
+        assert "outside the policy (1% to 5%)" in said
+
+    async def allowed(client: Any) -> None:
+        succeeded, said = await call(client, "lint", file=str(file))
+        assert succeeded, said
+
+    talk(database, refused)
+    with connect(database) as opened:
+        apply_text(
+            RolloutService(opened), policy.read_text(), "policy.yaml", by=ANA, at=datetime.now(UTC), command_id="p"
+        )
+    talk(database, allowed)
+
+
 def test_what_is_wrong_is_said_to_the_agent(database: str, tmp_path: Path) -> None:
     file = tmp_path / "rollout.yaml"
     file.write_text(ROLLOUT.replace("risk: low", "risk: tiny"))

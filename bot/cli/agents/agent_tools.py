@@ -68,8 +68,9 @@ def history(rollout: RolloutId) -> str:
 
 
 def lint(file: File) -> str:
-    """Check a rollout file: every problem with its line and a likely correction. Changes nothing."""
-    return _run_command("lint", file)
+    """Check a rollout file by the policy of the workspace: every problem with its line and a likely correction.
+    Changes nothing."""
+    return _run_command("lint", "--workspace", file)
 
 
 def plan(file: File) -> str:

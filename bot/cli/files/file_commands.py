@@ -42,6 +42,7 @@ def add_to(app: typer.Typer) -> None:
 def lint(
     files: Annotated[list[Path], typer.Argument(help="Rollout, surface or policy files.")],
     format: Annotated[Literal["text", "github", "json"], typer.Option(help="How it is printed.")] = "text",  # noqa: A002
+    workspace: Annotated[bool, typer.Option("--workspace", help="By the policy of the database.")] = False,
 ) -> None:
     """Check files without a database. Shows every problem with its line and a likely correction."""
     from bot.rendering import wording
@@ -53,12 +54,16 @@ def lint(
     problems_by_path: dict[Path, Sequence[FileProblem]] = {}
     written: list[AnyFile] = []
     beside: set[Path] = set()  # texts that belong to another file, as anchors do in surfaces/*.yaml
-    own_metrics = collect_own_metrics(files)
+    own_metrics, policy = collect_own_metrics(files), DEFAULT_POLICY
+    if workspace:
+        with session.open_service() as service:
+            world = service.load_world()
+        policy, own_metrics = world.policy, own_metrics or world.own_metrics
     for path in files:
         try:
             read = prompt_files.read_beside(path, beside.add)
             written.append(parse_file(text_files.read_text(path), str(path), read, own_metrics))
-            problems_by_path[path] = tuple(check_files.check(written[-1], None, DEFAULT_POLICY, None))
+            problems_by_path[path] = tuple(check_files.check(written[-1], None, policy, None))
         except problems.UnreadableFile as unreadable:
             problems_by_path[path] = unreadable.problems
     checked = [path for path in files if path.resolve() not in beside]
