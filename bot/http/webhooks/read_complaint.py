@@ -106,7 +106,7 @@ def _explain_other(desk: HelpDesk, happened: Any) -> str:
     known = _COMPLAINTS[desk]
     if happened is None or happened in known:
         return ""
-    return f"{str(happened)[:80]} is no complaint: {' and '.join(known)} count."
+    return f"{str(happened)[:80]} is no complaint; only {' and '.join(known)} can be one."
 
 
 def _get_object(holder: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -42,7 +42,7 @@ def build_router(
             verify_signature(desk, secrets.get(desk, ""), headers, body, real_time())
             delivery = read_delivery(desk, headers, body)
         except SignatureRefused as refused:
-            return build_problem(401, "unauthorized", str(refused), "Check the secret in ROLLOUT_HELP_DESKS.")
+            return build_problem(401, "unauthorized", str(refused), refused.hint)
         except MalformedDelivery as malformed:
             return build_problem(400, "malformed", str(malformed), "See docs/telemetry.md#help-desks.")
         if delivery.why_none:

@@ -21,7 +21,11 @@ class HelpDesk(StrEnum):
 
 
 class SignatureRefused(Exception):
-    """The request is not signed by the secret, or its time is too far from ours."""
+    """The request is not signed by the secret, or its time is too far from ours. `hint` says what to look at."""
+
+    def __init__(self, why: str, hint: str = "Check the secret in ROLLOUT_HELP_DESKS.") -> None:
+        super().__init__(why)
+        self.hint = hint
 
 
 def verify_signature(desk: HelpDesk, secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
@@ -60,9 +64,12 @@ def decode_standard_secret(secret: str) -> bytes:
 
 def _check_age(sent_at: datetime | None, now: datetime) -> None:
     if sent_at is None:
-        raise SignatureRefused("The signed time is missing or cannot be read.")
+        raise SignatureRefused("The signed time is missing or cannot be read.", "See docs/telemetry.md#help-desks.")
     if abs(now - sent_at) > MAX_AGE:
-        raise SignatureRefused(f"The signed time is more than {MAX_AGE.seconds // 60} minutes from now.")
+        raise SignatureRefused(
+            f"The signed time is more than {MAX_AGE.seconds // 60} minutes from now.",
+            "Sign each delivery with the time at which it is sent, and compare the clocks of both machines.",
+        )
 
 
 def _parse_seconds(text: str) -> datetime | None:
