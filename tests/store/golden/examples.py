@@ -788,6 +788,9 @@ EXAMPLES: dict[str, e.Event] = {
     "rollout.evidence_recorded.1.judging": replace(
         _evidence(verdict.Continue()), judging=spending.JudgingSpend(spent=1.24, judged=310, cap=25.0)
     ),
+    "rollout.evidence_recorded.1.exposed": replace(
+        _evidence(verdict.Continue()), exposed_requests=1650, exposed_units=702
+    ),
     "rollout.evidence_recorded.1.spread": replace(
         _evidence(verdict.Continue()),
         measures=tuple(replace(one, spread=0.62) for one in _evidence(verdict.Continue()).measures),
