@@ -133,7 +133,11 @@ def test_at_high_risk_an_open_concern_keeps_it_from_starting(office):
     office.say(c.RaiseConcern(notice="support:#support", text="what about refunds?"), by=sam)
     asked = "A concern from #support has no answer yet (high risk)."
     assert asked in office.later(minutes=11).typed("ana", "start R-1").text
+    for who in ("lee", "ana"):
+        office.typed(who, "approve R-1")
+    assert f"Cannot start yet: {asked}" in office.typed("ana", "status R-1").text
     office.typed("ana", "answer R-1 they still go to a person")
+    assert asked not in office.typed("ana", "status R-1").text
     assert asked not in office.typed("ana", "start R-1").text
 
 

@@ -6,7 +6,7 @@ from typing import assert_never
 from bot.rendering import reach_words, wording
 from bot.rendering.neighbours import queue_words
 from core.rollout.concurrency.start_queue import QueuePlace
-from core.rollout.decisions import approval_requests
+from core.rollout.decisions import approval_requests, start_conditions
 from core.rollout.plans import stage_words
 from core.rollout.plans.bundle_order import BundleOrder
 from core.rollout.plans.plan import GATE_KINDS, Plan, Stage, StageKind
@@ -145,10 +145,14 @@ def describe_start_condition(rollout: Rollout, zone: str, place: QueuePlace | No
         return f"Needs {need}{by_itself}."
     if rollout.start is not None and before:
         return f"Starts automatically once {before} is done."
+    missing = wording.escape(start_conditions.describe_missing_answers(rollout), 160)
     if rollout.start is not None:
-        return f"Starts automatically {wording.format_local_time(rollout.start, zone)}."
+        at = wording.format_local_time(rollout.start, zone)
+        return f"Starts automatically {at}.{f' {missing}' if missing else ''}"
     if any(rollout.notice_posted_at(n.key) is None for n in rollout.plan.stakeholder_notices):
         return "Notices go out first."
+    if missing:
+        return f"Cannot start yet: {missing}"
     earliest = _earliest_start(rollout)
     if earliest is not None:
         return f"Can start from {wording.format_local_time(earliest, zone)}."

@@ -10,7 +10,7 @@ from core.rollout.context import Context
 from core.rollout.decisions.approval_requests import describe_missing_approvals, is_approved, needs_start_approval
 from core.rollout.models import way_back
 from core.rollout.plans.layers import find_layer, measure_free
-from core.rollout.plans.plan import Risk, content_hash
+from core.rollout.plans.plan import NoticePlan, Risk, content_hash
 from core.rollout.refusal import Refused
 from core.rollout.serving import layering
 from core.rollout.state.model import Rollout, RolloutState
@@ -25,6 +25,9 @@ def find_earliest_start(rollout: Rollout, at: datetime) -> tuple[datetime, str] 
         if n.before is not None
     ]
     return max(ends) if ends else None
+
+
+_MUST_CONFIRM = "{channel} must confirm the notice first (high risk)."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,8 +185,8 @@ def _find_missing_notices(rollout: Rollout, context: Context) -> Iterator[Obstac
                 until=max(context.at, rollout.start - lead) + lead if rollout.start else context.at + lead,
             )
             continue
-        if notice.acknowledge and rollout.plan.risk is Risk.HIGH and not rollout.acknowledged.get(notice.key):
-            said = f"{notice.channel} must confirm the notice first (high risk)."
+        if _waits_for_reader(rollout, notice):
+            said = _MUST_CONFIRM.format(channel=notice.channel)
             yield Obstacle(text=said, standalone_text=said, hint="Somebody there must press Got it under the notice.")
         if posted + lead > context.at:
             yield Obstacle(
@@ -191,6 +194,20 @@ def _find_missing_notices(rollout: Rollout, context: Context) -> Iterator[Obstac
                 hint="Press Start then, and it starts automatically at that time.",
                 until=posted + lead,
             )
+
+
+def _waits_for_reader(rollout: Rollout, notice: NoticePlan) -> bool:
+    return notice.acknowledge and rollout.plan.risk is Risk.HIGH and not rollout.acknowledged.get(notice.key)
+
+
+def describe_missing_answers(rollout: Rollout) -> str:
+    """What people who were told have to confirm, or be answered, before the start; empty if nothing."""
+    unread = (
+        _MUST_CONFIRM.format(channel=notice.channel)
+        for notice in rollout.plan.stakeholder_notices
+        if rollout.notice_posted_at(notice.key) is not None and _waits_for_reader(rollout, notice)
+    )
+    return " ".join((*unread, *(obstacle.text for obstacle in _find_open_concerns(rollout))))
 
 
 def _find_open_concerns(rollout: Rollout) -> Iterator[Obstacle]:
