@@ -161,6 +161,9 @@ def format_value(number: float | None, unit: str) -> str:
     return f"{number:.{decimals}f}" if abs(number) >= 0.01 or not number else f"{number:.3g}"
 
 
+_ROUNDING_ERROR = 1e-9
+
+
 def format_difference(number: float | None, unit: str, *, relative: bool) -> str:
     """A signed difference: in per cent if relative, in percentage points for shares, otherwise in the unit."""
     if number is None:
@@ -169,6 +172,8 @@ def format_difference(number: float | None, unit: str, *, relative: bool) -> str
         return f"{_format_signed(number)} %"
     if unit.startswith("%"):
         return f"{_format_signed(number)} pp"
+    if abs(number) < _ROUNDING_ERROR:  # two means of the same readings, summed in another order
+        number = 0.0
     sign = "+" if number >= 0 else "-"
     return sign + format_value(abs(number), unit)
 

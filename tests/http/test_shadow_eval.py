@@ -381,6 +381,17 @@ def test_the_worst_answers_are_shown_side_by_side_without_what_identifies_people
     assert said.index("New version, rated worst") < said.index("Old version, rated worst")
 
 
+def test_of_those_with_one_score_what_failed_is_shown_first(judged: Any, serve: Any) -> None:
+    http = serve(judged)
+    _hand_in(http, _answers("canary", 60, BAD) + _answers("canary", 400))
+    _judge_all(http, lambda task: {"pass": task["answer"] != BAD, "score": 0.8})
+    with judged.service.database.reading() as connection:
+        worst = shadow_samples.load_worst(connection, "R-1", "canary", 1_000)
+    passed = [one.passed for one in worst]
+    assert set(passed) == {False, True}
+    assert passed == sorted(passed)
+
+
 @pytest.mark.shows("E16")
 def test_harm_that_only_a_judge_sees_rolls_back(judged: Any, serve: Any) -> None:
     """Nothing but the judge's verdicts differs; the file's limit is a drop of two points."""

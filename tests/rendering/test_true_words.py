@@ -324,6 +324,7 @@ def test_that_no_control_is_left_is_said_once(words: Any, story: Any) -> None:
 
 def test_what_rounds_to_nothing_has_no_sign() -> None:
     assert wording.format_difference(-0.0004, "%", relative=False) == "0.0 pp"
+    assert wording.format_difference(-1.11e-16, "0 to 1", relative=False) == "+0.00"
     assert wording.format_interval(-0.0004, 0.02, "%", relative=False) == "(0.0 … +2.0)"
 
 

@@ -245,11 +245,12 @@ def load_progress(connection: Connection, rollout: str) -> JudgingProgress:
 
 
 def load_worst(connection: Connection, rollout: str, arm: str, limit: int) -> tuple[JudgedSample, ...]:
-    """The answers of one arm that the judge rated worst and whose text is still kept, worst first."""
+    """The answers of one arm that the judge rated worst and whose text is still kept, worst first; of those with the
+    same score, what failed."""
     table = shadow_sample.c
     rating = func.coalesce(table.score, table.passed)
     wanted = select(shadow_sample).where(table.rollout == rollout, table.arm == arm, table.passed.is_not(None))
-    rows = connection.execute(wanted.order_by(rating, table.id).limit(limit)).all()
+    rows = connection.execute(wanted.order_by(rating, table.passed, table.id).limit(limit)).all()
     keys = _load_keys(connection, rows)
     return tuple(
         JudgedSample(sample=_parse_sample(row, keys), passed=bool(row.passed), score=row.score) for row in rows
