@@ -185,6 +185,15 @@ def test_eval_results_open_their_gate_or_do_not(cli: Cli, sqlite_url: str) -> No
     assert results == [False, True]
 
 
+def test_results_that_pass_after_others_failed_do_not_end_the_hold_and_say_so(cli: Cli) -> None:
+    done(cli("apply", "surface.yaml", "gated.yaml"))
+    done(cli("start", "R-1"))
+    assert "still on hold" not in cli("evals", "import", "bad.csv", "--rollout", "R-1").stdout
+    passed = done(cli("evals", "import", "good.csv", "--rollout", "R-1"))
+    assert 'The gate has passed. R-1 is still on hold: rollout resume R-1 "why"' in passed
+    done(cli("resume", "R-1", "the first run was broken"))
+
+
 def test_results_are_checked_in_ci_without_a_database(cli: Cli, files: Path) -> None:
     (files / "cut.json").write_text('{"results": {"results": [')
     nowhere = {"DATABASE_URL": "sqlite:////nowhere/at.db"}

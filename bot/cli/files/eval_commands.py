@@ -53,6 +53,7 @@ def import_results(
     """Hand the results of an offline run to the gate that waits for them. Exits with 0 if its terms are met."""
     from core.evals.eval_run import ReadingChoices, UnreadableEvals
     from core.rollout.decisions.eval_command import build_eval_command, find_waiting_rollout
+    from core.rollout.state.model import RolloutState
     from core.service.service import CommandRequest
 
     form: OutputFormat = "json" if as_json else format
@@ -67,7 +68,7 @@ def import_results(
             choices = ReadingChoices(dimensions=found.plan.segments, scorer=scorer, pass_at=pass_at, encoding=encoding)
             run = _read_files(file, baseline, choices)
             command = build_eval_command(found, suite, run)
-            service.handle(
+            handled = service.handle(
                 CommandRequest(
                     command=command,
                     command_id=session.new_command_id(),
@@ -80,7 +81,9 @@ def import_results(
             _exit_unreadable(file, str(unreadable), form)
         except Refused as refused:
             session.exit_refused(refused)
-    _exit_with_outcome(command, run, file, form)
+    is_held = handled.rollout is not None and handled.rollout.state is RolloutState.ON_HOLD
+    still = f' {found.id} is still on hold: rollout resume {found.id} "why"' if is_held else ""
+    _exit_with_outcome(command, run, file, form, still)
 
 
 @evals.command(name="check")
@@ -157,8 +160,11 @@ def _read_files(file: Path, baseline: Path | None, choices: "ReadingChoices") ->
             raise UnreadableEvals("The Parquet file is damaged. Export it again.") from None
 
 
-def _exit_with_outcome(outcome: "RecordEval", run: "EvalRun", file: Path, form: OutputFormat) -> NoReturn:
-    """Print what the gate says and exit: 0 if its terms are met, 1 if not."""
+def _exit_with_outcome(
+    outcome: "RecordEval", run: "EvalRun", file: Path, form: OutputFormat, still: str = ""
+) -> NoReturn:
+    """Print what the gate says and exit: 0 if its terms are met, 1 if not. `still` is what keeps the rollout where it
+    is although they are met."""
     from core.files.syntax.problems import format_annotation
 
     counted = {"passed": outcome.passed, "failed": outcome.failed, "errors": outcome.errors}
@@ -173,10 +179,10 @@ def _exit_with_outcome(outcome: "RecordEval", run: "EvalRun", file: Path, form: 
             for reason in outcome.reasons:
                 print(format_annotation("error", reason, file=str(file), title=title))
             if outcome.ok:
-                print(format_annotation("notice", "The gate has passed.", file=str(file), title=title))
+                print(format_annotation("notice", f"The gate has passed.{still}", file=str(file), title=title))
         case "text":
             print(f"{summary}{made_by}")
-            print("\n".join(outcome.reasons) or "The gate has passed.")
+            print("\n".join(outcome.reasons) or f"The gate has passed.{still}")
         case _:
             assert_never(form)
     raise SystemExit(0 if outcome.ok else 1)
