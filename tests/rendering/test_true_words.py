@@ -22,7 +22,7 @@ from core.files.foresight.known_traffic import assume_traffic
 from core.files.foresight.outlook import build_outlook
 from core.judging.model.judgement import Judgement
 from core.judging.model.state import JudgingState
-from core.judging.model.verdict import BlindSpot, Continue, Hold, NoControl
+from core.judging.model.verdict import Continue, Hold, NoControl
 from core.judging.report.power import Power
 from core.rollout.notifications.announcement import Announcement
 from core.rollout.notifications.announcement_kinds import AnnouncementKind
@@ -35,6 +35,7 @@ from core.rollout.state import holds
 from core.rollout.state.model import RolloutState
 from core.rollout.state.surface import Surface
 from core.rollout.state.world import World
+from tests.rendering.test_blindness import SPOT
 
 TITLE = "Support assistant"
 
@@ -411,18 +412,8 @@ def test_a_limit_is_fine_only_so_far_until_it_is_shown_to_hold(words: Any, story
 def test_the_summary_does_not_say_of_one_metric_what_it_noticed_and_what_it_could_have_missed(
     words: Any, story: Any
 ) -> None:
-    spot = BlindSpot(
-        metric="eval_pass_rate",
-        kind="drops_by",
-        title="Answers that pass our checks",
-        limit_text="drops by 2 pp",
-        missed=0.04,
-        unit="%",
-        relative=False,
-        harm="less",
-    )
     story.running()
-    for blind, expected in (((), True), ((spot,), False)):
+    for blind, expected in (((), True), ((SPOT,), False)):
         evidence = story.evidence(blind=blind or None)
         told = plain_text.render_text(summary.render(story.now, evidence, story.at, words.zone))
         assert ("we would have noticed a drop of 2.5 pp (answers that pass our checks)" in told) is expected

@@ -59,6 +59,20 @@ def drafted(*events, plan=None, surface=None, end=None):
     return draft_review(rollout, entries, surface or surface_of())
 
 
+def rolled_back(*findings):
+    return e.RolledBack(
+        by="system:engine",
+        reason=findings[0].limit_text if findings else "rises by 15 %",
+        findings=findings,
+        version="v42",
+        after_done=False,
+        verdict_seconds=1.0,
+        judged_seconds=0.1,
+        exposed_requests=500,
+        exposed_units=400,
+    )
+
+
 @pytest.mark.shows("E81")
 @pytest.mark.parametrize(
     ("judged", "outcome"),
@@ -103,17 +117,7 @@ def test_the_cost_of_a_month_is_at_the_traffic_of_the_surface():
 def test_a_review_says_from_where_on_it_cuts_values_off_that_a_rollback_told_in_full():
     draft = drafted(evidence(1, measured("cost_per_request", unit="US$", relative=True)))
     found = finding_of("cost_per_request")
-    back = e.RolledBack(
-        by="system:engine",
-        reason="rises by 15 %",
-        findings=(found,),
-        version="v42",
-        after_done=False,
-        verdict_seconds=1.0,
-        judged_seconds=0.1,
-        exposed_requests=500,
-        exposed_units=400,
-    )
+    back = rolled_back(found)
     capped = replace(draft, rollout=replace(draft.rollout, caps={"cost_per_request": 0.0464}))
     for told, said in ((capped, False), (replace(capped, rollout=replace(capped.rollout, rollback=back)), True)):
         *_, cost_question = review_words.list_questions(told, PLAIN, "UTC")
@@ -121,17 +125,7 @@ def test_a_review_says_from_where_on_it_cuts_values_off_that_a_rollback_told_in_
 
 
 def test_the_cost_of_what_was_rolled_back_is_told_as_what_did_not_happen():
-    back = e.RolledBack(
-        by="system:engine",
-        reason="rises by 15 %",
-        findings=(),
-        version="v42",
-        after_done=False,
-        verdict_seconds=1.0,
-        judged_seconds=0.1,
-        exposed_requests=500,
-        exposed_units=400,
-    )
+    back = rolled_back()
     dearer = measured("cost_per_request", canary=0.0139, control=0.0121, difference=0.15)
     draft = drafted(evidence(1, dearer), surface=surface_of(daily_requests=100_000), end=back)
     *_, cost_question = review_words.list_questions(draft, PLAIN, "UTC")
@@ -184,17 +178,7 @@ def test_what_was_open_or_noted_while_both_versions_ran_is_not_forgotten():
 
 def test_customers_of_another_segment_may_be_those_for_whom_it_was_rolled_back():
     hit = replace(finding_of("refusal_rate"), segment="language=ja")
-    back = e.RolledBack(
-        by="system:engine",
-        reason="rises by 1 pp",
-        findings=(hit,),
-        version="v42",
-        after_done=False,
-        verdict_seconds=1.0,
-        judged_seconds=0.1,
-        exposed_requests=500,
-        exposed_units=400,
-    )
+    back = rolled_back(hit)
     paid = measured("refusal_rate", segment="plan=paid", difference=0.07, low=0.01, high=0.2)
     draft = drafted(evidence(1, segments=(paid,)), end=back)
     questions = review_words.list_questions(draft, PLAIN, "UTC")
