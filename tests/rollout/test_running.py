@@ -108,6 +108,14 @@ def test_a_persons_rollback_counts_those_of_all_stages_not_of_the_last_one(runni
     assert (back.exposed_requests, back.exposed_units) == (1536, 837)
 
 
+def test_evidence_of_before_counts_were_kept_tells_those_of_its_stage(running, words):
+    """Such a rollout is under way when this release starts."""
+    story = running().tick(words.look()).then(e.EvidenceRecorded)
+    story.happen(replace(story.now.evidence, exposed_requests=None, exposed_units=None))
+    story.when(c.RollBack()).then(e.RolledBack, e.ReviewRequested)
+    assert (story.now.rollback.exposed_requests, story.now.rollback.exposed_units) == (2000, 1000)
+
+
 def test_rolling_back_twice_is_not_an_error(running):
     running().when(c.RollBack()).then(e.RolledBack, e.ReviewRequested)
 
